@@ -1,0 +1,4 @@
+// Command wxnotify sends WeChat template messages.
+package main
+
+func main() {}

@@ -1,0 +1,3 @@
+// Package producer is how a business app puts messages on the queue and asks
+// what became of them.
+package producer

@@ -1,0 +1,2 @@
+// Package wechat calls the server API of WeChat Official Accounts.
+package wechat

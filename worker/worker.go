@@ -1,0 +1,2 @@
+// Package worker takes jobs, decides, sends and records.
+package worker
