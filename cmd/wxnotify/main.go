@@ -1,4 +1,18 @@
-// Command wxnotify sends WeChat template messages.
+// Command wxnotify sends WeChat Official Account template messages and runs
+// what that takes: workers, a simulator to test against, and tools to look.
 package main
 
-func main() {}
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], environment{
+		Getenv: os.Getenv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	}))
+}

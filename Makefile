@@ -1,0 +1,61 @@
+# `make` lists what there is.
+SHELL := /bin/bash
+GO ?= go
+LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race cover fuzz bench lint fmt generate check-generated golden stats up down ci tidy
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/wxnotify, static
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/wxnotify ./cmd/wxnotify
+
+test: ## all tests, shuffled
+	$(GO) test -shuffle=on -count=1 -timeout=10m ./...
+
+race: ## all tests under the race detector
+	$(GO) test -race -shuffle=on -count=1 -timeout=20m ./...
+
+cover: ## coverage per package
+	$(GO) test -count=1 -coverprofile=coverage.out ./... && $(GO) tool cover -func=coverage.out | tail -n 1
+
+fuzz: ## every fuzz target for FUZZTIME
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+bench: ## the first figures of a message's price, side by side in one run
+	$(GO) run ./internal/bench
+
+lint: ## golangci-lint with the laws of .golangci.yml
+	$(LINT) run ./...
+
+fmt: ## format as the linter wants it
+	$(LINT) fmt ./...
+
+generate: ## write generated documents again
+	$(GO) generate ./...
+
+check-generated: generate ## fail when a generated document drifted
+	git diff --exit-code -- docs
+
+golden: ## write golden files again; read the difference before you commit it
+	$(GO) test ./... -run Golden -update
+
+stats: ## size of files and functions against the budget
+	.ci/stats
+
+up: ## redis, two workers and a simulated WeChat
+	docker compose --profile simulate up --build
+
+down: ## stop them
+	docker compose --profile simulate down
+
+ci: ## what the gate runs
+	.ci/run
+
+tidy: ## tidy the modules
+	$(GO) mod tidy
