@@ -1,7 +1,24 @@
 // Package job is what travels through Redis: one envelope per message, versioned.
+//
+// An envelope in the queue is a line of JSON with the delivery terms, a line
+// feed, and the request body exactly as it goes to WeChat:
+//
+//	{"v":1,"id":"order-1001-paid","c":"default","to":"o…","t":"…","q":1795392000000}
+//	{"touser":"o…","template_id":"…","client_msg_id":"order-1001-paid","data":{…}}
+//
+// The worker reads the first line only and sends the rest byte for byte, so
+// that what was checked at enqueue time is what WeChat gets.
+//
+// Versions: a field that is not known is ignored, so a new one may be added
+// without a new version when an older worker may do without it. Whatever an
+// older worker must not ignore raises the version; it then answers
+// [NewerVersionError] and leaves the task to a newer worker.
 package job
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // TaskType is asynq's task type of a template message.
 const TaskType = "wechat:template.send"
@@ -21,7 +38,16 @@ const (
 func Classes() []Class { return []Class{Critical, Default, Bulk} }
 
 // ParseClass names the known classes when text is none of them. Empty is Default.
-func ParseClass(text string) (Class, error) { panic("not built") }
+func ParseClass(text string) (Class, error) {
+	switch c := Class(text); c {
+	case "":
+		return Default, nil
+	case Critical, Default, Bulk:
+		return c, nil
+	default:
+		return "", fmt.Errorf("class %.20q is not known: use critical, default or bulk", text)
+	}
+}
 
 // Envelope is a message with its delivery terms as stored in the queue.
 type Envelope struct {
@@ -37,16 +63,11 @@ type Envelope struct {
 	Body        []byte    // the request body, byte for byte as it goes to WeChat
 }
 
-// Encode writes the envelope: a line of JSON with the terms, then the body as it is.
-func Encode(e Envelope) ([]byte, error) { panic("not built") }
-
-// Parse reads what Encode of this or an earlier version wrote. Body aliases data.
-func Parse(data []byte) (Envelope, error) { panic("not built") }
-
-// ClientMsgID is the client_msg_id of a message ID: the ID itself when it is at
-// most 32 of [A-Za-z0-9_-], else a hash of it in that form.
-func ClientMsgID(id string) string { panic("not built") }
-
-// Hash is a 64-bit fingerprint of a body, in short text form, that tells a
-// repeated Enqueue from a reused ID.
-func Hash(body []byte) string { panic("not built") }
+// Hash is the fingerprint of what is sent and to whom. The terms are not in it:
+// a message with other terms is the same message.
+func (e Envelope) Hash() string {
+	if e.User == "" {
+		return Hash(e.Body)
+	}
+	return hash([]byte("user:"+e.User+"\n"), e.Body) // the body of a user's message names nobody
+}
