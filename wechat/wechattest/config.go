@@ -1,0 +1,161 @@
+package wechattest
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// The account of a zero Config, and the templates that every account has
+// unless AccountConfig.Templates says otherwise.
+const (
+	AppID     = "wxsim0000000000001"
+	AppSecret = "0123456789abcdef0123456789abcdef"
+
+	TemplateOrderPaid = "sim-order-paid-T0aXc9mB3kQvR7yLwEzH1uJdGpN2"
+	TemplateLabResult = "sim-lab-result-Q4nYb8sV6tKzF2hUoWxC5rMjDiA1"
+	TemplateDelivery  = "sim-delivery-pZ7gLe3kTqS9vXwB1yRmN5cHuJfD0a"
+)
+
+// The API paths that tests script and count most.
+const (
+	SendPath        = wechat.QuotaPath
+	TokenPath       = "/cgi-bin/token"
+	StableTokenPath = "/cgi-bin/stable_token"
+	QuotaPath       = "/cgi-bin/openapi/quota/get"
+	OAuthTokenPath  = "/sns/oauth2/access_token"
+)
+
+// Config describes a platform. The zero value is one account, AppID with
+// AppSecret, where every openid is a follower and nothing fails.
+type Config struct {
+	// Accounts on the platform. Default: one, with AppID and AppSecret.
+	Accounts []AccountConfig
+	// Strangers makes every openid a non-follower (43004) until Follow is
+	// called. Default false: everybody follows until Unfollow.
+	Strangers bool
+	// AnyTemplate accepts every template id, and checks no keys of the ones it
+	// does not know. Default false: 40037.
+	AnyTemplate bool
+	// Latency passes between the moment a call took effect and its answer.
+	// Default 0.
+	Latency time.Duration
+	// Duplicate is the answer to a second message with the same openid and
+	// client_msg_id. Default SameMsgID.
+	Duplicate DuplicateAnswer
+	// DuplicateWindow is how long the platform remembers a client_msg_id.
+	// Default 10 minutes, WeChat's promise.
+	DuplicateWindow time.Duration
+	// DuplicateContent answers 40241 to the same content for the same openid
+	// within 60 seconds when the client_msg_id does not decide. Default false.
+	DuplicateContent bool
+	// StrictUnicode answers 47002 to a body with \u escapes. Default false:
+	// accepted.
+	StrictUnicode bool
+	// TextPlain sends answers as text/plain, as WeChat does at times. Default
+	// false: application/json.
+	TextPlain bool
+	// QuotaUTCOffset is the offset of the midnight at which daily counters
+	// restart. Default +8 h (China); UTC is any value under a second, such as 1.
+	QuotaUTCOffset time.Duration
+	// Seed makes the mix of Fault repeatable. Default 1.
+	Seed uint64
+	// KeepSeen bounds the messages that are remembered; the oldest go first.
+	// Default 1 000 000.
+	KeepSeen int
+	// KeepBodies is how many of the newest messages keep their body. Default
+	// 10 000; negative keeps none, which is the choice of a benchmark.
+	KeepBodies int
+	// CallbackClient delivers events. Default: a client of the platform's own.
+	CallbackClient *http.Client
+}
+
+// AccountConfig describes one account. An empty AppID is refused by a panic in
+// New, since a test with it cannot mean anything.
+type AccountConfig struct {
+	AppID string
+	// AppSecret guards the token endpoints. Default: the constant AppSecret.
+	AppSecret wechat.Secret
+	// OriginalID is the gh_ id in events. Default: gh_ and the end of AppID.
+	OriginalID string
+	// Name is shown on the page. Default: the AppID.
+	Name string
+	// OpenIDPrefix makes other openids invalid (40003), as openids of another
+	// account are. Default: every well-formed openid is of this account.
+	OpenIDPrefix string
+	// Templates of the account. Default: DefaultTemplates().
+	Templates []Template
+	// DailyQuota is the number of template sends a day. Default 100 000.
+	DailyQuota int64
+	// MinuteQuota is the number of template sends a minute. Default 0: no limit.
+	MinuteQuota int64
+	// AllowedIPs are the addresses that may fetch tokens (40164 otherwise).
+	// Default: all.
+	AllowedIPs []string
+	// WrongSecret is the errcode for a wrong AppSecret: WeChat answers 40125 or
+	// 40001. Default 40125.
+	WrongSecret wechat.Code
+	// OAuthDomain is the host that redirect_uri must have. Default: any.
+	OAuthDomain string
+	// Callback is the server that receives events. Default: none.
+	Callback CallbackConfig
+}
+
+// DuplicateAnswer is what the platform says to a repeated client_msg_id. What
+// WeChat says is not documented, so a client must live with each.
+type DuplicateAnswer int
+
+// The answers to a repeated client_msg_id.
+const (
+	SameMsgID       DuplicateAnswer = iota // errcode 0 with the first message's msgid
+	ZeroMsgID                              // errcode 0 with msgid 0
+	RefuseDuplicate                        // errcode 40241
+)
+
+func (c Config) withDefaults() Config {
+	if len(c.Accounts) == 0 {
+		c.Accounts = []AccountConfig{{AppID: AppID}}
+	}
+	if c.DuplicateWindow == 0 {
+		c.DuplicateWindow = 10 * time.Minute
+	}
+	if c.QuotaUTCOffset == 0 {
+		c.QuotaUTCOffset = 8 * time.Hour
+	}
+	if c.Seed == 0 {
+		c.Seed = 1
+	}
+	if c.KeepSeen == 0 {
+		c.KeepSeen = 1_000_000
+	}
+	if c.KeepBodies == 0 {
+		c.KeepBodies = 10_000
+	}
+	return c
+}
+
+func (c AccountConfig) withDefaults() AccountConfig {
+	if c.AppID == "" {
+		panic("wechattest: AccountConfig.AppID is empty; give the account an appid such as wechattest.AppID")
+	}
+	if c.AppSecret.Reveal() == "" {
+		c.AppSecret = wechat.NewSecret(AppSecret)
+	}
+	if c.OriginalID == "" {
+		c.OriginalID = "gh_" + c.AppID[max(0, len(c.AppID)-12):]
+	}
+	if c.Name == "" {
+		c.Name = c.AppID
+	}
+	if c.Templates == nil {
+		c.Templates = DefaultTemplates()
+	}
+	if c.WrongSecret == 0 {
+		c.WrongSecret = 40125
+	}
+	if c.DailyQuota == 0 {
+		c.DailyQuota = 100_000
+	}
+	return c
+}

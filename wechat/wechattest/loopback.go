@@ -1,0 +1,102 @@
+package wechattest
+
+import (
+	"context"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Loopback serves a handler over net.Pipe: real HTTP/1.1 connections that can be
+// cut, without a socket, so that it works in a synctest bubble.
+type Loopback struct {
+	start  sync.Once
+	conns  chan net.Conn
+	done   chan struct{}
+	stop   sync.Once
+	ended  chan struct{}
+	server *http.Server
+	dialer *http.Transport
+}
+
+// NewLoopback makes a Loopback for h. Nothing runs before Client is called.
+func NewLoopback(h http.Handler) *Loopback {
+	l := &Loopback{
+		conns: make(chan net.Conn), done: make(chan struct{}), ended: make(chan struct{}),
+	}
+	l.server = &http.Server{
+		Handler: h, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute,
+	}
+	l.dialer = &http.Transport{
+		DialContext: l.dial, MaxIdleConns: 4096, MaxIdleConnsPerHost: 4096, DisableCompression: true,
+	}
+	return l
+}
+
+// Client returns a client whose every request reaches the handler, whatever its
+// host. It follows no redirect, so that a test sees each.
+func (l *Loopback) Client() *http.Client {
+	l.start.Do(func() {
+		go func() {
+			defer close(l.ended)
+			_ = l.server.Serve(listener{l}) // ends with ErrServerClosed
+		}()
+	})
+	return &http.Client{
+		Transport:     l.dialer,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Close cuts all connections and returns when the server has ended.
+func (l *Loopback) Close() {
+	started := true
+	l.start.Do(func() { started = false })
+	l.stop.Do(func() { close(l.done) })
+	if !started {
+		return
+	}
+	_ = l.server.Close()
+	l.dialer.CloseIdleConnections()
+	<-l.ended
+}
+
+// dial makes a connection and hands its far end to the server.
+func (l *Loopback) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case l.conns <- far:
+		return near, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// listener is the server's end of a Loopback.
+type listener struct{ l *Loopback }
+
+func (s listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.l.conns:
+		return c, nil
+	case <-s.l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (s listener) Close() error {
+	s.l.stop.Do(func() { close(s.l.done) })
+	return nil
+}
+
+func (s listener) Addr() net.Addr { return pipeAddr{} }
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "pipe" }
+func (pipeAddr) String() string  { return "pipe" }

@@ -1,0 +1,132 @@
+package wechattest
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// firstMessageID starts the numbers beyond 2^53, and apart from those of the
+// platform that ran before.
+func firstMessageID() wechat.MessageID {
+	return wechat.MessageID(time.Now().UnixMilli() << 20)
+}
+
+// serveSend is POST /cgi-bin/message/template/send (wechat docs: 发送模板消息).
+func serveSend(c *call) answer {
+	m, bad := c.message()
+	if bad != 0 {
+		return refuse(bad)
+	}
+	if c.p.cfg.StrictUnicode && bytes.Contains(c.body, []byte(`\u`)) {
+		return refuse(47002)
+	}
+	if code := checkShape(m); code != 0 {
+		return refuse(code)
+	}
+	defer c.p.locked()()
+	if code, text := c.account.checkMessage(m); code != 0 {
+		return answer{code: code, text: text}
+	}
+	return c.deliver(m)
+}
+
+// checkShape refuses what no account can send.
+func checkShape(m *message) wechat.Code {
+	switch {
+	case !validOpenID(m.toUser):
+		return 40003
+	case m.templateID == "" || len(m.templateID) > 64:
+		return 40036
+	case len(m.url) > 2048:
+		return 40039
+	case m.hasMini && m.miniAppID == "" && m.miniPath != "":
+		return 40166
+	case !m.hasData:
+		return 47001
+	}
+	return 0
+}
+
+func validOpenID(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for _, r := range s {
+		if !isLetter(r) && !isDigit(r) && r != '_' && r != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// checkMessage compares the message with the account. The lock is held.
+func (a *Account) checkMessage(m *message) (wechat.Code, string) {
+	if prefix := a.cfg.OpenIDPrefix; prefix != "" && (len(m.toUser) < len(prefix) || m.toUser[:len(prefix)] != prefix) {
+		return 40003, ""
+	}
+	t := a.template(m.templateID)
+	switch {
+	case t == nil && !a.p.cfg.AnyTemplate:
+		return 40037, ""
+	case t != nil && t.Banned:
+		return 43116, ""
+	case t != nil:
+		if code, text := t.checkFields(m); code != 0 {
+			return code, text
+		}
+	}
+	if !a.follows(m.toUser) {
+		return 43004, ""
+	}
+	if f := a.followers[m.toUser]; f != nil {
+		if f.reject != 0 {
+			return f.reject, ""
+		}
+		if f.refused[m.templateID] {
+			return 43101, ""
+		}
+	}
+	return 0, ""
+}
+
+// deliver puts the message into the recipient's chat, unless it stands there
+// already. The lock is held.
+func (c *call) deliver(m *message) answer {
+	a, cfg := c.account, &c.p.cfg
+	key := idKey{m.toUser, m.clientMsgID}
+	if m.clientMsgID != "" {
+		if first, seen := a.recent.byID(key, c.now, cfg.DuplicateWindow); seen {
+			return duplicateAnswer(cfg.Duplicate, first)
+		}
+	}
+	if cfg.DuplicateContent && a.recent.sameContent(m, c.now) {
+		return refuse(40241)
+	}
+	c.p.lastID++
+	id := c.p.lastID
+	a.recent.remember(key, id, c.now, cfg.DuplicateWindow)
+	c.p.chats.add(Seen{
+		AppID: a.cfg.AppID, OpenID: m.toUser, ClientMsgID: m.clientMsgID, TemplateID: m.templateID,
+		MsgID: id, At: c.now, Body: c.body,
+	})
+	return accepted(id)
+}
+
+func duplicateAnswer(how DuplicateAnswer, first wechat.MessageID) answer {
+	switch how {
+	case ZeroMsgID:
+		return accepted(0)
+	case RefuseDuplicate:
+		return refuse(40241)
+	case SameMsgID:
+	}
+	return accepted(first)
+}
+
+func accepted(id wechat.MessageID) answer {
+	body := strconv.AppendInt([]byte(`{"errcode":0,"errmsg":"ok","msgid":`), int64(id), 10)
+	return answer{body: append(body, '}')}
+}

@@ -1,0 +1,256 @@
+package wechattest
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// The lifetimes of access tokens (wechat docs: 获取 Access token, 获取稳定版接口调用凭据).
+const (
+	tokenLife  = 7200 * time.Second
+	tokenGrace = 5 * time.Minute // an old token works on, so that workers can change over
+
+	forcePerDay = 20
+	forceGap    = 30 * time.Second
+)
+
+// accessToken is one token and its end.
+type accessToken struct {
+	value      string
+	account    *Account
+	expires    time.Time
+	superseded time.Time // 40001 from here on; zero: not superseded
+	refused    bool      // 40001 although it is still handed out
+}
+
+func (t *accessToken) check(now time.Time) wechat.Code {
+	switch {
+	case t.refused, !t.superseded.IsZero() && !now.Before(t.superseded):
+		return 40001
+	case !now.Before(t.expires):
+		return 42001
+	}
+	return 0
+}
+
+type forceCount struct {
+	day  int64
+	n    int
+	last time.Time
+}
+
+// issue makes a new token of the account. The lock is held.
+func (a *Account) issue(now time.Time) *accessToken {
+	for value, t := range a.p.tokens { // forget what ended long ago
+		if len(a.p.tokens) > 4096 && now.Sub(t.expires) > tokenLife {
+			delete(a.p.tokens, value)
+		}
+	}
+	t := &accessToken{value: newTokenText(), account: a, expires: now.Add(tokenLife)}
+	a.p.tokens[t.value] = t
+	return t
+}
+
+// newTokenText is as long as the tokens that WeChat hands out.
+func newTokenText() string {
+	random := make([]byte, 96)
+	rand.Read(random) //nolint:errcheck // never fails
+	return "91_" + base64.RawURLEncoding.EncodeToString(random)
+}
+
+// classicToken starts a new era: the token before works five minutes more.
+func (a *Account) classicToken(now time.Time) *accessToken {
+	if old := a.classic; old != nil && old.superseded.IsZero() {
+		old.superseded = now.Add(tokenGrace)
+	}
+	a.classic = a.issue(now)
+	return a.classic
+}
+
+// stableToken hands out the same token until five minutes before its end.
+func (a *Account) stableToken(now time.Time) *accessToken {
+	t := a.stable
+	if t == nil || !t.superseded.IsZero() || t.expires.Sub(now) <= tokenGrace {
+		a.stable = a.issue(now)
+	}
+	return a.stable
+}
+
+// forceToken drops the stable token at once, twenty times a day and thirty
+// seconds apart. WeChat does not say how it refuses; 45009 and 45011 stand in
+// the page's list of errors.
+func (a *Account) forceToken(now time.Time) (*accessToken, wechat.Code) {
+	if day := a.p.day(now); day != a.forced.day {
+		a.forced = forceCount{day: day, last: a.forced.last}
+	}
+	switch {
+	case a.forced.n >= forcePerDay:
+		return nil, 45009
+	case !a.forced.last.IsZero() && now.Sub(a.forced.last) < forceGap:
+		return nil, 45011
+	}
+	a.forced.n++
+	a.forced.last = now
+	if a.stable != nil && a.stable.superseded.IsZero() {
+		a.stable.superseded = now
+	}
+	a.stable = a.issue(now)
+	return a.stable, 0
+}
+
+// killTokens ends every token of the account; the next fetch brings a new one.
+func (a *Account) killTokens() {
+	now := time.Now()
+	for _, t := range a.p.tokens {
+		if t.account == a && (t.superseded.IsZero() || t.superseded.After(now)) {
+			t.superseded = now
+		}
+	}
+}
+
+// KillTokens ends every token of every account at once (40001), as a reset of
+// the AppSecret or a fetch by somebody else does. The next fetch brings a new one.
+func (p *Platform) KillTokens() {
+	defer p.locked()()
+	for _, a := range p.accounts {
+		a.killTokens()
+	}
+}
+
+// KillTokens ends every token of the account at once.
+func (a *Account) KillTokens() {
+	defer a.p.locked()()
+	a.killTokens()
+}
+
+// RefuseStableToken refuses the present stable token (40001) while stable_token
+// goes on handing it out: only force_refresh helps.
+func (a *Account) RefuseStableToken() {
+	defer a.p.locked()()
+	if a.stable != nil {
+		a.stable.refused = true
+	}
+}
+
+// FetchToken does what another program does that shares the account: it fetches
+// a classic token, which supersedes the one before.
+func (a *Account) FetchToken() wechat.Secret {
+	defer a.p.locked()()
+	return wechat.NewSecret(a.classicToken(time.Now()).value)
+}
+
+// TokenFetches counts the tokens handed out by both token endpoints.
+func (p *Platform) TokenFetches() int {
+	defer p.locked()()
+	return p.fetches
+}
+
+// serveToken is GET /cgi-bin/token.
+func serveToken(c *call) answer {
+	q := c.query()
+	return c.tokenFetch(q.Get("grant_type"), q.Get("appid"), q.Get("secret"), func(a *Account) (*accessToken, wechat.Code) {
+		return a.classicToken(c.now), 0
+	})
+}
+
+// serveStableToken is POST /cgi-bin/stable_token.
+func serveStableToken(c *call) answer {
+	var in struct {
+		GrantType    string `json:"grant_type"`
+		AppID        string `json:"appid"`
+		Secret       string `json:"secret"`
+		ForceRefresh bool   `json:"force_refresh"`
+	}
+	if len(c.body) == 0 {
+		return refuse(44002)
+	}
+	if json.Unmarshal(c.body, &in) != nil {
+		return refuse(47001)
+	}
+	return c.tokenFetch(in.GrantType, in.AppID, in.Secret, func(a *Account) (*accessToken, wechat.Code) {
+		if in.ForceRefresh {
+			return a.forceToken(c.now)
+		}
+		return a.stableToken(c.now), 0
+	})
+}
+
+// tokenFetch checks who asks, in WeChat's order, and hands out a token.
+func (c *call) tokenFetch(grant, appid, secret string, fetch func(*Account) (*accessToken, wechat.Code)) answer {
+	defer c.p.locked()()
+	a, bad := c.credentials(appid, secret)
+	if bad.code != 0 {
+		return bad
+	}
+	if grant != "client_credential" {
+		return refuse(40002)
+	}
+	if ip := c.ip(); len(a.cfg.AllowedIPs) > 0 && !slices.Contains(a.cfg.AllowedIPs, ip) {
+		return answer{code: 40164, text: "invalid ip " + ip + " ipv6 " + mapped(ip) + ", not in whitelist"}
+	}
+	if a.tokensFrozen != 0 {
+		return refuse(a.tokensFrozen)
+	}
+	if code := a.spend(c.path, c.now); code != 0 {
+		return refuse(code)
+	}
+	t, code := fetch(a)
+	if code != 0 {
+		return refuse(code)
+	}
+	c.p.fetches++
+	left := int64(t.expires.Sub(c.now) / time.Second)
+	return answer{body: []byte(`{"access_token":"` + t.value + `","expires_in":` + strconv.FormatInt(left, 10) + `}`)}
+}
+
+// credentials finds the account by appid and secret. The lock is held.
+func (c *call) credentials(appid, secret string) (*Account, answer) {
+	switch {
+	case appid == "":
+		return nil, refuse(41002)
+	case secret == "":
+		return nil, refuse(41004)
+	}
+	a := c.p.accounts[appid]
+	if a == nil {
+		return nil, refuse(40013)
+	}
+	c.account = a
+	if subtle.ConstantTimeCompare([]byte(secret), []byte(a.cfg.AppSecret.Reveal())) == 0 {
+		code := a.cfg.WrongSecret
+		if code == 40001 {
+			return nil, answer{code: code, text: "invalid credential"}
+		}
+		return nil, refuse(code)
+	}
+	return a, answer{}
+}
+
+// ip is the caller's address; a call without a socket comes from loopback.
+func (c *call) ip() string {
+	host, _, err := net.SplitHostPort(c.remote)
+	if err != nil {
+		return "127.0.0.1"
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().String()
+	}
+	return host
+}
+
+func mapped(ip string) string {
+	if strings.Contains(ip, ":") {
+		return ip
+	}
+	return "::ffff:" + ip
+}
