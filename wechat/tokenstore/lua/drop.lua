@@ -1,0 +1,11 @@
+-- Forget the token and the back-off. The generation stays as a tombstone, so
+-- that the processes' caches know that theirs was dropped, not lost.
+if redis.call('EXISTS', TOKEN) == 1 then
+  redis.call('HDEL', TOKEN, 'v', 'p')
+  redis.call('HSET', TOKEN, 'r', '1')
+  redis.call('HSET', COUNT, 'rs', '0')
+  redis.call('PEXPIRE', COUNT, 2 * DAY)
+end
+redis.call('DEL', BACKOFF)
+notify('dropped')
+return 1
