@@ -1,0 +1,175 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/ratelimit"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+const (
+	// reconcileEvery is between two questions for the quota, all processes together.
+	reconcileEvery = 10 * time.Minute
+	// reconcileGap is the least between two questions of one process.
+	reconcileGap = 10 * time.Second
+	// quotaTimeout bounds one question.
+	quotaTimeout = 15 * time.Second
+	// sureShare of the limit must remain before WeChat's figure, which lags by
+	// about 1 %, is believed against its own refusal.
+	sureShare = 0.02
+	// restartWait is before the gate's listener is started again.
+	restartWait = 5 * time.Second
+)
+
+func reconcileRetries() []time.Duration {
+	return []time.Duration{
+		5 * time.Second,  // elapsed: 5 s
+		10 * time.Second, //         15 s
+		30 * time.Second, //         45 s
+		time.Minute,      //        105 s, and each minute from then on
+	}
+}
+
+// supervisor keeps an account's count of the quota true.
+type supervisor struct {
+	gate  Gate
+	quota QuotaReader
+	log   *zap.Logger
+	wake  chan struct{}
+
+	failures int
+	asked    time.Time // the last question; zero: none yet
+	notYet   time.Time // no question before this moment
+}
+
+func newSupervisor(gate Gate, quota QuotaReader, log *zap.Logger) *supervisor {
+	return &supervisor{gate: gate, quota: quota, log: log, wake: make(chan struct{}, 1)}
+}
+
+// kick asks for the quota soon. It never blocks.
+func (s *supervisor) kick() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run ends with ctx.
+func (s *supervisor) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	urgent := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+			urgent = true
+			if wait := time.Until(s.notYet); wait > 0 {
+				timer.Reset(wait)
+				continue
+			}
+		case <-timer.C:
+		}
+		timer.Reset(jitterLittle(s.round(ctx, urgent)))
+		urgent = false
+	}
+}
+
+// round asks unless another process did so lately, and returns when to ask again.
+func (s *supervisor) round(ctx context.Context, urgent bool) time.Duration {
+	if !urgent && s.failures == 0 && !s.asked.IsZero() {
+		if rest := reconcileEvery - s.sinceAnybody(ctx); rest > time.Minute {
+			return rest
+		}
+	}
+	s.asked = time.Now()
+	err := s.reconcile(ctx)
+	wait := reconcileEvery
+	s.notYet = time.Now().Add(reconcileGap)
+	if err != nil && ctx.Err() == nil {
+		wait = step(reconcileRetries(), s.failures)
+		s.failures++
+		s.notYet = time.Now().Add(wait)
+		s.log.Warn("cannot reconcile the day's quota with WeChat", zap.Error(err), zap.Duration("again_in", wait))
+		return wait
+	}
+	s.failures = 0
+	return wait
+}
+
+// sinceAnybody is the time since any process reconciled.
+func (s *supervisor) sinceAnybody(ctx context.Context) time.Duration {
+	state, err := s.gate.State(ctx)
+	if err != nil || state.Reconciled.IsZero() {
+		return reconcileEvery
+	}
+	return time.Since(state.Reconciled)
+}
+
+// reconcile sets our count by WeChat's (docs: openapi/quota/get).
+func (s *supervisor) reconcile(ctx context.Context) error {
+	if s.quota == nil {
+		return s.gate.Reconcile(ctx, 0, 0) //nolint:wrapcheck // logged by the caller with its context
+	}
+	ctx, cancel := context.WithTimeout(ctx, quotaTimeout)
+	defer cancel()
+	q, err := s.quota.Quota(ctx, wechat.QuotaPath)
+	if err != nil {
+		return err //nolint:wrapcheck // names its call itself
+	}
+	if err := s.gate.Reconcile(ctx, q.DailyLimit, q.Used); err != nil {
+		return err //nolint:wrapcheck // names its call itself
+	}
+	if float64(q.Remain) >= sureShare*float64(q.DailyLimit) && q.Remain > 0 {
+		return s.believe(ctx)
+	}
+	return nil
+}
+
+// believe opens a gate that WeChat's 45009 closed a while ago when WeChat's
+// own count says that calls remain.
+func (s *supervisor) believe(ctx context.Context) error {
+	state, err := s.gate.State(ctx)
+	if err != nil {
+		return err //nolint:wrapcheck // names its call itself
+	}
+	for _, p := range state.Pauses {
+		if p.Reason == ratelimit.ReasonRefused && time.Since(p.Since) > reconcileEvery/2 {
+			s.log.Info("WeChat's count says that calls remain: the gate is opened")
+			return s.gate.Open(ctx, ratelimit.ReasonRefused) //nolint:wrapcheck // names its call itself
+		}
+	}
+	return nil
+}
+
+// runGate keeps the gate's listener running: without it the account still
+// sends, but learns of closures late.
+func runGate(ctx context.Context, gate Gate, log *zap.Logger) {
+	for ctx.Err() == nil {
+		err := gate.Run(ctx)
+		if err == nil || errors.Is(err, context.Canceled) || ctx.Err() != nil {
+			return
+		}
+		log.Warn("the gate's listener failed; it is started again", zap.Error(err))
+		waitUntil(ctx, time.Now().Add(restartWait), time.Minute)
+	}
+}
+
+// alongside runs the functions until stop is called, which waits for them.
+func alongside(ctx context.Context, fns ...func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for _, fn := range fns {
+		wg.Go(func() { fn(ctx) })
+	}
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}

@@ -1,0 +1,96 @@
+package worker
+
+import (
+	"sync"
+	"time"
+)
+
+// quarantine holds back the messages of a template that WeChat refuses, so that
+// ten thousand of them cost a handful of calls. One message at a time tests
+// whether the template is back.
+type quarantine struct {
+	mu        sync.Mutex
+	templates map[string]*ward
+}
+
+// ward is one template's stay.
+type ward struct {
+	strikes int
+	struck  time.Time // the last strike
+	until   time.Time
+}
+
+// Refusals that count up: the first may be a flap; with all of them the
+// template was refused for some three hours and is taken for gone.
+const templateGone = 7
+
+// maxWards bounds the memory; whoever enqueues made-up templates gets calls.
+const maxWards = 1000
+
+func templateHolds() []time.Duration {
+	return []time.Duration{
+		time.Minute,      // elapsed:  1 min
+		10 * time.Minute, //          11 min
+		20 * time.Minute, //          31 min
+		40 * time.Minute, //          71 min
+		time.Hour,        //         131 min
+		time.Hour,        //         191 min, then gone
+	}
+}
+
+// admit says whether a message of the template may be sent now; if not, when
+// to ask again, or that the template is gone. Who is admitted while the
+// template is in quarantine is the test, and the others wait for its outcome.
+func (q *quarantine) admit(template string, now time.Time) (wait time.Duration, gone bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w := q.templates[template]
+	if w == nil {
+		return 0, false
+	}
+	if now.Before(w.until) {
+		return w.until.Sub(now), w.strikes >= templateGone
+	}
+	w.until = now.Add(time.Minute) // the test has this long to come back
+	return 0, false
+}
+
+// refused counts a refusal and reports whether it is the first of its spell.
+// Answers to calls that went out together count once.
+func (q *quarantine) refused(template string, forGood bool, sentAt, now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w := q.templates[template]
+	first := w == nil
+	if first {
+		if len(q.templates) >= maxWards {
+			return false
+		}
+		w = &ward{}
+		q.put(template, w)
+	} else if !sentAt.After(w.struck) {
+		return false
+	}
+	if forGood {
+		w.strikes = max(w.strikes, 1)
+	}
+	w.struck, w.until = now, now.Add(step(templateHolds(), w.strikes))
+	w.strikes++
+	return first
+}
+
+func (q *quarantine) put(template string, w *ward) {
+	if q.templates == nil {
+		q.templates = make(map[string]*ward)
+	}
+	q.templates[template] = w
+}
+
+// worked ends the quarantine. It reports whether there was one.
+func (q *quarantine) worked(template string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, held := q.templates[template]
+	delete(q.templates, template)
+	return held
+}

@@ -1,0 +1,354 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/ratelimit"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// Action is what happens to the message after an attempt.
+type Action int
+
+// The actions.
+const (
+	Sent    Action = iota // WeChat has it
+	Retry                 // a failure: counts against the budget, tried again later
+	Defer                 // not this message's fault: costs no attempt
+	Discard               // the end, as Verdict.State names it
+)
+
+// String is the action as logs and metrics show it.
+func (a Action) String() string {
+	switch a {
+	case Sent:
+		return "sent"
+	case Retry:
+		return "retry"
+	case Defer:
+		return "defer"
+	case Discard:
+		return "discard"
+	default:
+		return "unknown"
+	}
+}
+
+// Attempt is what Judge knows of an attempt beside its error.
+type Attempt struct {
+	N           int           // attempts that count, this one included
+	Replay      bool          // an earlier attempt's outcome is not known
+	Open        time.Duration // since the first attempt of unknown outcome
+	Left        time.Duration // until the message is too late; zero: no end
+	AtLeastOnce bool          // may be sent again after the replay window
+	Outage      bool          // WeChat is down for everybody, as the breaker knows
+	Stopping    bool          // the process cancelled the attempt
+}
+
+// Hold asks for the account's gate to be closed. Waits is how long, growing with
+// each time that the reason comes back; At overrules it when it is later.
+type Hold struct {
+	Reason ratelimit.Reason // empty: the gate stays as it is
+	Detail string           // errcode and remedy, for people
+	Waits  []time.Duration
+	At     time.Time
+	// Timed opens the gate when the time has passed, without a probe.
+	Timed bool
+}
+
+// Suppression keeps further messages from a recipient. Zero For: none.
+type Suppression struct {
+	For      time.Duration
+	Template bool // only messages of this template
+}
+
+// Verdict is what to do after an attempt, and what was learned by it.
+type Verdict struct {
+	Action  Action
+	State   ledger.State
+	Errcode wechat.Code
+	Reason  string        // no secret, no openid
+	After   time.Duration // of Retry and Defer, before jitter; zero: the head of the queue
+
+	Counts    bool // against the budget
+	Ambiguous bool // WeChat may have accepted this attempt or an earlier one
+	Reached   bool // the call may have reached WeChat: its permit is spent
+	Healthy   bool // the answer shows that WeChat and the account work
+	Outage    bool // one more sign that WeChat is down
+	Refused   bool // the template was refused: others of it are held back
+
+	Hold     Hold
+	Suppress Suppression
+}
+
+// Judge says what to do after an attempt that ended with err. It is a pure
+// function: everything that it depends on is in its arguments.
+func Judge(err error, a Attempt, p Policy) Verdict {
+	p = p.withDefaults()
+	if err == nil {
+		return Verdict{Action: Sent, State: ledger.Accepted, Reached: true, Healthy: true}
+	}
+	if errors.Is(err, ErrNoPermit) {
+		return unreplayed(err, a)
+	}
+	var token *wechat.TokenError
+	if errors.As(err, &token) {
+		return byToken(err, a)
+	}
+	var refused *wechat.TokenRefusedError
+	if errors.As(err, &refused) {
+		return refusedToken(refused, a)
+	}
+	if e, ok := answer(err); ok {
+		return byKind(e, a, p)
+	}
+	if e, ok := lost(err); ok {
+		return byTransport(e, a, p)
+	}
+	if errors.Is(err, errPanic) {
+		return Verdict{Reason: errPanic.Error(), Reached: true, Ambiguous: true}.again(a, p)
+	}
+	return byToken(err, a)
+}
+
+// again retries after the backoff.
+func (v Verdict) again(a Attempt, p Policy) Verdict {
+	return v.retry(step(p.Backoff, a.N-1)).within(len(p.Backoff), a, p)
+}
+
+func (v Verdict) retry(after time.Duration) Verdict {
+	v.Action, v.State, v.Counts, v.After = Retry, ledger.Retrying, true, after
+	return v
+}
+
+// within ends the retries when they are used up, or when the next one would
+// come too late for WeChat to know it as a replay.
+func (v Verdict) within(retries int, a Attempt, p Policy) Verdict {
+	late := v.Ambiguous && !a.AtLeastOnce && a.Open+v.After > p.ReplayWindow
+	if a.N <= retries && !late {
+		return v
+	}
+	return v.giveUp()
+}
+
+// giveUp ends the message: unknown when it may have arrived, else dead.
+func (v Verdict) giveUp() Verdict {
+	v.Action, v.State, v.After = Discard, ledger.Dead, 0
+	if v.Ambiguous {
+		v.State = ledger.Unknown
+	}
+	return v
+}
+
+// answer is WeChat's answer to a send. Errors of other calls, such as that for
+// a token, say nothing about the message.
+func answer(err error) (*wechat.Error, bool) {
+	var e *wechat.Error
+	ok := errors.As(err, &e) && e.Op == wechat.QuotaPath
+	return e, ok
+}
+
+// lost is a send that did not come back with an answer.
+func lost(err error) (*wechat.TransportError, bool) {
+	var e *wechat.TransportError
+	ok := errors.As(err, &e) && e.Op == wechat.QuotaPath
+	return e, ok
+}
+
+// byKind is the table: a row for each kind of errcode (docs: 发送模板消息, 返回码).
+func byKind(e *wechat.Error, a Attempt, p Policy) Verdict {
+	// A later answer does not tell what became of an earlier attempt.
+	v := Verdict{Errcode: e.Code, Reason: reasonOf(e), Reached: true, Ambiguous: a.Replay}
+	switch e.Kind() {
+	case wechat.KindBusy:
+		v.Ambiguous, v.Outage = true, true
+		return v.fail(a, p)
+	case wechat.KindToken:
+		return v.wait(0).hold(ratelimit.ReasonToken, tokenWaits(), e)
+	case wechat.KindRate:
+		v = v.wait(0).hold(ratelimit.ReasonMinute, []time.Duration{time.Minute}, e)
+		v.Hold.Timed = true
+		return v
+	case wechat.KindQuota:
+		return v.wait(0).hold(ratelimit.ReasonRefused, []time.Duration{time.Hour}, e)
+	case wechat.KindAccount:
+		return v.wait(0).hold(ratelimit.ReasonAccount, accountWaits(e.Code), e)
+	case wechat.KindRecipient:
+		v.Suppress.For = suppressFor(e.Code)
+		return v.reject()
+	case wechat.KindRefused:
+		v.Suppress = Suppression{For: 14 * 24 * time.Hour, Template: true}
+		return v.reject()
+	case wechat.KindMessage:
+		return v.reject()
+	case wechat.KindTemplate:
+		return v.template(a, p)
+	case wechat.KindDuplicate:
+		return v.duplicate(a)
+	case wechat.KindFrequency:
+		return v.frequency(a, p)
+	case wechat.KindUnknown, wechat.KindManagement:
+		return v.strange(a, p)
+	default:
+		return v.strange(a, p)
+	}
+}
+
+// fail retries after the backoff, or waits for the gate when WeChat is down for
+// everybody: a breaker instead of burnt attempts.
+func (v Verdict) fail(a Attempt, p Policy) Verdict {
+	if a.Outage {
+		v = v.wait(0)
+		v.Hold = Hold{Reason: ratelimit.ReasonBreaker, Waits: breakerWaits(),
+			Detail: "WeChat fails: " + v.Reason + "; sending goes on when a probe succeeds"}
+		return v
+	}
+	return v.again(a, p)
+}
+
+func (v Verdict) wait(d time.Duration) Verdict {
+	v.Action, v.State, v.After = Defer, ledger.Queued, d
+	return v
+}
+
+func (v Verdict) hold(reason ratelimit.Reason, waits []time.Duration, e *wechat.Error) Verdict {
+	v.Hold = Hold{Reason: reason, Waits: waits, Detail: fmt.Sprintf("errcode %d: %s", e.Code, e.Remedy())}
+	return v
+}
+
+// reject ends the message with WeChat's answer. It says nothing bad about the
+// account.
+func (v Verdict) reject() Verdict {
+	v.Action, v.State, v.Counts, v.Healthy = Discard, ledger.Rejected, true, true
+	return v
+}
+
+// template: 40037 was seen for valid templates too, so it gets a second chance.
+func (v Verdict) template(a Attempt, p Policy) Verdict {
+	v.Refused = true
+	if v.Errcode != wechat.CodeInvalidTemplate || a.N > 1 {
+		return v.reject()
+	}
+	v.Healthy = true
+	return v.retry(templateWait).within(1, a, p)
+}
+
+// duplicate: of our own replay it says that the earlier attempt was accepted.
+func (v Verdict) duplicate(a Attempt) Verdict {
+	if a.Replay {
+		return Verdict{Action: Sent, State: ledger.Accepted, Errcode: v.Errcode, Reason: v.Reason, Reached: true, Healthy: true}
+	}
+	return v.reject()
+}
+
+// frequency gives up as soon as the next try would be too late.
+func (v Verdict) frequency(a Attempt, p Policy) Verdict {
+	waits := frequencyBackoff()
+	v.Healthy = true
+	v = v.retry(step(waits, a.N-1))
+	if a.Left > 0 && v.After >= a.Left {
+		return v.giveUp()
+	}
+	return v.within(len(waits), a, p)
+}
+
+// strange is an errcode that nobody has met at a send. After an attempt of
+// unknown outcome it may even be WeChat's word for a replay.
+func (v Verdict) strange(a Attempt, p Policy) Verdict {
+	return v.retry(step(p.Backoff, a.N-1)).within(unknownRetries, a, p)
+}
+
+// byTransport: a call that surely did not reach WeChat is no attempt; one that
+// may have is ambiguous.
+func byTransport(e *wechat.TransportError, a Attempt, p Policy) Verdict {
+	v := Verdict{Reason: describe(e), Ambiguous: e.Ambiguous || a.Replay, Reached: e.Ambiguous || e.HTTPStatus != 0}
+	if a.Stopping {
+		v.Reason = "the worker stopped before WeChat answered"
+		return v.wait(0)
+	}
+	v.Outage = true
+	if !v.Reached && !a.Outage {
+		return v.wait(unreachableWait)
+	}
+	return v.fail(a, p)
+}
+
+// byToken: without a token nothing was sent.
+func byToken(err error, a Attempt) Verdict {
+	_, called := answer(err) // the first call went out, its replay did not
+	v := Verdict{Reason: "no access token", Ambiguous: a.Replay, Reached: called}.wait(0)
+	if a.Stopping {
+		return v
+	}
+	v.Hold = Hold{Reason: ratelimit.ReasonToken, Waits: tokenWaits(), Detail: "no access token: see what the token's log says"}
+	var e *wechat.Error
+	if errors.As(err, &e) {
+		v.Errcode = e.Code
+		v.Reason += ": " + e.Code.Name()
+		v.Hold.Detail = fmt.Sprintf("no access token: errcode %d: %s", e.Code, e.Remedy())
+		if e.Kind() == wechat.KindAccount {
+			v.Hold.Waits = accountWaits(e.Code)
+		}
+	}
+	var later interface{ RetryAt() time.Time }
+	if errors.As(err, &later) {
+		v.Hold.At = later.RetryAt()
+	}
+	return v
+}
+
+// refusedToken: WeChat refused the next token too, or there was none. Nothing
+// of the account can be sent, but the wait starts short: in a war over the
+// token our turn comes back soon.
+func refusedToken(err *wechat.TokenRefusedError, a Attempt) Verdict {
+	v := Verdict{Errcode: err.Last.Code, Reason: reasonOf(err.Last), Ambiguous: a.Replay, Reached: true}
+	return v.wait(0).hold(ratelimit.ReasonToken, tokenWaits(), err.Last)
+}
+
+// unreplayed: the token was refused, and the quota has no call left for a
+// second try with the new one.
+func unreplayed(err error, a Attempt) Verdict {
+	code, _ := wechat.CodeOf(err)
+	return Verdict{Errcode: code, Reason: "the token was refused and no permit was left to send again",
+		Reached: true, Ambiguous: a.Replay}.wait(tokenWait)
+}
+
+// reasonOf names the errcode and what WeChat said, which tells the field.
+func reasonOf(e *wechat.Error) string {
+	if e.Msg == "" {
+		return e.Code.Name()
+	}
+	return e.Code.Name() + ": " + cut(e.Msg, 160)
+}
+
+// describe has our own words only: the cause's may hold anything.
+func describe(e *wechat.TransportError) string {
+	switch {
+	case e.HTTPStatus == 200:
+		return "WeChat's answer was not readable"
+	case e.HTTPStatus != 0:
+		return fmt.Sprintf("WeChat answered HTTP %d", e.HTTPStatus)
+	case !e.Ambiguous:
+		return "WeChat could not be reached"
+	case errors.Is(e, context.DeadlineExceeded):
+		return "WeChat did not answer in time"
+	default:
+		return "the connection to WeChat was lost after the request was written"
+	}
+}
+
+// cut shortens text to at most n bytes without splitting a character.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + "…"
+}
