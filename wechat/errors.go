@@ -1,26 +1,10 @@
 package wechat
 
-// Code is WeChat's errcode.
-type Code int
-
-// Kind says what an errcode means to a sender.
-type Kind int
-
-// The kinds. KindUnknown is the zero value: a code outside the table.
-const (
-	KindUnknown     Kind = iota // not in the table: two retries, then give up
-	KindToken                   // 40001 40014 42001 41001: replay once with another token
-	KindBusy                    // -1: back off; the outcome is not known
-	KindRate                    // 45011: the minute's quota; slow down
-	KindQuota                   // 45009: the day's quota
-	KindRecipient               // this recipient cannot be written to
-	KindRefused                 // 43101: this recipient refuses this template
-	KindFrequency               // 43117: this recipient was written to too often; later
-	KindMessage                 // this message is wrong for good
-	KindTemplate                // this template cannot be used
-	KindAccount                 // nothing of this account can be sent now
-	KindDuplicate               // 40241: WeChat saw the same content a moment ago
-	KindManagement              // only management calls answer it
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 )
 
 // Error is an answer of WeChat with an errcode other than 0.
@@ -31,7 +15,55 @@ type Error struct {
 	RID  string // WeChat's request id, valid seven days for rid/get; may be empty
 }
 
-func (e *Error) Error() string { panic("not built") }
+// Error reads like
+// "wechat: /cgi-bin/message/template/send: 43004 require-subscribe: require subscribe (rid …)".
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("wechat: ")
+	if e.Op != "" {
+		b.WriteString(e.Op + ": ")
+	}
+	b.WriteString(strconv.Itoa(int(e.Code)) + " " + e.Code.Name())
+	if e.Msg != "" {
+		b.WriteString(": " + e.Msg)
+	}
+	if e.RID != "" {
+		b.WriteString(" (rid " + e.RID + ")")
+	}
+	return b.String()
+}
+
+// Kind is the code's kind, except on the calls that fetch a token: what they
+// refuse concerns the account, never a message.
+func (e *Error) Kind() Kind {
+	kind := e.Code.Kind()
+	if fetchesToken(e.Op) && kind != KindBusy && kind != KindRate {
+		return KindAccount
+	}
+	return kind
+}
+
+// Remedy is one sentence that tells an operator what to do, with the address
+// or field that WeChat named.
+func (e *Error) Remedy() string {
+	if fetchesToken(e.Op) {
+		switch e.Code {
+		case CodeInvalidCredential:
+			return CodeInvalidSecret.Remedy()
+		case CodeInvalidAppID:
+			return "Correct the account's appid in the configuration: WeChat knows no such account."
+		case CodeQuota:
+			return "The day's token fetches are used up: find what fetches in a loop, and use stable_token."
+		}
+	}
+	if ip := e.IP(); e.Code == CodeIPNotListed && ip != "" {
+		return "Add " + ip + " to the IP whitelist under 设置与开发 > 开发接口管理 on mp.weixin.qq.com; it takes about five minutes, then sending resumes by itself."
+	}
+	if field := e.Field(); e.Code == CodeInvalidArgument && field != "" {
+		return "Correct the value of " + field + " so that it fits the key's type and limit: WeChat refused it."
+	}
+	return e.Code.Remedy()
+}
 
 // TransportError is a call that did not come back with a WeChat answer:
 // a network failure, an HTTP status other than 200, or a body that is not JSON.
@@ -42,28 +74,87 @@ type TransportError struct {
 	Err        error
 }
 
-func (e *TransportError) Error() string { panic("not built") }
+// Error says what failed and whether WeChat may have acted on it.
+func (e *TransportError) Error() string {
+	outcome := "nothing reached WeChat"
+	switch {
+	case e.Ambiguous:
+		outcome = "WeChat may have acted on it"
+	case e.HTTPStatus != 0:
+		outcome = "refused before it was acted on"
+	}
+	return fmt.Sprintf("wechat: %s: %v (%s)", e.Op, e.Err, outcome)
+}
 
 // Unwrap returns the cause; no *url.Error is ever in the chain, since it
 // carries the access token.
 func (e *TransportError) Unwrap() error { return e.Err }
 
+// TokenError is a call that was not made, or not made again, because the token
+// source gave no token. WeChat has not acted on it.
+type TokenError struct{ Err error }
+
+// Error carries the source's own text.
+func (e *TokenError) Error() string { return "wechat: get access token: " + e.Err.Error() }
+
+// Unwrap returns the token source's error.
+func (e *TokenError) Unwrap() error { return e.Err }
+
+// TokenRefusedError is a call that WeChat refused for its token although the
+// client asked for another one. Its kind is KindAccount: no message of the
+// account can be sent until somebody looks.
+type TokenRefusedError struct {
+	Last *Error // the last refusal
+	// Replayed is false when the source had only the refused token to give.
+	Replayed bool
+}
+
+// Error says whether a second token was tried.
+func (e *TokenRefusedError) Error() string {
+	if e.Replayed {
+		return e.Last.Error() + "; a second token was refused too"
+	}
+	return e.Last.Error() + "; the token source has no other token"
+}
+
+// Unwrap returns the last refusal.
+func (e *TokenRefusedError) Unwrap() error { return e.Last }
+
 // KindOf returns the kind of the *Error in err's chain, KindUnknown otherwise.
-func KindOf(err error) Kind { panic("not built") }
+// A *TokenRefusedError is KindAccount.
+func KindOf(err error) Kind {
+	var refused *TokenRefusedError
+	if errors.As(err, &refused) {
+		return KindAccount
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind()
+	}
+	return KindUnknown
+}
 
 // CodeOf returns the errcode of the *Error in err's chain.
-func CodeOf(err error) (Code, bool) { panic("not built") }
+func CodeOf(err error) (Code, bool) {
+	var e *Error
+	if !errors.As(err, &e) {
+		return 0, false
+	}
+	return e.Code, true
+}
 
 // Ambiguous reports whether WeChat may have accepted the message although err
 // came back: errcode -1, an answer lost after the request was written, HTTP 5xx,
-// an unreadable body.
-func Ambiguous(err error) bool { panic("not built") }
-
-// Name is the code's short stable name, such as "require-subscribe".
-func (c Code) Name() string { panic("not built") }
-
-// Kind looks the code up in the table.
-func (c Code) Kind() Kind { panic("not built") }
-
-// Remedy is one sentence that tells an operator what to do.
-func (c Code) Remedy() string { panic("not built") }
+// an unreadable body. Trouble with getting a token is never ambiguous.
+func Ambiguous(err error) bool {
+	var token *TokenError
+	if errors.As(err, &token) {
+		return false
+	}
+	var transport *TransportError
+	if errors.As(err, &transport) {
+		return transport.Ambiguous
+	}
+	code, ok := CodeOf(err)
+	return ok && code == CodeBusy
+}

@@ -1,0 +1,182 @@
+package wechat
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// answerLimit bounds an answer; the longest real one, 25 templates, has some
+// ten kilobytes.
+const answerLimit = 1 << 20
+
+// contentType: WeChat reads the body as UTF-8 only when told.
+const contentType = "application/json; charset=utf-8"
+
+// caller makes single calls to one host.
+type caller struct {
+	base    url.URL
+	http    *http.Client
+	timeout time.Duration
+}
+
+func newCaller(cfg Config) (*caller, error) {
+	base, err := parseBaseURL(cfg.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	hc := cfg.HTTPClient
+	if hc == nil {
+		hc = newHTTPClient()
+	}
+	timeout := cfg.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+	return &caller{base: *base, http: withoutRedirects(hc), timeout: timeout}, nil
+}
+
+// call is one request.
+type call struct {
+	op    string // the path
+	query url.Values
+	body  []byte   // nil: GET
+	known []string // texts that must appear in no error
+}
+
+// do makes the call once and returns the answer's bytes. Every failure is a
+// *TransportError.
+func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &TransportError{Op: k.op, Err: err}
+	}
+	limited, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	traced, written := traceWrites(limited, k.body != nil)
+	resp, err := c.http.Do(c.request(traced, k))
+	if err != nil {
+		err = c.explainTimeout(ctx, limited, withoutURL(err))
+		return nil, &TransportError{Op: k.op, Ambiguous: written.Load() && !isDialError(err), Err: conceal(err, k.known)}
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
+	if resp.StatusCode != http.StatusOK {
+		// Read to the end all the same, so that the connection lives on.
+		return nil, statusError(k.op, resp.StatusCode)
+	}
+	if err != nil {
+		err = fmt.Errorf("read the answer: %w", c.explainTimeout(ctx, limited, withoutURL(err)))
+		return nil, &TransportError{Op: k.op, HTTPStatus: resp.StatusCode, Ambiguous: true, Err: conceal(err, k.known)}
+	}
+	if len(data) > answerLimit {
+		return nil, unreadable(k.op, fmt.Sprintf("the answer is longer than %d bytes", answerLimit))
+	}
+	return data, nil
+}
+
+// request builds the URL field by field: no text with the token is ever
+// parsed, so no parse error can quote it.
+func (c *caller) request(ctx context.Context, k call) *http.Request {
+	u := c.base
+	u.Path += k.op
+	u.RawQuery = k.query.Encode()
+	req := &http.Request{
+		Method: http.MethodGet, URL: &u, Host: u.Host, Header: make(http.Header, 1),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if k.body != nil {
+		req.Method = http.MethodPost
+		req.Header.Set("Content-Type", contentType)
+		req.ContentLength = int64(len(k.body))
+		req.Body = io.NopCloser(bytes.NewReader(k.body))
+		// net/http repeats a POST by itself only on a connection that was kept
+		// alive and died before a single byte of this request was written: safe,
+		// and it spares a failure whenever WeChat closes an idle connection.
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(k.body)), nil }
+	}
+	return req.WithContext(ctx)
+}
+
+// traceWrites tells whether bytes of the request may have left. When net/http
+// starts a POST anew, nothing of the time before was written.
+func traceWrites(ctx context.Context, post bool) (context.Context, *atomic.Bool) {
+	written := new(atomic.Bool)
+	trace := &httptrace.ClientTrace{
+		WroteHeaders: func() { written.Store(true) },
+		WroteRequest: func(httptrace.WroteRequestInfo) { written.Store(true) },
+	}
+	if post {
+		trace.GetConn = func(string) { written.Store(false) }
+	}
+	return httptrace.WithClientTrace(ctx, trace), written
+}
+
+// explainTimeout says in words that it was our own limit that ended the call.
+func (c *caller) explainTimeout(ctx, limited context.Context, err error) error {
+	if ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %s: %w", c.timeout, context.DeadlineExceeded)
+	}
+	return err
+}
+
+// statusError is an answer whose HTTP status is not 200. A server error may
+// hide a message that was accepted; a redirect or a client error cannot.
+func statusError(op string, status int) *TransportError {
+	text := "HTTP " + fmt.Sprint(status)
+	if words := http.StatusText(status); words != "" {
+		text += " " + words
+	}
+	refused := status >= 300 && status < 500
+	return &TransportError{Op: op, HTTPStatus: status, Ambiguous: !refused, Err: errors.New(text)}
+}
+
+// unreadable is a 200 answer that is not WeChat's. It never quotes the body.
+func unreadable(op, why string) *TransportError {
+	return &TransportError{Op: op, HTTPStatus: http.StatusOK, Ambiguous: true, Err: errors.New(why)}
+}
+
+// withoutURL drops the *url.Error around what went wrong: it prints the whole
+// URL, token included.
+func withoutURL(err error) error {
+	var u *url.Error
+	for errors.As(err, &u) {
+		err = u.Err
+	}
+	return err
+}
+
+func isDialError(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// concealed stands in for an error whose text holds something secret: it still
+// answers errors.Is, but hands nobody the original.
+type concealed struct {
+	text  string
+	cause error
+}
+
+func (e *concealed) Error() string        { return e.text }
+func (e *concealed) Is(target error) bool { return errors.Is(e.cause, target) }
+
+// conceal returns err itself unless its text quotes one of known, as a
+// malformed answer that echoes the request would.
+func conceal(err error, known []string) error {
+	text := err.Error()
+	for _, secret := range known {
+		if len(secret) >= shortestSecret && strings.Contains(text, secret) {
+			return &concealed{text: scrub(text, known), cause: err}
+		}
+	}
+	return err
+}

@@ -1,0 +1,193 @@
+package wechat
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+)
+
+// fieldType is the rule of one key prefix (docs: 发送模板消息 § 参数值内容限制说明).
+type fieldType struct {
+	limit  int                       // in units; 0: none documented
+	units  func(string) int          // how the limit counts
+	form   func(value string) string // what is wrong with the form, or empty
+	blank  bool                      // may be empty
+	advice string                    // completes "is too long: n of at most …"
+}
+
+// typeOf finds the rule by the key's prefix: letters and underscores before
+// the number. An unknown prefix has none.
+func typeOf(key string) fieldType {
+	switch strings.ToLower(strings.TrimRight(key, "0123456789")) {
+	case "thing", "short_thing": // short_thing's own limit is not documented
+		return fieldType{limit: 20, units: units16, advice: "name the thing shortly"}
+	case "character_string":
+		return fieldType{limit: 32, units: units16, form: noHan}
+	case "time", "date":
+		return fieldType{form: timeForm}
+	case "amount":
+		return fieldType{form: amountForm}
+	case "phone_number":
+		return fieldType{limit: 17, units: units16, form: noLetters}
+	case "car_number":
+		return fieldType{limit: 8, units: units16}
+	case "const":
+		return fieldType{limit: 20, units: units16, blank: true}
+	case "number":
+		return fieldType{limit: 32, units: digits, form: numberForm}
+	case "letter":
+		return fieldType{limit: 32, units: units16, form: lettersOnly}
+	case "symbol":
+		return fieldType{limit: 5, units: units16}
+	case "name":
+		return fieldType{limit: 20, units: halfWidths, advice: "10 Chinese characters or 20 letters"}
+	case "phrase":
+		return fieldType{limit: 10, units: halfWidths, advice: "5 Chinese characters"}
+	case "first", "remark": // not shown, so blank is no loss
+		return fieldType{blank: true}
+	default:
+		return fieldType{}
+	}
+}
+
+// valueFault is the first thing wrong with a value of key.
+func valueFault(path, key, value string) (Fault, bool) {
+	t := typeOf(key)
+	if strings.TrimSpace(value) == "" {
+		return newFault(path, FaultValueEmpty), !t.blank
+	}
+	if t.limit > 0 {
+		if n := t.units(value); n > t.limit {
+			advice := t.advice
+			if advice == "" {
+				advice = "shorten it"
+			}
+			return faultf(path, FaultValueTooLong, "is too long: it counts %d, at most %d are allowed: %s", n, t.limit, advice), true
+		}
+	}
+	if t.form != nil {
+		if wrong := t.form(value); wrong != "" {
+			return faultf(path, FaultValueForm, "%s", wrong), true
+		}
+	}
+	return Fault{}, false
+}
+
+// units16 counts an emoji as two, as the strictest known reading does.
+func units16(text string) int { return len(utf16.Encode([]rune(text))) }
+
+// halfWidths counts a Chinese character as two.
+func halfWidths(text string) int {
+	n := 0
+	for _, r := range text {
+		n++
+		if unicode.Is(unicode.Han, r) || r > 0xFFFF {
+			n++
+		}
+	}
+	return n
+}
+
+func digits(text string) int {
+	n := 0
+	for _, r := range text {
+		if '0' <= r && r <= '9' {
+			n++
+		}
+	}
+	return n
+}
+
+func noHan(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
+		return "holds Chinese characters: a character_string takes digits, letters and symbols"
+	}
+	return ""
+}
+
+func noLetters(text string) string {
+	if strings.ContainsFunc(text, unicode.IsLetter) {
+		return "holds letters: a phone_number takes digits and symbols, like +86-0766-66888866"
+	}
+	if digits(text) == 0 {
+		return "has no digits: a phone_number takes digits and symbols, like +86-0766-66888866"
+	}
+	return ""
+}
+
+var (
+	numberPattern = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?$`)
+	letterPattern = regexp.MustCompile(`^[A-Za-z]+$`)
+	// The currency sign is one character, the digits before the point up to 12
+	// with or without separators, 元 may close it.
+	amountPattern = regexp.MustCompile(`^-?\p{Sc}?\s?-?([0-9][0-9,]*)(\.[0-9]+)?\s?元?$`)
+)
+
+func numberForm(text string) string {
+	if !numberPattern.MatchString(strings.TrimSpace(text)) {
+		return "is not a number: write digits with or without decimals"
+	}
+	return ""
+}
+
+func lettersOnly(text string) string {
+	if !letterPattern.MatchString(strings.TrimSpace(text)) {
+		return "holds other characters than letters"
+	}
+	return ""
+}
+
+func amountForm(text string) string {
+	m := amountPattern.FindStringSubmatch(strings.TrimSpace(text))
+	if m == nil {
+		return "is not an amount: write at most one currency sign, digits, decimals if any, and 元 if you like, such as ¥100.21"
+	}
+	if digits(m[1]) > 12 {
+		return "has more than 12 digits before the decimals"
+	}
+	return ""
+}
+
+// Times as documented: 2019年10月1日 15:01, 15:01, 2019-10-01 15:01:02, and two
+// of them joined by ~.
+var timePattern = regexp.MustCompile(`^(?:(?:([0-9]{4})\s*[年/.-]\s*)?([0-9]{1,2})\s*[月/.-]\s*([0-9]{1,2})\s*日?)?` +
+	`\s*(?:([0-9]{1,2})\s*[:：时点]\s*(?:([0-9]{1,2})\s*(?:分|[:：]\s*([0-9]{1,2}))?\s*秒?)?)?$`)
+
+var monthPattern = regexp.MustCompile(`^([0-9]{4})\s*[年/.-]\s*([0-9]{1,2})\s*月?$`)
+
+const timeAdvice = "is not a time: write it in the 24-hour clock, like 2019年10月1日 15:01, 15:01, 2019-10-01 15:01:02, or two of them joined by ~"
+
+func timeForm(text string) string {
+	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == '~' || r == '～' }) {
+		if !isTime(strings.TrimSpace(part)) {
+			return timeAdvice
+		}
+	}
+	if parts := strings.Count(text, "~") + strings.Count(text, "～"); parts > 1 {
+		return timeAdvice
+	}
+	return ""
+}
+
+func isTime(text string) bool {
+	if m := monthPattern.FindStringSubmatch(text); m != nil {
+		return inRange(m[2], 1, 12)
+	}
+	m := timePattern.FindStringSubmatch(text)
+	if m == nil || text == "" {
+		return false
+	}
+	return inRange(m[2], 1, 12) && inRange(m[3], 1, 31) &&
+		inRange(m[4], 0, 24) && inRange(m[5], 0, 59) && inRange(m[6], 0, 59)
+}
+
+// inRange is true for a part that is not there.
+func inRange(digits string, low, high int) bool {
+	if digits == "" {
+		return true
+	}
+	n, err := strconv.Atoi(digits)
+	return err == nil && low <= n && n <= high
+}

@@ -1,0 +1,181 @@
+package wechat
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Quota is one API's daily budget as WeChat counts it (±1 %, it may lag).
+type Quota struct {
+	DailyLimit int64 `json:"daily_limit"`
+	Used       int64 `json:"used"`
+	Remain     int64 `json:"remain"`
+}
+
+// Quota calls POST /cgi-bin/openapi/quota/get (docs: 查询API调用额度) for one
+// API path, such as QuotaPath.
+func (c *Client) Quota(ctx context.Context, path string) (Quota, error) {
+	const op = "/cgi-bin/openapi/quota/get"
+	var answer struct {
+		Quota *struct {
+			DailyLimit looseInt `json:"daily_limit"`
+			Used       looseInt `json:"used"`
+			Remain     looseInt `json:"remain"`
+		} `json:"quota"`
+	}
+	request := struct {
+		Path string `json:"cgi_path"`
+	}{path}
+	if err := c.post(ctx, op, request, &answer); err != nil {
+		return Quota{}, err
+	}
+	if answer.Quota == nil {
+		return Quota{}, unreadable(op, "the answer has no quota")
+	}
+	return Quota{int64(answer.Quota.DailyLimit), int64(answer.Quota.Used), int64(answer.Quota.Remain)}, nil
+}
+
+// RequestRecord is what WeChat kept of one call. Bodies are WeChat's own copy
+// and hold the recipient: do not log them.
+type RequestRecord struct {
+	InvokedAt    time.Time
+	Cost         time.Duration
+	URL          string // the query, access token removed
+	RequestBody  string
+	ResponseBody string
+	ClientIP     string
+}
+
+// RequestByRID calls POST /cgi-bin/openapi/rid/get (docs: 查询rid信息): what
+// WeChat saw of the call that was answered with this rid, for seven days.
+func (c *Client) RequestByRID(ctx context.Context, rid string) (RequestRecord, error) {
+	const op = "/cgi-bin/openapi/rid/get"
+	var answer struct {
+		Request *struct {
+			InvokeTime   looseInt    `json:"invoke_time"`
+			CostMs       looseInt    `json:"cost_in_ms"`
+			RequestURL   looseString `json:"request_url"`
+			RequestBody  looseString `json:"request_body"`
+			ResponseBody looseString `json:"response_body"`
+			ClientIP     looseString `json:"client_ip"`
+		} `json:"request"`
+	}
+	request := struct {
+		RID string `json:"rid"`
+	}{rid}
+	if err := c.post(ctx, op, request, &answer); err != nil {
+		return RequestRecord{}, err
+	}
+	r := answer.Request
+	if r == nil {
+		return RequestRecord{}, unreadable(op, "the answer has no request")
+	}
+	return RequestRecord{
+		InvokedAt:    unixTime(r.InvokeTime),
+		Cost:         time.Duration(r.CostMs) * time.Millisecond,
+		URL:          credentialPattern.ReplaceAllString(string(r.RequestURL), "${1}"+placeholder),
+		RequestBody:  string(r.RequestBody),
+		ResponseBody: string(r.ResponseBody),
+		ClientIP:     string(r.ClientIP),
+	}, nil
+}
+
+// UserInfo is what WeChat tells of a user. Of somebody who does not follow the
+// account only OpenID and UnionID are set.
+type UserInfo struct {
+	Subscribed     bool
+	OpenID         string
+	UnionID        string // empty unless the account is bound to an Open Platform account
+	Language       string
+	SubscribedAt   time.Time
+	SubscribeScene string // such as ADD_SCENE_QR_CODE; the set is open
+	Remark         string
+	GroupID        int64
+	TagIDs         []int64
+	QRScene        int64
+	QRSceneText    string
+}
+
+// UserInfo calls GET /cgi-bin/user/info (docs: 获取用户基本信息): whether the
+// user follows the account, and since when.
+func (c *Client) UserInfo(ctx context.Context, openid string) (UserInfo, error) {
+	const op = "/cgi-bin/user/info"
+	var answer struct {
+		Subscribe      *looseInt   `json:"subscribe"`
+		OpenID         looseString `json:"openid"`
+		UnionID        looseString `json:"unionid"`
+		Language       looseString `json:"language"`
+		SubscribeTime  looseInt    `json:"subscribe_time"`
+		SubscribeScene looseString `json:"subscribe_scene"`
+		Remark         looseString `json:"remark"`
+		GroupID        looseInt    `json:"groupid"`
+		TagIDs         []looseInt  `json:"tagid_list"`
+		QRScene        looseInt    `json:"qr_scene"`
+		QRSceneText    looseString `json:"qr_scene_str"`
+	}
+	query := url.Values{"openid": {openid}, "lang": {"zh_CN"}}
+	if err := c.get(ctx, op, query, &answer); err != nil {
+		return UserInfo{}, err
+	}
+	if answer.Subscribe == nil {
+		return UserInfo{}, unreadable(op, "the answer does not say whether the user follows")
+	}
+	info := UserInfo{
+		Subscribed:     *answer.Subscribe != 0,
+		OpenID:         string(answer.OpenID),
+		UnionID:        string(answer.UnionID),
+		Language:       string(answer.Language),
+		SubscribedAt:   unixTime(answer.SubscribeTime),
+		SubscribeScene: string(answer.SubscribeScene),
+		Remark:         string(answer.Remark),
+		GroupID:        int64(answer.GroupID),
+		QRScene:        int64(answer.QRScene),
+		QRSceneText:    string(answer.QRSceneText),
+	}
+	for _, id := range answer.TagIDs {
+		info.TagIDs = append(info.TagIDs, int64(id))
+	}
+	return info, nil
+}
+
+// unixTime is the zero time for zero seconds.
+func unixTime(seconds looseInt) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(seconds), 0)
+}
+
+// Industry is one of an account's two industries.
+type Industry struct {
+	First  string `json:"first_class"`
+	Second string `json:"second_class"`
+}
+
+// Industries calls GET /cgi-bin/template/get_industry (docs: 获取行业信息).
+func (c *Client) Industries(ctx context.Context) (primary, secondary Industry, err error) {
+	const op = "/cgi-bin/template/get_industry"
+	var answer struct {
+		Primary   *Industry `json:"primary_industry"`
+		Secondary Industry  `json:"secondary_industry"`
+	}
+	if err := c.get(ctx, op, nil, &answer); err != nil {
+		return Industry{}, Industry{}, err
+	}
+	if answer.Primary == nil {
+		return Industry{}, Industry{}, unreadable(op, "the answer has no primary_industry")
+	}
+	return *answer.Primary, answer.Secondary, nil
+}
+
+// SetIndustries calls POST /cgi-bin/template/api_set_industry (docs:
+// 设置所属行业) with two of WeChat's industry numbers, 1 to 41. Once a month; it
+// deletes the templates of the industries before.
+func (c *Client) SetIndustries(ctx context.Context, primary, secondary int) error {
+	return c.post(ctx, "/cgi-bin/template/api_set_industry", struct {
+		Primary   string `json:"industry_id1"`
+		Secondary string `json:"industry_id2"`
+	}{strconv.Itoa(primary), strconv.Itoa(secondary)}, nil)
+}

@@ -1,0 +1,149 @@
+package wechat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Times of ReuseTokenSource.
+const (
+	// refreshEarly is how long before its end a token is replaced: from then on
+	// WeChat hands out the next one, and both work.
+	refreshEarly = 5 * time.Minute
+	// shortestKeep bounds the fetches for a token that has little life left.
+	shortestKeep = 30 * time.Second
+	// forceGap and forcesPerDay are WeChat's allowance of forced refreshes.
+	forceGap     = 30 * time.Second
+	forcesPerDay = 20
+	// After a failed fetch nobody asks again for retryFirst, then twice as
+	// long each time up to retryLast: a wrong secret must not hammer WeChat.
+	retryFirst = time.Second
+	retryLast  = time.Minute
+)
+
+var errNoFetch = errors.New("wechat: ReuseTokenSource has no fetch function: give it one, such as TokenFetcher.FetchStable")
+
+// TokenFetch gets a token from WeChat. force asks for another one than WeChat
+// hands out by itself, since that one was refused.
+type TokenFetch func(ctx context.Context, force bool) (Token, error)
+
+// ReuseTokenSource keeps one token in this process and fetches it through
+// fetch, such as (*TokenFetcher).FetchStable, when it is missing, nears its end
+// or was refused. Concurrent callers share one fetch, and each may give up by
+// its own ctx. A failed fetch is answered to everybody for one second, longer
+// when it fails again, one minute at most. Several processes share a token with
+// package tokenstore instead.
+func ReuseTokenSource(fetch TokenFetch) TokenSource {
+	return &reuseSource{fetch: fetch, slot: make(chan struct{}, 1)}
+}
+
+type reuseSource struct {
+	fetch TokenFetch
+	// slot locks the fields below. A channel, so that the ctx of a waiter
+	// counts while somebody else fetches.
+	slot      chan struct{}
+	current   Token
+	refreshAt time.Time
+	refused   Secret // the last token that WeChat refused
+	forced    []time.Time
+	failure   error
+	retryAt   time.Time
+	backoff   time.Duration
+}
+
+// Token returns the kept token, or fetches one.
+func (s *reuseSource) Token(ctx context.Context) (Token, error) {
+	if s.fetch == nil {
+		return Token{}, errNoFetch
+	}
+	if err := s.lock(ctx); err != nil {
+		return Token{}, err
+	}
+	defer s.unlock()
+	now := time.Now()
+	usable := !s.current.Value.IsZero() && now.Before(s.current.ExpiresAt)
+	if usable && now.Before(s.refreshAt) {
+		return s.current, nil
+	}
+	if s.failure != nil && now.Before(s.retryAt) {
+		return s.currentOr(usable, s.failure)
+	}
+	if err := s.refresh(ctx); err != nil {
+		return s.currentOr(usable, err)
+	}
+	return s.current, nil
+}
+
+// currentOr prefers a token that still works to the failure of its successor.
+func (s *reuseSource) currentOr(usable bool, err error) (Token, error) {
+	if usable {
+		return s.current, nil
+	}
+	return Token{}, err
+}
+
+// Invalidate drops the kept token when it is stale.
+func (s *reuseSource) Invalidate(ctx context.Context, stale Token) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.unlock()
+	if s.current.Value == stale.Value {
+		s.refused, s.current = stale.Value, Token{}
+	}
+	return nil
+}
+
+// refresh fetches, by force only when WeChat hands out the refused token again.
+func (s *reuseSource) refresh(ctx context.Context) error {
+	token, err := s.fetch(ctx, false)
+	if err == nil && !s.refused.IsZero() && token.Value == s.refused && s.mayForce() {
+		s.forced = append(s.forced, time.Now())
+		token, err = s.fetch(ctx, true)
+	}
+	if err != nil {
+		// That one caller gave up says nothing about WeChat.
+		if ctx.Err() == nil {
+			s.backoff = min(max(2*s.backoff, retryFirst), retryLast)
+			s.failure, s.retryAt = err, time.Now().Add(s.backoff)
+		}
+		return err
+	}
+	s.failure, s.backoff = nil, 0
+	s.current, s.refreshAt = token, refreshTime(time.Now(), token.ExpiresAt)
+	return nil
+}
+
+// refreshTime is five minutes before the end, but not at once for a token that
+// has less to live.
+func refreshTime(now, expires time.Time) time.Time {
+	at := expires.Add(-refreshEarly)
+	if soonest := now.Add(shortestKeep); at.Before(soonest) {
+		at = soonest
+	}
+	return at
+}
+
+func (s *reuseSource) mayForce() bool {
+	now := time.Now()
+	for len(s.forced) > 0 && now.Sub(s.forced[0]) >= 24*time.Hour {
+		s.forced = s.forced[1:]
+	}
+	if len(s.forced) == 0 {
+		return true
+	}
+	return len(s.forced) < forcesPerDay && now.Sub(s.forced[len(s.forced)-1]) >= forceGap
+}
+
+func (s *reuseSource) lock(ctx context.Context) error {
+	select {
+	case s.slot <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wechat: wait for the access token: %w", ctx.Err())
+	}
+}
+
+func (s *reuseSource) unlock() { <-s.slot }

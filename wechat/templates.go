@@ -1,0 +1,97 @@
+package wechat
+
+import (
+	"context"
+	"regexp"
+)
+
+// Template is one of the account's templates, at most 25.
+type Template struct {
+	ID              string
+	Title           string
+	PrimaryIndustry string
+	DeputyIndustry  string
+	Content         string // with {{key.DATA}} placeholders
+	Example         string
+}
+
+// Keys are the template's placeholders in their order.
+func (t Template) Keys() []string { return ParseTemplateKeys(t.Content) }
+
+// Templates calls GET /cgi-bin/template/get_all_private_template (docs:
+// 获取已添加至账号下所有模板列表). It may leave category templates out.
+func (c *Client) Templates(ctx context.Context) ([]Template, error) {
+	const op = "/cgi-bin/template/get_all_private_template"
+	var answer struct {
+		List *[]struct {
+			ID              looseString `json:"template_id"`
+			Title           looseString `json:"title"`
+			PrimaryIndustry looseString `json:"primary_industry"`
+			DeputyIndustry  looseString `json:"deputy_industry"`
+			Content         looseString `json:"content"`
+			Example         looseString `json:"example"`
+		} `json:"template_list"`
+	}
+	if err := c.get(ctx, op, nil, &answer); err != nil {
+		return nil, err
+	}
+	if answer.List == nil {
+		return nil, unreadable(op, "the answer has no template_list")
+	}
+	templates := make([]Template, 0, len(*answer.List))
+	for _, t := range *answer.List {
+		templates = append(templates, Template{
+			ID: string(t.ID), Title: string(t.Title),
+			PrimaryIndustry: string(t.PrimaryIndustry), DeputyIndustry: string(t.DeputyIndustry),
+			Content: string(t.Content), Example: string(t.Example),
+		})
+	}
+	return templates, nil
+}
+
+// AddTemplate calls POST /cgi-bin/template/api_add_template (docs: 添加模板)
+// and returns the new template's id. shortID is the number in the template
+// library; keywords are chosen from it, and their order is the fields' order.
+func (c *Client) AddTemplate(ctx context.Context, shortID string, keywords []string) (string, error) {
+	const op = "/cgi-bin/template/api_add_template"
+	var answer struct {
+		ID looseString `json:"template_id"`
+	}
+	err := c.post(ctx, op, struct {
+		ShortID  string   `json:"template_id_short"`
+		Keywords []string `json:"keyword_name_list,omitempty"`
+	}{shortID, keywords}, &answer)
+	if err != nil {
+		return "", err
+	}
+	if answer.ID == "" {
+		return "", unreadable(op, "the answer has no template_id")
+	}
+	return string(answer.ID), nil
+}
+
+// DeleteTemplate calls POST /cgi-bin/template/del_private_template (docs:
+// 删除模板). Messages that wait for the template will be refused with 40037.
+func (c *Client) DeleteTemplate(ctx context.Context, templateID string) error {
+	return c.post(ctx, "/cgi-bin/template/del_private_template", struct {
+		ID string `json:"template_id"`
+	}{templateID}, nil)
+}
+
+// keyPattern knows the documented form and the one with spaces between the
+// braces that copies of the pages carry.
+var keyPattern = regexp.MustCompile(`\{\s*\{\s*([A-Za-z_]+[0-9]*)\.DATA\s*\}\s*\}`)
+
+// ParseTemplateKeys finds the placeholders of a template's content, in their
+// order, each once.
+func ParseTemplateKeys(content string) []string {
+	var keys []string
+	seen := make(map[string]bool)
+	for _, m := range keyPattern.FindAllStringSubmatch(content, -1) {
+		if !seen[m[1]] {
+			seen[m[1]] = true
+			keys = append(keys, m[1])
+		}
+	}
+	return keys
+}

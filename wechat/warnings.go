@@ -1,0 +1,83 @@
+package wechat
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Lengths from which a value may not be shown whole.
+const (
+	historicShown   = 20
+	shortThingShown = 10
+)
+
+// Warnings names what WeChat takes but does not show as written. Keys first,
+// keyword1 and remark belong to historic templates: they still work, with less
+// display. Docs: the notices of 2023-03-24 and 2023-05-04.
+func (m *TemplateMessage) Warnings() []Fault {
+	if m == nil {
+		return nil
+	}
+	var warnings []Fault
+	for _, key := range slices.Sorted(maps.Keys(m.Data)) {
+		warnings = append(warnings, fieldWarnings(key, m.Data[key])...)
+	}
+	return warnings
+}
+
+func fieldWarnings(key string, f Field) []Fault {
+	var warnings []Fault
+	path := keyPath(key)
+	warn := func(code FaultCode, at string) { warnings = append(warnings, newFault(at, code)) }
+	switch {
+	case key == "first" || key == "remark":
+		if f.Value != "" {
+			warn(WarnHistoricHidden, path)
+		}
+	case historicName.MatchString(key) && shownLength(f.Value) > historicShown:
+		warn(WarnHistoricCut, path+".value")
+	case strings.HasPrefix(key, "short_thing") && units16(f.Value) > shortThingShown:
+		warn(WarnShortThing, path+".value")
+	}
+	if strings.ContainsAny(f.Value, "\n\r\u2028\u2029") {
+		warn(WarnLineBreak, path+".value")
+	}
+	if strings.ContainsFunc(f.Value, isEmoji) {
+		warn(WarnEmoji, path+".value")
+	}
+	if f.Color != "" {
+		warn(WarnColor, path+".color")
+	}
+	return warnings
+}
+
+// TemplateWarnings names what a template's content hides from its reader.
+func TemplateWarnings(content string) []Fault {
+	if keys := ParseTemplateKeys(content); len(keys) == 1 {
+		return []Fault{newFault(keyPath(keys[0]), WarnSingleVariable)}
+	}
+	return nil
+}
+
+// shownLength counts as a historic keyword does on display: a run of ASCII
+// letters and digits is one.
+func shownLength(text string) int {
+	n, inRun := 0, false
+	for _, r := range text {
+		run := r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r))
+		if !run || !inRun {
+			n++
+		}
+		inRun = run
+	}
+	return n
+}
+
+// isEmoji knows the blocks that hold pictures, not every symbol that some font
+// colours.
+func isEmoji(r rune) bool {
+	return 0x1F000 <= r && r <= 0x1FAFF || 0x2600 <= r && r <= 0x27BF || r == 0xFE0F
+}
