@@ -25,6 +25,7 @@ type Store struct {
 	view    atomic.Pointer[view] // what this process knows of Redis
 	refused atomic.Int64         // the newest generation known to be refused
 	peeking atomic.Bool
+	marking chan struct{} // holds one while a refusal is told
 
 	mu      sync.Mutex
 	flight  *flight       // the lookup that callers without a token share
@@ -50,7 +51,7 @@ func New(rdb redis.UniversalClient, fetcher Fetcher, cfg Config) (*Store, error)
 	}
 	s := &Store{
 		rdb: rdb, fetcher: fetcher, cfg: cfg, keys: keysOf(cfg.AppID), scripts: loaded,
-		changed: make(chan struct{}),
+		changed: make(chan struct{}), marking: make(chan struct{}, 1),
 	}
 	s.view.Store(&view{})
 	return s, nil
@@ -85,12 +86,18 @@ func (s *Store) Invalidate(ctx context.Context, stale wechat.Token) error {
 	if err != nil || generation == 0 {
 		return err
 	}
-	if cur := s.view.Load().token.Generation; cur > generation || s.refused.Load() >= generation {
+	select { // one tells Redis, the others wait for it
+	case s.marking <- struct{}{}:
+		defer func() { <-s.marking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if s.view.Load().token.Generation > generation || s.refused.Load() >= generation {
 		return nil
 	}
-	s.refuse(generation)
 	reply, err := s.eval(ctx, s.scripts.refuse, generation, flag(s.cfg.Mode == Classic),
 		young.Milliseconds(), warWindow.Milliseconds())
+	s.refuse(generation) // after Redis, so that no lookup overtakes the count
 	if err != nil {
 		return err // the next question for a token tells Redis of the refusal
 	}

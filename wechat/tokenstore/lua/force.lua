@@ -11,5 +11,5 @@ if now - (tonumber(c[2]) or 0) < tonumber(ARGV[4]) then return 0 end
 redis.call('HINCRBY', COUNT, 'f', 1)
 redis.call('HINCRBY', COUNT, 'n', 1)
 redis.call('HSET', COUNT, 'lf', int(now), 'lg', ARGV[2])
-if redis.call('GET', LEASE) == ARGV[1] .. ':' .. ARGV[2] then redis.call('PEXPIRE', LEASE, ARGV[5]) end
+redis.call('SET', LEASE, ARGV[1] .. ':' .. ARGV[2], 'PX', ARGV[5]) -- nobody else has it: the generation is ours
 return 1
