@@ -169,10 +169,13 @@ type concealed struct {
 func (e *concealed) Error() string        { return e.text }
 func (e *concealed) Is(target error) bool { return errors.Is(e.cause, target) }
 
-// conceal returns err itself unless its text quotes one of known, as a
-// malformed answer that echoes the request would.
+// conceal returns err itself unless its text quotes one of known, or what the
+// other side wrote instead of HTTP, which may be anything.
 func conceal(err error, known []string) error {
 	text := err.Error()
+	if strings.Contains(text, "malformed") {
+		return &concealed{text: "the answer is not HTTP", cause: err}
+	}
 	for _, secret := range known {
 		if len(secret) >= shortestSecret && strings.Contains(text, secret) {
 			return &concealed{text: scrub(text, known), cause: err}

@@ -14,6 +14,7 @@ const QuotaPath = "/cgi-bin/message/template/send"
 type Client struct {
 	caller       *caller
 	tokens       TokenSource
+	secret       Secret // only to keep it out of errors
 	beforeReplay func(context.Context) error
 	// hopeless is the token that was the second one to get 48001: asking for a
 	// third would burn token fetches on an account that lacks the permission.
@@ -33,7 +34,7 @@ func NewClient(cfg Config, tokens TokenSource) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{caller: caller, tokens: tokens, beforeReplay: cfg.BeforeReplay}, nil
+	return &Client{caller: caller, tokens: tokens, secret: cfg.AppSecret, beforeReplay: cfg.BeforeReplay}, nil
 }
 
 // CloseIdleConnections closes the kept connections of the client's HTTP client.
@@ -153,10 +154,9 @@ func (c *Client) once(ctx context.Context, k call, token Token, result any) erro
 	query := url.Values{"access_token": {text}}
 	for key, values := range k.query {
 		query[key] = values
-		k.known = append(k.known, values...)
 	}
+	k.known = []string{text, url.QueryEscape(text), c.secret.Reveal(), k.query.Get("openid"), recipientOf(k.body)}
 	k.query = query
-	k.known = append(k.known, text, url.QueryEscape(text), recipientOf(k.body))
 	data, err := c.caller.do(ctx, k)
 	if err != nil {
 		return err

@@ -51,12 +51,12 @@ func splitErrmsg(errmsg string) (msg, rid string) {
 // without credentials and with openids masked.
 func scrub(text string, known []string) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
+	text = credentialPattern.ReplaceAllString(text, "${1}"+placeholder)
 	for _, secret := range known {
 		if len(secret) >= shortestSecret {
 			text = strings.ReplaceAll(text, secret, maskOf(secret))
 		}
 	}
-	text = credentialPattern.ReplaceAllString(text, "${1}"+placeholder)
 	text = longWordPattern.ReplaceAllStringFunc(text, maskLongWord)
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {

@@ -28,6 +28,10 @@ type Account struct {
 	industry     [2]string
 	industryAt   time.Time
 	clears       monthCount
+	apiClears    monthCount
+	outbox       outbox
+	loop         *Loopback // to Callback.Handler
+	qrcodes      map[string]qrcode
 }
 
 // follower is what the platform knows of one openid beyond the default.
@@ -35,6 +39,7 @@ type follower struct {
 	follows bool
 	since   time.Time
 	scene   string
+	qrScene string
 	refused map[string]bool
 	reject  wechat.Code
 	status  string // of receipts
@@ -48,10 +53,14 @@ func newAccount(p *Platform, cfg AccountConfig) *Account {
 		counters:  map[string]*counter{},
 		limits:    defaultLimits(cfg),
 		recent:    newDedupe(),
+		qrcodes:   map[string]qrcode{},
 		industry:  [2]string{"1", "4"},
 	}
 	for _, t := range cfg.Templates {
 		a.templates = append(a.templates, newTemplate(t))
+	}
+	if cfg.Callback.Handler != nil {
+		a.loop = p.newLoopback(cfg.Callback.Handler)
 	}
 	return a
 }

@@ -25,10 +25,32 @@ type route struct {
 }
 
 func routes() map[string]route {
+	get := func(handle func(*call) answer) route { return route{http.MethodGet, true, handle} }
+	post := func(handle func(*call) answer) route { return route{http.MethodPost, true, handle} }
 	return map[string]route{
-		TokenPath:       {http.MethodGet, false, serveToken},
-		StableTokenPath: {http.MethodPost, false, serveStableToken},
-		SendPath:        {http.MethodPost, true, serveSend},
+		TokenPath:                 {http.MethodGet, false, serveToken},
+		StableTokenPath:           {http.MethodPost, false, serveStableToken},
+		"/cgi-bin/clear_quota/v2": {http.MethodPost, false, serveClearQuotaV2},
+
+		SendPath:                                     post(serveSend),
+		"/cgi-bin/template/api_add_template":         post(serveTemplateAdd),
+		"/cgi-bin/template/del_private_template":     post(serveTemplateDelete),
+		"/cgi-bin/template/get_all_private_template": get(serveTemplateList),
+		"/cgi-bin/template/api_set_industry":         post(serveIndustrySet),
+		"/cgi-bin/template/get_industry":             get(serveIndustryGet),
+		"/wxa/sec/queryblocktmplmsg":                 post(serveBlockedMessages),
+
+		QuotaPath:                      post(serveQuotaGet),
+		"/cgi-bin/openapi/quota/clear": post(serveQuotaClear),
+		"/cgi-bin/openapi/rid/get":     post(serveRIDGet),
+		"/cgi-bin/clear_quota":         post(serveClearQuota),
+		"/cgi-bin/get_api_domain_ip":   get(serveIPList),
+		"/cgi-bin/getcallbackip":       get(serveIPList),
+
+		"/cgi-bin/user/info":          get(serveUserInfo),
+		"/cgi-bin/user/info/batchget": post(serveUserBatch),
+		"/cgi-bin/user/get":           get(serveUserGet),
+		"/cgi-bin/qrcode/create":      post(serveQRCode),
 	}
 }
 
@@ -186,7 +208,7 @@ func (c *call) wait(d time.Duration) bool {
 	case <-timer.C:
 		return true
 	case <-c.ctx.Done():
-	case <-c.p.done:
+	case <-c.p.ctx.Done():
 	}
 	return false
 }

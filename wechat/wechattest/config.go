@@ -53,6 +53,8 @@ type Config struct {
 	// StrictUnicode answers 47002 to a body with \u escapes. Default false:
 	// accepted.
 	StrictUnicode bool
+	// UnionIDs gives every user a unionid. Default false: no Open Platform account.
+	UnionIDs bool
 	// TextPlain sends answers as text/plain, as WeChat does at times. Default
 	// false: application/json.
 	TextPlain bool

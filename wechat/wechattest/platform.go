@@ -1,6 +1,7 @@
 package wechattest
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"sync"
@@ -17,10 +18,12 @@ type Platform struct {
 	routes map[string]route
 	others http.Handler
 	loop   *Loopback
-	done   chan struct{}
-	close  sync.Once
+	ctx    context.Context //nolint:containedctx // ends with Close; what it bounds outlives every call
+	cancel context.CancelFunc
 	pushes sync.WaitGroup
 	armed  atomic.Bool // a script or a fault is set
+	// outward delivers events to real addresses.
+	outward *http.Client
 
 	mu       sync.Mutex
 	accounts map[string]*Account
@@ -31,21 +34,29 @@ type Platform struct {
 	counts   map[string]*CallCount
 	fetches  int
 	lastID   wechat.MessageID
+	pushed   []Push
+	loops    []*Loopback
+	rids     rids
+	closed   bool
 }
 
 // New makes a platform. Make it inside the synctest bubble that uses it, and
 // Close it there.
 func New(cfg Config) *Platform {
 	cfg = cfg.withDefaults()
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // see Platform.ctx
 	p := &Platform{
 		cfg:      cfg,
-		done:     make(chan struct{}),
+		ctx:      ctx,
+		cancel:   cancel,
+		outward:  &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: pushers}},
 		accounts: map[string]*Account{},
 		tokens:   map[string]*accessToken{},
 		script:   newScript(cfg.Seed),
 		chats:    newChats(cfg),
 		counts:   map[string]*CallCount{},
 		lastID:   firstMessageID(),
+		rids:     rids{byID: map[string]ridEntry{}},
 	}
 	for _, ac := range cfg.Accounts {
 		a := newAccount(p, ac)
@@ -54,7 +65,7 @@ func New(cfg Config) *Platform {
 	}
 	p.routes = routes()
 	p.others = http.NotFoundHandler()
-	p.loop = NewLoopback(p)
+	p.loop = p.newLoopback(p)
 	return p
 }
 
@@ -81,9 +92,23 @@ func (p *Platform) Client() *http.Client { return p.loop.Client() }
 // Close cuts all connections of Client, wakes what hangs, drops receipts that
 // were not delivered, and returns when all of that has ended.
 func (p *Platform) Close() {
-	p.close.Do(func() { close(p.done) })
-	p.loop.Close()
+	p.mu.Lock()
+	p.closed = true
+	loops := slices.Clone(p.loops)
+	p.mu.Unlock()
+	p.cancel()
+	for _, l := range loops {
+		l.Close()
+	}
 	p.pushes.Wait()
+	p.outward.CloseIdleConnections()
+}
+
+// newLoopback makes a Loopback that ends with the platform.
+func (p *Platform) newLoopback(h http.Handler) *Loopback {
+	l := NewLoopback(h)
+	p.loops = append(p.loops, l)
+	return l
 }
 
 // locked takes the lock and returns its release.

@@ -15,14 +15,23 @@ type counter struct {
 // defaultLimits are the daily numbers of a new account (wechat docs: 接口调用频次限制).
 func defaultLimits(cfg AccountConfig) map[string]int64 {
 	return map[string]int64{
-		SendPath:                             cfg.DailyQuota,
-		TokenPath:                            2_000,
-		StableTokenPath:                      500_000,
-		"/cgi-bin/user/get":                  500,
-		"/cgi-bin/user/info":                 5_000_000,
-		"/cgi-bin/qrcode/create":             100_000,
-		"/cgi-bin/template/api_add_template": 100_000,
+		SendPath:                 cfg.DailyQuota,
+		TokenPath:                2_000,
+		StableTokenPath:          500_000,
+		"/cgi-bin/user/get":      500,
+		"/cgi-bin/user/info":     5_000_000,
+		"/cgi-bin/qrcode/create": 100_000,
 	}
+}
+
+// otherLimit is the daily number of calls to an API that the page does not list.
+const otherLimit = 1_000_000
+
+func (a *Account) limit(path string) int64 {
+	if limit, ok := a.limits[path]; ok {
+		return limit
+	}
+	return otherLimit
 }
 
 // day numbers the quota day that now lies in.
@@ -52,7 +61,7 @@ func (a *Account) counter(path string, now time.Time) *counter {
 // is the careful reading of an undocumented rule.
 func (a *Account) spend(path string, now time.Time) wechat.Code {
 	n := a.counter(path, now)
-	if limit, ok := a.limits[path]; ok && n.used >= limit {
+	if n.used >= a.limit(path) {
 		return 45009
 	}
 	if path == SendPath && a.cfg.MinuteQuota > 0 && n.current >= a.cfg.MinuteQuota {
@@ -73,6 +82,12 @@ func (a *Account) SetDailyQuota(limit int64) {
 func (a *Account) SetMinuteQuota(limit int64) {
 	defer a.p.locked()()
 	a.cfg.MinuteQuota = limit
+}
+
+// SetPathQuota changes the number of calls a day to one API path.
+func (a *Account) SetPathQuota(path string, limit int64) {
+	defer a.p.locked()()
+	a.limits[path] = limit
 }
 
 // SetUsed says that n sends were made today, as when another program shares

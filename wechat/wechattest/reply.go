@@ -26,7 +26,9 @@ func (c *call) encode(a answer) []byte {
 	body := append([]byte(`{"errcode":`), strconv.Itoa(int(a.code))...)
 	body = append(body, `,"errmsg":`...)
 	body = append(body, quoted...)
-	return append(body, '}')
+	body = append(body, '}')
+	c.note(rid, body)
+	return body
 }
 
 // object answers a success with v as JSON.

@@ -36,7 +36,7 @@ func serveSend(c *call) answer {
 // checkShape refuses what no account can send.
 func checkShape(m *message) wechat.Code {
 	switch {
-	case !validOpenID(m.toUser):
+	case !validOpenID(m.toUser): // before the template, as seen
 		return 40003
 	case m.templateID == "" || len(m.templateID) > 64:
 		return 40036
@@ -64,7 +64,7 @@ func validOpenID(s string) bool {
 
 // checkMessage compares the message with the account. The lock is held.
 func (a *Account) checkMessage(m *message) (wechat.Code, string) {
-	if prefix := a.cfg.OpenIDPrefix; prefix != "" && (len(m.toUser) < len(prefix) || m.toUser[:len(prefix)] != prefix) {
+	if !a.owns(m.toUser) {
 		return 40003, ""
 	}
 	t := a.template(m.templateID)
@@ -108,10 +108,12 @@ func (c *call) deliver(m *message) answer {
 	c.p.lastID++
 	id := c.p.lastID
 	a.recent.remember(key, id, c.now, cfg.DuplicateWindow)
-	c.p.chats.add(Seen{
+	s := Seen{
 		AppID: a.cfg.AppID, OpenID: m.toUser, ClientMsgID: m.clientMsgID, TemplateID: m.templateID,
 		MsgID: id, At: c.now, Body: c.body,
-	})
+	}
+	s.Seq = c.p.chats.add(s)
+	c.early = a.receipt(s)
 	return accepted(id)
 }
 

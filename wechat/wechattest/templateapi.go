@@ -1,0 +1,177 @@
+package wechattest
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxTemplates is how many templates one account holds, of all kinds together.
+const maxTemplates = 25
+
+// serveTemplateList is GET /cgi-bin/template/get_all_private_template.
+func serveTemplateList(c *call) answer {
+	type item struct {
+		ID      string `json:"template_id"`
+		Title   string `json:"title"`
+		Primary string `json:"primary_industry"`
+		Deputy  string `json:"deputy_industry"`
+		Content string `json:"content"`
+		Example string `json:"example"`
+	}
+	list := []item{}
+	for _, t := range c.account.Templates() {
+		list = append(list, item{t.ID, t.Title, t.Primary, t.Deputy, t.Content, t.Example})
+	}
+	return object(map[string][]item{"template_list": list})
+}
+
+// serveTemplateAdd is POST /cgi-bin/template/api_add_template. A short id of
+// digits is a category template, whose keys follow keyword_name_list.
+func serveTemplateAdd(c *call) answer {
+	var in struct {
+		ShortID  string   `json:"template_id_short"`
+		Keywords []string `json:"keyword_name_list"`
+	}
+	if code := c.decode(&in); code != 0 {
+		return refuse(code)
+	}
+	_, err := strconv.ParseUint(in.ShortID, 10, 32)
+	switch {
+	case in.ShortID == "":
+		return refuse(40036)
+	case err != nil: // TM… and OPENTM… can no longer be added
+		return refuse(40247)
+	case len(in.Keywords) == 0 || slices.ContainsFunc(in.Keywords, badKeyword):
+		return refuse(40246)
+	}
+	defer c.p.locked()()
+	if len(c.account.templates) >= maxTemplates {
+		return refuse(45026)
+	}
+	t := Template{ID: newTicket()[3:46], Title: "类目模板 " + in.ShortID}
+	var content []string
+	for i, keyword := range in.Keywords {
+		content = append(content, keyword+":{{"+keywordKind(keyword)+strconv.Itoa(i+1)+".DATA}}")
+	}
+	t.Content = strings.Join(content, "\n")
+	c.account.templates = append(c.account.templates, newTemplate(t))
+	return object(struct {
+		Errcode    int    `json:"errcode"`
+		Errmsg     string `json:"errmsg"`
+		TemplateID string `json:"template_id"`
+	}{0, "ok", t.ID})
+}
+
+func badKeyword(s string) bool {
+	return strings.TrimSpace(s) == "" || utf8.RuneCountInString(s) > 20 || strings.ContainsAny(s, "{}\\")
+}
+
+// keywordKind guesses the type that WeChat's library gives a keyword.
+func keywordKind(keyword string) string {
+	for _, k := range []struct{ part, kind string }{
+		{"时间", "time"}, {"日期", "time"}, {"金额", "amount"}, {"价格", "amount"}, {"费用", "amount"},
+		{"电话", "phone_number"}, {"手机", "phone_number"}, {"车牌", "car_number"}, {"状态", "const"},
+		{"单号", "character_string"}, {"编号", "character_string"}, {"订单号", "character_string"},
+	} {
+		if strings.Contains(keyword, k.part) {
+			return k.kind
+		}
+	}
+	return "thing"
+}
+
+// serveTemplateDelete is POST /cgi-bin/template/del_private_template.
+func serveTemplateDelete(c *call) answer {
+	var in struct {
+		ID string `json:"template_id"`
+	}
+	if code := c.decode(&in); code != 0 {
+		return refuse(code)
+	}
+	defer c.p.locked()()
+	before := len(c.account.templates)
+	c.account.templates = slices.DeleteFunc(c.account.templates, func(t *template) bool { return t.ID == in.ID })
+	if len(c.account.templates) == before {
+		return refuse(40037)
+	}
+	return answer{}
+}
+
+// serveBlockedMessages is POST /wxa/sec/queryblocktmplmsg: nothing is blocked.
+func serveBlockedMessages(c *call) answer {
+	var in json.RawMessage
+	if code := c.decode(&in); code != 0 {
+		return refuse(code)
+	}
+	return answer{body: []byte(`{"errcode":0,"errmsg":"ok","msginfo":[]}`)}
+}
+
+// serveIndustrySet is POST /cgi-bin/template/api_set_industry: once a month, and
+// the templates of an industry that was given up are gone.
+func serveIndustrySet(c *call) answer {
+	var in struct {
+		First  string `json:"industry_id1"`
+		Second string `json:"industry_id2"`
+	}
+	if code := c.decode(&in); code != 0 {
+		return refuse(code)
+	}
+	wanted := [2]string{in.First, in.Second}
+	for _, id := range wanted {
+		if _, ok := industryOf(id); !ok {
+			return refuse(40035)
+		}
+	}
+	defer c.p.locked()()
+	a := c.account
+	if last := a.industryAt; !last.IsZero() && last.Year() == c.now.Year() && last.Month() == c.now.Month() {
+		return refuse(43100)
+	}
+	for _, id := range a.industry {
+		if id == wanted[0] || id == wanted[1] {
+			continue
+		}
+		old, _ := industryOf(id)
+		a.templates = slices.DeleteFunc(a.templates, func(t *template) bool {
+			return t.Primary == old.First && t.Deputy == old.Second
+		})
+	}
+	a.industry, a.industryAt = wanted, c.now
+	return answer{}
+}
+
+// industryClass is one of the 41 industries (wechat docs: 设置所属行业).
+type industryClass struct {
+	First  string `json:"first_class"`
+	Second string `json:"second_class"`
+}
+
+// serveIndustryGet is GET /cgi-bin/template/get_industry.
+func serveIndustryGet(c *call) answer {
+	defer c.p.locked()()
+	first, _ := industryOf(c.account.industry[0])
+	second, _ := industryOf(c.account.industry[1])
+	return object(map[string]industryClass{"primary_industry": first, "secondary_industry": second})
+}
+
+func industryOf(id string) (industryClass, bool) {
+	all := []industryClass{
+		{"IT科技", "互联网|电子商务"}, {"IT科技", "IT软件与服务"}, {"IT科技", "IT硬件与设备"}, {"IT科技", "电子技术"},
+		{"IT科技", "通信与运营商"}, {"IT科技", "网络游戏"}, {"金融业", "银行"}, {"金融业", "基金理财信托"}, {"金融业", "保险"},
+		{"餐饮", "餐饮"}, {"酒店旅游", "酒店"}, {"酒店旅游", "旅游"}, {"运输与仓储", "快递"}, {"运输与仓储", "物流"},
+		{"运输与仓储", "仓储"}, {"教育", "培训"}, {"教育", "院校"}, {"政府与公共事业", "学术科研"}, {"政府与公共事业", "交警"},
+		{"政府与公共事业", "博物馆"}, {"政府与公共事业", "公共事业|非盈利机构"}, {"医药护理", "医药医疗"}, {"医药护理", "护理美容"},
+		{"医药护理", "保健与卫生"}, {"交通工具", "汽车相关"}, {"交通工具", "摩托车相关"}, {"交通工具", "火车相关"},
+		{"交通工具", "飞机相关"}, {"房地产", "建筑"}, {"房地产", "物业"}, {"消费品", "消费品"}, {"商业服务", "法律"},
+		{"商业服务", "会展"}, {"商业服务", "中介服务"}, {"商业服务", "认证"}, {"商业服务", "审计"}, {"文体娱乐", "传媒"},
+		{"文体娱乐", "体育"}, {"文体娱乐", "娱乐休闲"}, {"印刷", "印刷"}, {"其它", "其它"},
+	}
+	n, err := strconv.Atoi(id)
+	if err != nil || n < 1 || n > len(all) {
+		return industryClass{}, false
+	}
+	return all[n-1], true
+}

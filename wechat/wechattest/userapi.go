@@ -1,0 +1,206 @@
+package wechattest
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// userPage is how many openids user/get returns at once.
+const userPage = 10_000
+
+// userInfo is one user as user/info answers since 2021-12-27: no name, no
+// picture; a non-follower has the openid alone.
+type userInfo struct {
+	Subscribe     int     `json:"subscribe"`
+	OpenID        string  `json:"openid"`
+	UnionID       string  `json:"unionid,omitempty"`
+	Language      *string `json:"language,omitempty"`
+	SubscribeTime int64   `json:"subscribe_time,omitempty"`
+	Remark        *string `json:"remark,omitempty"`
+	GroupID       *int    `json:"groupid,omitempty"`
+	TagIDs        *[]int  `json:"tagid_list,omitempty"`
+	Scene         string  `json:"subscribe_scene,omitempty"`
+	QRScene       *int64  `json:"qr_scene,omitempty"`
+	QRSceneText   *string `json:"qr_scene_str,omitempty"`
+}
+
+// serveUserInfo is GET /cgi-bin/user/info.
+func serveUserInfo(c *call) answer {
+	q := c.query()
+	if q.Get("openid") == "" {
+		return refuse(41009)
+	}
+	defer c.p.locked()()
+	u, ok := c.account.userInfo(q.Get("openid"), q.Get("lang"))
+	if !ok {
+		return refuse(40003)
+	}
+	return object(u)
+}
+
+// serveUserBatch is POST /cgi-bin/user/info/batchget, 100 users at most.
+func serveUserBatch(c *call) answer {
+	var in struct {
+		Users []struct {
+			OpenID string `json:"openid"`
+			Lang   string `json:"lang"`
+		} `json:"user_list"`
+	}
+	if code := c.decode(&in); code != 0 {
+		return refuse(code)
+	}
+	if len(in.Users) == 0 || len(in.Users) > 100 {
+		return refuse(40035)
+	}
+	defer c.p.locked()()
+	list := make([]userInfo, 0, len(in.Users))
+	for _, user := range in.Users {
+		u, ok := c.account.userInfo(user.OpenID, user.Lang)
+		if !ok {
+			return refuse(40003)
+		}
+		list = append(list, u)
+	}
+	return object(map[string][]userInfo{"user_info_list": list})
+}
+
+// userInfo describes openid; false when it is none of this account. The lock is held.
+func (a *Account) userInfo(openid, lang string) (userInfo, bool) {
+	if !a.owns(openid) {
+		return userInfo{}, false
+	}
+	u := userInfo{OpenID: openid, UnionID: a.unionID(openid)}
+	if !a.follows(openid) {
+		return u, true
+	}
+	f := a.followers[openid]
+	if f == nil {
+		f = &follower{since: time.Now(), scene: "ADD_SCENE_SEARCH"}
+	}
+	if lang == "" {
+		lang = "zh_CN"
+	}
+	number, _ := strconv.ParseInt(f.qrScene, 10, 64) // 0 for a scene of text
+	text := f.qrScene
+	if number != 0 {
+		text = ""
+	}
+	u.Subscribe, u.SubscribeTime, u.Language, u.Scene = 1, f.since.Unix(), &lang, f.scene
+	u.Remark, u.GroupID, u.TagIDs = new(string), new(int), &[]int{}
+	u.QRScene, u.QRSceneText = &number, &text
+	return u, true
+}
+
+// owns reports whether openid is well-formed and of this account.
+func (a *Account) owns(openid string) bool {
+	prefix := a.cfg.OpenIDPrefix
+	return validOpenID(openid) && len(openid) >= len(prefix) && openid[:len(prefix)] == prefix
+}
+
+// unionID joins the openids of one person that differ in the account's prefix
+// alone. Empty unless Config.UnionIDs.
+func (a *Account) unionID(openid string) string {
+	if !a.p.cfg.UnionIDs {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(openid[min(len(a.cfg.OpenIDPrefix), len(openid)):]))
+	return "oU" + base64.RawURLEncoding.EncodeToString(sum[:])[:26]
+}
+
+// serveUserGet is GET /cgi-bin/user/get: the followers that were named by
+// Follow, by an event or by OAuth, in the order of their coming.
+func serveUserGet(c *call) answer {
+	next := c.query().Get("next_openid")
+	defer c.p.locked()()
+	var all []string
+	for _, openid := range c.account.roster {
+		if c.account.follows(openid) {
+			all = append(all, openid)
+		}
+	}
+	total := len(all)
+	if next != "" {
+		i := slices.Index(all, next)
+		if i < 0 {
+			return refuse(40003)
+		}
+		all = all[i+1:]
+	}
+	all = all[:min(len(all), userPage)]
+	type data struct {
+		OpenID []string `json:"openid"`
+	}
+	out := struct {
+		Total int    `json:"total"`
+		Count int    `json:"count"`
+		Data  *data  `json:"data,omitempty"` // missing on the last, empty page
+		Next  string `json:"next_openid"`
+	}{Total: total, Count: len(all)}
+	if len(all) > 0 {
+		out.Data, out.Next = &data{all}, all[len(all)-1]
+	}
+	return object(out)
+}
+
+// The bounds of qrcode/create (wechat docs: 生成带参数的二维码).
+const (
+	qrDefaultSeconds = 60
+	qrMaxSeconds     = 2_592_000
+	qrMaxLimitID     = 100_000
+	qrMaxText        = 64
+)
+
+// qrcode is a parametric QR code that was handed out.
+type qrcode struct {
+	scene   string
+	expires time.Time // zero: never
+}
+
+// serveQRCode is POST /cgi-bin/qrcode/create.
+func serveQRCode(c *call) answer {
+	var in struct {
+		Seconds int64  `json:"expire_seconds"`
+		Action  string `json:"action_name"`
+		Info    struct {
+			Scene struct {
+				ID   int64  `json:"scene_id"`
+				Text string `json:"scene_str"`
+			} `json:"scene"`
+		} `json:"action_info"`
+	}
+	if code := c.decode(&in); code != 0 {
+		return refuse(code)
+	}
+	id, text := in.Info.Scene.ID, in.Info.Scene.Text
+	valid := map[string]bool{
+		"QR_SCENE":           id > 0 && id < 1<<32,
+		"QR_LIMIT_SCENE":     id > 0 && id <= qrMaxLimitID,
+		"QR_STR_SCENE":       text != "" && len(text) <= qrMaxText,
+		"QR_LIMIT_STR_SCENE": text != "" && len(text) <= qrMaxText,
+	}
+	if !valid[in.Action] || in.Seconds < 0 || in.Seconds > qrMaxSeconds {
+		return refuse(40035)
+	}
+	q := qrcode{scene: text}
+	if in.Action == "QR_SCENE" || in.Action == "QR_LIMIT_SCENE" {
+		q.scene = strconv.FormatInt(id, 10)
+	}
+	if in.Action == "QR_SCENE" || in.Action == "QR_STR_SCENE" {
+		if in.Seconds == 0 {
+			in.Seconds = qrDefaultSeconds
+		}
+		q.expires = c.now.Add(time.Duration(in.Seconds) * time.Second)
+	}
+	ticket := newTicket()
+	defer c.p.locked()()
+	c.account.qrcodes[ticket] = q
+	return object(struct {
+		Ticket  string `json:"ticket"`
+		Seconds int64  `json:"expire_seconds,omitempty"`
+		URL     string `json:"url"`
+	}{ticket, in.Seconds, "http://weixin.qq.com/q/" + url.PathEscape(ticket[3:25])})
+}
