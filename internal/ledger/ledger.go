@@ -1,8 +1,26 @@
 // Package ledger keeps one compact record per message, from Enqueue to receipt.
+//
+// A record is a small Redis hash. Each step of a message's life is one Lua
+// script, so that it happens whole or not at all, and concurrent callers of one
+// process share round trips:
+//
+//	Born ─► queued, scheduled ─► Begin ─► sending ─► Accepted ─► accepted ─► Receipt ─► delivered, rejected
+//	                  │  ▲                   └─────► Failed ─► retrying, queued, or an end
+//	                  │  └─────────────────────────────────────┘
+//	                  └─► Cancel ─► cancelled
+//
+// What may happen twice (go-redis repeats a pipeline whose answer was lost, a
+// task is fetched again after a crash) does no harm: every script recognises
+// its own repetition.
+//
+// An end stays, with two exceptions: WeChat's yes overrules an end that did not
+// know of it, and a dead letter that an admin runs again starts afresh.
 package ledger
 
 import (
-	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -52,86 +70,73 @@ type Record struct {
 	Receipt           string // success, user-block, system-failed, freq-limit, or WeChat's own words
 }
 
+const (
+	// live is how long a record of a message that has not ended is kept after
+	// its last step: longer than any message should wait.
+	live = 30 * 24 * time.Hour
+	// indexKeep is how long a msgid is remembered, and a receipt that came first.
+	indexKeep = ReceiptWait + time.Hour
+	// repeatKeep is how long a msgid is remembered after its receipt: WeChat
+	// repeats a push within a minute (docs: 被动回复用户消息).
+	repeatKeep = 10 * time.Minute
+)
+
 // Config of one account's ledger.
 type Config struct {
-	Account string        // appid; keys are wxn:{appid}:… Required.
-	Keep    time.Duration // after the end. Default 72 h.
+	Account  string        // appid; keys are wxn:{appid}:… Required.
+	Keep     time.Duration // of a record, after the end. Default 72 h.
+	KeepDead time.Duration // of a dead letter with its record. Default 30 days.
 }
 
 // Ledger reads and writes records. Safe for concurrent use.
 type Ledger struct {
-	rdb redis.UniversalClient
-	cfg Config
+	cfg     Config
+	prefix  string
+	scripts scripts
+	batch   *batch
 }
 
-// New checks cfg. Concurrent calls share round trips.
-func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) { panic("not built") }
-
-// Close releases the pipeline; rdb stays open.
-func (l *Ledger) Close() error { panic("not built") }
-
-// Birth is the outcome of Born.
-type Birth struct {
-	New      bool
-	Existing Record // State, Class and Hash only; when New is false
+// New checks cfg. It does not talk to Redis. Concurrent calls share round trips.
+func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) {
+	var faults []error
+	if rdb == nil {
+		faults = append(faults, errors.New("a Redis client is required"))
+	}
+	if cfg.Account == "" || strings.ContainsAny(cfg.Account, "{} \t\r\n") {
+		faults = append(faults, errors.New("Account must be an appid, without braces and spaces"))
+	}
+	if cfg.Keep < 0 || cfg.KeepDead < 0 {
+		faults = append(faults, errors.New("Keep and KeepDead must not be negative"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	if cfg.Keep == 0 {
+		cfg.Keep = 72 * time.Hour
+	}
+	if cfg.KeepDead == 0 {
+		cfg.KeepDead = 30 * 24 * time.Hour
+	}
+	return &Ledger{cfg: cfg, prefix: prefix(cfg.Account), scripts: newScripts(), batch: &batch{rdb: rdb}}, nil
 }
 
-// Born queues on pipe the command that creates the record unless one exists.
-// Call the returned function after the pipe was executed.
-func (l *Ledger) Born(ctx context.Context, pipe redis.Pipeliner, r Record) func() (Birth, error) {
-	panic("not built")
+// Close waits for the calls under way; later ones get ErrClosed. The Redis
+// client stays open.
+func (l *Ledger) Close() error {
+	l.batch.close()
+	return nil
 }
 
-// Decision is what Begin says.
-type Decision int
-
-// The decisions.
-const (
-	Go         Decision = iota // send it
-	Ended                      // it ended before; drop the task
-	Stray                      // another class or another body owns this ID; drop the task
-	Suppressed                 // the recipient must not be written to; recorded as rejected
-	NoUser                     // addressed to a user that is not on the roster; recorded as rejected
-)
-
-// Start is Begin's answer.
-type Start struct {
-	Decision  Decision
-	State     State  // before Begin
-	Attempts  int    // counted so far
-	To        string // the openid, resolved when the envelope names a user
-	OpenSince time.Time
-	Reason    string // of the suppression
+// life of a record of a message that has not ended, from now on.
+func (l *Ledger) life(now time.Time, terms ...time.Time) time.Duration {
+	until := now.Add(live)
+	for _, t := range terms {
+		if t = t.Add(l.cfg.Keep); t.After(until) {
+			until = t
+		}
+	}
+	return until.Sub(now)
 }
 
-// Begin reads the record and the suppressions of the recipient and marks the
-// message as being sent, all in one trip: so that a crash after this is known.
-// A missing record is made again from the envelope.
-func (l *Ledger) Begin(ctx context.Context, e job.Envelope) (Start, error) { panic("not built") }
-
-// Accepted records WeChat's msgid and joins a receipt that came earlier.
-func (l *Ledger) Accepted(ctx context.Context, id string, msgid wechat.MessageID, duplicate bool) error {
-	panic("not built")
-}
-
-// Outcome of an attempt that was not accepted.
-type Outcome struct {
-	State     State // retrying, queued (a deferral), or an end
-	Errcode   wechat.Code
-	Reason    string
-	Attempt   bool   // counts against the budget
-	Ambiguous bool   // keeps OpenSince
-	Payload   []byte // kept with a dead record so that it can be sent again
-	Duplicate bool   // possible duplicate
-}
-
-// Failed records the outcome.
-func (l *Ledger) Failed(ctx context.Context, id string, o Outcome) error { panic("not built") }
-
-// Get reads records; a missing one is nil.
-func (l *Ledger) Get(ctx context.Context, ids ...string) ([]*Record, error) { panic("not built") }
-
-// Cancel ends a message that has not begun. It returns the record as it then is.
-func (l *Ledger) Cancel(ctx context.Context, id string) (cancelled bool, r *Record, err error) {
-	panic("not built")
-}
+// day names the counts of the UTC day of now.
+func day(now time.Time) string { return now.UTC().Format("20060102") }

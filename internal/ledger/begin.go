@@ -1,0 +1,103 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+)
+
+// Decision is what Begin says.
+type Decision int
+
+// The decisions.
+const (
+	Go         Decision = iota // send it
+	Ended                      // it ended before; drop the task
+	Stray                      // another class or another body owns this ID; drop the task
+	Suppressed                 // the recipient must not be written to; recorded as rejected
+	NoUser                     // addressed to a user that is not on the roster; recorded as rejected
+)
+
+// Start is Begin's answer.
+type Start struct {
+	Decision  Decision
+	State     State     // before Begin
+	Attempts  int       // counted so far
+	To        string    // the openid, resolved when the envelope names a user
+	OpenSince time.Time // first attempt before this one whose outcome is not known; zero: none
+	Reason    string    // of the suppression
+}
+
+// Begin reads the record and the suppressions of the recipient and marks the
+// message as being sent, all in one trip: so that a crash after this is known.
+// A missing record is made again from the envelope; a dead one starts afresh.
+//
+// Suppressed and NoUser end the message as rejected, or as unknown when an
+// earlier attempt may have arrived.
+func (l *Ledger) Begin(ctx context.Context, e job.Envelope) (Start, error) {
+	now := time.Now()
+	o := &op{script: l.scripts.begin, keys: l.beginKeys(e, now), args: l.beginArgs(e, now)}
+	if err := l.batch.do(ctx, o); err != nil {
+		return Start{}, fmt.Errorf("ledger: begin: %w", err)
+	}
+	v, err := texts(o.cmd.Val(), 6)
+	if err != nil {
+		return Start{}, err
+	}
+	decision, err := decisionOf(v[0])
+	if err != nil {
+		return Start{}, err
+	}
+	return Start{
+		Decision: decision, State: stateOf(v[1]), Attempts: int(number(v[2])), To: v[3],
+		OpenSince: moment(v[4]), Reason: v[5],
+	}, nil
+}
+
+func (l *Ledger) beginKeys(e job.Envelope, now time.Time) []string {
+	keys := []string{
+		l.recordKey(e.ID), l.countsKey(day(now)), l.suppressionsKey(), l.deadKey(), l.letterKey(e.ID),
+	}
+	if e.User != "" {
+		keys = append(keys, UserKey(l.cfg.Account, e.User))
+	}
+	return keys
+}
+
+func (l *Ledger) beginArgs(e job.Envelope, now time.Time) []any {
+	hash := e.Hash()
+	old := "0" // the record was written lately: no need to prolong its life
+	if now.Sub(e.QueuedAt) > live/2 {
+		old = "1"
+	}
+	args := make([]any, 0, 28)
+	args = append(args, stamp(now), classLetter(e.Class), hash, e.To, e.Template,
+		millis(l.cfg.Keep), millis(l.life(now, e.NotBefore, e.NotAfter)), old, e.ID)
+	return append(args, fields(Record{
+		State: Queued, Class: e.Class, To: e.To, User: e.User, Template: e.Template, Hash: hash,
+		QueuedAt: e.QueuedAt, NotBefore: e.NotBefore, NotAfter: e.NotAfter,
+	})...)
+}
+
+func decisionOf(word string) (Decision, error) {
+	switch word {
+	case "go":
+		return Go, nil
+	case "ended":
+		return Ended, nil
+	case "stray":
+		return Stray, nil
+	case "suppressed":
+		return Suppressed, nil
+	case "nouser":
+		return NoUser, nil
+	default:
+		return 0, fmt.Errorf("ledger: begin answered %.20q", word)
+	}
+}
+
+// millis is a duration in milliseconds as Redis takes it.
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

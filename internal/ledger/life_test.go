@@ -1,0 +1,311 @@
+package ledger_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+)
+
+func TestBorn(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		e := envelope("order-1")
+		e.NotBefore, e.NotAfter = e.QueuedAt.Add(time.Minute), e.QueuedAt.Add(time.Hour)
+		want := record(e)
+		want.State = ledger.Scheduled
+		if b := born(t, rdb, l, want); !b.New {
+			t.Fatalf("got %+v, want a new record although Redis did not know the script", b)
+		}
+		if diff := cmp.Diff(&want, get(t, l, e.ID)); diff != "" {
+			t.Errorf("record (-want +got):\n%s", diff)
+		}
+		other := want
+		other.Hash, other.Class, other.State = "other", job.Bulk, ledger.Queued
+		b := born(t, rdb, l, other)
+		if b.New || b.Existing.State != ledger.Scheduled || b.Existing.Class != job.Default || b.Existing.Hash != want.Hash || !b.Existing.NotBefore.Equal(want.NotBefore) {
+			t.Errorf("got %+v, want the existing record", b)
+		}
+		if diff := cmp.Diff(&want, get(t, l, e.ID)); diff != "" {
+			t.Errorf("the second Born changed the record:\n%s", diff)
+		}
+		if get(t, l, "nobody") != nil {
+			t.Error("a missing record must be nil")
+		}
+	})
+}
+
+func TestLife(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		e := envelope("order-1")
+		born(t, rdb, l, record(e))
+		s := begin(t, l, e)
+		if s.Decision != ledger.Go || s.State != ledger.Queued || s.Attempts != 0 || s.To != e.To || !s.OpenSince.IsZero() {
+			t.Fatalf("first Begin: %+v", s)
+		}
+		if r := state(t, l, e.ID, ledger.Sending); r.OpenSince.IsZero() {
+			t.Error("a message being sent must be marked open, so that a crash is known")
+		}
+		must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Retrying, Errcode: 45011, Reason: "rate", Attempt: true}))
+		r := state(t, l, e.ID, ledger.Retrying)
+		if r.Attempts != 1 || r.Errcode != 45011 || r.Reason != "rate" || !r.OpenSince.IsZero() || !r.EndedAt.IsZero() {
+			t.Fatalf("after a clear failure: %+v", r)
+		}
+		if s = begin(t, l, e); s.Decision != ledger.Go || s.State != ledger.Retrying || s.Attempts != 1 {
+			t.Fatalf("second Begin: %+v", s)
+		}
+		must(t, l.Accepted(t.Context(), e.ID, 4711, false))
+		r = state(t, l, e.ID, ledger.Accepted)
+		if r.MsgID != 4711 || r.Attempts != 2 || r.Errcode != 0 || r.Reason != "" || r.SentAt.IsZero() || !r.EndedAt.IsZero() || !r.OpenSince.IsZero() || r.PossibleDuplicate {
+			t.Fatalf("after acceptance: %+v", r)
+		}
+		if s = begin(t, l, e); s.Decision != ledger.Ended || s.State != ledger.Accepted {
+			t.Fatalf("Begin of an accepted message: %+v", s)
+		}
+		got, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: 4711, OpenID: e.To, Status: "success", At: time.Now().Add(time.Second)})
+		must(t, err)
+		r = state(t, l, e.ID, ledger.Delivered)
+		if got == nil || got.State != ledger.Delivered || r.Receipt != "success" || r.EndedAt.IsZero() {
+			t.Fatalf("after the receipt: %+v, returned %+v", r, got)
+		}
+		counts, err := l.Counts(t.Context(), time.Now())
+		must(t, err)
+		if diff := cmp.Diff(map[ledger.State]int64{ledger.Accepted: 1, ledger.Delivered: 1}, counts); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestBeginDecisions(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		t.Run("a missing record is made again", func(t *testing.T) {
+			e := envelope("lost")
+			if s := begin(t, l, e); s.Decision != ledger.Go || s.State != ledger.Queued {
+				t.Fatalf("got %+v", s)
+			}
+			want := record(e)
+			want.State = ledger.Sending
+			got := state(t, l, e.ID, ledger.Sending)
+			want.OpenSince = got.OpenSince
+			if diff := cmp.Diff(&want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+		t.Run("a stray of another class or body is dropped", func(t *testing.T) {
+			e := envelope("mine")
+			born(t, rdb, l, record(e))
+			class, body := e, e
+			class.Class, body.Body = job.Bulk, []byte(`{"touser":"x"}`)
+			for _, stray := range []job.Envelope{class, body} {
+				if s := begin(t, l, stray); s.Decision != ledger.Stray {
+					t.Errorf("got %+v, want Stray", s)
+				}
+			}
+			state(t, l, e.ID, ledger.Queued)
+		})
+		t.Run("a crash after the mark is known", func(t *testing.T) {
+			e := envelope("crash")
+			begin(t, l, e)
+			first := get(t, l, e.ID).OpenSince
+			tick(t, first)
+			s := begin(t, l, e)
+			if s.Decision != ledger.Go || s.State != ledger.Sending || !s.OpenSince.Equal(first) || s.Attempts != 0 {
+				t.Fatalf("got %+v, want open since %s", s, first)
+			}
+			must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Queued, Reason: "gate closed"}))
+			if r := state(t, l, e.ID, ledger.Queued); !r.OpenSince.Equal(first) {
+				t.Errorf("a deferral closed the attempt of a crashed worker: %+v", r)
+			}
+		})
+		t.Run("a user is resolved", func(t *testing.T) {
+			e := envelope("user-1")
+			e.To, e.User = "", "u-17"
+			must(t, rdb.Set(t.Context(), ledger.UserKey(account, "u-17"), "oUSER", time.Minute).Err())
+			if s := begin(t, l, e); s.Decision != ledger.Go || s.To != "oUSER" {
+				t.Fatalf("got %+v", s)
+			}
+			if r := state(t, l, e.ID, ledger.Sending); r.To != "oUSER" || r.User != "u-17" {
+				t.Errorf("got %+v", r)
+			}
+			e.ID, e.User = "user-2", "u-18"
+			if s := begin(t, l, e); s.Decision != ledger.NoUser {
+				t.Fatalf("got %+v, want NoUser", s)
+			}
+			if r := state(t, l, e.ID, ledger.Rejected); r.Reason != "no-user" || r.EndedAt.IsZero() {
+				t.Errorf("got %+v", r)
+			}
+		})
+	})
+}
+
+// tick waits for the clock to leave t's millisecond.
+func tick(tb testing.TB, t time.Time) {
+	tb.Helper()
+	<-time.After(time.Until(t.Add(2 * time.Millisecond)))
+}
+
+func TestFailedEnds(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		for _, end := range []ledger.State{ledger.Rejected, ledger.Expired, ledger.Unknown, ledger.Dead} {
+			e := envelope("end-" + string(end))
+			born(t, rdb, l, record(e))
+			begin(t, l, e)
+			o := ledger.Outcome{State: end, Errcode: 43004, Reason: "require-subscribe", Attempt: true, Ambiguous: end == ledger.Unknown, Duplicate: end == ledger.Unknown}
+			must(t, l.Failed(t.Context(), e.ID, o))
+			r := state(t, l, e.ID, end)
+			if r.EndedAt.IsZero() || r.Attempts != 1 || r.Errcode != 43004 || r.OpenSince.IsZero() == (end == ledger.Unknown) || r.PossibleDuplicate != (end == ledger.Unknown) {
+				t.Errorf("%s: %+v", end, r)
+			}
+			must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Retrying, Attempt: true}))
+			must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Expired}))
+			if diff := cmp.Diff(r, get(t, l, e.ID)); diff != "" {
+				t.Errorf("%s: a late worker overruled the end:\n%s", end, diff)
+			}
+			if end == ledger.Dead {
+				continue
+			}
+			if s := begin(t, l, e); s.Decision != ledger.Ended || s.State != end {
+				t.Errorf("%s: Begin says %+v", end, s)
+			}
+		}
+		for _, no := range []ledger.State{ledger.Accepted, ledger.Scheduled, ledger.Sending, "", "x"} {
+			if l.Failed(t.Context(), "end-dead", ledger.Outcome{State: no}) == nil {
+				t.Errorf("Failed took %q as an outcome", no)
+			}
+		}
+		t.Run("too late before it began", func(t *testing.T) {
+			e := envelope("late")
+			born(t, rdb, l, record(e))
+			must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Expired, Reason: "not-after", Attempt: true}))
+			if r := state(t, l, e.ID, ledger.Expired); r.Attempts != 0 {
+				t.Errorf("counted an attempt that did not begin: %+v", r)
+			}
+		})
+		t.Run("WeChat's yes overrules an end that did not know of it", func(t *testing.T) {
+			must(t, l.Accepted(t.Context(), "end-unknown", 99, true))
+			if r := state(t, l, "end-unknown", ledger.Accepted); !r.PossibleDuplicate || r.MsgID != 99 || !r.EndedAt.IsZero() || r.Errcode != 0 {
+				t.Errorf("got %+v", r)
+			}
+		})
+	})
+}
+
+func TestLostRecordKeepsItsEnd(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		must(t, l.Accepted(t.Context(), "a", 7, false))
+		must(t, l.Failed(t.Context(), "b", ledger.Outcome{State: ledger.Dead, Payload: []byte("p")}))
+		state(t, l, "a", ledger.Accepted)
+		state(t, l, "b", ledger.Dead)
+		if s := begin(t, l, envelope("a")); s.Decision != ledger.Ended {
+			t.Errorf("a message whose record was lost while it was sent is sent again: %+v", s)
+		}
+		for _, id := range []string{"a", "b"} {
+			if ttl := rdb.TTL(t.Context(), "wxn:{"+account+"}:m:"+id).Val(); ttl <= 0 {
+				t.Errorf("%s stays for ever: %s", id, ttl)
+			}
+		}
+	})
+}
+
+func TestAccepted(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		t.Run("msgid 0", func(t *testing.T) {
+			must(t, l.Accepted(t.Context(), "zero", 0, false))
+			must(t, l.Accepted(t.Context(), "zero", 0, false))
+			if r := state(t, l, "zero", ledger.Accepted); r.MsgID != 0 || r.Attempts != 1 || r.PossibleDuplicate {
+				t.Errorf("got %+v", r)
+			}
+			got, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: 0, Status: "success"})
+			if got != nil || err != nil {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+		t.Run("twice under two msgids", func(t *testing.T) {
+			must(t, l.Accepted(t.Context(), "two", 1, false))
+			must(t, l.Accepted(t.Context(), "two", 2, false))
+			if r := state(t, l, "two", ledger.Accepted); r.MsgID != 1 || !r.PossibleDuplicate || r.Attempts != 1 {
+				t.Errorf("got %+v", r)
+			}
+			if r, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: 2, Status: "success"}); err != nil || r == nil || r.State != ledger.Delivered {
+				t.Errorf("the receipt of the second msgid is lost: %+v, %v", r, err)
+			}
+			must(t, l.Accepted(t.Context(), "two", 3, false))
+			state(t, l, "two", ledger.Delivered)
+		})
+		t.Run("the whole range of msgid", func(t *testing.T) {
+			must(t, l.Accepted(t.Context(), "big", 1<<62+1, false))
+			if r := get(t, l, "big"); r.MsgID != 1<<62+1 {
+				t.Errorf("got %d", r.MsgID)
+			}
+		})
+	})
+}
+
+func TestAcceptedWithoutReceiptEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		l := open(t, rdb)
+		e := envelope("quiet")
+		born(t, rdb, l, record(e))
+		begin(t, l, e)
+		must(t, l.Accepted(t.Context(), e.ID, 5, false))
+		time.Sleep(24*time.Hour - time.Millisecond)
+		if r := state(t, l, e.ID, ledger.Accepted); !r.EndedAt.IsZero() {
+			t.Errorf("ended before 24 h: %+v", r)
+		}
+		time.Sleep(time.Millisecond)
+		if r := state(t, l, e.ID, ledger.Accepted); !r.EndedAt.Equal(r.SentAt.Add(24 * time.Hour)) {
+			t.Errorf("not ended after 24 h: %+v", r)
+		}
+		time.Sleep(71 * time.Hour)
+		state(t, l, e.ID, ledger.Accepted)
+		time.Sleep(2 * time.Hour)
+		if r := get(t, l, e.ID); r != nil {
+			t.Errorf("kept for over 72 h after its end: %+v", r)
+		}
+	})
+}
+
+func TestRecordsLive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		l := open(t, rdb)
+		far, soon := envelope("far"), envelope("soon")
+		far.NotBefore = time.Now().Add(60 * 24 * time.Hour)
+		far.NotAfter = far.NotBefore.Add(time.Hour)
+		born(t, rdb, l, record(far))
+		born(t, rdb, l, record(soon))
+		time.Sleep(29 * 24 * time.Hour)
+		if s := begin(t, l, soon); s.Decision != ledger.Go { // prolongs its life
+			t.Fatalf("got %+v", s)
+		}
+		time.Sleep(2 * 24 * time.Hour)
+		state(t, l, "soon", ledger.Sending)
+		must(t, l.Failed(t.Context(), "soon", ledger.Outcome{State: ledger.Rejected}))
+		time.Sleep(73 * time.Hour)
+		if r := get(t, l, "soon"); r != nil {
+			t.Errorf("an ended record is kept: %+v", r)
+		}
+		time.Sleep(time.Until(far.NotAfter))
+		state(t, l, "far", ledger.Queued)
+	})
+}

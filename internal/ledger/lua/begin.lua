@@ -1,0 +1,66 @@
+-- Asks whether a message may be sent now and marks it as being sent.
+-- KEYS[3] the suppressions, KEYS[4] the index of the dead, KEYS[5] the dead
+-- letter, KEYS[6] the user's openid (only for a message to a user).
+local now, class, hash, to, template = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local keep, live, old, id = ARGV[6], ARGV[7], ARGV[8], ARGV[9] -- from ARGV[10] on: the fields of the record
+
+local v = redis.call('HMGET', KEYS[1], 's', 'c', 'h', 'a', 'o')
+local s, attempts, open = v[1], v[4], v[5]
+if not s then
+  redis.call('HSET', KEYS[1], unpack(ARGV, 10))
+  redis.call('PEXPIRE', KEYS[1], live)
+  s, attempts, open = 'q', false, false
+else
+  if (v[2] and v[2] ~= class) or (v[3] and v[3] ~= hash) then
+    return {'stray', s, '', '', '', ''}
+  end
+  if s == 'x' then -- an admin runs the dead letter again: it starts afresh
+    redis.call('HDEL', KEYS[1], 'a', 'e', 'r', 'z', 'o', 'k')
+    redis.call('ZREM', KEYS[4], id)
+    redis.call('DEL', KEYS[5])
+    redis.call('PEXPIRE', KEYS[1], live)
+    attempts, open = false, false
+  elseif s == 'a' or ended(s) then
+    return {'ended', s, attempts or '', '', '', ''}
+  end
+  if old == '1' then
+    extend(live)
+  end
+end
+if open == now then -- this very call, replayed after a lost answer
+  open = false
+end
+
+local function refuse(decision, reason, detail)
+  redis.call('HSET', KEYS[1], 'r', reason)
+  if open then -- an earlier attempt may have arrived, so "rejected" could be untrue
+    finish('u', now, keep)
+  else
+    finish('j', now, keep)
+  end
+  return {decision, s, attempts or '', to or '', open or '', detail}
+end
+
+if to == '' then
+  to = redis.call('GET', KEYS[6])
+  if not to then
+    return refuse('nouser', 'no-user', '')
+  end
+  redis.call('HSET', KEYS[1], 't', to)
+end
+local found = redis.call('HMGET', KEYS[3], to, to .. '|' .. template)
+for i = 1, 2 do
+  if found[i] then
+    local till, reason = string.match(found[i], '^(%d+) ?(.*)$')
+    if till == '0' or tonumber(till) > tonumber(now) then
+      return refuse('suppressed', 'suppressed', reason)
+    end
+  end
+end
+redis.call('HSET', KEYS[1], 's', 's')
+if open then
+  redis.call('HSET', KEYS[1], 'k', '1') -- only the attempt that opened may close
+else
+  redis.call('HSET', KEYS[1], 'o', now)
+end
+return {'go', s, attempts or '', to, open or '', ''}

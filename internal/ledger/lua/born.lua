@@ -1,0 +1,9 @@
+-- Creates the record unless one exists.
+-- KEYS[1] the record. ARGV[1] its life in ms; then its fields and values.
+-- Returns 1, or the existing record's state, class, hash and time of queueing.
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  return redis.call('HMGET', KEYS[1], 's', 'c', 'h', 'q', 'b')
+end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1

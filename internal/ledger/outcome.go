@@ -1,0 +1,92 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// Accepted records WeChat's msgid and joins a receipt that came earlier. MsgID
+// 0 is taken: no receipt can be joined then. A message that was accepted before
+// keeps its first msgid and is marked as a possible duplicate.
+func (l *Ledger) Accepted(ctx context.Context, id string, msgid wechat.MessageID, duplicate bool) error {
+	now := time.Now()
+	keys := []string{l.recordKey(id), l.countsKey(day(now))}
+	if msgid != 0 {
+		keys = append(keys, l.msgidKey(int64(msgid)))
+	}
+	o := &op{script: l.scripts.accepted, keys: keys, args: []any{
+		stamp(now), id, msgid.String(), flag(duplicate),
+		millis(l.cfg.Keep), millis(l.cfg.Keep + ReceiptWait), millis(indexKeep),
+	}}
+	if err := l.batch.do(ctx, o); err != nil {
+		return fmt.Errorf("ledger: record the acceptance: %w", err)
+	}
+	return nil
+}
+
+// Outcome of an attempt that was not accepted.
+type Outcome struct {
+	State     State // retrying, queued (a deferral), or an end
+	Errcode   wechat.Code
+	Reason    string // cut at 60 bytes
+	Attempt   bool   // counts against the budget
+	Ambiguous bool   // keeps OpenSince
+	Payload   []byte // kept with a dead record so that it can be sent again
+	Duplicate bool   // possible duplicate
+}
+
+// Failed records the outcome. A message that is accepted or has ended stays as
+// it is: a late worker does not overrule it. OpenSince of an earlier attempt
+// than this one is kept in any case: nothing that this attempt learned tells
+// what became of that one.
+func (l *Ledger) Failed(ctx context.Context, id string, o Outcome) error {
+	if o.State != Retrying && o.State != Queued && !o.State.Ended() {
+		return fmt.Errorf("ledger: %q is not the outcome of an attempt", o.State)
+	}
+	now := time.Now()
+	run := &op{
+		script: l.scripts.failed,
+		keys:   []string{l.recordKey(id), l.countsKey(day(now)), l.deadKey(), l.letterKey(id)},
+		args: []any{
+			stamp(now), id, o.State.letter(), strconv.Itoa(int(o.Errcode)), short(o.Reason, maxReason),
+			flag(o.Attempt), flag(o.Ambiguous), flag(o.Duplicate),
+			millis(l.cfg.Keep), millis(live), millis(l.cfg.KeepDead), stamp(now.Add(-l.cfg.KeepDead)), o.Payload,
+		},
+	}
+	if err := l.batch.do(ctx, run); err != nil {
+		return fmt.Errorf("ledger: record the outcome: %w", err)
+	}
+	return nil
+}
+
+// Cancel ends a message of which nothing can have been seen yet: one that has
+// not begun, or waits for a retry after an attempt that surely did not arrive.
+// It returns the record as it then is, nil when there is none. A message that
+// was cancelled before counts as cancelled.
+func (l *Ledger) Cancel(ctx context.Context, id string) (cancelled bool, r *Record, err error) {
+	now := time.Now()
+	o := &op{
+		script: l.scripts.cancel,
+		keys:   []string{l.recordKey(id), l.countsKey(day(now))},
+		args:   []any{stamp(now), millis(l.cfg.Keep)},
+	}
+	if err := l.batch.do(ctx, o); err != nil {
+		return false, nil, fmt.Errorf("ledger: cancel: %w", err)
+	}
+	reply, ok := o.cmd.Val().([]any)
+	if !ok || len(reply) != 2 {
+		return false, nil, fmt.Errorf("ledger: cancel answered %T", o.cmd.Val())
+	}
+	return reply[0] == "1", parse(id, pairs(reply[1]), now), nil
+}
+
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}

@@ -1,0 +1,138 @@
+package ledger_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// rcp-01: two receipts for one user in one second are both recorded.
+func TestRcp01TwoReceiptsInOneSecond(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		at := time.Now().Truncate(time.Second)
+		for i, id := range []string{"one", "two"} {
+			e := envelope(id)
+			born(t, rdb, l, record(e))
+			begin(t, l, e)
+			must(t, l.Accepted(t.Context(), id, wechat.MessageID(100+i), false))
+		}
+		var both sync.WaitGroup
+		for i, status := range []string{"success", "failed:user block"} {
+			both.Go(func() {
+				if _, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: wechat.MessageID(100 + i), OpenID: envelope("").To, Status: status, At: at}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		state(t, l, "one", ledger.Delivered)
+		if r := state(t, l, "two", ledger.Rejected); r.Receipt != "user-block" || r.Reason != "user-block" {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
+// rcp-03: a receipt that comes before the answer is stored is joined later.
+func TestRcp03ReceiptBeforeAnswer(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		for i, status := range []string{"success", "failed: system failed"} {
+			e := envelope(status)
+			msgid := wechat.MessageID(200 + i)
+			born(t, rdb, l, record(e))
+			begin(t, l, e)
+			for range 2 { // and twice
+				got, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: msgid, Status: status, At: time.Now().Add(-time.Second)})
+				if got != nil || err != nil {
+					t.Fatalf("got %+v, %v, want nothing yet", got, err)
+				}
+			}
+			state(t, l, e.ID, ledger.Sending)
+			must(t, l.Accepted(t.Context(), e.ID, msgid, false))
+			r := get(t, l, e.ID)
+			if r.EndedAt.Before(r.SentAt) {
+				t.Errorf("ended %s before it was sent %s", r.EndedAt, r.SentAt)
+			}
+			again, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: msgid, Status: "success"})
+			must(t, err)
+			if diff := cmp.Diff(r, again); diff != "" {
+				t.Errorf("a repeated receipt changed the record:\n%s", diff)
+			}
+		}
+		state(t, l, "success", ledger.Delivered)
+		state(t, l, "failed: system failed", ledger.Rejected)
+		counts, err := l.Counts(t.Context(), time.Now())
+		must(t, err)
+		if diff := cmp.Diff(map[ledger.State]int64{ledger.Accepted: 2, ledger.Delivered: 1, ledger.Rejected: 1}, counts); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Both halves at once, in any order, end in the same state.
+func TestReceiptRacesAnswer(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		var all sync.WaitGroup
+		for i := range 100 {
+			id := strings.Repeat("r", i+1)
+			all.Go(func() {
+				if err := l.Accepted(t.Context(), id, wechat.MessageID(1000+i), false); err != nil {
+					t.Error(err)
+				}
+			})
+			all.Go(func() {
+				if _, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: wechat.MessageID(1000 + i), Status: "success"}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		for i := range 100 {
+			state(t, l, strings.Repeat("r", i+1), ledger.Delivered)
+		}
+	})
+}
+
+// rcp-06: WeChat's words are normalised.
+func TestRcp06StatusWords(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		for i, tc := range []struct {
+			status, receipt string
+			state           ledger.State
+		}{
+			{"success", "success", ledger.Delivered},
+			{" Success\n", "success", ledger.Delivered},
+			{"failed:user block", "user-block", ledger.Rejected},
+			{"failed: user  block", "user-block", ledger.Rejected},
+			{"failed: system failed", "system-failed", ledger.Rejected},
+			{"failed:system failed", "system-failed", ledger.Rejected},
+			{"failed:freq limit", "freq-limit", ledger.Rejected},
+			{"failed:success", "success", ledger.Rejected},
+			{"failed:moon phase", "moon phase", ledger.Rejected},
+			{"", "empty-status", ledger.Rejected},
+			{"failed:" + strings.Repeat("很", 40), strings.Repeat("很", 19) + "…", ledger.Rejected},
+		} {
+			id := "w" + strings.Repeat("x", i)
+			must(t, l.Accepted(t.Context(), id, wechat.MessageID(1+i), false))
+			r, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: wechat.MessageID(1 + i), Status: tc.status})
+			must(t, err)
+			if r.Receipt != tc.receipt || r.State != tc.state {
+				t.Errorf("%q: got %q, %s; want %q, %s", tc.status, r.Receipt, r.State, tc.receipt, tc.state)
+			}
+		}
+	})
+}
