@@ -1,12 +1,28 @@
 // Package broker is asynq, tamed. It alone knows asynq's keys.
+//
+// # In
+//
+// An [Enqueuer] puts tasks on queues with asynq's own scripts, many in one
+// round trip. Concurrent callers share a pipeline.
+//
+// # Out
+//
+// A [Server] runs the asynq servers of one account. They are given a Redis
+// client of ours, which lets a fetch pass only with a permit from the [Gate],
+// chooses the class itself, sleeps while there is nothing to do and is woken by
+// the Enqueuer, writes completions even when asynq's context is over, and puts
+// deferred tasks back at the head of their queue.
+//
+// # Around
+//
+// A [Watchdog] takes back what a killed worker held and mends what asynq leaks.
+// An [Inspector] counts, deletes, pauses and runs again. [Dial] connects and
+// [Check] says what is wrong with a Redis.
 package broker
 
 import (
 	"context"
 	"time"
-
-	"github.com/redis/go-redis/v9"
-	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -30,23 +46,6 @@ type Result struct {
 	Err       error
 }
 
-// Enqueuer puts many tasks on queues in few round trips with asynq's own script.
-// Concurrent callers share a pipeline. Safe for concurrent use.
-type Enqueuer struct{ rdb redis.UniversalClient }
-
-// NewEnqueuer does not talk to Redis.
-func NewEnqueuer(rdb redis.UniversalClient) *Enqueuer { panic("not built") }
-
-// Enqueue runs before(pipe) for each item index, then asynq's script for the
-// item, all in shared pipelines. before may be nil. The error is for the whole
-// call; each item has its own in Result.
-func (q *Enqueuer) Enqueue(ctx context.Context, items []Item, before func(pipe redis.Pipeliner, i int)) ([]Result, error) {
-	panic("not built")
-}
-
-// Close flushes and stops; rdb stays open.
-func (q *Enqueuer) Close() error { panic("not built") }
-
 // Gate is asked before each fetch.
 type Gate interface {
 	Take(ctx context.Context, tier ratelimit.Tier) (ratelimit.Permit, error)
@@ -63,6 +62,7 @@ type Task struct {
 
 // Handler handles a task. nil completes it; a *Later puts it back; an error
 // that wraps asynq.SkipRetry archives it; any other error is retried in 5 s.
+// The error's text is stored by asynq: no secret, no openid.
 type Handler func(ctx context.Context, t Task) error
 
 // Later puts a task back without counting a failure.
@@ -71,32 +71,12 @@ type Later struct {
 	Cause error         // its text is stored by asynq: no secret, no openid
 }
 
-func (l *Later) Error() string { return l.Cause.Error() }
+func (l *Later) Error() string {
+	if l.Cause == nil {
+		return "put back"
+	}
+	return l.Cause.Error()
+}
 
 // Unwrap returns the cause.
 func (l *Later) Unwrap() error { return l.Cause }
-
-// ServerConfig of one account's servers in one process.
-type ServerConfig struct {
-	Redis       redis.UniversalClient
-	Account     string
-	Gate        Gate
-	Handler     Handler
-	Concurrency int // tasks in flight, all servers of the account. Default 64.
-	Servers     int // asynq servers; asynq fetches one task per round trip. Default 4.
-	// TaskTimeout bounds one handler call, whole seconds. Default 30 s.
-	TaskTimeout time.Duration
-	// DrainTimeout bounds the stop, longer than a send. Default 15 s.
-	DrainTimeout time.Duration
-	Logger       *zap.Logger
-}
-
-// Server fetches and handles one account's tasks.
-type Server struct{ cfg ServerConfig }
-
-// NewServer checks cfg.
-func NewServer(cfg ServerConfig) (*Server, error) { panic("not built") }
-
-// Run fetches until ctx ends, then drains for at most DrainTimeout. It returns
-// nil after a clean drain.
-func (s *Server) Run(ctx context.Context) error { panic("not built") }

@@ -1,0 +1,231 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+)
+
+const (
+	// maxRetry is so large that asynq never archives by itself: it would archive
+	// even a deferral on the last attempt, and counts a killed worker as one. The
+	// worker owns the budget.
+	maxRetry = 1 << 20
+	// taskLimit is when asynq frees the slot of a handler that is deaf to its
+	// context. TaskTimeout is shorter, so that asynq's limit is never met first.
+	taskLimit = 60 * time.Second
+	// chunkSize is how many items go in one round trip.
+	chunkSize = 500
+	// chunksAhead is how many chunks of one call are under way at once: the next
+	// is encoded while the last travels.
+	chunksAhead = 3
+)
+
+// ErrClosed is returned by an Enqueuer after Close.
+var ErrClosed = errors.New("broker: the enqueuer is closed")
+
+// Enqueuer puts many tasks on queues in few round trips with asynq's own script.
+// Concurrent callers share a pipeline. Safe for concurrent use.
+type Enqueuer struct {
+	client *asynq.Client
+	commit *committer
+	memory *memoryGuard
+	rdb    redis.UniversalClient
+
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup
+}
+
+// NewEnqueuer does not talk to Redis.
+func NewEnqueuer(rdb redis.UniversalClient) *Enqueuer {
+	scripts := &sync.Map{}
+	scripts.Store(wakeScript.Hash(), wakeSource)
+	return &Enqueuer{
+		rdb:    rdb,
+		client: asynq.NewClientFromRedisClient(newCapture(rdb, scripts)),
+		memory: &memoryGuard{rdb: rdb},
+		commit: &committer{
+			rdb: rdb, slots: make(chan struct{}, 2), limit: 2 * chunkSize, scripts: scripts,
+			retries: []time.Duration{50 * time.Millisecond, 400 * time.Millisecond},
+		},
+	}
+}
+
+// Enqueue runs before(pipe) for each item index, then asynq's script for the
+// item, all in shared pipelines. before may be nil; it is called from this
+// goroutine, and its commands may run twice when a connection breaks. The error
+// is for the whole call: ErrRedisFull, ErrClosed, or ctx's, after which nothing
+// is known of the items and they are safe to enqueue again. Each item has its
+// own in Result.
+func (q *Enqueuer) Enqueue(ctx context.Context, items []Item, before func(pipe redis.Pipeliner, i int)) ([]Result, error) {
+	if err := q.begin(); err != nil {
+		return nil, err
+	}
+	defer q.running.Done()
+	if err := q.memory.allow(ctx); err != nil {
+		return nil, err
+	}
+	results := make([]Result, len(items))
+	if len(items) <= chunkSize {
+		c := q.build(ctx, items, 0, results, before)
+		return results, q.run(ctx, c, results)
+	}
+	return results, q.enqueueChunks(ctx, items, results, before)
+}
+
+func (q *Enqueuer) enqueueChunks(ctx context.Context, items []Item, results []Result, before func(redis.Pipeliner, int)) error {
+	var group sync.WaitGroup
+	errs := make(chan error, (len(items)+chunkSize-1)/chunkSize)
+	ahead := make(chan struct{}, chunksAhead)
+	for from := 0; from < len(items) && ctx.Err() == nil; from += chunkSize {
+		c := q.build(ctx, items[from:min(from+chunkSize, len(items))], from, results, before)
+		ahead <- struct{}{}
+		group.Go(func() {
+			errs <- q.run(ctx, c, results)
+			<-ahead
+		})
+	}
+	group.Wait()
+	close(errs)
+	for err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("broker: enqueue: %w", err)
+	}
+	return nil
+}
+
+// chunk is what one trip carries of one call.
+type chunk struct {
+	from    int           // index of the first item
+	cmds    []redis.Cmder // before's and the scripts, in order
+	scripts []*redis.Cmd  // per item; nil when the item was refused
+	wakes   []wake
+}
+
+func (q *Enqueuer) build(ctx context.Context, items []Item, from int, results []Result, before func(redis.Pipeliner, int)) *chunk {
+	c := &chunk{from: from, scripts: make([]*redis.Cmd, len(items))}
+	pipe := q.rdb.Pipeline()
+	caught := &caught{}
+	ctx = context.WithValue(ctx, caughtKey{}, caught)
+	now := time.Now()
+	for i := range items {
+		item := &items[i]
+		caught.cmd = nil
+		if err := q.encode(ctx, item); err != nil {
+			results[from+i].Err = err
+			continue
+		}
+		if before != nil {
+			before(pipe, from+i)
+		}
+		c.scripts[i] = caught.cmd
+		_ = pipe.Process(ctx, caught.cmd) // only queues
+		if !item.ProcessAt.After(now) {
+			c.wake(wake{item.Account, item.Class})
+		}
+	}
+	c.cmds = pipe.Cmds()
+	return c
+}
+
+func (c *chunk) wake(w wake) {
+	for _, have := range c.wakes {
+		if have == w {
+			return
+		}
+	}
+	c.wakes = append(c.wakes, w)
+}
+
+// encode has asynq build the command for the item; it lands in ctx's caught.
+func (q *Enqueuer) encode(ctx context.Context, item *Item) error {
+	if err := item.validate(); err != nil {
+		return err
+	}
+	opts := []asynq.Option{
+		asynq.Queue(Queue(item.Account, item.Class)), asynq.TaskID(item.ID),
+		asynq.MaxRetry(maxRetry), asynq.Timeout(taskLimit),
+	}
+	if !item.ProcessAt.IsZero() {
+		opts = append(opts, asynq.ProcessAt(item.ProcessAt))
+	}
+	if _, err := q.client.EnqueueContext(ctx, asynq.NewTask(job.TaskType, item.Payload), opts...); err != nil {
+		return fmt.Errorf("broker: enqueue: %w", err)
+	}
+	if c, _ := ctx.Value(caughtKey{}).(*caught); c == nil || c.cmd == nil {
+		return errors.New("broker: asynq enqueues in a way that this version does not know: use asynq v0.26")
+	}
+	return nil
+}
+
+func (i *Item) validate() error {
+	switch {
+	case i.Account == "":
+		return errors.New("broker: item: account is empty: name the account's appid")
+	case strings.ContainsAny(i.Account, "{}: \t\r\n"):
+		return errors.New("broker: item: account holds a brace, colon or space: use the appid as WeChat shows it")
+	case i.ID == "":
+		return errors.New("broker: item: ID is empty: give each message its own")
+	case i.Class != job.Critical && i.Class != job.Default && i.Class != job.Bulk:
+		return fmt.Errorf("broker: item: class %q is unknown: use critical, default or bulk", i.Class)
+	}
+	return nil
+}
+
+// run sends the chunk and reads what the server said of each item.
+func (q *Enqueuer) run(ctx context.Context, c *chunk, results []Result) error {
+	if len(c.cmds) == 0 {
+		return nil
+	}
+	if err := q.commit.commit(ctx, c.cmds, c.wakes...); err != nil {
+		return fmt.Errorf("broker: enqueue: %w", err)
+	}
+	for i, cmd := range c.scripts {
+		if cmd == nil {
+			continue
+		}
+		r := &results[c.from+i]
+		n, err := cmd.Int64()
+		switch {
+		case redis.HasErrorPrefix(err, "OOM"):
+			r.Err = fmt.Errorf("%w: %w", ErrRedisFull, err)
+		case err != nil:
+			r.Err = fmt.Errorf("broker: enqueue: %w", err)
+		default:
+			r.Duplicate = n == 0
+		}
+	}
+	return nil
+}
+
+func (q *Enqueuer) begin() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrClosed
+	}
+	q.running.Add(1)
+	return nil
+}
+
+// Close waits for the calls under way and stops; rdb stays open.
+func (q *Enqueuer) Close() error {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.running.Wait()
+	return nil
+}

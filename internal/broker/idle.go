@@ -1,0 +1,205 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/ratelimit"
+)
+
+// probe marks the classes that are down as idle, so that the next Enqueue calls,
+// and looks whether they are empty indeed. The order matters: what is enqueued
+// after the look finds the mark. One server at a time does it for all; each
+// class is looked at when it goes down and then every pollEvery.
+func (f *fetcher) probe() {
+	due := f.probeDue(time.Now())
+	if len(due) == 0 {
+		return
+	}
+	lengths, paused := make([]*redis.IntCmd, len(due)), make([]*redis.IntCmd, len(due))
+	pipe := f.rdb.Pipeline()
+	for _, i := range due {
+		pipe.Set(f.ctx, idleKey(f.account, f.queues[i].class), 1, idleTTL)
+	}
+	for n, i := range due {
+		lengths[n] = pipe.LLen(f.ctx, f.queues[i].pending)
+		paused[n] = pipe.Exists(f.ctx, f.queues[i].paused)
+	}
+	_, err := pipe.Exec(f.ctx)
+	now := time.Now()
+
+	f.mu.Lock()
+	f.probing = false
+	raised := false
+	for n, i := range due {
+		l := &f.lanes[i]
+		if !l.up {
+			l.probed = now
+		}
+		// Only ever up: a wake-up may have come since.
+		if err == nil && !l.up && lengths[n].Val() > 0 && paused[n].Val() == 0 {
+			*l = lane{up: true}
+			raised = true
+		}
+	}
+	if raised {
+		f.broadcast()
+	}
+	f.mu.Unlock()
+	if err != nil && f.ctx.Err() == nil {
+		f.trouble("an empty queue could not be looked at", err)
+	}
+}
+
+func (f *fetcher) probeDue(now time.Time) []int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.probing || now.Before(f.troubled) {
+		return nil
+	}
+	var due []int
+	urgent := false
+	for i := range f.lanes {
+		l := &f.lanes[i]
+		if l.up {
+			continue
+		}
+		due = append(due, i)
+		urgent = urgent || now.Sub(l.probed) >= pollEvery
+	}
+	if !urgent {
+		return nil
+	}
+	f.probing = true
+	return due
+}
+
+// sleep waits until something may have changed. False: end has come, or the
+// server stops.
+func (f *fetcher) sleep(end time.Time) bool {
+	now := time.Now()
+	f.mu.Lock()
+	changed := f.changed
+	next := end
+	if f.troubled.After(now) {
+		next = earlier(next, f.troubled)
+	} else if !f.probing {
+		for i := range f.lanes {
+			if !f.lanes[i].up {
+				next = earlier(next, f.lanes[i].probed.Add(pollEvery))
+			}
+		}
+	}
+	var opened [2]<-chan struct{}
+	for tier := range f.closed {
+		if !f.closed[tier].until.IsZero() {
+			next = earlier(next, f.closed[tier].until)
+			opened[tier] = f.closed[tier].changed
+		}
+	}
+	ready, up := false, false
+	for i := range f.lanes {
+		ready = ready || !now.Before(f.troubled) && f.ready(i, now)
+		up = up || f.lanes[i].up
+	}
+	var left []ratelimit.Permit
+	if !up {
+		left, f.parked = f.parked, nil // nobody to spend them on; their day may end
+	}
+	f.mu.Unlock()
+	f.returnAll(left)
+	if ready {
+		return true // it came up after the claim had failed
+	}
+	timer := time.NewTimer(next.Sub(now))
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-opened[ratelimit.General]:
+	case <-opened[ratelimit.Reserved]:
+	case <-timer.C:
+	case <-f.ctx.Done():
+		return false
+	}
+	return time.Now().Before(end)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// await waits for the permit's moment and keeps an eye on the idle classes
+// meanwhile. False: the moment does not come before end, or the server stops.
+func (f *fetcher) await(at, end time.Time) bool {
+	for {
+		wait, last := time.Until(at), time.Until(end)
+		if wait <= 0 {
+			return true
+		}
+		if last <= 0 {
+			return false
+		}
+		timer := time.NewTimer(min(wait, last, pollEvery))
+		select {
+		case <-timer.C:
+		case <-f.ctx.Done():
+			timer.Stop()
+			return false
+		}
+		if time.Until(at) > 0 {
+			f.probe()
+		}
+	}
+}
+
+// park keeps a permit whose moment has not come for the next fetch, or gives it
+// back when there will be none.
+func (f *fetcher) park(p ratelimit.Permit) {
+	if f.ctx.Err() != nil {
+		f.gate.Return(p)
+		return
+	}
+	f.mu.Lock()
+	f.parked = append(f.parked, p)
+	f.mu.Unlock()
+}
+
+// unpark finds the earliest parked permit that the tier may use.
+func (f *fetcher) unpark(tier ratelimit.Tier) (ratelimit.Permit, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	best := -1
+	for i, p := range f.parked {
+		if p.Tier == ratelimit.Reserved && tier != ratelimit.Reserved {
+			continue
+		}
+		if best < 0 || p.At.Before(f.parked[best].At) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return ratelimit.Permit{}, false
+	}
+	p := f.parked[best]
+	f.parked = append(f.parked[:best], f.parked[best+1:]...)
+	return p, true
+}
+
+// giveBack returns the permits that no handler will spend.
+func (f *fetcher) giveBack() {
+	f.mu.Lock()
+	left := append(f.parked, f.permits.drain()...)
+	f.parked = nil
+	f.mu.Unlock()
+	f.returnAll(left)
+}
+
+func (f *fetcher) returnAll(left []ratelimit.Permit) {
+	for _, p := range left {
+		f.gate.Return(p)
+	}
+}
