@@ -85,8 +85,15 @@ func (s *Store) ask(ctx context.Context, mode askMode, after int64) (answer, err
 	if err != nil {
 		return answer{}, err
 	}
-	r := asRow(reply)
+	return s.read(asRow(reply), id, at)
+}
+
+// read takes an answer that was asked for at moment at into the view.
+func (s *Store) read(r row, id string, at time.Time) (answer, error) {
 	a := answer{kind: r.text(0)}
+	if a.kind != "token" {
+		s.refuse(r.number(3))
+	}
 	switch a.kind {
 	case "token":
 		a.token = wechat.Token{

@@ -2,7 +2,8 @@
 -- ARGV 1 lease id  2 lease ms  3 mode: peek, want, due, admin  4 generation the
 -- caller saw refused (0: none)  5 first and 6 longest gap between fetches that a
 -- refused token causes, ms  7 admin: the token must be newer than this generation
--- Answers: token, refused, none, wait, backoff, hold, lease.
+-- Answers: token, refused, none, wait, backoff, hold, lease. The last four end
+-- with the generation that is refused, 0 for none.
 local id, mode = ARGV[1], ARGV[3]
 local t = redis.call('HMGET', TOKEN, 'v', 'g', 'e', 'd', 'f', 'p', 'r')
 local g = tonumber(t[2]) or 0
@@ -19,17 +20,18 @@ if serve then
   return {'token', int(g), t[1], int(tonumber(t[3]) - now), int(tonumber(t[4]) - now)}
 end
 
-if mode == 'peek' and refused then return {'refused', int(g)} end
+local bad = (refused and int(g)) or '0'
+if mode == 'peek' and refused then return {'refused', bad} end
 local held = redis.call('GET', LEASE)
 if held and mode ~= 'peek' then
   if string.sub(held, 1, #id + 1) == id .. ':' then -- our own question, repeated by the client
-    return {'lease', string.sub(held, #id + 2), (refused and t[6]) or ''}
+    return {'lease', string.sub(held, #id + 2), (refused and t[6]) or '', bad}
   end
-  return {'wait', int(redis.call('PTTL', LEASE))}
+  return {'wait', int(redis.call('PTTL', LEASE)), '', bad}
 end
 if mode ~= 'admin' then
   local b = redis.call('HMGET', BACKOFF, 'u', 'j')
-  if (tonumber(b[1]) or 0) > now then return {'backoff', int(tonumber(b[1]) - now), b[2]} end
+  if (tonumber(b[1]) or 0) > now then return {'backoff', int(tonumber(b[1]) - now), b[2], bad} end
 end
 if mode == 'peek' then return {'none'} end
 
@@ -37,7 +39,7 @@ local streak = tonumber(redis.call('HGET', COUNT, 'rs')) or 0
 if mode ~= 'admin' and refused and streak > 0 then
   local gap = math.min(tonumber(ARGV[5]) * 2 ^ (streak - 1), tonumber(ARGV[6]))
   local at = tonumber(t[5]) + gap
-  if at > now then return {'hold', int(at - now)} end
+  if at > now then return {'hold', int(at - now), '', bad} end
 end
 
 -- The generation only grows, even over a Redis that lost everything: it is never
@@ -47,4 +49,4 @@ redis.call('SET', GEN, int(gen), 'PX', 30 * DAY)
 redis.call('SET', LEASE, id .. ':' .. int(gen), 'PX', ARGV[2])
 today()
 redis.call('HINCRBY', COUNT, 'n', 1)
-return {'lease', int(gen), (refused and t[6]) or ''}
+return {'lease', int(gen), (refused and t[6]) or '', bad}
