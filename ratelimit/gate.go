@@ -1,9 +1,14 @@
-// Package ratelimit is the gate before the fetch: rate, daily quota, reserve and
-// pause, shared by all processes through Redis and granted in blocks of permits.
 package ratelimit
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,17 +25,22 @@ const (
 
 // Config of one account's gate.
 type Config struct {
-	// Key is the prefix of the gate's keys, such as "wxn:{appid}:". Required.
+	// Key is the prefix of the gate's keys, with a hash tag, such as
+	// "wxn:{appid}:". Required.
 	Key string
 	// Rate is sends a second, all processes together. Zero: no limit.
 	Rate float64
-	// DailyQuota is calls a day. Zero: whatever Reconcile last reported.
+	// DailyQuota is calls a day; WeChat's own limit binds where it is lower.
+	// Zero: whatever Reconcile last reported; when WeChat could not say either,
+	// there is no cap and only WeChat's errcode 45009 ends the day.
 	DailyQuota int64
-	// Reserve is the share of the quota that only Reserved may use, 0 to 1. Zero: none.
+	// Reserve is the share of the quota that only Reserved may use, 0 to 1,
+	// rounded up to whole calls. Zero: none.
 	Reserve float64
-	// UTCOffset is where the day turns. Zero means UTC: pass 8 h for China.
+	// UTCOffset is where the day turns, whole seconds. Zero means UTC: pass 8 h
+	// for China.
 	UTCOffset time.Duration
-	// MaxBlock bounds the permits booked by one Redis call. Default 100.
+	// MaxBlock bounds the permits booked by one Redis call, 1 to 1000. Zero: 100.
 	MaxBlock int
 	// Owner names this process in pauses. Required.
 	Owner string
@@ -38,103 +48,148 @@ type Config struct {
 
 // Permit is leave to fetch and send one message.
 type Permit struct {
-	At   time.Time // not before this moment
-	Tier Tier
-	Day  int64
+	At   time.Time // not before this moment, and at most a second after it
+	Tier Tier      // the share that it came from
+	Day  int64     // the day it counts on: days since 1970 where the day turns
+
+	lease string // the block's, names it when it goes back
+	probe int64  // end of the probe's lease in ms of Redis' clock; 0: no probe
+	era   uint64 // which Close it has survived
 }
 
-// Reason says why a gate is closed.
-type Reason string
-
-// The reasons. Quota and Unreconciled are the gate's own; ReasonManual is an
-// admin's and is never lifted by the program.
-const (
-	ReasonQuota        Reason = "quota"         // our count reached the cap
-	ReasonRefused      Reason = "quota-refused" // WeChat answered 45009
-	ReasonMinute       Reason = "minute-rate"   // WeChat answered 45011
-	ReasonUnreconciled Reason = "unreconciled"  // the count is missing: ask WeChat first
-	ReasonAccount      Reason = "account"       // frozen, unauthorised, punished
-	ReasonToken        Reason = "token"         // no token: secret, whitelist
-	ReasonBreaker      Reason = "breaker"       // WeChat is down
-	ReasonManual       Reason = "manual"        // an admin's hold
-)
-
-// ClosedError is returned by Take while nothing may be sent.
-type ClosedError struct {
-	Reason Reason
-	Detail string
-	Until  time.Time // zero: until somebody opens it
-}
-
-func (e *ClosedError) Error() string { panic("not built") }
-
-// Pause closes the gate in all processes.
-type Pause struct {
-	Reason Reason
-	Detail string    // for people: errcode and remedy; no secret, no openid
-	Until  time.Time // zero: until Open
-	// Probe lets one permit through when Until has passed; the gate opens when
-	// Succeed is called, and closes for longer with the next Close.
-	Probe bool
-}
-
-// State is what operators see.
-type State struct {
-	Day        string // 2006-01-02 where the day turns
-	Used, Cap  int64
-	Reserve    int64
-	ResetsAt   time.Time
-	Rate       float64 // in force now, after slowing and ramping
-	Pauses     []PauseState
-	Reconciled time.Time // zero: never today
-}
-
-// PauseState is one pause in force.
-type PauseState struct {
-	Pause
-	Owner string
-	Since time.Time
-}
+// Probe reports whether p is the one permit of a half-open gate: what becomes of
+// its message decides, by Succeed or Close, for all processes.
+func (p Permit) Probe() bool { return p.probe > 0 }
 
 // Gate grants permits. Safe for concurrent use.
 type Gate struct {
-	rdb redis.UniversalClient
-	cfg Config
+	rdb      redis.UniversalClient
+	cfg      Config
+	scripts  scripts
+	keys     []string
+	instance string
+
+	probing atomic.Bool   // this process holds a probe: Succeed has something to say
+	nudge   chan struct{} // wakes Run, capacity 1
+	running atomic.Bool
+
+	mu         sync.Mutex
+	hand       hand
+	want       int
+	era        uint64          // counts what made blocks void
+	told       uint64          // counts what made refusals void
+	closed     [2]*answer      // what Redis last refused, per tier
+	flight     *flight         // the one trip to Redis under way
+	lost       *call           // a trip whose answer did not come: repeated with its number
+	seq        uint64          // number of the last trip
+	back       map[string]int  // permits to give back, by lease
+	backProbe  int64           // and a probe among them
+	flushAt    time.Time       // when back must be on its way
+	subscribed bool            // events arrive
+	drained    bool            // Run has ended: nothing stays in hand
+	drainCtx   context.Context //nolint:containedctx // Return has none; made from Run's, which has ended
+	skew       skew            // Redis' clock against ours
+	changed    chan struct{}
 }
 
-// New checks cfg.
-func New(rdb redis.UniversalClient, cfg Config) (*Gate, error) { panic("not built") }
+const (
+	linger      = time.Second            // a permit may be used this long after its slot
+	probeLinger = 29 * time.Second       // a probe's lease is 30 s
+	lateFlush   = 250 * time.Millisecond // a Take soon after takes the returns along
+	tripTimeout = 5 * time.Second
+	firstBlock  = 8
+	maxBlock    = 1000
+)
 
-// Run listens for what other processes do to the gate, returns permits that
-// outlive their slot, and gives the rest back when ctx ends. Take works without
-// it, but learns of closures only with its next block.
-func (g *Gate) Run(ctx context.Context) error { panic("not built") }
+// New checks cfg and reports all its faults at once. It does not talk to Redis.
+func New(rdb redis.UniversalClient, cfg Config) (*Gate, error) {
+	if err := cfg.validate(rdb); err != nil {
+		return nil, err
+	}
+	if cfg.MaxBlock == 0 {
+		cfg.MaxBlock = 100
+	}
+	return &Gate{
+		rdb: rdb, cfg: cfg, scripts: newScripts(),
+		keys:     []string{cfg.Key + "gate", cfg.Key + "gate:leases"},
+		instance: rand.Text()[:12],
+		nudge:    make(chan struct{}, 1),
+		want:     min(firstBlock, cfg.MaxBlock),
+		back:     map[string]int{},
+		changed:  make(chan struct{}),
+	}, nil
+}
 
-// Take returns a permit from the process's block, or books the next block. It
-// does not wait for the permit's time. The error is *ClosedError or Redis'.
-func (g *Gate) Take(ctx context.Context, tier Tier) (Permit, error) { panic("not built") }
+// The tag is what Redis Cluster hashes: the first {…} that is not empty.
+func hasHashTag(key string) bool { return regexp.MustCompile(`^[^{]*\{[^}]+\}`).MatchString(key) }
 
-// Return gives a permit back: the message was surely not sent.
-func (g *Gate) Return(p Permit) { panic("not built") }
+func (c *Config) validate(rdb redis.UniversalClient) error {
+	var faults []error
+	fault := func(broken bool, text string, args ...any) {
+		if broken {
+			faults = append(faults, fmt.Errorf("ratelimit: "+text, args...))
+		}
+	}
+	fault(rdb == nil, "the Redis client is nil: pass one")
+	fault(!hasHashTag(c.Key), "Config.Key %q has no hash tag: write it as wxn:{appid}: so that a cluster keeps the gate's keys together", c.Key)
+	fault(math.IsNaN(c.Rate) || math.IsInf(c.Rate, 0) || c.Rate < 0,
+		"Config.Rate %v is not a number of sends a second: use 0 for no limit", c.Rate)
+	fault(c.Rate > 1e6, "Config.Rate %v is over 1000000 a second: use 0 for no limit", c.Rate)
+	fault(c.DailyQuota < 0, "Config.DailyQuota %d is below 0: use 0 for WeChat's own limit", c.DailyQuota)
+	fault(!(c.Reserve >= 0 && c.Reserve <= 1), "Config.Reserve %v is not a share from 0 to 1", c.Reserve)
+	fault(c.UTCOffset.Abs() > 14*time.Hour || c.UTCOffset%time.Second != 0,
+		"Config.UTCOffset %v is not an offset of a time zone in whole seconds", c.UTCOffset)
+	fault(c.MaxBlock < 0 || c.MaxBlock > maxBlock, "Config.MaxBlock %d is not from 1 to %d: use 0 for 100", c.MaxBlock, maxBlock)
+	fault(c.Owner == "", "Config.Owner is empty: name this process, such as its host and pid")
+	return errors.Join(faults...)
+}
 
 // Changed is closed when the gate may answer otherwise than before; ask again
-// for the next one.
-func (g *Gate) Changed() <-chan struct{} { panic("not built") }
+// for the next one. Ask before Take, so that no news falls between the two.
+func (g *Gate) Changed() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.changed
+}
 
-// Close stops all processes. The longest pause of each reason wins.
-func (g *Gate) Close(ctx context.Context, p Pause) error { panic("not built") }
+// announce forgets refusals and wakes who waits. g.mu is held.
+func (g *Gate) announce() {
+	g.told++
+	g.closed = [2]*answer{}
+	close(g.changed)
+	g.changed = make(chan struct{})
+	g.poke()
+}
 
-// Open lifts the pause of one reason.
-func (g *Gate) Open(ctx context.Context, r Reason) error { panic("not built") }
+// void drops the block: its permits go back to the quota at once. g.mu is held.
+func (g *Gate) void() {
+	g.era++
+	for _, p := range g.hand.drop() {
+		g.giveBack(p, 0)
+	}
+}
 
-// Succeed says that WeChat accepted a message: a probing gate opens and ramps
-// up. It costs no Redis trip while the gate is plainly open.
-func (g *Gate) Succeed(ctx context.Context) { panic("not built") }
+// giveBack puts p among what the next trip takes along, which Run starts after
+// delay at the latest. g.mu is held.
+func (g *Gate) giveBack(p Permit, delay time.Duration) {
+	g.back[p.lease]++
+	if p.probe > 0 {
+		g.backProbe = p.probe
+		g.probing.Store(false)
+	}
+	if at := time.Now().Add(delay); g.flushAt.IsZero() || at.Before(g.flushAt) {
+		g.flushAt = at
+	}
+	g.poke()
+}
 
-// Reconcile sets the day's count from WeChat's own. limit and used are what
-// openapi/quota/get said; err is non-nil when it could not say, and the gate
-// then starts from what it knows.
-func (g *Gate) Reconcile(ctx context.Context, limit, used int64) error { panic("not built") }
+func (g *Gate) poke() {
+	select {
+	case g.nudge <- struct{}{}:
+	default:
+	}
+}
 
-// State reads the shared state.
-func (g *Gate) State(ctx context.Context) (State, error) { panic("not built") }
+func (g *Gate) zone() *time.Location {
+	return time.FixedZone("", int(g.cfg.UTCOffset/time.Second))
+}
