@@ -175,7 +175,7 @@ func (g *Gate) giveBack(p Permit, delay time.Duration) {
 	g.back[p.lease]++
 	if p.probe > 0 {
 		g.backProbe = p.probe
-		g.probing.Store(false)
+		g.probing.Store(0)
 	}
 	if at := time.Now().Add(delay); g.flushAt.IsZero() || at.Before(g.flushAt) {
 		g.flushAt = at

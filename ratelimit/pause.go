@@ -47,7 +47,7 @@ func (g *Gate) Close(ctx context.Context, p Pause) error {
 	_, err := g.tell(ctx, g.scripts.close, "close", string(p.Reason), cut(p.Detail), wait, probe, cut(g.cfg.Owner))
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.probing.Store(false)
+	g.probing.Store(0)
 	g.void()
 	g.announce()
 	return err
@@ -65,11 +65,12 @@ func (g *Gate) Open(ctx context.Context, r Reason) error {
 // costs no Redis trip while the gate is plainly open, and only the process that
 // holds the probe makes one. What fails is tried again with the next Succeed.
 func (g *Gate) Succeed(ctx context.Context) {
-	if !g.probing.CompareAndSwap(true, false) {
+	probe := g.probing.Load()
+	if probe == 0 || !g.probing.CompareAndSwap(probe, 0) {
 		return
 	}
-	if err := g.news(g.tell(ctx, g.scripts.succeed, "succeed")); err != nil {
-		g.probing.Store(true)
+	if err := g.news(g.tell(ctx, g.scripts.succeed, "succeed", probe)); err != nil {
+		g.probing.CompareAndSwap(0, probe)
 	}
 }
 

@@ -45,7 +45,7 @@ func (g *Gate) tryTake(ctx context.Context, tier Tier) (Permit, *flight, error) 
 	g.sortOut(now)
 	if p, ok := g.hand.take(tier); ok {
 		if p.probe > 0 {
-			g.probing.Store(true)
+			g.probing.Store(p.probe)
 		}
 		return p, nil, nil
 	}
@@ -93,7 +93,7 @@ func (g *Gate) Return(p Permit) {
 	g.mu.Lock()
 	if !g.drained && p.era == g.era && time.Now().Before(p.deadline()) {
 		if p.probe > 0 {
-			g.probing.Store(false)
+			g.probing.Store(0)
 		}
 		g.hand.put(p)
 		g.poke()

@@ -1,8 +1,9 @@
--- A probe was accepted: every half-open pause goes, and the rate goes up in steps.
--- A pause that is still in force stays. returns the pauses lifted.
+-- The probe ARGV[6] was accepted: the pauses that it was sent for go, and the rate
+-- goes up in steps. A pause that is in force stays, and a probe whose lease was
+-- followed by another has no say. returns the pauses lifted.
 local lifted = 0
 for reason, p in pairs(pauses) do
-  if p.p == 1 and p.u ~= 0 and now_ms >= p.u then
+  if p.l == tonumber(ARGV[6]) then
     pauses[reason] = nil
     lifted = lifted + 1
   end
