@@ -69,7 +69,7 @@ type Gate struct {
 	keys     []string
 	instance string
 
-	probing atomic.Bool   // this process holds a probe: Succeed has something to say
+	probing atomic.Int64  // the probe that this process holds; 0: Succeed has nothing to say
 	nudge   chan struct{} // wakes Run, capacity 1
 	running atomic.Bool
 
