@@ -3,7 +3,6 @@ package worker
 import (
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -52,12 +51,12 @@ func (a *alarm) note(code wechat.Code, openid string) Hold {
 	if len(a.seen) < limit {
 		return Hold{}
 	}
-	h := Hold{Reason: ratelimit.ReasonAccount, Waits: accountWaits(code),
+	h := Hold{Reason: ratelimit.ReasonAccount, Wait: accountWait(code),
 		Detail: fmt.Sprintf("errcode %d for %d recipients in a row: %s", code, limit, code.Remedy())}
 	if code == wechat.CodeInvalidOpenID {
 		// A list of bad openids must not stop the account for good: go on after
 		// the alarm, and count again.
-		h.Timed, h.Waits, a.seen = true, []time.Duration{10 * time.Minute}, nil
+		h.Timed, h.Wait, a.seen = true, openidPause, nil
 		h.Detail += " Is this the appid that the openids belong to?"
 	}
 	return h

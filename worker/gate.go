@@ -39,7 +39,6 @@ type watchedGate struct {
 	log          *zap.Logger
 	unreconciled func()
 	closedFor    atomic.Pointer[ratelimit.Reason] // nil: open
-	probing      atomic.Pointer[ratelimit.Reason] // why a send may be a probe; nil: it is none
 }
 
 // Take passes the question on and remembers the answer's reason.
@@ -59,9 +58,6 @@ func (g *watchedGate) Take(ctx context.Context, tier ratelimit.Tier) (ratelimit.
 }
 
 func (g *watchedGate) sawClosed(c *ratelimit.ClosedError) {
-	if probes(c.Reason) {
-		g.probing.Store(&c.Reason)
-	}
 	if before := g.closedFor.Swap(&c.Reason); before == nil || *before != c.Reason {
 		g.log.Warn("the gate is closed", zap.String("reason", string(c.Reason)),
 			zap.String("detail", c.Detail), zap.Time("until", c.Until))
@@ -69,29 +65,4 @@ func (g *watchedGate) sawClosed(c *ratelimit.ClosedError) {
 	if c.Reason == ratelimit.ReasonUnreconciled {
 		g.unreconciled()
 	}
-}
-
-// probes lists the reasons that a probe lifts.
-func probes(r ratelimit.Reason) bool {
-	switch r {
-	case ratelimit.ReasonRefused, ratelimit.ReasonAccount, ratelimit.ReasonToken, ratelimit.ReasonBreaker:
-		return true
-	case ratelimit.ReasonQuota, ratelimit.ReasonMinute, ratelimit.ReasonUnreconciled, ratelimit.ReasonManual:
-		return false
-	default:
-		return false
-	}
-}
-
-// suspect is the reason that a send may be the probe of; empty: none.
-func (g *watchedGate) suspect() ratelimit.Reason {
-	if r := g.probing.Load(); r != nil {
-		return *r
-	}
-	return ""
-}
-
-// clear ends the suspicion and reports whether there was one.
-func (g *watchedGate) clear() bool {
-	return g.probing.Load() != nil && g.probing.Swap(nil) != nil
 }

@@ -46,6 +46,7 @@ type delivery struct {
 	begun  ledger.Start
 	gone   bool              // the template was refused for hours
 	permit *ratelimit.Permit // nil when there is none, or none any more
+	probe  bool              // the permit is the one of a half-open gate
 	event  Event
 }
 
@@ -112,6 +113,9 @@ func (d *delivery) drop() error {
 	switch d.begun.Decision {
 	case ledger.Suppressed, ledger.NoUser:
 		d.event.State = ledger.Rejected
+		if !d.begun.OpenSince.IsZero() {
+			d.event.State = ledger.Unknown // an earlier attempt may have arrived
+		}
 		if d.event.Reason == "" {
 			d.event.Reason = "the user is not on the roster"
 		}
@@ -150,6 +154,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 
 // send calls WeChat and does what the verdict says.
 func (d *delivery) send(ctx context.Context, a Attempt) error {
+	d.probe = d.permit != nil && d.permit.Probe()
 	sent := time.Now()
 	msgid, err := d.call(ctx)
 	now := time.Now()
@@ -159,10 +164,10 @@ func (d *delivery) send(ctx context.Context, a Attempt) error {
 		a.Outage = d.outage(err, now)
 	}
 	v := Judge(err, a, d.policy)
+	d.learn(ctx, &v, sent)
 	if v.Reached {
 		d.permit = nil // spent
 	}
-	d.learn(ctx, &v, sent)
 	d.event.Action, d.event.Errcode, d.event.Reason = v.Action, v.Errcode, v.Reason
 	if v.Counts || v.Action == Sent {
 		d.event.Attempts = a.N

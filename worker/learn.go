@@ -6,17 +6,19 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// outage counts the call for the breaker and reports whether WeChat is down.
+// outage counts the call for the breaker and reports whether WeChat is down. A
+// probe that fails says so by itself, whatever this process has seen.
 func (d *delivery) outage(err error, now time.Time) bool {
 	bad, known := outageSign(err)
 	if !known {
 		return false
 	}
-	return d.breaker.note(bad, now) || bad && d.gate.suspect() == ratelimit.ReasonBreaker
+	return d.breaker.note(bad, now) || bad && d.probe
 }
 
 // outageSign: an answer of any kind but "busy" shows that WeChat is up; trouble
@@ -53,36 +55,42 @@ func (d *delivery) learn(ctx context.Context, v *Verdict, sent time.Time) {
 		d.recovered(ctx)
 		return
 	}
-	d.hold(ctx, v)
+	d.hold(ctx, v, sent)
 }
 
-// recovered opens a probing gate and starts all waits anew.
+// recovered opens a probing gate.
 func (d *delivery) recovered(ctx context.Context) {
-	if d.gate.clear() {
+	if d.probe {
 		d.breaker.reset()
-		d.pauses.recovered()
+		d.log.Info("the probe succeeded: sending goes on")
 	}
 	d.gate.Succeed(ctx)
 }
 
-// hold closes the gate when the verdict asks for it, or when the call was the
-// probe of a pause and did not show that its reason is gone.
-func (d *delivery) hold(ctx context.Context, v *Verdict) {
-	if v.Hold.Reason == "" {
-		reason := d.gate.suspect()
-		if reason == "" || ctx.Err() != nil {
-			return
-		}
-		v.Hold = Hold{Reason: reason, Waits: probeWaits(reason), Detail: "the probe failed: " + v.Reason}
+// hold closes the gate when the verdict asks for it. A probe that fails for
+// WeChat's outage, or without telling anything about its pause, is kept and not
+// reported: the next one comes when its lease ends.
+func (d *delivery) hold(ctx context.Context, v *Verdict, sent time.Time) {
+	if d.probe && (v.Hold.Reason == "" || v.Hold.Reason == ratelimit.ReasonBreaker) {
+		d.permit = nil
+		d.log.Warn("the probe failed", zap.String("reason", v.Reason))
+		return
 	}
-	if !d.pauses.close(context.WithoutCancel(ctx), v.Hold) {
-		// Redis fails: without a closed gate the head of the queue would spin.
-		v.After = max(v.After, unreachableWait)
+	if v.Hold.Reason == "" {
+		return
+	}
+	closed, err := d.pauses.close(context.WithoutCancel(ctx), v.Hold, sent)
+	if err != nil {
+		d.log.Warn("the gate cannot be closed: Redis fails", zap.String("reason", string(v.Hold.Reason)), zap.Error(err))
+		v.After = max(v.After, unreachableWait) // or the head of the queue would spin
+		return
+	}
+	if !closed {
 		return
 	}
 	d.event.Paused = v.Hold.Reason
 	if v.Hold.Reason == ratelimit.ReasonRefused {
-		d.reconcile()
+		d.supervisor.refused()
 	}
 }
 
@@ -91,11 +99,11 @@ func (d *delivery) suppress(ctx context.Context, v Verdict) {
 	if d.suppressor == nil {
 		return
 	}
-	template := ""
+	s := ledger.Suppression{OpenID: d.recipient(), Reason: v.Errcode.Name(), Until: time.Now().Add(v.Suppress.For)}
 	if v.Suppress.Template {
-		template = d.env.Template
+		s.Template = d.env.Template
 	}
-	if err := d.suppressor.Suppress(ctx, d.recipient(), template, v.Suppress.For, v.Errcode.Name()); err != nil {
+	if err := d.suppressor.Suppress(ctx, s); err != nil {
 		d.log.Warn("cannot suppress a recipient: Redis fails", zap.String("id", d.env.ID), zap.Error(err))
 	}
 }

@@ -28,137 +28,100 @@ func suppressFor(code wechat.Code) time.Duration {
 	}
 }
 
-// accountWaits is the time between probes while an account problem lasts.
-func accountWaits(code wechat.Code) []time.Duration {
+// accountWait is the time until a probe while an account problem lasts. The gate
+// doubles it with each probe that fails, up to ten minutes.
+func accountWait(code wechat.Code) time.Duration {
 	switch code {
 	case wechat.CodeIPNotListed: // the IP list of the console takes 5 minutes to act
-		return []time.Duration{5 * time.Minute}
+		return 5 * time.Minute
 	case 89501, 89503: // an admin has to confirm
-		return []time.Duration{10 * time.Minute}
+		return 10 * time.Minute
 	case 89507: // an admin refused: again after an hour
-		return []time.Duration{time.Hour}
+		return time.Hour
 	case 89506: // an admin refused: again after a day
-		return []time.Duration{24 * time.Hour}
+		return 24 * time.Hour
 	default:
-		return []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute}
+		return time.Minute
 	}
 }
 
-// tokenWaits starts short: a token that another system replaced is back at once.
-func tokenWaits() []time.Duration {
-	return []time.Duration{2 * time.Second, 10 * time.Second, time.Minute, 5 * time.Minute, 10 * time.Minute}
-}
+const (
+	// tokenPause starts short: a token that another system replaced is back at once.
+	tokenPause = 2 * time.Second
+	// breakerPause is before the first probe; later ones come every 30 s, since
+	// a probe that nobody reports on is followed by another then.
+	breakerPause = 5 * time.Second
+	// quotaPause: WeChat tolerates a call an hour against a used-up quota.
+	quotaPause = time.Hour
+	// openidPause follows the alarm about a list of bad openids.
+	openidPause = 10 * time.Minute
+)
 
-func breakerWaits() []time.Duration {
-	return []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute}
-}
-
-// probeWaits follow a probe that failed for another reason than its pause.
-func probeWaits(reason ratelimit.Reason) []time.Duration {
-	switch reason {
-	case ratelimit.ReasonBreaker:
-		return breakerWaits()
-	case ratelimit.ReasonToken:
-		return tokenWaits()
-	default:
-		return accountWaits(0)
-	}
-}
-
-// pauser closes the account's gate, once for the many sends that fail together
-// and for longer each time that a probe fails too.
+// pauser closes the account's gate, once for the many sends that fail together.
 type pauser struct {
 	gate Gate
 	log  *zap.Logger
 
-	mu    sync.Mutex
-	rungs map[ratelimit.Reason]*rung
-}
-
-// rung is how far the waits of one reason have grown.
-type rung struct {
-	step  int
-	until time.Time
+	mu     sync.Mutex
+	closed map[ratelimit.Reason]time.Time // when, for the last time
 }
 
 func newPauser(gate Gate, log *zap.Logger) *pauser {
-	return &pauser{gate: gate, log: log, rungs: make(map[ratelimit.Reason]*rung)}
+	return &pauser{gate: gate, log: log, closed: make(map[ratelimit.Reason]time.Time)}
 }
 
-// close reports whether the gate is closed; it is not when Redis fails.
-func (p *pauser) close(ctx context.Context, h Hold) bool {
-	now := time.Now()
-	until, first := p.climb(h, now)
+// close closes the gate for a send that began at sent, and reports whether it
+// did: not when the send is a straggler from before the gate was closed for the
+// same reason. The error is Redis'.
+func (p *pauser) close(ctx context.Context, h Hold, sent time.Time) (bool, error) {
+	before, first := p.enter(h.Reason, sent)
 	if !first {
-		return true
+		return false, nil
 	}
-	if h.Reason == ratelimit.ReasonRefused {
-		until = p.notPastReset(ctx, until)
-	}
-	err := p.gate.Close(ctx, ratelimit.Pause{Reason: h.Reason, Detail: h.Detail, Until: until, Probe: !h.Timed})
-	if err != nil {
-		p.forget(h.Reason)
-		p.log.Warn("cannot close the gate: Redis fails", zap.String("reason", string(h.Reason)), zap.Error(err))
-		return false
+	pause := ratelimit.Pause{Reason: h.Reason, Detail: h.Detail, Until: p.until(ctx, h), Probe: !h.Timed}
+	if err := p.gate.Close(ctx, pause); err != nil {
+		p.forget(h.Reason, before)
+		return false, err //nolint:wrapcheck // names its call itself
 	}
 	p.log.Error("sending is paused", zap.String("reason", string(h.Reason)),
-		zap.String("detail", h.Detail), zap.Time("until", until))
-	return true
+		zap.String("detail", h.Detail), zap.Time("until", pause.Until))
+	return true, nil
 }
 
-// climb returns until when, and whether the gate is to be closed: not when this
-// process did so already for the same spell.
-func (p *pauser) climb(h Hold, now time.Time) (time.Time, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	r := p.rungs[h.Reason]
-	if r == nil {
-		r = &rung{}
-		p.rungs[h.Reason] = r
-	}
-	if now.Before(r.until) {
-		return r.until, false
-	}
-	r.until = now.Add(jitterLittle(step(h.Waits, r.step)))
+// until leaves to the gate what follows Redis' clock: the next minute, and the
+// next day when that comes before the next hour.
+func (p *pauser) until(ctx context.Context, h Hold) time.Time {
+	now := time.Now()
 	if h.Reason == ratelimit.ReasonMinute {
-		r.until = now.Truncate(time.Minute).Add(jitterLittle(time.Minute))
+		return time.Time{}
 	}
-	if h.At.After(r.until) {
-		r.until = h.At
+	until := now.Add(h.Wait)
+	if h.At.After(until) {
+		until = h.At
 	}
-	r.step++
-	return r.until, true
-}
-
-// notPastReset probes soon after the quota's day turns, since WeChat's count
-// starts again then.
-func (p *pauser) notPastReset(ctx context.Context, until time.Time) time.Time {
-	state, err := p.gate.State(ctx)
-	if err != nil || state.ResetsAt.IsZero() || !state.ResetsAt.After(time.Now()) {
+	if h.Reason != ratelimit.ReasonRefused {
 		return until
 	}
-	if reset := state.ResetsAt.Add(jitter(10 * time.Second)); reset.Before(until) {
-		return reset
+	if state, err := p.gate.State(ctx); err == nil && state.ResetsAt.After(now) && state.ResetsAt.Before(until) {
+		return time.Time{}
 	}
 	return until
 }
 
-// forget lets the next failure close the gate at once.
-func (p *pauser) forget(reason ratelimit.Reason) {
+func (p *pauser) enter(reason ratelimit.Reason, sent time.Time) (before time.Time, first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.rungs, reason)
+	before, known := p.closed[reason]
+	if known && !sent.After(before) {
+		return before, false
+	}
+	p.closed[reason] = time.Now()
+	return before, true
 }
 
-// recovered starts the waits anew for each reason whose time has passed. An
-// answer to a send from before the pause proves nothing.
-func (p *pauser) recovered() {
+// forget lets the next failure try again.
+func (p *pauser) forget(reason ratelimit.Reason, before time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
-	for reason, r := range p.rungs {
-		if !now.Before(r.until) {
-			delete(p.rungs, reason)
-		}
-	}
+	p.closed[reason] = before
 }

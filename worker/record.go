@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// writeTimeout bounds one write of a record. It is not cut short by a stop:
-	// what WeChat answered is worth the moment.
-	writeTimeout = 3 * time.Second
+	// writeTimeout bounds one write of a record. It is not cut short by a stop,
+	// since what WeChat answered is worth the moment, but fits the moment that
+	// the broker grants after it.
+	writeTimeout = 1500 * time.Millisecond
 	// maxUnrecorded bounds the memory while Redis is down.
 	maxUnrecorded = 10_000
 )

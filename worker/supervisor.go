@@ -22,6 +22,10 @@ const (
 	// sureShare of the limit must remain before WeChat's figure, which lags by
 	// about 1 %, is believed against its own refusal.
 	sureShare = 0.02
+	// distrustFor is how long a refusal outweighs WeChat's figure.
+	distrustFor = time.Hour
+	// patience is failed questions before sending starts from our own count.
+	patience = 2
 	// restartWait is before the gate's listener is started again.
 	restartWait = 5 * time.Second
 )
@@ -45,10 +49,41 @@ type supervisor struct {
 	failures int
 	asked    time.Time // the last question; zero: none yet
 	notYet   time.Time // no question before this moment
+
+	mu        sync.Mutex
+	refusedAt time.Time // the last 45009; zero: none
+	distrust  time.Time // until when WeChat's figure is not believed
 }
 
 func newSupervisor(gate Gate, quota QuotaReader, log *zap.Logger) *supervisor {
 	return &supervisor{gate: gate, quota: quota, log: log, wake: make(chan struct{}, 1)}
+}
+
+// refused notes a 45009 and asks for the quota. What remains by WeChat's count
+// opens the gate again; a second refusal within the hour proves that count wrong.
+func (s *supervisor) refused() {
+	s.mu.Lock()
+	now := time.Now()
+	if !s.refusedAt.IsZero() && now.Sub(s.refusedAt) < distrustFor {
+		s.distrust = now.Add(distrustFor)
+	}
+	s.refusedAt = now
+	s.mu.Unlock()
+	s.kick()
+}
+
+// believed is what to take for used: all, when WeChat has just refused and its
+// figure, which lags by about 1 %, says that next to nothing or more remains.
+func (s *supervisor) believed(q wechat.Quota) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	refused := !s.refusedAt.IsZero() && now.Sub(s.refusedAt) < distrustFor
+	scarce := float64(q.DailyLimit-q.Used) < sureShare*float64(q.DailyLimit)
+	if now.Before(s.distrust) || refused && scarce {
+		return max(q.Used, q.DailyLimit)
+	}
+	return q.Used
 }
 
 // kick asks for the quota soon. It never blocks.
@@ -112,40 +147,22 @@ func (s *supervisor) sinceAnybody(ctx context.Context) time.Duration {
 	return time.Since(state.Reconciled)
 }
 
-// reconcile sets our count by WeChat's (docs: openapi/quota/get).
+// reconcile sets our count by WeChat's (docs: openapi/quota/get). When WeChat
+// cannot say, sending starts from what is known all the same: 45009 is the guard.
 func (s *supervisor) reconcile(ctx context.Context) error {
 	if s.quota == nil {
-		return s.gate.Reconcile(ctx, 0, 0) //nolint:wrapcheck // logged by the caller with its context
+		return s.gate.Reconcile(ctx, ratelimit.Unknown, ratelimit.Unknown) //nolint:wrapcheck // names its call itself
 	}
-	ctx, cancel := context.WithTimeout(ctx, quotaTimeout)
+	limited, cancel := context.WithTimeout(ctx, quotaTimeout)
 	defer cancel()
-	q, err := s.quota.Quota(ctx, wechat.QuotaPath)
-	if err != nil {
-		return err //nolint:wrapcheck // names its call itself
+	q, err := s.quota.Quota(limited, wechat.QuotaPath)
+	if err == nil {
+		return s.gate.Reconcile(ctx, q.DailyLimit, s.believed(q)) //nolint:wrapcheck // names its call itself
 	}
-	if err := s.gate.Reconcile(ctx, q.DailyLimit, q.Used); err != nil {
-		return err //nolint:wrapcheck // names its call itself
+	if _, answered := wechat.CodeOf(err); answered || s.failures >= patience {
+		err = errors.Join(err, s.gate.Reconcile(ctx, ratelimit.Unknown, ratelimit.Unknown))
 	}
-	if float64(q.Remain) >= sureShare*float64(q.DailyLimit) && q.Remain > 0 {
-		return s.believe(ctx)
-	}
-	return nil
-}
-
-// believe opens a gate that WeChat's 45009 closed a while ago when WeChat's
-// own count says that calls remain.
-func (s *supervisor) believe(ctx context.Context) error {
-	state, err := s.gate.State(ctx)
-	if err != nil {
-		return err //nolint:wrapcheck // names its call itself
-	}
-	for _, p := range state.Pauses {
-		if p.Reason == ratelimit.ReasonRefused && time.Since(p.Since) > reconcileEvery/2 {
-			s.log.Info("WeChat's count says that calls remain: the gate is opened")
-			return s.gate.Open(ctx, ratelimit.ReasonRefused) //nolint:wrapcheck // names its call itself
-		}
-	}
-	return nil
+	return err
 }
 
 // runGate keeps the gate's listener running: without it the account still

@@ -10,6 +10,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
 
 // Action is what happens to the message after an attempt.
@@ -50,12 +51,13 @@ type Attempt struct {
 	Stopping    bool          // the process cancelled the attempt
 }
 
-// Hold asks for the account's gate to be closed. Waits is how long, growing with
-// each time that the reason comes back; At overrules it when it is later.
+// Hold asks for the account's gate to be closed. Wait is how long until a probe;
+// the gate makes it longer with each probe that fails. At overrules it when it
+// is later.
 type Hold struct {
 	Reason ratelimit.Reason // empty: the gate stays as it is
 	Detail string           // errcode and remedy, for people
-	Waits  []time.Duration
+	Wait   time.Duration
 	At     time.Time
 	// Timed opens the gate when the time has passed, without a probe.
 	Timed bool
@@ -169,15 +171,15 @@ func byKind(e *wechat.Error, a Attempt, p Policy) Verdict {
 		v.Ambiguous, v.Outage = true, true
 		return v.fail(a, p)
 	case wechat.KindToken:
-		return v.wait(0).hold(ratelimit.ReasonToken, tokenWaits(), e)
+		return v.wait(0).hold(ratelimit.ReasonToken, tokenPause, e)
 	case wechat.KindRate:
-		v = v.wait(0).hold(ratelimit.ReasonMinute, []time.Duration{time.Minute}, e)
+		v = v.wait(0).hold(ratelimit.ReasonMinute, time.Minute, e)
 		v.Hold.Timed = true
 		return v
 	case wechat.KindQuota:
-		return v.wait(0).hold(ratelimit.ReasonRefused, []time.Duration{time.Hour}, e)
+		return v.wait(0).hold(ratelimit.ReasonRefused, quotaPause, e)
 	case wechat.KindAccount:
-		return v.wait(0).hold(ratelimit.ReasonAccount, accountWaits(e.Code), e)
+		return v.wait(0).hold(ratelimit.ReasonAccount, accountWait(e.Code), e)
 	case wechat.KindRecipient:
 		v.Suppress.For = suppressFor(e.Code)
 		return v.reject()
@@ -192,7 +194,7 @@ func byKind(e *wechat.Error, a Attempt, p Policy) Verdict {
 		return v.duplicate(a)
 	case wechat.KindFrequency:
 		return v.frequency(a, p)
-	case wechat.KindUnknown, wechat.KindManagement:
+	case wechat.KindUnknown, wechat.KindManagement, wechat.KindOK:
 		return v.strange(a, p)
 	default:
 		return v.strange(a, p)
@@ -204,7 +206,7 @@ func byKind(e *wechat.Error, a Attempt, p Policy) Verdict {
 func (v Verdict) fail(a Attempt, p Policy) Verdict {
 	if a.Outage {
 		v = v.wait(0)
-		v.Hold = Hold{Reason: ratelimit.ReasonBreaker, Waits: breakerWaits(),
+		v.Hold = Hold{Reason: ratelimit.ReasonBreaker, Wait: breakerPause,
 			Detail: "WeChat fails: " + v.Reason + "; sending goes on when a probe succeeds"}
 		return v
 	}
@@ -216,8 +218,8 @@ func (v Verdict) wait(d time.Duration) Verdict {
 	return v
 }
 
-func (v Verdict) hold(reason ratelimit.Reason, waits []time.Duration, e *wechat.Error) Verdict {
-	v.Hold = Hold{Reason: reason, Waits: waits, Detail: fmt.Sprintf("errcode %d: %s", e.Code, e.Remedy())}
+func (v Verdict) hold(reason ratelimit.Reason, wait time.Duration, e *wechat.Error) Verdict {
+	v.Hold = Hold{Reason: reason, Wait: wait, Detail: fmt.Sprintf("errcode %d: %s", e.Code, e.Remedy())}
 	return v
 }
 
@@ -285,19 +287,22 @@ func byToken(err error, a Attempt) Verdict {
 	if a.Stopping {
 		return v
 	}
-	v.Hold = Hold{Reason: ratelimit.ReasonToken, Waits: tokenWaits(), Detail: "no access token: see what the token's log says"}
+	v.Hold = Hold{Reason: ratelimit.ReasonToken, Wait: tokenPause, Detail: "no access token: see what the token's log says"}
 	var e *wechat.Error
 	if errors.As(err, &e) {
 		v.Errcode = e.Code
 		v.Reason += ": " + e.Code.Name()
 		v.Hold.Detail = fmt.Sprintf("no access token: errcode %d: %s", e.Code, e.Remedy())
 		if e.Kind() == wechat.KindAccount {
-			v.Hold.Waits = accountWaits(e.Code)
+			v.Hold.Wait = accountWait(e.Code)
 		}
 	}
-	var later interface{ RetryAt() time.Time }
-	if errors.As(err, &later) {
-		v.Hold.At = later.RetryAt()
+	var down *tokenstore.UnavailableError
+	if errors.As(err, &down) {
+		v.Hold.At = down.RetryAt
+		if down.Remedy != "" {
+			v.Hold.Detail = "no access token: " + down.Remedy
+		}
 	}
 	return v
 }
@@ -307,7 +312,7 @@ func byToken(err error, a Attempt) Verdict {
 // token our turn comes back soon.
 func refusedToken(err *wechat.TokenRefusedError, a Attempt) Verdict {
 	v := Verdict{Errcode: err.Last.Code, Reason: reasonOf(err.Last), Ambiguous: a.Replay, Reached: true}
-	return v.wait(0).hold(ratelimit.ReasonToken, tokenWaits(), err.Last)
+	return v.wait(0).hold(ratelimit.ReasonToken, tokenPause, err.Last)
 }
 
 // unreplayed: the token was refused, and the quota has no call left for a

@@ -29,10 +29,10 @@ type Ledger interface {
 	Failed(ctx context.Context, id string, o ledger.Outcome) error
 }
 
-// Suppressor notes that an openid must not be written to for a while.
+// Suppressor notes that an openid must not be written to for a while:
+// *ledger.Ledger.
 type Suppressor interface {
-	// Suppress is for one template, or for all when template is empty.
-	Suppress(ctx context.Context, openid, template string, d time.Duration, reason string) error
+	Suppress(ctx context.Context, s ledger.Suppression) error
 }
 
 // QuotaReader asks WeChat for the day's quota: *wechat.Client.
@@ -220,6 +220,3 @@ func (c Config) validate() error {
 	}
 	return errors.Join(faults...)
 }
-
-// reconcile asks WeChat for the quota soon.
-func (a *account) reconcile() { a.supervisor.kick() }

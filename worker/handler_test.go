@@ -1,0 +1,459 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/ratelimit"
+	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/worker"
+)
+
+// later fails unless err puts the task back, and returns for how long.
+func later(t *testing.T, err error) time.Duration {
+	t.Helper()
+	var l *broker.Later
+	if !errors.As(err, &l) {
+		t.Fatalf("got %v, want that the task is put back", err)
+	}
+	if strings.Contains(l.Error(), openid) {
+		t.Errorf("an openid in asynq's last error: %s", l)
+	}
+	return l.After
+}
+
+func TestHandleSends(t *testing.T) {
+	t.Parallel()
+	b := setup(t, answers(nil))
+	if err := b.deliver(t, nil); err != nil {
+		t.Fatal(err)
+	}
+	if b.send.bodies[0] != body {
+		t.Errorf("the body changed on its way:\n%s\n%s", b.send.bodies[0], body)
+	}
+	if len(b.ledger.accepted) != 1 || b.ledger.accepted[0] != 200228332 || b.ledger.marked {
+		t.Errorf("recorded %v, possible duplicate %v", b.ledger.accepted, b.ledger.marked)
+	}
+	if b.gate.outstanding() != 1 || b.gate.succeeded != 1 {
+		t.Errorf("%d permits spent, %d successes; want 1 and 1", b.gate.outstanding(), b.gate.succeeded)
+	}
+	e := b.lastEvent(t)
+	if e.Action != worker.Sent || e.State != ledger.Accepted || e.Attempts != 1 || !e.Called || e.MsgID != 200228332 {
+		t.Errorf("event %+v", e)
+	}
+}
+
+func TestHandleResolvesUser(t *testing.T) {
+	t.Parallel()
+	b := setup(t, answers(nil))
+	b.ledger.start.To = "oRESOLVED"
+	err := b.deliver(t, func(e *job.Envelope) {
+		e.To, e.User, e.Body = "", "customer-7", []byte(`{"template_id":"T1","data":{}}`)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"touser":"oRESOLVED","template_id":"T1","data":{}}`; b.send.bodies[0] != want {
+		t.Errorf("sent %s, want %s", b.send.bodies[0], want)
+	}
+}
+
+// What is not to be sent costs no call and gives its permit back.
+func TestHandleDrops(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		start ledger.Start
+		state ledger.State
+	}{
+		{"ended", ledger.Start{Decision: ledger.Ended, State: ledger.Accepted}, ledger.Accepted},
+		{"stray", ledger.Start{Decision: ledger.Stray, State: ledger.Queued}, ledger.Queued},
+		{"suppressed", ledger.Start{Decision: ledger.Suppressed, Reason: "unsubscribed"}, ledger.Rejected},
+		{"suppressed after an open attempt", ledger.Start{Decision: ledger.Suppressed, OpenSince: time.Now()}, ledger.Unknown},
+		{"no user", ledger.Start{Decision: ledger.NoUser}, ledger.Rejected},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, answers(nil))
+			b.ledger.start = tt.start
+			if err := b.deliver(t, nil); err != nil {
+				t.Fatalf("the task must be completed, got %v", err)
+			}
+			if b.send.calls() != 0 || b.gate.outstanding() != 0 || len(b.ledger.outcomes) != 0 {
+				t.Errorf("%d calls, %d permits lost, %d outcomes; want none", b.send.calls(), b.gate.outstanding(), len(b.ledger.outcomes))
+			}
+			if e := b.lastEvent(t); e.State != tt.state || e.Action != worker.Discard || e.Reason == "" {
+				t.Errorf("event %+v, want %s", e, tt.state)
+			}
+		})
+	}
+}
+
+func TestHandleTooLate(t *testing.T) {
+	t.Parallel()
+	past := func(e *job.Envelope) { e.NotAfter = time.Now().Add(-time.Minute) }
+	for name, open := range map[string]time.Time{"expired": {}, "unknown": time.Now().Add(-time.Minute)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, answers(nil))
+			b.ledger.start.OpenSince = open
+			if err := b.deliver(t, past); err != nil {
+				t.Fatal(err)
+			}
+			if b.send.calls() != 0 || b.gate.outstanding() != 0 {
+				t.Errorf("%d calls, %d permits lost; want none", b.send.calls(), b.gate.outstanding())
+			}
+			if o := b.lastOutcome(t); string(o.State) != name || o.Reason == "" {
+				t.Errorf("recorded %+v, want %s", o, name)
+			}
+		})
+	}
+}
+
+func TestHandleUnreadable(t *testing.T) {
+	t.Parallel()
+	b := setup(t, answers(nil))
+	err := worker.Handle(t.Context(), b.w, 0, broker.Task{ID: "m1", Payload: []byte("{}")})
+	if !errors.Is(err, asynq.SkipRetry) {
+		t.Fatalf("got %v, want asynq to archive it", err)
+	}
+	if strings.Contains(err.Error(), "skip retry") || !strings.Contains(err.Error(), "malformed") {
+		t.Errorf("the archive would show %q", err)
+	}
+	if o := b.lastOutcome(t); o.State != ledger.Dead || string(o.Payload) != "{}" {
+		t.Errorf("recorded %+v", o)
+	}
+	err = worker.Handle(t.Context(), b.w, 0, broker.Task{ID: "m2", Payload: []byte(`{"v":99,"id":"m2"}` + "\n{}")})
+	if later(t, err) < 5*time.Second {
+		t.Errorf("a task of a newer version comes back at once")
+	}
+}
+
+// The way of a message that fails until its budget is gone.
+func TestHandleBudget(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		err   error
+		calls int
+		end   ledger.State
+	}{
+		{"HTTP 403", transport(403, false, errors.New("x")), 6, ledger.Dead},
+		{"unknown code", refusal(123456), 3, ledger.Dead},
+		{"busy", refusal(-1), 6, ledger.Unknown},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, answers(tt.err))
+			var err error
+			for range tt.calls {
+				err = b.deliver(t, nil)
+			}
+			if b.send.calls() != tt.calls || b.gate.outstanding() != tt.calls {
+				t.Errorf("%d calls, %d permits; want %d", b.send.calls(), b.gate.outstanding(), tt.calls)
+			}
+			o := b.lastOutcome(t)
+			if o.State != tt.end {
+				t.Fatalf("ended %s, want %s", o.State, tt.end)
+			}
+			if dead := tt.end == ledger.Dead; errors.Is(err, asynq.SkipRetry) != dead || (len(o.Payload) > 0) != dead {
+				t.Errorf("archived: %v, payload kept: %d bytes; want so only when dead", err, len(o.Payload))
+			}
+		})
+	}
+}
+
+func TestSnd06SameIDOnEveryAttempt(t *testing.T) {
+	t.Parallel()
+	b := setup(t, answers(transport(0, true, errors.New("reset")), transport(502, true, errors.New("x")), nil))
+	for range 2 {
+		if d := later(t, b.deliver(t, nil)); d < time.Second {
+			t.Errorf("put back for %v", d)
+		}
+		if o := b.lastOutcome(t); o.State != ledger.Retrying || !o.Ambiguous || !o.Attempt {
+			t.Errorf("recorded %+v", o)
+		}
+	}
+	if err := b.deliver(t, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, sent := range b.send.bodies {
+		if sent != body {
+			t.Errorf("an attempt carried another body: %s", sent)
+		}
+	}
+}
+
+func TestSnd07ReplayWindow(t *testing.T) {
+	t.Parallel()
+	quarter := time.Now().Add(-15 * time.Minute)
+	t.Run("at most once is not resent", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, answers(nil))
+		b.ledger.start.OpenSince = quarter
+		if err := b.deliver(t, nil); err != nil {
+			t.Fatal(err)
+		}
+		if o := b.lastOutcome(t); o.State != ledger.Unknown || b.send.calls() != 0 || b.gate.outstanding() != 0 {
+			t.Errorf("recorded %s after %d calls and %d permits", o.State, b.send.calls(), b.gate.outstanding())
+		}
+	})
+	t.Run("at least once is resent and marked", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, answers(nil))
+		b.ledger.start.OpenSince = quarter
+		if err := b.deliver(t, func(e *job.Envelope) { e.AtLeastOnce = true }); err != nil {
+			t.Fatal(err)
+		}
+		if b.send.calls() != 1 || !b.ledger.marked || !b.lastEvent(t).PossibleDuplicate {
+			t.Errorf("%d calls, marked %v", b.send.calls(), b.ledger.marked)
+		}
+	})
+	t.Run("inside the window it is resent", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, answers(nil))
+		b.ledger.start.OpenSince = time.Now().Add(-7 * time.Minute)
+		if err := b.deliver(t, nil); err != nil {
+			t.Fatal(err)
+		}
+		if b.send.calls() != 1 || b.ledger.marked {
+			t.Errorf("%d calls, marked %v", b.send.calls(), b.ledger.marked)
+		}
+	})
+}
+
+// snd-11: each attempt has its own bound, below the task's.
+func TestSnd11Timeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		slow := &sender{script: []func(context.Context) (wechat.MessageID, error){
+			func(ctx context.Context) (wechat.MessageID, error) {
+				<-ctx.Done()
+				return 0, transport(0, true, ctx.Err())
+			},
+		}}
+		b := setup(t, slow)
+		start := time.Now()
+		later(t, b.deliver(t, nil))
+		if took := time.Since(start); took != 10*time.Second {
+			t.Errorf("took %v, want 10 s", took)
+		}
+		if o := b.lastOutcome(t); !o.Ambiguous || o.State != ledger.Retrying || !strings.Contains(o.Reason, "in time") {
+			t.Errorf("recorded %+v", o)
+		}
+	})
+}
+
+// que-11: a stop that cuts a send costs no attempt and keeps it open.
+func TestQue11StopCutsSend(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	b := setup(t, &sender{script: []func(context.Context) (wechat.MessageID, error){
+		func(ctx context.Context) (wechat.MessageID, error) {
+			cancel()
+			<-ctx.Done()
+			return 0, transport(0, true, ctx.Err())
+		},
+	}})
+	if d := later(t, b.deliverIn(ctx, t, nil)); d != 0 {
+		t.Errorf("put back for %v, want to the head at once", d)
+	}
+	if o := b.lastOutcome(t); o.State != ledger.Queued || o.Attempt || !o.Ambiguous {
+		t.Errorf("recorded %+v", o)
+	}
+	if len(b.gate.pauses) != 0 {
+		t.Errorf("a stop closed the gate: %+v", b.gate.pauses)
+	}
+}
+
+// A task is not completed before its record is written.
+func TestHandleRecordLater(t *testing.T) {
+	t.Parallel()
+	t.Run("the write succeeds in the end", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := setup(t, answers(nil))
+			b.ledger.failing = 5
+			if err := b.deliver(t, nil); err != nil {
+				t.Fatal(err)
+			}
+			if len(b.ledger.accepted) != 1 {
+				t.Error("completed without a record")
+			}
+		})
+	})
+	t.Run("the process remembers what it could not write", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := setup(t, answers(nil))
+			b.ledger.failing = 1 << 30
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			later(t, b.deliverIn(ctx, t, nil))
+			b.ledger.failing = 0
+			if err := b.deliver(t, nil); err != nil {
+				t.Fatal(err)
+			}
+			if b.send.calls() != 1 || len(b.ledger.accepted) != 1 || b.gate.outstanding() != 1 {
+				t.Errorf("%d calls, %d records, %d permits; want 1 of each", b.send.calls(), len(b.ledger.accepted), b.gate.outstanding())
+			}
+		})
+	})
+	t.Run("an end that is not written is no end", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := setup(t, answers(refusal(47003)))
+			b.ledger.failing = 1 << 30
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			later(t, b.deliverIn(ctx, t, nil))
+			b.ledger.failing = 0
+			if err := b.deliver(t, nil); err != nil {
+				t.Fatal(err)
+			}
+			if o := b.lastOutcome(t); o.State != ledger.Rejected || o.Errcode != 47003 {
+				t.Errorf("recorded %+v", o)
+			}
+		})
+	})
+	t.Run("the record cannot be read", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, answers(nil))
+		b.ledger.beginErr = errRedis
+		if d := later(t, b.deliver(t, nil)); d < time.Second || b.send.calls() != 0 || b.gate.outstanding() != 0 {
+			t.Errorf("back in %v, %d calls, %d permits lost", d, b.send.calls(), b.gate.outstanding())
+		}
+	})
+}
+
+// quo-05: only what surely did not reach WeChat gives its permit back.
+func TestQuo05WhatSpendsAPermit(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		err   error
+		spent int
+	}{
+		{"accepted", nil, 1},
+		{"43004", refusal(43004), 1},
+		{"40001", refusal(40001), 1},
+		{"45009", refusal(45009), 1},
+		{"HTTP 502", transport(502, true, errors.New("x")), 1},
+		{"HTTP 403", transport(403, false, errors.New("x")), 1},
+		{"timeout after the write", transport(0, true, context.DeadlineExceeded), 1},
+		{"no connection", transport(0, false, errors.New("x")), 0},
+		{"no token", &wechat.TokenError{Err: errors.New("x")}, 0},
+		{"token refused twice", &wechat.TokenRefusedError{Last: refusal(40001), Replayed: true}, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, answers(tt.err))
+			_ = b.deliver(t, nil)
+			if got := b.gate.outstanding(); got != tt.spent {
+				t.Errorf("%d permits spent, want %d", got, tt.spent)
+			}
+		})
+	}
+}
+
+// The second line: a task that came without a permit takes one here.
+func TestHandleSecondLine(t *testing.T) {
+	t.Parallel()
+	payload := func(t *testing.T) []byte {
+		t.Helper()
+		p, err := job.Encode(message(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	t.Run("takes a permit and waits for its moment", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := setup(t, answers(nil))
+			b.gate.at = time.Second
+			start := time.Now()
+			if err := worker.Handle(t.Context(), b.w, 0, broker.Task{ID: "m1", Payload: payload(t)}); err != nil {
+				t.Fatal(err)
+			}
+			if time.Since(start) != time.Second || b.gate.outstanding() != 1 {
+				t.Errorf("sent after %v with %d permits", time.Since(start), b.gate.outstanding())
+			}
+		})
+	})
+	t.Run("a far moment is not waited for", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := setup(t, answers(nil))
+			b.gate.at = time.Minute
+			d := later(t, worker.Handle(t.Context(), b.w, 0, broker.Task{ID: "m1", Payload: payload(t)}))
+			if d != time.Minute || b.gate.outstanding() != 0 || b.ledger.began != 0 {
+				t.Errorf("back in %v, %d permits lost, began %d", d, b.gate.outstanding(), b.ledger.began)
+			}
+		})
+	})
+	t.Run("a closed gate", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, answers(nil))
+		b.gate.closed = &ratelimit.ClosedError{Reason: ratelimit.ReasonQuota}
+		d := later(t, worker.Handle(t.Context(), b.w, 0, broker.Task{ID: "m1", Payload: payload(t)}))
+		if d < time.Second || b.send.calls() != 0 || b.ledger.began != 0 {
+			t.Errorf("back in %v, %d calls, began %d", d, b.send.calls(), b.ledger.began)
+		}
+	})
+}
+
+// A panic must not reach asynq, which stores its text.
+func TestHandlePanic(t *testing.T) {
+	t.Parallel()
+	b := setup(t, &sender{script: []func(context.Context) (wechat.MessageID, error){
+		func(context.Context) (wechat.MessageID, error) { panic("touser " + openid) },
+	}})
+	later(t, b.deliver(t, nil))
+	if o := b.lastOutcome(t); !o.Attempt || !o.Ambiguous || strings.Contains(o.Reason, openid) {
+		t.Errorf("recorded %+v", o)
+	}
+	for range 5 {
+		_ = b.deliver(t, nil)
+	}
+	if o := b.lastOutcome(t); o.State != ledger.Unknown {
+		t.Errorf("after six panics: %s, want unknown", o.State)
+	}
+}
+
+func TestReplayPermit(t *testing.T) {
+	t.Parallel()
+	t.Run("takes one", func(t *testing.T) {
+		t.Parallel()
+		g := &gate{}
+		if err := worker.ReplayPermit(g)(t.Context()); err != nil || g.outstanding() != 1 {
+			t.Errorf("err %v, %d permits", err, g.outstanding())
+		}
+	})
+	t.Run("closed", func(t *testing.T) {
+		t.Parallel()
+		g := &gate{closed: &ratelimit.ClosedError{Reason: ratelimit.ReasonQuota}}
+		if err := worker.ReplayPermit(g)(t.Context()); !errors.Is(err, worker.ErrNoPermit) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("its moment is far", func(t *testing.T) {
+		t.Parallel()
+		g := &gate{at: time.Minute}
+		if err := worker.ReplayPermit(g)(t.Context()); !errors.Is(err, worker.ErrNoPermit) || g.outstanding() != 0 {
+			t.Errorf("got %v, %d permits lost", err, g.outstanding())
+		}
+	})
+}
