@@ -24,6 +24,7 @@ var (
 	fieldPattern      = regexp.MustCompile(`\b(data\.[A-Za-z_]+[0-9]*\.value)\b`)
 	credentialPattern = regexp.MustCompile(`(?i)(\b(?:access_token|refresh_token|appsecret|secret|js_code|code|ticket)["']?\s*[=:]\s*["']?)[^\s"'&,;}\]]+`)
 	longWordPattern   = regexp.MustCompile(`[A-Za-z0-9_-]{24,}`)
+	keyLikePattern    = regexp.MustCompile(`^[a-z_]+[0-9]{0,3}$`)
 	openidPattern     = regexp.MustCompile(`^o[A-Za-z0-9_-]{27}$`)
 )
 
@@ -68,9 +69,9 @@ func scrub(text string, known []string) string {
 }
 
 // maskLongWord keeps request ids, which are three groups of eight hex digits,
-// and hides what could be a credential or an openid.
+// and long words such as keys, and hides what could be a credential or an openid.
 func maskLongWord(word string) string {
-	if isRID(word) {
+	if isRID(word) || keyLikePattern.MatchString(word) {
 		return word
 	}
 	return maskOf(word)
