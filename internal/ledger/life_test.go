@@ -114,20 +114,6 @@ func TestBeginDecisions(t *testing.T) {
 			}
 			state(t, l, e.ID, ledger.Queued)
 		})
-		t.Run("a crash after the mark is known", func(t *testing.T) {
-			e := envelope("crash")
-			begin(t, l, e)
-			first := get(t, l, e.ID).OpenSince
-			tick(t, first)
-			s := begin(t, l, e)
-			if s.Decision != ledger.Go || s.State != ledger.Sending || !s.OpenSince.Equal(first) || s.Attempts != 0 {
-				t.Fatalf("got %+v, want open since %s", s, first)
-			}
-			must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Queued, Reason: "gate closed"}))
-			if r := state(t, l, e.ID, ledger.Queued); !r.OpenSince.Equal(first) {
-				t.Errorf("a deferral closed the attempt of a crashed worker: %+v", r)
-			}
-		})
 		t.Run("a user is resolved", func(t *testing.T) {
 			e := envelope("user-1")
 			e.To, e.User = "", "u-17"
@@ -149,10 +135,31 @@ func TestBeginDecisions(t *testing.T) {
 	})
 }
 
-// tick waits for the clock to leave t's millisecond.
-func tick(tb testing.TB, t time.Time) {
-	tb.Helper()
-	<-time.After(time.Until(t.Add(2 * time.Millisecond)))
+func TestCrashIsKnown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		l := open(t, rdb)
+		e := envelope("crash")
+		begin(t, l, e)
+		first := get(t, l, e.ID).OpenSince
+		time.Sleep(time.Minute)
+		s := begin(t, l, e)
+		if s.Decision != ledger.Go || s.State != ledger.Sending || !s.OpenSince.Equal(first) || s.Attempts != 0 {
+			t.Fatalf("got %+v, want open since %s", s, first)
+		}
+		must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Queued, Reason: "gate closed"}))
+		if r := state(t, l, e.ID, ledger.Queued); !r.OpenSince.Equal(first) {
+			t.Errorf("a deferral closed the attempt of a crashed worker: %+v", r)
+		}
+		must(t, l.Suppress(t.Context(), ledger.Suppression{OpenID: e.To, Reason: "unsubscribed"}))
+		if s = begin(t, l, e); s.Decision != ledger.Suppressed || s.Reason != "unsubscribed" {
+			t.Fatalf("got %+v", s)
+		}
+		if r := state(t, l, e.ID, ledger.Unknown); r.Reason != "suppressed" {
+			t.Errorf("rejected would be untrue, the first attempt may have arrived: %+v", r)
+		}
+	})
 }
 
 func TestFailedEnds(t *testing.T) {

@@ -1,0 +1,255 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// P4: at most one round trip per message, amortised, for both of its calls.
+func TestP4ConcurrentCallsShareTrips(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t).Client(t)
+	l := open(t, rdb)
+	begin(t, l, envelope("warm")) // Redis learns the script
+	must(t, l.Accepted(t.Context(), "warm", 1, false))
+	count := &trips{}
+	rdb.AddHook(count)
+	const messages, inFlight = 2000, 64
+	var all sync.WaitGroup
+	for w := range inFlight {
+		all.Go(func() {
+			for i := w; i < messages; i += inFlight {
+				e := envelope(fmt.Sprint("m-", i))
+				if s, err := l.Begin(t.Context(), e); err != nil || s.Decision != ledger.Go {
+					t.Errorf("%s: %+v, %v", e.ID, s, err)
+				}
+				if err := l.Accepted(t.Context(), e.ID, wechat.MessageID(10+i), false); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if cmds := count.cmds.Load(); cmds < 2*messages || cmds > 2*messages+50 { // new connections greet
+		t.Errorf("%d commands for %d messages, want two each", cmds, messages)
+	}
+	perMessage := float64(count.n.Load()) / messages
+	t.Logf("%.3f round trips per message with %d in flight", perMessage, inFlight)
+	if perMessage > 1 {
+		t.Errorf("%.2f round trips per message, want at most 1", perMessage)
+	}
+}
+
+func TestScriptFlush(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		must(t, l.Prepare(t.Context()))
+		for i := range 20 {
+			e := envelope(fmt.Sprint("f-", i))
+			must(t, rdb.ScriptFlush(t.Context()).Err())
+			if b := born(t, rdb, l, record(e)); !b.New {
+				t.Fatalf("%+v", b)
+			}
+			must(t, rdb.ScriptFlush(t.Context()).Err())
+			begin(t, l, e)
+			must(t, l.Accepted(t.Context(), e.ID, wechat.MessageID(1+i), false))
+			if r := state(t, l, e.ID, ledger.Accepted); r.Attempts != 1 {
+				t.Errorf("got %+v", r)
+			}
+		}
+	})
+}
+
+// What go-redis repeats after a lost answer changes nothing.
+func TestRepeatedPipelines(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		rdb.AddHook(repeating{})
+		l := open(t, rdb)
+		e := envelope("again")
+		born(t, rdb, l, record(e))
+		if s := begin(t, l, e); s.Decision != ledger.Go || !s.OpenSince.IsZero() {
+			t.Fatalf("a repeated Begin looks like a crash: %+v", s)
+		}
+		must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Retrying, Attempt: true}))
+		if r := state(t, l, e.ID, ledger.Retrying); r.Attempts != 1 {
+			t.Fatalf("counted twice: %+v", r)
+		}
+		begin(t, l, e)
+		must(t, l.Accepted(t.Context(), e.ID, 11, false))
+		if r := state(t, l, e.ID, ledger.Accepted); r.Attempts != 2 || r.PossibleDuplicate {
+			t.Fatalf("accepted twice: %+v", r)
+		}
+		if r, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: 11, Status: "success"}); err != nil || r.State != ledger.Delivered {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		other := envelope("cancelled")
+		born(t, rdb, l, record(other))
+		if ok, r, err := l.Cancel(t.Context(), other.ID); !ok || err != nil || r.State != ledger.Cancelled {
+			t.Fatalf("%v, %+v, %v", ok, r, err)
+		}
+		counts, err := l.Counts(t.Context(), time.Now())
+		must(t, err)
+		for _, s := range []ledger.State{ledger.Accepted, ledger.Delivered, ledger.Cancelled} {
+			if counts[s] != 1 {
+				t.Errorf("%d %s counted, want 1", counts[s], s)
+			}
+		}
+	})
+}
+
+func TestContext(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	rdb, left := server.Client(t), make(leaving, 100)
+	l := open(t, rdb)
+	begin(t, l, envelope("warm"))
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.Begin(gone, envelope("never")); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if get(t, l, "never") != nil {
+		t.Error("a call with an ended context was carried out")
+	}
+
+	rdb.AddHook(left)
+	server.Pause(t)
+	var riders, late sync.WaitGroup
+	for _, id := range []string{"rider-1", "rider-2"} { // as many as may be on their way
+		riders.Go(func() {
+			if _, err := l.Begin(t.Context(), envelope(id)); err != nil {
+				t.Errorf("%s: another's context ended its call: %v", id, err)
+			}
+		})
+		<-left
+	}
+	short, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	for i := range 10 {
+		late.Go(func() {
+			if _, err := l.Begin(short, envelope(fmt.Sprint("late-", i))); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v, want the context's end", err)
+			}
+		})
+	}
+	late.Wait()
+	server.Resume(t)
+	riders.Wait()
+	for i := range 10 {
+		if get(t, l, fmt.Sprint("late-", i)) != nil {
+			t.Errorf("call %d was carried out after its context had ended", i)
+		}
+	}
+	state(t, l, "rider-1", ledger.Sending)
+	state(t, l, "rider-2", ledger.Sending)
+}
+
+// leaving signals each pipeline that is about to be sent.
+type leaving chan struct{}
+
+func (leaving) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (leaving) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (c leaving) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func TestRedisDown(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("connection refused")
+	rdb := redis.NewClient(&redis.Options{
+		Addr: "127.0.0.1:0", MaxRetries: -1, DialerRetries: 1,
+		Dialer: func(context.Context, string, string) (net.Conn, error) { return nil, refused },
+	})
+	defer func() { _ = rdb.Close() }()
+	l := open(t, rdb)
+	e := envelope("x")
+	_, beginErr := l.Begin(t.Context(), e)
+	_, getErr := l.Get(t.Context(), "x")
+	_, _, cancelErr := l.Cancel(t.Context(), "x")
+	_, receiptErr := l.Receipt(t.Context(), ledger.Receipt{MsgID: 1, Status: "success"})
+	pipe := rdb.Pipeline()
+	result := l.Born(t.Context(), pipe, record(e))
+	_, _ = pipe.Exec(t.Context())
+	_, bornErr := result()
+	for name, err := range map[string]error{
+		"Begin": beginErr, "Get": getErr, "Cancel": cancelErr, "Receipt": receiptErr, "Born": bornErr,
+		"Accepted": l.Accepted(t.Context(), "x", 1, false),
+		"Failed":   l.Failed(t.Context(), "x", ledger.Outcome{State: ledger.Dead}),
+		"Suppress": l.Suppress(t.Context(), ledger.Suppression{OpenID: "o1"}),
+		"Prepare":  l.Prepare(t.Context()),
+	} {
+		if !errors.Is(err, refused) {
+			t.Errorf("%s: %v, want the cause in the chain", name, err)
+		}
+	}
+}
+
+func TestClose(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t).Client(t)
+	l := open(t, rdb)
+	begin(t, l, envelope("before"))
+	must(t, l.Close())
+	must(t, l.Close())
+	if _, err := l.Get(t.Context(), "before"); !errors.Is(err, ledger.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	must(t, rdb.Ping(t.Context()).Err())
+}
+
+func TestNew(t *testing.T) {
+	t.Parallel()
+	rdb := redis.NewClient(&redis.Options{})
+	defer func() { _ = rdb.Close() }()
+	for _, cfg := range []ledger.Config{{}, {Account: "a{b"}, {Account: "wx1", Keep: -1}} {
+		if _, err := ledger.New(rdb, cfg); err == nil {
+			t.Errorf("took %+v", cfg)
+		}
+	}
+	if _, err := ledger.New(nil, ledger.Config{Account: "wx1"}); err == nil {
+		t.Error("took no client")
+	}
+}
+
+func BenchmarkBeginAccepted(b *testing.B) {
+	rdb := redistest.Start(b).Client(b)
+	l := open(b, rdb)
+	var n sync.Mutex
+	next := 0
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			n.Lock()
+			next++
+			i := next
+			n.Unlock()
+			e := envelope(fmt.Sprint("b-", i))
+			if _, err := l.Begin(b.Context(), e); err != nil {
+				b.Error(err)
+			}
+			if err := l.Accepted(b.Context(), e.ID, wechat.MessageID(i), false); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
