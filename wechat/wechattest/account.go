@@ -36,13 +36,14 @@ type Account struct {
 
 // follower is what the platform knows of one openid beyond the default.
 type follower struct {
-	follows bool
-	since   time.Time
-	scene   string
-	qrScene string
-	refused map[string]bool
-	reject  wechat.Code
-	status  string // of receipts
+	follows  bool
+	since    time.Time
+	scene    string
+	qrScene  string
+	refused  map[string]bool
+	reject   wechat.Code
+	snapshot bool   // a virtual user of a page in quick look
+	status   string // of receipts
 }
 
 func newAccount(p *Platform, cfg AccountConfig) *Account {

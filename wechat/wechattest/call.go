@@ -28,9 +28,13 @@ func routes() map[string]route {
 	get := func(handle func(*call) answer) route { return route{http.MethodGet, true, handle} }
 	post := func(handle func(*call) answer) route { return route{http.MethodPost, true, handle} }
 	return map[string]route{
-		TokenPath:                 {http.MethodGet, false, serveToken},
-		StableTokenPath:           {http.MethodPost, false, serveStableToken},
-		"/cgi-bin/clear_quota/v2": {http.MethodPost, false, serveClearQuotaV2},
+		TokenPath:                   {http.MethodGet, false, serveToken},
+		StableTokenPath:             {http.MethodPost, false, serveStableToken},
+		OAuthTokenPath:              {http.MethodGet, false, serveOAuthToken},
+		"/sns/oauth2/refresh_token": {http.MethodGet, false, serveOAuthRefresh},
+		"/sns/userinfo":             {http.MethodGet, false, serveOAuthUser},
+		"/sns/auth":                 {http.MethodGet, false, serveOAuthCheck},
+		"/cgi-bin/clear_quota/v2":   {http.MethodPost, false, serveClearQuotaV2},
 
 		SendPath:                                     post(serveSend),
 		"/cgi-bin/template/api_add_template":         post(serveTemplateAdd),

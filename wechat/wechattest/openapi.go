@@ -1,7 +1,6 @@
 package wechattest
 
 import (
-	"crypto/subtle"
 	"encoding/json"
 	"regexp"
 	"strings"

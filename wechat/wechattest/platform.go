@@ -2,6 +2,7 @@ package wechattest
 
 import (
 	"context"
+	htmltemplate "html/template"
 	"net/http"
 	"slices"
 	"sync"
@@ -17,6 +18,7 @@ type Platform struct {
 	cfg    Config
 	routes map[string]route
 	others http.Handler
+	sheets *htmltemplate.Template
 	loop   *Loopback
 	ctx    context.Context //nolint:containedctx // ends with Close; what it bounds outlives every call
 	cancel context.CancelFunc
@@ -35,9 +37,12 @@ type Platform struct {
 	fetches  int
 	lastID   wechat.MessageID
 	pushed   []Push
-	loops    []*Loopback
-	rids     rids
-	closed   bool
+	// of all pushes, also those that pushed no longer holds
+	pushTaken, pushFailed int
+	loops                 []*Loopback
+	rids                  rids
+	oauth                 oauth
+	closed                bool
 }
 
 // New makes a platform. Make it inside the synctest bubble that uses it, and
@@ -56,6 +61,7 @@ func New(cfg Config) *Platform {
 		chats:    newChats(cfg),
 		counts:   map[string]*CallCount{},
 		lastID:   firstMessageID(),
+		oauth:    newOAuth(),
 		rids:     rids{byID: map[string]ridEntry{}},
 	}
 	for _, ac := range cfg.Accounts {
@@ -64,7 +70,7 @@ func New(cfg Config) *Platform {
 		p.order = append(p.order, a)
 	}
 	p.routes = routes()
-	p.others = http.NotFoundHandler()
+	p.others = p.pages()
 	p.loop = p.newLoopback(p)
 	return p
 }

@@ -112,6 +112,11 @@ func (a *Account) push(ctx context.Context, d duePush) {
 		a.p.pushed = append(a.p.pushed[:0:0], a.p.pushed[keepPushes/10:]...)
 	}
 	a.p.pushed = append(a.p.pushed, result)
+	if result.Taken {
+		a.p.pushTaken++
+	} else {
+		a.p.pushFailed++
+	}
 	if m := a.p.chats.at(d.seq); d.seq > 0 && m != nil {
 		m.Receipt = d.event.Status
 	}

@@ -43,6 +43,7 @@ type chats struct {
 	list             []Seen
 	bare             int64 // bodies up to this Seq are gone
 	byClientID       map[string]int
+	total            int // since the start or Reset
 }
 
 func newChats(cfg Config) *chats {
@@ -56,6 +57,7 @@ func (c *chats) add(s Seen) int64 {
 		s.Body = nil
 	}
 	c.list = append(c.list, s)
+	c.total++
 	if s.ClientMsgID != "" {
 		c.byClientID[s.ClientMsgID]++
 	}
@@ -69,6 +71,13 @@ func (c *chats) add(s Seen) int64 {
 		c.trim(len(c.list) - c.keep)
 	}
 	return s.Seq
+}
+
+// forget drops all messages. Seq goes on, so that a receipt still under way
+// cannot be booked on another message.
+func (c *chats) forget() {
+	c.first += int64(len(c.list))
+	c.list, c.total, c.byClientID = nil, 0, map[string]int{}
 }
 
 func (c *chats) trim(n int) {
@@ -109,7 +118,7 @@ func (p *Platform) SeenAfter(after int64, limit int) []Seen {
 func (p *Platform) SeenTotal() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return int(p.chats.first-1) + len(p.chats.list)
+	return p.chats.total
 }
 
 // SeenCount counts the messages seen with this client_msg_id, for all
