@@ -1,0 +1,193 @@
+package tokenstore_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/wechat/tokenstore"
+)
+
+// memberEnv carries a member's configuration to the process that is one.
+const memberEnv = "WXNOTIFY_TOKENSTORE_MEMBER"
+
+// memberConfig is what a process of the fleet is told at its start.
+type memberConfig struct {
+	Redis, WeChat       string
+	Lease, FetchTimeout time.Duration
+}
+
+// order is one line to a member; report is its one line back.
+type order struct {
+	Do   string // run, send, token
+	Name string // send: prefix of the messages' ids
+	N    int    // send: goroutines
+}
+
+type report struct {
+	Sent        int
+	Errors      []string
+	Generation  int64
+	Fingerprint string
+	Fetched     []string // fingerprints of what this process fetched so far
+}
+
+// member is the code that runs in a process of the fleet.
+type member struct {
+	store  *tokenstore.Store
+	client *wechat.Client
+	notes  notes
+}
+
+func memberMain(config string, in io.Reader, out io.Writer) error {
+	var cfg memberConfig
+	if err := json.Unmarshal([]byte(config), &cfg); err != nil {
+		return err
+	}
+	account := wechat.Config{AppID: appID, AppSecret: wechat.NewSecret(secretCanary), BaseURL: cfg.WeChat}
+	fetcher, err := wechat.NewTokenFetcher(account)
+	if err != nil {
+		return err
+	}
+	m := &member{}
+	m.store, err = tokenstore.New(redis.NewClient(&redis.Options{Addr: cfg.Redis, Protocol: 2}), fetcher, tokenstore.Config{
+		AppID: appID, Mode: tokenstore.Classic, Lease: cfg.Lease, FetchTimeout: cfg.FetchTimeout,
+		RefusedGap: time.Millisecond, OnEvent: m.notes.add,
+	})
+	if err != nil {
+		return err
+	}
+	if m.client, err = wechat.NewClient(account, m.store); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	orders, reports := json.NewDecoder(in), json.NewEncoder(out)
+	for {
+		var o order
+		if err := orders.Decode(&o); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := reports.Encode(m.obey(ctx, o)); err != nil {
+			return err
+		}
+	}
+}
+
+func (m *member) obey(ctx context.Context, o order) report {
+	var r report
+	switch o.Do {
+	case "run":
+		go func() { _ = m.store.Run(ctx) }()
+	case "send":
+		r = m.send(ctx, o)
+	case "token":
+		token, err := m.store.Token(ctx)
+		if err != nil {
+			r.Errors = append(r.Errors, err.Error())
+			break
+		}
+		r.Generation, r.Fingerprint = token.Generation, token.Value.Fingerprint()
+	}
+	for _, e := range m.notes.of(tokenstore.EventFetched) {
+		r.Fetched = append(r.Fetched, e.Fingerprint)
+	}
+	return r
+}
+
+func (m *member) send(ctx context.Context, o order) (r report) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i := range o.N {
+		wg.Go(func() {
+			_, err := m.client.SendTemplate(ctx, &wechat.TemplateMessage{
+				ToUser: "oABCDEFGHIJKLMNOPQRSTUVWXYZ1", TemplateID: "T", ClientMsgID: fmt.Sprintf("%s-%d", o.Name, i),
+				Data: map[string]wechat.Field{"thing1": {Value: "x"}},
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				r.Errors = append(r.Errors, err.Error())
+				return
+			}
+			r.Sent++
+		})
+	}
+	wg.Wait()
+	return r
+}
+
+// process is a member seen from the test.
+type process struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startMember(t *testing.T, cfg memberConfig) *process {
+	t.Helper()
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd: exec.CommandContext(t.Context(), self)}
+	p.cmd.Env = append(os.Environ(), memberEnv+"="+string(text))
+	p.cmd.Stderr = os.Stderr
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.out = bufio.NewReader(out)
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.signal(t, syscall.SIGKILL); _ = p.cmd.Wait() })
+	return p
+}
+
+func (p *process) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Error(err)
+	}
+}
+
+func (p *process) tell(t *testing.T, o order) {
+	t.Helper()
+	if err := json.NewEncoder(p.in).Encode(o); err != nil {
+		t.Fatalf("tell %+v: %v", o, err)
+	}
+}
+
+func (p *process) hear(t *testing.T) (r report) {
+	t.Helper()
+	line, err := p.out.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &r)
+	}
+	if err != nil {
+		t.Errorf("a member said %q: %v", line, err)
+	}
+	return r
+}
