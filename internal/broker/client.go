@@ -25,7 +25,7 @@ type client struct {
 	commit  *committer
 
 	mu      sync.Mutex
-	forward map[string]time.Time // by set: nothing was due at this moment
+	forward map[string]time.Time // by set: when it was last looked at
 }
 
 func newClient(rdb redis.UniversalClient, f *fetcher) *client {

@@ -101,19 +101,21 @@ func (c *committer) flush(ctx context.Context, b *batch) {
 	c.mu.Unlock()
 
 	wakes := wakeCommands(ctx, b.wakes)
-	if _, cluster := c.rdb.(*redis.ClusterClient); cluster && len(wakes) > 0 {
+	if _, cluster := c.rdb.(*redis.ClusterClient); cluster {
 		// The marks live on another node than the queues: only the order of two
 		// trips makes sure that who is woken finds the task.
 		c.send(ctx, b.cmds)
 		c.send(ctx, wakes)
 		return
 	}
-	c.send(ctx, append(b.cmds, wakes...))
+	if again := c.send(ctx, append(b.cmds, wakes...)); again {
+		c.send(ctx, wakes) // who was woken too early looks again
+	}
 }
 
 // send runs the commands, once more in whole after a lost connection (each is
-// safe to repeat), and once more in part when the server forgot a script.
-func (c *committer) send(ctx context.Context, cmds []redis.Cmder) {
+// safe to repeat), and again in part when the server forgot a script.
+func (c *committer) send(ctx context.Context, cmds []redis.Cmder) (again bool) {
 	c.exec(ctx, cmds)
 	for _, wait := range c.retries {
 		if !anyLost(cmds) {
@@ -123,16 +125,17 @@ func (c *committer) send(ctx context.Context, cmds []redis.Cmder) {
 		<-timer.C
 		c.exec(ctx, cmds)
 	}
-	if c.scripts == nil {
-		return
-	}
-	if missing := c.load(ctx, cmds); len(missing) > 0 {
-		c.exec(ctx, missing)
-	}
+	missing := c.load(ctx, cmds)
+	c.exec(ctx, missing)
+	return len(missing) > 0
 }
 
 func (c *committer) exec(ctx context.Context, cmds []redis.Cmder) {
-	if len(cmds) == 1 {
+	switch len(cmds) {
+	case 0:
+		return
+	case 1:
+		cmds[0].SetErr(nil)
 		_ = c.rdb.Process(ctx, cmds[0]) // the command keeps its error
 		return
 	}

@@ -62,6 +62,7 @@ type lane struct {
 	sure    bool      // the last fetch found one: all servers may fetch at once
 	looking bool      // one server looks while it is not sure
 	probed  time.Time // when it was last looked at without a fetch; zero: not since it went down
+	downs   int       // counts how often it went down
 }
 
 // closure is the gate's last refusal for a tier.
@@ -76,10 +77,8 @@ func newFetcher(ctx context.Context, cfg *ServerConfig) *fetcher {
 		rdb: cfg.Redis, account: cfg.Account, gate: cfg.Gate, log: cfg.Logger,
 		queues: allKeysOf(cfg.Account), ctx: ctx, changed: make(chan struct{}),
 	}
+	// All down: the first look tells which are worth a permit.
 	f.lanes = make([]lane, len(f.queues))
-	for i := range f.lanes {
-		f.lanes[i].up = true
-	}
 	return f
 }
 
@@ -303,7 +302,7 @@ func (f *fetcher) found(c claim) {
 func (f *fetcher) empty(c claim) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lanes[c.lane] = lane{}
+	f.lanes[c.lane] = lane{downs: f.lanes[c.lane].downs + 1}
 }
 
 // stir says that the class may have something to fetch.
@@ -312,7 +311,7 @@ func (f *fetcher) stir(class job.Class) {
 	defer f.mu.Unlock()
 	for i := range f.queues {
 		if f.queues[i].class == class && !f.lanes[i].up {
-			f.lanes[i] = lane{up: true}
+			f.lanes[i].up = true
 			f.broadcast()
 		}
 	}

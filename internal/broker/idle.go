@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,20 +14,11 @@ import (
 // after the look finds the mark. One server at a time does it for all; each
 // class is looked at when it goes down and then every pollEvery.
 func (f *fetcher) probe() {
-	due := f.probeDue(time.Now())
+	due, downs := f.probeDue(time.Now())
 	if len(due) == 0 {
 		return
 	}
-	lengths, paused := make([]*redis.IntCmd, len(due)), make([]*redis.IntCmd, len(due))
-	pipe := f.rdb.Pipeline()
-	for _, i := range due {
-		pipe.Set(f.ctx, idleKey(f.account, f.queues[i].class), 1, idleTTL)
-	}
-	for n, i := range due {
-		lengths[n] = pipe.LLen(f.ctx, f.queues[i].pending)
-		paused[n] = pipe.Exists(f.ctx, f.queues[i].paused)
-	}
-	_, err := pipe.Exec(f.ctx)
+	waiting, err := f.look(due)
 	now := time.Now()
 
 	f.mu.Lock()
@@ -34,13 +26,12 @@ func (f *fetcher) probe() {
 	raised := false
 	for n, i := range due {
 		l := &f.lanes[i]
-		if !l.up {
+		switch {
+		case l.up: // a wake-up came since
+		case slices.Contains(waiting, i):
+			l.up, raised = true, true
+		case l.downs == downs[n]: // else it went down after this look
 			l.probed = now
-		}
-		// Only ever up: a wake-up may have come since.
-		if err == nil && !l.up && lengths[n].Val() > 0 && paused[n].Val() == 0 {
-			*l = lane{up: true}
-			raised = true
 		}
 	}
 	if raised {
@@ -52,27 +43,54 @@ func (f *fetcher) probe() {
 	}
 }
 
-func (f *fetcher) probeDue(now time.Time) []int {
+// look marks the lanes as idle and returns those that hold tasks and are not paused.
+func (f *fetcher) look(lanes []int) (waiting []int, err error) {
+	lengths := make([]*redis.IntCmd, len(lanes))
+	pipe := f.rdb.Pipeline()
+	for _, i := range lanes {
+		pipe.Set(f.ctx, idleKey(f.account, f.queues[i].class), 1, idleTTL)
+	}
+	for n, i := range lanes {
+		lengths[n] = pipe.LLen(f.ctx, f.queues[i].pending)
+	}
+	if _, err = pipe.Exec(f.ctx); err != nil {
+		return nil, err
+	}
+	for n, i := range lanes {
+		if lengths[n].Val() == 0 {
+			continue
+		}
+		paused, err := f.rdb.Exists(f.ctx, f.queues[i].paused).Result()
+		if err != nil {
+			return nil, err
+		}
+		if paused == 0 {
+			waiting = append(waiting, i)
+		}
+	}
+	return waiting, nil
+}
+
+func (f *fetcher) probeDue(now time.Time) (due, downs []int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.probing || now.Before(f.troubled) {
-		return nil
+		return nil, nil
 	}
-	var due []int
 	urgent := false
 	for i := range f.lanes {
 		l := &f.lanes[i]
 		if l.up {
 			continue
 		}
-		due = append(due, i)
+		due, downs = append(due, i), append(downs, l.downs)
 		urgent = urgent || now.Sub(l.probed) >= pollEvery
 	}
 	if !urgent {
-		return nil
+		return nil, nil
 	}
 	f.probing = true
-	return due
+	return due, downs
 }
 
 // sleep waits until something may have changed. False: end has come, or the

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -84,16 +85,16 @@ func (n *Inspector) held(ctx context.Context, account string, class job.Class) (
 func (n *Inspector) pauseOf(ctx context.Context, account string, class job.Class) (*Pause, bool, error) {
 	q := keysOf(account, class)
 	pipe := n.rdb.Pipeline()
-	exists := pipe.Exists(ctx, q.paused)
+	since := pipe.Get(ctx, q.paused)
 	record := pipe.Get(ctx, pauseKey(account, class))
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, false, wrap("pause", err)
 	}
 	p, err := parsePause(record.Val())
-	if err != nil {
-		p = nil // no record, or one that is not ours: then it is an admin's
+	if err != nil || since.Val() != strconv.FormatInt(p.Since.Unix(), 10) {
+		p = nil // no record of this pause: then it is an admin's
 	}
-	return p, exists.Val() > 0, nil
+	return p, since.Err() == nil, nil
 }
 
 // pause writes the record first: a crash in between leaves a record without a
@@ -108,7 +109,7 @@ func (n *Inspector) pause(ctx context.Context, account string, class job.Class, 
 		return wrap("pause", err)
 	}
 	q := keysOf(account, class)
-	return wrap("pause", n.rdb.SetNX(ctx, q.paused, p.Since.Unix(), 0).Err())
+	return wrap("pause", n.rdb.Set(ctx, q.paused, p.Since.Unix(), 0).Err())
 }
 
 // open lifts the pause before its record, so that a crash in between leaves no

@@ -18,7 +18,7 @@ import (
 const toHead = -100 * 365 * 24 * time.Hour
 
 // forwardEvery is asynq's interval for moving due tasks. Its servers in one
-// process share the work: who comes sooner after an empty look is told "none".
+// process share the work: who comes sooner after a look is told "none".
 const forwardEvery = time.Second
 
 // deferral is a *Later on its way through asynq: it has the text of its cause
@@ -80,6 +80,9 @@ func (c *client) moveDue(ctx context.Context, call scriptCall, q *queueKeys, ver
 	set, now := keys[0], time.Now()
 	c.mu.Lock()
 	soon := now.Sub(c.forward[set]) < forwardEvery*9/10
+	if !soon {
+		c.forward[set] = now
+	}
 	c.mu.Unlock()
 	if soon {
 		none := redis.NewCmd(ctx)
@@ -92,14 +95,10 @@ func (c *client) moveDue(ctx context.Context, call scriptCall, q *queueKeys, ver
 	} else {
 		cmd = c.run(ctx, verb, script, keys, args)
 	}
-	n, err := cmd.Int64()
-	switch {
-	case err != nil:
-	case n > 0:
+	if n, _ := cmd.Int64(); n > 0 {
 		c.fetcher.stir(q.class)
-	default:
 		c.mu.Lock()
-		c.forward[set] = now
+		delete(c.forward, set) // asynq asks again at once for the rest
 		c.mu.Unlock()
 	}
 	return cmd
