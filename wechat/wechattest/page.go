@@ -2,12 +2,17 @@ package wechattest
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	htmltemplate "html/template"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 //go:embed page
@@ -64,18 +69,15 @@ func (p *Platform) render(w http.ResponseWriter, r *http.Request, status int, na
 
 // listPage is the data of the list of messages.
 type listPage struct {
-	Messages  []bubble
-	Total     int
-	Calls     int
-	Refused   int
-	Lost      int
-	Accounts  []accountBar
-	Older     int64 // show messages before this Seq; 0: none
-	Live      bool
-	Host      string
-	AppID     string
-	Paused    bool
-	Callbacks string
+	Messages                    []bubble
+	Total, Calls, Refused, Lost string
+	Codes                       []codeCount
+	Accounts                    []accountBar
+	Older                       int64 // show messages before this Seq; 0: none
+	Live                        bool
+	Host                        string
+	AppID                       string
+	Paused                      bool
 }
 
 // bubble is one message as the page shows it.
@@ -86,15 +88,24 @@ type bubble struct {
 	Clock     string
 	When      string
 	Name      string // of the account, when there are several
+	Initial   string // in the picture's place
 	LinkHost  string
 	Ended     string // the receipt in words
 	Good, Bad bool
 }
 
+// codeCount is how often one errcode was answered.
+type codeCount struct {
+	Code  string
+	Name  string
+	Times int
+}
+
 // accountBar is the quota of one account.
 type accountBar struct {
 	accountStats
-	Percent int
+	Percent             int
+	UsedText, LimitText string
 }
 
 func (p *Platform) servePage(w http.ResponseWriter, r *http.Request) {
@@ -103,13 +114,15 @@ func (p *Platform) servePage(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	d := listPage{Live: before == 0 && !r.URL.Query().Has("still"), Paused: r.URL.Query().Has("still"), Host: r.Host, AppID: p.order[0].AppID()}
+	still := r.URL.Query().Has("still")
+	d := listPage{Live: before == 0 && !still, Paused: still, Host: r.Host, AppID: p.order[0].AppID()}
 	stats := p.statsView()
-	d.Total = stats.Seen
 	sends := stats.Calls[SendPath]
-	d.Calls, d.Refused, d.Lost = sends.Total, sends.Total-sends.OK-sends.Lost, sends.Lost
+	d.Total, d.Calls = thousands(int64(stats.Seen)), thousands(int64(sends.Total))
+	d.Refused, d.Lost = thousands(int64(sends.Total-sends.OK-sends.Lost)), thousands(int64(sends.Lost))
+	d.Codes = codeCounts(sends)
 	for _, a := range stats.Accounts {
-		bar := accountBar{accountStats: a, Percent: 100}
+		bar := accountBar{accountStats: a, Percent: 100, UsedText: thousands(a.Used), LimitText: thousands(a.DailyLimit)}
 		if a.DailyLimit > 0 {
 			bar.Percent = int(min(100, a.Used*100/a.DailyLimit))
 		}
@@ -122,6 +135,28 @@ func (p *Platform) servePage(w http.ResponseWriter, r *http.Request) {
 	}
 	d.Older = older
 	p.render(w, r, http.StatusOK, "list", d)
+}
+
+// codeCounts lists the errcodes of a path, the most frequent first.
+func codeCounts(n callStats) []codeCount {
+	var list []codeCount
+	for code, times := range n.ByCode {
+		number, _ := strconv.Atoi(code) // written by strconv
+		list = append(list, codeCount{code, errText(wechat.Code(number)), times})
+	}
+	slices.SortFunc(list, func(a, b codeCount) int {
+		return cmp.Or(cmp.Compare(b.Times, a.Times), cmp.Compare(a.Code, b.Code))
+	})
+	return list
+}
+
+// thousands writes 100000 as 100,000.
+func thousands(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }
 
 // newest returns one page of messages before a Seq, newest first, and where the
@@ -146,8 +181,11 @@ func (p *Platform) bubble(s Seen, w words) bubble {
 	b := bubble{messageView: p.view(s), Recipient: maskOpenID(s.OpenID), When: s.At.UTC().Format(time.RFC3339)}
 	local := s.At.In(time.FixedZone("", int(p.cfg.QuotaUTCOffset/time.Second)))
 	b.Day, b.Clock = local.Format(w.DayFormat), local.Format("15:04:05")
+	name := p.accounts[s.AppID].cfg.Name
+	first, _ := utf8.DecodeRuneInString(name)
+	b.Initial = string(first)
 	if len(p.order) > 1 {
-		b.Name = p.accounts[s.AppID].cfg.Name
+		b.Name = name
 	}
 	if b.Title == "" {
 		b.Title = s.TemplateID
