@@ -74,9 +74,7 @@ type gate struct {
 	pauses     []ratelimit.Pause
 	taken      int
 	returned   int
-	succeeded  int
 	reconciled []int64 // used, as it was told
-	opened     []ratelimit.Reason
 	state      ratelimit.State
 	closed     *ratelimit.ClosedError // what Take answers; nil: a permit
 	closeErr   error
@@ -111,18 +109,7 @@ func (g *gate) Close(_ context.Context, p ratelimit.Pause) error {
 	return nil
 }
 
-func (g *gate) Open(_ context.Context, r ratelimit.Reason) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.opened = append(g.opened, r)
-	return nil
-}
-
-func (g *gate) Succeed(context.Context) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.succeeded++
-}
+func (g *gate) Succeed(context.Context) {}
 
 func (g *gate) Reconcile(_ context.Context, _, used int64) error {
 	g.mu.Lock()
@@ -241,14 +228,18 @@ type bundle struct {
 
 func setup(t *testing.T, send *sender) *bundle {
 	t.Helper()
+	return setupWith(t, send, func(*worker.Account) {})
+}
+
+func setupWith(t *testing.T, send *sender, change func(*worker.Account)) *bundle {
+	t.Helper()
 	b := &bundle{send: send, gate: &gate{}, ledger: &records{}, supp: &suppressions{}}
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0"}) // never dialled
 	t.Cleanup(func() { _ = rdb.Close() })
+	account := worker.Account{AppID: "wx1", Sender: send, Gate: b.gate, Ledger: b.ledger, Suppressor: b.supp}
+	change(&account)
 	w, err := worker.New(worker.Config{
-		Redis: rdb,
-		Accounts: []worker.Account{{
-			AppID: "wx1", Sender: send, Gate: b.gate, Ledger: b.ledger, Suppressor: b.supp,
-		}},
+		Redis: rdb, Accounts: []worker.Account{account},
 		OnEvent: func(e worker.Event) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -21,7 +21,6 @@ type Gate interface {
 // GateKeeper closes a gate and opens it again.
 type GateKeeper interface {
 	Close(ctx context.Context, p ratelimit.Pause) error
-	Open(ctx context.Context, r ratelimit.Reason) error
 	Succeed(ctx context.Context)
 }
 

@@ -58,13 +58,15 @@ func (d *delivery) learn(ctx context.Context, v *Verdict, sent time.Time) {
 	d.hold(ctx, v, sent)
 }
 
-// recovered opens a probing gate.
+// recovered opens a probing gate. Only the probe itself proves anything: other
+// sends may have begun before the gate closed.
 func (d *delivery) recovered(ctx context.Context) {
-	if d.probe {
-		d.breaker.reset()
-		d.log.Info("the probe succeeded: sending goes on")
+	if !d.probe {
+		return
 	}
-	d.gate.Succeed(ctx)
+	d.breaker.reset()
+	d.log.Info("the probe succeeded: sending goes on")
+	d.gate.Succeed(context.WithoutCancel(ctx))
 }
 
 // hold closes the gate when the verdict asks for it. A probe that fails for
