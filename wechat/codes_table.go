@@ -101,7 +101,7 @@ var codeTable = [...]codeRow{
 	{40062, KindManagement, "invalid-title-size", "invalid title size", "Shorten the title to 15 characters."},
 	{40163, KindManagement, "code-used", "code been used", "Start the authorisation again: this code was exchanged already."},
 	{41008, KindManagement, "code-missing", "missing code", "Start the authorisation again: the browser came back without a code."},
-	{41009, KindManagement, "openid-missing", "missing openid", "Name the user's openid in the call."},
+	{41009, KindManagement, "oauth-openid-missing", "missing openid", "Name the user's openid in the call."},
 	{42002, KindManagement, "refresh-token-expired", "refresh_token expired", "Start the authorisation again: a refresh token lives 30 days."},
 	{42003, KindManagement, "code-expired", "code expired", "Start the authorisation again: a code lives five minutes."},
 	{42007, KindManagement, "password-changed", "user changed password, token invalid", "Start the authorisation again: the user changed the password."},

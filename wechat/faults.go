@@ -93,6 +93,9 @@ var faultTable = [...]faultRow{
 	{FaultValueForm, "does not fit its type", "write it in the form that the key's type asks for"},
 	{FaultControl, "holds a control character or a line break", "take it out"},
 	{FaultEncoding, "is not UTF-8", "convert it to UTF-8"},
+	{FaultJSON, "is not a JSON object", "write it like {\"touser\":…,\"template_id\":…,\"data\":{…}}"},
+	{FaultFieldUnknown, "is not a field of WeChat's", "correct its name, or drop it"},
+	{FaultFieldType, "has another type", "write text in quotes, data and its values as objects"},
 	{FaultBodyTooLarge, "is too large", "shorten the values: the encoded message may have 16 KB"},
 
 	{FaultIDMissing, "is missing", "give the message an id of your own, such as order-1001-paid: it keeps a repeated call from sending twice"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -118,7 +119,7 @@ func TestNothingWasWritten(t *testing.T) {
 	t.Parallel()
 	plain := answers(t, answerOK)
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
-	secure.Config.ErrorLog = nil
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it reports the failed handshake
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	closed := answers(t, answerOK)

@@ -1,0 +1,118 @@
+package wechat_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// TestTolerantDecoding: what WeChat has been seen to send (docs/wechat.md 0.x).
+func TestTolerantDecoding(t *testing.T) {
+	t.Parallel()
+	sends := []struct {
+		name, answer string
+		want         wechat.MessageID
+	}{
+		{"number", `{"errcode":0,"errmsg":"ok","msgid":3662956322040938501}`, 3662956322040938501},
+		{"string", `{"errcode":"0","errmsg":"ok","msgid":"3662956322040938501"}`, 3662956322040938501},
+		{"no errcode", `{"errmsg":"ok","msgid":7}`, 7},
+		{"no msgid", `{"errcode":0,"errmsg":"ok"}`, 0},
+		{"zero", `{"errcode":0,"msgid":0}`, 0},
+		{"empty string", `{"errcode":0,"msgid":""}`, 0},
+		{"float", `{"errcode":0.0,"msgid":12.0}`, 12},
+		{"exponent", `{"errcode":0,"msgid":2e3}`, 2000},
+		{"byte order mark", "\xEF\xBB\xBF" + `{"errcode":0,"msgid":7}`, 7},
+		{"space around", "\r\n " + `{"errcode":0,"msgid":7}` + "\n\n", 7},
+		{"control characters", "{\"errcode\":0,\"errmsg\":\"o\x01k\x1f\n\",\x0b\"msgid\":7}", 7},
+		{"escaped quote before a control", "{\"errmsg\":\"a\\\"\x02b\\\\\",\"errcode\":0,\"msgid\":7}", 7},
+		{"bad UTF-8", "{\"errcode\":0,\"errmsg\":\"\xff\xfe\",\"msgid\":7}", 7},
+		{"errmsg is a number", `{"errcode":0,"errmsg":0,"msgid":7}`, 7},
+		{"null", `{"errcode":null,"errmsg":null,"msgid":7}`, 7},
+		{"unknown members", `{"errcode":0,"msgid":7,"extra":{"a":[1,2]}}`, 7},
+	}
+	for _, tt := range sends {
+		id, err := answered(t, []byte(tt.answer)).SendTemplate(t.Context(), orderPaid())
+		if err != nil || id != tt.want {
+			t.Errorf("%s: %v, %v; want %v", tt.name, id, err, tt.want)
+		}
+	}
+	for _, answer := range []string{
+		`{"errcode":0,"msgid":3.5}`, `{"errcode":0,"msgid":1e300}`, `{"errcode":0,"msgid":99999999999999999999}`,
+		`{"errcode":0,"msgid":true}`, `{"errcode":0}{"errcode":1}`, `"ok"`, "\xEF\xBB\xBF", "\x00",
+	} {
+		id, err := answered(t, []byte(answer)).SendTemplate(t.Context(), orderPaid())
+		if !wechat.Ambiguous(err) || id != 0 {
+			t.Errorf("%s: %v, %v; want an ambiguous error, never a guessed number", answer, id, err)
+		}
+	}
+}
+
+func TestDriftInOtherAnswers(t *testing.T) {
+	t.Parallel()
+	user, err := answered(t, []byte("{\"subscribe\":\"1\",\"openid\":\"o1\",\"remark\":\"a\x07b\xff\",\"qr_scene\":\"98765\",\"qr_scene_str\":123,\"tagid_list\":[\"2\",3],\"subscribe_time\":\"1382694957\"}")).
+		UserInfo(t.Context(), "o1")
+	if err != nil || !user.Subscribed || user.QRScene != 98765 || user.QRSceneText != "123" || len(user.TagIDs) != 2 ||
+		user.SubscribedAt.Unix() != 1382694957 || user.Remark != "a\x07b\uFFFD" {
+		t.Errorf("user %+v, %v", user, err)
+	}
+	quota, err := answered(t, []byte(`{"errcode":0,"quota":{"daily_limit":"1000","used":"900","remain":100}}`)).Quota(t.Context(), wechat.QuotaPath)
+	if err != nil || quota != (wechat.Quota{DailyLimit: 1000, Used: 900, Remain: 100}) {
+		t.Errorf("quota %+v, %v", quota, err)
+	}
+	templates, err := answered(t, []byte(`{"template_list":[]}`)).Templates(t.Context())
+	if err != nil || len(templates) != 0 {
+		t.Errorf("templates %v, %v", templates, err)
+	}
+}
+
+// TestHollowAnswers: an object without what was asked for is not an answer.
+func TestHollowAnswers(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []string{`{}`, `{"status":"up"}`} {
+		p := answers(t, answer)
+		for call, err := range everyCall(t, p) {
+			var e *wechat.TransportError
+			if !errors.As(err, &e) || !e.Ambiguous {
+				t.Errorf("%s after %s: %v, want *TransportError", call, answer, err)
+			}
+		}
+	}
+	f := newFetcher(t, answers(t, `{"access_token":"T","expires_in":-1}`))
+	if token, err := f.FetchStable(t.Context(), false); err == nil {
+		t.Errorf("a negative life was taken: %v", token)
+	}
+}
+
+// FuzzAnswer: any bytes give a message number or an error, never both, never a
+// panic, never a secret.
+func FuzzAnswer(f *testing.F) {
+	for _, seed := range []string{
+		answerOK, answer40001, answer43004, answerOfProxy, "", "null", "\xEF\xBB\xBF{}", `{"errcode":"-1"}`,
+		"{\"errmsg\":\"\x01\\\"\",\"errcode\":1}", `{"errcode":0,"msgid":"1"}`, `{"errcode":1e400}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c := answered(t, data)
+		id, err := c.SendTemplate(t.Context(), orderPaid())
+		if err != nil && id != 0 {
+			t.Errorf("%d and %v", id, err)
+		}
+		if err == nil && !json.Valid(data) && !strings.ContainsAny(string(data), "\xEF\x01\x00\x0b\x0c") && !hasControls(data) {
+			t.Errorf("%q was taken for JSON", data)
+		}
+		if err != nil && (!utf8.ValidString(err.Error()) || strings.Contains(err.Error(), "canary")) {
+			t.Errorf("%q", err)
+		}
+		_, _ = c.Templates(t.Context())
+		_, _ = c.UserInfo(t.Context(), "o1")
+	})
+}
+
+func hasControls(data []byte) bool {
+	return strings.ContainsFunc(string(data), func(r rune) bool { return r < ' ' })
+}

@@ -1,0 +1,221 @@
+package wechat_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// sampleCall makes the call of one published sample and says what came back.
+type sampleCall func(t *testing.T, p *platform) (got string, err error)
+
+func sent(request string) sampleCall {
+	return func(t *testing.T, p *platform) (string, error) {
+		t.Helper()
+		id, err := newClient(t, p, wechat.StaticToken("ACCESS_TOKEN")).SendTemplateBody(t.Context(), []byte(request))
+		return id.String(), err
+	}
+}
+
+func client(call func(*testing.T, *wechat.Client) (any, error)) sampleCall {
+	return func(t *testing.T, p *platform) (string, error) {
+		t.Helper()
+		got, err := call(t, newClient(t, p, wechat.StaticToken("ACCESS_TOKEN")))
+		return fmt.Sprintf("%+v", got), err
+	}
+}
+
+// fetched tells the token in the clear: these are the documentation's words.
+func fetched(call func(*testing.T, *wechat.TokenFetcher) (wechat.Token, error)) sampleCall {
+	return func(t *testing.T, p *platform) (string, error) {
+		t.Helper()
+		f, err := wechat.NewTokenFetcher(wechat.Config{AppID: "APPID", AppSecret: wechat.NewSecret("APPSECRET"), BaseURL: p.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(f.CloseIdleConnections)
+		token, err := call(t, f)
+		left := time.Until(token.ExpiresAt).Round(time.Minute)
+		return fmt.Sprintf("%s %s", token.Value.Reveal(), left), err
+	}
+}
+
+func classic(t *testing.T, f *wechat.TokenFetcher) (wechat.Token, error) {
+	return f.FetchClassic(t.Context())
+}
+
+// sampleCalls holds each sample that concerns this room, and what it must yield.
+func sampleCalls() map[string]struct {
+	call sampleCall
+	want string // empty: an error
+} {
+	type row = struct {
+		call sampleCall
+		want string
+	}
+	return map[string]row{
+		"token-get-ok":             {fetched(classic), "ACCESS_TOKEN 2h0m0s"},
+		"token-get-bad-appid":      {fetched(classic), ""},
+		"token-ip-not-whitelisted": {fetched(classic), ""},
+		"stable-token-normal": {fetched(func(t *testing.T, f *wechat.TokenFetcher) (wechat.Token, error) {
+			return f.FetchStable(t.Context(), false)
+		}), "ACCESS_TOKEN 6m0s"},
+		"stable-token-force": {fetched(func(t *testing.T, f *wechat.TokenFetcher) (wechat.Token, error) {
+			return f.FetchStable(t.Context(), true)
+		}), "ACCESS_TOKEN 2h0m0s"},
+		"template-add": {client(func(t *testing.T, c *wechat.Client) (any, error) {
+			return c.AddTemplate(t.Context(), "47123", []string{"时间", "地点", "金额"})
+		}), "Doclyl5uP7Aciu-qZ7mJNPtWkbkYnWBWVja26EGbNyk"},
+		"template-industry-set": {client(func(t *testing.T, c *wechat.Client) (any, error) {
+			return "done", c.SetIndustries(t.Context(), 1, 4)
+		}), "done"},
+		"template-industry-get": {client(func(t *testing.T, c *wechat.Client) (any, error) {
+			primary, secondary, err := c.Industries(t.Context())
+			return []wechat.Industry{primary, secondary}, err
+		}), "[{First:IT科技 Second:互联网|电子商务} {First:房地产 Second:房地产|建筑}]"},
+		"template-list": {client(func(t *testing.T, c *wechat.Client) (any, error) {
+			templates, err := c.Templates(t.Context())
+			if err != nil {
+				return nil, err
+			}
+			return append([]string{templates[0].ID, templates[0].Title}, templates[0].Keys()...), nil
+		}), "[TEMPLATE_ID 订单通知 character_string1 amount2]"},
+		"template-del": {client(func(t *testing.T, c *wechat.Client) (any, error) {
+			return "done", c.DeleteTemplate(t.Context(), "TEMPLATE_ID")
+		}), "done"},
+		"quota-get": {client(func(t *testing.T, c *wechat.Client) (any, error) {
+			return c.Quota(t.Context(), wechat.QuotaPath)
+		}), "{DailyLimit:100000 Used:0 Remain:100000}"},
+		"rid-get": {client(func(t *testing.T, c *wechat.Client) (any, error) {
+			r, err := c.RequestByRID(t.Context(), "61725984-6126f6f9-040f19c4")
+			return fmt.Sprint(r.InvokedAt.UTC().Format(time.RFC3339), " ", r.Cost, " ", r.URL, " ", r.ClientIP, " ", len(r.ResponseBody)), err
+		}), "2021-10-25T10:11:44Z 30ms access_token=[redacted] 113.xx.70.51 92"},
+		"user-info": {client(func(t *testing.T, c *wechat.Client) (any, error) {
+			return c.UserInfo(t.Context(), "OPENID")
+		}), "{Subscribed:true OpenID:o6_bmjrPTlm6_2sgVt7hMZOPfL2M UnionID:o6_bmasdasdsad6_2sgVt7hMZOPfL Language:zh_CN SubscribedAt:" +
+			time.Unix(1382694957, 0).String() + " SubscribeScene:ADD_SCENE_QR_CODE Remark: GroupID:0 TagIDs:[128 2] QRScene:98765 QRSceneText:}"},
+		"user-info-not-follower": {client(func(t *testing.T, c *wechat.Client) (any, error) {
+			u, err := c.UserInfo(t.Context(), "OPENID")
+			return fmt.Sprint(u.Subscribed, u.OpenID, u.SubscribedAt.IsZero()), err
+		}), "falseotvxTs_JZ6SEiP0imdhpi50fuSZgtrue"},
+	}
+}
+
+// TestPublishedSamples plays every http sample of our calls: the request goes
+// out as published, the answer is read as documented.
+func TestPublishedSamples(t *testing.T) {
+	t.Parallel()
+	calls := sampleCalls()
+	played := 0
+	for _, s := range readSamples(t).HTTP {
+		c, ok := calls[s.ID]
+		if s.Path == wechat.QuotaPath || strings.HasPrefix(s.ID, "token-") && strings.HasSuffix(s.ID, "-on-call") {
+			c.call, ok = sent(string(s.Request)), true
+			if m := struct{ MsgID json.Number }{}; json.Unmarshal(s.Response, &m) == nil {
+				c.want = m.MsgID.String()
+			}
+		}
+		if !ok || s.Response == nil {
+			continue
+		}
+		played++
+		t.Run(s.ID, func(t *testing.T) {
+			t.Parallel()
+			p := answers(t, string(s.Response))
+			got, err := c.call(t, p)
+			checkSampleAnswer(t, s.Response, c.want, got, err)
+			call := p.calls()[0]
+			if call.method != s.Method || call.path != s.Path {
+				t.Errorf("called %s %s, published is %s %s", call.method, call.path, s.Method, s.Path)
+			}
+			for _, pair := range s.Query {
+				if strings.Join(call.query[pair[0]], ",") != pair[1] {
+					t.Errorf("query %s=%q, published is %q", pair[0], call.query[pair[0]], pair[1])
+				}
+			}
+			if s.Method == http.MethodPost && s.Request != nil {
+				sameJSON(t, call.body, s.Request)
+			}
+		})
+	}
+	if played < 14+20 {
+		t.Errorf("%d samples were played", played)
+	}
+}
+
+func checkSampleAnswer(t *testing.T, response []byte, want, got string, err error) {
+	t.Helper()
+	var status struct{ Errcode wechat.Code }
+	if e := json.Unmarshal(response, &status); e != nil {
+		t.Fatal(e)
+	}
+	if status.Errcode == 0 {
+		if err != nil || got != want {
+			t.Errorf("got %q, %v\nwant %q", got, err, want)
+		}
+		return
+	}
+	var e *wechat.Error
+	if !errors.As(err, &e) || e.Code != status.Errcode || e.Code.Name() == "unknown" || strings.Contains(e.Msg, "rid") {
+		t.Errorf("got %v, want errcode %d", err, status.Errcode)
+	}
+}
+
+// sameJSON compares without regard to the order of keys. force_refresh, false
+// by default, may be told or not.
+func sameJSON(t *testing.T, got string, want []byte) {
+	t.Helper()
+	var g, w map[string]any
+	if err := json.Unmarshal([]byte(got), &g); err != nil {
+		t.Fatalf("body %s: %v", got, err)
+	}
+	if err := json.Unmarshal(want, &w); err != nil {
+		t.Fatal(err)
+	}
+	if _, told := w["force_refresh"]; !told && g["force_refresh"] == false {
+		delete(g, "force_refresh")
+	}
+	a, _ := json.Marshal(g)
+	b, _ := json.Marshal(w)
+	if !bytes.Equal(a, b) {
+		t.Errorf("body %s\npublished %s", a, b)
+	}
+}
+
+// TestPublishedMessagesAreValid: what WeChat documents must pass our checks,
+// and come out of MarshalBody as it was.
+func TestPublishedMessagesAreValid(t *testing.T) {
+	t.Parallel()
+	warned := 0
+	for _, s := range readSamples(t).HTTP {
+		if s.Path != wechat.QuotaPath || s.Request == nil {
+			continue
+		}
+		m, err := wechat.ParseTemplateMessage(s.Request)
+		if err != nil {
+			t.Errorf("%s: %v", s.ID, err)
+			continue
+		}
+		if err := m.Validate(); err != nil {
+			t.Errorf("%s: %v", s.ID, err)
+		}
+		warned += len(m.Warnings())
+		body, err := wechat.MarshalBody(m)
+		if err != nil {
+			t.Errorf("%s: %v", s.ID, err)
+		}
+		// One SDK writes miniprogram.path; we write the documented name.
+		sameJSON(t, string(body), bytes.ReplaceAll(s.Request, []byte(`"path":`), []byte(`"pagepath":`)))
+	}
+	// The historic sample has first, remark and their two colours.
+	if warned != 4 {
+		t.Errorf("%d warnings, want 4", warned)
+	}
+}
