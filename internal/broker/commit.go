@@ -11,6 +11,10 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 )
 
+// loadRounds is how often scripts are taught in vain to a server that goes on
+// forgetting them.
+const loadRounds = 5
+
 // committer lets concurrent callers share round trips. Who comes first opens a
 // batch and sends it as soon as one of the slots is free; who comes meanwhile
 // rides along. A caller alone pays no wait at all.
@@ -125,9 +129,18 @@ func (c *committer) send(ctx context.Context, cmds []redis.Cmder) (again bool) {
 		<-timer.C
 		c.exec(ctx, cmds)
 	}
-	missing := c.load(ctx, cmds)
-	c.exec(ctx, missing)
-	return len(missing) > 0
+	for vain := 0; vain < loadRounds; vain++ {
+		missing := c.load(ctx, cmds)
+		if len(missing) == 0 {
+			break
+		}
+		if len(missing) < len(cmds) {
+			vain = 0
+		}
+		c.exec(ctx, missing)
+		cmds, again = missing, true
+	}
+	return again
 }
 
 func (c *committer) exec(ctx context.Context, cmds []redis.Cmder) {

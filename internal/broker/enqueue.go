@@ -55,7 +55,7 @@ func NewEnqueuer(rdb redis.UniversalClient) *Enqueuer {
 		memory: &memoryGuard{rdb: rdb},
 		commit: &committer{
 			rdb: rdb, slots: make(chan struct{}, 2), limit: 2 * chunkSize, scripts: scripts,
-			retries: []time.Duration{50 * time.Millisecond, 400 * time.Millisecond},
+			retries: []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, time.Second},
 		},
 	}
 }
