@@ -42,6 +42,7 @@ type indexPage struct {
 type gateRow struct {
 	Account, Err, Resets, Rate string
 	State                      ratelimit.State
+	Low, High                  int64 // where the bar turns yellow and red
 	Pauses                     []pauseRow
 }
 
@@ -115,6 +116,7 @@ func (h *Handler) gateRow(g gateStat, t words) gateRow {
 		row.Err = h.mask.text(g.Err.Error())
 		return row
 	}
+	row.Low, row.High = g.State.Cap*8/10, g.State.Cap*95/100
 	if g.State.Rate > 0 {
 		row.Rate = strconv.FormatFloat(g.State.Rate, 'f', -1, 64) + "/s"
 	}

@@ -3,6 +3,7 @@ package ops
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -28,6 +29,10 @@ const (
 	maxPage = 200
 	// maxBody is asynqmon's own bound of a batch request.
 	maxBody = 1_000_000
+	// noncePlace is where a nonce goes. asynqmon's page makes its style sheets
+	// as it runs, so no hash can name them; its library takes a nonce from a
+	// meta element and puts it on each.
+	noncePlace = "wxnotify-nonce"
 )
 
 // notice shows refusals: asynqmon's page ignores the answer of an action that failed.
@@ -41,7 +46,7 @@ type monitor struct {
 	inner  http.Handler
 	tasks  *asynq.Inspector
 	filter *filter
-	page   []byte // asynqmon's only HTML, cleaned
+	page   []byte // asynqmon's only HTML, tidied; noncePlace stands for each answer's nonce
 	policy string
 }
 
@@ -78,7 +83,7 @@ func tidy(page []byte) (tidied []byte, policy string, err error) {
 	if !bytes.Contains(page, head) {
 		return nil, "", errors.New("asynqmon's page has no head")
 	}
-	page = bytes.Replace(page, head, []byte(`<head><script src="`+noticePath+`"></script>`), 1)
+	page = bytes.Replace(page, head, []byte(`<head><meta property="csp-nonce" content="`+noncePlace+`"/><script src="`+noticePath+`"></script>`), 1)
 	hashes := ""
 	for _, script := range regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllSubmatch(page, -1) {
 		hashes += " '" + hash(script[1]) + "'"
@@ -86,7 +91,7 @@ func tidy(page []byte) (tidied []byte, policy string, err error) {
 	if hashes == "" {
 		return nil, "", errors.New("asynqmon's page has no inline script: it changed, look at its policy anew")
 	}
-	return page, "default-src 'none'; script-src 'self'" + hashes + "; style-src 'self' '" + hash(nil) + "'; " +
+	return page, "default-src 'none'; script-src 'self'" + hashes + "; style-src 'self' 'nonce-" + noncePlace + "'; " +
 		"img-src 'self' data:; connect-src 'self'; manifest-src 'self'; font-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'", nil
 }
@@ -117,9 +122,10 @@ func (m *monitor) static(w http.ResponseWriter, r *http.Request) {
 	m.inner.ServeHTTP(a, r)
 	kind := a.header.Get("Content-Type")
 	if !a.done() || kind == "" || strings.HasPrefix(kind, "text/html") {
-		w.Header().Set("Content-Security-Policy", m.policy)
+		nonce := rand.Text()
+		w.Header().Set("Content-Security-Policy", strings.Replace(m.policy, noncePlace, nonce, 1))
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write(m.page) // the reader may be gone: nothing to do about it
+		_, _ = w.Write(bytes.Replace(m.page, []byte(noncePlace), []byte(nonce), 1)) // the reader may be gone: nothing to do about it
 		return
 	}
 	w.Header().Set("Content-Type", kind)
