@@ -160,13 +160,14 @@ var monthPattern = regexp.MustCompile(`^([0-9]{4})\s*[年/.-]\s*([0-9]{1,2})\s*�
 const timeAdvice = "is not a time: write it in the 24-hour clock, like 2019年10月1日 15:01, 15:01, 2019-10-01 15:01:02, or two of them joined by ~"
 
 func timeForm(text string) string {
-	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == '~' || r == '～' }) {
+	parts := strings.Split(strings.ReplaceAll(text, "～", "~"), "~")
+	if len(parts) > 2 {
+		return timeAdvice
+	}
+	for _, part := range parts {
 		if !isTime(strings.TrimSpace(part)) {
 			return timeAdvice
 		}
-	}
-	if parts := strings.Count(text, "~") + strings.Count(text, "～"); parts > 1 {
-		return timeAdvice
 	}
 	return ""
 }
