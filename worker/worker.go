@@ -131,8 +131,9 @@ func New(cfg Config) (*Worker, error) {
 		return nil, err
 	}
 	w := &Worker{}
+	hub := broker.NewHub(cfg.Redis)
 	for _, a := range cfg.Accounts {
-		acct, err := newAccount(cfg, a)
+		acct, err := newAccount(cfg, a, hub)
 		if err != nil {
 			return nil, fmt.Errorf("worker: account %s: %w", a.AppID, err)
 		}
@@ -141,7 +142,7 @@ func New(cfg Config) (*Worker, error) {
 	return w, nil
 }
 
-func newAccount(cfg Config, a Account) (*account, error) {
+func newAccount(cfg Config, a Account, hub *broker.Hub) (*account, error) {
 	log := cfg.Logger.With(zap.String("account", a.AppID))
 	acct := &account{
 		appID: a.AppID, sender: a.Sender, ledger: a.Ledger, suppressor: a.Suppressor,
@@ -154,7 +155,7 @@ func newAccount(cfg Config, a Account) (*account, error) {
 	acct.server, err = broker.NewServer(broker.ServerConfig{
 		Redis: cfg.Redis, Account: a.AppID, Gate: acct.gate, Handler: acct.handle,
 		Concurrency: cfg.Concurrency, Servers: cfg.Servers,
-		TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Logger: log,
+		TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Logger: log, Hub: hub,
 	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // New names the account

@@ -1,0 +1,371 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/ratelimit"
+	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/wechat/tokenstore"
+	"github.com/wxnotify/wxnotify/wechat/wechattest"
+	"github.com/wxnotify/wxnotify/worker"
+)
+
+// The stories run the real rooms: broker, gate, token store and ledger on a
+// Redis, against the simulated platform. Several processes are several workers,
+// each with everything of its own but Redis.
+
+// china is where the quota's day turns.
+const china = 8 * time.Hour
+
+// terms are what a story changes about its processes.
+type terms struct {
+	rate        float64
+	quota       int64
+	reserve     float64
+	concurrency int
+	servers     int
+	policy      worker.Policy
+	callTimeout time.Duration
+}
+
+// pipe is a platform and a Redis, with the messages between them.
+type pipe struct {
+	*testing.T
+	p      *wechattest.Platform
+	rdb    redis.UniversalClient
+	dial   func() (net.Conn, error) // another connection to the same Redis
+	terms  terms
+	logs   *observer.ObservedLogs
+	logger *zap.Logger
+
+	mu     sync.Mutex
+	events []worker.Event
+}
+
+// newPipe is for a bubble: miniredis and connections without sockets.
+func newPipe(t *testing.T, cfg wechattest.Config, terms terms) *pipe {
+	t.Helper()
+	mini, _ := redistest.Mini(t)
+	dial := func() (net.Conn, error) {
+		conn, err := mini.Dial()
+		if err != nil {
+			return nil, err
+		}
+		return newRoomy(conn), nil
+	}
+	rdb := redis.NewClient(&redis.Options{
+		Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true,
+		Dialer: func(context.Context, string, string) (net.Conn, error) { return dial() },
+	})
+	t.Cleanup(func() { _ = rdb.Close() })
+	p := pipeOn(t, rdb, cfg, terms)
+	p.dial = dial
+	return p
+}
+
+func pipeOn(t *testing.T, rdb redis.UniversalClient, cfg wechattest.Config, terms terms) *pipe {
+	t.Helper()
+	cfg.AnyTemplate = true
+	platform := wechattest.New(cfg)
+	t.Cleanup(platform.Close)
+	core, logs := observer.New(zapcore.InfoLevel)
+	return &pipe{T: t, p: platform, rdb: rdb, terms: terms, logs: logs, logger: zap.New(core)}
+}
+
+// process is one worker process.
+type process struct {
+	*pipe
+	cancel context.CancelFunc
+	done   chan error
+	dead   atomic.Bool
+	conns  []net.Conn
+	mu     sync.Mutex
+	close  []func()
+	gates  []*ratelimit.Gate
+}
+
+// start runs a worker for all accounts of the platform until stop, or the
+// story's end.
+func (p *pipe) start() *process {
+	p.Helper()
+	w := &process{pipe: p, done: make(chan error, 1)}
+	rdb := p.rdb
+	if p.dial != nil {
+		rdb = w.client()
+	}
+	cfg := worker.Config{
+		Redis: rdb, Concurrency: p.terms.concurrency, Servers: p.terms.servers, Logger: p.logger,
+		OnEvent: func(e worker.Event) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.events = append(p.events, e)
+		},
+	}
+	for _, a := range p.p.Accounts() {
+		cfg.Accounts = append(cfg.Accounts, w.account(rdb, a.AppID()))
+	}
+	run, err := worker.New(cfg)
+	if err != nil {
+		p.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(p.Context())
+	w.cancel = cancel
+	go func() { w.done <- run.Run(ctx) }()
+	p.Cleanup(func() { _ = w.stop() })
+	return w
+}
+
+// client is a Redis client that kill cuts off.
+func (w *process) client() *redis.Client {
+	rdb := redis.NewClient(&redis.Options{
+		Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true, MaxRetries: -1,
+		Dialer: func(context.Context, string, string) (net.Conn, error) {
+			if w.dead.Load() {
+				return nil, errors.New("this process is dead")
+			}
+			conn, err := w.dial()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.conns = append(w.conns, conn)
+			return conn, err
+		},
+	})
+	w.close = append(w.close, func() { _ = rdb.Close() })
+	return rdb
+}
+
+// account wires the rooms as cmd does.
+func (w *process) account(rdb redis.UniversalClient, appid string) worker.Account {
+	w.Helper()
+	fatal := func(err error) {
+		if err != nil {
+			w.Fatal(err)
+		}
+	}
+	gate, err := ratelimit.New(rdb, ratelimit.Config{
+		Key: "wxn:{" + appid + "}:", Rate: w.terms.rate, DailyQuota: w.terms.quota,
+		Reserve: w.terms.reserve, UTCOffset: china, Owner: "test",
+	})
+	fatal(err)
+	w.gates = append(w.gates, gate)
+	cfg := wechat.Config{
+		AppID: appid, AppSecret: wechat.NewSecret(wechattest.AppSecret), BaseURL: w.p.BaseURL(),
+		HTTPClient: w.p.Client(), BeforeReplay: worker.ReplayPermit(gate), Timeout: w.terms.callTimeout,
+	}
+	fetcher, err := wechat.NewTokenFetcher(cfg)
+	fatal(err)
+	tokens, err := tokenstore.New(rdb, fetcher, tokenstore.Config{AppID: appid})
+	fatal(err)
+	client, err := wechat.NewClient(cfg, tokens)
+	fatal(err)
+	records, err := ledger.New(rdb, ledger.Config{Account: appid})
+	fatal(err)
+	w.close = append(w.close, func() { _ = records.Close() })
+	return worker.Account{
+		AppID: appid, Sender: client, Gate: gate, Ledger: records, Suppressor: records, Quota: client,
+		Policy: w.terms.policy,
+	}
+}
+
+// stop ends the process as SIGTERM does.
+func (w *process) stop() error {
+	if w.cancel == nil {
+		return nil
+	}
+	w.cancel()
+	w.cancel = nil
+	err := <-w.done
+	for _, f := range w.close {
+		f()
+	}
+	return err
+}
+
+// kill ends the process as SIGKILL does, as far as Redis can tell: from now on
+// it hears nothing of it.
+func (w *process) kill() {
+	w.dead.Store(true)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, conn := range w.conns {
+		_ = conn.Close()
+	}
+}
+
+// enqueue puts messages on the queue as the producer does, record first.
+func (p *pipe) enqueue(appid string, class job.Class, ids ...string) {
+	p.Helper()
+	p.enqueueAll(appid, class, ids, nil)
+}
+
+func (p *pipe) enqueueAll(appid string, class job.Class, ids []string, change func(i int, e *job.Envelope)) {
+	p.Helper()
+	items := make([]broker.Item, len(ids))
+	for i, id := range ids {
+		e := envelope(appid, class, id)
+		if change != nil {
+			change(i, &e)
+		}
+		payload, err := job.Encode(e)
+		if err != nil {
+			p.Fatal(err)
+		}
+		items[i] = broker.Item{Account: appid, Class: class, ID: id, Payload: payload}
+	}
+	q := broker.NewEnqueuer(p.rdb)
+	defer func() { _ = q.Close() }()
+	results, err := q.Enqueue(p.Context(), items, nil)
+	if err != nil {
+		p.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Err != nil || r.Duplicate {
+			p.Fatalf("enqueue: %+v", r)
+		}
+	}
+}
+
+func envelope(appid string, class job.Class, id string) job.Envelope {
+	to := "o" + appid[2:8] + id
+	return job.Envelope{
+		ID: id, Class: class, To: to, Template: "T1", QueuedAt: time.Now(),
+		Body: fmt.Appendf(nil, `{"touser":%q,"template_id":"T1","client_msg_id":%q,"data":{"thing1":{"value":"订单 & <1>"}}}`,
+			to, job.ClientMsgID(id)),
+	}
+}
+
+func ids(prefix string, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("%s-%05d", prefix, i)
+	}
+	return out
+}
+
+// records reads the records of messages.
+func (p *pipe) records(appid string, ids ...string) map[ledger.State]int {
+	p.Helper()
+	l, err := ledger.New(p.rdb, ledger.Config{Account: appid})
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	records, err := l.Get(p.Context(), ids...)
+	if err != nil {
+		p.Fatal(err)
+	}
+	out := make(map[ledger.State]int)
+	for _, r := range records {
+		if r == nil {
+			out["none"]++
+			continue
+		}
+		out[r.State]++
+	}
+	return out
+}
+
+func (p *pipe) record(appid, id string) *ledger.Record {
+	p.Helper()
+	l, err := ledger.New(p.rdb, ledger.Config{Account: appid})
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	records, err := l.Get(p.Context(), id)
+	if err != nil || records[0] == nil {
+		p.Fatalf("record of %s: %v, %v", id, records, err)
+	}
+	return records[0]
+}
+
+// left counts the tasks in the account's queues.
+func (p *pipe) left(appid string) (n int64) {
+	p.Helper()
+	queues, err := broker.NewInspector(p.rdb).Queues(p.Context(), appid)
+	if err != nil {
+		p.Fatal(err)
+	}
+	for _, q := range queues {
+		n += q.Pending + q.Active + q.Scheduled + q.Retry
+		if q.Archived > 0 {
+			p.Errorf("%d tasks of %s are archived", q.Archived, q.Class)
+		}
+	}
+	return n
+}
+
+// until waits for ok, looking each step, for at most limit.
+func (p *pipe) until(what string, step, limit time.Duration, ok func() bool) {
+	p.Helper()
+	ticker := time.NewTicker(step)
+	defer ticker.Stop()
+	deadline := time.After(limit)
+	for !ok() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			p.Fatalf("after %v still not %s; calls %+v, seen %d, logs:\n%s",
+				limit, what, p.p.Calls(wechattest.SendPath), p.p.SeenTotal(), p.tail(15))
+		}
+	}
+}
+
+// drained waits until nothing is left to send.
+func (p *pipe) drained(step, limit time.Duration) {
+	p.Helper()
+	p.until("drained", step, limit, func() bool {
+		for _, a := range p.p.Accounts() {
+			if p.left(a.AppID()) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// seenOnce fails unless each message was seen exactly once.
+func (p *pipe) seenOnce(ids ...string) {
+	p.Helper()
+	wrong := 0
+	for _, id := range ids {
+		if n := p.p.SeenCount(job.ClientMsgID(id)); n != 1 {
+			if wrong++; wrong <= 5 {
+				p.Errorf("%s was seen %d times", id, n)
+			}
+		}
+	}
+	if wrong > 5 {
+		p.Errorf("and %d more", wrong-5)
+	}
+}
+
+func (p *pipe) tail(n int) (text string) {
+	all := p.logs.All()
+	kept := all[:0:0]
+	for _, e := range all {
+		if e.Message != "done" {
+			kept = append(kept, e)
+		}
+	}
+	for _, e := range kept[max(0, len(kept)-n):] {
+		text += fmt.Sprintln(e.Time.Format(time.TimeOnly), e.Level, e.Message, e.ContextMap())
+	}
+	return text
+}
