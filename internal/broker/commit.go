@@ -130,14 +130,21 @@ func (c *committer) send(ctx context.Context, cmds []redis.Cmder) (again bool) {
 		c.exec(ctx, cmds)
 	}
 	for vain := 0; vain < loadRounds; vain++ {
-		missing := c.load(ctx, cmds)
+		lessons, missing := c.missing(ctx, cmds)
 		if len(missing) == 0 {
 			break
 		}
 		if len(missing) < len(cmds) {
 			vain = 0
 		}
-		c.exec(ctx, missing)
+		if _, cluster := c.rdb.(*redis.ClusterClient); cluster {
+			// In a pipeline they would go to any one node.
+			for _, lesson := range lessons {
+				_ = c.rdb.ScriptLoad(ctx, lesson.Args()[2].(string)) // tried again when it failed
+			}
+			lessons = nil
+		}
+		c.exec(ctx, append(lessons, missing...))
 		cmds, again = missing, true
 	}
 	return again
@@ -160,25 +167,26 @@ func (c *committer) exec(ctx context.Context, cmds []redis.Cmder) {
 	_, _ = pipe.Exec(ctx) // each command keeps its error
 }
 
-// load teaches the server the scripts that it did not know and returns the
-// commands to run again.
-func (c *committer) load(ctx context.Context, cmds []redis.Cmder) []redis.Cmder {
-	var missing []redis.Cmder
-	loaded := map[string]bool{}
+// missing finds the commands whose script the server did not know, and the
+// commands that teach it.
+func (c *committer) missing(ctx context.Context, cmds []redis.Cmder) (lessons, missing []redis.Cmder) {
+	taught := map[string]bool{}
 	for _, cmd := range cmds {
 		if !redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
 			continue
 		}
 		sha, _ := cmd.Args()[1].(string)
-		if _, seen := loaded[sha]; !seen {
-			source, known := c.scripts.Load(sha)
-			loaded[sha] = known && c.rdb.ScriptLoad(ctx, source.(string)).Err() == nil
+		source, known := c.scripts.Load(sha)
+		if !known {
+			continue // its caller knows the text
 		}
-		if loaded[sha] {
-			missing = append(missing, cmd)
+		if !taught[sha] {
+			taught[sha] = true
+			lessons = append(lessons, redis.NewStringCmd(ctx, "script", "load", source))
 		}
+		missing = append(missing, cmd)
 	}
-	return missing
+	return lessons, missing
 }
 
 // anyLost reports a command without an answer from the server.
