@@ -1,3 +1,177 @@
 // Package producer is how a business app puts messages on the queue and asks
 // what became of them.
+//
+// # Make a producer
+//
+// It needs a Redis client of go-redis, shared with the workers, and the appid:
+//
+//	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
+//	p, err := producer.New(rdb, producer.Config{Account: "wx1234567890abcdef"})
+//	if err != nil {
+//		return err
+//	}
+//	defer p.Close()
+//
+// # Enqueue
+//
+// A message is WeChat's own: what you fill in is what is sent. Beside it goes an
+// ID of your choice that names this one occasion, such as "order-1001-paid":
+//
+//	ticket, err := p.Enqueue(ctx, "order-1001-paid", &wechat.TemplateMessage{
+//		ToUser:     "oABC…",
+//		TemplateID: "ngqIpbwh8bUfcSsECmogfXcV14J0tQlEpBO27izEYtY",
+//		Data:       map[string]wechat.Field{"thing1": {Value: "Coffee & cake"}},
+//	}, producer.Class(producer.Critical), producer.NotAfter(closing))
+//
+// When Enqueue returns nil, the message is sent once, or its end is known and
+// named. When it returns an error, repeat it with the same ID as often as you
+// like: the ID keeps the message from being sent twice.
+//
+//   - Same ID, same message: the ticket of the first, with Duplicate set. Should
+//     the first call have been cut off half-way, this one completes it. The
+//     terms (class, not-before, not-after) of the first stand.
+//   - Same ID, another message: [ErrIDReused]. Nothing is sent.
+//   - After its end a message is remembered for Config.Keep; then its ID is free.
+//
+// An ID has 1 to 128 printable ASCII characters without spaces and braces. It
+// is seen by operators in logs and pages: do not put an openid or a phone
+// number into it.
+//
+// A message that WeChat would refuse is refused here, before the queue: the
+// error is a *[wechat.InvalidError] with all faults at once.
+//
+// # Enqueue many
+//
+// [Producer.EnqueueMany] takes thousands at once in a few round trips, and
+// [Producer.EnqueueSeq] a stream of any length in bounded memory. Each message
+// has its own result.
+//
+// # Ask and cancel
+//
+//	status, err := p.Status(ctx, "order-1001-paid")
+//	err = p.Cancel(ctx, "order-1001-paid")
+//
+// [Status] is the JSON that the HTTP API and the command line print, too.
 package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// Templates knows the account's templates, so that a message for an unknown one
+// or with other keys is refused before the queue.
+type Templates interface {
+	// Keys lists the placeholders of a template; known is false when the
+	// account has no such template.
+	Keys(templateID string) (keys []string, known bool)
+}
+
+// Config of a producer.
+type Config struct {
+	// Account is the appid that the messages are sent from. Required.
+	Account string
+	// Keep is how long a message is remembered after its end, with its ID.
+	// Default 72 h; use the same in all processes.
+	Keep time.Duration
+	// Class of messages that name none. Default: Default.
+	Class ClassName
+	// Truncate shortens thing and short_thing values that are too long, with an
+	// ellipsis at the end, instead of refusing the message. Default: refuse.
+	Truncate bool
+	// Templates checks template ids and keys. Nil: they are not checked.
+	Templates Templates
+}
+
+// enqueuer puts tasks on queues: *broker.Enqueuer.
+type enqueuer interface {
+	Enqueue(ctx context.Context, items []broker.Item, before func(pipe redis.Pipeliner, i int)) ([]broker.Result, error)
+	Close() error
+}
+
+// remover takes a waiting task off its queue: *broker.Inspector.
+type remover interface {
+	Delete(ctx context.Context, account string, class job.Class, id string) error
+}
+
+// Producer enqueues messages of one account. Safe for concurrent use; concurrent
+// calls share round trips.
+type Producer struct {
+	cfg      Config
+	ledger   *ledger.Ledger
+	queue    enqueuer
+	tasks    remover
+	prepared atomic.Bool
+}
+
+// New checks cfg and names all faults at once. It does not talk to Redis. The
+// client may be of any kind: single, Sentinel or Cluster.
+func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
+	if cfg.Class == "" {
+		cfg.Class = Default
+	}
+	var faults []error
+	if rdb == nil {
+		faults = append(faults, errors.New("a Redis client is required"))
+	}
+	if cfg.Account == "" || strings.ContainsAny(cfg.Account, "{}: \t\r\n") {
+		faults = append(faults, errors.New("Account must be the appid as WeChat shows it, such as wx1234567890abcdef"))
+	}
+	if cfg.Keep < 0 {
+		faults = append(faults, errors.New("Keep must not be negative"))
+	}
+	if _, err := job.ParseClass(string(cfg.Class)); err != nil {
+		faults = append(faults, fmt.Errorf("Class: %w", err))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("producer: %w", err)
+	}
+	records, err := ledger.New(rdb, ledger.Config{Account: cfg.Account, Keep: cfg.Keep})
+	if err != nil {
+		return nil, fmt.Errorf("producer: %w", err)
+	}
+	return &Producer{cfg: cfg, ledger: records, queue: broker.NewEnqueuer(rdb), tasks: broker.NewInspector(rdb)}, nil
+}
+
+// Close waits for the calls under way. The Redis client stays open.
+func (p *Producer) Close() error {
+	return errors.Join(p.queue.Close(), p.ledger.Close())
+}
+
+// Ticket says that a message is on its way.
+type Ticket struct {
+	ID    string    `json:"id"`
+	Class ClassName `json:"class"` // of the first Enqueue of this ID
+	// State is queued or scheduled; of a duplicate, how far the first has come.
+	State State `json:"state"`
+	// Duplicate: this message had been enqueued before under this ID. It is also
+	// set when the answer to this very call was lost on the way and the call was
+	// repeated: there is one message in any case.
+	Duplicate bool `json:"duplicate"`
+	// Truncated lists the fields that Config.Truncate shortened.
+	Truncated []string `json:"truncated,omitempty"`
+}
+
+// Enqueue puts one message on the queue, in one round trip that other callers
+// share. The error is *wechat.InvalidError when the message is refused,
+// *IDReusedError, ErrRedisFull, ctx's, or Redis'; after the last two it is not
+// known whether the message was enqueued: repeat the call with the same ID.
+func (p *Producer) Enqueue(ctx context.Context, id string, m *wechat.TemplateMessage, opts ...Option) (Ticket, error) {
+	msg := Message{ID: id, Message: m}
+	for _, set := range opts {
+		set(&msg.Terms)
+	}
+	results := p.enqueue(ctx, []Message{msg})
+	return results[0].Ticket, results[0].Err
+}

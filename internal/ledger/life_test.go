@@ -291,6 +291,32 @@ func TestAcceptedWithoutReceiptEnds(t *testing.T) {
 	})
 }
 
+// A repeated Enqueue puts a task although the message has ended. Should it wait
+// for longer than a record is kept, it must still be dropped.
+func TestRepeatedTaskOutlivesTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		l := open(t, rdb)
+		e := envelope("again")
+		born(t, rdb, l, record(e))
+		begin(t, l, e)
+		must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Rejected}))
+		time.Sleep(71 * time.Hour)
+		if b := born(t, rdb, l, record(e)); b.New || b.Existing.State != ledger.Rejected {
+			t.Fatalf("got %+v", b)
+		}
+		time.Sleep(10 * 24 * time.Hour)
+		if s := begin(t, l, e); s.Decision != ledger.Ended {
+			t.Fatalf("sent twice: %+v", s)
+		}
+		time.Sleep(73 * time.Hour)
+		if r := get(t, l, e.ID); r != nil {
+			t.Errorf("kept although its task is gone: %+v", r)
+		}
+	})
+}
+
 func TestRecordsLive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -21,6 +21,9 @@ else
     redis.call('PEXPIRE', KEYS[1], live)
     attempts, open = false, false
   elseif s == 'a' or ended(s) then
+    if s ~= 'a' and redis.call('PTTL', KEYS[1]) > tonumber(keep) then
+      redis.call('PEXPIRE', KEYS[1], keep) -- prolonged by Born, for the task that is dropped now
+    end
     return {'ended', s, attempts or '', '', '', ''}
   end
   if old == '1' then

@@ -1,0 +1,161 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+)
+
+// enqueue puts a chunk on the queue: each record is born in the same trip as its
+// task is put, the record first.
+func (p *Producer) enqueue(ctx context.Context, messages []Message) []Result {
+	results := make([]Result, len(messages))
+	now := time.Now()
+	entries := make([]*entry, 0, len(messages))
+	items := make([]broker.Item, 0, len(messages))
+	place := make([]int, 0, len(messages)) // of an entry in messages
+	for i, m := range messages {
+		results[i].ID = m.ID
+		e, err := p.prepare(m, now)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		entries, items, place = append(entries, e), append(items, e.item), append(place, i)
+	}
+	if len(items) == 0 {
+		return results
+	}
+	p.learn(ctx)
+	births := make([]func() (ledger.Birth, error), len(items))
+	put, err := p.queue.Enqueue(ctx, items, func(pipe redis.Pipeliner, i int) {
+		births[i] = p.ledger.Born(ctx, pipe, entries[i].record)
+	})
+	for i, e := range entries {
+		r := &results[place[i]]
+		if err != nil {
+			r.Err = fmt.Errorf("producer: enqueue: %w", err)
+			continue
+		}
+		r.Ticket, r.Err = p.settle(ctx, e, put[i], births[i])
+	}
+	return results
+}
+
+// learn teaches Redis the script of a record once, so that the first messages
+// do not each need another trip. A failure shows in the enqueue itself.
+func (p *Producer) learn(ctx context.Context) {
+	if p.prepared.Load() {
+		return
+	}
+	if p.ledger.Prepare(ctx) == nil {
+		p.prepared.Store(true)
+	}
+}
+
+// settle makes the ticket out of what was found: the record may be new or not,
+// the task may be new or not.
+func (p *Producer) settle(ctx context.Context, e *entry, put broker.Result, born func() (ledger.Birth, error)) (Ticket, error) {
+	if put.Err != nil {
+		return Ticket{ID: e.record.ID}, fmt.Errorf("producer: enqueue: %w", put.Err)
+	}
+	birth, err := born()
+	if err != nil {
+		// The task is there and the worker makes the record again, but a reused
+		// ID could not be told: let the caller repeat.
+		return Ticket{ID: e.record.ID}, fmt.Errorf("producer: enqueue: %w", err)
+	}
+	mine := Ticket{ID: e.record.ID, Class: ClassName(e.record.Class), State: State(e.record.State), Truncated: e.truncated}
+	if birth.New {
+		if put.Duplicate {
+			return p.replace(ctx, e, mine)
+		}
+		return mine, nil
+	}
+	old := birth.Existing
+	switch {
+	case old.Hash != "" && old.Hash != e.record.Hash:
+		return Ticket{ID: mine.ID}, p.reused(ctx, e, put, old)
+	case old.Class != "" && old.Class != e.record.Class:
+		return p.back(ctx, e, put, old)
+	case !put.Duplicate && old.QueuedAt.Equal(e.record.QueuedAt):
+		// A worker was faster than the birth and made this very record from the
+		// task: on a cluster the two are on different nodes.
+		return mine, nil
+	}
+	mine.Duplicate, mine.State = true, State(old.State)
+	return mine, nil
+}
+
+// replace puts the task although one of this ID was there without a record: an
+// archived one that outlived its record, perhaps of another message.
+func (p *Producer) replace(ctx context.Context, e *entry, mine Ticket) (Ticket, error) {
+	err := p.tasks.Delete(ctx, p.cfg.Account, e.record.Class, e.record.ID)
+	if errors.Is(err, broker.ErrActive) {
+		mine.Duplicate = true // a worker has it in hand at this moment
+		return mine, nil
+	}
+	if err != nil && !errors.Is(err, broker.ErrNotFound) {
+		return Ticket{ID: mine.ID}, fmt.Errorf("producer: enqueue: %w", err)
+	}
+	return mine, p.put(ctx, e.item)
+}
+
+// reused refuses another message under a known ID. Its task must not stay: it
+// could outlive the record that tells the worker to drop it.
+func (p *Producer) reused(ctx context.Context, e *entry, put broker.Result, old ledger.Record) error {
+	reused := &IDReusedError{ID: e.record.ID, State: State(old.State)}
+	if put.Duplicate {
+		return reused // no task was put
+	}
+	if err := p.drop(ctx, e); err != nil {
+		return errors.Join(reused, err)
+	}
+	return reused
+}
+
+// back puts a message that has another class already into that class, should
+// its task be missing there, and drops the one just put.
+func (p *Producer) back(ctx context.Context, e *entry, put broker.Result, old ledger.Record) (Ticket, error) {
+	ticket := Ticket{ID: e.record.ID, Class: ClassName(old.Class), State: State(old.State), Duplicate: true, Truncated: e.truncated}
+	if !put.Duplicate {
+		if err := p.drop(ctx, e); err != nil {
+			return ticket, err
+		}
+	}
+	if old.State.Ended() || old.State == ledger.Accepted {
+		return ticket, nil
+	}
+	item, err := e.inClass(old)
+	if err != nil {
+		return ticket, err
+	}
+	return ticket, p.put(ctx, item)
+}
+
+// drop takes the task just put off its queue. A worker that has it already
+// drops it by the record.
+func (p *Producer) drop(ctx context.Context, e *entry) error {
+	err := p.tasks.Delete(ctx, p.cfg.Account, e.record.Class, e.record.ID)
+	if err == nil || errors.Is(err, broker.ErrActive) || errors.Is(err, broker.ErrNotFound) {
+		return nil
+	}
+	return fmt.Errorf("producer: take the task off the queue: %w", err)
+}
+
+func (p *Producer) put(ctx context.Context, item broker.Item) error {
+	results, err := p.queue.Enqueue(ctx, []broker.Item{item}, nil)
+	if err == nil {
+		err = results[0].Err
+	}
+	if err != nil {
+		return fmt.Errorf("producer: enqueue: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package producer
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/wxnotify/wxnotify/internal/broker"
+)
+
+// ErrNotFound: no message has this ID, or its end is longer ago than Keep.
+var ErrNotFound = errors.New("producer: no message has this ID: it was never enqueued, or its end is longer ago than it is kept")
+
+// ErrIDReused matches every *IDReusedError.
+var ErrIDReused = errors.New("producer: the ID belongs to another message")
+
+// ErrTooLate matches every *TooLateError.
+var ErrTooLate = errors.New("producer: too late to cancel")
+
+// ErrRedisFull: Redis uses so much of its memory that the workers could soon not
+// go on. Enqueue again later, or give Redis more memory.
+var ErrRedisFull = broker.ErrRedisFull
+
+// IDReusedError says that the ID was used for a message with other content or
+// another recipient. Nothing was enqueued.
+type IDReusedError struct {
+	ID    string
+	State State // of the message that has the ID
+}
+
+func (e *IDReusedError) Error() string {
+	return fmt.Sprintf("producer: the ID %s belongs to another message (%s): choose a new ID for other content", e.ID, e.State)
+}
+
+// Is reports whether target is ErrIDReused.
+func (e *IDReusedError) Is(target error) bool { return target == ErrIDReused }
+
+// TooLateError says why a message cannot be cancelled.
+type TooLateError struct {
+	ID    string
+	State State
+}
+
+func (e *TooLateError) Error() string {
+	return fmt.Sprintf("producer: too late to cancel %s: it is %s", e.ID, e.State)
+}
+
+// Is reports whether target is ErrTooLate.
+func (e *TooLateError) Is(target error) bool { return target == ErrTooLate }
+
+// PartialError says that some messages of an EnqueueMany were not enqueued.
+// Their results tell which and why.
+type PartialError struct {
+	Failed, Total int
+	First         error // the error of the first that failed
+	FirstID       string
+}
+
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("producer: %d of %d messages were not enqueued, the first is %s: %v", e.Failed, e.Total, printable(e.FirstID), e.First)
+}
+
+// Unwrap returns the error of the first that failed.
+func (e *PartialError) Unwrap() error { return e.First }

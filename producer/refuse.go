@@ -1,0 +1,168 @@
+package producer
+
+import (
+	"errors"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+const (
+	maxID    = 128
+	maxUser  = 128
+	maxAhead = 366 * 24 * time.Hour
+)
+
+// entry is a message made ready for the queue.
+type entry struct {
+	envelope  job.Envelope
+	record    ledger.Record
+	item      broker.Item
+	truncated []string
+}
+
+// prepare refuses what could never be sent, or writes the envelope.
+func (p *Producer) prepare(m Message, now time.Time) (*entry, error) {
+	e := &entry{}
+	message := m.Message
+	if p.cfg.Truncate {
+		message, e.truncated = wechat.Truncate(message)
+	}
+	class, err := p.check(m, message, now)
+	if err != nil {
+		return nil, err
+	}
+	own := *message
+	own.ClientMsgID = job.ClientMsgID(m.ID) // the same in every attempt, whoever sends
+	body, err := wechat.MarshalBody(&own)
+	if err != nil {
+		return nil, fmt.Errorf("producer: %w", err)
+	}
+	e.envelope = job.Envelope{
+		ID: m.ID, Class: class, To: own.ToUser, User: m.Terms.User, Template: own.TemplateID,
+		QueuedAt: now.Truncate(time.Millisecond), NotBefore: m.Terms.NotBefore, NotAfter: m.Terms.NotAfter,
+		AtLeastOnce: m.Terms.AtLeastOnce, Body: body,
+	}
+	e.item.Payload, err = job.Encode(e.envelope)
+	if err != nil {
+		return nil, fmt.Errorf("producer: %w", err)
+	}
+	e.item.Account, e.item.Class, e.item.ID = p.cfg.Account, class, m.ID
+	state := ledger.Queued
+	if m.Terms.NotBefore.After(now) {
+		state, e.item.ProcessAt = ledger.Scheduled, m.Terms.NotBefore
+	}
+	e.record = ledger.Record{
+		ID: m.ID, Class: class, State: state, To: own.ToUser, User: m.Terms.User, Template: own.TemplateID,
+		Hash: e.envelope.Hash(), QueuedAt: e.envelope.QueuedAt, NotBefore: m.Terms.NotBefore, NotAfter: m.Terms.NotAfter,
+	}
+	return e, nil
+}
+
+// check collects every fault of the message and its terms.
+func (p *Producer) check(m Message, message *wechat.TemplateMessage, now time.Time) (job.Class, error) {
+	faults := append(idFaults(m.ID), termFaults(m.Terms, now)...)
+	class, err := p.classOf(m.Terms)
+	if err != nil {
+		faults = append(faults, wechat.NewFault("class", wechat.FaultClassUnknown))
+	}
+	valid := message.Validate
+	if m.Terms.User != "" {
+		valid = message.ValidateContent
+		if message != nil && message.ToUser != "" {
+			faults = append(faults, wechat.NewFault("touser", wechat.FaultAddressTwice))
+		}
+	}
+	var invalid *wechat.InvalidError
+	if err := valid(); errors.As(err, &invalid) {
+		faults = append(faults, invalid.Faults...)
+	} else if err != nil {
+		return "", fmt.Errorf("producer: %w", err)
+	}
+	faults = append(faults, p.templateFaults(message)...)
+	if len(faults) > 0 {
+		return "", &wechat.InvalidError{Faults: faults}
+	}
+	return class, nil
+}
+
+func idFaults(id string) []wechat.Fault {
+	if id == "" {
+		return []wechat.Fault{wechat.NewFault("id", wechat.FaultIDMissing)}
+	}
+	ok := len(id) <= maxID
+	for i := range len(id) {
+		ok = ok && id[i] > ' ' && id[i] < 0x7f && id[i] != '{' && id[i] != '}'
+	}
+	if ok {
+		return nil
+	}
+	return []wechat.Fault{{
+		Path: "id", Code: wechat.FaultIDInvalid,
+		Message: "is not an id: use up to 128 printable ASCII characters without spaces and braces",
+	}}
+}
+
+func termFaults(t Terms, now time.Time) []wechat.Fault {
+	var faults []wechat.Fault
+	if t.User != "" && !usable(t.User) {
+		faults = append(faults, wechat.NewFault("user", wechat.FaultUserInvalid))
+	}
+	if t.NotBefore.After(now.Add(maxAhead)) {
+		faults = append(faults, wechat.NewFault("not_before", wechat.FaultTooFarAhead))
+	}
+	switch {
+	case t.NotAfter.IsZero():
+	case !t.NotAfter.After(now):
+		faults = append(faults, wechat.NewFault("not_after", wechat.FaultNotAfterPast))
+	case t.NotAfter.Before(t.NotBefore):
+		faults = append(faults, wechat.NewFault("not_after", wechat.FaultWindowEmpty))
+	case t.NotAfter.After(now.Add(2 * maxAhead)):
+		faults = append(faults, wechat.NewFault("not_after", wechat.FaultTooFarAhead))
+	}
+	return faults
+}
+
+func usable(user string) bool {
+	if len(user) > maxUser || !utf8.ValidString(user) {
+		return false
+	}
+	for _, r := range user {
+		if !unicode.IsPrint(r) || r == ' ' || r == '{' || r == '}' {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Producer) templateFaults(m *wechat.TemplateMessage) []wechat.Fault {
+	if p.cfg.Templates == nil || m == nil || m.TemplateID == "" {
+		return nil
+	}
+	keys, known := p.cfg.Templates.Keys(m.TemplateID)
+	if !known {
+		return []wechat.Fault{wechat.NewFault("template_id", wechat.FaultTemplateUnknown)}
+	}
+	return m.KeyFaults(keys)
+}
+
+// inClass is the task of the message in the class of its record.
+func (e *entry) inClass(old ledger.Record) (broker.Item, error) {
+	item, envelope := e.item, e.envelope
+	item.Class, envelope.Class = old.Class, old.Class
+	if old.NotBefore.After(item.ProcessAt) && old.State == ledger.Scheduled {
+		item.ProcessAt, envelope.NotBefore = old.NotBefore, old.NotBefore
+	}
+	payload, err := job.Encode(envelope)
+	if err != nil {
+		return broker.Item{}, fmt.Errorf("producer: %w", err)
+	}
+	item.Payload = payload
+	return item, nil
+}

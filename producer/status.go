@@ -1,0 +1,163 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// State is where a message is on its way.
+type State string
+
+// The states. Delivered, rejected, expired, cancelled, unknown and dead are
+// ends; accepted is one when no receipt comes within 24 h.
+const (
+	Queued    State = "queued"    // waits for its turn, the quota or the rate
+	Scheduled State = "scheduled" // waits for its not-before
+	Sending   State = "sending"   // a worker has it in hand
+	Retrying  State = "retrying"  // waits for the next attempt
+	Accepted  State = "accepted"  // WeChat took it; the receipt is awaited
+	Delivered State = "delivered" // the receipt says success
+	Rejected  State = "rejected"  // refused for good: errcode, reason or receipt say why
+	Expired   State = "expired"   // its not-after came first
+	Cancelled State = "cancelled"
+	Unknown   State = "unknown" // it may have arrived; it is not sent again
+	Dead      State = "dead"    // given up; an admin can send it again
+)
+
+// Status is what is known of a message. Its JSON is the same in the HTTP API, on
+// the command line and in exports; times are RFC 3339.
+type Status struct {
+	ID      string    `json:"id"`
+	Account string    `json:"account"`
+	Class   ClassName `json:"class"`
+	State   State     `json:"state"`
+	// To is the openid, masked unless asked with Unmasked. Empty: the message is
+	// addressed to a user and was not sent yet.
+	To         string           `json:"to"`
+	TemplateID string           `json:"template_id"`
+	MsgID      wechat.MessageID `json:"msgid,string,omitempty"` // WeChat's; 0: none yet
+	Errcode    wechat.Code      `json:"errcode,omitempty"`      // of the last attempt; 0: none
+	Reason     string           `json:"reason,omitempty"`       // why it is in this state
+	Remedy     string           `json:"remedy,omitempty"`       // what to do about it
+	Attempts   int              `json:"attempts"`
+	// PossibleDuplicate: the follower may have seen it twice.
+	PossibleDuplicate bool      `json:"possible_duplicate"`
+	QueuedAt          time.Time `json:"queued_at,omitzero"`
+	NotBefore         time.Time `json:"not_before,omitzero"`
+	NotAfter          time.Time `json:"not_after,omitzero"`
+	SentAt            time.Time `json:"sent_at,omitzero"`  // WeChat took it
+	EndedAt           time.Time `json:"ended_at,omitzero"` // zero: it has not ended
+	// Receipt is success, user-block, system-failed, freq-limit, or WeChat's own
+	// words. Empty: none came.
+	Receipt string `json:"receipt,omitempty"`
+}
+
+// Ended reports whether nothing more will happen to the message.
+func (s *Status) Ended() bool { return !s.EndedAt.IsZero() }
+
+// View says how a status is shown.
+type View func(*view)
+
+type view struct{ unmasked bool }
+
+// Unmasked shows the whole openid: for programs, not for people.
+func Unmasked() View { return func(v *view) { v.unmasked = true } }
+
+// Status tells what became of a message. The error wraps ErrNotFound when there
+// is none of this ID.
+func (p *Producer) Status(ctx context.Context, id string, views ...View) (*Status, error) {
+	found, err := p.StatusMany(ctx, []string{id}, views...)
+	if err != nil {
+		return nil, err
+	}
+	if found[0] == nil {
+		return nil, fmt.Errorf("%w (ID %s)", ErrNotFound, printable(id))
+	}
+	return found[0], nil
+}
+
+// StatusMany tells what became of many messages, in the order of ids, in few
+// round trips. One that is not found is nil.
+func (p *Producer) StatusMany(ctx context.Context, ids []string, views ...View) ([]*Status, error) {
+	var v view
+	for _, set := range views {
+		set(&v)
+	}
+	records, err := p.ledger.Get(ctx, ids...)
+	if err != nil {
+		return nil, fmt.Errorf("producer: status: %w", err)
+	}
+	out := make([]*Status, len(records))
+	for i, r := range records {
+		if r != nil {
+			out[i] = p.statusOf(r, v)
+		}
+	}
+	return out, nil
+}
+
+func (p *Producer) statusOf(r *ledger.Record, v view) *Status {
+	to := r.To
+	if to != "" && !v.unmasked {
+		to = wechat.MaskOpenID(to)
+	}
+	return &Status{
+		ID: r.ID, Account: p.cfg.Account, Class: ClassName(r.Class), State: State(r.State), To: to,
+		TemplateID: r.Template, MsgID: r.MsgID, Errcode: r.Errcode, Reason: r.Reason, Remedy: remedy(r),
+		Attempts: r.Attempts, PossibleDuplicate: r.PossibleDuplicate, QueuedAt: r.QueuedAt,
+		NotBefore: r.NotBefore, NotAfter: r.NotAfter, SentAt: r.SentAt, EndedAt: r.EndedAt, Receipt: r.Receipt,
+	}
+}
+
+// remedy is what to do about a state that somebody may want to change.
+func remedy(r *ledger.Record) string {
+	switch {
+	case r.Errcode != 0:
+		return r.Errcode.Remedy()
+	case r.Reason == "suppressed":
+		return "The recipient must not be written to at present; lift the suppression when they want messages again."
+	case r.Reason == "no-user":
+		return "The user has not enrolled; send them an enrolment link, then enqueue under a new ID."
+	case r.Receipt == "user-block":
+		return "The follower refuses messages of this account; they can allow them in the account's settings."
+	case r.Receipt == "system-failed", r.Receipt == "freq-limit":
+		return "WeChat could not deliver it; enqueue it again under a new ID if it still matters."
+	case r.State == ledger.Unknown:
+		return "It may have arrived; ask the recipient before enqueueing it again under a new ID."
+	case r.State == ledger.Dead:
+		return "Find out what stopped it, then send the dead letter again."
+	default:
+		return ""
+	}
+}
+
+// Cancel ends a message before it is sent. The error wraps ErrNotFound, or is a
+// *TooLateError when the message is being sent, may have been seen, or has
+// ended. Cancelling twice is no error.
+func (p *Producer) Cancel(ctx context.Context, id string) error {
+	cancelled, record, err := p.ledger.Cancel(ctx, id)
+	switch {
+	case err != nil:
+		return fmt.Errorf("producer: %w", err)
+	case record == nil:
+		return fmt.Errorf("%w (ID %s)", ErrNotFound, printable(id))
+	case !cancelled:
+		return &TooLateError{ID: id, State: State(record.State)}
+	}
+	// The record alone keeps the message from being sent; without its task a
+	// worker is spared the fetch.
+	_ = p.tasks.Delete(ctx, p.cfg.Account, record.Class, id)
+	return nil
+}
+
+// printable bounds what a caller gave as an ID for an error text.
+func printable(id string) string {
+	if len(idFaults(id)) > 0 {
+		return fmt.Sprintf("%.40q", id)
+	}
+	return id
+}

@@ -1,0 +1,158 @@
+package producer_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/producer"
+)
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	enqueue := func(id string, opts ...producer.Option) job.Envelope {
+		t.Helper()
+		ticket, err := b.Enqueue(t.Context(), id, message("x"), opts...)
+		must(t, err)
+		return b.envelope(t, ticket.Class, id)
+	}
+	begin := func(id string) {
+		t.Helper()
+		_, err := b.records.Begin(t.Context(), enqueue(id))
+		must(t, err)
+	}
+	fail := func(id string, o ledger.Outcome) {
+		t.Helper()
+		must(t, b.records.Failed(t.Context(), id, o))
+	}
+	steps := map[producer.State]func(id string){
+		producer.Queued:    func(id string) { enqueue(id) },
+		producer.Scheduled: func(id string) { enqueue(id, producer.NotBefore(time.Now().Add(time.Hour))) },
+		producer.Sending:   begin,
+		producer.Retrying: func(id string) {
+			begin(id)
+			fail(id, ledger.Outcome{State: ledger.Retrying, Errcode: 45011, Attempt: true})
+		},
+		producer.Accepted: func(id string) { begin(id); must(t, b.records.Accepted(t.Context(), id, 1, false)) },
+		producer.Delivered: func(id string) {
+			begin(id)
+			must(t, b.records.Accepted(t.Context(), id, 2, false))
+			_, err := b.records.Receipt(t.Context(), ledger.Receipt{MsgID: 2, Status: "success"})
+			must(t, err)
+		},
+		producer.Rejected: func(id string) {
+			begin(id)
+			fail(id, ledger.Outcome{State: ledger.Rejected, Errcode: 43004, Attempt: true})
+		},
+		producer.Expired:   func(id string) { enqueue(id); fail(id, ledger.Outcome{State: ledger.Expired}) },
+		producer.Cancelled: func(id string) { enqueue(id); must(t, b.Cancel(t.Context(), id)) },
+		producer.Unknown:   func(id string) { begin(id); fail(id, ledger.Outcome{State: ledger.Unknown, Ambiguous: true}) },
+		producer.Dead:      func(id string) { begin(id); fail(id, ledger.Outcome{State: ledger.Dead}) },
+	}
+	ended := map[producer.State]bool{
+		producer.Delivered: true, producer.Rejected: true, producer.Expired: true, producer.Cancelled: true,
+		producer.Unknown: true, producer.Dead: true,
+	}
+	var ids []string
+	for state, make := range steps {
+		id := "is-" + string(state)
+		make(id)
+		ids = append(ids, id)
+		if s := b.status(t, id, state); s.Ended() != ended[state] {
+			t.Errorf("%s: ended at %v", state, s.EndedAt)
+		}
+	}
+	list, err := b.StatusMany(t.Context(), append(ids, "nobody"))
+	must(t, err)
+	for i, id := range ids {
+		if list[i] == nil || list[i].ID != id {
+			t.Errorf("%s: %+v", id, list[i])
+		}
+	}
+	if list[len(ids)] != nil {
+		t.Errorf("nobody: %+v", list[len(ids)])
+	}
+	for _, state := range []producer.State{producer.Rejected, producer.Unknown, producer.Dead} {
+		if b.status(t, "is-"+string(state), state).Remedy == "" {
+			t.Errorf("%s has no remedy", state)
+		}
+	}
+	if _, err := b.Status(t.Context(), "nobody"); !errors.Is(err, producer.ErrNotFound) || !strings.Contains(err.Error(), "nobody") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The JSON of a message is a contract (docs/design.md 3.1).
+func TestStatusJSON(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.Enqueue(t.Context(), "order-1", message("x"))
+	must(t, err)
+	_, err = b.records.Begin(t.Context(), b.envelope(t, producer.Default, "order-1"))
+	must(t, err)
+	must(t, b.records.Accepted(t.Context(), "order-1", 9007199254740993, true))
+	_, err = b.records.Receipt(t.Context(), ledger.Receipt{MsgID: 9007199254740993, Status: "failed:user block"})
+	must(t, err)
+	s := b.status(t, "order-1", producer.Rejected)
+	s.Errcode = 43004
+	at := time.Date(2026, 11, 22, 12, 0, 0, 5e6, time.UTC)
+	s.QueuedAt, s.NotBefore, s.NotAfter, s.SentAt, s.EndedAt = at, at, at, at, at
+	s.Remedy = "…"
+	got, err := json.Marshal(s)
+	must(t, err)
+	want := `{"id":"order-1","account":"wx1234567890abcdef","class":"default","state":"rejected","to":"oABC…Z0",` +
+		`"template_id":"` + template + `","msgid":"9007199254740993","errcode":43004,"reason":"user-block","remedy":"…",` +
+		`"attempts":1,"possible_duplicate":true,"queued_at":"2026-11-22T12:00:00.005Z","not_before":"2026-11-22T12:00:00.005Z",` +
+		`"not_after":"2026-11-22T12:00:00.005Z","sent_at":"2026-11-22T12:00:00.005Z","ended_at":"2026-11-22T12:00:00.005Z","receipt":"user-block"}`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	s, err = b.Status(t.Context(), "order-1", producer.Unmasked())
+	if err != nil || s.To != openid {
+		t.Errorf("unmasked: %+v, %v", s, err)
+	}
+	lean, err := json.Marshal(&producer.Status{ID: "x", Account: "a", State: producer.Queued, Class: producer.Bulk})
+	must(t, err)
+	if want := `{"id":"x","account":"a","class":"bulk","state":"queued","to":"","template_id":"","attempts":0,"possible_duplicate":false}`; string(lean) != want {
+		t.Errorf("got %s", lean)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, opts := range [][]producer.Option{nil, {producer.NotBefore(time.Now().Add(time.Hour))}} {
+		id := "gone" + string(rune('a'+len(opts)))
+		_, err := b.Enqueue(t.Context(), id, message("x"), opts...)
+		must(t, err)
+		e := b.envelope(t, producer.Default, id)
+		must(t, b.Cancel(t.Context(), id))
+		must(t, b.Cancel(t.Context(), id))
+		b.status(t, id, producer.Cancelled)
+		if n := b.waiting(t, producer.Default); n != 0 {
+			t.Errorf("%d tasks are left", n)
+		}
+		if start, err := b.records.Begin(t.Context(), e); err != nil || start.Decision != ledger.Ended {
+			t.Errorf("a worker that has it already: %+v, %v", start, err)
+		}
+	}
+	if err := b.Cancel(t.Context(), "nobody"); !errors.Is(err, producer.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+	_, err := b.Enqueue(t.Context(), "busy", message("x"))
+	must(t, err)
+	_, err = b.records.Begin(t.Context(), b.envelope(t, producer.Default, "busy"))
+	must(t, err)
+	err = b.Cancel(t.Context(), "busy")
+	var late *producer.TooLateError
+	if !errors.Is(err, producer.ErrTooLate) || !errors.As(err, &late) || late.State != producer.Sending {
+		t.Errorf("got %v", err)
+	}
+}

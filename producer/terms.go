@@ -1,0 +1,64 @@
+package producer
+
+import (
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+)
+
+// ClassName says which queue a message waits in and which share of the day's
+// quota it may use.
+type ClassName string
+
+// The classes, most urgent first. Critical alone may use the quota's reserve.
+const (
+	Critical ClassName = "critical"
+	Default  ClassName = "default"
+	Bulk     ClassName = "bulk"
+)
+
+// Terms are the delivery terms of a message. Zero: Config's class, at once,
+// without an end, at most once.
+type Terms struct {
+	// Class. Default: Config.Class.
+	Class ClassName
+	// User is your own id of the recipient, who has enrolled; the openid is
+	// looked up when the message is sent. The message's ToUser is empty then.
+	User string
+	// NotBefore is when the message may be sent. Zero or past: at once. At most
+	// a year ahead.
+	NotBefore time.Time
+	// NotAfter is when the message is of no use any more; it then ends as
+	// expired. Zero: never.
+	NotAfter time.Time
+	// AtLeastOnce sends the message again when it is not known for over eight
+	// minutes whether WeChat took it. The follower may then see it twice; the
+	// status says so. Default: it ends as unknown instead.
+	AtLeastOnce bool
+}
+
+// Option sets a delivery term.
+type Option func(*Terms)
+
+// Class puts the message into a class other than Config.Class.
+func Class(name ClassName) Option { return func(t *Terms) { t.Class = name } }
+
+// ToUser addresses the message to one of your own users by your own id instead
+// of an openid. Leave the message's ToUser empty.
+func ToUser(user string) Option { return func(t *Terms) { t.User = user } }
+
+// NotBefore schedules the message. A time in the past means at once.
+func NotBefore(at time.Time) Option { return func(t *Terms) { t.NotBefore = at } }
+
+// NotAfter lets the message expire when it could not be sent until then.
+func NotAfter(at time.Time) Option { return func(t *Terms) { t.NotAfter = at } }
+
+// AtLeastOnce prefers a message seen twice to one that may not have arrived.
+func AtLeastOnce() Option { return func(t *Terms) { t.AtLeastOnce = true } }
+
+func (p *Producer) classOf(t Terms) (job.Class, error) {
+	if t.Class == "" {
+		t.Class = p.cfg.Class
+	}
+	return job.ParseClass(string(t.Class))
+}
