@@ -153,7 +153,7 @@ func (m *monitor) allowed(ctx context.Context, act action) error {
 		}
 		if n > maxAtOnce {
 			return refuse(http.StatusForbidden, "Refused: %d tasks at once would stop Redis for everybody; the limit is %d. "+
-				"Select tasks on the page, or pause the queue first and use the command line (wxnotify queues).", n, maxAtOnce)
+				"Select tasks on the page instead, page by page.", n, maxAtOnce)
 		}
 	case "archive", "batch_archive":
 		n, err := m.h.queues.count(ctx, act.queue, "archived")
