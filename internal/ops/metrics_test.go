@@ -1,0 +1,349 @@
+package ops_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/ops"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/ratelimit"
+)
+
+// series reads name{labels} value lines.
+func series(t *testing.T, body string) map[string]float64 {
+	t.Helper()
+	out := map[string]float64{}
+	for line := range strings.Lines(body) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		i := strings.LastIndex(line, " ")
+		v, err := strconv.ParseFloat(strings.TrimSpace(line[i+1:]), 64)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		out[line[:i]] = v
+	}
+	return out
+}
+
+func TestMetricsAgreeWithAsynq(t *testing.T) {
+	t.Parallel()
+	s := newStory(t)
+	got := series(t, serve(t, s.rdb, nil).get(t, "/metrics").body)
+	info, err := s.inspect.GetQueueInfo(queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := `{queue="` + queue + `"}`
+	want := map[string]float64{
+		"asynq_queue_size" + q:             float64(info.Size - info.Aggregating),
+		"asynq_queue_paused_total" + q:     1,
+		"asynq_tasks_processed_total" + q:  float64(info.ProcessedTotal),
+		"asynq_tasks_failed_total" + q:     float64(info.FailedTotal),
+		"wxnotify_queue_readable" + q:      1,
+		`wxnotify_scrape_ok{part="redis"}`: 1,
+	}
+	for state, n := range map[string]int{
+		"active": info.Active, "pending": info.Pending, "scheduled": info.Scheduled, "retry": info.Retry, "archived": info.Archived, "completed": info.Completed,
+	} {
+		want[`asynq_tasks_enqueued_total{queue="`+queue+`",state="`+state+`"}`] = float64(n)
+		if n != 1 {
+			t.Errorf("asynq counts %d %s", n, state)
+		}
+	}
+	for name, v := range want {
+		if g, ok := got[name]; !ok || g != v {
+			t.Errorf("%s is %v (present: %v), want %v", name, g, ok, v)
+		}
+	}
+	latency := got["asynq_queue_latency_seconds"+q]
+	if latency <= 0 || latency > info.Latency.Seconds()+1 {
+		t.Errorf("latency %v, asynq says %v", latency, info.Latency)
+	}
+	memory := got["asynq_queue_memory_usage_approx_bytes"+q]
+	if math.Abs(memory-float64(info.MemoryUsage)) > 0.5*float64(info.MemoryUsage) {
+		t.Errorf("memory %v, asynq says %v", memory, info.MemoryUsage)
+	}
+}
+
+// spy counts commands by their first key's last part.
+type spy struct {
+	mu       sync.Mutex
+	commands []string
+	trips    int
+}
+
+func (s *spy) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (s *spy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		s.mu.Lock()
+		s.trips++
+		s.commands = append(s.commands, cmd.Name())
+		s.mu.Unlock()
+		return next(ctx, cmd)
+	}
+}
+
+func (s *spy) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		s.mu.Lock()
+		s.trips++
+		for _, c := range cmds {
+			s.commands = append(s.commands, c.Name())
+		}
+		s.mu.Unlock()
+		return next(ctx, cmds)
+	}
+}
+
+func TestQue07ScrapeIsCheap(t *testing.T) {
+	t.Parallel()
+	rdb, _ := backlog(t, "one")
+	measure := func() (commands, trips int) {
+		s := &spy{}
+		scraped := redis.NewClient(rdb.Options())
+		defer func() { _ = scraped.Close() }()
+		if err := scraped.Ping(t.Context()).Err(); err != nil { // the greeting is not the scrape's
+			t.Fatal(err)
+		}
+		scraped.AddHook(s)
+		b := serve(t, scraped, nil)
+		for range 20 { // within freshFor all but the first are free
+			if r := b.get(t, "/metrics"); r.status != http.StatusOK {
+				t.Fatalf("%d %s", r.status, r.body)
+			}
+		}
+		return len(s.commands), s.trips
+	}
+	before, _ := measure()
+	fill(t, rdb, "pending", 1_000_000)
+	for _, name := range []string{"scheduled", "retry", "archived", "completed"} {
+		fill(t, rdb, name, 100_000)
+	}
+	groups := `for i = 1, 20000 do redis.call("SADD", KEYS[1], "g" .. i); redis.call("ZADD", KEYS[2] .. i, i, "x") end`
+	if err := rdb.Eval(t.Context(), groups, []string{"asynq:{" + queue + "}:groups", "asynq:{" + queue + "}:g:g"}).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		t.Fatal(err)
+	}
+	for _, kv := range [][]any{{"slowlog-log-slower-than", "5000"}} { // µs: half of what the case allows to be added
+		if err := rdb.ConfigSet(t.Context(), kv[0].(string), kv[1].(string)).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := rdb.Do(t.Context(), "SLOWLOG", "RESET").Err(); err != nil {
+		t.Fatal(err)
+	}
+	after, trips := measure()
+	// 24 commands of the queue, its samples and whether they are still there, names, memory.
+	if bound := 24 + 6*5 + 1 + 6 + 2; after > bound || trips > 5 {
+		t.Errorf("a scrape of a million tasks and 20 000 groups costs %d commands in %d trips (%d before), want at most %d in 5", after, trips, before, bound)
+	}
+	if n, err := rdb.Do(t.Context(), "SLOWLOG", "LEN").Int(); err != nil || n != 0 {
+		slow, _ := rdb.SlowLogGet(t.Context(), 10).Result()
+		t.Errorf("%d commands took over 5 ms: %v %v", n, slow, err)
+	}
+	t.Logf("one scrape: %d commands in %d trips, whatever is in the queue", after, trips)
+}
+
+func TestQue07OneBadQueueDoesNotDropTheScrape(t *testing.T) {
+	t.Parallel()
+	rdb, _ := backlog(t, "one")
+	bad := account + ":critical"
+	if err := rdb.SAdd(t.Context(), "asynq:queues", bad, "not-utf8-\xff").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := rdb.Set(t.Context(), "asynq:{"+bad+"}:pending", "not a list", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	b := serve(t, rdb, func(c *ops.Config) {
+		c.Gate = func(ctx context.Context, appid string) (ratelimit.State, error) {
+			return ratelimit.State{}, errors.New("gate down " + openid)
+		}
+		c.Gauges = func(context.Context) []ops.Gauge {
+			return []ops.Gauge{
+				{Name: "wxnotify_breaker_open", Help: "h", Labels: map[string]string{"account": account}, Value: 1},
+				{Name: "not a name", Help: "h", Value: 1},
+			}
+		}
+	})
+	r := b.get(t, "/metrics")
+	got := series(t, r.body)
+	for name, want := range map[string]float64{
+		`asynq_queue_size{queue="` + queue + `"}`:                 1,
+		`wxnotify_queue_readable{queue="` + queue + `"}`:          1,
+		`wxnotify_queue_readable{queue="` + bad + `"}`:            0,
+		`wxnotify_scrape_ok{part="queues"}`:                       1,
+		`wxnotify_scrape_ok{part="gate ` + account + `"}`:         0,
+		`wxnotify_breaker_open{account="` + account + `"}`:        1,
+		`asynq_tasks_processed_total{queue="` + queue + `"}`:      0,
+		`wxnotify_queue_archived_near_cap{queue="` + queue + `"}`: 0,
+	} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("%s is %v (present: %v), want %v", name, v, ok, want)
+		}
+	}
+	if page := b.get(t, "/").body; !strings.Contains(page, "cannot be read") || !strings.Contains(page, queue) || leaks(page) != nil {
+		t.Error("the index does not tell")
+	}
+}
+
+func TestMetricsOfTheGate(t *testing.T) {
+	t.Parallel()
+	rdb, _ := backlog(t, "one")
+	b := serve(t, rdb, func(c *ops.Config) { c.Gate = closedGate })
+	got := series(t, b.get(t, "/metrics").body)
+	a := `account="` + account + `"`
+	for name, want := range map[string]float64{
+		"wxnotify_quota_used{" + a + "}": 98000, "wxnotify_quota_cap{" + a + "}": 100000, "wxnotify_quota_left{" + a + "}": 2000,
+		"wxnotify_quota_reserve{" + a + "}": 2000, "wxnotify_rate_limit{" + a + "}": 50,
+		"wxnotify_gate_closed{" + a + `,reason="quota"}`: 1, "wxnotify_gate_closed{" + a + `,reason="manual"}`: 0,
+		"wxnotify_gate_reopens_timestamp_seconds{" + a + `,reason="quota"}`: float64(time.Date(2026, 11, 22, 16, 0, 0, 0, time.UTC).Unix()),
+	} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("%s is %v (present: %v), want %v", name, v, ok, want)
+		}
+	}
+}
+
+func TestMetricsOfTheProgram(t *testing.T) {
+	t.Parallel()
+	rdb, _ := backlog(t, "one")
+	reg := prometheus.NewRegistry()
+	m, err := ops.NewMetrics(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ops.NewMetrics(reg); err == nil {
+		t.Error("registered twice without a word")
+	}
+	for _, code := range []string{ops.SentOK, "40003", "-1", ops.SentUnknown, ops.SentNowhere, openid, "invalid openid " + openid} {
+		m.ObserveSend(account, job.Bulk, code, 40*time.Millisecond)
+	}
+	m.ObserveEnd(account, job.Bulk, ledger.Rejected)
+	m.ObserveLeaseExpired(account)
+	expires := time.Unix(1_800_000_000, 0)
+	m.ObserveTokenFetch(account, "due", expires)
+	m.ObserveTokenFetch(account, "refused", time.Time{})
+	r := serve(t, rdb, func(c *ops.Config) { c.Registry = reg }).get(t, "/metrics")
+	got := map[string]float64{}
+	for name, v := range series(t, r.body) {
+		if strings.HasPrefix(name, "wxnotify_sends") || strings.HasPrefix(name, "wxnotify_m") || strings.HasPrefix(name, "wxnotify_l") ||
+			strings.HasPrefix(name, "wxnotify_token_fetches") || strings.HasPrefix(name, "wxnotify_token_expires") || strings.HasSuffix(name, `le="0.05"}`) {
+			got[strings.ReplaceAll(name, `account="`+account+`"`, "A")] = v
+		}
+	}
+	want := map[string]float64{
+		`wxnotify_sends_total{A,class="bulk",errcode="0"}`: 1, `wxnotify_sends_total{A,class="bulk",errcode="40003"}`: 1,
+		`wxnotify_sends_total{A,class="bulk",errcode="-1"}`: 1, `wxnotify_sends_total{A,class="bulk",errcode="unknown"}`: 1,
+		`wxnotify_sends_total{A,class="bulk",errcode="not-sent"}`: 1, `wxnotify_sends_total{A,class="bulk",errcode="other"}`: 2,
+		`wxnotify_send_seconds_bucket{A,class="bulk",le="0.05"}`: 7, `wxnotify_messages_ended_total{A,class="bulk",state="rejected"}`: 1,
+		`wxnotify_leases_expired_total{A}`: 1, `wxnotify_token_fetches_total{A,cause="due",result="ok"}`: 1,
+		`wxnotify_token_fetches_total{A,cause="refused",result="failed"}`: 1, `wxnotify_token_expires_timestamp_seconds{A}`: 1_800_000_000,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if leaks(r.body) != nil {
+		t.Error("a metric names a person")
+	}
+}
+
+// A Redis that does not answer costs a scrape two seconds, not the scrape.
+func TestScrapeOfASilentRedis(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	rdb := redis.NewClient(&redis.Options{Addr: ln.Addr().String(), ContextTimeoutEnabled: true, MaxRetries: -1})
+	t.Cleanup(func() { _ = rdb.Close() })
+	b := serve(t, rdb, func(c *ops.Config) {
+		c.Checks = []ops.Check{{Name: "redis", Run: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }},
+			{Name: "deaf", Run: func(context.Context) error { <-t.Context().Done(); return nil }}}
+	})
+	start := time.Now()
+	got := series(t, b.get(t, "/metrics").body)
+	if got[`wxnotify_scrape_ok{part="queues"}`] != 0 || len(got) == 0 || time.Since(start) > 10*time.Second {
+		t.Errorf("%v after %s", got, time.Since(start))
+	}
+	if r := b.get(t, "/readyz"); r.status != http.StatusServiceUnavailable || !strings.Contains(r.body, "deaf: failed: no answer in 2s") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	if r := b.get(t, "/healthz"); r.status != http.StatusOK || r.body != "ok\n" {
+		t.Errorf("healthz: %d %q", r.status, r.body)
+	}
+}
+
+func TestReadyzRemembersForASecond(t *testing.T) {
+	t.Parallel()
+	rdb, _ := backlog(t, "one")
+	var mu sync.Mutex
+	asked := 0
+	b := serve(t, rdb, func(c *ops.Config) {
+		c.Checks = []ops.Check{{Name: "redis", Run: func(context.Context) error { mu.Lock(); asked++; mu.Unlock(); return nil }}}
+	})
+	start := time.Now()
+	for range 50 {
+		if r := b.get(t, "/readyz"); r.status != http.StatusOK || r.body != "redis: ok\nready\n" {
+			t.Fatalf("%d %q", r.status, r.body)
+		}
+	}
+	if most := int(time.Since(start)/time.Second) + 1; asked > most {
+		t.Errorf("asked %d times in %s", asked, time.Since(start))
+	}
+}
+
+// Redis' own bounds, read from a real server.
+func TestMetricsOfRedisMemory(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t, "--maxmemory", "64mb").Client(t)
+	if err := rdb.ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err(); err != nil {
+		t.Fatal(err)
+	}
+	b := serve(t, rdb, nil)
+	got := series(t, b.get(t, "/metrics").body)
+	if got["wxnotify_redis_memory_max_bytes"] != 64<<20 || got["wxnotify_redis_memory_used_bytes"] == 0 {
+		t.Errorf("%v", got)
+	}
+	if page := b.get(t, "/").body; !strings.Contains(page, "CONFIG SET maxmemory-policy noeviction") || !strings.Contains(page, "No queue yet") {
+		t.Error("the index does not warn of eviction")
+	}
+}
+
+func ExampleMetrics() {
+	reg := prometheus.NewRegistry()
+	m, err := ops.NewMetrics(reg)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	m.ObserveSend("wx0123456789abcdef", job.Critical, ops.SentOK, 52*time.Millisecond)
+	families, err := reg.Gather()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, f := range families {
+		fmt.Println(f.GetName())
+	}
+	// Output:
+	// wxnotify_send_seconds
+	// wxnotify_sends_total
+}
