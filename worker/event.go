@@ -27,6 +27,8 @@ type Event struct {
 	// Called reports whether WeChat was called; Latency is that call's.
 	Called  bool
 	Latency time.Duration
+	// Reached reports whether that call may have reached WeChat.
+	Reached bool
 	// Age is the time since Enqueue.
 	Age               time.Duration
 	PossibleDuplicate bool

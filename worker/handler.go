@@ -168,7 +168,7 @@ func (d *delivery) send(ctx context.Context, a Attempt) error {
 	if v.Reached {
 		d.permit = nil // spent
 	}
-	d.event.Action, d.event.Errcode, d.event.Reason = v.Action, v.Errcode, v.Reason
+	d.event.Action, d.event.Errcode, d.event.Reason, d.event.Reached = v.Action, v.Errcode, v.Reason, v.Reached
 	if v.Counts || v.Action == Sent {
 		d.event.Attempts = a.N
 	}
