@@ -1,0 +1,9 @@
+package wechattest
+
+// EncryptWith is encrypt with a known random head, for the published vectors.
+func EncryptWith(random, encodingAESKey, appid, text string) (string, error) {
+	return encryptWith([16]byte([]byte(random)), encodingAESKey, appid, text)
+}
+
+// Sign is the one formula of all signatures.
+func Sign(parts ...string) string { return sign(parts...) }
