@@ -37,8 +37,8 @@ func TestLostAnswerLosesNothing(t *testing.T) {
 		must(t, g.Reconcile(t.Context(), 0, 0))
 		stop := run(t, g)
 		taken, lost := 0, 0
-		for taken < 100 {
-			if taken%10 == 0 {
+		for i := 0; taken < 100; i++ {
+			if i%5 == 0 {
 				calls.lose.Store(1)
 			}
 			if _, err := g.Take(t.Context(), ratelimit.General); err != nil {

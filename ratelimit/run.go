@@ -83,7 +83,7 @@ func (g *Gate) tick(ctx context.Context) time.Duration {
 	defer g.mu.Unlock()
 	now := time.Now()
 	// A little later than Take would, whose next trip takes stale permits along.
-	g.sortOut(now.Add(-lateFlush))
+	g.sortOut(now.Add(-lateFlush), 0)
 	for _, a := range g.closed {
 		if a != nil && !a.err.Until.IsZero() && !now.Before(a.err.Until) {
 			g.announce()

@@ -42,7 +42,7 @@ func (g *Gate) tryTake(ctx context.Context, tier Tier) (Permit, *flight, error) 
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	g.sortOut(now)
+	g.sortOut(now, lateFlush)
 	if p, ok := g.hand.take(tier); ok {
 		if p.probe > 0 {
 			g.probing.Store(p.probe)
@@ -61,14 +61,14 @@ func (g *Gate) tryTake(ctx context.Context, tier Tier) (Permit, *flight, error) 
 	return Permit{}, g.flight, nil
 }
 
-// sortOut gives stale permits back: the process has less to send than it books.
-func (g *Gate) sortOut(now time.Time) {
+// sortOut gives stale permits back within delay: the process has less to send than it books.
+func (g *Gate) sortOut(now time.Time, delay time.Duration) {
 	stale := g.hand.stale(now)
 	if len(stale) == 0 {
 		return
 	}
 	for _, p := range stale {
-		g.giveBack(p, lateFlush)
+		g.giveBack(p, delay)
 	}
 	g.want = max(1, g.want/2)
 }
