@@ -103,6 +103,7 @@ type looseString string
 
 func (s *looseString) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] == '"' {
+		//nolint:wrapcheck // json puts the field's name around it
 		return json.Unmarshal(data, (*string)(s))
 	}
 	if string(data) == "null" {

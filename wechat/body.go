@@ -130,9 +130,9 @@ func recipientOf(body []byte) string {
 	if !found {
 		return ""
 	}
-	end := bytes.IndexByte(rest, '"')
-	if end < 0 {
+	openid, _, found := bytes.Cut(rest, []byte{'"'})
+	if !found {
 		return ""
 	}
-	return string(rest[:end])
+	return string(openid)
 }

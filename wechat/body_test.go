@@ -87,9 +87,11 @@ func FuzzMarshalBody(f *testing.F) {
 	f.Add("o1", "T", "https://h/?a=1&b=<2>", "thing1", "<商品> & \u2028 \"x\"\\", "#fff")
 	f.Add("", "\\", "\n", "k\x00", "\xff", "😀")
 	f.Fuzz(func(t *testing.T, to, template, link, key, value, color string) {
-		m := &wechat.TemplateMessage{ToUser: to, TemplateID: template, URL: link, ClientMsgID: key,
+		m := &wechat.TemplateMessage{
+			ToUser: to, TemplateID: template, URL: link, ClientMsgID: key,
 			MiniProgram: &wechat.MiniProgram{AppID: template, PagePath: value},
-			Data:        map[string]wechat.Field{key: {Value: value, Color: color}, "b": {Value: color}, "a": {}}}
+			Data:        map[string]wechat.Field{key: {Value: value, Color: color}, "b": {Value: color}, "a": {}},
+		}
 		body, err := wechat.MarshalBody(m)
 		if err != nil {
 			if utf8.ValidString(to + "\n" + template + "\n" + link + "\n" + key + "\n" + value + "\n" + color) {
@@ -120,17 +122,24 @@ func FuzzMarshalBody(f *testing.F) {
 func TestParseTemplateMessage(t *testing.T) {
 	t.Parallel()
 	m, err := wechat.ParseTemplateMessage([]byte("\xEF\xBB\xBF" + `{"touser":"o1","template_id":"T","topcolor":"#fff","miniprogram":{"appid":"wx1","path":"p"},"data":{"thing1":{"value":"v","color":"#1"}}}`))
-	want := &wechat.TemplateMessage{ToUser: "o1", TemplateID: "T", MiniProgram: &wechat.MiniProgram{AppID: "wx1", PagePath: "p"},
-		Data: map[string]wechat.Field{"thing1": {Value: "v", Color: "#1"}}}
+	want := &wechat.TemplateMessage{
+		ToUser: "o1", TemplateID: "T", MiniProgram: &wechat.MiniProgram{AppID: "wx1", PagePath: "p"},
+		Data: map[string]wechat.Field{"thing1": {Value: "v", Color: "#1"}},
+	}
 	if err != nil || !reflect.DeepEqual(m, want) {
 		t.Errorf("got %+v, %v", m, err)
 	}
 	tests := []struct{ text, want string }{
-		{``, " not-json"}, {`null`, " not-json"}, {`[]`, " not-json"}, {`{`, " not-json"},
+		{``, " not-json"},
+		{`null`, " not-json"},
+		{`[]`, " not-json"},
+		{`{`, " not-json"},
 		{`{"toUser":"o1","templateId":"T","data":{}}`, "templateId field-unknown; toUser field-unknown"},
 		{`{"touser":1,"url":["x"],"data":"x"}`, "data field-type; touser field-type; url field-type"},
-		{`{"data":{"amount1":{"value":100},"thing2":"x","thing3":{"Value":"x"}}}`,
-			"data.amount1.value field-type; data.thing2 field-type; data.thing3.Value field-unknown"},
+		{
+			`{"data":{"amount1":{"value":100},"thing2":"x","thing3":{"Value":"x"}}}`,
+			"data.amount1.value field-type; data.thing2 field-type; data.thing3.Value field-unknown",
+		},
 		{`{"miniprogram":{"appId":"x"},"data":{}}`, "miniprogram.appId field-unknown"},
 		{`{"miniprogram":"x","data":null}`, "miniprogram field-type"},
 	}

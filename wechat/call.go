@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -67,7 +68,7 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 		err = c.explainTimeout(ctx, limited, withoutURL(err))
 		return nil, &TransportError{Op: k.op, Ambiguous: written.Load() && !isDialError(err), Err: conceal(err, k.known)}
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // read to the end or given up
 	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
 	if resp.StatusCode != http.StatusOK {
 		// Read to the end all the same, so that the connection lives on.
@@ -131,7 +132,7 @@ func (c *caller) explainTimeout(ctx, limited context.Context, err error) error {
 // statusError is an answer whose HTTP status is not 200. A server error may
 // hide a message that was accepted; a redirect or a client error cannot.
 func statusError(op string, status int) *TransportError {
-	text := "HTTP " + fmt.Sprint(status)
+	text := "HTTP " + strconv.Itoa(status)
 	if words := http.StatusText(status); words != "" {
 		text += " " + words
 	}

@@ -23,7 +23,7 @@ func allTexts(err error) []string {
 	texts := []string{
 		err.Error(), fmt.Sprintf("%v %+v %#v %q", err, err, err, err), b.String(),
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // it walks the chain itself
 	case interface{ Unwrap() error }:
 		texts = append(texts, allTexts(e.Unwrap())...)
 	case interface{ Unwrap() []error }:
@@ -54,7 +54,7 @@ func TestTok14NoErrorTellsASecret(t *testing.T) {
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/elsewhere?"+r.URL.RawQuery, http.StatusFound)
 		},
-		"malformed answer echoes": func(w http.ResponseWriter, r *http.Request) {
+		"malformed answer echoes": func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err == nil {
 				_, _ = io.WriteString(conn, canaryToken+" "+canarySecret+" is no HTTP\r\n\r\n")

@@ -3,6 +3,7 @@ package wechat
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/url"
 	"sync/atomic"
 )
@@ -152,9 +153,7 @@ func (c *Client) anotherToken(ctx context.Context, stale Token) (Token, error) {
 func (c *Client) once(ctx context.Context, k call, token Token, result any) error {
 	text := token.Value.Reveal()
 	query := url.Values{"access_token": {text}}
-	for key, values := range k.query {
-		query[key] = values
-	}
+	maps.Copy(query, k.query)
 	k.known = []string{text, url.QueryEscape(text), c.secret.Reveal(), k.query.Get("openid"), recipientOf(k.body)}
 	k.query = query
 	data, err := c.caller.do(ctx, k)

@@ -57,6 +57,8 @@ const (
 )
 
 // kindTexts are each kind's name and what the worker makes of it.
+//
+//nolint:gochecknoglobals // a table that nobody writes to
 var kindTexts = [...]struct{ name, meaning string }{
 	KindUnknown:    {"unknown", "Not in the table. Tried twice more, then recorded as dead."},
 	KindToken:      {"token", "The access token was refused. The client asks for another and replays once; a second refusal counts as account."},
@@ -109,6 +111,8 @@ type codeRow struct {
 }
 
 // codeIndex finds a code's row in codeTable.
+//
+//nolint:gochecknoglobals // made from the table once
 var codeIndex = indexCodes(codeTable[:])
 
 func indexCodes(rows []codeRow) map[Code]*codeRow {

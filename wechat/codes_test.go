@@ -21,14 +21,16 @@ type samples struct {
 		Response json.RawMessage `json:"response"`
 	} `json:"http"`
 	FieldLimits []struct {
-		ID, Key, Value string
-		Limit          *int
+		ID    string `json:"id"`
+		Key   string `json:"key"`
+		Value string `json:"value"`
+		Limit *int   `json:"limit"`
 	} `json:"field_limit_cases"`
 	Errcodes []struct {
-		Errcode wechat.Code
-		Errmsg  string
-		Class   string
-		Scope   string
+		Errcode wechat.Code `json:"errcode"`
+		Errmsg  string      `json:"errmsg"`
+		Class   string      `json:"class"`
+		Scope   string      `json:"scope"`
 	} `json:"errcode_classes"`
 }
 

@@ -46,15 +46,13 @@ func (e *Error) Kind() Kind {
 // Remedy is one sentence that tells an operator what to do, with the address
 // or field that WeChat named.
 func (e *Error) Remedy() string {
-	if fetchesToken(e.Op) {
-		switch e.Code {
-		case CodeInvalidCredential:
-			return CodeInvalidSecret.Remedy()
-		case CodeInvalidAppID:
-			return "Correct the account's appid in the configuration: WeChat knows no such account."
-		case CodeQuota:
-			return "The day's token fetches are used up: find what fetches in a loop, and use stable_token."
-		}
+	switch fetch := fetchesToken(e.Op); {
+	case fetch && e.Code == CodeInvalidCredential:
+		return CodeInvalidSecret.Remedy()
+	case fetch && e.Code == CodeInvalidAppID:
+		return "Correct the account's appid in the configuration: WeChat knows no such account."
+	case fetch && e.Code == CodeQuota:
+		return "The day's token fetches are used up: find what fetches in a loop, and use stable_token."
 	}
 	if ip := e.IP(); e.Code == CodeIPNotListed && ip != "" {
 		return "Add " + ip + " to the IP whitelist under 设置与开发 > 开发接口管理 on mp.weixin.qq.com; it takes about five minutes, then sending resumes by itself."

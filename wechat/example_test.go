@@ -54,11 +54,8 @@ func ExampleKindOf() {
 	client, stop := simulated(`{"errcode":45009,"errmsg":"reach max api daily quota limit"}`)
 	defer stop()
 	_, err := client.SendTemplate(context.Background(), &wechat.TemplateMessage{ToUser: "o1", TemplateID: "T"})
-	switch wechat.KindOf(err) {
-	case wechat.KindQuota:
+	if wechat.KindOf(err) == wechat.KindQuota {
 		fmt.Println("stop until tomorrow")
-	case wechat.KindRecipient, wechat.KindRefused:
-		fmt.Println("give this message up")
 	}
 	code, _ := wechat.CodeOf(err)
 	fmt.Println(int(code), code.Name())

@@ -71,6 +71,8 @@ type faultRow struct {
 
 // faultTable is the only list of refusals: messages and docs/errors.md come
 // from here.
+//
+//nolint:gochecknoglobals // a table that nobody writes to
 var faultTable = [...]faultRow{
 	{FaultMessageMissing, "is missing", "give a message"},
 	{FaultOpenIDMissing, "is missing", "name the recipient's openid under this account, or a user of the roster"},

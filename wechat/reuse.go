@@ -35,6 +35,8 @@ type TokenFetch func(ctx context.Context, force bool) (Token, error)
 // its own ctx. A failed fetch is answered to everybody for one second, longer
 // when it fails again, one minute at most. Several processes share a token with
 // package tokenstore instead.
+//
+//nolint:ireturn // sources are decorators of one interface
 func ReuseTokenSource(fetch TokenFetch) TokenSource {
 	return &reuseSource{fetch: fetch, slot: make(chan struct{}, 1)}
 }

@@ -2,6 +2,7 @@ package wechat_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,16 +25,16 @@ func sent(request string) sampleCall {
 	}
 }
 
-func client(call func(*testing.T, *wechat.Client) (any, error)) sampleCall {
+func client(call func(context.Context, *wechat.Client) (any, error)) sampleCall {
 	return func(t *testing.T, p *platform) (string, error) {
 		t.Helper()
-		got, err := call(t, newClient(t, p, wechat.StaticToken("ACCESS_TOKEN")))
+		got, err := call(t.Context(), newClient(t, p, wechat.StaticToken("ACCESS_TOKEN")))
 		return fmt.Sprintf("%+v", got), err
 	}
 }
 
 // fetched tells the token in the clear: these are the documentation's words.
-func fetched(call func(*testing.T, *wechat.TokenFetcher) (wechat.Token, error)) sampleCall {
+func fetched(call func(context.Context, *wechat.TokenFetcher) (wechat.Token, error)) sampleCall {
 	return func(t *testing.T, p *platform) (string, error) {
 		t.Helper()
 		f, err := wechat.NewTokenFetcher(wechat.Config{AppID: "APPID", AppSecret: wechat.NewSecret("APPSECRET"), BaseURL: p.URL})
@@ -41,14 +42,14 @@ func fetched(call func(*testing.T, *wechat.TokenFetcher) (wechat.Token, error)) 
 			t.Fatal(err)
 		}
 		t.Cleanup(f.CloseIdleConnections)
-		token, err := call(t, f)
+		token, err := call(t.Context(), f)
 		left := time.Until(token.ExpiresAt).Round(time.Minute)
 		return fmt.Sprintf("%s %s", token.Value.Reveal(), left), err
 	}
 }
 
-func classic(t *testing.T, f *wechat.TokenFetcher) (wechat.Token, error) {
-	return f.FetchClassic(t.Context())
+func classic(ctx context.Context, f *wechat.TokenFetcher) (wechat.Token, error) {
+	return f.FetchClassic(ctx)
 }
 
 // sampleCalls holds each sample that concerns this room, and what it must yield.
@@ -64,45 +65,45 @@ func sampleCalls() map[string]struct {
 		"token-get-ok":             {fetched(classic), "ACCESS_TOKEN 2h0m0s"},
 		"token-get-bad-appid":      {fetched(classic), ""},
 		"token-ip-not-whitelisted": {fetched(classic), ""},
-		"stable-token-normal": {fetched(func(t *testing.T, f *wechat.TokenFetcher) (wechat.Token, error) {
-			return f.FetchStable(t.Context(), false)
+		"stable-token-normal": {fetched(func(ctx context.Context, f *wechat.TokenFetcher) (wechat.Token, error) {
+			return f.FetchStable(ctx, false)
 		}), "ACCESS_TOKEN 6m0s"},
-		"stable-token-force": {fetched(func(t *testing.T, f *wechat.TokenFetcher) (wechat.Token, error) {
-			return f.FetchStable(t.Context(), true)
+		"stable-token-force": {fetched(func(ctx context.Context, f *wechat.TokenFetcher) (wechat.Token, error) {
+			return f.FetchStable(ctx, true)
 		}), "ACCESS_TOKEN 2h0m0s"},
-		"template-add": {client(func(t *testing.T, c *wechat.Client) (any, error) {
-			return c.AddTemplate(t.Context(), "47123", []string{"时间", "地点", "金额"})
+		"template-add": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
+			return c.AddTemplate(ctx, "47123", []string{"时间", "地点", "金额"})
 		}), "Doclyl5uP7Aciu-qZ7mJNPtWkbkYnWBWVja26EGbNyk"},
-		"template-industry-set": {client(func(t *testing.T, c *wechat.Client) (any, error) {
-			return "done", c.SetIndustries(t.Context(), 1, 4)
+		"template-industry-set": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
+			return "done", c.SetIndustries(ctx, 1, 4)
 		}), "done"},
-		"template-industry-get": {client(func(t *testing.T, c *wechat.Client) (any, error) {
-			primary, secondary, err := c.Industries(t.Context())
+		"template-industry-get": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
+			primary, secondary, err := c.Industries(ctx)
 			return []wechat.Industry{primary, secondary}, err
 		}), "[{First:IT科技 Second:互联网|电子商务} {First:房地产 Second:房地产|建筑}]"},
-		"template-list": {client(func(t *testing.T, c *wechat.Client) (any, error) {
-			templates, err := c.Templates(t.Context())
+		"template-list": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
+			templates, err := c.Templates(ctx)
 			if err != nil {
 				return nil, err
 			}
 			return append([]string{templates[0].ID, templates[0].Title}, templates[0].Keys()...), nil
 		}), "[TEMPLATE_ID 订单通知 character_string1 amount2]"},
-		"template-del": {client(func(t *testing.T, c *wechat.Client) (any, error) {
-			return "done", c.DeleteTemplate(t.Context(), "TEMPLATE_ID")
+		"template-del": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
+			return "done", c.DeleteTemplate(ctx, "TEMPLATE_ID")
 		}), "done"},
-		"quota-get": {client(func(t *testing.T, c *wechat.Client) (any, error) {
-			return c.Quota(t.Context(), wechat.QuotaPath)
+		"quota-get": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
+			return c.Quota(ctx, wechat.QuotaPath)
 		}), "{DailyLimit:100000 Used:0 Remain:100000}"},
-		"rid-get": {client(func(t *testing.T, c *wechat.Client) (any, error) {
-			r, err := c.RequestByRID(t.Context(), "61725984-6126f6f9-040f19c4")
+		"rid-get": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
+			r, err := c.RequestByRID(ctx, "61725984-6126f6f9-040f19c4")
 			return fmt.Sprint(r.InvokedAt.UTC().Format(time.RFC3339), " ", r.Cost, " ", r.URL, " ", r.ClientIP, " ", len(r.ResponseBody)), err
 		}), "2021-10-25T10:11:44Z 30ms access_token=[redacted] 113.xx.70.51 92"},
-		"user-info": {client(func(t *testing.T, c *wechat.Client) (any, error) {
-			return c.UserInfo(t.Context(), "OPENID")
+		"user-info": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
+			return c.UserInfo(ctx, "OPENID")
 		}), "{Subscribed:true OpenID:o6_bmjrPTlm6_2sgVt7hMZOPfL2M UnionID:o6_bmasdasdsad6_2sgVt7hMZOPfL Language:zh_CN SubscribedAt:" +
 			time.Unix(1382694957, 0).String() + " SubscribeScene:ADD_SCENE_QR_CODE Remark: GroupID:0 TagIDs:[128 2] QRScene:98765 QRSceneText:}"},
-		"user-info-not-follower": {client(func(t *testing.T, c *wechat.Client) (any, error) {
-			u, err := c.UserInfo(t.Context(), "OPENID")
+		"user-info-not-follower": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
+			u, err := c.UserInfo(ctx, "OPENID")
 			return fmt.Sprint(u.Subscribed, u.OpenID, u.SubscribedAt.IsZero()), err
 		}), "falseotvxTs_JZ6SEiP0imdhpi50fuSZgtrue"},
 	}
@@ -118,7 +119,9 @@ func TestPublishedSamples(t *testing.T) {
 		c, ok := calls[s.ID]
 		if s.Path == wechat.QuotaPath || strings.HasPrefix(s.ID, "token-") && strings.HasSuffix(s.ID, "-on-call") {
 			c.call, ok = sent(string(s.Request)), true
-			if m := struct{ MsgID json.Number }{}; json.Unmarshal(s.Response, &m) == nil {
+			if m := (struct {
+				MsgID json.Number `json:"msgid"`
+			}{}); json.Unmarshal(s.Response, &m) == nil {
 				c.want = m.MsgID.String()
 			}
 		}
@@ -152,7 +155,9 @@ func TestPublishedSamples(t *testing.T) {
 
 func checkSampleAnswer(t *testing.T, response []byte, want, got string, err error) {
 	t.Helper()
-	var status struct{ Errcode wechat.Code }
+	var status struct {
+		Errcode wechat.Code `json:"errcode"`
+	}
 	if e := json.Unmarshal(response, &status); e != nil {
 		t.Fatal(e)
 	}

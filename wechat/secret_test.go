@@ -79,7 +79,9 @@ func TestSecret(t *testing.T) {
 
 func TestSecretFromConfiguration(t *testing.T) {
 	t.Parallel()
-	var cfg struct{ Secret wechat.Secret }
+	var cfg struct {
+		Secret wechat.Secret `json:"Secret"`
+	}
 	if err := json.Unmarshal([]byte(`{"Secret":"abc"}`), &cfg); err != nil || cfg.Secret.Reveal() != "abc" {
 		t.Errorf("got %q, %v", cfg.Secret.Reveal(), err)
 	}

@@ -108,22 +108,38 @@ func TestReplayIsAskedForOnceAndBounded(t *testing.T) {
 		is          error
 		explanation string
 	}{
-		{name: "second refusal", answers: []string{answer40001, answer42001}, calls: 2, asked: 1,
-			kind: wechat.KindAccount, code: 42001, refused: true, explanation: "two tokens refused: an account problem, the last answer is told"},
-		{name: "token missing twice", answers: []string{answer41001}, calls: 2, asked: 1,
-			kind: wechat.KindAccount, code: 41001, refused: true, explanation: "41001 is a client bug after one replay"},
-		{name: "no other token", answers: []string{answer40001}, tokens: []string{canaryToken}, calls: 1,
-			kind: wechat.KindAccount, code: 40001, refused: true, explanation: "the same token again would be one call wasted"},
-		{name: "permit denied", answers: []string{answer40001}, replayErr: quotaGone, calls: 1, asked: 1,
-			kind: wechat.KindToken, code: 40001, is: quotaGone, explanation: "the first answer joined with the gate's"},
-		{name: "token source fails", answers: []string{answer40001}, tokenErr: context.DeadlineExceeded, calls: 1,
-			kind: wechat.KindUnknown, is: context.DeadlineExceeded, explanation: "what is wrong now is the source"},
-		{name: "other refusal on the replay", answers: []string{answer40001, answer43004}, calls: 2, asked: 1,
-			kind: wechat.KindRecipient, code: 43004, explanation: "the second answer stands for itself"},
-		{name: "unauthorised twice", answers: []string{answer48001}, calls: 2, asked: 1,
-			kind: wechat.KindAccount, code: 48001, explanation: "48001 keeps its own code: the token is not to blame"},
-		{name: "busy", answers: []string{answerBusy}, calls: 1,
-			kind: wechat.KindBusy, code: -1, explanation: "only a refused token is replayed here"},
+		{
+			name: "second refusal", answers: []string{answer40001, answer42001}, calls: 2, asked: 1,
+			kind: wechat.KindAccount, code: 42001, refused: true, explanation: "two tokens refused: an account problem, the last answer is told",
+		},
+		{
+			name: "token missing twice", answers: []string{answer41001}, calls: 2, asked: 1,
+			kind: wechat.KindAccount, code: 41001, refused: true, explanation: "41001 is a client bug after one replay",
+		},
+		{
+			name: "no other token", answers: []string{answer40001}, tokens: []string{canaryToken}, calls: 1,
+			kind: wechat.KindAccount, code: 40001, refused: true, explanation: "the same token again would be one call wasted",
+		},
+		{
+			name: "permit denied", answers: []string{answer40001}, replayErr: quotaGone, calls: 1, asked: 1,
+			kind: wechat.KindToken, code: 40001, is: quotaGone, explanation: "the first answer joined with the gate's",
+		},
+		{
+			name: "token source fails", answers: []string{answer40001}, tokenErr: context.DeadlineExceeded, calls: 1,
+			kind: wechat.KindUnknown, is: context.DeadlineExceeded, explanation: "what is wrong now is the source",
+		},
+		{
+			name: "other refusal on the replay", answers: []string{answer40001, answer43004}, calls: 2, asked: 1,
+			kind: wechat.KindRecipient, code: 43004, explanation: "the second answer stands for itself",
+		},
+		{
+			name: "unauthorised twice", answers: []string{answer48001}, calls: 2, asked: 1,
+			kind: wechat.KindAccount, code: 48001, explanation: "48001 keeps its own code: the token is not to blame",
+		},
+		{
+			name: "busy", answers: []string{answerBusy}, calls: 1,
+			kind: wechat.KindBusy, code: -1, explanation: "only a refused token is replayed here",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -59,23 +59,9 @@ func TestAnswersThatAreNotWeChats(t *testing.T) {
 		{"endless", func(_ *testing.T, w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, `{"errcode":0,"msgid":1,"pad":"`+strings.Repeat("x", 2<<20)+`"}`)
 		}, 200, true},
-		{"cut in the body", func(t *testing.T, w http.ResponseWriter, _ *http.Request) {
-			if conn := hijack(t, w); conn != nil {
-				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"errcode\"")
-				_ = conn.Close()
-			}
-		}, 200, true},
-		{"cut before the answer", func(t *testing.T, w http.ResponseWriter, _ *http.Request) {
-			if conn := hijack(t, w); conn != nil {
-				_ = conn.Close()
-			}
-		}, 0, true},
-		{"not HTTP", func(t *testing.T, w http.ResponseWriter, _ *http.Request) {
-			if conn := hijack(t, w); conn != nil {
-				_, _ = io.WriteString(conn, "SSH-2.0-OpenSSH_9\r\n")
-				_ = conn.Close()
-			}
-		}, 0, true},
+		{"cut in the body", instead("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"errcode\""), 200, true},
+		{"cut before the answer", instead(""), 0, true},
+		{"not HTTP", instead("SSH-2.0-OpenSSH_9\r\n"), 0, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -104,6 +90,17 @@ func status(code int) func(*testing.T, http.ResponseWriter, *http.Request) {
 
 func body(text string) func(*testing.T, http.ResponseWriter, *http.Request) {
 	return func(_ *testing.T, w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+}
+
+// instead writes raw text where an answer belongs and cuts the connection.
+func instead(text string) func(*testing.T, http.ResponseWriter, *http.Request) {
+	return func(t *testing.T, w http.ResponseWriter, _ *http.Request) {
+		t.Helper()
+		if conn := hijack(t, w); conn != nil {
+			_, _ = io.WriteString(conn, text)
+			_ = conn.Close()
+		}
+	}
 }
 
 func noURLError(t *testing.T, err error) {
@@ -278,7 +275,7 @@ func TestNoSilentSecondSend(t *testing.T) {
 // nobody used it. The send goes over a new one, once.
 func TestDeadIdleConnectionCostsNothing(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

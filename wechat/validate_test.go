@@ -371,8 +371,10 @@ func FuzzValidate(f *testing.F) {
 	f.Add("o\xff", "T\x00", "http://\n", "", "😀\u200d", "wx")
 	f.Add("o1", "T", "", "thing1", strings.Repeat("e\u0301😀", 20), "")
 	f.Fuzz(func(t *testing.T, to, template, link, key, value, appid string) {
-		m := &wechat.TemplateMessage{ToUser: to, TemplateID: template, URL: link,
-			MiniProgram: &wechat.MiniProgram{AppID: appid}, Data: map[string]wechat.Field{key: {Value: value}}}
+		m := &wechat.TemplateMessage{
+			ToUser: to, TemplateID: template, URL: link,
+			MiniProgram: &wechat.MiniProgram{AppID: appid}, Data: map[string]wechat.Field{key: {Value: value}},
+		}
 		_ = m.Warnings()
 		err := m.Validate()
 		if err != nil {
