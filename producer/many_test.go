@@ -3,7 +3,6 @@ package producer_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"slices"
 	"testing"
@@ -120,22 +119,4 @@ func TestEnqueueSeq(t *testing.T) {
 			}
 		}
 	})
-}
-
-func BenchmarkEnqueueMany(b *testing.B) {
-	p := setup(b)
-	b.ReportAllocs()
-	i := 0
-	stream := func(yield func(producer.Message) bool) {
-		for ; i < b.N; i++ {
-			if !yield(producer.Message{ID: fmt.Sprint("b-", i), Message: message("x")}) {
-				return
-			}
-		}
-	}
-	for r := range p.EnqueueSeq(b.Context(), stream) {
-		if r.Err != nil {
-			b.Fatal(r.Err)
-		}
-	}
 }

@@ -92,8 +92,9 @@ func classOf(letter string) job.Class {
 // fields are a new record's, without the empty ones. The letters are never
 // reused; k (an earlier attempt is open) is the scripts' own.
 func fields(r Record) []any {
-	var out []any
-	put := func(name, value string) {
+	out := make([]any, 0, 18)
+	put := func(name any, value string) { // any: a constant costs no allocation
+
 		if value != "" && value != "0" {
 			out = append(out, name, value)
 		}
