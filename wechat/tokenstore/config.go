@@ -69,8 +69,9 @@ type Config struct {
 	// again, beside a send and never in its way. Default 3 s.
 	Reread time.Duration
 	// RefusedGap is the least time between a fetch and the next one that a
-	// refusal of its token causes, all processes together; it doubles with every
-	// such refusal in a row, up to 5 minutes. Default 5 s.
+	// refusal of its token causes, all processes together; Token waits that long.
+	// When tokens are refused the moment they are fetched, it doubles each time,
+	// up to 5 minutes, and Token returns an error meanwhile. Default 2 s.
 	RefusedGap time.Duration
 	// WarThreshold is how many fresh tokens of Classic mode may be refused within
 	// an hour before State.War is set. Default 3.
@@ -82,8 +83,8 @@ type Config struct {
 
 // What WeChat allows and what experience set; see the package comment.
 const (
-	minLife       = 30 * time.Second // a token is kept at least this long
-	young         = time.Minute      // refused earlier than this: refused at once
+	minLife       = 30 * time.Second       // a token is kept at least this long
+	young         = 250 * time.Millisecond // refused earlier than this: refused at once
 	maxRefusedGap = 5 * time.Minute
 	maxForced     = 20 // forced refreshes a day (docs: 获取稳定版接口调用凭据)
 	forcedGap     = 30 * time.Second
@@ -105,7 +106,7 @@ func (c Config) withDefaults() Config {
 	set(&c.FetchTimeout, 8*time.Second)
 	set(&c.Wait, c.Lease+c.FetchTimeout)
 	set(&c.Reread, 3*time.Second)
-	set(&c.RefusedGap, 5*time.Second)
+	set(&c.RefusedGap, 2*time.Second)
 	if c.WarThreshold == 0 {
 		c.WarThreshold = 3
 	}

@@ -53,6 +53,11 @@ func (s *Store) lookup(ctx context.Context, mode askMode, after int64) (wechat.T
 		case "lease":
 			return s.lead(ctx, a.lease)
 		case "wait":
+			a.left = min(a.left+time.Millisecond, poll(n))
+		case "hold":
+			if a.left > s.cfg.RefusedGap {
+				return wechat.Token{}, a.down
+			}
 		default:
 			return wechat.Token{}, a.down
 		}
@@ -61,7 +66,7 @@ func (s *Store) lookup(ctx context.Context, mode askMode, after int64) (wechat.T
 				Cause: ErrWaited, RetryAt: time.Now().Add(a.left), Remedy: remedyWaited,
 			}
 		}
-		if err := pause(ctx, n, a.left, changed); err != nil {
+		if err := pause(ctx, a.left, changed); err != nil {
 			return wechat.Token{}, err
 		}
 	}
@@ -80,8 +85,7 @@ func (s *Store) redisDown(err error) error {
 func (s *Store) ask(ctx context.Context, mode askMode, after int64) (answer, error) {
 	id := s.cfg.Owner + "/" + strconv.FormatInt(s.asked.Add(1), 10)
 	at := time.Now() // before the call, so that a slow answer never lengthens a life
-	reply, err := s.eval(ctx, s.scripts.ask, id, s.cfg.Lease.Milliseconds(), string(mode), s.refused.Load(),
-		s.cfg.RefusedGap.Milliseconds(), maxRefusedGap.Milliseconds(), after)
+	reply, err := s.eval(ctx, s.scripts.ask, id, s.cfg.Lease.Milliseconds(), string(mode), s.refused.Load(), after)
 	if err != nil {
 		return answer{}, err
 	}
@@ -114,7 +118,9 @@ func (s *Store) read(r row, id string, at time.Time) (answer, error) {
 	case "hold":
 		a.left = r.millis(1)
 		a.down = &UnavailableError{Cause: ErrRefused, RetryAt: at.Add(a.left), Remedy: remedyRefused}
-		s.see(at, wechat.Token{}, time.Time{}, a.down)
+		if a.left > s.cfg.RefusedGap { // a short one is waited for
+			s.see(at, wechat.Token{}, time.Time{}, a.down)
+		}
 	case "wait":
 		a.left = max(r.millis(1), 0)
 	case "lease":
@@ -214,10 +220,23 @@ func (s *Store) keep(ctx context.Context, l lease, token wechat.Token, forced bo
 	}
 	s.tell(e)
 	if reply != int64(1) {
-		return s.lookup(ctx, modeWant, 0)
+		return s.overtaken(ctx)
 	}
 	s.see(now, token, now.Add(fresh), nil)
 	return token, nil
+}
+
+// overtaken is for a process that comes home when a newer token is there: it
+// takes that one, and does not fetch a second time.
+func (s *Store) overtaken(ctx context.Context) (wechat.Token, error) {
+	a, err := s.ask(ctx, modePeek, 0)
+	if err != nil {
+		return wechat.Token{}, s.redisDown(err)
+	}
+	if a.kind == "token" {
+		return a.token, nil
+	}
+	return wechat.Token{}, &UnavailableError{Cause: ErrWaited, RetryAt: time.Now(), Remedy: remedyWaited}
 }
 
 // failed writes the fleet's back-off and returns what Token says until it is
@@ -234,8 +253,8 @@ func (s *Store) failed(ctx context.Context, l lease, begun time.Time, err error)
 		return wechat.Token{}, s.redisDown(errors.Join(f.err(), evalErr))
 	}
 	wait, _ := reply.(int64)
-	if wait == 0 { // this process was overtaken; what it saw is old
-		return s.lookup(ctx, modeWant, 0)
+	if wait == 0 {
+		return s.overtaken(ctx)
 	}
 	down := &UnavailableError{
 		Cause: f.err(), RetryAt: at.Add(time.Duration(wait) * time.Millisecond), Remedy: f.remedy(),

@@ -157,7 +157,7 @@ func act(ctx context.Context, s *tokenstore.Store, verb string, fault func(strin
 		fault("a token without generation or life")
 	case err != nil && !errors.As(err, &down):
 		fault("an error without a time to come again: " + err.Error())
-	case time.Since(begun) > 4*time.Minute: // four stalled fetches in a row, each with its wait
+	case time.Since(begun) > 2*time.Minute: // its wait, then a stalled fetch of its own
 		fault("somebody waited for ever")
 	}
 	if err == nil && verb == "refused" {

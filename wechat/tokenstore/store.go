@@ -3,6 +3,7 @@ package tokenstore
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,7 +97,8 @@ func (s *Store) Invalidate(ctx context.Context, stale wechat.Token) error {
 		return nil
 	}
 	reply, err := s.eval(ctx, s.scripts.refuse, generation, flag(s.cfg.Mode == Classic),
-		young.Milliseconds(), warWindow.Milliseconds())
+		young.Milliseconds(), warWindow.Milliseconds(),
+		s.cfg.RefusedGap.Milliseconds(), maxRefusedGap.Milliseconds(), rand.IntN(50))
 	s.refuse(generation) // after Redis, so that no lookup overtakes the count
 	if err != nil {
 		return err // the next question for a token tells Redis of the refusal

@@ -74,12 +74,16 @@ func (s *Store) peek(ctx context.Context) error {
 	return err
 }
 
-// pause waits for a change, for d, or for a poll that grows from 20 ms to half
-// a second with the n-th call and is spread so that processes do not poll in step.
-func pause(ctx context.Context, n int, d time.Duration, changed <-chan struct{}) error {
-	poll := min(20*time.Millisecond<<min(n, 5), 500*time.Millisecond)
-	poll = poll/2 + rand.N(poll)
-	timer := time.NewTimer(min(poll, d+time.Millisecond))
+// poll is how long to wait for another process before looking again: 20 ms at
+// first, half a second in the end, spread so that processes do not look in step.
+func poll(n int) time.Duration {
+	d := min(20*time.Millisecond<<min(n, 5), 500*time.Millisecond)
+	return d/2 + rand.N(d)
+}
+
+// pause waits for a change or for d.
+func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -2,11 +2,13 @@
 -- all under the account's hash tag, and lives by Redis' own clock: the clocks of
 -- the processes are never compared.
 --
--- TOKEN hash    v value  g generation  f fetched  d refresh due  e expires  p fingerprint  r refused
+-- TOKEN hash    v value  g generation  f fetched  d refresh due  e expires  p fingerprint
+--               r refused  h no fetch before, once refused
 -- LEASE string  <lease id>:<generation>
 -- GEN string    the last generation given out
 -- BACKOFF hash  u until  s step  g generation of the failed fetch  j the failure, JSON
--- COUNT hash    d day  n fetches  f forced  lf last forced  lg its generation  rs refused in a row
+-- COUNT hash    d day  n fetches  f forced  lf last forced  lg its generation
+--               rs refused at once, in a row  rb bucket of fetches that refusals cause
 -- WAR list      when a fresh token of ours was refused, newest first
 -- All times are milliseconds since 1970.
 local TOKEN, LEASE, GEN, BACKOFF, COUNT, WAR = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]

@@ -1,0 +1,138 @@
+package tokenstore_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/wechat/tokenstore"
+)
+
+// TestScriptsOnARealServer goes through every script's answers where numbers,
+// absent fields and key declarations are judged by Redis itself.
+func TestScriptsOnARealServer(t *testing.T) {
+	t.Parallel()
+	t.Run("one server", func(t *testing.T) {
+		t.Parallel()
+		allScripts(t, redistest.Start(t).Client(t))
+	})
+	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
+		allScripts(t, startCluster(t))
+	})
+}
+
+// startCluster makes a cluster of one node, which refuses keys of two slots in
+// one script just as a large one does.
+func startCluster(t *testing.T) *redis.ClusterClient {
+	t.Helper()
+	server := redistest.Start(t, "--cluster-enabled", "yes")
+	node := server.Client(t)
+	if err := node.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		info, err := node.ClusterInfo(ctx).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(info, "cluster_state:ok") {
+			break
+		}
+	}
+	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.Addr}, Protocol: 2})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func allScripts(t *testing.T, rdb redis.UniversalClient) {
+	t.Helper()
+	wx, n := &platform{}, &notes{}
+	cfg := tokenstore.Config{AppID: appID, OnEvent: n.add, RefusedGap: time.Millisecond}
+	s, other := newStore(t, rdb, wx, cfg), newStore(t, rdb, wx, cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+
+	first := mustToken(t, s) // ask, keep
+	if got := mustToken(t, other); got.Generation != first.Generation || got.Value != first.Value {
+		t.Errorf("the other process has generation %d, want %d", got.Generation, first.Generation)
+	}
+	mustInvalidate(t, s, first) // refuse
+	second := mustToken(t, s)   // force
+	st := mustState(t, s)
+	if st.ForcedToday != 1 || st.FetchesToday != 3 || st.Generation != second.Generation ||
+		st.Fingerprint != second.Value.Fingerprint() || st.Age > time.Minute || time.Until(st.ExpiresAt) < 119*time.Minute {
+		t.Errorf("state = %+v", st)
+	}
+	if err := s.Drop(ctx); err != nil { // drop
+		t.Fatal(err)
+	}
+	wx.set(func(p *platform) { p.fail = answer(40164, "invalid ip 1.2.3.4, not in whitelist") })
+	mine, others := unavailable(t, s), unavailable(t, newStore(t, rdb, wx, cfg)) // fail, ask's back-off
+	if mine.Error() == "" || !contains(others.Error(), "1.2.3.4") || time.Until(others.RetryAt) > 5*time.Second {
+		t.Errorf("one says %v, another %v", mine, others)
+	}
+	wx.set(func(p *platform) { p.fail = nil })
+	third, err := s.Refresh(ctx)
+	if err != nil || third.Generation <= second.Generation {
+		t.Errorf("Refresh: generation %d after %d, %v", third.Generation, second.Generation, err)
+	}
+	done := make(chan error)
+	go func() { done <- other.Run(ctx) }()
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run = %v at its context's end, want nil", err)
+	}
+	for key := range keysOf(t, rdb) {
+		if ttl := rdb.PTTL(t.Context(), key).Val(); ttl <= 0 {
+			t.Errorf("key %s has no end", key)
+		}
+	}
+}
+
+func keysOf(t *testing.T, rdb redis.UniversalClient) map[string]bool {
+	t.Helper()
+	keys := map[string]bool{}
+	for _, key := range rdb.Keys(t.Context(), "*").Val() {
+		keys[key] = true
+	}
+	if len(keys) < 3 {
+		t.Errorf("keys = %v: the test covers too little", keys)
+	}
+	return keys
+}
+
+// TestRunHearsANotice: a process that only runs learns of a new token from
+// another one without asking on its own.
+func TestRunHearsANotice(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t).Client(t)
+	wx := &platform{}
+	cfg := tokenstore.Config{AppID: appID, Mode: tokenstore.Classic}
+	listener, admin := newStore(t, rdb, wx, cfg), newStore(t, rdb, wx, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	done := make(chan error)
+	go func() { done <- listener.Run(ctx) }()
+	for rdb.PubSubNumSub(ctx, "wxn:{"+appID+"}:token:notice").Val()["wxn:{"+appID+"}:token:notice"] == 0 && ctx.Err() == nil {
+	}
+	fresh, err := admin.Refresh(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for got := mustToken(t, listener); got.Generation < fresh.Generation; got = mustToken(t, listener) {
+		if ctx.Err() != nil {
+			t.Fatal("the notice was not heard")
+		}
+	}
+	cancel()
+	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
