@@ -119,7 +119,7 @@ func markUsage(cmd *cobra.Command) {
 // addSettings gives cmd a flag for each setting of the groups.
 func (a *app) addSettings(cmd *cobra.Command, groups group) {
 	for _, s := range settings() {
-		if s.Group&groups == 0 {
+		if s.Group&groups == 0 || cmd.Flags().Lookup(s.flag()) != nil {
 			continue
 		}
 		usage := fmt.Sprintf("%s (%s)", s.Usage, s.env())

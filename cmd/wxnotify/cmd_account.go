@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/ratelimit"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// withAccount loads, connects and wires one account.
+func (a *app) withAccount(cmd *cobra.Command, do func(context.Context, *account) error) error {
+	return a.withRedis(cmd, func(ctx context.Context, c *config, entry map[string]string, rdb redis.UniversalClient) error {
+		acct, err := wire(rdb, c, entry, accountHooks{})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = acct.close() }()
+		return do(ctx, acct)
+	})
+}
+
+func (a *app) quotaCommand() *cobra.Command {
+	var ask bool
+	cmd := &cobra.Command{
+		Use:   "quota",
+		Short: "The day's quota: used, left, reserved, and what closes the gate",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return a.showQuota(ctx, acct, ask) })
+		},
+	}
+	cmd.Flags().BoolVar(&ask, "ask", false, "ask WeChat too (openapi/quota/get), and correct our count by its answer")
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting|calling|sending)
+	return cmd
+}
+
+// quotaView is `quota --output json`.
+type quotaView struct {
+	Account  string        `json:"account"`
+	Day      string        `json:"day"`
+	Used     int64         `json:"used"`
+	Cap      int64         `json:"cap"`
+	Reserve  int64         `json:"reserve"`
+	ResetsAt time.Time     `json:"resets_at"`
+	Rate     float64       `json:"rate"`
+	Closed   []closedView  `json:"closed"`
+	WeChat   *wechat.Quota `json:"wechat,omitempty"`
+}
+
+type closedView struct {
+	Reason ratelimit.Reason `json:"reason"`
+	Detail string           `json:"detail,omitempty"`
+	Until  time.Time        `json:"until,omitzero"`
+	Owner  string           `json:"owner,omitempty"`
+}
+
+func (a *app) showQuota(ctx context.Context, acct *account, ask bool) error {
+	view := quotaView{Account: acct.appid}
+	if ask {
+		q, err := acct.client.Quota(ctx, wechat.QuotaPath)
+		if err != nil {
+			return fmt.Errorf("ask WeChat: %w", err)
+		}
+		view.WeChat = &q
+		if err := acct.gate.Reconcile(ctx, q.DailyLimit, q.Used); err != nil {
+			return err
+		}
+	}
+	s, err := acct.gate.State(ctx)
+	if err != nil {
+		return err
+	}
+	view.Day, view.Used, view.Cap, view.Reserve = s.Day, s.Used, s.Cap, s.Reserve
+	view.ResetsAt, view.Rate, view.Closed = s.ResetsAt, s.Rate, closures(s)
+	if a.output == "json" {
+		return a.printJSON(view)
+	}
+	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	_, _ = fmt.Fprintf(w, "account\t%s\nday\t%s\nused\t%d of %s\n", acct.appid, s.Day, s.Used, capText(s.Cap))
+	_, _ = fmt.Fprintf(w, "reserve\t%d for class critical\nresets at\t%s\nrate\t%g a second\n", s.Reserve, s.ResetsAt.Format(time.RFC3339), s.Rate)
+	if view.WeChat != nil {
+		_, _ = fmt.Fprintf(w, "WeChat says\t%d of %d used, %d left\n", view.WeChat.Used, view.WeChat.DailyLimit, view.WeChat.Remain)
+	}
+	_, _ = fmt.Fprintf(w, "gate\t%s\n", gateText(s))
+	return w.Flush()
+}
+
+func capText(n int64) string {
+	if n == 0 {
+		return "what WeChat says (not asked yet)"
+	}
+	return fmt.Sprint(n)
+}
+
+func closures(s ratelimit.State) []closedView {
+	out := []closedView{}
+	for _, p := range s.Pauses {
+		out = append(out, closedView{p.Reason, p.Detail, p.Until, p.Owner})
+	}
+	return out
+}
+
+// gateText says open, or closed with reason and hour.
+func gateText(s ratelimit.State) string {
+	if len(s.Pauses) == 0 {
+		return "open"
+	}
+	text := "closed: "
+	for i, p := range s.Pauses {
+		if i > 0 {
+			text += "; "
+		}
+		text += string(p.Reason)
+		if p.Detail != "" {
+			text += " (" + p.Detail + ")"
+		}
+		if !p.Until.IsZero() {
+			text += " until " + p.Until.Local().Format("2006-01-02 15:04:05 -07:00")
+		}
+	}
+	return text
+}
+
+func (a *app) tokenCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "The fleet's access token: its age and state, never its text",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withAccount(cmd, a.showToken)
+		},
+	}
+	refresh := &cobra.Command{
+		Use:   "refresh",
+		Short: "Fetch a token now, after something was mended",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
+				if _, err := acct.tokens.Refresh(ctx); err != nil {
+					return err
+				}
+				return a.showToken(ctx, acct)
+			})
+		},
+	}
+	for _, c := range []*cobra.Command{cmd, refresh} {
+		a.addAccount(c)
+		a.addSettings(c, connecting|calling)
+	}
+	cmd.AddCommand(refresh)
+	return cmd
+}
+
+func (a *app) showToken(ctx context.Context, acct *account) error {
+	s, err := acct.tokens.State(ctx)
+	if err != nil {
+		return err
+	}
+	if a.output == "json" {
+		return a.printJSON(s)
+	}
+	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	_, _ = fmt.Fprintf(w, "account\t%s\nmode\t%s\n", acct.appid, s.Mode)
+	if s.Fingerprint == "" {
+		_, _ = fmt.Fprintf(w, "token\tnone; a worker, or `wxnotify token refresh`, fetches one\n")
+	} else {
+		_, _ = fmt.Fprintf(w, "token\t%s (fingerprint), generation %d, %s old\n", s.Fingerprint, s.Generation, s.Age.Round(time.Second))
+		_, _ = fmt.Fprintf(w, "expires\t%s\n", s.ExpiresAt.Local().Format(time.RFC3339))
+	}
+	_, _ = fmt.Fprintf(w, "fetches today\t%d, forced %d\n", s.FetchesToday, s.ForcedToday)
+	for _, row := range [][2]string{{"error", s.Error}, {"remedy", s.Remedy}, {"war", s.WarRemedy}} {
+		if row[1] != "" {
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+		}
+	}
+	return w.Flush()
+}
+
+func (a *app) suppressCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "suppress", Short: "Who must not be written to: list, add, lift", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	var whole bool
+	list := &cobra.Command{Use: "list", Short: "List the suppressed recipients", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return a.listSuppressed(ctx, acct, whole) })
+		}}
+	list.Flags().BoolVar(&whole, "unmasked", false, "print whole openids")
+	var template, reason string
+	var keep time.Duration
+	add := &cobra.Command{Use: "add OPENID", Short: "Suppress a recipient", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
+				s := ledger.Suppression{OpenID: args[0], Template: template, Reason: reason}
+				if keep > 0 {
+					s.Until = time.Now().Add(keep)
+				}
+				return acct.ledger.Suppress(ctx, s)
+			})
+		}}
+	add.Flags().StringVar(&reason, "reason", "by-admin", "a short word that `status` shows")
+	add.Flags().DurationVar(&keep, "for", 0, "how long; 0 is until lifted")
+	lift := &cobra.Command{Use: "lift OPENID", Short: "Write to a recipient again", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
+				was, err := acct.ledger.Lift(ctx, args[0], template)
+				if err == nil && !was {
+					err = errors.New("this openid was not suppressed")
+				}
+				return err
+			})
+		}}
+	for _, c := range []*cobra.Command{list, add, lift} {
+		if c != list {
+			c.Flags().StringVar(&template, "template", "", "only messages of this template id")
+		}
+		a.addAccount(c)
+		a.addSettings(c, connecting)
+	}
+	cmd.AddCommand(list, add, lift)
+	return cmd
+}
+
+func (a *app) listSuppressed(ctx context.Context, acct *account, whole bool) error {
+	var cursor uint64
+	for {
+		page, next, err := acct.ledger.Suppressions(ctx, cursor)
+		if err != nil {
+			return err
+		}
+		for _, s := range page {
+			if !whole {
+				s.OpenID = wechat.MaskOpenID(s.OpenID)
+			}
+			if a.output == "json" {
+				if err := a.printJSON(s); err != nil {
+					return err
+				}
+				continue
+			}
+			until := "until lifted"
+			if !s.Until.IsZero() {
+				until = "until " + s.Until.Local().Format(time.RFC3339)
+			}
+			if _, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\n", s.OpenID, orDash(s.Template), s.Reason, until); err != nil {
+				return err
+			}
+		}
+		if next == 0 {
+			return nil
+		}
+		cursor = next
+	}
+}

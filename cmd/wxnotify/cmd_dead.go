@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+func (a *app) deadCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "dead", Short: "Messages that were given up: list, retry, drop", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	list := &cobra.Command{Use: "list", Short: "List them, newest first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.withAccount(cmd, a.listDead) }}
+	retry := &cobra.Command{Use: "retry ID...", Short: "Send them again, with a fresh budget of attempts", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			return a.withRedis(cmd, func(ctx context.Context, c *config, entry map[string]string, rdb redis.UniversalClient) error {
+				records, err := ledger.New(rdb, ledger.Config{Account: entry["appid"], Keep: c.span("keep")})
+				if err != nil {
+					return err
+				}
+				defer func() { _ = records.Close() }()
+				return a.each(ids, func(id string) error { return retryDead(ctx, rdb, records, entry["appid"], id) })
+			})
+		}}
+	drop := &cobra.Command{Use: "drop ID...", Short: "Forget their payloads; the records stay", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return acct.ledger.Drop(ctx, ids...) })
+		}}
+	for _, c := range []*cobra.Command{list, retry, drop} {
+		a.addAccount(c)
+		a.addSettings(c, connecting)
+	}
+	cmd.AddCommand(list, retry, drop)
+	return cmd
+}
+
+func (a *app) listDead(ctx context.Context, acct *account) error {
+	const page = 500
+	for offset := 0; ; offset += page {
+		records, total, err := acct.ledger.Dead(ctx, offset, page)
+		if err != nil {
+			return err
+		}
+		for _, r := range records {
+			if r == nil {
+				continue
+			}
+			if a.output == "json" {
+				if err := a.printJSON(map[string]any{
+					"id": r.ID, "class": r.Class, "errcode": r.Errcode, "reason": r.Reason, "remedy": r.Errcode.Remedy(),
+					"to": wechat.MaskOpenID(r.To), "attempts": r.Attempts, "ended_at": r.EndedAt,
+				}); err != nil {
+					return err
+				}
+				continue
+			}
+			if _, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%d attempts\t%s\n",
+				r.ID, r.Class, r.EndedAt.Local().Format(time.RFC3339), r.Attempts, r.Reason); err != nil {
+				return err
+			}
+		}
+		if offset+page >= total {
+			return nil
+		}
+	}
+}
+
+// retryDead runs the archived task again, or puts the payload that the ledger
+// kept on its queue where asynq's archive has let go of it.
+func retryDead(ctx context.Context, rdb redis.UniversalClient, records *ledger.Ledger, appid, id string) error {
+	found, err := records.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if found[0] == nil || found[0].State != ledger.Dead {
+		return errors.New("is not dead; `wxnotify status` says what it is")
+	}
+	class := found[0].Class
+	err = broker.NewInspector(rdb).RunTask(ctx, appid, class, id)
+	if !errors.Is(err, broker.ErrNotFound) {
+		return err
+	}
+	payload, err := records.Payload(ctx, id)
+	if err != nil {
+		return err
+	}
+	queue := broker.NewEnqueuer(rdb)
+	defer func() { _ = queue.Close() }()
+	results, err := queue.Enqueue(ctx, []broker.Item{{Account: appid, Class: class, ID: id, Payload: payload}}, nil)
+	if err != nil {
+		return err
+	}
+	return results[0].Err
+}
+
+// each does one thing to many IDs and fails when one failed.
+func (a *app) each(ids []string, do func(id string) error) error {
+	failed := false
+	for _, id := range ids {
+		if err := do(id); err != nil {
+			failed = true
+			_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s: %s\n", id, err)
+		}
+	}
+	if failed {
+		return errSilent
+	}
+	return nil
+}

@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat/wechattest"
+	"github.com/wxnotify/wxnotify/worker"
+)
+
+func (a *app) demoCommand() *cobra.Command {
+	var once bool
+	var messages int
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "The whole system in one process, nothing installed",
+		Long: `demo runs an embedded Redis, a simulated WeChat, a worker and the operators'
+pages in one process, and sends sample messages through them. Some of them meet
+trouble on purpose: a busy WeChat, an answer lost on the way, somebody who does
+not follow. It talks to nobody outside and keeps nothing.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if messages < 1 || messages > 10000 {
+				return &usageError{errors.New("--messages: from 1 to 10000; the embedded Redis is for looking, not for load")}
+			}
+			return a.demo(cmd.Context(), messages, once)
+		},
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "exit when all messages have ended")
+	cmd.Flags().IntVar(&messages, "messages", 30, "how many sample messages")
+	return cmd
+}
+
+// stage is what the demo plays on.
+type stage struct {
+	redisURL string
+	pageURL  string
+	rdb      redis.UniversalClient
+	platform *wechattest.Platform
+	pageLn   net.Listener
+	opsLn    net.Listener
+	config   *config
+	close    func()
+}
+
+func (a *app) demo(ctx context.Context, messages int, once bool) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	st, err := setStage(messages)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	d := &display{out: a.Stdout, color: isTerminal(a.Stdout)}
+	s, err := newStation(st.rdb, st.config, zap.NewNop(), accountHooks{onEvent: d.event, opsListener: st.opsLn})
+	if err != nil {
+		return err
+	}
+	defer s.close()
+
+	var g errgroup.Group
+	g.Go(func() error { return serveHTTP(ctx, st.pageLn, st.platform) })
+	g.Go(func() error { return s.run(ctx) })
+	d.hello(st, s)
+	err = a.demoMessages(ctx, st, d, messages)
+	if err == nil {
+		err = d.summary(ctx, s.accounts[0])
+	}
+	if err == nil && !once {
+		d.goodbye(st)
+		<-ctx.Done()
+	}
+	stop()
+	return errors.Join(err, g.Wait())
+}
+
+// setStage opens everything on loopback. The usual ports are taken when they are
+// free, so that the addresses are easy to remember.
+func setStage(messages int) (*stage, error) {
+	mini := miniredis.NewMiniRedis()
+	mini.ClockTTL(true)
+	if err := mini.Start(); err != nil {
+		return nil, fmt.Errorf("start the embedded redis: %w", err)
+	}
+	pageLn, err := listenNear("127.0.0.1:8090")
+	if err != nil {
+		mini.Close()
+		return nil, err
+	}
+	opsLn, err := listenNear("127.0.0.1:9090")
+	if err != nil {
+		mini.Close()
+		_ = pageLn.Close()
+		return nil, err
+	}
+	st := &stage{redisURL: "redis://" + mini.Addr() + "/0", pageURL: "http://" + pageLn.Addr().String(), pageLn: pageLn, opsLn: opsLn}
+	st.platform = wechattest.New(wechattest.Config{Latency: 40 * time.Millisecond})
+	st.trouble(messages)
+	st.config, err = loadConfig("", func(string) string { return "" }, map[string]string{
+		"redis_url": st.redisURL, "appid": wechattest.AppID, "appsecret": wechattest.AppSecret,
+		"wechat_base_url": st.pageURL, "ops_addr": opsLn.Addr().String(), "rate": "20", "concurrency": "16",
+	})
+	if err == nil {
+		st.rdb, err = broker.Dial(st.redisURL)
+	}
+	if err != nil {
+		mini.Close()
+		_ = pageLn.Close()
+		_ = opsLn.Close()
+		return nil, err
+	}
+	st.close = func() {
+		_ = st.rdb.Close()
+		st.platform.Close()
+		_ = pageLn.Close()
+		mini.Close()
+	}
+	return st, nil
+}
+
+// trouble makes some messages meet what happens in life.
+func (st *stage) trouble(messages int) {
+	acct := st.platform.Account(wechattest.AppID)
+	if messages >= 5 {
+		acct.Unfollow(sampleMessage(4).ToUser)
+	}
+	if messages >= 10 {
+		st.platform.Script(
+			wechattest.OK(), wechattest.OK(), wechattest.Errcode(-1), wechattest.OK(), wechattest.CutAfterAccept(),
+		)
+	}
+}
+
+func listenNear(addr string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr) //nolint:noctx // opens at once or fails
+	if err != nil {
+		host, _, _ := net.SplitHostPort(addr)
+		ln, err = net.Listen("tcp", net.JoinHostPort(host, "0")) //nolint:noctx // opens at once or fails
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on loopback: %w", err)
+	}
+	return ln, nil
+}
+
+// demoMessages enqueues a trickle, so that one sees them arrive, and waits until
+// each has settled.
+func (a *app) demoMessages(ctx context.Context, st *stage, d *display, n int) error {
+	entry, err := st.config.pick("")
+	if err != nil {
+		return err
+	}
+	p, err := newProducer(st.rdb, st.config, entry)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.Close() }()
+	d.expect(n)
+	classes := []producer.Option{producer.Class(producer.Critical), producer.Class(producer.Default), producer.Class(producer.Bulk)}
+	for i := range n {
+		m := sampleMessage(i)
+		if _, err := p.Enqueue(ctx, fmt.Sprintf("demo-%d", i+1), m, classes[i%len(classes)]); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-d.done:
+		return nil
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// display prints what happens, one line each.
+type display struct {
+	mu     sync.Mutex
+	out    io.Writer
+	color  bool
+	left   int
+	counts map[ledger.State]int
+	done   chan struct{}
+}
+
+func (d *display) expect(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left, d.counts, d.done = n, map[ledger.State]int{}, make(chan struct{})
+}
+
+func (d *display) paint(code, text string) string {
+	if !d.color {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (d *display) hello(st *stage, s *station) {
+	_, _ = fmt.Fprintf(d.out, `wxnotify demo: an embedded Redis, a simulated WeChat and a worker in this process.
+
+  what recipients see    %s/
+  operators' pages       http://%s/
+
+`, st.pageURL, s.listener.Addr())
+}
+
+// event prints a delivery as it is recorded.
+func (d *display) event(e worker.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	mark, color := "·", "33"
+	switch {
+	case e.State == ledger.Accepted || e.State == ledger.Delivered:
+		mark, color = "✓", "32"
+	case e.State.Ended():
+		mark, color = "✗", "31"
+	}
+	line := fmt.Sprintf("%s %-9s  %-8s  %-8s  %3d ms", mark, e.State, e.ID, e.Class, e.Latency.Milliseconds())
+	if e.MsgID != 0 {
+		line += "  msgid " + e.MsgID.String()
+	}
+	if e.Reason != "" {
+		line += "  " + e.Reason
+	}
+	_, _ = fmt.Fprintln(d.out, d.paint(color, line))
+	if !settled(string(e.State)) {
+		return
+	}
+	d.counts[e.State]++
+	if d.left--; d.left == 0 {
+		close(d.done)
+	}
+}
+
+func (d *display) summary(ctx context.Context, acct *account) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	s, err := acct.gate.State(ctx)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var parts []string
+	for _, state := range ledger.States() {
+		if n := d.counts[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	_, err = fmt.Fprintf(d.out, "\nAll ended: %s. Quota used today: %d of %d.\n", strings.Join(parts, ", "), s.Used, s.Cap)
+	return err
+}
+
+func (d *display) goodbye(st *stage) {
+	_, _ = fmt.Fprintf(d.out, `
+Send more from another terminal:
+
+  export WXNOTIFY_REDIS_URL=%s WXNOTIFY_APPID=%s
+  wxnotify send --samples 3 --wait
+  wxnotify status demo-1
+
+Ctrl-C ends the demo.
+`, st.redisURL, wechattest.AppID)
+}

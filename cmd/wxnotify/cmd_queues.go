@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/user"
+	"text/tabwriter"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/job"
+)
+
+func (a *app) queuesCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "queues",
+		Short: "What waits, what is being sent, and what holds it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withRedis(cmd, func(ctx context.Context, c *config, entry map[string]string, rdb redis.UniversalClient) error {
+				return a.showQueues(ctx, entry, rdb)
+			})
+		},
+	}
+	var reason string
+	pause := a.holdCommand("pause CLASS", "Hold a class until you resume it", func(ctx context.Context, i *broker.Inspector, appid string, class job.Class) error {
+		return i.ManualHold(ctx, appid, class, broker.Pause{Owner: who(), Reason: reason})
+	})
+	pause.Flags().StringVar(&reason, "reason", "by hand", "what colleagues read in `queues`")
+	resume := a.holdCommand("resume CLASS", "Let a held class go on", func(ctx context.Context, i *broker.Inspector, appid string, class job.Class) error {
+		return i.ManualOpen(ctx, appid, class)
+	})
+	for _, c := range []*cobra.Command{cmd, pause, resume} {
+		a.addAccount(c)
+		a.addSettings(c, connecting)
+	}
+	a.addSettings(cmd, sending)
+	cmd.AddCommand(pause, resume)
+	return cmd
+}
+
+func (a *app) holdCommand(use, short string, act func(context.Context, *broker.Inspector, string, job.Class) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.ExactArgs(1), ValidArgs: classNames(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			class, err := job.ParseClass(args[0])
+			if err != nil {
+				return &usageError{err}
+			}
+			return a.withRedis(cmd, func(ctx context.Context, _ *config, entry map[string]string, rdb redis.UniversalClient) error {
+				return act(ctx, broker.NewInspector(rdb), entry["appid"], class)
+			})
+		},
+	}
+}
+
+// who names the person at the keyboard in a hold.
+func who() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username + " (command line)"
+	}
+	return "command line"
+}
+
+// queueView is one row of `queues --output json`.
+type queueView struct {
+	Class     job.Class     `json:"class"`
+	Pending   int64         `json:"pending"`
+	Active    int64         `json:"active"`
+	Scheduled int64         `json:"scheduled"`
+	Retry     int64         `json:"retry"`
+	Archived  int64         `json:"archived"`
+	Waiting   time.Duration `json:"waiting_ns"`
+	Paused    bool          `json:"paused"`
+	Pause     *broker.Pause `json:"pause,omitempty"`
+}
+
+func (a *app) showQueues(ctx context.Context, entry map[string]string, rdb redis.UniversalClient) error {
+	states, err := broker.NewInspector(rdb).Queues(ctx, entry["appid"])
+	if err != nil {
+		return err
+	}
+	gate, err := newGate(rdb, entry)
+	if err != nil {
+		return err
+	}
+	s, err := gate.State(ctx)
+	if err != nil {
+		return err
+	}
+	if a.output == "json" {
+		var rows []queueView
+		for _, q := range states {
+			rows = append(rows, queueView{q.Class, q.Pending, q.Active, q.Scheduled, q.Retry, q.Archived, q.Latency, q.Paused, q.Pause})
+		}
+		return a.printJSON(map[string]any{
+			"account": entry["appid"], "queues": rows, "closed": closures(s), "used": s.Used, "cap": s.Cap, "resets_at": s.ResetsAt,
+		})
+	}
+	_, _ = fmt.Fprintf(a.Stdout, "account %s: gate %s; %d of %s used today\n\n", entry["appid"], gateText(s), s.Used, capText(s.Cap))
+	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "class\tpending\tactive\tscheduled\tretry\tarchived\twaiting\theld")
+	for _, q := range states {
+		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n",
+			q.Class, q.Pending, q.Active, q.Scheduled, q.Retry, q.Archived, q.Latency.Round(time.Second), heldText(q))
+	}
+	return w.Flush()
+}
+
+func heldText(q broker.QueueState) string {
+	switch {
+	case !q.Paused:
+		return "no"
+	case q.Pause == nil:
+		return "by somebody unknown; `wxnotify queues resume " + string(q.Class) + "` opens it"
+	}
+	text := "by " + q.Pause.Owner + ": " + q.Pause.Reason
+	if !q.Pause.Until.IsZero() {
+		text += " until " + q.Pause.Until.Local().Format(time.RFC3339)
+	}
+	return text
+}

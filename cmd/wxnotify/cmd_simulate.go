@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/wechat/wechattest"
+)
+
+// simulateFlags shape the simulated platform.
+type simulateFlags struct {
+	addr, appid, secret, callback string
+	quota, minute                 int64
+	latency                       time.Duration
+	strangers, anyTemplate        bool
+	seed                          uint64
+	cut, busy, badGateway         float64
+}
+
+func (a *app) simulateCommand() *cobra.Command {
+	var f simulateFlags
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Run WeChat's platform, simulated, for tests in any language",
+		Long: `simulate answers WeChat's server API on a port: tokens, template sends, quota,
+templates, followers, OAuth, receipts. Point wxnotify at it with
+WXNOTIFY_WECHAT_BASE_URL, or any other program. Its page lists what arrived;
+/_sim/ is its control API.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.simulate(cmd.Context(), f) },
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&f.addr, "addr", "127.0.0.1:8090", "where to listen")
+	fs.StringVar(&f.appid, "appid", wechattest.AppID, "the account's appid")
+	fs.StringVar(&f.secret, "appsecret", wechattest.AppSecret, "the account's AppSecret; not a real one")
+	fs.StringVar(&f.callback, "callback-url", "", "push receipts and events to this address")
+	fs.Int64Var(&f.quota, "daily-quota", 100000, "template sends a day")
+	fs.Int64Var(&f.minute, "minute-quota", 0, "template sends a minute; 0 is no limit")
+	fs.DurationVar(&f.latency, "latency", 0, "time that each answer takes")
+	fs.BoolVar(&f.strangers, "strangers", false, "nobody follows until /_sim/followers says so")
+	fs.BoolVar(&f.anyTemplate, "any-template", false, "accept every template id")
+	fs.Uint64Var(&f.seed, "seed", 1, "of the faults below")
+	fs.Float64Var(&f.cut, "fault-cut", 0, "share of sends accepted and then cut, 0 to 1")
+	fs.Float64Var(&f.busy, "fault-busy", 0, "share of sends answered with -1")
+	fs.Float64Var(&f.badGateway, "fault-502", 0, "share of sends answered with HTTP 502")
+	return cmd
+}
+
+func (f simulateFlags) platform() *wechattest.Platform {
+	p := wechattest.New(wechattest.Config{
+		Accounts: []wechattest.AccountConfig{{
+			AppID: f.appid, AppSecret: wechat.NewSecret(f.secret), DailyQuota: f.quota, MinuteQuota: f.minute,
+			Callback: wechattest.CallbackConfig{URL: f.callback},
+		}},
+		Latency: f.latency, Strangers: f.strangers, AnyTemplate: f.anyTemplate, Seed: f.seed,
+	})
+	if f.cut > 0 {
+		p.Fault(f.cut, wechattest.CutAfterAccept())
+	}
+	if f.busy > 0 {
+		p.Fault(f.busy, wechattest.Errcode(-1))
+	}
+	if f.badGateway > 0 {
+		p.Fault(f.badGateway, wechattest.HTTPStatus(http.StatusBadGateway))
+	}
+	return p
+}
+
+func (a *app) simulate(ctx context.Context, f simulateFlags) error {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.addr)
+	if err != nil {
+		return &usageError{fmt.Errorf("--addr: %w", err)}
+	}
+	p := f.platform()
+	defer p.Close()
+	base := "http://" + ln.Addr().String()
+	_, _ = fmt.Fprintf(a.Stderr, `WeChat, simulated, listens on %[1]s/  (its page; the control API is under %[1]s/_sim/)
+
+  export WXNOTIFY_WECHAT_BASE_URL=%[1]s
+  export WXNOTIFY_APPID=%[2]s
+  export WXNOTIFY_APPSECRET=%[3]s
+`, base, f.appid, f.secret)
+	return serveHTTP(ctx, ln, p)
+}
+
+// serveHTTP answers on ln until ctx ends.
+func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		if srv.Shutdown(grace) != nil {
+			_ = srv.Close()
+		}
+	})
+	defer stop()
+	if err := srv.Serve(ln); err != http.ErrServerClosed { //nolint:errorlint // Serve documents this very value
+		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/producer"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	var whole bool
+	cmd := &cobra.Command{
+		Use:   "status ID...",
+		Short: "What became of a message",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			return a.withProducer(cmd, func(ctx context.Context, p *producer.Producer) error {
+				return a.showStatus(ctx, p, ids, whole)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&whole, "unmasked", false, "print the whole openid")
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting)
+	return cmd
+}
+
+func (a *app) cancelCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cancel ID...",
+		Short: "Cancel messages that have not been sent",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			return a.withProducer(cmd, func(ctx context.Context, p *producer.Producer) error {
+				failed := false
+				for _, id := range ids {
+					if err := p.Cancel(ctx, id); err != nil {
+						failed = true
+						_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s\n", err)
+						continue
+					}
+					if _, err := fmt.Fprintf(a.Stdout, "%s\tcancelled\n", id); err != nil {
+						return err
+					}
+				}
+				if failed {
+					return errSilent
+				}
+				return nil
+			})
+		},
+	}
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting)
+	return cmd
+}
+
+// withRedis loads, connects and picks the account.
+func (a *app) withRedis(cmd *cobra.Command, do func(context.Context, *config, map[string]string, redis.UniversalClient) error) error {
+	c, err := a.load(cmd)
+	if err != nil {
+		return err
+	}
+	entry, err := c.pick(a.account)
+	if err != nil {
+		return err
+	}
+	rdb, err := connect(cmd.Context(), c, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rdb.Close() }()
+	return do(cmd.Context(), c, entry, rdb)
+}
+
+func (a *app) withProducer(cmd *cobra.Command, do func(context.Context, *producer.Producer) error) error {
+	return a.withRedis(cmd, func(ctx context.Context, c *config, entry map[string]string, rdb redis.UniversalClient) error {
+		p, err := newProducer(rdb, c, entry)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = p.Close() }()
+		return do(ctx, p)
+	})
+}
+
+func (a *app) showStatus(ctx context.Context, p *producer.Producer, ids []string, whole bool) error {
+	failed := false
+	for i, id := range ids {
+		var views []producer.View
+		if whole {
+			views = append(views, producer.Unmasked())
+		}
+		s, err := p.Status(ctx, id, views...)
+		if errors.Is(err, producer.ErrNotFound) {
+			failed = true
+			_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s\n", err)
+			continue
+		} else if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			if err := a.printJSON(s); err != nil {
+				return err
+			}
+			continue
+		}
+		if i > 0 {
+			_, _ = fmt.Fprintln(a.Stdout)
+		}
+		if err := a.printStatus(s); err != nil {
+			return err
+		}
+	}
+	if failed {
+		return errSilent
+	}
+	return nil
+}
+
+// printStatus leaves out what does not apply.
+func (a *app) printStatus(s *producer.Status) error {
+	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", name, value)
+		}
+	}
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.Local().Format(time.RFC3339)
+	}
+	row("id", s.ID)
+	row("state", string(s.State))
+	row("reason", s.Reason)
+	row("remedy", s.Remedy)
+	if s.Errcode != 0 {
+		row("errcode", fmt.Sprint(int(s.Errcode)))
+	}
+	row("account", s.Account)
+	row("class", string(s.Class))
+	row("to", s.To)
+	row("template", s.TemplateID)
+	if s.MsgID != 0 {
+		row("msgid", s.MsgID.String())
+	}
+	if s.Attempts > 0 {
+		row("attempts", fmt.Sprint(s.Attempts))
+	}
+	if s.PossibleDuplicate {
+		row("possible duplicate", "yes")
+	}
+	row("queued", at(s.QueuedAt))
+	row("not before", at(s.NotBefore))
+	row("not after", at(s.NotAfter))
+	row("sent", at(s.SentAt))
+	row("ended", at(s.EndedAt))
+	row("receipt", s.Receipt)
+	return w.Flush()
+}
+
+// settled reports whether waiting longer would only bring a receipt.
+func settled(state string) bool {
+	switch state {
+	case "queued", "scheduled", "sending", "retrying":
+		return false
+	}
+	return true
+}
+
+// waitFor polls until every message was accepted or ended. It prints each as it
+// settles, and fails when one did not arrive.
+func (a *app) waitFor(ctx context.Context, p *producer.Producer, ids []string, longest time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	poll := time.NewTicker(200 * time.Millisecond)
+	defer poll.Stop()
+	failed := false
+	for len(ids) > 0 {
+		states, err := p.StatusMany(ctx, ids)
+		if err != nil {
+			return err
+		}
+		var left []string
+		for i, s := range states {
+			if s == nil || !settled(string(s.State)) {
+				left = append(left, ids[i])
+				continue
+			}
+			if st := string(s.State); st != "accepted" && st != "delivered" {
+				failed = true
+			}
+			if err := a.printSettled(s); err != nil {
+				return err
+			}
+		}
+		if ids = left; len(ids) == 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %d message(s) still on their way; ask later with `wxnotify status %s`; `wxnotify queues` says what holds them\n",
+				len(ids), ids[0])
+			return errSilent
+		case <-poll.C:
+		}
+	}
+	if failed {
+		return errSilent
+	}
+	return nil
+}
+
+func (a *app) printSettled(s *producer.Status) error {
+	if a.output == "json" {
+		return a.printJSON(s)
+	}
+	parts := []string{s.ID, string(s.State)}
+	if s.MsgID != 0 {
+		parts = append(parts, "msgid "+s.MsgID.String())
+	}
+	if s.Reason != "" {
+		parts = append(parts, s.Reason)
+	}
+	_, err := fmt.Fprintln(a.Stdout, strings.Join(parts, "\t"))
+	return err
+}

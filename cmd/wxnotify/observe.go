@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/ops"
+	"github.com/wxnotify/wxnotify/ratelimit"
+	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/wechat/tokenstore"
+	"github.com/wxnotify/wxnotify/worker"
+)
+
+// accountHooks let demo and tests look in.
+type accountHooks struct {
+	httpClient *http.Client
+	onEvent    func(worker.Event)
+	onToken    func(tokenstore.Event)
+	// opsListener is used in place of ops_addr; nil: ops_addr is opened.
+	opsListener net.Listener
+}
+
+// observer turns what happens into log lines and metrics.
+type observer struct {
+	registry *prometheus.Registry
+	metrics  *ops.Metrics
+	log      *zap.Logger
+}
+
+func newObserver(log *zap.Logger) (*observer, error) {
+	registry := prometheus.NewRegistry()
+	metrics, err := ops.NewMetrics(registry)
+	if err != nil {
+		return nil, err
+	}
+	return &observer{registry: registry, metrics: metrics, log: log}, nil
+}
+
+// message counts one delivery; the worker logs it.
+func (o *observer) message(e worker.Event) {
+	if e.Called {
+		code := strconv.Itoa(int(e.Errcode))
+		if e.Errcode == 0 && e.Action != worker.Sent {
+			code = ops.SentUnknown
+			if !e.Reached {
+				code = ops.SentNowhere
+			}
+		}
+		o.metrics.ObserveSend(e.Account, e.Class, code, e.Latency)
+	}
+	if e.State.Ended() {
+		o.metrics.ObserveEnd(e.Account, e.Class, e.State)
+	}
+}
+
+// token logs and counts what happens to an account's token.
+func (o *observer) token(appid string) func(tokenstore.Event) {
+	log := o.log.With(zap.String("account", appid))
+	return func(e tokenstore.Event) {
+		fields := []zap.Field{zap.String("token", e.Fingerprint)}
+		if e.Err != nil {
+			fields = append(fields, zap.Error(e.Err))
+		}
+		if e.Remedy != "" {
+			fields = append(fields, zap.String("remedy", e.Remedy))
+		}
+		switch e.Kind {
+		case tokenstore.EventFetched, tokenstore.EventForced:
+			o.metrics.ObserveTokenFetch(appid, string(e.Kind), e.ExpiresAt)
+			log.Info("token fetched", append(fields, zap.Bool("forced", e.Kind == tokenstore.EventForced), zap.Time("expires", e.ExpiresAt))...)
+		case tokenstore.EventFailed:
+			o.metrics.ObserveTokenFetch(appid, string(e.Kind), e.ExpiresAt)
+			log.Error("token fetch failed", append(fields, zap.Time("retry_at", e.RetryAt))...)
+		case tokenstore.EventRefused:
+			log.Warn("token refused by WeChat", fields...)
+		case tokenstore.EventWar:
+			log.Error("token war: another system fetches tokens of this account", append(fields, zap.Int("refusals", e.Refusals))...)
+		}
+	}
+}
+
+// newOps builds the operators' listener over the accounts of this process.
+func newOps(rdb redis.UniversalClient, c *config, accounts []*account, o *observer) (*ops.Handler, error) {
+	byID := map[string]*account{}
+	checks := []ops.Check{{Name: "redis", Run: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }}}
+	for _, a := range accounts {
+		byID[a.appid] = a
+		checks = append(checks, ops.Check{Name: "token " + a.appid, Run: func(ctx context.Context) error {
+			s, err := a.tokens.State(ctx)
+			if err != nil {
+				return err
+			}
+			return s.LastError
+		}})
+	}
+	var logins []ops.Login
+	if user, password, ok := strings.Cut(c.text("ops_login"), ":"); ok {
+		logins = append(logins, ops.Login{Name: user, Password: wechat.NewSecret(password)})
+	}
+	return ops.New(ops.Config{
+		Redis: rdb, Addr: c.text("ops_addr"), Logins: logins, ReadOnly: c.text("ops_read_only") == "true",
+		Registry: o.registry, Checks: checks, Accounts: c.appids(), Logger: o.log,
+		Gate:         func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].gate.State(ctx) },
+		OnManualHold: manualHold(rdb),
+	})
+}
+
+// manualHold notes in the broker's own record what an admin did on asynqmon, so
+// that the program never opens what a person closed.
+func manualHold(rdb redis.UniversalClient) func(context.Context, string, bool, string) error {
+	inspector := broker.NewInspector(rdb)
+	return func(ctx context.Context, queue string, paused bool, who string) error {
+		appid, class, ok := broker.ParseQueue(queue)
+		if !ok {
+			return nil // a queue of somebody else in the same Redis
+		}
+		if paused {
+			return inspector.NoteHold(ctx, appid, class, broker.Pause{Owner: who, Reason: "paused on asynqmon"})
+		}
+		return inspector.NoteOpen(ctx, appid, class)
+	}
+}

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wxnotify/wxnotify/wechat/wechattest"
+)
+
+// asProgram makes the test binary be wxnotify: a real process of this very code,
+// under the race detector when the tests are.
+const asProgram = "WXNOTIFY_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		_ = os.Unsetenv(asProgram)
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// process is a running wxnotify.
+type process struct {
+	cmd    *exec.Cmd
+	stderr *logBuffer
+	done   chan struct{}
+	err    error
+}
+
+// logBuffer keeps all output and tells who waits for a text.
+type logBuffer struct {
+	mu    sync.Mutex
+	buf   bytes.Buffer
+	wrote chan struct{}
+}
+
+func newLogBuffer() *logBuffer { return &logBuffer{wrote: make(chan struct{})} }
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.wrote)
+	l.wrote = make(chan struct{})
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func (l *logBuffer) changed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wrote
+}
+
+func command(env map[string]string, args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = []string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "GOCOVERDIR=" + os.TempDir()}
+	for k, v := range env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	return cmd
+}
+
+// start runs wxnotify until the test ends.
+func start(tb testing.TB, env map[string]string, args ...string) *process {
+	tb.Helper()
+	p := &process{cmd: command(env, args...), stderr: newLogBuffer(), done: make(chan struct{})}
+	p.cmd.Stderr, p.cmd.Stdout = p.stderr, p.stderr
+	if err := p.cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	tb.Cleanup(p.kill)
+	return p
+}
+
+// says waits until the process wrote text.
+func (p *process) says(tb testing.TB, text string) {
+	tb.Helper()
+	limit := time.After(60 * time.Second)
+	for {
+		changed := p.stderr.changed()
+		if strings.Contains(p.stderr.String(), text) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-p.done:
+			if strings.Contains(p.stderr.String(), text) {
+				return
+			}
+			tb.Fatalf("the process ended (%v) before it said %q:\n%s", p.err, text, p.stderr)
+		case <-limit:
+			tb.Fatalf("the process did not say %q within a minute:\n%s", text, p.stderr)
+		}
+	}
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// terminate sends SIGTERM and returns the exit code.
+func (p *process) terminate(tb testing.TB) int {
+	tb.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(time.Minute):
+		tb.Fatalf("still running a minute after SIGTERM:\n%s", p.stderr)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// result is what a finished command said.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// runProcess runs wxnotify to its end.
+func runProcess(tb testing.TB, env map[string]string, stdin io.Reader, args ...string) result {
+	tb.Helper()
+	var out, errOut bytes.Buffer
+	cmd := command(env, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &errOut
+	_ = cmd.Run()
+	return result{cmd.ProcessState.ExitCode(), out.String(), errOut.String()}
+}
+
+// inProcess runs the program as a function.
+func inProcess(tb testing.TB, env map[string]string, args ...string) result {
+	tb.Helper()
+	var out, errOut bytes.Buffer
+	code := run(tb.Context(), args, environment{
+		Getenv: func(k string) string { return env[k] },
+		Stdin:  strings.NewReader(""), Stdout: &out, Stderr: &errOut,
+	})
+	return result{code, out.String(), errOut.String()}
+}
+
+// world is a Redis and a simulated WeChat for real processes.
+type world struct {
+	env  map[string]string
+	base string // the simulator's address
+	sim  *process
+}
+
+func newWorld(tb testing.TB, redisURL string, simulate ...string) *world {
+	tb.Helper()
+	addr := freeAddr(tb)
+	w := &world{base: "http://" + addr}
+	w.env = map[string]string{
+		"WXNOTIFY_REDIS_URL": redisURL, "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_APPSECRET": wechattest.AppSecret,
+		"WXNOTIFY_WECHAT_BASE_URL": w.base, "WXNOTIFY_OPS_ADDR": "-", "WXNOTIFY_RATE": "5000",
+	}
+	w.sim = start(tb, nil, append([]string{"simulate", "--addr", addr}, simulate...)...)
+	w.sim.says(tb, "listens on")
+	return w
+}
+
+func (w *world) with(pairs ...string) map[string]string {
+	env := map[string]string{}
+	for k, v := range w.env {
+		env[k] = v
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		env[pairs[i]] = pairs[i+1]
+	}
+	return env
+}
+
+func freeAddr(tb testing.TB) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// control calls the simulator's control API and decodes into out when it is given.
+func (w *world) control(tb testing.TB, method, path string, body, out any) {
+	tb.Helper()
+	var in io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		in = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(tb.Context(), method, w.base+path, in)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode >= 300 {
+		tb.Fatalf("%s %s: %s %v\n%s", method, path, resp.Status, err, b)
+	}
+	if out != nil {
+		if err := json.Unmarshal(b, out); err != nil {
+			tb.Fatalf("%s %s: %v\n%s", method, path, err, b)
+		}
+	}
+}
+
+// until asks again and again, with a pause, until ok says so. Processes have no
+// signal to wait for.
+func until(tb testing.TB, limit time.Duration, what string, ok func() bool) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), limit)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			tb.Fatalf("not within %s: %s", limit, what)
+		case <-tick.C:
+		}
+	}
+}
+
+// lines splits NDJSON or plain output.
+func lines(text string) []string {
+	var out []string
+	s := bufio.NewScanner(strings.NewReader(text))
+	s.Buffer(nil, 1<<20)
+	for s.Scan() {
+		out = append(out, s.Text())
+	}
+	return out
+}
+
+// write puts text into a file of the test's own directory.
+func write(tb testing.TB, name, text string) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
+var _ = fmt.Sprint

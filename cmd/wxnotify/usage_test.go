@@ -1,0 +1,85 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/wxnotify/wxnotify/internal/redistest"
+)
+
+// TestWrongUsage: one clear sentence with the remedy, the contract's exit code,
+// no stack trace.
+func TestWrongUsage(t *testing.T) {
+	t.Parallel()
+	account := map[string]string{"WXNOTIFY_APPID": "wxa"}
+	nowhere := map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_APPSECRET": "s", "WXNOTIFY_REDIS_URL": "redis://:pw-canary@127.0.0.1:1/0"}
+	for name, c := range map[string]struct {
+		env  map[string]string
+		args []string
+		code int
+		want []string
+	}{
+		"unknown command":     {account, []string{"sned"}, 2, []string{"sned", "wxnotify help"}},
+		"unknown flag":        {account, []string{"worker", "--rtae", "5"}, 2, []string{"--rtae", "--help"}},
+		"missing argument":    {account, []string{"status"}, 2, []string{"at least 1 arg"}},
+		"unknown output":      {account, []string{"config", "--output", "xml"}, 2, []string{"--output", "json"}},
+		"no account":          {nil, []string{"status", "x"}, 2, []string{"WXNOTIFY_APPID"}},
+		"no secret":           {account, []string{"worker"}, 2, []string{"WXNOTIFY_APPSECRET"}},
+		"bad value":           {map[string]string{"WXNOTIFY_RATE": "much"}, []string{"config"}, 2, []string{"rate", "WXNOTIFY_RATE"}},
+		"redis unreachable":   {nowhere, []string{"worker"}, 2, []string{"redis", "127.0.0.1:1"}},
+		"redis url":           {map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_REDIS_URL": "mysql://x"}, []string{"status", "x"}, 2, []string{"WXNOTIFY_REDIS_URL", "redis://"}},
+		"send without fields": {account, []string{"send"}, 2, []string{"--to", "--template"}},
+		"send bad data":       {account, []string{"send", "--to", "o", "--template", "t", "--data", "x"}, 2, []string{"--data", "key=value"}},
+		"send bad class":      {account, []string{"send", "--to", "o", "--template", "t", "--class", "urgent"}, 2, []string{"--class", "critical"}},
+		"send bad time":       {account, []string{"send", "--to", "o", "--template", "t", "--not-after", "noon"}, 2, []string{"--not-after", "noon"}},
+		"config file missing": {account, []string{"config", "--config", "/no/such.yaml"}, 2, []string{"/no/such.yaml"}},
+		"demo too many":       {nil, []string{"demo", "--messages", "1000000"}, 2, []string{"--messages"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := inProcess(t, c.env, c.args...)
+			if r.code != c.code {
+				t.Errorf("exit %d, want %d", r.code, c.code)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(r.stderr, w) {
+					t.Errorf("stderr does not mention %q:\n%s", w, r.stderr)
+				}
+			}
+			if strings.Contains(r.stderr, "goroutine") || strings.Contains(r.stderr, "pw-canary") {
+				t.Errorf("stderr shows a stack or a password:\n%s", r.stderr)
+			}
+			if r.stdout != "" {
+				t.Errorf("stdout is for data, got:\n%s", r.stdout)
+			}
+		})
+	}
+}
+
+// TestQue08PolicyIsWarnedOf: another policy than noeviction is warned of.
+func TestQue08PolicyIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+	w := newWorld(t, server.URL())
+	p := start(t, w.env, "worker")
+	p.says(t, "worker started")
+	if !strings.Contains(p.stderr.String(), "noeviction") {
+		t.Errorf("no warning names noeviction:\n%s", p.stderr)
+	}
+	if code := p.terminate(t); code != 0 {
+		t.Errorf("exit %d after SIGTERM", code)
+	}
+}
+
+func TestVersionAndHelp(t *testing.T) {
+	t.Parallel()
+	if r := inProcess(t, nil, "version"); r.code != 0 || !strings.HasPrefix(r.stdout, "wxnotify ") {
+		t.Errorf("version: %+v", r)
+	}
+	r := inProcess(t, nil, "--help")
+	for _, name := range []string{"demo", "worker", "send", "status", "cancel", "quota", "token", "suppress", "queues", "simulate", "config", "version"} {
+		if !strings.Contains(r.stdout, "  "+name) {
+			t.Errorf("help does not list %s:\n%s", name, r.stdout)
+		}
+	}
+}
