@@ -40,7 +40,7 @@ func newClient(rdb redis.UniversalClient, f *fetcher) *client {
 
 // completionTrips is how many pipelines of completions travel at once. Measured
 // in BenchmarkServer: see there.
-const completionTrips = 4
+const completionTrips = 1
 
 // EvalSha is what asynq calls first.
 func (c *client) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {

@@ -95,10 +95,14 @@ func (c *client) moveDue(ctx context.Context, call scriptCall, q *queueKeys, ver
 	} else {
 		cmd = c.run(ctx, verb, script, keys, args)
 	}
-	if n, _ := cmd.Int64(); n > 0 {
+	n, err := cmd.Int64()
+	if n > 0 {
 		c.fetcher.stir(q.class)
+	}
+	if n > 0 || err != nil {
+		// asynq asks again at once: for the rest, or with the script's text.
 		c.mu.Lock()
-		delete(c.forward, set) // asynq asks again at once for the rest
+		delete(c.forward, set)
 		c.mu.Unlock()
 	}
 	return cmd
