@@ -39,7 +39,11 @@ func (p *Producer) enqueue(ctx context.Context, messages []Message) []Result {
 	})
 	for i, e := range entries {
 		r := &results[place[i]]
-		if err != nil {
+		switch {
+		case errors.Is(err, broker.ErrClosed):
+			r.Err = ErrClosed
+			continue
+		case err != nil:
 			r.Err = fmt.Errorf("producer: enqueue: %w", err)
 			continue
 		}
@@ -51,7 +55,7 @@ func (p *Producer) enqueue(ctx context.Context, messages []Message) []Result {
 // learn teaches Redis the script of a record once, so that the first messages
 // do not each need another trip. A failure shows in the enqueue itself.
 func (p *Producer) learn(ctx context.Context) {
-	if p.prepared.Load() {
+	if p.prepared.Load() || p.closed.Load() {
 		return
 	}
 	if p.ledger.Prepare(ctx) == nil {

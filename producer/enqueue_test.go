@@ -382,7 +382,7 @@ func TestNew(t *testing.T) {
 	p, err := producer.New(rdb, producer.Config{Account: "wx1"})
 	must(t, err)
 	must(t, p.Close())
-	if _, err = p.Enqueue(t.Context(), "x", message("x")); err == nil {
-		t.Error("a closed producer enqueues")
+	if _, err = p.Enqueue(t.Context(), "x", message("x")); !errors.Is(err, producer.ErrClosed) {
+		t.Errorf("a closed producer says %v", err)
 	}
 }

@@ -20,6 +20,9 @@ var ErrTooLate = errors.New("producer: too late to cancel")
 // go on. Enqueue again later, or give Redis more memory.
 var ErrRedisFull = broker.ErrRedisFull
 
+// ErrClosed is returned by Enqueue after Close.
+var ErrClosed = errors.New("producer: it is closed: make a new one")
+
 // IDReusedError says that the ID was used for a message with other content or
 // another recipient. Nothing was enqueued.
 type IDReusedError struct {

@@ -135,7 +135,7 @@ func ExampleProducer_EnqueueSeq() {
 	defer func() { _ = p.Close() }()
 
 	customers := func(yield func(producer.Message) bool) {
-		for i := range 10_000 {
+		for i := range 250 {
 			order := fmt.Sprint(i)
 			if !yield(producer.Message{ID: "order-" + order, Message: paid("oABC123456789xyz", order)}) {
 				return
@@ -151,7 +151,7 @@ func ExampleProducer_EnqueueSeq() {
 		enqueued++
 	}
 	fmt.Println(enqueued)
-	// Output: 10000
+	// Output: 250
 }
 
 func ExampleProducer_Status() {

@@ -112,7 +112,8 @@ type Producer struct {
 	ledger   *ledger.Ledger
 	queue    enqueuer
 	tasks    remover
-	prepared atomic.Bool
+	prepared atomic.Bool // Redis knows the record's script
+	closed   atomic.Bool
 }
 
 // New checks cfg and names all faults at once. It does not talk to Redis. The
@@ -144,8 +145,10 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 	return &Producer{cfg: cfg, ledger: records, queue: broker.NewEnqueuer(rdb), tasks: broker.NewInspector(rdb)}, nil
 }
 
-// Close waits for the calls under way. The Redis client stays open.
+// Close waits for the calls under way; later ones get ErrClosed. The Redis
+// client stays open.
 func (p *Producer) Close() error {
+	p.closed.Store(true)
 	return errors.Join(p.queue.Close(), p.ledger.Close())
 }
 
