@@ -75,7 +75,7 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 		return nil, statusError(k.op, resp.StatusCode)
 	}
 	if err != nil {
-		err = fmt.Errorf("read the answer: %w", c.explainTimeout(ctx, limited, withoutURL(err)))
+		err = fmt.Errorf("read the answer: %w", c.explainTimeout(ctx, limited, err))
 		return nil, &TransportError{Op: k.op, HTTPStatus: resp.StatusCode, Ambiguous: true, Err: conceal(err, k.known)}
 	}
 	if len(data) > answerLimit {
