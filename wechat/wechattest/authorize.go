@@ -16,9 +16,9 @@ const PersonCookie = "wxsim_openid"
 
 // authorizeOrder is the exact order of parameters that WeChat's page insists on;
 // only the known tail may follow.
-const authorizeOrder = `^appid=([^&]+)&redirect_uri=([^&]+)&response_type=code` +
+var authorizeOrder = regexp.MustCompile(`^appid=([^&]+)&redirect_uri=([^&]+)&response_type=code` +
 	`&scope=(snsapi_base|snsapi_userinfo)(?:&state=([A-Za-z0-9]{0,128}))?` +
-	`(?:&(?:forcePopup|forceSnapShot|connect_redirect|component_appid)=[^&]*)*$`
+	`(?:&(?:forcePopup|forceSnapShot|connect_redirect|component_appid)=[^&]*)*$`)
 
 // authorization is a checked request for a code.
 type authorization struct {
@@ -49,7 +49,7 @@ func (p *Platform) parseAuthorize(rawQuery string) (authorization, *pageError) {
 			return authorization{}, &pageError{need.number, need.name + " is empty"}
 		}
 	}
-	m := regexp.MustCompile(authorizeOrder).FindStringSubmatch(rawQuery)
+	m := authorizeOrder.FindStringSubmatch(rawQuery)
 	if m == nil {
 		return authorization{}, &pageError{10016, "the parameters must stand in this order: appid, redirect_uri, " +
 			"response_type=code, scope, state (letters and digits, at most 128), then #wechat_redirect"}

@@ -118,48 +118,51 @@ func validTime(value string) bool {
 }
 
 func validMoment(s string) bool {
-	s = strings.NewReplacer("年", "-", "月", "-", "日", " ", "/", "-", ".", "-").Replace(s)
-	parts := strings.Fields(s)
-	switch len(parts) {
-	case 1:
-		return validDay(parts[0]) || validHour(parts[0])
-	case 2:
-		return validDay(parts[0]) && validHour(parts[1])
+	day, hour, both := strings.Cut(s, "日")
+	if !both {
+		day, hour, both = strings.Cut(s, " ")
 	}
-	return false
+	if !both {
+		return validDay(s) || validHour(s)
+	}
+	hour = strings.TrimSpace(hour)
+	return validDay(day) && (hour == "" || validHour(hour))
 }
 
 func validDay(s string) bool {
-	n, ok := numbers(s, "-")
+	n, count := numbers(s, func(r rune) bool { return r == '-' || r == '/' || r == '.' || r == '年' || r == '月' })
 	switch {
-	case !ok || len(n) < 2 || len(n) > 3:
-		return false
-	case len(n) == 2 && n[0] > 12: // 2019年10月
+	case count == 2 && n[0] > 12: // 2019年10月
 		return n[1] >= 1 && n[1] <= 12
-	case len(n) == 2: // 10月1日
-		n = append([]int{0}, n...)
+	case count == 2: // 10月1日
+		return n[0] >= 1 && n[1] >= 1 && n[1] <= 31
 	}
-	return n[1] >= 1 && n[1] <= 12 && n[2] >= 1 && n[2] <= 31
+	return count == 3 && n[1] >= 1 && n[1] <= 12 && n[2] >= 1 && n[2] <= 31
 }
 
 func validHour(s string) bool {
-	n, ok := numbers(strings.ReplaceAll(s, "：", ":"), ":")
-	return ok && len(n) >= 2 && len(n) <= 3 && n[0] <= 24 && n[1] < 60 && (len(n) == 2 || n[2] < 60)
+	n, count := numbers(s, func(r rune) bool { return r == ':' || r == '：' })
+	return count >= 2 && n[0] <= 24 && n[1] < 60 && n[2] < 60
 }
 
-// numbers reads the numbers of up to four digits between separators; one
-// separator at the end is allowed, as after 10月.
-func numbers(s, separator string) ([]int, bool) {
-	var list []int
-	for part := range strings.SplitSeq(strings.TrimSuffix(s, separator), separator) {
-		if part == "" || len(part) > 4 || !only(part, isDigit) {
-			return nil, false
+// numbers reads up to three numbers of up to four digits between separators;
+// one separator at the end is allowed, as after 10月. The count is 0 when s is
+// something else.
+func numbers(s string, separator func(rune) bool) (n [3]int, count int) {
+	digits := 0
+	for _, r := range s {
+		switch {
+		case isDigit(r) && digits < 4 && count < 3:
+			n[count] = n[count]*10 + int(r-'0')
+			digits++
+		case separator(r) && digits > 0:
+			count, digits = count+1, 0
+		default:
+			return n, 0
 		}
-		n := 0
-		for _, d := range part {
-			n = n*10 + int(d-'0')
-		}
-		list = append(list, n)
 	}
-	return list, true
+	if digits > 0 {
+		count++
+	}
+	return n, count
 }

@@ -39,7 +39,7 @@ func parseMessage(body []byte) (message, wechat.Code) {
 	case !json.Valid(body):
 		return m, 47001
 	}
-	s := scanner{text: body}
+	s := scanner{text: string(body)} // one copy, of which all texts are parts
 	ok := s.object(func(key string) bool {
 		switch key {
 		case "touser":
@@ -68,7 +68,7 @@ func parseMessage(body []byte) (message, wechat.Code) {
 // scanner walks JSON that is known to be valid. Its verbs report false when a
 // value is not of the wanted type.
 type scanner struct {
-	text []byte
+	text string
 	at   int
 }
 
@@ -85,6 +85,7 @@ func (s *scanner) miniProgram(m *message) bool {
 }
 
 func (s *scanner) data(m *message) bool {
+	m.fields = make([]fieldValue, 0, 8)
 	return s.object(func(key string) bool {
 		f := fieldValue{key: key}
 		ok := s.object(func(name string) bool {
@@ -159,10 +160,10 @@ func (s *scanner) str(into *string) bool {
 	}
 	s.at++
 	if !escaped {
-		*into = string(s.text[start+1 : s.at-1])
+		*into = s.text[start+1 : s.at-1]
 		return true
 	}
-	return json.Unmarshal(s.text[start:s.at], into) == nil
+	return json.Unmarshal([]byte(s.text[start:s.at]), into) == nil
 }
 
 // skip steps over any value.

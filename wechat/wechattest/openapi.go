@@ -177,6 +177,8 @@ func (c *call) note(rid string, text []byte) {
 	c.p.rids.add(rid, e)
 }
 
+var ridForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$`)
+
 // serveRIDGet is POST /cgi-bin/openapi/rid/get.
 func serveRIDGet(c *call) answer {
 	var in struct {
@@ -185,7 +187,7 @@ func serveRIDGet(c *call) answer {
 	if code := c.decode(&in); code != 0 {
 		return refuse(code)
 	}
-	if !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$`).MatchString(in.RID) {
+	if !ridForm.MatchString(in.RID) {
 		return answer{code: 76002, text: "rid is error, please check"}
 	}
 	defer c.p.locked()()

@@ -6,9 +6,11 @@ import (
 	"embed"
 	htmltemplate "html/template"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -23,7 +25,9 @@ const pageSize = 30
 
 // pages serves what is not an API path: control API, authorize page, the list.
 func (p *Platform) pages() http.Handler {
-	p.sheets = htmltemplate.Must(htmltemplate.ParseFS(pageFiles, "page/*.html"))
+	p.sheets = sync.OnceValue(func() *htmltemplate.Template { // most platforms never show a page
+		return htmltemplate.Must(htmltemplate.ParseFS(pageFiles, "page/*.html"))
+	})
 	mux := http.NewServeMux()
 	mux.Handle("/_sim/", p.Control())
 	mux.HandleFunc("GET /_sim/page.css", serveStyle)
@@ -51,7 +55,7 @@ type sheet struct {
 func (p *Platform) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	lang := language(r)
 	var page bytes.Buffer
-	if err := p.sheets.ExecuteTemplate(&page, name+".html", sheet{wordsIn(lang), lang, data}); err != nil {
+	if err := p.sheets().ExecuteTemplate(&page, name+".html", sheet{wordsIn(lang), lang, data}); err != nil {
 		http.Error(w, "the page cannot be made", http.StatusInternalServerError)
 		return
 	}
@@ -89,6 +93,7 @@ type bubble struct {
 	When      string
 	Name      string // of the account, when there are several
 	Initial   string // in the picture's place
+	Link      string // http and https alone
 	LinkHost  string
 	Ended     string // the receipt in words
 	Good, Bad bool
@@ -190,8 +195,8 @@ func (p *Platform) bubble(s Seen, w words) bubble {
 	if b.Title == "" {
 		b.Title = s.TemplateID
 	}
-	if _, rest, ok := strings.Cut(b.URL, "://"); ok {
-		b.LinkHost, _, _ = strings.Cut(rest, "/")
+	if u, err := url.Parse(b.URL); err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") {
+		b.Link, b.LinkHost = b.URL, u.Host
 	}
 	switch {
 	case s.Receipt == ReceiptSuccess:

@@ -18,7 +18,7 @@ type Platform struct {
 	cfg    Config
 	routes map[string]route
 	others http.Handler
-	sheets *htmltemplate.Template
+	sheets func() *htmltemplate.Template
 	loop   *Loopback
 	ctx    context.Context //nolint:containedctx // ends with Close; what it bounds outlives every call
 	cancel context.CancelFunc

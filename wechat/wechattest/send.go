@@ -3,6 +3,7 @@ package wechattest
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/wechat"
@@ -96,7 +97,8 @@ func (a *Account) checkMessage(m *message) (wechat.Code, string) {
 // already. The lock is held.
 func (c *call) deliver(m *message) answer {
 	a, cfg := c.account, &c.p.cfg
-	key := idKey{m.toUser, m.clientMsgID}
+	// Copies, since the parts of m would keep its whole body.
+	key := idKey{strings.Clone(m.toUser), strings.Clone(m.clientMsgID)}
 	if m.clientMsgID != "" {
 		if first, seen := a.recent.byID(key, c.now, cfg.DuplicateWindow); seen {
 			return duplicateAnswer(cfg.Duplicate, first)
@@ -109,7 +111,7 @@ func (c *call) deliver(m *message) answer {
 	id := c.p.lastID
 	a.recent.remember(key, id, c.now, cfg.DuplicateWindow)
 	s := Seen{
-		AppID: a.cfg.AppID, OpenID: m.toUser, ClientMsgID: m.clientMsgID, TemplateID: m.templateID,
+		AppID: a.cfg.AppID, OpenID: key.openid, ClientMsgID: key.clientMsgID, TemplateID: strings.Clone(m.templateID),
 		MsgID: id, At: c.now, Body: c.body,
 	}
 	s.Seq = c.p.chats.add(s)

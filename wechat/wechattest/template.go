@@ -22,6 +22,8 @@ type Template struct {
 	Banned bool `json:"banned,omitempty"`
 }
 
+var placeholder = regexp.MustCompile(`^(.*?)[:：]?\s*\{ ?\{\s*([A-Za-z_]+\d*)\.DATA\s*\} ?\}`)
+
 // Line is one placeholder of a template with the label in front of it.
 type Line struct{ Label, Key string }
 
@@ -60,7 +62,6 @@ func newTemplate(t Template) *template {
 
 // Lines returns the placeholders in the order of the content.
 func (t Template) Lines() []Line {
-	placeholder := regexp.MustCompile(`^(.*?)[:：]?\s*\{ ?\{\s*([A-Za-z_]+\d*)\.DATA\s*\} ?\}`)
 	var lines []Line
 	for text := range strings.SplitSeq(t.Content, "\n") {
 		for {
