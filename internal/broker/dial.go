@@ -143,7 +143,7 @@ func hosts(scheme, list, port string) ([]string, error) {
 			name, p = strings.Trim(host, "[]"), port
 		}
 		if _, err := strconv.ParseUint(p, 10, 16); err != nil {
-			return nil, errors.New("a port is no number up to 65535: write host:6379")
+			return nil, errors.New("a port is no number up to 65535: write host:6379, and percent-encode a / in the password")
 		}
 		if name == "" {
 			name = "127.0.0.1"

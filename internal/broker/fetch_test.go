@@ -270,7 +270,7 @@ func TestFetchIdleCost(t *testing.T) {
 		time.Sleep(60 * time.Second)
 		perSecond := float64(m.CommandCount()-n) / 60
 		t.Logf("idle: %.1f commands a second with 4 servers", perSecond)
-		if perSecond > 30 {
+		if perSecond > 45 { // commands inside scripts count too
 			t.Errorf("%.1f commands a second while idle", perSecond)
 		}
 		if again, _ := g.counts(); again != taken {

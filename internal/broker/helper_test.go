@@ -301,3 +301,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+func zAt(id string, in time.Duration) redis.Z {
+	return redis.Z{Score: float64(time.Now().Add(in).Unix()), Member: id}
+}
