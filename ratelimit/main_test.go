@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,7 +16,17 @@ import (
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
+	if !asked { // each check is a world with a Redis of its own, slow under -race
+		if err := flag.Set("rapid.checks", "25"); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	key   = "wxn:{wx0123456789abcdef}:"

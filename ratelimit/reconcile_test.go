@@ -189,7 +189,7 @@ func TestLeasesAreBounded(t *testing.T) {
 		cfg := config("a")
 		cfg.MaxBlock, cfg.DailyQuota = 1, 100000
 		g := reconciled(t, rdb, cfg)
-		for range 3600 {
+		for range 600 {
 			take(t, g, ratelimit.General)
 			time.Sleep(time.Second)
 		}
