@@ -2,6 +2,7 @@ package wechattest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -86,7 +87,8 @@ type answer struct {
 
 func refuse(code wechat.Code) answer { return answer{code: code} }
 
-// ServeHTTP serves the API, the control API under /_sim/ and the page.
+// ServeHTTP serves the API, the control API under /_sim/ and the page. A reply
+// that cuts the connection panics with http.ErrAbortHandler, as net/http wants it.
 func (p *Platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt, ok := p.routes[r.URL.Path]
 	if !ok {
@@ -308,6 +310,13 @@ func (c *call) matches(r Reply) bool {
 func (c *call) scriptAppID() string {
 	if t := c.p.tokens[c.token()]; t != nil {
 		return t.account.cfg.AppID
+	}
+	if c.path == StableTokenPath { // the only call that names it in the body
+		var in struct {
+			AppID string `json:"appid"`
+		}
+		_ = json.Unmarshal(c.body, &in) // empty when it cannot be read
+		return in.AppID
 	}
 	return c.query().Get("appid")
 }

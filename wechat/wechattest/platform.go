@@ -3,6 +3,7 @@ package wechattest
 import (
 	"context"
 	htmltemplate "html/template"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -40,6 +41,7 @@ type Platform struct {
 	// of all pushes, also those that pushed no longer holds
 	pushTaken, pushFailed int
 	loops                 []*Loopback
+	conns                 map[net.Conn]struct{} // of ServeLean
 	rids                  rids
 	oauth                 oauth
 	closed                bool
@@ -60,6 +62,7 @@ func New(cfg Config) *Platform {
 		script:   newScript(cfg.Seed),
 		chats:    newChats(cfg),
 		counts:   map[string]*CallCount{},
+		conns:    map[net.Conn]struct{}{},
 		lastID:   firstMessageID(),
 		oauth:    newOAuth(),
 		rids:     rids{byID: map[string]ridEntry{}},
@@ -101,6 +104,9 @@ func (p *Platform) Close() {
 	p.mu.Lock()
 	p.closed = true
 	loops := slices.Clone(p.loops)
+	for c := range p.conns {
+		_ = c.Close()
+	}
 	p.mu.Unlock()
 	p.cancel()
 	for _, l := range loops {

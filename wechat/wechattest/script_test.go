@@ -156,6 +156,14 @@ func TestRepliesForOneRecipientOneAccountOnePath(t *testing.T) {
 	if got := b.raw(openid, ""); got != "48004" {
 		t.Errorf("wxB: %q, want 48004", got)
 	}
+	b.p.Script(wechattest.Errcode(-1).On(wechattest.StableTokenPath).Account("wxB"))
+	if r := b.fetchStable(false); r.code() != 0 {
+		t.Errorf("stable_token of the other account: %v, want a token", r)
+	}
+	b.p.Script(wechattest.Errcode(40164).On(wechattest.StableTokenPath).Account(wechattest.AppID))
+	if r := b.fetchStable(false); r.code() != 40164 {
+		t.Errorf("stable_token: %v, want 40164", r)
+	}
 	b.p.Script(wechattest.Errcode(-1).Forever())
 	for range 3 {
 		if got := b.raw(openid, ""); got != "-1" {
