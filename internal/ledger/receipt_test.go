@@ -18,7 +18,7 @@ func TestRcp01TwoReceiptsInOneSecond(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
-		at := time.Now().Truncate(time.Second)
+		at := time.Now().Truncate(time.Second).Add(-time.Second)
 		for i, id := range []string{"one", "two"} {
 			e := envelope(id)
 			born(t, rdb, l, record(e))
@@ -37,6 +37,11 @@ func TestRcp01TwoReceiptsInOneSecond(t *testing.T) {
 		state(t, l, "one", ledger.Delivered)
 		if r := state(t, l, "two", ledger.Rejected); r.Receipt != "user-block" || r.Reason != "user-block" {
 			t.Errorf("got %+v", r)
+		}
+		for _, id := range []string{"one", "two"} { // WeChat's clock is another one
+			if r := get(t, l, id); r.EndedAt.Before(r.SentAt) {
+				t.Errorf("%s ended %s before it was sent %s", id, r.EndedAt, r.SentAt)
+			}
 		}
 	})
 }
