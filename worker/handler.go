@@ -188,7 +188,8 @@ func (d *delivery) call(ctx context.Context) (msgid wechat.MessageID, err error)
 			msgid, err = 0, errPanic
 		}
 	}()
-	ctx, cancel := context.WithTimeout(withTier(ctx, tierOf(d.env.Class)), d.policy.SendTimeout)
+	ctx = withSendInfo(ctx, sendInfo{tier: tierOf(d.env.Class), probe: d.probe})
+	ctx, cancel := context.WithTimeout(ctx, d.policy.SendTimeout)
 	defer cancel()
 	body := d.env.Body
 	if d.env.User != "" {

@@ -17,10 +17,16 @@ var ErrNoPermit = errors.New("no permit for a replay") //nolint:gochecknoglobals
 
 // ReplayPermit returns a function for wechat.Config.BeforeReplay: the replay
 // with a new token is one more call of the day's quota, so it takes one more
-// permit. It waits at most a second for the permit's moment.
+// permit. It waits at most a second for the permit's moment. A probe's replay
+// takes none: a half-open gate has no second permit, and the first call may
+// only have found that this process's token is an old one.
 func ReplayPermit(gate broker.Gate) func(context.Context) error {
 	return func(ctx context.Context) error {
-		p, err := gate.Take(ctx, tierFrom(ctx))
+		s, _ := ctx.Value(sendKey{}).(sendInfo)
+		if s.probe {
+			return nil
+		}
+		p, err := gate.Take(ctx, s.tier)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrNoPermit, err)
 		}
@@ -88,14 +94,14 @@ func tierOf(class job.Class) ratelimit.Tier {
 	return ratelimit.General
 }
 
-type tierKey struct{}
+type sendKey struct{}
 
-// withTier tells ReplayPermit, which the client calls, whose message it is.
-func withTier(ctx context.Context, t ratelimit.Tier) context.Context {
-	return context.WithValue(ctx, tierKey{}, t)
+// sendInfo is what ReplayPermit, which the client calls, has to know.
+type sendInfo struct {
+	tier  ratelimit.Tier
+	probe bool
 }
 
-func tierFrom(ctx context.Context) ratelimit.Tier {
-	t, _ := ctx.Value(tierKey{}).(ratelimit.Tier)
-	return t
+func withSendInfo(ctx context.Context, s sendInfo) context.Context {
+	return context.WithValue(ctx, sendKey{}, s)
 }

@@ -42,13 +42,14 @@ type terms struct {
 	servers     int
 	policy      worker.Policy
 	callTimeout time.Duration
+	drain       time.Duration
 }
 
 // pipe is a platform and a Redis, with the messages between them.
 type pipe struct {
 	*testing.T
 	p      *wechattest.Platform
-	rdb    redis.UniversalClient
+	admin  redis.UniversalClient // the test's own
 	dial   func() (net.Conn, error) // another connection to the same Redis
 	terms  terms
 	logs   *observer.ObservedLogs
@@ -85,7 +86,7 @@ func pipeOn(t *testing.T, rdb redis.UniversalClient, cfg wechattest.Config, term
 	platform := wechattest.New(cfg)
 	t.Cleanup(platform.Close)
 	core, logs := observer.New(zapcore.InfoLevel)
-	return &pipe{T: t, p: platform, rdb: rdb, terms: terms, logs: logs, logger: zap.New(core)}
+	return &pipe{T: t, p: platform, admin: rdb, terms: terms, logs: logs, logger: zap.New(core)}
 }
 
 // process is one worker process.
@@ -94,10 +95,10 @@ type process struct {
 	cancel context.CancelFunc
 	done   chan error
 	dead   atomic.Bool
-	conns  []net.Conn
+	rdb    redis.UniversalClient
 	mu     sync.Mutex
+	conns  []net.Conn
 	close  []func()
-	gates  []*ratelimit.Gate
 }
 
 // start runs a worker for all accounts of the platform until stop, or the
@@ -105,12 +106,9 @@ type process struct {
 func (p *pipe) start() *process {
 	p.Helper()
 	w := &process{pipe: p, done: make(chan error, 1)}
-	rdb := p.rdb
-	if p.dial != nil {
-		rdb = w.client()
-	}
+	w.rdb = w.client()
 	cfg := worker.Config{
-		Redis: rdb, Concurrency: p.terms.concurrency, Servers: p.terms.servers, Logger: p.logger,
+		Redis: w.rdb, Concurrency: p.terms.concurrency, Servers: p.terms.servers, DrainTimeout: p.terms.drain, Logger: p.logger,
 		OnEvent: func(e worker.Event) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -118,7 +116,7 @@ func (p *pipe) start() *process {
 		},
 	}
 	for _, a := range p.p.Accounts() {
-		cfg.Accounts = append(cfg.Accounts, w.account(rdb, a.AppID()))
+		cfg.Accounts = append(cfg.Accounts, w.account(a.AppID()))
 	}
 	run, err := worker.New(cfg)
 	if err != nil {
@@ -135,46 +133,58 @@ func (p *pipe) start() *process {
 func (w *process) client() *redis.Client {
 	rdb := redis.NewClient(&redis.Options{
 		Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true, MaxRetries: -1,
-		Dialer: func(context.Context, string, string) (net.Conn, error) {
+		Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			if w.dead.Load() {
-				return nil, errors.New("this process is dead")
+				return nil, silence(ctx)
 			}
 			conn, err := w.dial()
+			if err != nil {
+				return nil, err
+			}
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.conns = append(w.conns, conn)
-			return conn, err
+			return conn, nil
 		},
 	})
 	w.close = append(w.close, func() { _ = rdb.Close() })
 	return rdb
 }
 
+// silence is what a dead process hears: not even a refusal.
+func silence(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(5 * time.Second):
+		return errors.New("i/o timeout")
+	}
+}
+
 // account wires the rooms as cmd does.
-func (w *process) account(rdb redis.UniversalClient, appid string) worker.Account {
+func (w *process) account(appid string) worker.Account {
 	w.Helper()
 	fatal := func(err error) {
 		if err != nil {
 			w.Fatal(err)
 		}
 	}
-	gate, err := ratelimit.New(rdb, ratelimit.Config{
+	gate, err := ratelimit.New(w.rdb, ratelimit.Config{
 		Key: "wxn:{" + appid + "}:", Rate: w.terms.rate, DailyQuota: w.terms.quota,
 		Reserve: w.terms.reserve, UTCOffset: china, Owner: "test",
 	})
 	fatal(err)
-	w.gates = append(w.gates, gate)
 	cfg := wechat.Config{
 		AppID: appid, AppSecret: wechat.NewSecret(wechattest.AppSecret), BaseURL: w.p.BaseURL(),
 		HTTPClient: w.p.Client(), BeforeReplay: worker.ReplayPermit(gate), Timeout: w.terms.callTimeout,
 	}
 	fetcher, err := wechat.NewTokenFetcher(cfg)
 	fatal(err)
-	tokens, err := tokenstore.New(rdb, fetcher, tokenstore.Config{AppID: appid})
+	tokens, err := tokenstore.New(w.rdb, fetcher, tokenstore.Config{AppID: appid})
 	fatal(err)
 	client, err := wechat.NewClient(cfg, tokens)
 	fatal(err)
-	records, err := ledger.New(rdb, ledger.Config{Account: appid})
+	records, err := ledger.New(w.rdb, ledger.Config{Account: appid})
 	fatal(err)
 	w.close = append(w.close, func() { _ = records.Close() })
 	return worker.Account{
@@ -202,10 +212,10 @@ func (w *process) stop() error {
 func (w *process) kill() {
 	w.dead.Store(true)
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	for _, conn := range w.conns {
 		_ = conn.Close()
 	}
+	w.mu.Unlock()
 }
 
 // enqueue puts messages on the queue as the producer does, record first.
@@ -228,7 +238,7 @@ func (p *pipe) enqueueAll(appid string, class job.Class, ids []string, change fu
 		}
 		items[i] = broker.Item{Account: appid, Class: class, ID: id, Payload: payload}
 	}
-	q := broker.NewEnqueuer(p.rdb)
+	q := broker.NewEnqueuer(p.admin)
 	defer func() { _ = q.Close() }()
 	results, err := q.Enqueue(p.Context(), items, nil)
 	if err != nil {
@@ -261,7 +271,7 @@ func ids(prefix string, n int) []string {
 // records reads the records of messages.
 func (p *pipe) records(appid string, ids ...string) map[ledger.State]int {
 	p.Helper()
-	l, err := ledger.New(p.rdb, ledger.Config{Account: appid})
+	l, err := ledger.New(p.admin, ledger.Config{Account: appid})
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -283,7 +293,7 @@ func (p *pipe) records(appid string, ids ...string) map[ledger.State]int {
 
 func (p *pipe) record(appid, id string) *ledger.Record {
 	p.Helper()
-	l, err := ledger.New(p.rdb, ledger.Config{Account: appid})
+	l, err := ledger.New(p.admin, ledger.Config{Account: appid})
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -298,7 +308,7 @@ func (p *pipe) record(appid, id string) *ledger.Record {
 // left counts the tasks in the account's queues.
 func (p *pipe) left(appid string) (n int64) {
 	p.Helper()
-	queues, err := broker.NewInspector(p.rdb).Queues(p.Context(), appid)
+	queues, err := broker.NewInspector(p.admin).Queues(p.Context(), appid)
 	if err != nil {
 		p.Fatal(err)
 	}
