@@ -91,7 +91,7 @@ func (n *looseInt) UnmarshalJSON(data []byte) error {
 	}
 	// 7200.0 and 7.2e3 are integers too; beyond 2^53 a float would guess.
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+	if err != nil || f != math.Trunc(f) || math.Abs(f) >= 1<<53 {
 		return errNotInteger
 	}
 	*n = looseInt(f)

@@ -42,7 +42,7 @@ func TestTolerantDecoding(t *testing.T) {
 		}
 	}
 	for _, answer := range []string{
-		`{"errcode":0,"msgid":3.5}`, `{"errcode":0,"msgid":1e300}`, `{"errcode":0,"msgid":99999999999999999999}`,
+		`{"errcode":0,"msgid":3.5}`, `{"errcode":0,"msgid":9007199254740993.0}`, `{"errcode":0,"msgid":1e300}`, `{"errcode":0,"msgid":99999999999999999999}`,
 		`{"errcode":0,"msgid":true}`, `{"errcode":0}{"errcode":1}`, `"ok"`, "\xEF\xBB\xBF", "\x00",
 	} {
 		id, err := answered(t, []byte(answer)).SendTemplate(t.Context(), orderPaid())
@@ -54,10 +54,10 @@ func TestTolerantDecoding(t *testing.T) {
 
 func TestDriftInOtherAnswers(t *testing.T) {
 	t.Parallel()
-	user, err := answered(t, []byte("{\"subscribe\":\"1\",\"openid\":\"o1\",\"remark\":\"a\x07b\xff\",\"qr_scene\":\"98765\",\"qr_scene_str\":123,\"tagid_list\":[\"2\",3],\"subscribe_time\":\"1382694957\"}")).
+	user, err := answered(t, []byte("{\"subscribe\":\"1\",\"openid\":\"o1\",\"remark\":\"a\\\"\x07b\xff\\\\\",\"qr_scene\":\"98765\",\"qr_scene_str\":123,\"tagid_list\":[\"2\",3],\"subscribe_time\":\"1382694957\"}")).
 		UserInfo(t.Context(), "o1")
 	if err != nil || !user.Subscribed || user.QRScene != 98765 || user.QRSceneText != "123" || len(user.TagIDs) != 2 ||
-		user.SubscribedAt.Unix() != 1382694957 || user.Remark != "a\x07b\uFFFD" {
+		user.SubscribedAt.Unix() != 1382694957 || user.Remark != "a\"\x07b\uFFFD\\" {
 		t.Errorf("user %+v, %v", user, err)
 	}
 	quota, err := answered(t, []byte(`{"errcode":0,"quota":{"daily_limit":"1000","used":"900","remain":100}}`)).Quota(t.Context(), wechat.QuotaPath)

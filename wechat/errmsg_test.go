@@ -77,6 +77,7 @@ func TestRemedyNamesWhatWeChatNamed(t *testing.T) {
 	for errmsg, ip := range map[string]string{
 		"invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist rid: 64a1b2c3-0a1b2c3d-0e0f1a2b": "1.2.3.4",
 		"invalid ip 114.221.21.30, not in whitelist":                                               "114.221.21.30",
+		"invalid ip 1.2.3.9: not in whitelist.":                                                    "1.2.3.9",
 		"invalid ip 240e:3a1::1f, not in whitelist":                                                "240e:3a1::1f",
 	} {
 		e := refusal(t, 40164, errmsg)

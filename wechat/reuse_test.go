@@ -210,6 +210,13 @@ func TestTok06FailureIsRememberedForAWhile(t *testing.T) {
 		if _, err := s.Token(t.Context()); !errors.Is(err, wrong) {
 			t.Errorf("after its end: %v", err)
 		}
+		// The back-off starts small again after a success.
+		asked, _ := f.count()
+		time.Sleep(3 * time.Second)
+		_, _ = s.Token(t.Context())
+		if all, _ := f.count(); all != asked+1 {
+			t.Errorf("%d fetches in three seconds, want 1", all-asked)
+		}
 	})
 }
 
@@ -232,15 +239,14 @@ func TestReuseWithLittleLifeLeft(t *testing.T) {
 
 func TestReuseCallerWhoGaveUpIsNoFailure(t *testing.T) {
 	t.Parallel()
-	s := wechat.ReuseTokenSource(func(ctx context.Context, _ bool) (wechat.Token, error) {
-		if err := ctx.Err(); err != nil {
-			return wechat.Token{}, err
+	ctx, cancel := context.WithCancel(t.Context())
+	s := wechat.ReuseTokenSource(func(asked context.Context, _ bool) (wechat.Token, error) {
+		if asked == ctx {
+			cancel()
+			return wechat.Token{}, asked.Err()
 		}
 		return wechat.Token{Value: wechat.NewSecret("T"), ExpiresAt: time.Now().Add(time.Hour)}, nil
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	// With ctx done, waiting may win over asking: either way it is its error.
 	if _, err := s.Token(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

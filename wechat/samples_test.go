@@ -173,6 +173,19 @@ func checkSampleAnswer(t *testing.T, response []byte, want, got string, err erro
 	}
 }
 
+// TestManagementBodiesAreRaw: WeChat takes a keyword name with \u escapes for
+// an unknown one.
+func TestManagementBodiesAreRaw(t *testing.T) {
+	t.Parallel()
+	p := answers(t, `{"errcode":0,"template_id":"T"}`)
+	if _, err := newClient(t, p, newSource()).AddTemplate(t.Context(), "47123", []string{"金额 A&B <C>"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"template_id_short":"47123","keyword_name_list":["金额 A&B <C>"]}`; p.calls()[0].body != want {
+		t.Errorf("body %s, want %s", p.calls()[0].body, want)
+	}
+}
+
 // sameJSON compares without regard to the order of keys. force_refresh, false
 // by default, may be told or not.
 func sameJSON(t *testing.T, got string, want []byte) {

@@ -166,6 +166,9 @@ func TestReplayIsAskedForOnceAndBounded(t *testing.T) {
 			if tt.is != nil && !errors.Is(err, tt.is) {
 				t.Errorf("%v is not %v; %s", err, tt.is, tt.explanation)
 			}
+			if ambiguous := tt.code == wechat.CodeBusy; wechat.Ambiguous(err) != ambiguous {
+				t.Errorf("%v: ambiguous %v, want %v", err, !ambiguous, ambiguous)
+			}
 			if len(p.calls()) != tt.calls || asked != tt.asked {
 				t.Errorf("%d calls, BeforeReplay %d times; want %d and %d", len(p.calls()), asked, tt.calls, tt.asked)
 			}
