@@ -24,9 +24,6 @@ const (
 	taskLimit = 60 * time.Second
 	// chunkSize is how many items go in one round trip.
 	chunkSize = 500
-	// chunksAhead is how many chunks of one call are under way at once: the next
-	// is encoded while the last travels.
-	chunksAhead = 3
 )
 
 // ErrClosed is returned by an Enqueuer after Close.
@@ -85,13 +82,13 @@ func (q *Enqueuer) Enqueue(ctx context.Context, items []Item, before func(pipe r
 func (q *Enqueuer) enqueueChunks(ctx context.Context, items []Item, results []Result, before func(redis.Pipeliner, int)) error {
 	var group sync.WaitGroup
 	errs := make(chan error, (len(items)+chunkSize-1)/chunkSize)
-	ahead := make(chan struct{}, chunksAhead)
+	travelling := make(chan struct{}, 1) // one at a time keeps the caller's order; the next is encoded meanwhile
 	for from := 0; from < len(items) && ctx.Err() == nil; from += chunkSize {
 		c := q.build(ctx, items[from:min(from+chunkSize, len(items))], from, results, before)
-		ahead <- struct{}{}
+		travelling <- struct{}{}
 		group.Go(func() {
 			errs <- q.run(ctx, c, results)
-			<-ahead
+			<-travelling
 		})
 	}
 	group.Wait()
