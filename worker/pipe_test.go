@@ -2,7 +2,6 @@ package worker_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -49,7 +48,7 @@ type terms struct {
 type pipe struct {
 	*testing.T
 	p      *wechattest.Platform
-	admin  redis.UniversalClient // the test's own
+	admin  redis.UniversalClient    // the test's own
 	dial   func() (net.Conn, error) // another connection to the same Redis
 	terms  terms
 	logs   *observer.ObservedLogs
@@ -96,8 +95,6 @@ type process struct {
 	done   chan error
 	dead   atomic.Bool
 	rdb    redis.UniversalClient
-	mu     sync.Mutex
-	conns  []net.Conn
 	close  []func()
 }
 
@@ -133,31 +130,42 @@ func (p *pipe) start() *process {
 func (w *process) client() *redis.Client {
 	rdb := redis.NewClient(&redis.Options{
 		Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true, MaxRetries: -1,
-		Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		Dialer: func(context.Context, string, string) (net.Conn, error) {
 			if w.dead.Load() {
-				return nil, silence(ctx)
+				conn, _ := net.Pipe()
+				return &mortal{Conn: conn, dead: &w.dead}, nil
 			}
 			conn, err := w.dial()
 			if err != nil {
 				return nil, err
 			}
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.conns = append(w.conns, conn)
-			return conn, nil
+			return &mortal{Conn: conn, dead: &w.dead}, nil
 		},
 	})
 	w.close = append(w.close, func() { _ = rdb.Close() })
 	return rdb
 }
 
-// silence is what a dead process hears: not even a refusal.
-func silence(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(5 * time.Second):
-		return errors.New("i/o timeout")
+// mortal is a connection of a process that may be killed: nothing comes through
+// any more, and it hears of that by its own timeouts only.
+type mortal struct {
+	net.Conn
+	dead *atomic.Bool
+}
+
+func (c *mortal) Write(b []byte) (int, error) {
+	if c.dead.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *mortal) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if err != nil || !c.dead.Load() {
+			return n, err
+		}
 	}
 }
 
@@ -209,14 +217,7 @@ func (w *process) stop() error {
 
 // kill ends the process as SIGKILL does, as far as Redis can tell: from now on
 // it hears nothing of it.
-func (w *process) kill() {
-	w.dead.Store(true)
-	w.mu.Lock()
-	for _, conn := range w.conns {
-		_ = conn.Close()
-	}
-	w.mu.Unlock()
-}
+func (w *process) kill() { w.dead.Store(true) }
 
 // enqueue puts messages on the queue as the producer does, record first.
 func (p *pipe) enqueue(appid string, class job.Class, ids ...string) {
