@@ -1,9 +1,6 @@
 package ratelimit
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // Closures lists all that keeps messages from being sent now: the pauses in
 // force, and what follows from the count itself. A gate whose general share is
@@ -18,15 +15,11 @@ func (s State) Closures() []PauseState {
 		return out
 	}
 	if s.Cap > 0 && s.Used >= s.Cap-s.Reserve {
-		detail := fmt.Sprintf("%d of %d used", s.Spent(), s.Cap)
+		detail := fmt.Sprintf("%d of %d used", s.Used, s.Cap)
 		if s.Used < s.Cap {
 			detail += fmt.Sprintf("; class critical goes on with %d of its reserve of %d", s.Cap-s.Used, s.Reserve)
 		}
-		out = append(out, PauseState{Pause: Pause{Reason: ReasonQuota, Detail: detail, Until: s.ResetsAt}, Since: time.Time{}})
+		out = append(out, PauseState{Pause: Pause{Reason: ReasonQuota, Detail: detail, Until: s.ResetsAt}})
 	}
 	return out
 }
-
-// Spent is how much of the day's quota was used for calls: Used without the
-// permits that processes have in hand.
-func (s State) Spent() int64 { return max(s.Used-s.Leased, 0) }

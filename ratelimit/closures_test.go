@@ -18,7 +18,7 @@ func TestClosuresSayWhatHolds(t *testing.T) {
 		words string
 	}{
 		"open":              {ratelimit.State{Trusted: true, Used: 899, Cap: 1000, Reserve: 100}, nil, ""},
-		"general share":     {ratelimit.State{Trusted: true, Used: 900, Leased: 10, Cap: 1000, Reserve: 100, ResetsAt: midnight}, []ratelimit.Reason{ratelimit.ReasonQuota}, "890 of 1000 used; class critical goes on with 100"},
+		"general share":     {ratelimit.State{Trusted: true, Used: 900, Cap: 1000, Reserve: 100, ResetsAt: midnight}, []ratelimit.Reason{ratelimit.ReasonQuota}, "900 of 1000 used; class critical goes on with 100"},
 		"all":               {ratelimit.State{Trusted: true, Used: 1000, Cap: 1000, Reserve: 100, ResetsAt: midnight}, []ratelimit.Reason{ratelimit.ReasonQuota}, "1000 of 1000 used"},
 		"count missing":     {ratelimit.State{Cap: 1000}, []ratelimit.Reason{ratelimit.ReasonUnreconciled}, "asks WeChat"},
 		"no cap known":      {ratelimit.State{Trusted: true, Used: 5}, nil, ""},

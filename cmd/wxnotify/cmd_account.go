@@ -103,7 +103,7 @@ func capText(n int64) string {
 
 func closures(s ratelimit.State) []closedView {
 	out := []closedView{}
-	for _, p := range s.Pauses {
+	for _, p := range s.Closures() {
 		out = append(out, closedView{p.Reason, p.Detail, p.Until, p.Owner})
 	}
 	return out
@@ -111,11 +111,12 @@ func closures(s ratelimit.State) []closedView {
 
 // gateText says open, or closed with reason and hour.
 func gateText(s ratelimit.State) string {
-	if len(s.Pauses) == 0 {
+	held := s.Closures()
+	if len(held) == 0 {
 		return "open"
 	}
 	text := "closed: "
-	for i, p := range s.Pauses {
+	for i, p := range held {
 		if i > 0 {
 			text += "; "
 		}

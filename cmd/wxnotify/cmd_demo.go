@@ -79,7 +79,7 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	d.hello(st, s)
 	err = a.demoMessages(ctx, st, d, messages)
 	if err == nil {
-		err = d.summary(ctx, s.accounts[0])
+		err = d.summary(ctx, st)
 	}
 	if err == nil && !once {
 		d.goodbye(st)
@@ -246,13 +246,9 @@ func (d *display) event(e worker.Event) {
 	}
 }
 
-func (d *display) summary(ctx context.Context, acct *account) error {
+func (d *display) summary(ctx context.Context, st *stage) error {
 	if ctx.Err() != nil {
 		return nil
-	}
-	s, err := acct.gate.State(ctx)
-	if err != nil {
-		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -262,7 +258,8 @@ func (d *display) summary(ctx context.Context, acct *account) error {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	_, err = fmt.Fprintf(d.out, "\nAll ended: %s. Quota used today: %d of %d.\n", strings.Join(parts, ", "), s.Used, s.Cap)
+	_, err := fmt.Fprintf(d.out, "\nAll ended: %s. Calls that WeChat counted against the day's quota: %d of %s.\n",
+		strings.Join(parts, ", "), st.platform.Account(wechattest.AppID).Used(), st.config.text("daily_quota"))
 	return err
 }
 

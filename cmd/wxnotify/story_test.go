@@ -389,13 +389,13 @@ func TestQuo01QuotaOverTwoWorkers(t *testing.T) {
 	if len(shown.Closed) == 0 || shown.Closed[0].Reason != "quota" {
 		t.Errorf("queues does not say that the quota closed the gate: %s", r.stdout)
 	}
-	if order := w.seen(t); !inOrder(order, "bulk-") {
+	if order := w.seen(t); !inOrder(t, order, "bulk-") {
 		t.Error("the order of the bulk messages was not kept")
 	}
 }
 
 // inOrder allows for what is in flight at once.
-func inOrder(seen []seenMessage, prefix string) bool {
+func inOrder(tb testing.TB, seen []seenMessage, prefix string) bool {
 	last := -1
 	for _, m := range seen {
 		var n int
@@ -403,6 +403,7 @@ func inOrder(seen []seenMessage, prefix string) bool {
 			continue
 		}
 		if n < last-300 {
+			tb.Logf("%s was seen after %d", m.ClientMsgID, last)
 			return false
 		}
 		last = max(last, n)
@@ -421,7 +422,7 @@ func TestCanary(t *testing.T) {
 	env := w.with("WXNOTIFY_OPS_ADDR", ops, "WXNOTIFY_LOG_LEVEL", "debug")
 	w.control(t, "POST", "/_sim/script", map[string]any{"replies": []map[string]any{
 		{"do": "errcode", "errcode": 40003, "errmsg": "invalid openid " + openid}, {"do": "garbage", "text": "<html>" + openid},
-		{"do": "cut_after_accept"}, {"do": "status", "status": 502}, {"do": "errcode", "errcode": 40001},
+		{"do": "cut_after_accept"}, {"do": "http_status", "status": 502}, {"do": "errcode", "errcode": 40001},
 	}}, nil)
 	worker := start(t, env, "worker")
 	worker.says(t, "worker started")

@@ -27,7 +27,7 @@ func TestWrongUsage(t *testing.T) {
 		"no secret":           {account, []string{"worker"}, 2, []string{"WXNOTIFY_APPSECRET"}},
 		"bad value":           {map[string]string{"WXNOTIFY_RATE": "much"}, []string{"config"}, 2, []string{"rate", "WXNOTIFY_RATE"}},
 		"redis unreachable":   {nowhere, []string{"worker"}, 2, []string{"redis", "127.0.0.1:1"}},
-		"redis url":           {map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_REDIS_URL": "mysql://x"}, []string{"status", "x"}, 2, []string{"WXNOTIFY_REDIS_URL", "redis://"}},
+		"redis url":           {map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_REDIS_URL": "mysql://x"}, []string{"status", "x"}, 2, []string{"WXNOTIFY_REDIS_URL", "redis-sentinel"}},
 		"send without fields": {account, []string{"send"}, 2, []string{"--to", "--template"}},
 		"send bad data":       {account, []string{"send", "--to", "o", "--template", "t", "--data", "x"}, 2, []string{"--data", "key=value"}},
 		"send bad class":      {account, []string{"send", "--to", "o", "--template", "t", "--class", "urgent"}, 2, []string{"--class", "critical"}},
