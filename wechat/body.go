@@ -89,6 +89,9 @@ func appendString(out []byte, text string) []byte {
 
 // encodingFaults names every text of m that is not UTF-8.
 func (m *TemplateMessage) encodingFaults() []Fault {
+	if m.isUTF8() {
+		return nil
+	}
 	var faults []Fault
 	check := func(path, text string) {
 		if !utf8.ValidString(text) {
@@ -109,6 +112,19 @@ func (m *TemplateMessage) encodingFaults() []Fault {
 		check(keyPath(key)+".color", m.Data[key].Color)
 	}
 	return faults
+}
+
+// isUTF8 is the quick answer for the usual message.
+func (m *TemplateMessage) isUTF8() bool {
+	for key, f := range m.Data {
+		if !utf8.ValidString(key) || !utf8.ValidString(f.Value) || !utf8.ValidString(f.Color) {
+			return false
+		}
+	}
+	if p := m.MiniProgram; p != nil && (!utf8.ValidString(p.AppID) || !utf8.ValidString(p.PagePath)) {
+		return false
+	}
+	return utf8.ValidString(m.ToUser) && utf8.ValidString(m.TemplateID) && utf8.ValidString(m.URL) && utf8.ValidString(m.ClientMsgID)
 }
 
 // marshalRaw encodes a request of the management calls without HTML escapes.

@@ -98,13 +98,22 @@ func (c *caller) request(ctx context.Context, k call) *http.Request {
 		req.Method = http.MethodPost
 		req.Header.Set("Content-Type", contentType)
 		req.ContentLength = int64(len(k.body))
-		req.Body = io.NopCloser(bytes.NewReader(k.body))
+		req.Body = newBody(k.body)
 		// net/http repeats a POST by itself only on a connection that was kept
 		// alive and died before a single byte of this request was written: safe,
 		// and it spares a failure whenever WeChat closes an idle connection.
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(k.body)), nil }
+		req.GetBody = func() (io.ReadCloser, error) { return newBody(k.body), nil }
 	}
 	return req.WithContext(ctx)
+}
+
+// newBody tells net/http when there is nothing to send: it would take a length
+// of 0 for an unknown one.
+func newBody(body []byte) io.ReadCloser {
+	if len(body) == 0 {
+		return http.NoBody
+	}
+	return io.NopCloser(bytes.NewReader(body))
 }
 
 // traceWrites tells whether bytes of the request may have left. When net/http

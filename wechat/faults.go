@@ -87,7 +87,7 @@ var faultTable = [...]faultRow{
 	{FaultDataMissing, "has no values", "give a value for each key of the template"},
 	{FaultKeyEmpty, "has an empty key", "use the name between the braces of the template, such as thing1"},
 	{FaultKeySuffix, "carries the suffix .DATA", "drop it: write thing1 for {{thing1.DATA}}"},
-	{FaultKeyInvalid, "is not a key", "use the name between the braces of the template, such as thing1: letters, '_' and digits at the end"},
+	{FaultKeyInvalid, "is not a key", "use the name between the braces of the template, such as thing1: letters, '_' and digits"},
 	{FaultKeyMissing, "is missing", "give a value: the template has this key"},
 	{FaultKeyUnknown, "is not a key of the template", "drop it, or correct its name"},
 	{FaultValueEmpty, "is empty", "give a value: WeChat refuses blank ones"},

@@ -18,9 +18,14 @@ type fieldType struct {
 }
 
 // typeOf finds the rule by the key's prefix: letters and underscores before
-// the number. An unknown prefix has none.
+// the number. An unknown prefix has none, nor has a key without a number: name
+// and time are free text in historic templates.
 func typeOf(key string) fieldType {
-	switch strings.ToLower(strings.TrimRight(key, "0123456789")) {
+	prefix := strings.TrimRight(key, "0123456789")
+	if prefix == key && key != "first" && key != "remark" {
+		return fieldType{}
+	}
+	switch prefix {
 	case "thing", "short_thing": // short_thing's own limit is not documented
 		return fieldType{limit: 20, units: units16, advice: "name the thing shortly"}
 	case "character_string":
@@ -76,7 +81,13 @@ func valueFault(path, key, value string) (Fault, bool) {
 }
 
 // units16 counts an emoji as two, as the strictest known reading does.
-func units16(text string) int { return len(utf16.Encode([]rune(text))) }
+func units16(text string) int {
+	n := 0
+	for _, r := range text {
+		n += utf16.RuneLen(r)
+	}
+	return n
+}
 
 // halfWidths counts a Chinese character as two.
 func halfWidths(text string) int {

@@ -3,6 +3,7 @@ package wechat_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -189,6 +190,26 @@ func TestUnauthorisedAccountBurnsNoTokens(t *testing.T) {
 	}
 	if len(tokens.invalidated) != 1 || len(p.calls()) != 6 {
 		t.Errorf("invalidated %q, %d calls: one token is tried beside the first, then no more", tokens.invalidated, len(p.calls()))
+	}
+}
+
+func TestEmptyBodyIsSentAsSuch(t *testing.T) {
+	t.Parallel()
+	var lengths []int64
+	p := newPlatform(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		lengths = append(lengths, r.ContentLength)
+		_, _ = io.WriteString(w, `{"errcode":44002,"errmsg":"empty post data"}`)
+	})
+	c := newClient(t, p, newSource())
+	for _, body := range [][]byte{nil, {}} {
+		if _, err := c.SendTemplateBody(t.Context(), body); wechat.KindOf(err) != wechat.KindMessage {
+			t.Errorf("got %v", err)
+		}
+	}
+	for i, call := range p.calls() {
+		if call.method != http.MethodPost || lengths[i] != 0 {
+			t.Errorf("%s with length %d", call.method, lengths[i])
+		}
 	}
 }
 

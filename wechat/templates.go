@@ -80,7 +80,7 @@ func (c *Client) DeleteTemplate(ctx context.Context, templateID string) error {
 
 // keyPattern knows the documented form and the one with spaces between the
 // braces that copies of the pages carry.
-var keyPattern = regexp.MustCompile(`\{\s*\{\s*([A-Za-z_]+[0-9]*)\.DATA\s*\}\s*\}`)
+var keyPattern = regexp.MustCompile(`\{\s*\{\s*([A-Za-z_][A-Za-z0-9_]*)\.DATA\s*\}\s*\}`)
 
 // ParseTemplateKeys finds the placeholders of a template's content, in their
 // order, each once.

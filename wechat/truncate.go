@@ -24,7 +24,7 @@ func Truncate(m *TemplateMessage) (*TemplateMessage, []string) {
 		prefix := strings.TrimRight(key, "0123456789")
 		f := m.Data[key]
 		limit := typeOf(key).limit
-		if prefix != "thing" && prefix != "short_thing" || units16(f.Value) <= limit {
+		if prefix != "thing" && prefix != "short_thing" || limit == 0 || units16(f.Value) <= limit {
 			continue
 		}
 		if paths == nil {

@@ -3,7 +3,6 @@ package wechat
 import (
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,10 +20,17 @@ const (
 	keyLimit         = 64
 )
 
-var (
-	keyName      = regexp.MustCompile(`^[A-Za-z_]+[0-9]*$`)
-	historicName = regexp.MustCompile(`^(first|remark|keyword[0-9]+)$`)
-)
+// isKeyName is true for letters, digits and '_' that start with no digit.
+func isKeyName(key string) bool {
+	return isToken(key, keyLimit) && !strings.Contains(key, "-") && (key[0] < '0' || key[0] > '9')
+}
+
+// isHistoric is true for the keys of historic templates: first, remark and
+// keyword with a number.
+func isHistoric(key string) bool {
+	number, ok := strings.CutPrefix(key, "keyword")
+	return key == "first" || key == "remark" || ok && number != "" && strings.Trim(number, "0123456789") == ""
+}
 
 // Validate checks m against WeChat's rules (docs: 发送模板消息 § 参数值内容限制说明)
 // and returns an *InvalidError with all faults at once, or nil. It is lenient
@@ -130,13 +136,27 @@ func (m *TemplateMessage) contentFaults() []Fault {
 	for _, key := range slices.Sorted(maps.Keys(m.Data)) {
 		faults = append(faults, fieldFaults(key, m.Data[key])...)
 	}
-	if clean {
+	if clean && m.mayExceed(BodyLimit) {
 		if body, err := MarshalBody(m); err == nil && len(body) > BodyLimit {
 			faults = append(faults, faultf("", FaultBodyTooLarge,
 				"is too large: %d bytes when encoded, %d are allowed: shorten the values", len(body), BodyLimit))
 		}
 	}
 	return faults
+}
+
+// mayExceed is false when m fits in limit however it is escaped, which spares
+// encoding the usual message just to measure it.
+func (m *TemplateMessage) mayExceed(limit int) bool {
+	const longestEscape, names = 6, 64
+	n := len(m.ToUser) + len(m.TemplateID) + len(m.URL) + len(m.ClientMsgID)
+	if m.MiniProgram != nil {
+		n += len(m.MiniProgram.AppID) + len(m.MiniProgram.PagePath)
+	}
+	for key, f := range m.Data {
+		n += names + len(key) + len(f.Value) + len(f.Color)
+	}
+	return longestEscape*n+4*names > limit
 }
 
 func isWebURL(text string) bool {
@@ -164,7 +184,7 @@ func fieldFaults(key string, f Field) []Fault {
 	if hasControl(f.Color, false) {
 		faults = append(faults, newFault(path+".color", FaultControl))
 	}
-	historic := historicName.MatchString(key)
+	historic := isHistoric(key)
 	if hasControl(f.Value, historic) {
 		return append(faults, newFault(path+".value", FaultControl))
 	}
@@ -181,7 +201,7 @@ func keyFault(key string) FaultCode {
 		return FaultKeyEmpty
 	case strings.HasSuffix(strings.ToUpper(key), ".DATA"):
 		return FaultKeySuffix
-	case !keyName.MatchString(key) || len(key) > keyLimit:
+	case !isKeyName(key):
 		return FaultKeyInvalid
 	default:
 		return ""
@@ -190,7 +210,7 @@ func keyFault(key string) FaultCode {
 
 // keyPath names a key of data; what is not a plain name is quoted and cut.
 func keyPath(key string) string {
-	if keyName.MatchString(key) && len(key) <= keyLimit {
+	if isKeyName(key) {
 		return "data." + key
 	}
 	return "data[" + quoteKey(key) + "]"

@@ -243,6 +243,11 @@ func TestTpl03ValuesByType(t *testing.T) {
 		{"enum1", strings.Repeat("x", 100), ""},
 		{"unheard_of1", strings.Repeat("好", 100), ""},
 		{"unheard_of1", "", empty},
+		{"name", strings.Repeat("张", 30), ""},
+		{"time", "tomorrow", ""},
+		{"Time1", "tomorrow", ""},
+		{"thing", strings.Repeat("好", 30), ""},
+		{"order2Sn", "x", ""},
 		{"first", "", ""},
 		{"first", "您好\n欢迎", ""},
 		{"first", "a\x00", "control-character"},
@@ -293,6 +298,7 @@ func TestTpl03Truncate(t *testing.T) {
 		{"phone_number1", strings.Repeat("1", 40), strings.Repeat("1", 40)},
 		{"const1", strings.Repeat("好", 30), strings.Repeat("好", 30)},
 		{"keyword1", strings.Repeat("好", 30), strings.Repeat("好", 30)},
+		{"thing", strings.Repeat("好", 30), strings.Repeat("好", 30)},
 	}
 	for _, tt := range tests {
 		m := orderPaid()
@@ -353,6 +359,7 @@ func TestTpl01ParseTemplateKeys(t *testing.T) {
 		{"{ {thing9.DATA} }\n{ {thing1.DATA} }", "thing9 thing1"},
 		{"{{first.DATA}}\n{{ keyword1.DATA }}\n{{remark.DATA}}", "first keyword1 remark"},
 		{"{{thing1.DATA}} {{thing1.DATA}}", "thing1"},
+		{"{{order2Sn.DATA}} {{_x.DATA}}", "order2Sn _x"},
 		{"{{thing1}} {thing2.DATA} {{thing3.data}} {{3.DATA}}", ""},
 		{"", ""},
 	}

@@ -37,7 +37,7 @@ func fieldWarnings(key string, f Field) []Fault {
 		if f.Value != "" {
 			warn(WarnHistoricHidden, path)
 		}
-	case historicName.MatchString(key) && shownLength(f.Value) > historicShown:
+	case isHistoric(key) && shownLength(f.Value) > historicShown:
 		warn(WarnHistoricCut, path+".value")
 	case strings.HasPrefix(key, "short_thing") && units16(f.Value) > shortThingShown:
 		warn(WarnShortThing, path+".value")
