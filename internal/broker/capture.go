@@ -22,7 +22,8 @@ type caught struct{ cmd *redis.Cmd }
 type caughtKey struct{}
 
 func newCapture(rdb redis.UniversalClient, scripts *sync.Map) *capture {
-	c := &capture{UniversalClient: rdb, scripts: scripts, done: redis.NewCmd(context.TODO())}
+	// A command that is never sent needs no context of anybody's.
+	c := &capture{UniversalClient: rdb, scripts: scripts, done: redis.NewCmd(context.Background())}
 	c.done.SetVal(int64(1))
 	return c
 }

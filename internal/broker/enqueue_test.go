@@ -168,7 +168,7 @@ func TestEnqueueSurvives(t *testing.T) {
 		disturb func(ctx context.Context, rdb *redis.Client)
 	}{
 		"script flush": {5 * time.Millisecond, func(ctx context.Context, rdb *redis.Client) { rdb.ScriptFlush(ctx) }},
-		"client kill": {30 * time.Millisecond, func(ctx context.Context, rdb *redis.Client) {
+		"client kill": {250 * time.Millisecond, func(ctx context.Context, rdb *redis.Client) {
 			rdb.ClientKillByFilter(ctx, "TYPE", "normal", "SKIPME", "yes")
 		}},
 	} {

@@ -288,10 +288,10 @@ func TestFetchGateFails(t *testing.T) {
 		put(t, rdb, items(1, job.Default)...)
 		stop := serve(t, broker.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle})
 		h.wait(t, 1)
+		_ = stop()
 		if g.asked > 20 {
 			t.Errorf("the failing gate was asked %d times in 2 s", g.asked)
 		}
-		_ = stop()
 	})
 }
 

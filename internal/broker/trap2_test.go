@@ -53,6 +53,7 @@ func TestTrapT09DeafHandler(t *testing.T) {
 		}})
 		h.wait(t, 2)
 		time.Sleep(5 * time.Minute)
+		_ = stop()
 		if a.max != 1 {
 			t.Errorf("%d handlers of one message at once", a.max)
 		}
@@ -146,6 +147,7 @@ func TestTrapT12SameIDInTwoClasses(t *testing.T) {
 		}})
 		h.wait(t, 2)
 		time.Sleep(3 * time.Minute)
+		_ = stop()
 		if len(h.tasks) != 2 || a.max != 1 {
 			t.Errorf("%d calls, %d at once; want each once, one after the other", len(h.tasks), a.max)
 		}

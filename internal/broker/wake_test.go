@@ -1,0 +1,74 @@
+package broker_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+)
+
+// Accounts of one process hear their wake-ups over one connection, and only
+// their own.
+func TestHubServesManyAccounts(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t).Client(t)
+	hub := broker.NewHub(rdb)
+	const accounts = 5
+	got := make(chan broker.Task, accounts)
+	var stops []func() error
+	for i := range accounts {
+		stops = append(stops, serve(t, broker.ServerConfig{
+			Redis: rdb, Hub: hub, Account: fmt.Sprint("wx", i), Servers: 1,
+			Handler: func(_ context.Context, task broker.Task) error { got <- task; return nil },
+		}))
+	}
+	for i := range accounts {
+		eventually(t, "idle", func() bool { return rdb.Exists(t.Context(), fmt.Sprintf("wxn:{wx%d}:idle:default", i)).Val() == 1 })
+		channel := fmt.Sprintf("wxn:{wx%d}:wake", i)
+		eventually(t, "subscribed", func() bool { return rdb.PubSubNumSub(t.Context(), channel).Val()[channel] == 1 })
+	}
+	if n := len(rdb.PubSubChannels(t.Context(), "wxn:*").Val()); n != accounts {
+		t.Errorf("%d channels, want %d", n, accounts)
+	}
+	q := broker.NewEnqueuer(rdb)
+	for i := range accounts {
+		item := broker.Item{Account: fmt.Sprint("wx", i), Class: job.Default, ID: "a", Payload: []byte("x")}
+		if _, err := q.Enqueue(t.Context(), []broker.Item{item}, nil); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case task := <-got:
+			if want := broker.Queue(item.Account, job.Default); task.Queue != want {
+				t.Errorf("queue %s, want %s", task.Queue, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("no task")
+		}
+	}
+	// The first to leave takes only its own channel along.
+	for i, stop := range stops {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		want := accounts - 1 - i
+		eventually(t, "unsubscribed", func() bool { return len(rdb.PubSubChannels(t.Context(), "wxn:*").Val()) == want })
+	}
+}
+
+// Without wake-ups the worker still looks once a second.
+func TestFetchWithoutPubSub(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t).Client(t)
+	h := newHandled()
+	serve(t, broker.ServerConfig{Redis: rdb, Handler: h.handle})
+	eventually(t, "idle", func() bool { return rdb.Exists(t.Context(), "wxn:{"+account+"}:idle:bulk").Val() == 1 })
+	rdb.Del(t.Context(), "wxn:{"+account+"}:idle:default") // nobody will be called
+	began := time.Now()
+	put(t, rdb, items(1, job.Default)...)
+	h.wait(t, 1)
+	t.Logf("found by looking after %s", time.Since(began))
+}
