@@ -127,13 +127,13 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 		faults = append(faults, errors.New("a Redis client is required"))
 	}
 	if cfg.Account == "" || strings.ContainsAny(cfg.Account, "{}: \t\r\n") {
-		faults = append(faults, errors.New("Account must be the appid as WeChat shows it, such as wx1234567890abcdef"))
+		faults = append(faults, errors.New("the Account must be the appid as WeChat shows it, such as wx1234567890abcdef"))
 	}
 	if cfg.Keep < 0 {
-		faults = append(faults, errors.New("Keep must not be negative"))
+		faults = append(faults, errors.New("the Keep must not be negative"))
 	}
 	if _, err := job.ParseClass(string(cfg.Class)); err != nil {
-		faults = append(faults, fmt.Errorf("Class: %w", err))
+		faults = append(faults, fmt.Errorf("the Class: %w", err))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("producer: %w", err)

@@ -103,10 +103,10 @@ func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) {
 		faults = append(faults, errors.New("a Redis client is required"))
 	}
 	if cfg.Account == "" || strings.ContainsAny(cfg.Account, "{} \t\r\n") {
-		faults = append(faults, errors.New("Account must be an appid, without braces and spaces"))
+		faults = append(faults, errors.New("the Account must be an appid, without braces and spaces"))
 	}
 	if cfg.Keep < 0 || cfg.KeepDead < 0 {
-		faults = append(faults, errors.New("Keep and KeepDead must not be negative"))
+		faults = append(faults, errors.New("the Keep and KeepDead must not be negative"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
