@@ -119,6 +119,9 @@ func TestReceiptInEveryMode(t *testing.T) {
 				if mode == wechattest.CallbackSecure && (e.Event != "" || e.Status != "") {
 					t.Errorf("secure mode leaks %+v in the clear", e)
 				}
+				if mode == wechattest.CallbackCompat && (e.Event != "TEMPLATESENDJOBFINISH" || e.Encrypt == "") {
+					t.Errorf("compat mode: %+v, want clear fields and Encrypt", e)
+				}
 				if mode == wechattest.CallbackPlain && (e.Encrypt != "" || q.Has("encrypt_type") || q.Has("msg_signature")) {
 					t.Errorf("plain mode: %+v %v", e, q)
 				}
@@ -430,14 +433,16 @@ func tags(doc []byte) string {
 	}
 }
 
-func TestCDATAEndInAScene(t *testing.T) {
+func TestCDATAEndInASceneAndExtraElements(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
 		in := b.listen(wechattest.CallbackConfig{})
 		b.a.Subscribe(openid, "a]]>b")
 		synctest.Wait()
-		if got := in.events(); len(got) != 1 || got[0].EventKey != "qrscene_a]]>b" {
+		b.a.Push(wechattest.Event{Name: "CLICK", OpenID: openid, Extra: "<EventKey>x</EventKey>"})
+		synctest.Wait()
+		if got := in.events(); len(got) != 2 || got[0].EventKey != "qrscene_a]]>b" || got[1].EventKey != "x" {
 			t.Errorf("events = %+v", got)
 		}
 	})

@@ -19,8 +19,8 @@ func (t *template) checkFields(m *message) (wechat.Code, string) {
 		switch {
 		case kind == "":
 			continue // a historic key: cut on display, never refused
-		case kind == "const" && value == "" && t.Const[line.Key] != nil:
-			continue // a const may be left empty
+		case kind == "const" && value == "":
+			continue // it must be an approved value or empty
 		case strings.TrimSpace(value) == "":
 			return 47003, "argument invalid! data." + line.Key + ".value is empty"
 		case !validField(kind, value), !t.allowed(line.Key, value):
@@ -49,16 +49,16 @@ func validField(kind, value string) bool {
 		return false
 	}
 	switch kind {
-	case "thing", "const":
+	case "thing", "const", "short_thing": // short_thing's limit is not documented
 		return units(value) <= 20
 	case "character_string":
-		return units(value) <= 32 && only(value, isASCII)
+		return units(value) <= 32 && !strings.ContainsFunc(value, isHan)
 	case "time", "date":
 		return validTime(value)
 	case "amount":
 		return validAmount(value)
 	case "phone_number":
-		return units(value) <= 17 && only(value, isPhone)
+		return units(value) <= 17 && !strings.ContainsFunc(value, unicode.IsLetter)
 	case "car_number":
 		return units(value) <= 8
 	case "number":
@@ -67,15 +67,27 @@ func validField(kind, value string) bool {
 		return units(value) <= 32 && only(value, isLetter)
 	case "symbol":
 		return units(value) <= 5
-	case "name":
-		return units(value) <= 20 && (only(value, isASCII) || units(value) <= 10)
-	case "phrase":
-		return units(value) <= 5
-	case "short_thing":
-		return units(value) <= 10
+	case "name": // 10 Chinese characters or 20 letters
+		return halves(value) <= 20
+	case "phrase": // 5 Chinese characters
+		return halves(value) <= 10
 	}
 	return true
 }
+
+// halves counts a Chinese character as two letters.
+func halves(s string) int {
+	n := 0
+	for _, r := range s {
+		n++
+		if isHan(r) || r > 0xFFFF {
+			n++
+		}
+	}
+	return n
+}
+
+func isHan(r rune) bool { return unicode.Is(unicode.Han, r) }
 
 // units counts as UTF-16 does: an emoji is two, the stricter of the two
 // readings that WeChat's page allows.
@@ -93,27 +105,29 @@ func only(s string, ok func(rune) bool) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !ok(r) })
 }
 
-func isASCII(r rune) bool   { return r >= ' ' && r < 0x7F }
 func isDigit(r rune) bool   { return r >= '0' && r <= '9' }
-func isDecimal(r rune) bool { return isDigit(r) || r == '.' || r == '-' }
+func isDecimal(r rune) bool { return isDigit(r) || r == '.' || r == '-' || r == '+' }
 func isLetter(r rune) bool  { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
-func isPhone(r rune) bool   { return isASCII(r) && !isLetter(r) }
 
-// validAmount takes one currency sign, up to 12 digits with decimals, and 元.
+// validAmount takes one currency sign, up to 12 digits, with or without commas,
+// decimals, and 元.
 func validAmount(value string) bool {
-	value = strings.TrimSuffix(value, "元")
+	value = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "元"))
+	value = strings.TrimPrefix(value, "-")
 	if r, size := utf8.DecodeRuneInString(value); unicode.Is(unicode.Sc, r) {
-		value = value[size:]
+		value = strings.TrimPrefix(strings.TrimSpace(value[size:]), "-")
 	}
 	whole, decimals, point := strings.Cut(value, ".")
-	digits := len(whole) + len(decimals)
-	return whole != "" && digits <= 12 && (!point || decimals != "") &&
-		only(whole, isDigit) && only(decimals, isDigit)
+	if whole == "" || !isDigit(rune(whole[0])) || point && decimals == "" {
+		return false
+	}
+	whole = strings.ReplaceAll(whole, ",", "")
+	return len(whole) <= 12 && only(whole, isDigit) && only(decimals, isDigit)
 }
 
 // validTime takes a day, an hour, or both, and a range of two with ~.
 func validTime(value string) bool {
-	from, to, isRange := strings.Cut(value, "~")
+	from, to, isRange := strings.Cut(strings.ReplaceAll(value, "～", "~"), "~")
 	return validMoment(strings.TrimSpace(from)) && (!isRange || validMoment(strings.TrimSpace(to)))
 }
 
@@ -141,8 +155,8 @@ func validDay(s string) bool {
 }
 
 func validHour(s string) bool {
-	n, count := numbers(s, func(r rune) bool { return r == ':' || r == '：' })
-	return count >= 2 && n[0] <= 24 && n[1] < 60 && n[2] < 60
+	n, count := numbers(s, func(r rune) bool { return strings.ContainsRune(":：时点分秒", r) })
+	return n[0] <= 24 && n[1] < 60 && n[2] < 60 && (count >= 2 || count == 1 && !only(s, isDigit))
 }
 
 // numbers reads up to three numbers of up to four digits between separators;

@@ -149,6 +149,9 @@ func TestCodesAreForOneUseAndFiveMinutes(t *testing.T) {
 		}
 		expect("first use", used, 0)
 		expect("second use", used, 40163)
+		if r := b.exchange(used); !strings.HasPrefix(r.msg(), "code been used, rid: ") {
+			t.Errorf("errmsg = %q", r.msg())
+		}
 		expect("unknown", "x", 40029)
 		expect("missing", "", 41008)
 		expect("another account's", other, 40029)

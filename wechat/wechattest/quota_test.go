@@ -69,8 +69,18 @@ func TestMinuteQuota(t *testing.T) {
 		if got := b.send(order(openid, "")).code(); got != 0 {
 			t.Errorf("next minute: %d, want 0", got)
 		}
-		if used := b.a.Used(); used != 3 {
-			t.Errorf("used = %d, want 3: a call refused for the minute does not count for the day", used)
+		time.Sleep(59 * time.Second)
+		for i, want := range []wechat.Code{0, 45011} {
+			if got := b.send(order(openid, "")).code(); got != want {
+				t.Errorf("end of the minute, send %d: %d, want %d", i, got, want)
+			}
+		}
+		time.Sleep(time.Second)
+		if got := b.send(order(openid, "")).code(); got != 0 {
+			t.Errorf("a second on, in the next minute: %d, want 0", got)
+		}
+		if used := b.a.Used(); used != 5 {
+			t.Errorf("used = %d, want 5: a call refused for the minute does not count for the day", used)
 		}
 	})
 }
