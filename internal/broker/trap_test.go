@@ -93,7 +93,7 @@ func TestTrapT01RedisKilled(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.AOF()...)
 	rdb := s.Client(t)
-	const n = 3000
+	const n = 1500
 	put(t, rdb, items(n, job.Default)...)
 	h := newHandled()
 	serve(t, broker.ServerConfig{Redis: rdb, Handler: h.handle, Concurrency: 50, Logger: zap.NewNop()})
