@@ -216,9 +216,8 @@ func TestQuo01CapUnderConcurrency(t *testing.T) {
 	}
 }
 
-// The same on a real server. Slots are Redis' own, so noise can't push more of
-// them into a second; fewer only show that this machine stalled, which virtual
-// time above does not know, so the lower bound is held there.
+// The same rate on a real server: slots are Redis' own, so the neighbours'
+// noise hardly moves them.
 func TestPacingOnRealRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -242,10 +241,9 @@ func TestPacingOnRealRedis(t *testing.T) {
 			inside++
 		}
 	}
-	if inside > 515 {
+	if inside < 485 || inside > 515 {
 		t.Errorf("%d sends in the second second, want 500 within 3 %%", inside)
 	}
-	t.Logf("%d sends in the second second at 500/s", inside)
 	if n := float64(calls.calls.Load()) / float64(len(sent)); n > 0.15 {
 		t.Errorf("%.3f calls per permit", n)
 	}
