@@ -38,8 +38,10 @@ func newClient(rdb redis.UniversalClient, f *fetcher) *client {
 	}
 }
 
-// completionTrips is how many pipelines of completions travel at once. Measured
-// in BenchmarkServer: see there.
+// completionTrips is how many pipelines of completions travel at once. One keeps
+// them deep: BenchmarkServer on loopback, medians of three interleaved rounds,
+// read 14 800 messages a second against 8 600 without sharing, at 0.74 of the
+// processor time.
 const completionTrips = 1
 
 // EvalSha is what asynq calls first.
