@@ -73,11 +73,11 @@ func (s *stage) arrange(id string, code wechat.Code) {
 	case id == "token-get-ok":
 		s.query = ok
 	case id == "token-get-bad-appid":
-		ok.Set("appid", "wx0")
 		s.query = ok
+		s.query.Set("appid", "wx0")
 	case id == "token-ip-not-whitelisted":
-		s.a.SetAllowedIPs("1.2.3.4")
 		s.query = ok
+		s.a.SetAllowedIPs("1.2.3.4")
 	case strings.HasPrefix(id, "stable-token"):
 		s.body = `{"grant_type":"client_credential","appid":"` + wechattest.AppID + `","secret":"` + wechattest.AppSecret + `"}`
 	case id == "token-invalid-on-call":
@@ -86,11 +86,9 @@ func (s *stage) arrange(id string, code wechat.Code) {
 		s.p.Script(wechattest.Errcode(42001))
 	case id == "template-send-int64-msgid":
 		s.body = order(openid, "")
-	case id == "clear-quota":
+	case id == "clear-quota" || id == "clear-quota-exhausted":
 		s.body = `{"appid":"` + wechattest.AppID + `"}`
-	case id == "clear-quota-exhausted":
-		s.body = `{"appid":"` + wechattest.AppID + `"}`
-		for range 10 {
+		for i := 0; code != 0 && i < 10; i++ {
 			s.post("/cgi-bin/clear_quota", s.body)
 		}
 	case id == "clear-quota-v2":

@@ -34,18 +34,26 @@ func TestSendReachesTheRecipient(t *testing.T) {
 // with is a message for openid with these parts of the body.
 func with(parts ...string) string { return "{" + strings.Join(parts, ",") + "}" }
 
-func TestSendRefuses(t *testing.T) {
+// refusal is a send that the platform answers with an errcode.
+type refusal struct {
+	name, body string
+	cfg        wechattest.Config
+	prepare    func(*wechattest.Account)
+	want       wechat.Code
+	text       string
+}
+
+// The parts of a body that is accepted.
+const (
+	partTo   = `"touser":"` + openid + `"`
+	partID   = `"template_id":"` + wechattest.TemplateOrderPaid + `"`
+	partData = `"data":{"thing1":{"value":"苹果"},"time2":{"value":"15:01"},"amount3":{"value":"1元"}}`
+)
+
+func TestSendRefusesBodies(t *testing.T) {
 	t.Parallel()
-	to, id := `"touser":"`+openid+`"`, `"template_id":"`+wechattest.TemplateOrderPaid+`"`
-	data := `"data":{"thing1":{"value":"苹果"},"time2":{"value":"15:01"},"amount3":{"value":"1元"}}`
-	refuse := func(a *wechattest.Account) { a.Refuse(openid, wechattest.TemplateOrderPaid) }
-	tests := []struct {
-		name, body string
-		cfg        wechattest.Config
-		prepare    func(*wechattest.Account)
-		want       wechat.Code
-		text       string
-	}{
+	const to, id, data = partTo, partID, partData
+	checkRefusals(t, []refusal{
 		{name: "empty body", want: 44002, text: "empty post data"},
 		{name: "cut json", body: `{"touser":`, want: 47001, text: "data format error"},
 		{name: "not an object", body: `[]`, want: 47001},
@@ -62,6 +70,14 @@ func TestSendRefuses(t *testing.T) {
 		{name: "template of nobody", body: with(to, `"template_id":"x"`, data), want: 40037, text: "invalid template_id"},
 		{name: "long url", body: with(to, id, data, `"url":"http://x/`+strings.Repeat("x", 2048)+`"`), want: 40039},
 		{name: "mini program without appid", body: with(to, id, data, `"miniprogram":{"pagepath":"x"}`), want: 40166},
+	})
+}
+
+func TestSendRefusesForTheAccount(t *testing.T) {
+	t.Parallel()
+	const to, id, data = partTo, partID, partData
+	refuse := func(a *wechattest.Account) { a.Refuse(openid, wechattest.TemplateOrderPaid) }
+	checkRefusals(t, []refusal{
 		{
 			name: "deleted template", body: with(to, id, data), want: 40037,
 			prepare: func(a *wechattest.Account) { a.DeleteTemplate(wechattest.TemplateOrderPaid) },
@@ -92,7 +108,11 @@ func TestSendRefuses(t *testing.T) {
 			cfg: wechattest.Config{StrictUnicode: true}, want: 47002,
 		},
 		{name: "over 1 MB", body: with(to, id, data, `"x":"`+strings.Repeat("x", 1<<20)+`"`), want: 45002},
-	}
+	})
+}
+
+func checkRefusals(t *testing.T, tests []refusal) {
+	t.Helper()
 	rid := regexp.MustCompile(` rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$`)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
