@@ -9,7 +9,8 @@ import (
 type Policy struct {
 	// Backoff is the wait before each retry, so a message gets one attempt more
 	// than there are waits. A random share of up to a half is added to each.
-	// Default: 1, 2, 4, 8 and 16 s.
+	// While it is not known whether WeChat has the message, a few later ones
+	// follow until ReplayWindow closes. Default: 1, 2, 4, 8 and 16 s.
 	Backoff []time.Duration
 	// ReplayWindow is how long after an attempt of unknown outcome the message
 	// may be sent again: WeChat drops a second message of the same
@@ -51,6 +52,16 @@ func backoff() []time.Duration {
 	}
 }
 
+// replayBackoff follows backoff while the outcome of an attempt stays unknown.
+func replayBackoff() []time.Duration {
+	return []time.Duration{
+		30 * time.Second, // elapsed: 1 min
+		1 * time.Minute,  //          2 min
+		2 * time.Minute,  //          4 min
+		3 * time.Minute,  //          7 min
+	}
+}
+
 // frequencyBackoff is for a recipient who was written to too often (43117):
 // WeChat does not say how long that lasts, reports say hours.
 func frequencyBackoff() []time.Duration {
@@ -68,6 +79,8 @@ const (
 	unknownRetries = 2
 	// templateWait outlasts the flaps in which WeChat refuses valid templates.
 	templateWait = time.Minute
+	// lastReplay is the shortest wait worth another replay at the window's end.
+	lastReplay = 20 * time.Second
 	// unreachableWait is between tries to connect. They are no attempts: WeChat
 	// never saw them, and the breaker closes the gate when they go on.
 	unreachableWait = 5 * time.Second

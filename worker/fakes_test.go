@@ -36,6 +36,7 @@ func compare(want, got any) string { return cmp.Diff(want, got) }
 type sender struct {
 	mu     sync.Mutex
 	script []func(ctx context.Context) (wechat.MessageID, error)
+	cycle  bool // starts over instead
 	bodies []string
 	at     []time.Time
 }
@@ -55,7 +56,11 @@ func answers(errs ...error) *sender {
 
 func (s *sender) SendTemplateBody(ctx context.Context, body []byte) (wechat.MessageID, error) {
 	s.mu.Lock()
-	next := s.script[min(len(s.bodies), len(s.script)-1)]
+	n := min(len(s.bodies), len(s.script)-1)
+	if s.cycle {
+		n = len(s.bodies) % len(s.script)
+	}
+	next := s.script[n]
 	s.bodies = append(s.bodies, string(body))
 	s.at = append(s.at, time.Now())
 	s.mu.Unlock()

@@ -103,7 +103,7 @@ func TestPauseOnceForStragglers(t *testing.T) {
 		if len(b.gate.pauses) != 1 {
 			t.Errorf("20 sends that failed together closed the gate %d times", len(b.gate.pauses))
 		}
-		time.Sleep(time.Millisecond) // virtual
+		time.Sleep(2 * time.Second) // virtual
 		_ = b.deliver(t, nil)
 		if len(b.gate.pauses) != 2 {
 			t.Errorf("the next failure made it %d pauses, want 2", len(b.gate.pauses))

@@ -53,6 +53,9 @@ const (
 	breakerPause = 5 * time.Second
 	// quotaPause: WeChat tolerates a call an hour against a used-up quota.
 	quotaPause = time.Hour
+	// stragglers is how long after a closure sends still begin: a permit granted
+	// before it is good for a second.
+	stragglers = 1500 * time.Millisecond
 	// openidPause follows the alarm about a list of bad openids.
 	openidPause = 10 * time.Minute
 )
@@ -112,7 +115,7 @@ func (p *pauser) enter(reason ratelimit.Reason, sent time.Time) (before time.Tim
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before, known := p.closed[reason]
-	if known && !sent.After(before) {
+	if known && !sent.After(before.Add(stragglers)) {
 		return before, false
 	}
 	p.closed[reason] = time.Now()

@@ -338,16 +338,19 @@ func (p *pipe) until(what string, step, limit time.Duration, ok func() bool) {
 	}
 }
 
-// drained waits until nothing is left to send.
+// drained waits until nothing is left to send. It looks twice: a task that moves
+// between two lists at this moment is in neither.
 func (p *pipe) drained(step, limit time.Duration) {
 	p.Helper()
+	empty := 0
 	p.until("drained", step, limit, func() bool {
+		empty++
 		for _, a := range p.p.Accounts() {
 			if p.left(a.AppID()) > 0 {
-				return false
+				empty = 0
 			}
 		}
-		return true
+		return empty >= 3
 	})
 }
 

@@ -24,6 +24,9 @@ const (
 	sureShare = 0.02
 	// distrustFor is how long a refusal outweighs WeChat's figure.
 	distrustFor = time.Hour
+	// refusedGap is between a 45009 and the question for the quota. The answer
+	// may open the gate, and the sends under way should have come back by then.
+	refusedGap = 3 * time.Second
 	// patience is failed questions before sending starts from our own count.
 	patience = 2
 	// restartWait is before the gate's listener is started again.
@@ -105,7 +108,7 @@ func (s *supervisor) run(ctx context.Context) {
 			return
 		case <-s.wake:
 			urgent = true
-			if wait := time.Until(s.notYet); wait > 0 {
+			if wait := s.rest(); wait > 0 {
 				timer.Reset(wait)
 				continue
 			}
@@ -114,6 +117,17 @@ func (s *supervisor) run(ctx context.Context) {
 		timer.Reset(jitterLittle(s.round(ctx, urgent)))
 		urgent = false
 	}
+}
+
+// rest is how long not to ask.
+func (s *supervisor) rest() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wait := time.Until(s.notYet)
+	if !s.refusedAt.IsZero() {
+		wait = max(wait, time.Until(s.refusedAt.Add(refusedGap)))
+	}
+	return wait
 }
 
 // round asks unless another process did so lately, and returns when to ask again.

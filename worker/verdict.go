@@ -118,9 +118,25 @@ func Judge(err error, a Attempt, p Policy) Verdict {
 	return byToken(err, a)
 }
 
-// again retries after the backoff.
+// again retries after the backoff. While it is not known whether WeChat has the
+// message, the replays go on until its window closes: giving up sooner would
+// call unknown what could still be known.
 func (v Verdict) again(a Attempt, p Policy) Verdict {
+	if v.Ambiguous && a.N > len(p.Backoff) {
+		return v.replay(a, p)
+	}
 	return v.retry(step(p.Backoff, a.N-1)).within(len(p.Backoff), a, p)
+}
+
+// replay comes once more, late in the window, or not at all. With its largest
+// random share it still comes inside.
+func (v Verdict) replay(a Attempt, p Policy) Verdict {
+	n := a.N - 1 - len(p.Backoff)
+	left := (p.ReplayWindow - a.Open) * 2 / 3
+	if left < lastReplay || a.AtLeastOnce && n >= len(replayBackoff()) {
+		return v.giveUp()
+	}
+	return v.retry(min(step(replayBackoff(), n), left))
 }
 
 func (v Verdict) retry(after time.Duration) Verdict {

@@ -107,7 +107,7 @@ func checkRow(t *testing.T, r row, code wechat.Code) {
 	if v.Errcode != code || !v.Reached || v.Reason == "" {
 		t.Errorf("errcode %d, reached %v, reason %q", v.Errcode, v.Reached, v.Reason)
 	}
-	last := worker.Judge(refusal(code), worker.Attempt{N: 99}, worker.Policy{})
+	last := worker.Judge(refusal(code), worker.Attempt{N: 99, Open: 8*time.Minute - 10*time.Second}, worker.Policy{})
 	if r.last == "" && last.Action != worker.Defer {
 		t.Errorf("attempt 99: %v, want that it waits for ever: %s", last.Action, r.why)
 	}
@@ -168,8 +168,13 @@ func TestVerdictTransport(t *testing.T) {
 			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: time.Second, Outage: true, Reached: true, Counts: true}},
 		{"HTTP 403 for ever", transport(403, false, errors.New("forbidden")), worker.Attempt{N: 6},
 			worker.Verdict{Action: worker.Discard, State: ledger.Dead, Outage: true, Reached: true, Counts: true}},
-		{"lost answer, last attempt", transport(0, true, errors.New("reset")), worker.Attempt{N: 6},
-			worker.Verdict{Action: worker.Discard, State: ledger.Unknown, Outage: true, Ambiguous: true, Reached: true, Counts: true}},
+		{"lost answer, after the backoff", transport(0, true, errors.New("reset")), worker.Attempt{N: 6, Replay: true, Open: time.Minute},
+			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 30 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true}},
+		{"lost answer, near the end of the window", transport(0, true, errors.New("reset")), worker.Attempt{N: 9, Replay: true, Open: 6 * time.Minute},
+			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 80 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true}},
+		{"lost answer, at the end of the window", transport(0, true, errors.New("reset")),
+			worker.Attempt{N: 10, Replay: true, Open: 8*time.Minute - 10*time.Second},
+			worker.Verdict{Action: worker.Discard, State: ledger.Unknown, Outage: true, Ambiguous: true, Reached: true}},
 		{"the next one would be outside the window", transport(0, true, errors.New("reset")),
 			worker.Attempt{N: 2, Replay: true, Open: 8*time.Minute - time.Second},
 			worker.Verdict{Action: worker.Discard, State: ledger.Unknown, Outage: true, Ambiguous: true, Reached: true, Counts: true}},
