@@ -245,7 +245,7 @@ func TestEnqueueCallerGivesUp(t *testing.T) {
 func TestEnqueueMiniredis(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, rdb := mini(t)
+		_, rdb := redistest.Mini(t)
 		put(t, rdb, items(1200, job.Bulk)...)
 		if n := rdb.LLen(t.Context(), key(job.Bulk, "pending")).Val(); n != 1200 {
 			t.Errorf("pending = %d", n)

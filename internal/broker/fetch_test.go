@@ -121,7 +121,7 @@ func TestFetchReserveKeepsCriticalGoing(t *testing.T) {
 func TestFetchWaitsForThePermitsMoment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, rdb := mini(t)
+		_, rdb := redistest.Mini(t)
 		next := time.Now().Add(time.Second)
 		g := &gate{}
 		g.at = func() time.Time { // called under the gate's lock
@@ -155,7 +155,7 @@ func TestFetchWaitsForThePermitsMoment(t *testing.T) {
 func TestFetchParksAFarPermit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, rdb := mini(t)
+		_, rdb := redistest.Mini(t)
 		due := time.Now().Add(17 * time.Second)
 		g, h := &gate{at: func() time.Time { return due }}, newHandled()
 		put(t, rdb, items(1, job.Default)...)
@@ -174,7 +174,7 @@ func TestFetchParksAFarPermit(t *testing.T) {
 func TestFetchAsksTheGateAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, rdb := mini(t)
+		_, rdb := redistest.Mini(t)
 		g, h := &gate{}, newHandled()
 		until := time.Now().Add(90 * time.Second)
 		g.set(&ratelimit.ClosedError{Reason: ratelimit.ReasonMinute, Until: until}, ratelimit.General, ratelimit.Reserved)
@@ -203,7 +203,7 @@ func TestFetchStopsAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				_, rdb := mini(t)
+				_, rdb := redistest.Mini(t)
 				if name != "queue empty" {
 					put(t, rdb, items(3, job.Default)...)
 				}
@@ -261,7 +261,7 @@ func TestFetchIdle(t *testing.T) {
 func TestFetchIdleCost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m, rdb := mini(t)
+		m, rdb := redistest.Mini(t)
 		g := &gate{}
 		stop := serve(t, broker.ServerConfig{Redis: rdb, Gate: g, Handler: newHandled().handle})
 		time.Sleep(30 * time.Second) // virtual
@@ -283,7 +283,7 @@ func TestFetchIdleCost(t *testing.T) {
 func TestFetchGateFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, rdb := mini(t)
+		_, rdb := redistest.Mini(t)
 		g, h := &failingGate{}, newHandled()
 		put(t, rdb, items(1, job.Default)...)
 		stop := serve(t, broker.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle})

@@ -3,12 +3,10 @@ package broker_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
@@ -129,75 +127,6 @@ func serve(t testing.TB, cfg broker.ServerConfig) (stop func() error) {
 	}
 	t.Cleanup(func() { _ = stop() })
 	return stop
-}
-
-// mini is miniredis in a bubble with room between the two ends: net.Pipe has
-// none, so that a long pipeline would wait for its own replies.
-func mini(t testing.TB) (*miniredis.Miniredis, *redis.Client) {
-	t.Helper()
-	m := miniredis.NewMiniRedis()
-	m.ClockTTL(true)
-	c := redis.NewClient(&redis.Options{
-		Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true,
-		Dialer: func(context.Context, string, string) (net.Conn, error) {
-			conn, err := m.Dial()
-			if err != nil {
-				return nil, err
-			}
-			b := &roomyConn{Conn: conn, more: make(chan struct{}, 1), closed: make(chan struct{})}
-			go b.pump()
-			return b, nil
-		},
-	})
-	t.Cleanup(func() {
-		_ = c.Close()
-		m.Close()
-	})
-	return m, c
-}
-
-type roomyConn struct {
-	net.Conn
-	mu     sync.Mutex
-	queue  []byte
-	more   chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (c *roomyConn) Write(b []byte) (int, error) {
-	c.mu.Lock()
-	c.queue = append(c.queue, b...)
-	c.mu.Unlock()
-	select {
-	case c.more <- struct{}{}:
-	default:
-	}
-	return len(b), nil
-}
-
-func (c *roomyConn) pump() {
-	for {
-		select {
-		case <-c.more:
-		case <-c.closed:
-			return
-		}
-		c.mu.Lock()
-		b := c.queue
-		c.queue = nil
-		c.mu.Unlock()
-		if _, err := c.Conn.Write(b); err != nil {
-			return
-		}
-	}
-}
-
-func (c *roomyConn) SetWriteDeadline(time.Time) error { return nil }
-func (c *roomyConn) SetDeadline(t time.Time) error    { return c.Conn.SetReadDeadline(t) }
-func (c *roomyConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
 }
 
 func items(n int, class job.Class) []broker.Item {

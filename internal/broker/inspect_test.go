@@ -132,7 +132,7 @@ func TestPause(t *testing.T) {
 	t.Run("stops fetching and opens when its hour comes", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			_, rdb := mini(t)
+			_, rdb := redistest.Mini(t)
 			n, h := broker.NewInspector(rdb), patient()
 			until := time.Now().Add(time.Hour)
 			if err := n.Pause(t.Context(), account, job.Default, broker.Pause{Owner: "gate", Reason: "quota", Until: until}); err != nil {

@@ -37,7 +37,7 @@ func (a *atOnce) enter() (leave func()) {
 func TestTrapT09DeafHandler(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, rdb := mini(t)
+		_, rdb := redistest.Mini(t)
 		put(t, rdb, items(1, job.Default)...)
 		h, a := patient(), &atOnce{}
 		stop := serve(t, broker.ServerConfig{Redis: rdb, TaskTimeout: time.Second, Concurrency: 8, Handler: func(ctx context.Context, task broker.Task) error {
@@ -66,7 +66,7 @@ func TestTrapT10DrainBeforeAsynqGivesUp(t *testing.T) {
 	t.Run("que-11 handlers that end in time complete", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			_, rdb := mini(t)
+			_, rdb := redistest.Mini(t)
 			put(t, rdb, items(20, job.Default)...)
 			h := patient()
 			stop := serve(t, broker.ServerConfig{Redis: rdb, Concurrency: 8, DrainTimeout: 10 * time.Second, Handler: func(ctx context.Context, task broker.Task) error {
@@ -89,7 +89,7 @@ func TestTrapT10DrainBeforeAsynqGivesUp(t *testing.T) {
 	t.Run("late handlers are interrupted and their tasks go to the head", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			_, rdb := mini(t)
+			_, rdb := redistest.Mini(t)
 			put(t, rdb, items(5, job.Default)...)
 			h, a := patient(), &atOnce{}
 			began := make(chan struct{})
@@ -134,7 +134,7 @@ func TestTrapT11WholeSeconds(t *testing.T) {
 func TestTrapT12SameIDInTwoClasses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, rdb := mini(t)
+		_, rdb := redistest.Mini(t)
 		for _, class := range []job.Class{job.Default, job.Bulk} {
 			put(t, rdb, broker.Item{Account: account, Class: class, ID: "twin", Payload: []byte("x")})
 		}
@@ -256,7 +256,7 @@ func TestLater(t *testing.T) {
 	t.Run("due retries go before the backlog, in order", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			_, rdb := mini(t)
+			_, rdb := redistest.Mini(t)
 			list := items(150, job.Default)
 			put(t, rdb, list...)
 			h, g := patient(), shutGate()
@@ -304,7 +304,7 @@ func TestLater(t *testing.T) {
 	t.Run("scheduled tasks wake an idle worker", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			_, rdb := mini(t)
+			_, rdb := redistest.Mini(t)
 			due := time.Now().Add(time.Hour)
 			put(t, rdb, broker.Item{Account: account, Class: job.Bulk, ID: "late", Payload: []byte("x"), ProcessAt: due})
 			h := patient()

@@ -66,7 +66,7 @@ func (f *failing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 func TestTrapT01CompletionOutlivesItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, rdb := mini(t)
+		_, rdb := redistest.Mini(t)
 		f, h := &failing{}, patient()
 		f.n.Store(3)
 		rdb.AddHook(f)
@@ -125,7 +125,7 @@ func TestTrapT01RedisKilled(t *testing.T) {
 func TestTrapT02NeverArchivedByAsynq(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, rdb := mini(t)
+		_, rdb := redistest.Mini(t)
 		h := patient()
 		put(t, rdb, items(2, job.Default)...)
 		stop := serve(t, broker.ServerConfig{Redis: rdb, Handler: func(_ context.Context, task broker.Task) error {
@@ -160,7 +160,7 @@ func dead(t testing.TB, rdb *redis.Client, class job.Class, id string, leaseEnde
 func TestTrapT03CrashIsNoAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, rdb := mini(t)
+		_, rdb := redistest.Mini(t)
 		put(t, rdb, items(3, job.Default)...)
 		dead(t, rdb, job.Default, "default-000001", -28*time.Second) // fetched 2 s ago, then killed
 		began := time.Now()
@@ -188,7 +188,7 @@ func TestTrapT03CrashIsNoAttempt(t *testing.T) {
 func TestTrapT04FullArchiveWarns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, rdb := mini(t)
+		_, rdb := redistest.Mini(t)
 		zs := make([]redis.Z, 5001)
 		for i := range zs {
 			zs[i] = redis.Z{Score: float64(time.Now().Unix()), Member: fmt.Sprint("dead-", i)}

@@ -129,7 +129,13 @@ func Mini(tb testing.TB) (*miniredis.Miniredis, *redis.Client) {
 	// A literal IP: go-redis would resolve a name, which leaves the bubble.
 	c := redis.NewClient(&redis.Options{
 		Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true,
-		Dialer: func(context.Context, string, string) (net.Conn, error) { return m.Dial() },
+		Dialer: func(context.Context, string, string) (net.Conn, error) {
+			conn, err := m.Dial()
+			if err != nil {
+				return nil, err
+			}
+			return newRoomy(conn), nil
+		},
 	})
 	tb.Cleanup(func() {
 		_ = c.Close()
