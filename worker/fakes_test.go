@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -133,6 +134,19 @@ func (g *gate) State(context.Context) (ratelimit.State, error) {
 func (g *gate) Run(ctx context.Context) error {
 	<-ctx.Done()
 	return nil
+}
+
+// told is what Reconcile was told so far.
+func (g *gate) told() []int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.reconciled)
+}
+
+func (g *gate) shut(c *ratelimit.ClosedError) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = c
 }
 
 // outstanding is the permits that were neither spent elsewhere nor returned.

@@ -32,6 +32,12 @@ func (q *quota) Quota(_ context.Context, path string) (wechat.Quota, error) {
 	return q.says, q.err
 }
 
+func (q *quota) count() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.asked)
+}
+
 // supervised is a worker whose supervisor runs until the bubble's test ends.
 func supervised(t *testing.T, q *quota, send *sender) *bundle {
 	t.Helper()
@@ -61,11 +67,11 @@ func TestQuo03Reconcile(t *testing.T) {
 			q := &quota{says: wechat.Quota{DailyLimit: 1000, Used: 900, Remain: 100}}
 			b := supervised(t, q, answers(nil))
 			synctest.Wait()
-			if !slices.Equal(b.gate.reconciled, []int64{900}) {
-				t.Fatalf("reconciled %v, want 900 at once", b.gate.reconciled)
+			if !slices.Equal(b.gate.told(), []int64{900}) {
+				t.Fatalf("reconciled %v, want 900 at once", b.gate.told())
 			}
 			time.Sleep(time.Hour) // virtual
-			if n := len(q.asked); n < 6 || n > 7 {
+			if n := q.count(); n < 6 || n > 7 {
 				t.Errorf("asked %d times in an hour, want every ten minutes", n)
 			}
 		})
@@ -81,8 +87,8 @@ func TestQuo03Reconcile(t *testing.T) {
 				b.gate.state.Reconciled = time.Now()
 				b.gate.mu.Unlock()
 			}
-			if len(q.asked) != 1 {
-				t.Errorf("asked %d times, want once at start", len(q.asked))
+			if q.count() != 1 {
+				t.Errorf("asked %d times, want once at start", q.count())
 			}
 		})
 	})
@@ -92,18 +98,18 @@ func TestQuo03Reconcile(t *testing.T) {
 			q := &quota{says: wechat.Quota{DailyLimit: 1000, Used: 1, Remain: 999}}
 			b := supervised(t, q, answers(nil))
 			time.Sleep(time.Minute) // virtual
-			b.gate.closed = &ratelimit.ClosedError{Reason: ratelimit.ReasonUnreconciled}
+			b.gate.shut(&ratelimit.ClosedError{Reason: ratelimit.ReasonUnreconciled})
 			_, _ = worker.WatchedGate(b.w, 0).Take(t.Context(), ratelimit.General)
 			synctest.Wait()
-			if len(q.asked) != 2 {
-				t.Errorf("asked %d times, want again at once", len(q.asked))
+			if q.count() != 2 {
+				t.Errorf("asked %d times, want again at once", q.count())
 			}
 			for range 100 { // the broker asks on and on
 				_, _ = worker.WatchedGate(b.w, 0).Take(t.Context(), ratelimit.General)
 				time.Sleep(100 * time.Millisecond) // virtual
 			}
-			if len(q.asked) > 3 {
-				t.Errorf("asked %d times in ten seconds", len(q.asked))
+			if q.count() > 3 {
+				t.Errorf("asked %d times in ten seconds", q.count())
 			}
 		})
 	})
@@ -126,16 +132,16 @@ func TestReconcileFails(t *testing.T) {
 				q := &quota{err: tt.err}
 				b := supervised(t, q, answers(nil))
 				synctest.Wait()
-				if tt.after > 0 && len(b.gate.reconciled) != 0 {
+				if tt.after > 0 && len(b.gate.told()) != 0 {
 					t.Fatal("gave up at the first failure")
 				}
 				time.Sleep(tt.after) // virtual
 				synctest.Wait()
-				if len(b.gate.reconciled) == 0 || b.gate.reconciled[0] != ratelimit.Unknown {
-					t.Errorf("reconciled %v, want Unknown", b.gate.reconciled)
+				if len(b.gate.told()) == 0 || b.gate.told()[0] != ratelimit.Unknown {
+					t.Errorf("reconciled %v, want Unknown", b.gate.told())
 				}
 				time.Sleep(time.Hour) // virtual
-				if n := len(q.asked); n < 50 || n > 70 {
+				if n := q.count(); n < 50 || n > 70 {
 					t.Errorf("asked %d times in an hour, want once a minute", n)
 				}
 			})
@@ -146,8 +152,8 @@ func TestReconcileFails(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := supervised(t, nil, answers(nil))
 			synctest.Wait()
-			if !slices.Equal(b.gate.reconciled, []int64{ratelimit.Unknown}) {
-				t.Errorf("reconciled %v", b.gate.reconciled)
+			if !slices.Equal(b.gate.told(), []int64{ratelimit.Unknown}) {
+				t.Errorf("reconciled %v", b.gate.told())
 			}
 		})
 	})
@@ -175,8 +181,8 @@ func TestQuo04WhatIsBelieved(t *testing.T) {
 					later(t, b.deliver(t, nil))
 				}
 				time.Sleep(15 * time.Second) // virtual
-				if !slices.Equal(b.gate.reconciled, tt.want) {
-					t.Errorf("told %v, want %v", b.gate.reconciled, tt.want)
+				if !slices.Equal(b.gate.told(), tt.want) {
+					t.Errorf("told %v, want %v", b.gate.told(), tt.want)
 				}
 			})
 		})
