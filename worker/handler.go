@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/broker"
@@ -24,19 +23,14 @@ const (
 	// secondLineWait is how long a permit taken here is waited for, and how
 	// long a task stays away while there is none.
 	secondLineWait = 2 * time.Second
+	// stoodStill is how old the answer of Begin may be when the message goes out.
+	// A process that was stopped for longer has lost the task's lease: another
+	// one may have sent the message since, in a window that has closed by now.
+	stoodStill = 20 * time.Second
 )
 
 // errPanic stands for a panic: its own text may hold a piece of the message.
 var errPanic = errors.New("the worker failed on this message; its log has the stack") //nolint:gochecknoglobals // a sentinel
-
-// dead is an error that makes asynq archive the task, with the cause alone as
-// its text: that of asynq.SkipRetry would be shown to people.
-type dead struct{ cause string }
-
-func (d *dead) Error() string { return d.cause }
-
-// Is says yes to asynq.SkipRetry.
-func (d *dead) Is(target error) bool { return target == asynq.SkipRetry } //nolint:errorlint // Is compares
 
 // delivery is one task on its way through the handler.
 type delivery struct {
@@ -44,6 +38,7 @@ type delivery struct {
 	task   broker.Task
 	env    job.Envelope
 	begun  ledger.Start
+	asked  time.Time         // when begun was asked for, wall clock
 	gone   bool              // the template was refused for hours
 	permit *ratelimit.Permit // nil when there is none, or none any more
 	probe  bool              // the permit is the one of a half-open gate
@@ -74,6 +69,7 @@ func (a *account) handle(ctx context.Context, t broker.Task) error {
 	if err := d.takePermit(ctx); err != nil {
 		return err
 	}
+	d.asked = time.Now().Round(0)
 	d.begun, err = a.ledger.Begin(ctx, env)
 	if err != nil {
 		a.log.Warn("cannot read the record", zap.String("id", env.ID), zap.Error(err))
@@ -103,7 +99,7 @@ func (d *delivery) unreadable(ctx context.Context, cause error) error {
 		d.log.Warn("an unreadable task has no record", zap.String("id", d.task.ID), zap.Error(err))
 	}
 	d.emit(d.event)
-	return &dead{cause: cause.Error()}
+	return &broker.Dead{Cause: cause.Error()}
 }
 
 // drop completes a task that is not to be sent: its end is recorded already.
@@ -154,6 +150,9 @@ func (d *delivery) attempt(ctx context.Context) error {
 
 // send calls WeChat and does what the verdict says.
 func (d *delivery) send(ctx context.Context, a Attempt) error {
+	if time.Now().Round(0).Sub(d.asked) > stoodStill {
+		return d.later(0, "the process stood still before sending")
+	}
 	d.probe = d.permit != nil && d.permit.Probe()
 	sent := time.Now()
 	msgid, err := d.call(ctx)

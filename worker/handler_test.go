@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hibiken/asynq"
-
 	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
@@ -124,7 +122,8 @@ func TestHandleUnreadable(t *testing.T) {
 	t.Parallel()
 	b := setup(t, answers(nil))
 	err := worker.Handle(t.Context(), b.w, 0, broker.Task{ID: "m1", Payload: []byte("{}")})
-	if !errors.Is(err, asynq.SkipRetry) {
+	var dead *broker.Dead
+	if !errors.As(err, &dead) {
 		t.Fatalf("got %v, want asynq to archive it", err)
 	}
 	if strings.Contains(err.Error(), "skip retry") || !strings.Contains(err.Error(), "malformed") {
@@ -166,7 +165,8 @@ func TestHandleBudget(t *testing.T) {
 			if o.State != tt.end {
 				t.Fatalf("ended %s, want %s", o.State, tt.end)
 			}
-			if dead := tt.end == ledger.Dead; errors.Is(err, asynq.SkipRetry) != dead || (len(o.Payload) > 0) != dead {
+			var archived *broker.Dead
+			if dead := tt.end == ledger.Dead; errors.As(err, &archived) != dead || (len(o.Payload) > 0) != dead {
 				t.Errorf("archived: %v, payload kept: %d bytes; want so only when dead", err, len(o.Payload))
 			}
 		})

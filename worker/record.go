@@ -56,7 +56,7 @@ func (d *delivery) fail(ctx context.Context, v Verdict) error {
 	d.emit(d.event)
 	switch {
 	case v.State == ledger.Dead:
-		return &dead{cause: v.Reason}
+		return &broker.Dead{Cause: v.Reason}
 	case v.Action == Discard:
 		return nil
 	default:

@@ -60,8 +60,8 @@ type Task struct {
 	Permit    *ratelimit.Permit // nil when the fetch was not recognised and took none
 }
 
-// Handler handles a task. nil completes it; a *Later puts it back; an error
-// that wraps asynq.SkipRetry archives it; any other error is retried in 5 s.
+// Handler handles a task. nil completes it; a *Later puts it back; a *Dead
+// archives it; any other error is retried in 5 s.
 // The error's text is stored by asynq: no secret, no openid.
 type Handler func(ctx context.Context, t Task) error
 

@@ -280,7 +280,7 @@ func TestTrapT06OldArchiveIsTrimmed(t *testing.T) {
 	h := newHandled()
 	serve(t, broker.ServerConfig{Redis: rdb, Handler: func(_ context.Context, task broker.Task) error {
 		h.add(task)
-		return fmt.Errorf("refused: %w", asynq.SkipRetry)
+		return &broker.Dead{Cause: "refused"}
 	}})
 	h.wait(t, 1)
 	eventually(t, "archived", func() bool { return rdb.ZCard(ctx, key(job.Default, "archived")).Val() == 2 })

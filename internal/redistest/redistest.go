@@ -134,7 +134,7 @@ func Mini(tb testing.TB) (*miniredis.Miniredis, *redis.Client) {
 			if err != nil {
 				return nil, err
 			}
-			return newRoomy(conn), nil
+			return Roomy(conn), nil
 		},
 	})
 	tb.Cleanup(func() {

@@ -17,7 +17,8 @@ type roomy struct {
 	once   sync.Once
 }
 
-func newRoomy(conn net.Conn) *roomy {
+// Roomy wraps conn: writes never wait.
+func Roomy(conn net.Conn) net.Conn {
 	r := &roomy{Conn: conn, more: make(chan struct{}, 1), closed: make(chan struct{})}
 	go r.pump()
 	return r
