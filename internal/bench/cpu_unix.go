@@ -1,0 +1,23 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"syscall"
+)
+
+// ownUse is the processor seconds of this process and the most bytes that it
+// had resident.
+func ownUse() (cpu float64, peak int64, err error) {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0, 0, fmt.Errorf("getrusage: %w", err)
+	}
+	peak = int64(u.Maxrss) //nolint:unconvert // 32 bits on some machines
+	if runtime.GOOS != "darwin" {
+		peak *= 1024 // kilobytes but on macOS
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9, peak, nil
+}

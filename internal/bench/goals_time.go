@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wxnotify/wxnotify/internal/bench/figure"
+)
+
+const (
+	paceRate      = 1000 // sends a second, all processes together
+	paceProcesses = 4
+	paceSpan      = 8 * time.Second
+	// idleSamples of ours, and of asynq, which take half a second each.
+	idleSamples, idleBareSamples = 40, 15
+)
+
+// pacing is P4b and P10: several processes share one rate.
+func (l *lab) pacing(ctx context.Context) ([]figure.Row, error) {
+	prefix := l.prefix()
+	if err := fill(ctx, l.rdb, prefix, paceRate*int(paceSpan/time.Second+2), true); err != nil {
+		return nil, err
+	}
+	outs := make([]outcome, paceProcesses)
+	var g errgroup.Group
+	for i := range outs {
+		g.Go(func() error {
+			var err error
+			outs[i], err = l.child(ctx, task{Role: "pace", Variant: ours, Prefix: prefix, InFlight: 200, Rate: paceRate, Span: paceSpan})
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("pace: %w", err)
+	}
+	perSecond := map[int64]int{}
+	var sent, calls int64
+	for _, o := range outs {
+		sent += int64(o.Messages)
+		calls += o.Trips.GateCalls
+		for second, n := range o.PerSecond {
+			perSecond[second] += n
+		}
+	}
+	none := math.NaN()
+	return []figure.Row{
+		{Number: "P4B", Measure: "gate calls/permit while the rate throttles", Ours: float64(calls) / float64(sent),
+			Theirs: none, Ratio: none, Goal: figure.AtMost(0.15)},
+		{Number: "P10", Measure: fmt.Sprintf("worst second off %d/s, %%, %d processes", paceRate, paceProcesses),
+			Ours: worst(perSecond, paceRate), Theirs: none, Ratio: none, Goal: figure.AtMost(3)},
+	}, nil
+}
+
+// worst is how far the sends of a whole second were off the rate, in percent.
+// The first two seconds, in which processes start, and the last do not count.
+func worst(perSecond map[int64]int, rate float64) float64 {
+	seconds := slices.Sorted(maps.Keys(perSecond))
+	if len(seconds) < 4 {
+		return math.NaN()
+	}
+	var off float64
+	for second := seconds[0] + 2; second < seconds[len(seconds)-1]; second++ {
+		off = max(off, 100*math.Abs(float64(perSecond[second])-rate)/rate)
+	}
+	return off
+}
+
+// idling is P8: each waits for a message now and then and has nothing else to do.
+func (l *lab) idling(ctx context.Context) ([]figure.Row, error) {
+	if err := l.rdb.FlushAll(ctx).Err(); err != nil {
+		return nil, fmt.Errorf("empty redis: %w", err)
+	}
+	out, err := l.child(ctx, task{Role: "idle", Variant: ours, Messages: idleSamples, InFlight: 64})
+	if err != nil {
+		return nil, err
+	}
+	if err := l.rdb.FlushAll(ctx).Err(); err != nil {
+		return nil, fmt.Errorf("empty redis: %w", err)
+	}
+	plain, err := l.child(ctx, task{Role: "idle", Variant: bare, Messages: idleBareSamples})
+	if err != nil {
+		return nil, err
+	}
+	row := func(measure string, share float64, goal figure.Goal) figure.Row {
+		return figure.Row{Number: "P8", Measure: measure, Ours: figure.Percentile(out.Latencies, share),
+			With: "asynq as it comes", Theirs: figure.Percentile(plain.Latencies, share), Ratio: math.NaN(), Goal: goal}
+	}
+	return []figure.Row{
+		row("Enqueue to wire when idle, p50, ms", 0.5, figure.Goal{}),
+		row(fmt.Sprintf("  p99 of %d, ms", idleSamples), 0.99, figure.AtMost(50)),
+	}, nil
+}
+
+// memory is P13.
+func (l *lab) memory(ctx context.Context) ([]figure.Row, error) {
+	n := l.o.messages
+	weigh := func() (float64, error) { return usedMemory(ctx, l.rdb) }
+	if err := l.rdb.FlushAll(ctx).Err(); err != nil {
+		return nil, fmt.Errorf("empty redis: %w", err)
+	}
+	empty, err := weigh()
+	if err != nil {
+		return nil, err
+	}
+	prefix := l.prefix()
+	if err := fill(ctx, l.rdb, prefix, n, false); err != nil {
+		return nil, err
+	}
+	tasks, err := weigh()
+	if err != nil {
+		return nil, err
+	}
+	if err := fill(ctx, l.rdb, prefix, n, true); err != nil {
+		return nil, err
+	}
+	queued, err := weigh()
+	if err != nil {
+		return nil, err
+	}
+	t := task{Role: "send", Variant: ours, Prefix: prefix, Messages: n, Warm: n / 4, InFlight: min(l.o.inFlight, 200)}
+	if _, err := l.child(ctx, t); err != nil {
+		return nil, err
+	}
+	ended, err := weigh()
+	if err != nil {
+		return nil, err
+	}
+	none := math.NaN()
+	return []figure.Row{
+		{Number: "P13", Measure: "bytes in Redis/queued message beyond asynq's", Ours: (queued - tasks) / float64(n),
+			With: "asynq's own", Theirs: (tasks - empty) / float64(n), Ratio: none, Goal: figure.AtMost(350)},
+		{Number: "P13", Measure: "bytes in Redis/accepted message", Ours: (ended - empty) / float64(n),
+			Theirs: none, Ratio: none, Goal: figure.AtMost(350)},
+	}, nil
+}

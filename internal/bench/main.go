@@ -1,0 +1,115 @@
+// Command bench reads the first figures of what a message costs: wxnotify, bare
+// asynq and the naive build side by side in one run, in interleaved rounds. It
+// starts a redis-server and a simulated WeChat of its own on free loopback ports
+// and prints a table of goals.
+//
+// Only ratios within one run mean something. What is measured runs in child
+// processes of this same program, so that its processor time is its own.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // a main makes it
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)                          //nolint:forbidigo // a main reads them
+	stop()
+	os.Exit(code) //nolint:forbidigo // a main's code
+}
+
+// childCommand as the first argument makes the program a child that reads its
+// task from stdin.
+const childCommand = "child"
+
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// run returns the exit code: 0 measured, 1 failed, 2 wrong usage or no redis-server.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == childCommand {
+		return code(runChild(ctx, stdin, stdout), stderr)
+	}
+	o, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		_, _ = fmt.Fprintln(stderr, "bench:", err)
+		return exitUsage
+	}
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		_, _ = fmt.Fprintln(stderr, "bench: redis-server is not installed, and figures from another server would mean nothing: apt-get install redis-server")
+		return exitUsage
+	}
+	return code(measure(ctx, o, stdout, stderr), stderr)
+}
+
+func code(err error, stderr io.Writer) int {
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintln(stderr, "bench:", err)
+	return exitFailed
+}
+
+// options are the flags.
+type options struct {
+	rounds   int
+	messages int
+	million  bool
+	only     []string
+	latency  time.Duration
+	inFlight int
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	o := options{}
+	var only string
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.IntVar(&o.rounds, "rounds", 3, "interleaved rounds of each comparison; medians are to be trusted to ± 5 % at 8, ± 10 % at 3")
+	f.IntVar(&o.messages, "messages", 20_000, "messages of one variant in one round")
+	f.BoolVar(&o.million, "million", false, "P7 with 1 000 000 messages instead of 200 000")
+	f.StringVar(&only, "only", "", "goals to measure, such as P1,P5 (default all: "+strings.Join(goalNames(), ",")+")")
+	f.DurationVar(&o.latency, "latency", 50*time.Millisecond, "of the simulated WeChat")
+	f.IntVar(&o.inFlight, "inflight", 800, "sends at once, 1 to 1000")
+	if err := f.Parse(args); err != nil {
+		return o, err //nolint:wrapcheck // the flag package names the flag
+	}
+	for name := range strings.SplitSeq(only, ",") {
+		if name = strings.ToUpper(strings.TrimSpace(name)); name == "" {
+			continue
+		}
+		if !slices.Contains(goalNames(), name) {
+			return o, fmt.Errorf("-only %s: not a goal of this program: use %s", name, strings.Join(goalNames(), ", "))
+		}
+		o.only = append(o.only, name)
+	}
+	switch {
+	case f.NArg() > 0:
+		return o, fmt.Errorf("%q is no flag: see -help", f.Arg(0))
+	case o.rounds < 1:
+		return o, fmt.Errorf("-rounds %d: use 1 or more", o.rounds)
+	case o.messages < 100:
+		return o, fmt.Errorf("-messages %d: use 100 or more", o.messages)
+	case o.inFlight < 1 || o.inFlight > 1000:
+		return o, fmt.Errorf("-inflight %d: use 1 to 1000", o.inFlight)
+	case o.latency < 0:
+		return o, fmt.Errorf("-latency %s: use 0 or more", o.latency)
+	}
+	return o, nil
+}
