@@ -13,9 +13,9 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// P13: a record costs at most 350 bytes of Redis, its key and expiry included,
+// TestQue05BytesPerRecord is P13: a record costs at most 350 bytes of Redis, its key and expiry included,
 // after its end. What the whole server grew by is told beside it.
-func TestP13BytesPerRecord(t *testing.T) {
+func TestQue05BytesPerRecord(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
 	l := open(t, rdb)
