@@ -12,44 +12,58 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 )
 
-// enqueue puts a chunk on the queue: each record is born in the same trip as its
-// task is put, the record first.
-func (p *Producer) enqueue(ctx context.Context, messages []Message) []Result {
-	results := make([]Result, len(messages))
+// batch is a chunk of messages made ready for the queue.
+type batch struct {
+	results []Result // one per message; those refused have their error already
+	entries []*entry // of the others
+	items   []broker.Item
+	place   []int // of an entry in results
+}
+
+// ready makes a chunk ready without talking to Redis.
+func (p *Producer) ready(messages []Message) *batch {
+	b := &batch{
+		results: make([]Result, len(messages)),
+		entries: make([]*entry, 0, len(messages)),
+		items:   make([]broker.Item, 0, len(messages)),
+		place:   make([]int, 0, len(messages)),
+	}
 	now := time.Now()
-	entries := make([]*entry, 0, len(messages))
-	items := make([]broker.Item, 0, len(messages))
-	place := make([]int, 0, len(messages)) // of an entry in messages
 	for i, m := range messages {
-		results[i].ID = m.ID
+		b.results[i].ID = m.ID
 		e, err := p.prepare(m, now)
 		if err != nil {
-			results[i].Err = err
+			b.results[i].Err = err
 			continue
 		}
-		entries, items, place = append(entries, e), append(items, e.item), append(place, i)
+		b.entries, b.items, b.place = append(b.entries, e), append(b.items, e.item), append(b.place, i)
 	}
-	if len(items) == 0 {
-		return results
+	return b
+}
+
+// enqueue puts a batch on the queue: each record is born in the same trip as its
+// task is put, the record first.
+func (p *Producer) enqueue(ctx context.Context, b *batch) []Result {
+	if len(b.items) == 0 {
+		return b.results
 	}
 	p.learn(ctx)
-	births := make([]func() (ledger.Birth, error), len(items))
-	put, err := p.queue.Enqueue(ctx, items, func(pipe redis.Pipeliner, i int) {
-		births[i] = p.ledger.Born(ctx, pipe, entries[i].record)
+	births := make([]func() (ledger.Birth, error), len(b.items))
+	put, err := p.queue.Enqueue(ctx, b.items, func(pipe redis.Pipeliner, i int) {
+		births[i] = p.ledger.Born(ctx, pipe, b.entries[i].record)
 	})
-	for i, e := range entries {
-		r := &results[place[i]]
+	for i, e := range b.entries {
+		r := &b.results[b.place[i]]
 		switch {
+		case err == nil:
+			r.Ticket, r.Err = p.settle(ctx, e, put[i], births[i])
 		case errors.Is(err, broker.ErrClosed):
 			r.Err = ErrClosed
-			continue
-		case err != nil:
+		default:
 			r.Err = fmt.Errorf("producer: enqueue: %w", err)
-			continue
 		}
-		r.Ticket, r.Err = p.settle(ctx, e, put[i], births[i])
 	}
-	return results
+	return b.results
 }
 
 // learn teaches Redis the script of a record once, so that the first messages

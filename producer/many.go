@@ -8,9 +8,13 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// manyChunk is how many messages of a stream are under way at once, and as many
-// again are being made ready.
-const manyChunk = 2000
+const (
+	// manyChunk is how many messages of a stream go together.
+	manyChunk = 1000
+	// manyAhead is how many chunks have left: one is on its way to Redis while
+	// the other is made ready. A third is being read.
+	manyAhead = 2
+)
 
 // Message is one of many to enqueue.
 type Message struct {
@@ -54,14 +58,17 @@ func (p *Producer) EnqueueMany(ctx context.Context, messages []Message) ([]Resul
 func (p *Producer) EnqueueSeq(ctx context.Context, messages iter.Seq[Message]) iter.Seq[Result] {
 	return func(yield func(Result) bool) {
 		t := &travel{producer: p}
-		defer t.arrive()
+		defer t.wait()
 		chunk := make([]Message, 0, manyChunk)
 		for m := range messages {
 			chunk = append(chunk, m)
 			if len(chunk) < manyChunk {
 				continue
 			}
-			done := t.arrive()
+			var done []Result
+			if len(t.under) == manyAhead {
+				done = t.arrive()
+			}
 			t.leave(ctx, chunk)
 			if !yieldAll(done, yield) {
 				return
@@ -71,35 +78,49 @@ func (p *Producer) EnqueueSeq(ctx context.Context, messages iter.Seq[Message]) i
 				break
 			}
 		}
-		done := t.arrive()
 		if len(chunk) > 0 {
 			t.leave(ctx, chunk)
 		}
-		if yieldAll(done, yield) {
-			yieldAll(t.arrive(), yield)
+		for len(t.under) > 0 {
+			if !yieldAll(t.arrive(), yield) {
+				return
+			}
 		}
 	}
 }
 
-// travel is the chunk that is on its way to Redis while the next is read.
+// travel is the chunks that have left, in their order. Each is made ready while
+// the one before is on its way to Redis, where they go one after the other.
 type travel struct {
 	producer *Producer
-	back     chan []Result
+	under    []<-chan []Result // oldest first
+	before   chan struct{}     // closed when the last one that left has arrived; nil: none has left
 }
 
 func (t *travel) leave(ctx context.Context, chunk []Message) {
-	t.back = make(chan []Result, 1)
-	go func(back chan<- []Result) { back <- t.producer.enqueue(ctx, chunk) }(t.back)
+	back, arrived, before := make(chan []Result, 1), make(chan struct{}), t.before
+	t.under, t.before = append(t.under, back), arrived
+	go func() {
+		ready := t.producer.ready(chunk)
+		if before != nil {
+			<-before
+		}
+		back <- t.producer.enqueue(ctx, ready)
+		close(arrived)
+	}()
 }
 
-// arrive waits for the chunk on its way; nil when there is none.
+// arrive waits for the oldest chunk under way.
 func (t *travel) arrive() []Result {
-	if t.back == nil {
-		return nil
-	}
-	done := <-t.back
-	t.back = nil
+	done := <-t.under[0]
+	t.under = t.under[1:]
 	return done
+}
+
+func (t *travel) wait() {
+	for len(t.under) > 0 {
+		t.arrive()
+	}
 }
 
 func yieldAll(results []Result, yield func(Result) bool) bool {

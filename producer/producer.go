@@ -175,6 +175,6 @@ func (p *Producer) Enqueue(ctx context.Context, id string, m *wechat.TemplateMes
 	for _, set := range opts {
 		set(&msg.Terms)
 	}
-	results := p.enqueue(ctx, []Message{msg})
+	results := p.enqueue(ctx, p.ready([]Message{msg}))
 	return results[0].Ticket, results[0].Err
 }

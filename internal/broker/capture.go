@@ -22,8 +22,7 @@ type caught struct{ cmd *redis.Cmd }
 type caughtKey struct{}
 
 func newCapture(rdb redis.UniversalClient, scripts *sync.Map) *capture {
-	// A command that is never sent needs no context of anybody's.
-	c := &capture{UniversalClient: rdb, scripts: scripts, done: redis.NewCmd(context.Background())}
+	c := &capture{UniversalClient: rdb, scripts: scripts, done: &redis.Cmd{}} // never sent: it needs no context
 	c.done.SetVal(int64(1))
 	return c
 }

@@ -172,7 +172,7 @@ func (c *committer) exec(ctx context.Context, cmds []redis.Cmder) {
 func (c *committer) missing(ctx context.Context, cmds []redis.Cmder) (lessons, missing []redis.Cmder) {
 	taught := map[string]bool{}
 	for _, cmd := range cmds {
-		if !redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		if err := cmd.Err(); err == nil || !redis.HasErrorPrefix(err, "NOSCRIPT") {
 			continue
 		}
 		sha, _ := cmd.Args()[1].(string)

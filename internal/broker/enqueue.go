@@ -115,21 +115,20 @@ type chunk struct {
 func (q *Enqueuer) build(ctx context.Context, items []Item, from int, results []Result, before func(redis.Pipeliner, int)) *chunk {
 	c := &chunk{from: from, scripts: make([]*redis.Cmd, len(items))}
 	pipe := q.rdb.Pipeline()
-	caught := &caught{}
-	ctx = context.WithValue(ctx, caughtKey{}, caught)
+	e := &encoder{client: q.client, caught: &caught{}}
+	ctx = context.WithValue(ctx, caughtKey{}, e.caught)
 	now := time.Now()
 	for i := range items {
 		item := &items[i]
-		caught.cmd = nil
-		if err := q.encode(ctx, item); err != nil {
+		if err := e.encode(ctx, item); err != nil {
 			results[from+i].Err = err
 			continue
 		}
 		if before != nil {
 			before(pipe, from+i)
 		}
-		c.scripts[i] = caught.cmd
-		_ = pipe.Process(ctx, caught.cmd) // only queues
+		c.scripts[i] = e.caught.cmd
+		_ = pipe.Process(ctx, e.caught.cmd) // only queues
 		if !item.ProcessAt.After(now) {
 			c.wake(wake{item.Account, item.Class})
 		}
@@ -147,25 +146,44 @@ func (c *chunk) wake(w wake) {
 	c.wakes = append(c.wakes, w)
 }
 
-// encode has asynq build the command for the item; it lands in ctx's caught.
-func (q *Enqueuer) encode(ctx context.Context, item *Item) error {
+// encoder has asynq build the commands of a chunk. It keeps what the items of
+// one queue have in common, which is dear to make anew for each of a million.
+type encoder struct {
+	client *asynq.Client
+	caught *caught
+	of     wake // whose the options are
+	opts   []asynq.Option
+}
+
+// encode has asynq build the command for the item; it lands in e.caught, which
+// ctx brings to the capture.
+func (e *encoder) encode(ctx context.Context, item *Item) error {
 	if err := item.validate(); err != nil {
 		return err
 	}
-	opts := []asynq.Option{
-		asynq.Queue(Queue(item.Account, item.Class)), asynq.TaskID(item.ID),
-		asynq.MaxRetry(maxRetry), asynq.Timeout(taskLimit),
-	}
-	if !item.ProcessAt.IsZero() {
-		opts = append(opts, asynq.ProcessAt(item.ProcessAt))
-	}
-	if _, err := q.client.EnqueueContext(ctx, asynq.NewTask(job.TaskType, item.Payload), opts...); err != nil {
+	e.caught.cmd = nil
+	if _, err := e.client.EnqueueContext(ctx, asynq.NewTask(job.TaskType, item.Payload, e.options(item)...)); err != nil {
 		return fmt.Errorf("broker: enqueue: %w", err)
 	}
-	if c, _ := ctx.Value(caughtKey{}).(*caught); c == nil || c.cmd == nil {
+	if e.caught.cmd == nil {
 		return errors.New("broker: asynq enqueues in a way that this version does not know: use asynq v0.26")
 	}
 	return nil
+}
+
+// options are valid until the next call.
+func (e *encoder) options(item *Item) []asynq.Option {
+	const common = 3
+	if of := (wake{item.Account, item.Class}); e.opts == nil || e.of != of {
+		e.of = of
+		e.opts = append(make([]asynq.Option, 0, common+2),
+			asynq.Queue(Queue(item.Account, item.Class)), asynq.MaxRetry(maxRetry), asynq.Timeout(taskLimit))
+	}
+	e.opts = append(e.opts[:common], asynq.TaskID(item.ID))
+	if !item.ProcessAt.IsZero() {
+		e.opts = append(e.opts, asynq.ProcessAt(item.ProcessAt))
+	}
+	return e.opts
 }
 
 func (i *Item) validate() error {
@@ -197,12 +215,12 @@ func (q *Enqueuer) run(ctx context.Context, c *chunk, results []Result) error {
 		r := &results[c.from+i]
 		n, err := cmd.Int64()
 		switch {
+		case err == nil:
+			r.Duplicate = n == 0
 		case redis.HasErrorPrefix(err, "OOM"):
 			r.Err = fmt.Errorf("%w: %w", ErrRedisFull, err)
-		case err != nil:
-			r.Err = fmt.Errorf("broker: enqueue: %w", err)
 		default:
-			r.Duplicate = n == 0
+			r.Err = fmt.Errorf("broker: enqueue: %w", err)
 		}
 	}
 	return nil
