@@ -1,0 +1,129 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the generated parts of golden files again")
+
+const (
+	settingsBegin = "<!-- settings -->\n"
+	settingsEnd   = "<!-- /settings -->"
+)
+
+// TestGoldenReadmeSettings keeps the tables of both READMEs equal to settings().
+func TestGoldenReadmeSettings(t *testing.T) {
+	t.Parallel()
+	for name, language := range map[string]readmeLanguage{"README.md": english(), "README.zh-CN.md": chinese()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join("..", "..", name)
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, rest, opened := strings.Cut(string(text), settingsBegin)
+			_, after, closed := strings.Cut(rest, settingsEnd)
+			if !opened || !closed {
+				t.Fatalf("%s has no %s … %s", name, strings.TrimSpace(settingsBegin), settingsEnd)
+			}
+			want := before + settingsBegin + language.table(t) + settingsEnd + after
+			if want == string(text) {
+				return
+			}
+			if !*update {
+				t.Fatalf("the settings in %s are not those of settings.go; run `go test ./cmd/wxnotify -run Golden -update` and read the difference", name)
+			}
+			if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// readmeLanguage says how a row reads in one language.
+type readmeLanguage struct {
+	head             string
+	usage            func(setting) (string, bool)
+	form             string // how meaning and default stand together
+	orFile, perEntry string
+	later            string
+}
+
+func english() readmeLanguage {
+	return readmeLanguage{
+		head:   "| variable | meaning (default) |\n| --- | --- |\n",
+		usage:  func(s setting) (string, bool) { return s.Usage, true },
+		form:   "%s (`%s`)",
+		orFile: " or `…_FILE`", perEntry: " ᴬ", later: " ᴸ",
+	}
+}
+
+func chinese() readmeLanguage {
+	words := map[string]string{
+		"redis_url":            "`redis://`、`rediss://`、`redis-sentinel://host1,host2/?master=name` 或 `redis-cluster://host1,host2`",
+		"appid":                "公众号的 AppID",
+		"appsecret":            "公众号的 AppSecret",
+		"token_mode":           "用哪个接口取 access_token：stable 或 classic",
+		"wechat_base_url":      "微信 API 地址；模拟器或代理可以用 http://",
+		"wechat_authorize_url": "微信网页授权地址",
+		"daily_quota":          "每天可发多少条；0 表示问微信的额度接口",
+		"reserve_critical":     "额度中只留给 critical 的比例",
+		"rate":                 "每秒发多少条，所有 worker 合计",
+		"concurrency":          "每进程每账号同时在途的发送数；不宜超过 500",
+		"fetchers":             "同时取多少个任务；Redis 较远时调大",
+		"quota_utc_offset":     "额度按哪个时区换日",
+		"keep":                 "消息结束后记录保留多久",
+		"drain_timeout":        "停止时等在途发送多久",
+		"callback_token":       "服务器配置里的 Token",
+		"encoding_aes_key":     "服务器配置里的 EncodingAESKey",
+		"callback_mode":        "plain（明文）、compat（兼容）或 secure（安全）；设了密钥即为 secure",
+		"public_url":           "用户打开的链接的前缀",
+		"public_addr":          "enroll 的监听地址",
+		"enroll_key":           "给绑定凭证签名的密钥，至少 32 字节",
+		"ops_addr":             "/healthz /readyz /metrics /asynqmon/ 的监听地址；- 表示不监听",
+		"ops_login":            "运维端口的 用户名:密码；监听在回环地址之外时必填",
+		"ops_read_only":        "运维端口拒绝一切修改",
+		"api_addr":             "HTTP API 的监听地址",
+		"api_keys":             "HTTP API 的密钥",
+		"log_level":            "debug、info、warn 或 error",
+	}
+	return readmeLanguage{
+		head:   "| 变量 | 含义（默认值） |\n| --- | --- |\n",
+		usage:  func(s setting) (string, bool) { text, ok := words[s.Name]; return text, ok },
+		form:   "%s（`%s`）",
+		orFile: " 或 `…_FILE`", perEntry: " ᴬ", later: " ᴸ",
+	}
+}
+
+func (l readmeLanguage) table(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString(l.head)
+	for _, s := range settings() {
+		name, meaning := "`"+s.env()+"`", ""
+		usage, ok := l.usage(s)
+		if !ok {
+			t.Errorf("%s has no text in this language", s.Name)
+		}
+		if meaning = usage; s.Default != "" {
+			meaning = fmt.Sprintf(l.form, usage, s.Default)
+		}
+		if s.Secret {
+			name += l.orFile
+		}
+		if s.Account {
+			name += l.perEntry
+		}
+		if s.Group&^(publishing|serving) == 0 {
+			name += l.later
+		}
+		fmt.Fprintf(&b, "| %s | %s |\n", name, meaning)
+	}
+	return b.String()
+}
