@@ -12,22 +12,26 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 )
 
-// batch is a chunk of messages made ready for the queue.
+// batch is a chunk of messages on its way to the queue.
 type batch struct {
-	results []Result // one per message; those refused have their error already
-	entries []*entry // of the others
-	items   []broker.Item
-	place   []int // of an entry in results
+	producer *Producer
+	results  []Result // one per message; those refused have their error already
+	entries  []*entry // of the others
+	place    []int    // of an entry in results
+	births   []func() (ledger.Birth, error)
+	parcel   *broker.Parcel // nil when all were refused
 }
 
-// ready makes a chunk ready without talking to Redis.
-func (p *Producer) ready(messages []Message) *batch {
+// pack makes a chunk ready for one trip: each record is born in the same trip as
+// its task is put, the record first.
+func (p *Producer) pack(ctx context.Context, messages []Message) *batch {
 	b := &batch{
-		results: make([]Result, len(messages)),
-		entries: make([]*entry, 0, len(messages)),
-		items:   make([]broker.Item, 0, len(messages)),
-		place:   make([]int, 0, len(messages)),
+		producer: p,
+		results:  make([]Result, len(messages)),
+		entries:  make([]*entry, 0, len(messages)),
+		place:    make([]int, 0, len(messages)),
 	}
+	items := make([]broker.Item, 0, len(messages))
 	now := time.Now()
 	for i, m := range messages {
 		b.results[i].ID = m.ID
@@ -36,34 +40,51 @@ func (p *Producer) ready(messages []Message) *batch {
 			b.results[i].Err = err
 			continue
 		}
-		b.entries, b.items, b.place = append(b.entries, e), append(b.items, e.item), append(b.place, i)
+		b.entries, items, b.place = append(b.entries, e), append(items, e.item), append(b.place, i)
 	}
+	if len(items) == 0 || p.closed.Load() {
+		return b
+	}
+	p.learn(ctx)
+	b.births = make([]func() (ledger.Birth, error), len(items))
+	b.parcel = p.queue.Pack(ctx, items, func(pipe redis.Pipeliner, i int) {
+		b.births[i] = p.ledger.Born(ctx, pipe, b.entries[i].record)
+	})
 	return b
 }
 
-// enqueue puts a batch on the queue: each record is born in the same trip as its
-// task is put, the record first.
-func (p *Producer) enqueue(ctx context.Context, b *batch) []Result {
-	if len(b.items) == 0 {
-		return b.results
+// send puts the batch on the queue, in one trip that others share, and returns
+// one result per message.
+func (b *batch) send(ctx context.Context) []Result {
+	put, err := b.travel(ctx)
+	b.settle(ctx, put, err)
+	return b.results
+}
+
+// travel is what the queue said of the entries.
+func (b *batch) travel(ctx context.Context) ([]broker.Result, error) {
+	switch {
+	case len(b.entries) == 0:
+		return nil, nil
+	case b.parcel == nil:
+		return nil, broker.ErrClosed
 	}
-	p.learn(ctx)
-	births := make([]func() (ledger.Birth, error), len(b.items))
-	put, err := p.queue.Enqueue(ctx, b.items, func(pipe redis.Pipeliner, i int) {
-		births[i] = p.ledger.Born(ctx, pipe, b.entries[i].record)
-	})
+	return b.producer.queue.Send(ctx, b.parcel)
+}
+
+// settle writes the result of each entry.
+func (b *batch) settle(ctx context.Context, put []broker.Result, err error) {
 	for i, e := range b.entries {
 		r := &b.results[b.place[i]]
 		switch {
 		case err == nil:
-			r.Ticket, r.Err = p.settle(ctx, e, put[i], births[i])
+			r.Ticket, r.Err = b.producer.settle(ctx, e, put[i], b.births[i])
 		case errors.Is(err, broker.ErrClosed):
 			r.Err = ErrClosed
 		default:
 			r.Err = fmt.Errorf("producer: enqueue: %w", err)
 		}
 	}
-	return b.results
 }
 
 // learn teaches Redis the script of a record once, so that the first messages
@@ -168,7 +189,7 @@ func (p *Producer) drop(ctx context.Context, e *entry) error {
 }
 
 func (p *Producer) put(ctx context.Context, item broker.Item) error {
-	results, err := p.queue.Enqueue(ctx, []broker.Item{item}, nil)
+	results, err := p.queue.Send(ctx, p.queue.Pack(ctx, []broker.Item{item}, nil))
 	if err == nil {
 		err = results[0].Err
 	}

@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	// manyChunk is how many messages of a stream go together.
-	manyChunk = 1000
+	// manyChunk is how many messages of a stream go in one trip.
+	manyChunk = 500
 	// manyAhead is how many chunks have left: one is on its way to Redis while
-	// the other is made ready. A third is being read.
-	manyAhead = 2
+	// the others are made ready or their answers are read.
+	manyAhead = 4
 )
 
 // Message is one of many to enqueue.
@@ -89,24 +89,26 @@ func (p *Producer) EnqueueSeq(ctx context.Context, messages iter.Seq[Message]) i
 	}
 }
 
-// travel is the chunks that have left, in their order. Each is made ready while
-// the one before is on its way to Redis, where they go one after the other.
+// travel is the chunks that have left, in their order. They are made ready and
+// their answers are read side by side, but they go to Redis one after the other.
 type travel struct {
 	producer *Producer
 	under    []<-chan []Result // oldest first
-	before   chan struct{}     // closed when the last one that left has arrived; nil: none has left
+	before   chan struct{}     // closed when the last one that left was put; nil: none has left
 }
 
 func (t *travel) leave(ctx context.Context, chunk []Message) {
 	back, arrived, before := make(chan []Result, 1), make(chan struct{}), t.before
 	t.under, t.before = append(t.under, back), arrived
 	go func() {
-		ready := t.producer.ready(chunk)
+		b := t.producer.pack(ctx, chunk)
 		if before != nil {
 			<-before
 		}
-		back <- t.producer.enqueue(ctx, ready)
+		put, err := b.travel(ctx)
 		close(arrived)
+		b.settle(ctx, put, err)
+		back <- b.results
 	}()
 }
 

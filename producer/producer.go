@@ -96,7 +96,8 @@ type Config struct {
 
 // enqueuer puts tasks on queues: *broker.Enqueuer.
 type enqueuer interface {
-	Enqueue(ctx context.Context, items []broker.Item, before func(pipe redis.Pipeliner, i int)) ([]broker.Result, error)
+	Pack(ctx context.Context, items []broker.Item, before func(pipe redis.Pipeliner, i int)) *broker.Parcel
+	Send(ctx context.Context, p *broker.Parcel) ([]broker.Result, error)
 	Close() error
 }
 
@@ -175,6 +176,6 @@ func (p *Producer) Enqueue(ctx context.Context, id string, m *wechat.TemplateMes
 	for _, set := range opts {
 		set(&msg.Terms)
 	}
-	results := p.enqueue(ctx, p.ready([]Message{msg}))
+	results := p.pack(ctx, []Message{msg}).send(ctx)
 	return results[0].Ticket, results[0].Err
 }

@@ -58,25 +58,45 @@ func NewEnqueuer(rdb redis.UniversalClient) *Enqueuer {
 }
 
 // Enqueue runs before(pipe) for each item index, then asynq's script for the
-// item, all in shared pipelines. before may be nil; it is called from this
-// goroutine, and its commands may run twice when a connection breaks. The error
-// is for the whole call: ErrRedisFull, ErrClosed, or ctx's, after which nothing
-// is known of the items and they are safe to enqueue again. Each item has its
-// own in Result.
+// item, all in shared pipelines and in the order of the items. before may be nil;
+// it is called from this goroutine, and its commands may run twice when a
+// connection breaks. The error is for the whole call: ErrRedisFull, ErrClosed, or
+// ctx's, after which nothing is known of the items and they are safe to enqueue
+// again. Each item has its own in Result.
 func (q *Enqueuer) Enqueue(ctx context.Context, items []Item, before func(pipe redis.Pipeliner, i int)) ([]Result, error) {
-	if err := q.begin(); err != nil {
+	if len(items) <= chunkSize {
+		return q.Send(ctx, q.Pack(ctx, items, before))
+	}
+	if err := q.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer q.running.Done()
-	if err := q.memory.allow(ctx); err != nil {
+	results := make([]Result, len(items))
+	return results, q.enqueueChunks(ctx, items, results, before)
+}
+
+// Parcel is items made ready for one Send.
+type Parcel struct {
+	chunk   *chunk
+	results []Result
+}
+
+// Pack makes items ready for one round trip, which is the dear part, so that a
+// caller can pack one parcel while another travels. Keep it to some hundreds of
+// items. before is that of Enqueue.
+func (q *Enqueuer) Pack(ctx context.Context, items []Item, before func(pipe redis.Pipeliner, i int)) *Parcel {
+	p := &Parcel{results: make([]Result, len(items))}
+	p.chunk = q.build(ctx, items, 0, p.results, before)
+	return p
+}
+
+// Send puts the parcel on its queues, once. Results and error are those of Enqueue.
+func (q *Enqueuer) Send(ctx context.Context, p *Parcel) ([]Result, error) {
+	if err := q.begin(ctx); err != nil {
 		return nil, err
 	}
-	results := make([]Result, len(items))
-	if len(items) <= chunkSize {
-		c := q.build(ctx, items, 0, results, before)
-		return results, q.run(ctx, c, results)
-	}
-	return results, q.enqueueChunks(ctx, items, results, before)
+	defer q.running.Done()
+	return p.results, q.run(ctx, p.chunk, p.results)
 }
 
 func (q *Enqueuer) enqueueChunks(ctx context.Context, items []Item, results []Result, before func(redis.Pipeliner, int)) error {
@@ -226,13 +246,19 @@ func (q *Enqueuer) run(ctx context.Context, c *chunk, results []Result) error {
 	return nil
 }
 
-func (q *Enqueuer) begin() error {
+// begin refuses, or counts a call under way.
+func (q *Enqueuer) begin(ctx context.Context) error {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	if q.closed {
+		q.mu.Unlock()
 		return ErrClosed
 	}
 	q.running.Add(1)
+	q.mu.Unlock()
+	if err := q.memory.allow(ctx); err != nil {
+		q.running.Done()
+		return err
+	}
 	return nil
 }
 
