@@ -2,9 +2,11 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -116,6 +118,8 @@ func (p *Producer) statusOf(r *ledger.Record, v view) *Status {
 // remedy is what to do about a state that somebody may want to change.
 func remedy(r *ledger.Record) string {
 	switch {
+	case r.State == ledger.Unknown:
+		return "It may have arrived; ask the recipient before enqueueing it again under a new ID."
 	case r.Errcode != 0:
 		return r.Errcode.Remedy()
 	case r.Reason == "suppressed":
@@ -126,8 +130,6 @@ func remedy(r *ledger.Record) string {
 		return "The follower refuses messages of this account; they can allow them in the account's settings."
 	case r.Receipt == "system-failed", r.Receipt == "freq-limit":
 		return "WeChat could not deliver it; enqueue it again under a new ID if it still matters."
-	case r.State == ledger.Unknown:
-		return "It may have arrived; ask the recipient before enqueueing it again under a new ID."
 	case r.State == ledger.Dead:
 		return "Find out what stopped it, then send the dead letter again."
 	default:
@@ -149,8 +151,11 @@ func (p *Producer) Cancel(ctx context.Context, id string) error {
 		return &TooLateError{ID: id, State: State(record.State)}
 	}
 	// The record alone keeps the message from being sent; without its task a
-	// worker is spared the fetch.
-	_ = p.tasks.Delete(ctx, p.cfg.Account, record.Class, id)
+	// worker is spared the fetch, and the record need not outlive it.
+	err = p.tasks.Delete(ctx, p.cfg.Account, record.Class, id)
+	if err == nil || errors.Is(err, broker.ErrNotFound) {
+		_ = p.ledger.Release(ctx, id) // else it is kept for longer than it need be
+	}
 	return nil
 }
 

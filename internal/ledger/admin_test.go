@@ -122,7 +122,8 @@ func TestDead(t *testing.T) {
 		}
 		state(t, l, "dead-1", ledger.Dead)
 
-		e := envelope("dead-3") // an admin runs it again
+		e := envelope("dead-3") // an admin runs it again, as it was queued
+		e.QueuedAt = e.QueuedAt.Add(-time.Minute)
 		if s := begin(t, l, e); s.Decision != ledger.Go || s.State != ledger.Dead || s.Attempts != 0 || !s.OpenSince.IsZero() {
 			t.Fatalf("revived: %+v", s)
 		}

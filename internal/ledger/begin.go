@@ -33,7 +33,8 @@ type Start struct {
 
 // Begin reads the record and the suppressions of the recipient and marks the
 // message as being sent, all in one trip: so that a crash after this is known.
-// A missing record is made again from the envelope; a dead one starts afresh.
+// A missing record is made again from the envelope; a dead one starts afresh,
+// unless the envelope was enqueued after the death: that is a repeated Enqueue.
 //
 // Suppressed and NoUser end the message as rejected, or as unknown when an
 // earlier attempt may have arrived.
@@ -73,9 +74,13 @@ func (l *Ledger) beginArgs(e job.Envelope, now time.Time) []any {
 	if now.Sub(e.QueuedAt) > live/2 {
 		old = "1"
 	}
-	args := make([]any, 0, 28)
+	queued := "0" // of an envelope that does not tell
+	if !e.QueuedAt.IsZero() {
+		queued = stamp(e.QueuedAt)
+	}
+	args := make([]any, 0, 29)
 	args = append(args, stamp(now), classLetter(e.Class), hash, e.To, e.Template,
-		millis(l.cfg.Keep), millis(l.life(now, e.NotBefore, e.NotAfter)), old, e.ID)
+		millis(l.cfg.Keep), millis(l.life(now, e.NotBefore, e.NotAfter)), old, e.ID, queued)
 	return append(args, fields(Record{
 		State: Queued, Class: e.Class, To: e.To, User: e.User, Template: e.Template, Hash: hash,
 		QueuedAt: e.QueuedAt, NotBefore: e.NotBefore, NotAfter: e.NotAfter,

@@ -66,7 +66,8 @@ func (l *Ledger) Failed(ctx context.Context, id string, o Outcome) error {
 // Cancel ends a message of which nothing can have been seen yet: one that has
 // not begun, or waits for a retry after an attempt that surely did not arrive.
 // It returns the record as it then is, nil when there is none. A message that
-// was cancelled before counts as cancelled.
+// was cancelled before counts as cancelled. The record lives as long as its task
+// may: call Release once that is off its queue.
 func (l *Ledger) Cancel(ctx context.Context, id string) (cancelled bool, r *Record, err error) {
 	now := time.Now()
 	o := &op{
@@ -82,6 +83,17 @@ func (l *Ledger) Cancel(ctx context.Context, id string) (cancelled bool, r *Reco
 		return false, nil, fmt.Errorf("ledger: cancel answered %T", o.cmd.Val())
 	}
 	return reply[0] == "1", parse(id, pairs(reply[1]), now), nil
+}
+
+// Release lets the record of a cancelled message go after Config.Keep: its task
+// is gone. It does nothing for any other state, or when the message was enqueued
+// again since Cancel.
+func (l *Ledger) Release(ctx context.Context, id string) error {
+	o := &op{script: l.scripts.release, keys: []string{l.recordKey(id)}, args: []any{millis(l.cfg.Keep)}}
+	if err := l.batch.do(ctx, o); err != nil {
+		return fmt.Errorf("ledger: release: %w", err)
+	}
+	return nil
 }
 
 func flag(b bool) string {

@@ -30,6 +30,9 @@ var cancelLua string
 //go:embed lua/park.lua
 var parkLua string
 
+//go:embed lua/release.lua
+var releaseLua string
+
 //go:embed lua/receipt.lua
 var receiptLua string
 
@@ -47,7 +50,7 @@ func newScript(text string) script {
 
 // scripts of one ledger.
 type scripts struct {
-	born, begin, accepted, failed, cancel, park, receipt, suppress script
+	born, begin, accepted, failed, cancel, release, park, receipt, suppress script
 }
 
 func newScripts() scripts {
@@ -57,6 +60,7 @@ func newScripts() scripts {
 		accepted: newScript(commonLua + acceptedLua),
 		failed:   newScript(commonLua + failedLua),
 		cancel:   newScript(commonLua + cancelLua),
+		release:  newScript(releaseLua),
 		park:     newScript(parkLua),
 		receipt:  newScript(commonLua + receiptLua),
 		suppress: newScript(suppressLua),

@@ -2,26 +2,29 @@
 -- KEYS[3] the suppressions, KEYS[4] the index of the dead, KEYS[5] the dead
 -- letter, KEYS[6] the user's openid (only for a message to a user).
 local now, class, hash, to, template = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local keep, live, old, id = ARGV[6], ARGV[7], ARGV[8], ARGV[9] -- from ARGV[10] on: the fields of the record
+local keep, live, old, id, queued = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] -- from ARGV[11] on: the fields of the record
 
-local v = redis.call('HMGET', KEYS[1], 's', 'c', 'h', 'a', 'o')
+local v = redis.call('HMGET', KEYS[1], 's', 'c', 'h', 'a', 'o', 'z')
 local s, attempts, open = v[1], v[4], v[5]
 if not s then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 10))
+  redis.call('HSET', KEYS[1], unpack(ARGV, 11))
   redis.call('PEXPIRE', KEYS[1], live)
   s, attempts, open = 'q', false, false
 else
   if (v[2] and v[2] ~= class) or (v[3] and v[3] ~= hash) then
     return {'stray', s, '', '', '', ''}
   end
-  if s == 'x' then -- an admin runs the dead letter again: it starts afresh
+  -- A task that was enqueued before the death is the dead letter, which an admin
+  -- runs again: it starts afresh. A later one is only its caller's repetition.
+  local revived = s == 'x' and tonumber(queued) <= (tonumber(v[6]) or math.huge)
+  if revived then
     redis.call('HDEL', KEYS[1], 'a', 'e', 'r', 'z', 'o', 'k')
     redis.call('ZREM', KEYS[4], id)
     redis.call('DEL', KEYS[5])
     redis.call('PEXPIRE', KEYS[1], live)
     attempts, open = false, false
   elseif s == 'a' or ended(s) then
-    if s ~= 'a' and redis.call('PTTL', KEYS[1]) > tonumber(keep) then
+    if s ~= 'a' and s ~= 'x' and redis.call('PTTL', KEYS[1]) > tonumber(keep) then
       redis.call('PEXPIRE', KEYS[1], keep) -- prolonged by Born, for the task that is dropped now
     end
     return {'ended', s, attempts or '', '', '', ''}

@@ -7,7 +7,11 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
     redis.call('PEXPIRE', KEYS[1], ARGV[1])
   end
-  return redis.call('HMGET', KEYS[1], 's', 'c', 'h', 'q', 'b')
+  local old = redis.call('HMGET', KEYS[1], 's', 'c', 'h', 'q', 'b')
+  if old[1] == 'c' then
+    redis.call('HSET', KEYS[1], 'y', '1') -- release.lua must not cut its life now
+  end
+  return old
 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
