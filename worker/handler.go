@@ -225,8 +225,12 @@ func outOfWindow() Verdict {
 }
 
 func templateIsGone(a Attempt) Verdict {
-	return Verdict{Action: Discard, State: ledger.Rejected, Ambiguous: a.Replay, Errcode: wechat.CodeInvalidTemplate,
+	v := Verdict{Action: Discard, State: ledger.Rejected, Ambiguous: a.Replay, Errcode: wechat.CodeInvalidTemplate,
 		Reason: "not sent: WeChat has refused this template for hours"}
+	if a.Replay {
+		v.State, v.Reason = ledger.Unknown, "not sent again: WeChat has refused this template for hours"
+	}
+	return v
 }
 
 // later puts the task back without a record: nothing has happened to it. A

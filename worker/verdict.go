@@ -203,6 +203,7 @@ func byKind(e *wechat.Error, a Attempt, p Policy) Verdict {
 		v.Suppress = Suppression{For: 14 * 24 * time.Hour, Template: true}
 		return v.reject()
 	case wechat.KindMessage:
+		v.Ambiguous = false // an earlier attempt had the same body and was no better
 		return v.reject()
 	case wechat.KindTemplate:
 		return v.template(a, p)
@@ -239,10 +240,13 @@ func (v Verdict) hold(reason ratelimit.Reason, wait time.Duration, e *wechat.Err
 	return v
 }
 
-// reject ends the message with WeChat's answer. It says nothing bad about the
-// account.
+// reject ends the message with WeChat's answer: rejected, or unknown when an
+// earlier attempt may have arrived. It says nothing bad about the account.
 func (v Verdict) reject() Verdict {
 	v.Action, v.State, v.Counts, v.Healthy = Discard, ledger.Rejected, true, true
+	if v.Ambiguous {
+		v.State = ledger.Unknown
+	}
 	return v
 }
 

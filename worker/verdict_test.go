@@ -225,6 +225,30 @@ func TestVerdictDuplicate(t *testing.T) {
 	}
 }
 
+// A refusal does not tell what became of an attempt before it: what a recipient
+// may have seen is never called rejected.
+func TestVerdictRefusedReplay(t *testing.T) {
+	t.Parallel()
+	for _, r := range rows() {
+		if r.last != ledger.Rejected {
+			continue
+		}
+		for _, code := range r.codes {
+			want := ledger.Unknown
+			switch code.Kind() {
+			case wechat.KindDuplicate:
+				continue // says what became of it
+			case wechat.KindMessage:
+				want = ledger.Rejected // the same body was as wrong before
+			}
+			v := worker.Judge(refusal(code), worker.Attempt{N: 7, Replay: true}, worker.Policy{})
+			if v.Action != worker.Discard || v.State != want || !v.Healthy || v.Suppress.For != r.suppress {
+				t.Errorf("%d: got %+v, want it to end as %s", code, v, want)
+			}
+		}
+	}
+}
+
 func TestVerdictFrequency(t *testing.T) {
 	t.Parallel()
 	err := refusal(wechat.CodeTooFrequent)
