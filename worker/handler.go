@@ -30,7 +30,7 @@ const (
 )
 
 // errPanic stands for a panic: its own text may hold a piece of the message.
-var errPanic = errors.New("the worker failed on this message; its log has the stack") //nolint:gochecknoglobals // a sentinel
+var errPanic = errors.New("the worker failed on this message; its log has the stack")
 
 // delivery is one task on its way through the handler.
 type delivery struct {
@@ -56,7 +56,7 @@ func (a *account) handle(ctx context.Context, t broker.Task) error {
 	}
 	d.env = env
 	d.event = Event{Account: a.appID, Class: env.Class, ID: env.ID, Age: time.Since(env.QueuedAt)}
-	if msgid, ok := a.unrecorded.take(env.ID); ok {
+	if msgid, ok := a.unrecorded.take(occasionOf(env)); ok {
 		return d.accept(ctx, msgid)
 	}
 	if !d.late() {
@@ -93,7 +93,8 @@ func (d *delivery) unreadable(ctx context.Context, cause error) error {
 	d.log.Error("unreadable task", zap.String("id", d.task.ID), zap.String("queue", d.task.Queue), zap.Error(cause))
 	err := writeOnce(ctx, func(ctx context.Context) error {
 		return d.ledger.Failed(ctx, d.task.ID, ledger.Outcome{
-			State: ledger.Dead, Reason: cause.Error(), Payload: d.task.Payload})
+			State: ledger.Dead, Reason: cause.Error(), Payload: d.task.Payload,
+		})
 	})
 	if err != nil {
 		d.log.Warn("an unreadable task has no record", zap.String("id", d.task.ID), zap.Error(err))
@@ -220,17 +221,17 @@ func tooLate(a Attempt) Verdict {
 }
 
 func outOfWindow() Verdict {
-	return Verdict{Action: Discard, State: ledger.Unknown, Ambiguous: true,
-		Reason: "an attempt's outcome is not known, and WeChat no longer recognises a second one"}
+	return Verdict{
+		Action: Discard, State: ledger.Unknown, Ambiguous: true,
+		Reason: "an attempt's outcome is not known, and WeChat no longer recognises a second one",
+	}
 }
 
 func templateIsGone(a Attempt) Verdict {
-	v := Verdict{Action: Discard, State: ledger.Rejected, Ambiguous: a.Replay, Errcode: wechat.CodeInvalidTemplate,
-		Reason: "not sent: WeChat has refused this template for hours"}
-	if a.Replay {
-		v.State, v.Reason = ledger.Unknown, "not sent again: WeChat has refused this template for hours"
+	return Verdict{
+		Action: Discard, State: ledger.Rejected, Ambiguous: a.Replay, Errcode: wechat.CodeInvalidTemplate,
+		Reason: "not sent: WeChat has refused this template for hours",
 	}
-	return v
 }
 
 // later puts the task back without a record: nothing has happened to it. A

@@ -196,13 +196,34 @@ func TestHandleRecordLater(t *testing.T) {
 			b.ledger.failing = 1 << 30
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			later(t, b.deliverIn(ctx, t, nil))
+			queued := time.Now()
+			same := func(e *job.Envelope) { e.QueuedAt = queued }
+			later(t, b.deliverIn(ctx, t, same))
 			b.ledger.failing = 0
-			if err := b.deliver(t, nil); err != nil {
+			if err := b.deliver(t, same); err != nil {
 				t.Fatal(err)
 			}
 			if b.send.calls() != 1 || len(b.ledger.accepted) != 1 || b.gate.outstanding() != 1 {
 				t.Errorf("%d calls, %d records, %d permits; want 1 of each", b.send.calls(), len(b.ledger.accepted), b.gate.outstanding())
+			}
+		})
+	})
+	t.Run("another message of that ID is not taken for sent", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := setup(t, answers(nil))
+			b.ledger.failing = 1 << 30
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			later(t, b.deliverIn(ctx, t, nil))
+			// Another process settles the task; days later its ID is used again.
+			b.ledger.failing, b.ledger.open = 0, time.Time{}
+			time.Sleep(97 * time.Hour)
+			if err := b.deliver(t, nil); err != nil {
+				t.Fatal(err)
+			}
+			if b.send.calls() != 2 {
+				t.Errorf("%d calls: the later message is recorded as accepted and was never sent", b.send.calls())
 			}
 		})
 	})

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -30,7 +31,7 @@ func (d *delivery) accept(ctx context.Context, msgid wechat.MessageID) error {
 		return d.ledger.Accepted(ctx, d.env.ID, msgid, d.event.PossibleDuplicate)
 	})
 	if err != nil {
-		d.unrecorded.put(d.env.ID, msgid)
+		d.unrecorded.put(occasionOf(d.env), msgid)
 		d.log.Error("accepted by WeChat but not recorded yet: Redis fails", zap.String("id", d.env.ID), zap.Error(err))
 		return &broker.Later{After: jitter(redisWait), Cause: errors.New("accepted by WeChat; the record waits for Redis")}
 	}
@@ -41,8 +42,10 @@ func (d *delivery) accept(ctx context.Context, msgid wechat.MessageID) error {
 // fail records any other outcome and says what becomes of the task.
 func (d *delivery) fail(ctx context.Context, v Verdict) error {
 	d.event.Action, d.event.State, d.event.Errcode, d.event.Reason = v.Action, v.State, v.Errcode, v.Reason
-	o := ledger.Outcome{State: v.State, Errcode: v.Errcode, Reason: v.Reason, Attempt: v.Counts,
-		Ambiguous: v.Ambiguous, Duplicate: d.event.PossibleDuplicate}
+	o := ledger.Outcome{
+		State: v.State, Errcode: v.Errcode, Reason: v.Reason, Attempt: v.Counts,
+		Ambiguous: v.Ambiguous, Duplicate: d.event.PossibleDuplicate,
+	}
 	if v.State == ledger.Dead {
 		o.Payload = d.task.Payload
 	}
@@ -82,27 +85,41 @@ func writeOnce(ctx context.Context, write func(context.Context) error) error {
 }
 
 // unrecorded remembers what WeChat accepted while Redis could not be written,
-// so that the task that comes back is not sent again by this process.
+// so that the task that comes back is not sent again by this process. Another
+// process may settle the task first and its ID be used for a later message, so
+// an entry is good for its own message alone.
 type unrecorded struct {
-	mu  sync.Mutex
-	ids map[string]wechat.MessageID
+	mu   sync.Mutex
+	said map[occasion]wechat.MessageID
 }
 
-func (u *unrecorded) put(id string, msgid wechat.MessageID) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.ids == nil {
-		u.ids = make(map[string]wechat.MessageID)
-	}
-	if len(u.ids) < maxUnrecorded {
-		u.ids[id] = msgid
-	}
+// occasion names one message among those that an ID may have over the days.
+type occasion struct {
+	id       string
+	queuedAt int64 // Unix milliseconds
 }
 
-func (u *unrecorded) take(id string) (wechat.MessageID, bool) {
+func occasionOf(e job.Envelope) occasion { return occasion{e.ID, e.QueuedAt.UnixMilli()} }
+
+func (u *unrecorded) put(o occasion, msgid wechat.MessageID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	msgid, ok := u.ids[id]
-	delete(u.ids, id)
+	if u.said == nil {
+		u.said = make(map[occasion]wechat.MessageID)
+	}
+	for other := range u.said {
+		if len(u.said) < maxUnrecorded {
+			break
+		}
+		delete(u.said, other) // any; its task is sent as a replay, which WeChat drops
+	}
+	u.said[o] = msgid
+}
+
+func (u *unrecorded) take(o occasion) (wechat.MessageID, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	msgid, ok := u.said[o]
+	delete(u.said, o)
 	return msgid, ok
 }
