@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -36,7 +37,7 @@ type Result struct {
 func (p *Producer) EnqueueMany(ctx context.Context, messages []Message) ([]Result, error) {
 	results := make([]Result, 0, len(messages))
 	partial := &PartialError{Total: len(messages)}
-	for r := range p.EnqueueSeq(ctx, slices.Values(messages)) {
+	add := func(r Result) {
 		if r.Err != nil {
 			if partial.Failed == 0 {
 				partial.First, partial.FirstID = r.Err, r.ID
@@ -44,6 +45,12 @@ func (p *Producer) EnqueueMany(ctx context.Context, messages []Message) ([]Resul
 			partial.Failed++
 		}
 		results = append(results, r)
+	}
+	for r := range p.EnqueueSeq(ctx, slices.Values(messages)) {
+		add(r)
+	}
+	for _, m := range messages[len(results):] { // ctx ended before they were read
+		add(Result{Ticket: Ticket{ID: m.ID}, Err: fmt.Errorf("producer: enqueue: %w", context.Cause(ctx))})
 	}
 	if partial.Failed > 0 {
 		return results, partial
@@ -65,12 +72,7 @@ func (p *Producer) EnqueueSeq(ctx context.Context, messages iter.Seq[Message]) i
 			if len(chunk) < manyChunk {
 				continue
 			}
-			var done []Result
-			if len(t.under) == manyAhead {
-				done = t.arrive()
-			}
-			t.leave(ctx, chunk)
-			if !yieldAll(done, yield) {
+			if !yieldAll(t.exchange(ctx, chunk), yield) {
 				return
 			}
 			chunk = make([]Message, 0, manyChunk)
@@ -95,6 +97,16 @@ type travel struct {
 	producer *Producer
 	under    []<-chan []Result // oldest first
 	before   chan struct{}     // closed when the last one that left was put; nil: none has left
+}
+
+// exchange lets chunk leave; when enough are under way the oldest arrives first.
+func (t *travel) exchange(ctx context.Context, chunk []Message) []Result {
+	var done []Result
+	if len(t.under) == manyAhead {
+		done = t.arrive()
+	}
+	t.leave(ctx, chunk)
+	return done
 }
 
 func (t *travel) leave(ctx context.Context, chunk []Message) {

@@ -69,7 +69,7 @@ func TestSnd14TwoRecipients(t *testing.T) {
 	}
 }
 
-func TestEnqueueSeq(t *testing.T) {
+func TestEnqueueSeq(t *testing.T) { //nolint:tparallel,paralleltest // counts what was read
 	t.Parallel()
 	b := setup(t)
 	read := 0
@@ -119,4 +119,27 @@ func TestEnqueueSeq(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestEnqueueManyEndedEarly: one result per message also when ctx ends before all
+// were read, and no success for what was never tried.
+func TestEnqueueManyEndedEarly(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	messages := many(5000)
+	results, err := b.EnqueueMany(ctx, messages)
+	var partial *producer.PartialError
+	if !errors.As(err, &partial) || partial.Failed != len(messages) || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if len(results) != len(messages) {
+		t.Fatalf("%d results for %d messages", len(results), len(messages))
+	}
+	for i, r := range results {
+		if r.ID != messages[i].ID || !errors.Is(r.Err, context.Canceled) {
+			t.Fatalf("result %d: %+v", i, r)
+		}
+	}
 }
