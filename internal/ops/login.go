@@ -28,8 +28,9 @@ const (
 	failureWindow  = time.Minute
 	// rememberFor spares a page's twenty requests twenty bcrypt runs.
 	rememberFor = 5 * time.Minute
-	// maxBcrypt runs at once: a flood of guesses must not take the sender's CPU.
-	maxBcrypt = 2
+	// maxGuesses are looked at at once: a flood must not take the sender's CPU, nor
+	// get past the count of failures by coming all at the same time.
+	maxGuesses = 2
 	// nobody is who acts where no login is needed.
 	nobody = "loopback"
 )
@@ -41,7 +42,7 @@ type gatekeeper struct {
 	anyone bool // no login is needed
 	log    *zap.Logger
 	key    []byte // of this process: what mac proves is worthless elsewhere
-	bcrypt chan struct{}
+	slots  chan struct{}
 
 	mu       sync.Mutex
 	known    map[string]time.Time // mac of name and password → until when
@@ -52,7 +53,7 @@ type gatekeeper struct {
 func newGatekeeper(cfg Config, log *zap.Logger) *gatekeeper {
 	g := &gatekeeper{
 		logins: map[string]string{}, hostOK: map[string]bool{}, anyone: len(cfg.Logins) == 0, log: log,
-		key: make([]byte, 32), bcrypt: make(chan struct{}, maxBcrypt),
+		key: make([]byte, 32), slots: make(chan struct{}, maxGuesses),
 		known: map[string]time.Time{}, failures: map[string]int{},
 	}
 	_, _ = rand.Read(g.key) // never fails
@@ -71,14 +72,14 @@ func loginFaults(logins []Login) []error {
 	for i, l := range logins {
 		switch password := l.Password.Reveal(); {
 		case l.Name == "" || strings.Contains(l.Name, ":"):
-			faults = append(faults, fmt.Errorf("Logins[%d]: Name is empty or has a colon", i))
+			faults = append(faults, fmt.Errorf("config.Logins[%d]: Name is empty or has a colon", i))
 		case seen[l.Name]:
-			faults = append(faults, fmt.Errorf("Logins[%d]: %s is listed twice", i, l.Name))
+			faults = append(faults, fmt.Errorf("config.Logins[%d]: %s is listed twice", i, l.Name))
 		case password == "":
-			faults = append(faults, fmt.Errorf("Logins[%d]: %s has no password", i, l.Name))
+			faults = append(faults, fmt.Errorf("config.Logins[%d]: %s has no password", i, l.Name))
 		case hashed(password):
 			if _, err := bcrypt.Cost([]byte(password)); err != nil {
-				faults = append(faults, fmt.Errorf("Logins[%d]: the password of %s begins like a bcrypt hash but is none: "+
+				faults = append(faults, fmt.Errorf("config.Logins[%d]: the password of %s begins like a bcrypt hash but is none: "+
 					"make one with `htpasswd -nB %s`", i, l.Name, l.Name))
 			}
 		}
@@ -142,11 +143,19 @@ func (g *gatekeeper) admit(r *http.Request) (string, int) {
 	if g.remembers(mac) {
 		return name, http.StatusOK
 	}
-	from := remote(r)
-	if g.throttled(from) {
-		return "", http.StatusTooManyRequests
+	select { // what waits here is judged when its turn comes, not when it arrived
+	case g.slots <- struct{}{}:
+		defer func() { <-g.slots }()
+	case <-r.Context().Done():
+		return "", http.StatusUnauthorized
 	}
-	if !g.verify(r.Context(), name, password) {
+	from := remote(r)
+	switch {
+	case g.remembers(mac): // one of this page's twenty requests was quicker
+		return name, http.StatusOK
+	case g.throttled(from):
+		return "", http.StatusTooManyRequests
+	case !g.verify(name, password):
 		g.failed(from)
 		// The name is not logged: people type passwords into the wrong field.
 		g.log.Warn("failed login", zap.String("remote", from))
@@ -157,7 +166,7 @@ func (g *gatekeeper) admit(r *http.Request) (string, int) {
 }
 
 // verify takes as long for an unknown name as for a known one.
-func (g *gatekeeper) verify(ctx context.Context, name, password string) bool {
+func (g *gatekeeper) verify(name, password string) bool {
 	want, known := g.logins[name]
 	if !known {
 		for _, any := range g.logins { // some login's kind of password
@@ -165,23 +174,15 @@ func (g *gatekeeper) verify(ctx context.Context, name, password string) bool {
 			break
 		}
 	}
-	var right bool
 	if hashed(want) {
-		select {
-		case g.bcrypt <- struct{}{}:
-			right = bcrypt.CompareHashAndPassword([]byte(want), []byte(password)) == nil
-			<-g.bcrypt
-		case <-ctx.Done():
-		}
-	} else {
-		right = hmac.Equal([]byte(g.mac("", want)), []byte(g.mac("", password)))
+		return bcrypt.CompareHashAndPassword([]byte(want), []byte(password)) == nil && known
 	}
-	return right && known
+	return hmac.Equal([]byte(g.mac("", want)), []byte(g.mac("", password))) && known
 }
 
 func (g *gatekeeper) mac(name, password string) string {
 	m := hmac.New(sha256.New, g.key)
-	fmt.Fprintf(m, "%d:%s:%s", len(name), name, password)
+	_, _ = fmt.Fprintf(m, "%d:%s:%s", len(name), name, password)
 	return string(m.Sum(nil))
 }
 
