@@ -19,7 +19,8 @@ const Unknown int64 = -1
 // Reconcile sets the day's count from WeChat's own: limit and used are what
 // openapi/quota/get said for the send's path (docs: 查询 openAPI 调用quota),
 // asked today. A higher count is taken over; ours is lowered only to WeChat's +
-// live leases + 1 % of the cap, the precision of WeChat's figures. Where limit
+// live leases + 1 % of the cap, the precision of WeChat's figures. A lost count
+// starts from WeChat's + what live leases are left. Where limit
 // is lower than Config.DailyQuota it binds; 0 means that WeChat names none.
 // What remains lifts ReasonRefused, no other pause.
 //

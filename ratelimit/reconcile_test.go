@@ -59,6 +59,29 @@ func TestReconcileLowersWithCare(t *testing.T) {
 	})
 }
 
+// The count was lost, but permits of before are on their way to WeChat: they are
+// counted until their sends have ended.
+func TestCounterLostWithPermitsUnderWay(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, rdb *redis.Client) {
+		cfg := config("a")
+		cfg.MaxBlock = 1
+		g := reconciled(t, rdb, cfg)
+		for range 300 {
+			take(t, g, ratelimit.General)
+		}
+		must(t, rdb.Del(t.Context(), key+"gate").Err())
+		refused(t, g, ratelimit.General, ratelimit.ReasonUnreconciled)
+		must(t, g.Reconcile(t.Context(), 1000, 250)) // the last 50 have not arrived
+		if n := len(drainQuota(t, g, ratelimit.General)); n > 700 {
+			t.Errorf("%d permits beside 300 under way, of 1000", n)
+		}
+		time.Sleep(2 * time.Minute) // all have ended
+		must(t, g.Reconcile(t.Context(), 1000, 300))
+		used(t, g, 310) // WeChat's + 1 %
+	})
+}
+
 // Redis lost everything: nothing goes until WeChat was asked, and what comes
 // back from before the loss is not taken off the new count.
 func TestCounterLost(t *testing.T) {

@@ -10,7 +10,10 @@ if could_say then
   -- Down only to what WeChat may still be going to count: its own figures are
   -- good to 1 %, and permits under a lease may be on their way.
   local floor = told_used + live_leases(true) + math.ceil(cap / 100)
-  if told_used > used then
+  if not trusted then
+    -- The count was lost, but not what was granted: WeChat may not know it yet.
+    used = math.max(used, told_used + live_leases(true))
+  elseif told_used > used then
     used = told_used
   elseif floor < used then
     used = floor
