@@ -39,10 +39,14 @@ func ReplayPermit(gate broker.Gate) func(context.Context) error {
 }
 
 // takePermit is the second line: the broker takes a permit before it fetches,
-// unless asynq's fetch has changed and is not recognised.
+// unless asynq's fetch has changed and is not recognised. A process that stood
+// still after the fetch takes another one.
 func (d *delivery) takePermit(ctx context.Context) error {
 	if d.permit != nil {
-		return nil
+		if time.Since(d.permit.At) <= stoodStill {
+			return nil
+		}
+		d.giveBack() // its lease is over, and perhaps its day
 	}
 	p, err := d.gate.Take(ctx, tierOf(d.env.Class))
 	if err != nil {

@@ -6,8 +6,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/worker"
 )
 
@@ -22,6 +24,33 @@ func (l *slowLedger) Begin(ctx context.Context, e job.Envelope) (ledger.Start, e
 	s, err := l.records.Begin(ctx, e)
 	time.Sleep(l.stop) // virtual
 	return s, err
+}
+
+// TestStoodStillWithPermit: a permit from before the process was stopped is no
+// longer leased, and may be of the day before: it is not sent with.
+func TestStoodStillWithPermit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, answers(nil))
+		old, err := worker.WatchedGate(b.w, 0).Take(t.Context(), ratelimit.General)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // virtual
+		e := message(nil)
+		payload, err := job.Encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = worker.Handle(t.Context(), b.w, 0, broker.Task{
+			ID: e.ID, Queue: broker.Queue("wx1", e.Class), Payload: payload, Permit: &old})
+		if err != nil || len(b.send.bodies) != 1 {
+			t.Fatalf("%d sends, %v", len(b.send.bodies), err)
+		}
+		if b.gate.taken != 2 || b.gate.returned != 1 {
+			t.Errorf("%d permits taken and %d returned; want a second one, and the old one back", b.gate.taken, b.gate.returned)
+		}
+	})
 }
 
 // TestStoodStill: a process that was stopped between Begin and the send has lost
