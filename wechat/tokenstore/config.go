@@ -134,8 +134,12 @@ func (c Config) validate() error {
 		name string
 		d    time.Duration
 	}{
-		{"Margin", c.Margin}, {"Lease", c.Lease}, {"FetchTimeout", c.FetchTimeout},
-		{"Wait", c.Wait}, {"Reread", c.Reread}, {"RefusedGap", c.RefusedGap},
+		{"Margin", c.Margin},
+		{"Lease", c.Lease},
+		{"FetchTimeout", c.FetchTimeout},
+		{"Wait", c.Wait},
+		{"Reread", c.Reread},
+		{"RefusedGap", c.RefusedGap},
 	} {
 		fault(d.d < time.Millisecond, "%s %v: use at least 1ms, or 0 for the default", d.name, d.d)
 	}

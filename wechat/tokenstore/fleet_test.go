@@ -80,16 +80,19 @@ func (e *endpoint) fetched() int {
 // slow is a fetch of 20 ms, the time WeChat takes.
 func slow(int) { <-time.After(20 * time.Millisecond) }
 
-func startFleet(t *testing.T, n int, onFetch func(n int)) ([]*process, *endpoint, *redistest.Server, memberConfig) {
+// fleetSize is how many processes a fleet has.
+const fleetSize = 8
+
+func startFleet(t *testing.T, onFetch func(n int)) ([]*process, *endpoint, *redistest.Server) {
 	t.Helper()
 	server := redistest.Start(t)
 	e := startEndpoint(t, onFetch)
 	cfg := memberConfig{Redis: server.Addr, WeChat: e.URL}
 	var all []*process
-	for range n {
+	for range fleetSize {
 		all = append(all, startMember(t, cfg))
 	}
-	return all, e, server, cfg
+	return all, e, server
 }
 
 // sendAll lets every process send 50 messages at once and counts what arrived.
@@ -125,7 +128,7 @@ func sendAll(t *testing.T, all []*process, e *endpoint, name string) {
 
 func TestTok01EightProcessesFetchOnce(t *testing.T) {
 	t.Parallel()
-	all, e, _, _ := startFleet(t, 8, slow)
+	all, e, _ := startFleet(t, slow)
 	for _, p := range all {
 		p.tell(t, order{Do: "run"})
 	}
@@ -140,7 +143,7 @@ func TestTok01EightProcessesFetchOnce(t *testing.T) {
 
 func TestTok01EightProcessesWithoutRun(t *testing.T) {
 	t.Parallel()
-	all, e, _, _ := startFleet(t, 8, slow)
+	all, e, _ := startFleet(t, slow)
 	sendAll(t, all, e, "m")
 	if n := e.fetched(); n != 1 {
 		t.Errorf("%d token fetches by 8 processes, want 1", n)
@@ -149,7 +152,7 @@ func TestTok01EightProcessesWithoutRun(t *testing.T) {
 
 func TestTok02EightProcessesRefreshOnce(t *testing.T) {
 	t.Parallel()
-	all, e, _, _ := startFleet(t, 8, slow)
+	all, e, _ := startFleet(t, slow)
 	sendAll(t, all, e, "first")
 	e.kill()
 	sendAll(t, all, e, "second")
@@ -166,7 +169,7 @@ func TestTok02EightProcessesRefreshOnce(t *testing.T) {
 func TestTok03AStoppedProcessOverwritesNothing(t *testing.T) {
 	t.Parallel()
 	arrived, answer := make(chan struct{}), make(chan struct{})
-	all, e, server, _ := startFleet(t, 8, func(n int) {
+	all, e, server := startFleet(t, func(n int) {
 		if n == 1 {
 			close(arrived)
 			<-answer

@@ -170,11 +170,11 @@ func (f *fleet) store() *tokenstore.Store {
 	return newStore(f.t, f.rdb, f.wx, f.cfg)
 }
 
-func newStore(t testing.TB, rdb redis.UniversalClient, fetcher tokenstore.Fetcher, cfg tokenstore.Config) *tokenstore.Store {
-	t.Helper()
+func newStore(tb testing.TB, rdb redis.UniversalClient, fetcher tokenstore.Fetcher, cfg tokenstore.Config) *tokenstore.Store {
+	tb.Helper()
 	s, err := tokenstore.New(rdb, fetcher, cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }

@@ -102,6 +102,7 @@ func plantAndGrep(t *testing.T, f *fleet, leak error) {
 			hear(e.Err)
 		}
 	}
+	synctest.Wait() // nothing writes while it is printed
 	hear(fmt.Sprintf("%+v %#v", s, s))
 
 	if !strings.Contains(said.String(), token.Value.Fingerprint()) {

@@ -143,7 +143,7 @@ func act(ctx context.Context, s *tokenstore.Store, verb string, fault func(strin
 	case "leave":
 		ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		defer cancel()
-		_, err = s.Token(ctx)
+		_, _ = s.Token(ctx)
 		if time.Since(begun) > 100*time.Millisecond {
 			fault("a caller could not leave")
 		}

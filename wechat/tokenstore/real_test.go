@@ -3,6 +3,7 @@ package tokenstore_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,7 @@ func TestRunHearsANotice(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- listener.Run(ctx) }()
 	for rdb.PubSubNumSub(ctx, "wxn:{"+appID+"}:token:notice").Val()["wxn:{"+appID+"}:token:notice"] == 0 && ctx.Err() == nil {
+		runtime.Gosched()
 	}
 	fresh, err := admin.Refresh(ctx)
 	if err != nil {
