@@ -54,7 +54,7 @@ func BenchmarkServe(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			p := wechattest.New(wechattest.Config{KeepBodies: -1, Accounts: []wechattest.AccountConfig{{AppID: wechattest.AppID, DailyQuota: 1 << 60}}})
 			defer p.Close()
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			l, err := new(net.ListenConfig).Listen(b.Context(), "tcp", "127.0.0.1:0")
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -67,7 +67,7 @@ func BenchmarkServe(b *testing.B) {
 			before := cpu(b)
 			defer func() { b.ReportMetric(float64(cpu(b)-before)/float64(b.N), "cpu-ns/op") }()
 			b.RunParallel(func(pb *testing.PB) {
-				conn, err := net.Dial("tcp", l.Addr().String())
+				conn, err := new(net.Dialer).DialContext(b.Context(), "tcp", l.Addr().String())
 				if err != nil {
 					b.Error(err)
 					return

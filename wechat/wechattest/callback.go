@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -109,9 +110,7 @@ func (c CallbackConfig) target(q url.Values) (string, error) {
 		return "", errors.New("wechattest: CallbackConfig.URL is not an absolute URL; write http://host/path")
 	}
 	all := u.Query()
-	for key, values := range q {
-		all[key] = values
-	}
+	maps.Copy(all, q)
 	u.RawQuery = all.Encode()
 	return u.String(), nil
 }
@@ -119,11 +118,11 @@ func (c CallbackConfig) target(q url.Values) (string, error) {
 // request makes the POST of one event in the account's mode.
 func (a *Account) request(ctx context.Context, cb CallbackConfig, e Event, now time.Time) (*http.Request, error) {
 	fields := e.fields(a.cfg.OriginalID, now)
-	clear, encrypted := "<xml>"+fields+"</xml>", ""
-	body := clear
+	plain, encrypted := "<xml>"+fields+"</xml>", ""
+	body := plain
 	if cb.Mode != CallbackPlain {
 		var err error
-		if encrypted, err = encrypt(cb.EncodingAESKey.Reveal(), a.cfg.AppID, clear); err != nil {
+		if encrypted, err = encrypt(cb.EncodingAESKey.Reveal(), a.cfg.AppID, plain); err != nil {
 			return nil, err
 		}
 		element := "<Encrypt>" + cdata(encrypted) + "</Encrypt>"

@@ -85,6 +85,13 @@ func errTextHigh(code wechat.Code) string {
 		return "refresh_token expired"
 	case 42003:
 		return "oauth_code expired"
+	default:
+		return errTextRefused(code)
+	}
+}
+
+func errTextRefused(code wechat.Code) string {
+	switch code {
 	case 43001:
 		return "require GET method"
 	case 43002:

@@ -61,8 +61,8 @@ func (d *dedupe) sameContent(m *message, now time.Time) bool {
 	var h maphash.Hash
 	h.SetSeed(d.hashSeed)
 	for _, s := range []string{m.toUser, m.templateID, m.url, m.miniAppID, m.miniPath} {
-		h.WriteString(s) //nolint:errcheck // never fails
-		h.WriteByte(0)   //nolint:errcheck // never fails
+		h.WriteString(s)
+		h.WriteByte(0)
 	}
 	sum := h.Sum64()
 	for _, f := range m.fields { // in any order

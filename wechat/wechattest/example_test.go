@@ -15,7 +15,7 @@ import (
 // post sends one message to the platform and prints the errcode or the error.
 func post(p *wechattest.Platform, id string) {
 	target := p.BaseURL() + wechattest.SendPath + "?access_token=" + p.Account(wechattest.AppID).FetchToken().Reveal()
-	resp, err := p.Client().Post(target, "application/json", strings.NewReader(order("oSIM1", id)))
+	resp, err := p.Client().Post(target, "application/json", strings.NewReader(order("oSIM1", id))) //nolint:noctx // as short as an example should be
 	if err != nil {
 		fmt.Println(id, "no answer")
 		return
@@ -83,7 +83,7 @@ func ExampleAccount_Unfollow() {
 func ExampleAccount_SetCallback() {
 	p := wechattest.New(wechattest.Config{})
 	defer p.Close()
-	server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Println("receipt:", strings.Contains(string(body), "<Status><![CDATA[success]]></Status>"))
 	})
@@ -102,7 +102,7 @@ func ExamplePlatform_Control() {
 	server := httptest.NewServer(p) // from any language: wxnotify simulate
 	defer server.Close()
 	post(p, "m1")
-	resp, err := http.Get(server.URL + "/_sim/stats")
+	resp, err := http.Get(server.URL + "/_sim/stats") //nolint:noctx // as short as an example should be
 	if err != nil {
 		log.Fatal(err)
 	}

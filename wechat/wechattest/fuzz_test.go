@@ -24,7 +24,7 @@ func FuzzSend(f *testing.F) {
 		defer p.Close()
 		token := p.Account(wechattest.AppID).FetchToken().Reveal()
 		w := httptest.NewRecorder()
-		p.ServeHTTP(w, httptest.NewRequest(http.MethodPost, wechattest.SendPath+"?access_token="+token, strings.NewReader(string(body))))
+		p.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, wechattest.SendPath+"?access_token="+token, strings.NewReader(string(body))))
 		var out struct{ Errcode *int }
 		if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil || out.Errcode == nil {
 			t.Fatalf("answer %q: %v", w.Body, err)
@@ -57,7 +57,7 @@ func FuzzAuthorize(f *testing.F) {
 		}
 		p := wechattest.New(wechattest.Config{})
 		defer p.Close()
-		r := httptest.NewRequest(http.MethodGet, "/connect/oauth2/authorize", nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/connect/oauth2/authorize", nil)
 		r.URL.RawQuery = query
 		w := httptest.NewRecorder()
 		p.ServeHTTP(w, r)

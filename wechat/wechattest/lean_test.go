@@ -16,7 +16,7 @@ import (
 func lean(t *testing.T, cfg wechattest.Config) (*bench, string, *http.Client) {
 	t.Helper()
 	b := setup(t, cfg)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestServeLeanRefusesWhatItCannotRead(t *testing.T) {
 		"long body":    "POST / HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n",
 		"endless head": "POST /" + strings.Repeat("x", 1<<16),
 	} {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestServeLeanRefusesWhatItCannotRead(t *testing.T) {
 		}
 		conn.Close()
 	}
-	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 //go:embed page
-var pageFiles embed.FS //nolint:gochecknoglobals // embed needs a variable
+var pageFiles embed.FS
 
 // pageSize is how many messages one page lists.
 const pageSize = 30

@@ -3,6 +3,7 @@ package wechattest
 import (
 	"context"
 	htmltemplate "html/template"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -162,9 +163,7 @@ func (p *Platform) CallsByPath() map[string]CallCount {
 func (n *CallCount) clone() CallCount {
 	c := *n
 	c.ByCode = make(map[wechat.Code]int, len(n.ByCode))
-	for code, times := range n.ByCode {
-		c.ByCode[code] = times
-	}
+	maps.Copy(c.ByCode, n.ByCode)
 	return c
 }
 

@@ -1,6 +1,7 @@
 package wechattest_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -152,9 +153,7 @@ func TestTokenEndpointsRefuse(t *testing.T) {
 	ok := url.Values{"grant_type": {"client_credential"}, "appid": {wechattest.AppID}, "secret": {wechattest.AppSecret}}
 	with := func(key, value string) url.Values {
 		q := url.Values{}
-		for k, v := range ok {
-			q[k] = v
-		}
+		maps.Copy(q, ok)
 		q.Set(key, value)
 		return q
 	}
@@ -178,8 +177,10 @@ func TestTokenEndpointsRefuse(t *testing.T) {
 		{name: "secret changed", method: "GET", query: ok, want: 40125, prepare: func(a *wechattest.Account) {
 			a.SetSecret(wechat.NewSecret("another"))
 		}},
-		{name: "ip", method: "GET", query: ok, want: 40164, text: "invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist rid: ",
-			prepare: func(a *wechattest.Account) { a.SetAllowedIPs("114.221.21.30") }},
+		{
+			name: "ip", method: "GET", query: ok, want: 40164, text: "invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist rid: ",
+			prepare: func(a *wechattest.Account) { a.SetAllowedIPs("114.221.21.30") },
+		},
 		{name: "frozen secret", method: "GET", query: ok, want: 40243, prepare: func(a *wechattest.Account) { a.FreezeTokens(40243) }},
 		{name: "2000 a day", method: "GET", query: ok, want: 45009, prepare: func(a *wechattest.Account) {
 			a.SetPathQuota(wechattest.TokenPath, 0)
