@@ -70,14 +70,22 @@ func TestClosedErrorTexts(t *testing.T) {
 		err  ratelimit.ClosedError
 		want string
 	}{
-		{ratelimit.ClosedError{Reason: ratelimit.ReasonQuota, Detail: "9 of 9", Until: until},
-			"closed: daily quota used (9 of 9), opens 18:05 +08:00"},
-		{ratelimit.ClosedError{Reason: ratelimit.ReasonRefused, Until: until},
-			"closed: WeChat refused, its daily quota is used, opens 18:05 +08:00"},
-		{ratelimit.ClosedError{Reason: ratelimit.ReasonMinute, Until: until.Add(30 * time.Second)},
-			"closed: WeChat's quota of this minute is used, opens 18:05:30 +08:00"},
-		{ratelimit.ClosedError{Reason: ratelimit.ReasonAccount, Detail: "48004: unfreeze it"},
-			"closed: the account may not send (48004: unfreeze it), until somebody opens it"},
+		{
+			ratelimit.ClosedError{Reason: ratelimit.ReasonQuota, Detail: "9 of 9", Until: until},
+			"closed: daily quota used (9 of 9), opens 18:05 +08:00",
+		},
+		{
+			ratelimit.ClosedError{Reason: ratelimit.ReasonRefused, Until: until},
+			"closed: WeChat refused, its daily quota is used, opens 18:05 +08:00",
+		},
+		{
+			ratelimit.ClosedError{Reason: ratelimit.ReasonMinute, Until: until.Add(30 * time.Second)},
+			"closed: WeChat's quota of this minute is used, opens 18:05:30 +08:00",
+		},
+		{
+			ratelimit.ClosedError{Reason: ratelimit.ReasonAccount, Detail: "48004: unfreeze it"},
+			"closed: the account may not send (48004: unfreeze it), until somebody opens it",
+		},
 		{ratelimit.ClosedError{Reason: ratelimit.ReasonToken}, "closed: there is no access token, until somebody opens it"},
 		{ratelimit.ClosedError{Reason: ratelimit.ReasonBreaker}, "closed: WeChat does not answer, until somebody opens it"},
 		{ratelimit.ClosedError{Reason: "moon"}, "closed: moon, until somebody opens it"},

@@ -22,7 +22,6 @@ type world struct {
 	ctx    context.Context
 	rdb    *redis.Client
 	cfg    ratelimit.Config
-	keep   int64
 	gates  [3]*ratelimit.Gate
 	calls  *counter
 	held   []held
@@ -95,7 +94,7 @@ func (w *world) shut(t *rapid.T) {
 }
 
 // reconcile is told the truth: all that was spent reached WeChat.
-func (w *world) reconcile(t *rapid.T) {
+func (w *world) reconcile(*rapid.T) {
 	s, err := w.gates[1].State(w.ctx)
 	if err != nil {
 		return
@@ -148,6 +147,7 @@ func (w *world) settle(t *rapid.T) {
 
 // property drives a world by random acts, each world in a bubble of its own.
 func property(t *testing.T) func(*rapid.T) {
+	t.Helper()
 	return func(r *rapid.T) {
 		var failure any // rapid fails by panicking, which must not happen inside
 		synctest.Test(t, func(t *testing.T) {
@@ -167,41 +167,44 @@ func property(t *testing.T) func(*rapid.T) {
 	}
 }
 
-func drive(outer *testing.T, t *rapid.T, rdb *redis.Client, calls *counter) {
-	ctx := outer.Context()
+func drive(t *testing.T, rt *rapid.T, rdb *redis.Client, calls *counter) {
+	t.Helper()
+	ctx := t.Context()
 	w := &world{ctx: ctx, rdb: rdb, calls: calls, spent: map[int64]int64{}}
 	w.cfg = ratelimit.Config{
 		Key: key, Owner: "model", UTCOffset: china,
-		Rate:       rapid.SampledFrom([]float64{0, 0.5, 20, 1000}).Draw(t, "rate"),
-		DailyQuota: rapid.Int64Range(1, 300).Draw(t, "quota"),
-		Reserve:    rapid.SampledFrom([]float64{0, 0.02, 0.5}).Draw(t, "reserve"),
-		MaxBlock:   rapid.IntRange(1, 40).Draw(t, "block"),
+		Rate:       rapid.SampledFrom([]float64{0, 0.5, 20, 1000}).Draw(rt, "rate"),
+		DailyQuota: rapid.Int64Range(1, 300).Draw(rt, "quota"),
+		Reserve:    rapid.SampledFrom([]float64{0, 0.02, 0.5}).Draw(rt, "reserve"),
+		MaxBlock:   rapid.IntRange(1, 40).Draw(rt, "block"),
 	}
 	for i := range w.gates {
 		w.gates[i], _ = ratelimit.New(rdb, w.cfg)
 	}
-	if rapid.Bool().Draw(t, "run") {
+	if rapid.Bool().Draw(rt, "run") {
 		for _, g := range w.gates {
-			w.stops = append(w.stops, run(outer, g))
+			w.stops = append(w.stops, run(t, g))
 		}
 	}
 	if err := w.gates[0].Reconcile(ctx, 0, 0); err != nil {
-		t.Fatal(err)
+		rt.Fatal(err)
 	}
-	t.Repeat(map[string]func(*rapid.T){
+	rt.Repeat(map[string]func(*rapid.T){
 		"":           w.check,
 		"take":       w.take,
 		"take again": w.take,
 		"and again":  w.take,
 		"return":     w.giveBack,
-		"wait":       func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 2000).Draw(t, "ms")) * time.Millisecond) },
-		"wait long":  func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 600).Draw(t, "min")) * time.Minute) },
-		"lose":       func(*rapid.T) { calls.lose.Store(1) },
-		"kill":       w.kill,
-		"shut":       w.shut,
-		"reconcile":  w.reconcile,
+		"wait": func(rt *rapid.T) {
+			time.Sleep(time.Duration(rapid.IntRange(1, 2000).Draw(rt, "ms")) * time.Millisecond)
+		},
+		"wait long": func(rt *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 600).Draw(rt, "min")) * time.Minute) },
+		"lose":      func(*rapid.T) { calls.lose.Store(1) },
+		"kill":      w.kill,
+		"shut":      w.shut,
+		"reconcile": w.reconcile,
 	})
-	w.settle(t)
+	w.settle(rt)
 }
 
 func TestGateAgainstTheModel(t *testing.T) {

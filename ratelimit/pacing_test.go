@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 // send takes permits in n goroutines until ctx ends or the gate closes, and
 // waits for each permit's time, as the broker does. It returns the permits.
 func send(ctx context.Context, tb testing.TB, g *ratelimit.Gate, n int) []ratelimit.Permit {
+	tb.Helper()
 	var (
 		mu  sync.Mutex
 		all []ratelimit.Permit
@@ -258,6 +260,7 @@ func TestScriptsInACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	for !strings.Contains(client.ClusterInfo(t.Context()).Val(), "cluster_state:ok") {
+		runtime.Gosched()
 	}
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.Addr}, Protocol: 2})
 	t.Cleanup(func() { _ = cluster.Close() })

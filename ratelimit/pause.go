@@ -34,6 +34,7 @@ func (g *Gate) Close(ctx context.Context, p Pause) error {
 		return errors.New("ratelimit: close: Pause.Reason is empty: name the reason")
 	case ReasonQuota, ReasonUnreconciled:
 		return fmt.Errorf("ratelimit: close: reason %q is the gate's own: use %q or Reconcile", p.Reason, ReasonRefused)
+	case ReasonRefused, ReasonMinute, ReasonAccount, ReasonToken, ReasonBreaker, ReasonManual:
 	}
 	wait := int64(-1)
 	if !p.Until.IsZero() {

@@ -134,8 +134,8 @@ func TestFailedProbesBackOff(t *testing.T) {
 	bubble(t, func(t *testing.T, rdb *redis.Client) {
 		g := reconciled(t, rdb, config("a"))
 		closeFor(t, g, ratelimit.ReasonBreaker, time.Minute, true)
-		for i, want := range []time.Duration{1, 2, 4, 8, 10, 10} {
-			want *= time.Minute
+		for i, minutes := range []int{1, 2, 4, 8, 10, 10} {
+			want := time.Duration(minutes) * time.Minute
 			closed := refused(t, g, ratelimit.General, ratelimit.ReasonBreaker)
 			if got := time.Until(closed.Until); got != want {
 				t.Fatalf("after %d failed probes closed for %v, want %v", i, got, want)

@@ -96,8 +96,13 @@ func TestReserveRounding(t *testing.T) {
 func TestCapIsTheLowerOfTwo(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ quota, limit, want int64 }{
-		{1000, 0, 1000}, {1000, 500, 500}, {500, 1000, 500}, {0, 700, 700}, {0, 0, 0},
-		{1000, ratelimit.Unknown, 1000}, {0, ratelimit.Unknown, 0},
+		{1000, 0, 1000},
+		{1000, 500, 500},
+		{500, 1000, 500},
+		{0, 700, 700},
+		{0, 0, 0},
+		{1000, ratelimit.Unknown, 1000},
+		{0, ratelimit.Unknown, 0},
 	} {
 		eachRedis(t, func(t *testing.T, rdb func() *redis.Client) {
 			cfg := config("a")

@@ -152,7 +152,7 @@ func dayText(day int64) string { return time.Unix(day*86400, 0).UTC().Format(tim
 // historyOf reads "day:used day:used …"; what it cannot read it leaves out.
 func historyOf(text string) []DayUse {
 	var out []DayUse
-	for _, entry := range strings.Fields(text) {
+	for entry := range strings.FieldsSeq(text) {
 		d, n, _ := strings.Cut(entry, ":")
 		day, err := strconv.ParseInt(d, 10, 64)
 		if err != nil {

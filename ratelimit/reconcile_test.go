@@ -149,7 +149,7 @@ func TestQuo05OnlyReturnedPermitsAreNotCounted(t *testing.T) {
 const killedWorker = "WXNOTIFY_TEST_KILLED_WORKER"
 
 // TestKilledWorker is the other process of TestQuo08.
-func TestKilledWorker(t *testing.T) {
+func TestKilledWorker(t *testing.T) { //nolint:paralleltest // the only test of its process
 	addr := os.Getenv(killedWorker)
 	if addr == "" {
 		t.Skip("runs only as the child of TestQuo08ProcessDies")
