@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,19 +94,24 @@ func older(version string, major, minor int) bool {
 	return x < major || (x == major && y < minor)
 }
 
-// memoryGuard knows at most a second late whether Redis is nearly full.
+// memoryGuard knows at most a second late whether Redis is nearly full, and
+// sooner when this process fills it fast.
 type memoryGuard struct {
 	rdb  redis.UniversalClient
 	full atomic.Pointer[string] // what to say; nil when there is room
+	room atomic.Int64           // bytes that may be sent before the next look
 
 	mu   sync.Mutex
 	next time.Time
 }
 
+// unlimited is the room of a Redis without maxmemory.
+const unlimited = math.MaxInt64
+
 // allow refuses while Redis is nearly full. Callers share one look a second.
 func (g *memoryGuard) allow(ctx context.Context) error {
 	if g.mu.TryLock() {
-		if now := time.Now(); now.After(g.next) {
+		if now := time.Now(); now.After(g.next) || g.room.Load() < 0 {
 			g.look(ctx)
 			g.next = now.Add(time.Second)
 		}
@@ -115,6 +121,14 @@ func (g *memoryGuard) allow(ctx context.Context) error {
 		return fmt.Errorf("%w (%s)", ErrRedisFull, *said)
 	}
 	return nil
+}
+
+// spend counts what is sent, so that a fast caller does not fill Redis between
+// two looks. A message takes its payload and about a kilobyte.
+func (g *memoryGuard) spend(items, payload int) {
+	if g.room.Load() != unlimited {
+		g.room.Add(-int64(items*1024 + payload))
+	}
 }
 
 // look keeps what it knew when the server does not answer: the enqueue itself
@@ -143,12 +157,24 @@ func (g *memoryGuard) judge(memory map[string]string) {
 	if memory == nil {
 		return
 	}
+	g.room.Store(roomOf(memory))
 	if share(memory) < fullAt {
 		g.full.Store(nil)
 		return
 	}
 	said := fmt.Sprintf("%s of %s bytes used", memory["used_memory"], memory["maxmemory"])
 	g.full.Store(&said)
+}
+
+// roomOf is half of what is left until Enqueue refuses: others may be filling
+// Redis too.
+func roomOf(memory map[string]string) int64 {
+	used, _ := strconv.ParseFloat(memory["used_memory"], 64)
+	limit, _ := strconv.ParseFloat(memory["maxmemory"], 64)
+	if limit <= 0 {
+		return unlimited
+	}
+	return max(int64(fullAt*limit-used)/2, 0)
 }
 
 func share(memory map[string]string) float64 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -130,6 +131,7 @@ type chunk struct {
 	cmds    []redis.Cmder // before's and the scripts, in order
 	scripts []*redis.Cmd  // per item; nil when the item was refused
 	wakes   []wake
+	payload int // bytes
 }
 
 func (q *Enqueuer) build(ctx context.Context, items []Item, from int, results []Result, before func(redis.Pipeliner, int)) *chunk {
@@ -148,6 +150,7 @@ func (q *Enqueuer) build(ctx context.Context, items []Item, from int, results []
 			before(pipe, from+i)
 		}
 		c.scripts[i] = e.caught.cmd
+		c.payload += len(item.Payload)
 		_ = pipe.Process(ctx, e.caught.cmd) // only queues
 		if !item.ProcessAt.After(now) {
 			c.wake(wake{item.Account, item.Class})
@@ -158,10 +161,8 @@ func (q *Enqueuer) build(ctx context.Context, items []Item, from int, results []
 }
 
 func (c *chunk) wake(w wake) {
-	for _, have := range c.wakes {
-		if have == w {
-			return
-		}
+	if slices.Contains(c.wakes, w) {
+		return
 	}
 	c.wakes = append(c.wakes, w)
 }
@@ -225,6 +226,10 @@ func (q *Enqueuer) run(ctx context.Context, c *chunk, results []Result) error {
 	if len(c.cmds) == 0 {
 		return nil
 	}
+	if err := q.memory.allow(ctx); err != nil { // many chunks may follow the first look
+		return err
+	}
+	q.memory.spend(len(c.scripts), c.payload)
 	if err := q.commit.commit(ctx, c.cmds, c.wakes...); err != nil {
 		return fmt.Errorf("broker: enqueue: %w", err)
 	}
