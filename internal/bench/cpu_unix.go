@@ -21,3 +21,17 @@ func ownUse() (cpu float64, peak int64, err error) {
 	}
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9, peak, nil
 }
+
+// treeUse is the processor seconds of this process and of its children that have
+// ended.
+func treeUse() (float64, error) {
+	var sum float64
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(who, &u); err != nil {
+			return 0, fmt.Errorf("getrusage: %w", err)
+		}
+		sum += float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+	}
+	return sum, nil
+}

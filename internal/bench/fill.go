@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -89,7 +90,9 @@ func plainItem(m producer.Message) (broker.Item, error) {
 	if err != nil {
 		return broker.Item{}, err
 	}
-	payload, err := job.Encode(job.Envelope{ID: m.ID, Class: job.Default, To: own.ToUser, Template: own.TemplateID, Body: body})
+	payload, err := job.Encode(job.Envelope{
+		ID: m.ID, Class: job.Default, To: own.ToUser, Template: own.TemplateID, QueuedAt: time.Now(), Body: body,
+	})
 	if err != nil {
 		return broker.Item{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/internal/bench/figure"
@@ -50,10 +51,14 @@ func (l *lab) pacing(ctx context.Context) ([]figure.Row, error) {
 	}
 	none := math.NaN()
 	return []figure.Row{
-		{Number: "P4B", Measure: "gate calls/permit while the rate throttles", Ours: float64(calls) / float64(sent),
-			Theirs: none, Ratio: none, Goal: figure.AtMost(0.15)},
-		{Number: "P10", Measure: fmt.Sprintf("worst second off %d/s, %%, %d processes", paceRate, paceProcesses),
-			Ours: worst(perSecond, paceRate), Theirs: none, Ratio: none, Goal: figure.AtMost(3)},
+		{
+			Number: "P4B", Measure: "gate calls/permit while the rate throttles", Ours: float64(calls) / float64(sent),
+			Theirs: none, Ratio: none, Goal: figure.AtMost(0.15),
+		},
+		{
+			Number: "P10", Measure: fmt.Sprintf("worst second off %d/s, %%, %d processes", paceRate, paceProcesses),
+			Ours: worst(perSecond, paceRate), Theirs: none, Ratio: none, Goal: figure.AtMost(3),
+		},
 	}, nil
 }
 
@@ -88,8 +93,10 @@ func (l *lab) idling(ctx context.Context) ([]figure.Row, error) {
 		return nil, err
 	}
 	row := func(measure string, share float64, goal figure.Goal) figure.Row {
-		return figure.Row{Number: "P8", Measure: measure, Ours: figure.Percentile(out.Latencies, share),
-			With: "asynq as it comes", Theirs: figure.Percentile(plain.Latencies, share), Ratio: math.NaN(), Goal: goal}
+		return figure.Row{
+			Number: "P8", Measure: measure, Ours: figure.Percentile(out.Latencies, share),
+			With: "asynq as it comes", Theirs: figure.Percentile(plain.Latencies, share), Ratio: math.NaN(), Goal: goal,
+		}
 	}
 	return []figure.Row{
 		row("Enqueue to wire when idle, p50, ms", 0.5, figure.Goal{}),
@@ -127,15 +134,48 @@ func (l *lab) memory(ctx context.Context) ([]figure.Row, error) {
 	if _, err := l.child(ctx, t); err != nil {
 		return nil, err
 	}
+	accepted, err := weigh()
+	if err != nil {
+		return nil, err
+	}
+	if err := forgetMsgIDs(ctx, l.rdb); err != nil {
+		return nil, err
+	}
 	ended, err := weigh()
 	if err != nil {
 		return nil, err
 	}
 	none := math.NaN()
 	return []figure.Row{
-		{Number: "P13", Measure: "bytes in Redis/queued message beyond asynq's", Ours: (queued - tasks) / float64(n),
-			With: "asynq's own", Theirs: (tasks - empty) / float64(n), Ratio: none, Goal: figure.AtMost(350)},
-		{Number: "P13", Measure: "bytes in Redis/accepted message", Ours: (ended - empty) / float64(n),
-			Theirs: none, Ratio: none, Goal: figure.AtMost(350)},
+		{
+			Number: "P13", Measure: "bytes in Redis/queued message beyond asynq's", Ours: (queued - tasks) / float64(n),
+			With: "asynq's own", Theirs: (tasks - empty) / float64(n), Ratio: none, Goal: figure.AtMost(350),
+		},
+		{
+			Number: "P13", Measure: "bytes in Redis/accepted message, the rest of its 72 h", Ours: (ended - empty) / float64(n),
+			Theirs: none, Ratio: none, Goal: figure.AtMost(350),
+		},
+		{
+			Number: "P13", Measure: "  while its msgid is indexed, up to 25 h", Ours: (accepted - empty) / float64(n),
+			Theirs: none, Ratio: none,
+		},
 	}, nil
+}
+
+// forgetMsgIDs deletes the index of msgids, as it ends by itself after the receipt
+// or after a day.
+func forgetMsgIDs(ctx context.Context, rdb redis.UniversalClient) error {
+	keys := rdb.Scan(ctx, 0, "wxn:{"+appID+"}:i:*", 1000).Iterator()
+	var list []string
+	for keys.Next(ctx) {
+		list = append(list, keys.Val())
+	}
+	err := keys.Err()
+	if err == nil && len(list) > 0 {
+		err = rdb.Del(ctx, list...).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("redis: forget the msgids: %w", err)
+	}
+	return nil
 }

@@ -135,7 +135,7 @@ func idleBare(ctx context.Context, t task, sent chan<- time.Time) (func(int) err
 	}
 	stop := func() error {
 		shutdown()
-		return rdb.Close() //nolint:wrapcheck // the child names its role
+		return rdb.Close()
 	}
 	return put, stop, nil
 }

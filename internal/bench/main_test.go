@@ -93,7 +93,7 @@ func TestRefuses(t *testing.T) {
 
 // Without redis-server there is no figure and no other server to take: it is
 // said in one sentence with the remedy.
-func TestWithoutRedis(t *testing.T) { //nolint:paralleltest // changes PATH
+func TestWithoutRedis(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), nil, nil, &stdout, &stderr); code != exitUsage {
@@ -114,6 +114,28 @@ func TestWorstSecond(t *testing.T) {
 	// A second without any send is off by all of it.
 	if got := worst(map[int64]int{10: 1, 11: 1, 12: 1000, 14: 1000, 15: 1}, 1000); got != 100 {
 		t.Errorf("got %v %%, want 100", got)
+	}
+}
+
+func TestOthers(t *testing.T) {
+	t.Parallel()
+	from, err := parseTicks("cpu  100 0 50 800 50 0 0 0 7 7")
+	if err != nil || from != (ticks{all: 1000, idle: 850}) {
+		t.Fatalf("got %+v, %v", from, err)
+	}
+	till, err := parseTicks("cpu  200 10 100 1000 150 5 5 30 9 9")
+	if err != nil || till != (ticks{all: 1500, idle: 1150, stolen: 30}) {
+		t.Fatalf("got %+v, %v", till, err)
+	}
+	// 500 ticks passed, 300 of them idle; we used 1.5 s of the other 200.
+	if got := others(from, till, 1.5); got != 0.1 {
+		t.Errorf("others took %v, want 0.1", got)
+	}
+	if got := others(from, from, 1); got != 0 {
+		t.Errorf("no time: %v", got)
+	}
+	if _, err := parseTicks("cpu x"); err == nil {
+		t.Error("took what is no number")
 	}
 }
 

@@ -35,4 +35,4 @@ func pace(ctx context.Context, t task) (outcome, error) {
 	return out, nil
 }
 
-var errSpan = errors.New("the span is over") //nolint:gochecknoglobals // a sentinel
+var errSpan = errors.New("the span is over")

@@ -52,44 +52,52 @@ type lab struct {
 
 // measure runs the parts that are wanted and prints the table.
 func measure(ctx context.Context, o options, stdout, stderr io.Writer) error {
-	redisURL, stopRedis, err := startRedis(ctx)
-	if err != nil {
-		return err
-	}
-	defer stopRedis()
-	wechatURL, stopPlatform, err := startPlatform(ctx, o, stderr)
-	if err != nil {
-		return err
-	}
-	defer stopPlatform()
-	rdb, err := broker.Dial(redisURL)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rdb.Close() }()
-	l := &lab{o: o, redis: redisURL, wechat: wechatURL, rdb: rdb, stderr: stderr}
-	line, err := machine(ctx, rdb, o)
-	if err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintln(stdout, line+"\n"); err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
 	watch, err := newNoise()
 	if err != nil {
 		return err
 	}
-	rows, err := l.parts(ctx)
+	head, rows, err := experiment(ctx, o, stderr)
 	if err != nil {
 		return err
+	}
+	notes, err := watch.notes(o) // the servers have ended: their processor time is known now
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(stdout, head+"\n"); err != nil {
+		return fmt.Errorf("write: %w", err)
 	}
 	if err := figure.Write(stdout, rows); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(stdout, "\n"+watch.notes(o)); err != nil {
+	if _, err := fmt.Fprintln(stdout, "\n"+notes); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
 	return nil
+}
+
+// experiment starts the servers, runs the parts and ends the servers.
+func experiment(ctx context.Context, o options, stderr io.Writer) (head string, rows []figure.Row, err error) {
+	redisURL, stopRedis, err := startRedis(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	defer stopRedis()
+	wechatURL, stopPlatform, err := startPlatform(ctx, o, stderr)
+	if err != nil {
+		return "", nil, err
+	}
+	defer stopPlatform()
+	rdb, err := broker.Dial(redisURL)
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() { _ = rdb.Close() }()
+	if head, err = machine(ctx, rdb, o); err != nil {
+		return "", nil, err
+	}
+	rows, err = (&lab{o: o, redis: redisURL, wechat: wechatURL, rdb: rdb, stderr: stderr}).parts(ctx)
+	return head, rows, err
 }
 
 func (l *lab) parts(ctx context.Context) ([]figure.Row, error) {

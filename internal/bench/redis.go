@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -126,16 +127,33 @@ func scriptCalls(ctx context.Context, rdb redis.UniversalClient) (int64, error) 
 	return sum, nil
 }
 
-// usedMemory is what Redis has allocated, in bytes, the buffers of clients
-// included: let them hang up first.
+// usedMemory is what the data of Redis takes, in bytes: values, keys and the
+// tables of keys and expiries, but no buffers of clients.
 func usedMemory(ctx context.Context, rdb redis.UniversalClient) (float64, error) {
-	fields, err := info(ctx, rdb, "memory")
+	list, err := rdb.Do(ctx, "MEMORY", "STATS").Slice()
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("redis MEMORY STATS: %w", err)
 	}
-	v, err := strconv.ParseFloat(fields["used_memory"], 64)
-	if err != nil {
-		return 0, fmt.Errorf("redis INFO memory: used_memory: %w", err)
+	stats := pairs(list)
+	data, ok := stats["dataset.bytes"].(int64)
+	if !ok {
+		return 0, errors.New("redis MEMORY STATS names no dataset.bytes: use Redis 6.2 or later")
 	}
-	return v, nil
+	tables, _ := stats["db.0"].([]any) // none while it is empty
+	for _, v := range pairs(tables) {
+		n, _ := v.(int64)
+		data += n
+	}
+	return float64(data), nil
+}
+
+// pairs reads a list of names and values.
+func pairs(list []any) map[string]any {
+	fields := map[string]any{}
+	for i := 0; i+1 < len(list); i += 2 {
+		if name, ok := list[i].(string); ok {
+			fields[name] = list[i+1]
+		}
+	}
+	return fields
 }
