@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -103,13 +102,47 @@ func redact(s setting, value string) string {
 		return value
 	}
 	if s.Name == "redis_url" {
-		u, err := url.Parse(value)
-		if err != nil {
-			return "[redacted]"
-		}
-		return u.Redacted()
+		return redactRedis(value)
 	}
 	return "[redacted, sha256 " + wechat.NewSecret(value).Fingerprint() + "]"
+}
+
+const redacted = "[redacted]"
+
+// redactRedis shows of an address what is known to be no password. It may be a
+// list of hosts, which net/url does not read, and it may be wrong.
+func redactRedis(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	authority, tail := rest, ""
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		authority, tail = rest[:end], rest[end:]
+	}
+	if !ok || strings.Contains(tail, "@") {
+		return redacted // a slash in the password: where it ends cannot be told
+	}
+	if at := strings.LastIndex(authority, "@"); at >= 0 {
+		authority = redacted + authority[at:]
+	}
+	tail, _, _ = strings.Cut(tail, "#")
+	path, query, asks := strings.Cut(tail, "?")
+	if strings.Trim(path, "/0123456789") != "" {
+		path = "/" + redacted
+	}
+	shown := scheme + "://" + authority + path
+	if !asks {
+		return shown
+	}
+	parameters := strings.Split(query, "&")
+	for i, parameter := range parameters {
+		switch name, _, _ := strings.Cut(parameter, "="); name {
+		case "master", "tls", "sentinel_username":
+		case "sentinel_password":
+			parameters[i] = name + "=" + redacted
+		default:
+			parameters[i] = redacted
+		}
+	}
+	return shown + "?" + strings.Join(parameters, "&")
 }
 
 func orDash(v string) string {
