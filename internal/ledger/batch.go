@@ -32,9 +32,9 @@ type op struct {
 
 func (o *op) err() error {
 	if o.plain != nil {
-		return o.plain.Err()
+		return o.plain.Err() //nolint:wrapcheck // the verb names itself
 	}
-	return o.cmd.Err()
+	return o.cmd.Err() //nolint:wrapcheck // the verb names itself
 }
 
 // turn is what one caller waits for.
@@ -64,7 +64,7 @@ func (b *batch) do(ctx context.Context, ops ...*op) error {
 		return err
 	}
 	t := &turn{ctx: ctx, ops: ops, done: make(chan struct{})}
-	if err := b.join(t); err != nil {
+	if err := b.join(t); err != nil { //nolint:contextcheck // a trip carries many callers
 		return err
 	}
 	select {

@@ -90,6 +90,7 @@ func TestBeginDecisions(t *testing.T) {
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
 		t.Run("a missing record is made again", func(t *testing.T) {
+			t.Parallel()
 			e := envelope("lost")
 			if s := begin(t, l, e); s.Decision != ledger.Go || s.State != ledger.Queued {
 				t.Fatalf("got %+v", s)
@@ -103,6 +104,7 @@ func TestBeginDecisions(t *testing.T) {
 			}
 		})
 		t.Run("a stray of another class or body is dropped", func(t *testing.T) {
+			t.Parallel()
 			e := envelope("mine")
 			born(t, rdb, l, record(e))
 			class, body := e, e
@@ -115,6 +117,7 @@ func TestBeginDecisions(t *testing.T) {
 			state(t, l, e.ID, ledger.Queued)
 		})
 		t.Run("a user is resolved", func(t *testing.T) {
+			t.Parallel()
 			e := envelope("user-1")
 			e.To, e.User = "", "u-17"
 			must(t, rdb.Set(t.Context(), ledger.UserKey(account, "u-17"), "oUSER", time.Minute).Err())
@@ -194,6 +197,7 @@ func TestFailedEnds(t *testing.T) {
 			}
 		}
 		t.Run("too late before it began", func(t *testing.T) {
+			t.Parallel()
 			e := envelope("late")
 			born(t, rdb, l, record(e))
 			must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Expired, Reason: "not-after", Attempt: true}))
@@ -202,6 +206,7 @@ func TestFailedEnds(t *testing.T) {
 			}
 		})
 		t.Run("WeChat's yes overrules an end that did not know of it", func(t *testing.T) {
+			t.Parallel()
 			must(t, l.Accepted(t.Context(), "end-unknown", 99, true))
 			if r := state(t, l, "end-unknown", ledger.Accepted); !r.PossibleDuplicate || r.MsgID != 99 || !r.EndedAt.IsZero() || r.Errcode != 0 {
 				t.Errorf("got %+v", r)
@@ -234,6 +239,7 @@ func TestAccepted(t *testing.T) {
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
 		t.Run("msgid 0", func(t *testing.T) {
+			t.Parallel()
 			must(t, l.Accepted(t.Context(), "zero", 0, false))
 			must(t, l.Accepted(t.Context(), "zero", 0, false))
 			if r := state(t, l, "zero", ledger.Accepted); r.MsgID != 0 || r.Attempts != 1 || r.PossibleDuplicate {
@@ -245,6 +251,7 @@ func TestAccepted(t *testing.T) {
 			}
 		})
 		t.Run("twice under two msgids", func(t *testing.T) {
+			t.Parallel()
 			must(t, l.Accepted(t.Context(), "two", 1, false))
 			must(t, l.Accepted(t.Context(), "two", 2, false))
 			if r := state(t, l, "two", ledger.Accepted); r.MsgID != 1 || !r.PossibleDuplicate || r.Attempts != 1 {
@@ -257,6 +264,7 @@ func TestAccepted(t *testing.T) {
 			state(t, l, "two", ledger.Delivered)
 		})
 		t.Run("the whole range of msgid", func(t *testing.T) {
+			t.Parallel()
 			must(t, l.Accepted(t.Context(), "big", 1<<62+1, false))
 			if r := get(t, l, "big"); r.MsgID != 1<<62+1 {
 				t.Errorf("got %d", r.MsgID)

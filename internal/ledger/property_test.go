@@ -52,9 +52,13 @@ func TestAnyOrderLeavesATrueState(t *testing.T) {
 	})
 }
 
-func (w *world) born(t *testing.T, _ *rapid.T) { born(t, w.rdb, w.ledger, record(w.envelope)) }
+func (w *world) born(t *testing.T, _ *rapid.T) {
+	t.Helper()
+	born(t, w.rdb, w.ledger, record(w.envelope))
+}
 
 func (w *world) begin(t *testing.T, rt *rapid.T) {
+	t.Helper()
 	s := begin(t, w.ledger, w.envelope)
 	if s.Decision == ledger.Go && (w.accepted || w.cancelled) {
 		rt.Fatalf("sent again: accepted %v, cancelled %v", w.accepted, w.cancelled)
@@ -62,11 +66,13 @@ func (w *world) begin(t *testing.T, rt *rapid.T) {
 }
 
 func (w *world) accept(t *testing.T, _ *rapid.T) {
+	t.Helper()
 	must(t, w.ledger.Accepted(t.Context(), w.envelope.ID, w.msgid, false))
 	w.accepted, w.cancelled = true, false
 }
 
 func (w *world) fail(t *testing.T, rt *rapid.T) {
+	t.Helper()
 	ends := []ledger.State{ledger.Retrying, ledger.Queued, ledger.Rejected, ledger.Expired, ledger.Unknown, ledger.Dead}
 	must(t, w.ledger.Failed(t.Context(), w.envelope.ID, ledger.Outcome{
 		State: rapid.SampledFrom(ends).Draw(rt, "outcome"), Attempt: rapid.Bool().Draw(rt, "attempt"),
@@ -75,12 +81,14 @@ func (w *world) fail(t *testing.T, rt *rapid.T) {
 }
 
 func (w *world) receipt(t *testing.T, _ *rapid.T) {
+	t.Helper()
 	_, err := w.ledger.Receipt(t.Context(), ledger.Receipt{MsgID: w.msgid, Status: "success"})
 	must(t, err)
 	w.answered = true
 }
 
 func (w *world) cancel(t *testing.T, rt *rapid.T) {
+	t.Helper()
 	ok, r, err := w.ledger.Cancel(t.Context(), w.envelope.ID)
 	must(t, err)
 	if ok && (w.accepted || r.State != ledger.Cancelled) {
@@ -90,6 +98,7 @@ func (w *world) cancel(t *testing.T, rt *rapid.T) {
 }
 
 func (w *world) check(t *testing.T, rt *rapid.T, step string) {
+	t.Helper()
 	now := get(t, w.ledger, w.envelope.ID)
 	before := w.before
 	w.before = now

@@ -68,7 +68,9 @@ func (s State) Ended() bool {
 	switch s {
 	case Delivered, Rejected, Expired, Cancelled, Unknown, Dead:
 		return true
-	default:
+	case Queued, Scheduled, Sending, Retrying, Accepted:
+		return false
+	default: // of a newer version
 		return false
 	}
 }

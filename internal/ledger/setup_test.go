@@ -101,10 +101,10 @@ func get(tb testing.TB, l *ledger.Ledger, id string) *ledger.Record {
 func state(tb testing.TB, l *ledger.Ledger, id string, want ledger.State) *ledger.Record {
 	tb.Helper()
 	r := get(tb, l, id)
-	if r == nil {
+	switch {
+	case r == nil:
 		tb.Fatalf("%s: no record, want %s", id, want)
-	}
-	if r.State != want {
+	case r.State != want:
 		tb.Fatalf("%s: %s (%s), want %s", id, r.State, r.Reason, want)
 	}
 	return r
