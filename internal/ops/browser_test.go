@@ -165,8 +165,10 @@ func TestChromiumIndexInTrouble(t *testing.T) {
 	l := serve(t, s.rdb, func(c *ops.Config) {
 		c.Accounts = []string{account, "wxfedcba9876543210"}
 		c.Gate = closedGate
-		c.Checks = []ops.Check{{Name: "redis", Run: func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }},
-			{Name: "token " + account, Run: func(context.Context) error { return lastError() }}}
+		c.Checks = []ops.Check{
+			{Name: "redis", Run: func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }},
+			{Name: "token " + account, Run: func(context.Context) error { return lastError() }},
+		}
 	})
 	dom := b.visit(t, l.url+"/", "需要处理", "index-zh-trouble")
 	for _, want := range []string{"LREM", "今日配额已用完", "noeviction", "pending-1-paid"} {

@@ -284,7 +284,7 @@ func TestLogins(t *testing.T) {
 		c.Checks = []ops.Check{{Name: "redis", Run: func(context.Context) error { return lastError() }}}
 	})
 	login := func(name, password string) []string {
-		req := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 		req.SetBasicAuth(name, password)
 		return []string{"Authorization", req.Header.Get("Authorization")}
 	}

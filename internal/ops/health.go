@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -23,7 +24,8 @@ func (h *Handler) healthz(w http.ResponseWriter, _ *http.Request) { say(w, http.
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	_, admitted := h.login.admit(r)
 	causes := admitted == http.StatusOK && h.login.knowsHost(r.Host)
-	status, body := http.StatusOK, ""
+	status := http.StatusOK
+	var lines strings.Builder
 	for i, err := range h.ready.run(r.Context()) {
 		word := "ok"
 		if err != nil {
@@ -32,8 +34,9 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 				word += ": " + h.mask.text(err.Error())
 			}
 		}
-		body += h.cfg.Checks[i].Name + ": " + word + "\n"
+		lines.WriteString(h.cfg.Checks[i].Name + ": " + word + "\n")
 	}
+	body := lines.String()
 	if status == http.StatusOK {
 		body += "ready"
 	} else {

@@ -32,7 +32,7 @@ func TestGuessesAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range guesses {
 		all.Go(func() {
-			r := httptest.NewRequest(http.MethodGet, "/nothing", http.NoBody)
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/nothing", http.NoBody)
 			r.SetBasicAuth("li", "guess")
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)

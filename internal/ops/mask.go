@@ -2,6 +2,7 @@ package ops
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -115,9 +116,9 @@ func isDigit(c byte) bool              { return c >= '0' && c <= '9' }
 func digitsMasked(number string) string {
 	b := []byte(number)
 	kept := 2
-	for i := len(b) - 1; i >= 0; i-- {
+	for i, digit := range slices.Backward(b) {
 		switch {
-		case !isDigit(b[i]):
+		case !isDigit(digit):
 		case kept > 0:
 			kept--
 		default:

@@ -176,7 +176,7 @@ func TestQue07OneBadQueueDoesNotDropTheScrape(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := serve(t, rdb, func(c *ops.Config) {
-		c.Gate = func(ctx context.Context, appid string) (ratelimit.State, error) {
+		c.Gate = func(context.Context, string) (ratelimit.State, error) {
 			return ratelimit.State{}, errors.New("gate down " + openid)
 		}
 		c.Gauges = func(context.Context) []ops.Gauge {
@@ -271,7 +271,7 @@ func TestMetricsOfTheProgram(t *testing.T) {
 // A Redis that does not answer costs a scrape two seconds, not the scrape.
 func TestScrapeOfASilentRedis(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,8 +279,10 @@ func TestScrapeOfASilentRedis(t *testing.T) {
 	rdb := redis.NewClient(&redis.Options{Addr: ln.Addr().String(), ContextTimeoutEnabled: true, MaxRetries: -1})
 	t.Cleanup(func() { _ = rdb.Close() })
 	b := serve(t, rdb, func(c *ops.Config) {
-		c.Checks = []ops.Check{{Name: "redis", Run: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }},
-			{Name: "deaf", Run: func(context.Context) error { <-t.Context().Done(); return nil }}}
+		c.Checks = []ops.Check{
+			{Name: "redis", Run: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }},
+			{Name: "deaf", Run: func(context.Context) error { <-t.Context().Done(); return nil }},
+		}
 	})
 	start := time.Now()
 	got := series(t, b.get(t, "/metrics").body)

@@ -63,7 +63,7 @@ func newMonitor(h *Handler) (*monitor, error) {
 		ResultFormatter:  asynqmon.ResultFormatterFunc(h.mask.result),
 	}) // never closed: Redis is the caller's
 	page := newAnswer()
-	m.inner.ServeHTTP(page, httptest.NewRequest(http.MethodGet, monitorRoot+"/", http.NoBody))
+	m.inner.ServeHTTP(page, httptest.NewRequest(http.MethodGet, monitorRoot+"/", http.NoBody)) //nolint:noctx // a page from memory, before anything runs
 	if !page.done() {
 		return nil, fmt.Errorf("asynqmon's page cannot be built: %s", page.body.String())
 	}
@@ -84,10 +84,11 @@ func tidy(page []byte) (tidied []byte, policy string, err error) {
 		return nil, "", errors.New("asynqmon's page has no head")
 	}
 	page = bytes.Replace(page, head, []byte(`<head><meta property="csp-nonce" content="`+noncePlace+`"/><script src="`+noticePath+`"></script>`), 1)
-	hashes := ""
+	var scripts strings.Builder
 	for _, script := range regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllSubmatch(page, -1) {
-		hashes += " '" + hash(script[1]) + "'"
+		scripts.WriteString(" '" + hash(script[1]) + "'")
 	}
+	hashes := scripts.String()
 	if hashes == "" {
 		return nil, "", errors.New("asynqmon's page has no inline script: it changed, look at its policy anew")
 	}

@@ -145,23 +145,23 @@ func (h *Handler) routes() http.Handler {
 func (c Config) validate() error {
 	var faults []error
 	if c.Redis == nil {
-		faults = append(faults, errors.New("Redis: is required"))
+		faults = append(faults, errors.New("config.Redis: is required"))
 	}
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
-		faults = append(faults, fmt.Errorf("Addr: %q is not host:port", c.Addr))
+		faults = append(faults, fmt.Errorf("config.Addr: %q is not host:port", c.Addr))
 	} else if len(c.Logins) == 0 && !loopback(c.Addr) {
-		faults = append(faults, fmt.Errorf("Addr: %s can be reached from other machines and there is no login: "+
+		faults = append(faults, fmt.Errorf("config.Addr: %s can be reached from other machines and there is no login: "+
 			"set one (WXNOTIFY_OPS_LOGIN=user:password), or listen on 127.0.0.1", c.Addr))
 	}
 	faults = append(faults, loginFaults(c.Logins)...)
 	for i, check := range c.Checks {
 		if check.Name == "" || check.Run == nil {
-			faults = append(faults, fmt.Errorf("Checks[%d]: Name and Run are required", i))
+			faults = append(faults, fmt.Errorf("config.Checks[%d]: Name and Run are required", i))
 		}
 	}
 	for i, host := range c.Hosts {
 		if host == "" || strings.ContainsAny(host, "/ ") {
-			faults = append(faults, fmt.Errorf("Hosts[%d]: %q must be a name such as ops.example.com, without scheme and path", i, host))
+			faults = append(faults, fmt.Errorf("config.Hosts[%d]: %q must be a name such as ops.example.com, without scheme and path", i, host))
 		}
 	}
 	return errors.Join(faults...)

@@ -28,7 +28,7 @@ func TestQue10PagesAreMasked(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
 	b := serve(t, s.rdb, nil)
-	everything := ""
+	var all strings.Builder
 	for _, path := range apiPaths() {
 		r := b.get(t, "/asynqmon/api"+path)
 		if r.status != http.StatusOK {
@@ -40,8 +40,9 @@ func TestQue10PagesAreMasked(t *testing.T) {
 		if found := leaks(r.body); found != nil {
 			t.Errorf("%s leaks %q:\n%s", path, found, r.body)
 		}
-		everything += r.body
+		all.WriteString(r.body)
 	}
+	everything := all.String()
 	for _, path := range []string{
 		"/", "/?lang=zh", "/asynqmon/", "/asynqmon/queues/" + queue, "/asynqmon/queues/" + queue + "/tasks/active-1-paid", "/metrics", "/readyz",
 	} {

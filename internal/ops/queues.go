@@ -194,30 +194,24 @@ func total(cmd *redis.StringCmd) (int64, error) {
 	return n, nil
 }
 
+// sampledTask is one entry of a sample, asked for its size.
+type sampledTask struct {
+	missing
+	of    *queueStat
+	share int64 // tasks of the state that this one stands for
+	bytes *redis.IntCmd
+}
+
 // lookAtTasks is the second round trip: the size of the sampled tasks, and when
 // the oldest pending one came.
 func (r *queueReader) lookAtTasks(ctx context.Context, stats []*queueStat, looks []firstLook) {
-	type task struct {
-		missing
-		of    *queueStat
-		share int64 // tasks of the state that this one stands for
-		bytes *redis.IntCmd
-	}
-	var tasks []task
+	var tasks []sampledTask
 	since := make([]*redis.StringCmd, len(stats))
 	pipe := r.rdb.Pipeline()
 	for i, q := range stats {
-		if q.Err != nil {
-			continue
-		}
-		for _, s := range states() {
-			ids := looks[i].ids[s.name].Val()
-			for _, id := range ids {
-				tasks = append(tasks, task{missing{s.name, id}, q, max(1, q.Count[s.name]/int64(len(ids))), pipe.MemoryUsage(ctx, taskKey(q.Name, id))})
-			}
-			if s.name == "pending" && len(ids) > 0 {
-				since[i] = pipe.HGet(ctx, taskKey(q.Name, ids[len(ids)-1]), "pending_since")
-			}
+		if q.Err == nil {
+			tasks = append(tasks, lookSecond(ctx, pipe, q, looks[i])...)
+			since[i] = oldest(ctx, pipe, q.Name, looks[i])
 		}
 	}
 	if pipe.Len() == 0 {
@@ -239,6 +233,27 @@ func (r *queueReader) lookAtTasks(ctx context.Context, stats []*queueStat, looks
 			stats[i].Latency = max(0, time.Since(time.Unix(0, ns)))
 		}
 	}
+}
+
+func lookSecond(ctx context.Context, pipe redis.Pipeliner, q *queueStat, look firstLook) []sampledTask {
+	var tasks []sampledTask
+	for _, s := range states() {
+		ids := look.ids[s.name].Val()
+		for _, id := range ids {
+			share := max(1, q.Count[s.name]/int64(len(ids)))
+			tasks = append(tasks, sampledTask{missing{s.name, id}, q, share, pipe.MemoryUsage(ctx, taskKey(q.Name, id))})
+		}
+	}
+	return tasks
+}
+
+// oldest asks when the next pending task came; nil without one.
+func oldest(ctx context.Context, pipe redis.Pipeliner, queue string, look firstLook) *redis.StringCmd {
+	ids := look.ids["pending"].Val()
+	if len(ids) == 0 {
+		return nil
+	}
+	return pipe.HGet(ctx, taskKey(queue, ids[len(ids)-1]), "pending_since")
 }
 
 // confirm drops what only seemed to be missing: a task that ended between the two

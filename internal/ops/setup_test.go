@@ -230,7 +230,7 @@ type reply struct {
 	body   string
 }
 
-// ask sends a request; header is name, value, name, value…
+// ask sends a request; header is name, value, and so on.
 func (b *bundle) ask(t *testing.T, method, path, body string, header ...string) reply {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, b.url+path, strings.NewReader(body))
