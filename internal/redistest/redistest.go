@@ -31,7 +31,7 @@ type Server struct {
 func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
+		if os.Getenv("CI") != "" { //nolint:forbidigo // CI is not a setting of ours
 			tb.Fatal("redis-server is not installed: apt-get install redis-server")
 		}
 		tb.Skip("redis-server is not installed: apt-get install redis-server")
@@ -52,7 +52,8 @@ func (s *Server) Restart(tb testing.TB) {
 		"--bind", "127.0.0.1", "--port", port, "--dir", s.Dir, "--save", "",
 		"--maxmemory-policy", "noeviction", "--daemonize", "no",
 	}, s.args...)
-	s.cmd = exec.Command("redis-server", args...)
+	// Not the test's own context: it ends before the clean-ups, which need Redis.
+	s.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), "redis-server", args...)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -85,13 +86,21 @@ func (s *Server) Kill() {
 	s.cmd = nil
 }
 
-// Pause stops the process without ending it; Resume lets it go on.
-func (s *Server) Pause(tb testing.TB)  { s.signal(tb, "STOP") }
-func (s *Server) Resume(tb testing.TB) { s.signal(tb, "CONT") }
+// Pause stops the process without ending it.
+func (s *Server) Pause(tb testing.TB) {
+	tb.Helper()
+	s.signal(tb, "STOP")
+}
+
+// Resume lets a paused process go on.
+func (s *Server) Resume(tb testing.TB) {
+	tb.Helper()
+	s.signal(tb, "CONT")
+}
 
 func (s *Server) signal(tb testing.TB, name string) {
 	tb.Helper()
-	if err := exec.Command("kill", "-"+name, strconv.Itoa(s.cmd.Process.Pid)).Run(); err != nil {
+	if err := exec.CommandContext(context.WithoutCancel(tb.Context()), "kill", "-"+name, strconv.Itoa(s.cmd.Process.Pid)).Run(); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -112,7 +121,7 @@ func (s *Server) URL() string { return "redis://" + s.Addr + "/0" }
 
 func freePort(tb testing.TB) int {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.WithoutCancel(tb.Context()), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -132,7 +141,7 @@ func Mini(tb testing.TB) (*miniredis.Miniredis, *redis.Client) {
 		Dialer: func(context.Context, string, string) (net.Conn, error) {
 			conn, err := m.Dial()
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("miniredis: %w", err)
 			}
 			return Roomy(conn), nil
 		},
@@ -148,7 +157,7 @@ func Mini(tb testing.TB) (*miniredis.Miniredis, *redis.Client) {
 func Binary(tb testing.TB) string {
 	tb.Helper()
 	out := filepath.Join(tb.TempDir(), "wxnotify")
-	cmd := exec.Command("go", "build", "-o", out, "github.com/wxnotify/wxnotify/cmd/wxnotify")
+	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), "go", "build", "-o", out, "github.com/wxnotify/wxnotify/cmd/wxnotify")
 	if b, err := cmd.CombinedOutput(); err != nil {
 		tb.Fatalf("go build: %v\n%s", err, b)
 	}

@@ -54,9 +54,9 @@ func (r *roomy) pump() {
 
 // Writes never wait, so only reads have deadlines.
 func (r *roomy) SetWriteDeadline(time.Time) error { return nil }
-func (r *roomy) SetDeadline(t time.Time) error    { return r.SetReadDeadline(t) }
+func (r *roomy) SetDeadline(t time.Time) error    { return r.SetReadDeadline(t) } //nolint:wrapcheck // a net.Conn answers as the one inside
 
 func (r *roomy) Close() error {
 	r.once.Do(func() { close(r.closed) })
-	return r.Conn.Close()
+	return r.Conn.Close() //nolint:wrapcheck // a net.Conn answers as the one inside
 }
