@@ -65,6 +65,7 @@ func BenchmarkEnqueue(b *testing.B) {
 }
 
 func enqueueOne(b *testing.B, q *broker.Enqueuer, i int, before func(redis.Pipeliner, int)) error {
+	b.Helper()
 	item := broker.Item{Account: account, Class: job.Default, ID: fmt.Sprint("id-", i), Payload: payload}
 	got, err := q.Enqueue(b.Context(), []broker.Item{item}, before)
 	if err != nil {
@@ -131,6 +132,7 @@ func (h *evalHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		return next(ctx, cmd)
 	}
 }
+
 func (*evalHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }

@@ -12,4 +12,4 @@ type Dead struct {
 func (d *Dead) Error() string { return d.Cause }
 
 // Is says yes to asynq.SkipRetry, by which asynq archives at once.
-func (d *Dead) Is(target error) bool { return target == asynq.SkipRetry } //nolint:errorlint // Is compares
+func (d *Dead) Is(target error) bool { return target == asynq.SkipRetry }

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -89,7 +90,7 @@ func TestDialRefuses(t *testing.T) {
 func FuzzDial(f *testing.F) {
 	f.Add("redis://u:canary@h:1/0")
 	f.Add("redis-cluster://h,h:2,[::1]:3?tls=true")
-	f.Fuzz(func(t *testing.T, url string) {
+	f.Fuzz(func(_ *testing.T, url string) {
 		if rdb, err := broker.Dial(url); err == nil {
 			_ = rdb.Close()
 		}
@@ -204,7 +205,7 @@ func TestCluster(t *testing.T) {
 	h := newHandled()
 	stop := serve(t, broker.ServerConfig{Redis: rdb, Handler: func(_ context.Context, task broker.Task) error {
 		if h.add(task) == 1 && strings.HasSuffix(task.ID, "1") {
-			return &broker.Later{Cause: fmt.Errorf("again")}
+			return &broker.Later{Cause: errors.New("again")}
 		}
 		return nil
 	}})

@@ -41,8 +41,8 @@ type fetcher struct {
 	account string
 	gate    Gate
 	log     *zap.Logger
-	queues  []queueKeys // most urgent first
-	ctx     context.Context
+	queues  []queueKeys     // most urgent first
+	ctx     context.Context //nolint:containedctx // of Run: the fetches of asynq bring none
 	permits handover
 
 	mu       sync.Mutex

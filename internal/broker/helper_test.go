@@ -97,8 +97,8 @@ func shutGate() *gate {
 }
 
 // serve runs a server until the test ends or stop is called; stop returns Run's error.
-func serve(t testing.TB, cfg broker.ServerConfig) (stop func() error) {
-	t.Helper()
+func serve(tb testing.TB, cfg broker.ServerConfig) (stop func() error) {
+	tb.Helper()
 	if cfg.Account == "" {
 		cfg.Account = account
 	}
@@ -106,15 +106,15 @@ func serve(t testing.TB, cfg broker.ServerConfig) (stop func() error) {
 		cfg.Gate = &gate{}
 	}
 	if cfg.Logger == nil && !testing.Short() {
-		if tt, ok := t.(*testing.T); ok {
+		if tt, ok := tb.(*testing.T); ok {
 			cfg.Logger = zaptest.NewLogger(tt)
 		}
 	}
 	s, err := broker.NewServer(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	var once sync.Once
@@ -125,7 +125,7 @@ func serve(t testing.TB, cfg broker.ServerConfig) (stop func() error) {
 		})
 		return err
 	}
-	t.Cleanup(func() { _ = stop() })
+	tb.Cleanup(func() { _ = stop() })
 	return stop
 }
 
@@ -138,20 +138,20 @@ func items(n int, class job.Class) []broker.Item {
 }
 
 // put enqueues and fails the test unless every item is new.
-func put(t testing.TB, rdb redis.UniversalClient, list ...broker.Item) {
-	t.Helper()
+func put(tb testing.TB, rdb redis.UniversalClient, list ...broker.Item) {
+	tb.Helper()
 	q := broker.NewEnqueuer(rdb)
-	results, err := q.Enqueue(t.Context(), list, nil)
+	results, err := q.Enqueue(tb.Context(), list, nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for i, r := range results {
 		if r.Err != nil || r.Duplicate {
-			t.Fatalf("item %s: duplicate %v, error %v", list[i].ID, r.Duplicate, r.Err)
+			tb.Fatalf("item %s: duplicate %v, error %v", list[i].ID, r.Duplicate, r.Err)
 		}
 	}
 	if err := q.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -194,14 +194,14 @@ func (h *handled) handle(_ context.Context, t broker.Task) error {
 }
 
 // wait returns when n calls were seen in all since the last wait.
-func (h *handled) wait(t testing.TB, n int) {
-	t.Helper()
+func (h *handled) wait(tb testing.TB, n int) {
+	tb.Helper()
 	limit := time.After(h.limit)
 	for i := range n {
 		select {
 		case <-h.more:
 		case <-limit:
-			t.Fatalf("%d of %d tasks were handled in %s", i, n, h.limit)
+			tb.Fatalf("%d of %d tasks were handled in %s", i, n, h.limit)
 		}
 	}
 }
@@ -217,8 +217,8 @@ func (h *handled) ids() []string {
 }
 
 // eventually waits for a state of Redis that no signal tells of.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	limit := time.After(60 * time.Second)
@@ -226,7 +226,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-limit:
-			t.Fatal("never happened: " + what)
+			tb.Fatal("never happened: " + what)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (f *fetcher) look(lanes []int) (waiting []int, err error) {
 		lengths[n] = pipe.LLen(f.ctx, f.queues[i].pending)
 	}
 	if _, err = pipe.Exec(f.ctx); err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // the caller names what failed
 	}
 	for n, i := range lanes {
 		if lengths[n].Val() == 0 {
@@ -62,7 +62,7 @@ func (f *fetcher) look(lanes []int) (waiting []int, err error) {
 		}
 		paused, err := f.rdb.Exists(f.ctx, f.queues[i].paused).Result()
 		if err != nil {
-			return nil, err
+			return nil, err //nolint:wrapcheck // the caller names what failed
 		}
 		if paused == 0 {
 			waiting = append(waiting, i)

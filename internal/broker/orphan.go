@@ -22,7 +22,7 @@ const (
 func (w *Watchdog) orphans(ctx context.Context, s *Swept) error {
 	free, err := w.rdb.SetNX(ctx, orphanKey(w.account), 1, orphanEvery).Result()
 	if err != nil || !free {
-		return err
+		return err //nolint:wrapcheck // Sweep names itself
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -57,7 +57,7 @@ func (w *Watchdog) searchNode(ctx context.Context, name string, node redis.Cmdab
 	for range orphanPages {
 		keys, cursor, err := node.Scan(ctx, w.cursors[name], "asynq:{"+w.account+":*}:t:*", orphanPage).Result()
 		if err != nil {
-			return err
+			return err //nolint:wrapcheck // Sweep names itself
 		}
 		w.cursors[name] = cursor
 		for i := range w.queues {
@@ -84,7 +84,7 @@ func (w *Watchdog) mend(ctx context.Context, q *queueKeys, keys []string, s *Swe
 	}
 	n, err := orphanScript.Run(ctx, w.rdb, []string{q.scheduled, q.retry, q.archived, q.completed}, args...).Int64Slice()
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // Sweep names itself
 	}
 	if len(n) == 2 {
 		s.Mended += int(n[0])

@@ -123,7 +123,7 @@ func (s *Server) Run(ctx context.Context) error {
 type run struct {
 	cfg      *ServerConfig
 	fetcher  *fetcher
-	work     context.Context // ends when the drain has lasted too long
+	work     context.Context //nolint:containedctx // ends when the drain has lasted too long
 	inFlight atomic.Int64
 	mu       sync.Mutex
 	twins    map[string]bool // IDs being handled
@@ -228,7 +228,7 @@ func (r *run) process(ctx context.Context, t *asynq.Task) error {
 	// ends, while the handler still runs.
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.TaskTimeout)
 	defer cancel()
-	defer context.AfterFunc(r.work, cancel)()
+	defer context.AfterFunc(r.work, cancel)() //nolint:contextcheck // the run ends its tasks
 	err := r.call(ctx, Task{ID: id, Queue: queue, Payload: t.Payload(), Permit: permit})
 
 	var later *Later

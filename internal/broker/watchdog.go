@@ -136,7 +136,7 @@ func (w *Watchdog) reap(ctx context.Context, q *queueKeys, s *Swept) error {
 		n, err := reapScript.Run(ctx, w.rdb, []string{q.active, q.lease, q.pending},
 			now.Add(-leaseSlack).Unix(), q.tasks, now.UnixNano(), reapBatch).Int64Slice()
 		if err != nil {
-			return err
+			return err //nolint:wrapcheck // Sweep names itself
 		}
 		if len(n) != 3 {
 			return fmt.Errorf("reap.lua answered %d numbers", len(n))
@@ -163,7 +163,7 @@ func (w *Watchdog) trim(ctx context.Context, q *queueKeys, s *Swept) error {
 	for range trimRounds { // the rest next time
 		n, err := trimScript.Run(ctx, w.rdb, []string{q.archived, q.lease}, before, q.tasks, trimBatch).Int()
 		if err != nil {
-			return err
+			return err //nolint:wrapcheck // Sweep names itself
 		}
 		s.Trimmed += n
 		if n < trimBatch {
@@ -180,7 +180,7 @@ func (w *Watchdog) list(ctx context.Context, q *queueKeys, s *Swept) error {
 	pipe.SAdd(ctx, allQueues, q.queue)
 	archived := pipe.ZCard(ctx, q.archived)
 	if _, err := pipe.Exec(ctx); err != nil {
-		return err
+		return err //nolint:wrapcheck // Sweep names itself
 	}
 	s.Archived[q.class] = archived.Val()
 	return nil
