@@ -118,22 +118,31 @@ func TestRefusals(t *testing.T) {
 		"id of 129":          {strings.Repeat("i", 129), nil, nil, map[string]wechat.FaultCode{"id": wechat.FaultIDInvalid}},
 		"class":              {"i", nil, []producer.Option{producer.Class("urgent")}, map[string]wechat.FaultCode{"class": wechat.FaultClassUnknown}},
 		"not-after past":     {"i", nil, []producer.Option{producer.NotAfter(now.Add(-time.Second))}, map[string]wechat.FaultCode{"not_after": wechat.FaultNotAfterPast}},
-		"empty window": {"i", nil, []producer.Option{producer.NotBefore(now.Add(time.Hour)), producer.NotAfter(now.Add(time.Minute))},
-			map[string]wechat.FaultCode{"not_after": wechat.FaultWindowEmpty}},
+		"empty window": {
+			"i", nil,
+			[]producer.Option{producer.NotBefore(now.Add(time.Hour)), producer.NotAfter(now.Add(time.Minute))},
+			map[string]wechat.FaultCode{"not_after": wechat.FaultWindowEmpty},
+		},
 		"too far": {"i", nil, []producer.Option{producer.NotBefore(now.Add(400 * 24 * time.Hour))}, map[string]wechat.FaultCode{"not_before": wechat.FaultTooFarAhead}},
 		"both":    {"i", nil, []producer.Option{producer.ToUser("u")}, map[string]wechat.FaultCode{"touser": wechat.FaultAddressTwice}},
-		"bad user": {"i", func(m *wechat.TemplateMessage) { m.ToUser = "" }, []producer.Option{producer.ToUser("u\n")},
-			map[string]wechat.FaultCode{"user": wechat.FaultUserInvalid}},
+		"bad user": {
+			"i", func(m *wechat.TemplateMessage) { m.ToUser = "" },
+			[]producer.Option{producer.ToUser("u\n")},
+			map[string]wechat.FaultCode{"user": wechat.FaultUserInvalid},
+		},
 		"nobody":            {"i", func(m *wechat.TemplateMessage) { m.ToUser = "" }, nil, map[string]wechat.FaultCode{"touser": wechat.FaultOpenIDMissing}},
 		"unknown template":  {"i", func(m *wechat.TemplateMessage) { m.TemplateID = "other" }, nil, map[string]wechat.FaultCode{"template_id": wechat.FaultTemplateUnknown}},
 		"missing key":       {"i", func(m *wechat.TemplateMessage) { delete(m.Data, "time2") }, nil, map[string]wechat.FaultCode{"data.time2": wechat.FaultKeyMissing}},
 		"snd-02 NUL":        {"i", func(m *wechat.TemplateMessage) { m.Data["thing1"] = wechat.Field{Value: "a\x00"} }, nil, map[string]wechat.FaultCode{"data.thing1.value": wechat.FaultControl}},
 		"snd-14 two people": {"i", func(m *wechat.TemplateMessage) { m.ToUser = "o1,o2" }, nil, map[string]wechat.FaultCode{"touser": wechat.FaultOpenIDSeveral}},
-		"all at once": {"a b", func(m *wechat.TemplateMessage) { m.URL = "ftp://x"; m.Data["thing1"] = wechat.Field{} },
-			[]producer.Option{producer.Class("x"), producer.NotAfter(now.Add(-1))}, map[string]wechat.FaultCode{
+		"all at once": {
+			"a b", func(m *wechat.TemplateMessage) { m.URL = "ftp://x"; m.Data["thing1"] = wechat.Field{} },
+			[]producer.Option{producer.Class("x"), producer.NotAfter(now.Add(-1))},
+			map[string]wechat.FaultCode{
 				"id": wechat.FaultIDInvalid, "class": wechat.FaultClassUnknown, "not_after": wechat.FaultNotAfterPast,
 				"url": wechat.FaultURLInvalid, "data.thing1.value": wechat.FaultValueEmpty,
-			}},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -248,7 +257,7 @@ func TestReusedIDOfAnEndedMessage(t *testing.T) {
 	}
 }
 
-func TestHealing(t *testing.T) {
+func TestHealing(t *testing.T) { //nolint:tparallel // counts what waits
 	t.Parallel()
 	b := setup(t)
 	t.Run("the record is there, the task is not", func(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/broker"
 )
 
-// ErrNotFound: no message has this ID, or its end is longer ago than Keep.
+// ErrNotFound says that no message has this ID, or its end is longer ago than Keep.
 var ErrNotFound = errors.New("producer: no message has this ID: it was never enqueued, or its end is longer ago than it is kept")
 
 // ErrIDReused matches every *IDReusedError.
@@ -16,7 +16,7 @@ var ErrIDReused = errors.New("producer: the ID belongs to another message")
 // ErrTooLate matches every *TooLateError.
 var ErrTooLate = errors.New("producer: too late to cancel")
 
-// ErrRedisFull: Redis uses so much of its memory that the workers could soon not
+// ErrRedisFull says that Redis uses so much of its memory that the workers could soon not
 // go on. Enqueue again later, or give Redis more memory.
 var ErrRedisFull = broker.ErrRedisFull
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -136,7 +137,7 @@ func ExampleProducer_EnqueueSeq() {
 
 	customers := func(yield func(producer.Message) bool) {
 		for i := range 250 {
-			order := fmt.Sprint(i)
+			order := strconv.Itoa(i)
 			if !yield(producer.Message{ID: "order-" + order, Message: paid("oABC123456789xyz", order)}) {
 				return
 			}

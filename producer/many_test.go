@@ -69,7 +69,7 @@ func TestSnd14TwoRecipients(t *testing.T) {
 	}
 }
 
-func TestEnqueueSeq(t *testing.T) { //nolint:tparallel,paralleltest // counts what was read
+func TestEnqueueSeq(t *testing.T) { //nolint:tparallel // counts what was read
 	t.Parallel()
 	b := setup(t)
 	read := 0
