@@ -51,8 +51,10 @@ func (a *alarm) note(code wechat.Code, openid string) Hold {
 	if len(a.seen) < limit {
 		return Hold{}
 	}
-	h := Hold{Reason: ratelimit.ReasonAccount, Wait: accountWait(code),
-		Detail: fmt.Sprintf("errcode %d for %d recipients in a row: %s", code, limit, code.Remedy())}
+	h := Hold{
+		Reason: ratelimit.ReasonAccount, Wait: accountWait(code),
+		Detail: fmt.Sprintf("errcode %d for %d recipients in a row: %s", code, limit, code.Remedy()),
+	}
 	if code == wechat.CodeInvalidOpenID {
 		// A list of bad openids must not stop the account for good: go on after
 		// the alarm, and count again.

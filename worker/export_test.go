@@ -16,7 +16,7 @@ func Handle(ctx context.Context, w *Worker, i int, t broker.Task) error {
 func Supervise(ctx context.Context, w *Worker, i int) { w.accounts[i].supervisor.run(ctx) }
 
 // WatchedGate is the gate that the i-th account's broker asks.
-func WatchedGate(w *Worker, i int) broker.Gate { return w.accounts[i].gate }
+func WatchedGate(w *Worker, i int) broker.Gate { return w.accounts[i].gate } //nolint:ireturn // what the broker sees
 
 // Breaker is the breaker alone.
 type Breaker struct{ b breaker }

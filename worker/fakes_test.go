@@ -2,7 +2,7 @@ package worker_test
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -219,7 +219,7 @@ func (r *records) Failed(_ context.Context, _ string, o ledger.Outcome) error {
 	return nil
 }
 
-var errRedis = fmt.Errorf("redis: connection refused")
+var errRedis = errors.New("redis: connection refused")
 
 // suppressions remembers what it was told.
 type suppressions struct {
@@ -303,7 +303,8 @@ func (b *bundle) deliverIn(ctx context.Context, t *testing.T, change func(*job.E
 		return err
 	}
 	return worker.Handle(ctx, b.w, 0, broker.Task{
-		ID: e.ID, Queue: broker.Queue("wx1", e.Class), Payload: payload, Permit: &p})
+		ID: e.ID, Queue: broker.Queue("wx1", e.Class), Payload: payload, Permit: &p,
+	})
 }
 
 func (b *bundle) lastOutcome(t *testing.T) ledger.Outcome {

@@ -53,7 +53,7 @@ func (g *watchedGate) Take(ctx context.Context, tier ratelimit.Tier) (ratelimit.
 	if errors.As(err, &closed) {
 		g.sawClosed(closed)
 	}
-	return p, err //nolint:wrapcheck // a decorator: the broker matches the gate's own errors
+	return p, err
 }
 
 func (g *watchedGate) sawClosed(c *ratelimit.ClosedError) {

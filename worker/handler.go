@@ -77,7 +77,8 @@ func (a *account) handle(ctx context.Context, t broker.Task) error {
 	}
 	d.event.Attempts = d.begun.Attempts
 	if d.begun.Decision != ledger.Go {
-		return d.drop()
+		d.drop()
+		return nil
 	}
 	return d.attempt(ctx)
 }
@@ -104,7 +105,7 @@ func (d *delivery) unreadable(ctx context.Context, cause error) error {
 }
 
 // drop completes a task that is not to be sent: its end is recorded already.
-func (d *delivery) drop() error {
+func (d *delivery) drop() {
 	d.event.Action = Discard
 	d.event.Reason = d.begun.Reason
 	switch d.begun.Decision {
@@ -124,7 +125,6 @@ func (d *delivery) drop() error {
 		d.event.State = d.begun.State
 	}
 	d.emit(d.event)
-	return nil
 }
 
 // attempt sends the message unless it is too late for that.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -30,15 +31,24 @@ func TestPauses(t *testing.T) {
 		{"45009", refusal(45009), ratelimit.ReasonRefused, time.Hour, true},
 		{"45011", refusal(45011), ratelimit.ReasonMinute, 0, false},
 		{"48004", refusal(48004), ratelimit.ReasonAccount, time.Minute, true},
-		{"no token, 40164", &wechat.TokenError{Err: &wechat.Error{Op: "/cgi-bin/token", Code: 40164}},
-			ratelimit.ReasonToken, 5 * time.Minute, true},
-		{"no token, 89506", &wechat.TokenError{Err: &wechat.Error{Op: "/cgi-bin/token", Code: 89506}},
-			ratelimit.ReasonToken, 24 * time.Hour, true},
-		{"no token for a while", &wechat.TokenError{Err: &tokenstore.UnavailableError{
-			Cause: errors.New("x"), RetryAt: time.Date(2000, 1, 1, 0, 7, 0, 0, time.UTC)}},
-			ratelimit.ReasonToken, 7 * time.Minute, true},
-		{"token refused twice", &wechat.TokenRefusedError{Last: refusal(40001), Replayed: true},
-			ratelimit.ReasonToken, 2 * time.Second, true},
+		{
+			"no token, 40164", &wechat.TokenError{Err: &wechat.Error{Op: "/cgi-bin/token", Code: 40164}},
+			ratelimit.ReasonToken, 5 * time.Minute, true,
+		},
+		{
+			"no token, 89506", &wechat.TokenError{Err: &wechat.Error{Op: "/cgi-bin/token", Code: 89506}},
+			ratelimit.ReasonToken, 24 * time.Hour, true,
+		},
+		{
+			"no token for a while", &wechat.TokenError{Err: &tokenstore.UnavailableError{
+				Cause: errors.New("x"), RetryAt: time.Date(2000, 1, 1, 0, 7, 0, 0, time.UTC),
+			}},
+			ratelimit.ReasonToken, 7 * time.Minute, true,
+		},
+		{
+			"token refused twice", &wechat.TokenRefusedError{Last: refusal(40001), Replayed: true},
+			ratelimit.ReasonToken, 2 * time.Second, true,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -132,7 +142,7 @@ func TestSuppressions(t *testing.T) {
 		43004: {OpenID: openid, Reason: "require-subscribe", Until: time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC)},
 		43101: {OpenID: openid, Template: "T1", Reason: "recipient-refused-template", Until: time.Date(2000, 1, 15, 0, 0, 0, 0, time.UTC)},
 	} {
-		t.Run(fmt.Sprint(int(code)), func(t *testing.T) {
+		t.Run(strconv.Itoa(int(code)), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := setup(t, answers(refusal(code)))
@@ -172,7 +182,7 @@ func TestAlarm(t *testing.T) {
 		{50002, 3, true}, {wechat.CodeInvalidOpenID, 50, false}, {123456, 20, true},
 	}
 	for _, tt := range tests {
-		t.Run(fmt.Sprint(int(tt.code)), func(t *testing.T) {
+		t.Run(strconv.Itoa(int(tt.code)), func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, answers(refusal(tt.code)))
 			to := func(who int) func(*job.Envelope) {
@@ -358,8 +368,8 @@ func TestBreaker(t *testing.T) {
 		t.Parallel()
 		var b worker.Breaker
 		at := now
-		for i, wait := range []time.Duration{0, 1, 2, 4, 8} {
-			at = at.Add(wait * time.Second)
+		for i, seconds := range []int{0, 1, 2, 4, 8} {
+			at = at.Add(time.Duration(seconds) * time.Second)
 			if open := b.Note(true, at); open != (i == 4) {
 				t.Errorf("attempt %d: open %v", i+1, open)
 			}

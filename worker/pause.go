@@ -84,7 +84,7 @@ func (p *pauser) close(ctx context.Context, h Hold, sent time.Time) (bool, error
 	pause := ratelimit.Pause{Reason: h.Reason, Detail: h.Detail, Until: p.until(ctx, h), Probe: !h.Timed}
 	if err := p.gate.Close(ctx, pause); err != nil {
 		p.forget(h.Reason, before)
-		return false, err //nolint:wrapcheck // names its call itself
+		return false, err
 	}
 	p.log.Error("sending is paused", zap.String("reason", string(h.Reason)),
 		zap.String("detail", h.Detail), zap.Time("until", pause.Until))

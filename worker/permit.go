@@ -13,7 +13,7 @@ import (
 
 // ErrNoPermit is what ReplayPermit's function returns while the quota or the
 // rate has no call left.
-var ErrNoPermit = errors.New("no permit for a replay") //nolint:gochecknoglobals // a sentinel
+var ErrNoPermit = errors.New("no permit for a replay")
 
 // ReplayPermit returns a function for wechat.Config.BeforeReplay: the replay
 // with a new token is one more call of the day's quota, so it takes one more

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -370,7 +371,8 @@ func (p *pipe) seenOnce(ids ...string) {
 	}
 }
 
-func (p *pipe) tail(n int) (text string) {
+func (p *pipe) tail(n int) string {
+	var text strings.Builder
 	all := p.logs.All()
 	kept := all[:0:0]
 	for _, e := range all {
@@ -379,7 +381,7 @@ func (p *pipe) tail(n int) (text string) {
 		}
 	}
 	for _, e := range kept[max(0, len(kept)-n):] {
-		text += fmt.Sprintln(e.Time.Format(time.TimeOnly), e.Level, e.Message, e.ContextMap())
+		_, _ = fmt.Fprintln(&text, e.Time.Format(time.TimeOnly), e.Level, e.Message, e.ContextMap())
 	}
-	return text
+	return text.String()
 }

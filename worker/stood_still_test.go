@@ -43,7 +43,8 @@ func TestStoodStillWithPermit(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = worker.Handle(t.Context(), b.w, 0, broker.Task{
-			ID: e.ID, Queue: broker.Queue("wx1", e.Class), Payload: payload, Permit: &old})
+			ID: e.ID, Queue: broker.Queue("wx1", e.Class), Payload: payload, Permit: &old,
+		})
 		if err != nil || len(b.send.bodies) != 1 {
 			t.Fatalf("%d sends, %v", len(b.send.bodies), err)
 		}

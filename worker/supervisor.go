@@ -165,13 +165,13 @@ func (s *supervisor) sinceAnybody(ctx context.Context) time.Duration {
 // cannot say, sending starts from what is known all the same: 45009 is the guard.
 func (s *supervisor) reconcile(ctx context.Context) error {
 	if s.quota == nil {
-		return s.gate.Reconcile(ctx, ratelimit.Unknown, ratelimit.Unknown) //nolint:wrapcheck // names its call itself
+		return s.gate.Reconcile(ctx, ratelimit.Unknown, ratelimit.Unknown)
 	}
 	limited, cancel := context.WithTimeout(ctx, quotaTimeout)
 	defer cancel()
 	q, err := s.quota.Quota(limited, wechat.QuotaPath)
 	if err == nil {
-		return s.gate.Reconcile(ctx, q.DailyLimit, s.believed(q)) //nolint:wrapcheck // names its call itself
+		return s.gate.Reconcile(ctx, q.DailyLimit, s.believed(q))
 	}
 	if _, answered := wechat.CodeOf(err); answered || s.failures >= patience {
 		err = errors.Join(err, s.gate.Reconcile(ctx, ratelimit.Unknown, ratelimit.Unknown))

@@ -223,8 +223,10 @@ func byKind(e *wechat.Error, a Attempt, p Policy) Verdict {
 func (v Verdict) fail(a Attempt, p Policy) Verdict {
 	if a.Outage {
 		v = v.wait(0)
-		v.Hold = Hold{Reason: ratelimit.ReasonBreaker, Wait: breakerPause,
-			Detail: "WeChat fails: " + v.Reason + "; sending goes on when a probe succeeds"}
+		v.Hold = Hold{
+			Reason: ratelimit.ReasonBreaker, Wait: breakerPause,
+			Detail: "WeChat fails: " + v.Reason + "; sending goes on when a probe succeeds",
+		}
 		return v
 	}
 	return v.again(a, p)
@@ -339,8 +341,10 @@ func refusedToken(err *wechat.TokenRefusedError, a Attempt) Verdict {
 // second try with the new one.
 func unreplayed(err error, a Attempt) Verdict {
 	code, _ := wechat.CodeOf(err)
-	return Verdict{Errcode: code, Reason: "the token was refused and no permit was left to send again",
-		Reached: true, Ambiguous: a.Replay}.wait(tokenWait)
+	return Verdict{
+		Errcode: code, Reason: "the token was refused and no permit was left to send again",
+		Reached: true, Ambiguous: a.Replay,
+	}.wait(tokenWait)
 }
 
 // reasonOf names the errcode and what WeChat said, which tells the field.

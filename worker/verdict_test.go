@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,35 +43,53 @@ const day = 24 * time.Hour
 // says what a send does when it meets it.
 func rows() []row {
 	return []row{
-		{codes: []wechat.Code{-1}, first: worker.Retry, state: ledger.Retrying, last: ledger.Unknown,
-			why: "busy: WeChat may have taken it all the same"},
-		{codes: []wechat.Code{40001, 40014, 42001, 41001}, first: worker.Defer, state: ledger.Queued, hold: ratelimit.ReasonToken,
-			why: "the token is not this message's fault"},
+		{
+			codes: []wechat.Code{-1}, first: worker.Retry, state: ledger.Retrying, last: ledger.Unknown,
+			why: "busy: WeChat may have taken it all the same",
+		},
+		{
+			codes: []wechat.Code{40001, 40014, 42001, 41001}, first: worker.Defer, state: ledger.Queued, hold: ratelimit.ReasonToken,
+			why: "the token is not this message's fault",
+		},
 		{codes: []wechat.Code{45011}, first: worker.Defer, state: ledger.Queued, hold: ratelimit.ReasonMinute, why: "next minute"},
 		{codes: []wechat.Code{45009}, first: worker.Defer, state: ledger.Queued, hold: ratelimit.ReasonRefused, why: "next day"},
 		{codes: []wechat.Code{
 			40002, 40125, 40164, 40243, 41002, 41004, 50004, 50007, 89501, 89503, 89506, 89507,
 			43104, 45035, 45109, 48001, 48003, 48004, 48008, 50001, 61003, 61004, 61007, 61023,
 		}, first: worker.Defer, state: ledger.Queued, hold: ratelimit.ReasonAccount, why: "nothing of the account can be sent"},
-		{codes: []wechat.Code{40003, 45047, 50002}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
-			why: "one hit says nothing about the next message"},
-		{codes: []wechat.Code{43004, 50005}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
-			suppress: day, why: "not a follower now"},
-		{codes: []wechat.Code{48002}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
-			suppress: 7 * day, why: "muted the account"},
-		{codes: []wechat.Code{43019, 46004}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
-			suppress: 30 * day, why: "blacklisted, or gone"},
-		{codes: []wechat.Code{43101}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
-			suppress: 14 * day, why: "switched this template off"},
+		{
+			codes: []wechat.Code{40003, 45047, 50002}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
+			why: "one hit says nothing about the next message",
+		},
+		{
+			codes: []wechat.Code{43004, 50005}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
+			suppress: day, why: "not a follower now",
+		},
+		{
+			codes: []wechat.Code{48002}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
+			suppress: 7 * day, why: "muted the account",
+		},
+		{
+			codes: []wechat.Code{43019, 46004}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
+			suppress: 30 * day, why: "blacklisted, or gone",
+		},
+		{
+			codes: []wechat.Code{43101}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
+			suppress: 14 * day, why: "switched this template off",
+		},
 		{codes: []wechat.Code{43117}, first: worker.Retry, state: ledger.Retrying, last: ledger.Dead, why: "too often: hours"},
 		{codes: []wechat.Code{
 			40008, 40013, 40033, 40035, 40036, 40039, 40165, 40166, 40249, 43002, 44002, 45002, 45008,
 			47001, 47002, 47003, 1119003, 1119004, 9001001,
 		}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected, why: "this message is wrong for good"},
-		{codes: []wechat.Code{40241}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
-			why: "the same content as another message"},
-		{codes: []wechat.Code{40037}, first: worker.Retry, state: ledger.Retrying, last: ledger.Rejected,
-			why: "was seen for valid templates too"},
+		{
+			codes: []wechat.Code{40241}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
+			why: "the same content as another message",
+		},
+		{
+			codes: []wechat.Code{40037}, first: worker.Retry, state: ledger.Retrying, last: ledger.Rejected,
+			why: "was seen for valid templates too",
+		},
 		{codes: []wechat.Code{43116}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected, why: "banned"},
 		{codes: []wechat.Code{
 			48006, 40246, 40247, 43100, 43106, 45026, 45027, 43001, 43003, 40029, 40030, 40062, 40163, 41008, 41009,
@@ -84,7 +103,7 @@ func TestVerdictTable(t *testing.T) {
 	t.Parallel()
 	for _, r := range rows() {
 		for _, code := range r.codes {
-			t.Run(fmt.Sprint(int(code)), func(t *testing.T) {
+			t.Run(strconv.Itoa(int(code)), func(t *testing.T) {
 				t.Parallel()
 				checkRow(t, r, code)
 			})
@@ -156,35 +175,71 @@ func TestVerdictTransport(t *testing.T) {
 		attempt worker.Attempt
 		want    worker.Verdict
 	}{
-		{"no connection is no attempt", transport(0, false, errors.New("refused")), worker.Attempt{N: 3},
-			worker.Verdict{Action: worker.Defer, State: ledger.Queued, After: 5 * time.Second, Outage: true}},
-		{"no connection, after an open attempt", transport(0, false, errors.New("refused")), worker.Attempt{N: 3, Replay: true},
-			worker.Verdict{Action: worker.Defer, State: ledger.Queued, After: 5 * time.Second, Outage: true, Ambiguous: true}},
-		{"lost answer", transport(0, true, errors.New("reset")), worker.Attempt{N: 1},
-			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true}},
-		{"HTTP 502", transport(502, true, errors.New("bad gateway")), worker.Attempt{N: 2},
-			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 2 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true}},
-		{"HTTP 403 arrived but was not acted on", transport(403, false, errors.New("forbidden")), worker.Attempt{N: 1},
-			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: time.Second, Outage: true, Reached: true, Counts: true}},
-		{"HTTP 403 for ever", transport(403, false, errors.New("forbidden")), worker.Attempt{N: 6},
-			worker.Verdict{Action: worker.Discard, State: ledger.Dead, Outage: true, Reached: true, Counts: true}},
-		{"lost answer, after the backoff", transport(0, true, errors.New("reset")), worker.Attempt{N: 6, Replay: true, Open: time.Minute},
-			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 30 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true}},
-		{"lost answer, near the end of the window", transport(0, true, errors.New("reset")), worker.Attempt{N: 9, Replay: true, Open: 6 * time.Minute},
-			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 80 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true}},
-		{"lost answer, at the end of the window", transport(0, true, errors.New("reset")),
+		{
+			"no connection is no attempt", transport(0, false, errors.New("refused")),
+			worker.Attempt{N: 3},
+			worker.Verdict{Action: worker.Defer, State: ledger.Queued, After: 5 * time.Second, Outage: true},
+		},
+		{
+			"no connection, after an open attempt", transport(0, false, errors.New("refused")),
+			worker.Attempt{N: 3, Replay: true},
+			worker.Verdict{Action: worker.Defer, State: ledger.Queued, After: 5 * time.Second, Outage: true, Ambiguous: true},
+		},
+		{
+			"lost answer", transport(0, true, errors.New("reset")),
+			worker.Attempt{N: 1},
+			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true},
+		},
+		{
+			"HTTP 502", transport(502, true, errors.New("bad gateway")),
+			worker.Attempt{N: 2},
+			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 2 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true},
+		},
+		{
+			"HTTP 403 arrived but was not acted on", transport(403, false, errors.New("forbidden")),
+			worker.Attempt{N: 1},
+			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: time.Second, Outage: true, Reached: true, Counts: true},
+		},
+		{
+			"HTTP 403 for ever", transport(403, false, errors.New("forbidden")),
+			worker.Attempt{N: 6},
+			worker.Verdict{Action: worker.Discard, State: ledger.Dead, Outage: true, Reached: true, Counts: true},
+		},
+		{
+			"lost answer, after the backoff", transport(0, true, errors.New("reset")),
+			worker.Attempt{N: 6, Replay: true, Open: time.Minute},
+			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 30 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true},
+		},
+		{
+			"lost answer, near the end of the window", transport(0, true, errors.New("reset")),
+			worker.Attempt{N: 9, Replay: true, Open: 6 * time.Minute},
+			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 80 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true},
+		},
+		{
+			"lost answer, at the end of the window", transport(0, true, errors.New("reset")),
 			worker.Attempt{N: 10, Replay: true, Open: 8*time.Minute - 10*time.Second},
-			worker.Verdict{Action: worker.Discard, State: ledger.Unknown, Outage: true, Ambiguous: true, Reached: true}},
-		{"the next one would be outside the window", transport(0, true, errors.New("reset")),
+			worker.Verdict{Action: worker.Discard, State: ledger.Unknown, Outage: true, Ambiguous: true, Reached: true},
+		},
+		{
+			"the next one would be outside the window", transport(0, true, errors.New("reset")),
 			worker.Attempt{N: 2, Replay: true, Open: 8*time.Minute - time.Second},
-			worker.Verdict{Action: worker.Discard, State: ledger.Unknown, Outage: true, Ambiguous: true, Reached: true, Counts: true}},
-		{"at least once goes on", transport(0, true, errors.New("reset")),
+			worker.Verdict{Action: worker.Discard, State: ledger.Unknown, Outage: true, Ambiguous: true, Reached: true, Counts: true},
+		},
+		{
+			"at least once goes on", transport(0, true, errors.New("reset")),
 			worker.Attempt{N: 2, Replay: true, Open: 8*time.Minute - time.Second, AtLeastOnce: true},
-			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 2 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true}},
-		{"the process stops", transport(0, true, context.Canceled), worker.Attempt{N: 6, Stopping: true},
-			worker.Verdict{Action: worker.Defer, State: ledger.Queued, Ambiguous: true, Reached: true}},
-		{"the process stops before the write", transport(0, false, context.Canceled), worker.Attempt{N: 6, Stopping: true},
-			worker.Verdict{Action: worker.Defer, State: ledger.Queued}},
+			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 2 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true},
+		},
+		{
+			"the process stops", transport(0, true, context.Canceled),
+			worker.Attempt{N: 6, Stopping: true},
+			worker.Verdict{Action: worker.Defer, State: ledger.Queued, Ambiguous: true, Reached: true},
+		},
+		{
+			"the process stops before the write", transport(0, false, context.Canceled),
+			worker.Attempt{N: 6, Stopping: true},
+			worker.Verdict{Action: worker.Defer, State: ledger.Queued},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -235,7 +290,7 @@ func TestVerdictRefusedReplay(t *testing.T) {
 		}
 		for _, code := range r.codes {
 			want := ledger.Unknown
-			switch code.Kind() {
+			switch code.Kind() { //nolint:exhaustive // all others are not known
 			case wechat.KindDuplicate:
 				continue // says what became of it
 			case wechat.KindMessage:
@@ -290,7 +345,8 @@ func TestVerdictToken(t *testing.T) {
 		contains string
 	}{
 		{"the store says until when", &wechat.TokenError{Err: &tokenstore.UnavailableError{
-			Cause: fetch(40164), RetryAt: retryAt, Remedy: "list 203.0.113.9"}}, false, retryAt, "203.0.113.9"},
+			Cause: fetch(40164), RetryAt: retryAt, Remedy: "list 203.0.113.9",
+		}}, false, retryAt, "203.0.113.9"},
 		{"busy at the token is not busy at the send", &wechat.TokenError{Err: fetch(-1)}, false, time.Time{}, "errcode -1"},
 		{"another source's error", &wechat.TokenError{Err: errors.New("https://x?secret=s3cr3t")}, false, time.Time{}, "no access token"},
 		{"no other token to give", &wechat.TokenRefusedError{Last: refusal(40001)}, true, time.Time{}, "errcode 40001"},

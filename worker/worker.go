@@ -158,7 +158,7 @@ func newAccount(cfg Config, a Account, hub *broker.Hub) (*account, error) {
 		TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Logger: log, Hub: hub,
 	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // New names the account
+		return nil, err
 	}
 	return acct, nil
 }
@@ -187,7 +187,7 @@ func (a *account) run(ctx context.Context) error {
 		func(ctx context.Context) { runGate(ctx, a.gate.Gate, a.log) },
 		a.supervisor.run)
 	defer stop()
-	return a.server.Run(ctx) //nolint:wrapcheck // Run names the account
+	return a.server.Run(ctx)
 }
 
 func (c Config) validate() error {
