@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -98,7 +100,7 @@ func capText(n int64) string {
 	if n == 0 {
 		return "what WeChat says (not asked yet)"
 	}
-	return fmt.Sprint(n)
+	return strconv.FormatInt(n, 10)
 }
 
 func closures(s ratelimit.State) []closedView {
@@ -111,24 +113,21 @@ func closures(s ratelimit.State) []closedView {
 
 // gateText says open, or closed with reason and hour.
 func gateText(s ratelimit.State) string {
-	held := s.Closures()
-	if len(held) == 0 {
-		return "open"
-	}
-	text := "closed: "
-	for i, p := range held {
-		if i > 0 {
-			text += "; "
-		}
-		text += string(p.Reason)
+	var held []string
+	for _, p := range s.Closures() {
+		text := string(p.Reason)
 		if p.Detail != "" {
 			text += " (" + p.Detail + ")"
 		}
 		if !p.Until.IsZero() {
-			text += " until " + p.Until.Local().Format("2006-01-02 15:04:05 -07:00")
+			text += " until " + p.Until.Local().Format(time.RFC3339)
 		}
+		held = append(held, text)
 	}
-	return text
+	if len(held) == 0 {
+		return "open"
+	}
+	return "closed: " + strings.Join(held, "; ")
 }
 
 func (a *app) tokenCommand() *cobra.Command {
@@ -142,11 +141,15 @@ func (a *app) tokenCommand() *cobra.Command {
 	}
 	refresh := &cobra.Command{
 		Use:   "refresh",
-		Short: "Fetch a token now, after something was mended",
+		Short: "Fetch a token now, after something was mended, and go on sending",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
 				if _, err := acct.tokens.Refresh(ctx); err != nil {
+					return err
+				}
+				// What waited for a token need not wait for its next probe.
+				if err := acct.gate.Open(ctx, ratelimit.ReasonToken); err != nil {
 					return err
 				}
 				return a.showToken(ctx, acct)
@@ -187,17 +190,22 @@ func (a *app) showToken(ctx context.Context, acct *account) error {
 }
 
 func (a *app) suppressCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "suppress", Short: "Who must not be written to: list, add, lift", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd := &cobra.Command{
+		Use: "suppress", Short: "Who must not be written to: list, add, lift", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	var whole bool
-	list := &cobra.Command{Use: "list", Short: "List the suppressed recipients", Args: cobra.NoArgs,
+	list := &cobra.Command{
+		Use: "list", Short: "List the suppressed recipients", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return a.listSuppressed(ctx, acct, whole) })
-		}}
+		},
+	}
 	list.Flags().BoolVar(&whole, "unmasked", false, "print whole openids")
 	var template, reason string
 	var keep time.Duration
-	add := &cobra.Command{Use: "add OPENID", Short: "Suppress a recipient", Args: cobra.ExactArgs(1),
+	add := &cobra.Command{
+		Use: "add OPENID", Short: "Suppress a recipient", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
 				s := ledger.Suppression{OpenID: args[0], Template: template, Reason: reason}
@@ -206,10 +214,12 @@ func (a *app) suppressCommand() *cobra.Command {
 				}
 				return acct.ledger.Suppress(ctx, s)
 			})
-		}}
+		},
+	}
 	add.Flags().StringVar(&reason, "reason", "by-admin", "a short word that `status` shows")
 	add.Flags().DurationVar(&keep, "for", 0, "how long; 0 is until lifted")
-	lift := &cobra.Command{Use: "lift OPENID", Short: "Write to a recipient again", Args: cobra.ExactArgs(1),
+	lift := &cobra.Command{
+		Use: "lift OPENID", Short: "Write to a recipient again", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
 				was, err := acct.ledger.Lift(ctx, args[0], template)
@@ -218,7 +228,8 @@ func (a *app) suppressCommand() *cobra.Command {
 				}
 				return err
 			})
-		}}
+		},
+	}
 	for _, c := range []*cobra.Command{list, add, lift} {
 		if c != list {
 			c.Flags().StringVar(&template, "template", "", "only messages of this template id")
@@ -241,17 +252,7 @@ func (a *app) listSuppressed(ctx context.Context, acct *account, whole bool) err
 			if !whole {
 				s.OpenID = wechat.MaskOpenID(s.OpenID)
 			}
-			if a.output == "json" {
-				if err := a.printJSON(s); err != nil {
-					return err
-				}
-				continue
-			}
-			until := "until lifted"
-			if !s.Until.IsZero() {
-				until = "until " + s.Until.Local().Format(time.RFC3339)
-			}
-			if _, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\n", s.OpenID, orDash(s.Template), s.Reason, until); err != nil {
+			if err := a.printSuppressed(s); err != nil {
 				return err
 			}
 		}
@@ -260,4 +261,24 @@ func (a *app) listSuppressed(ctx context.Context, acct *account, whole bool) err
 		}
 		cursor = next
 	}
+}
+
+// suppressionView is a row of `suppress list --output json`.
+type suppressionView struct {
+	OpenID     string    `json:"openid"` // masked unless asked
+	TemplateID string    `json:"template_id,omitempty"`
+	Reason     string    `json:"reason,omitempty"`
+	Until      time.Time `json:"until,omitzero"`
+}
+
+func (a *app) printSuppressed(s ledger.Suppression) error {
+	if a.output == "json" {
+		return a.printJSON(suppressionView{s.OpenID, s.Template, s.Reason, s.Until})
+	}
+	until := "until lifted"
+	if !s.Until.IsZero() {
+		until = "until " + s.Until.Local().Format(time.RFC3339)
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\n", s.OpenID, orDash(s.Template), s.Reason, until)
+	return err
 }

@@ -11,15 +11,22 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/ledger"
-	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/producer"
 )
 
 func (a *app) deadCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "dead", Short: "Messages that were given up: list, retry, drop", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	list := &cobra.Command{Use: "list", Short: "List them, newest first", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.withAccount(cmd, a.listDead) }}
-	retry := &cobra.Command{Use: "retry ID...", Short: "Send them again, with a fresh budget of attempts", Args: cobra.MinimumNArgs(1),
+	cmd := &cobra.Command{
+		Use: "dead", Short: "Messages that were given up: list, retry, drop", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	list := &cobra.Command{
+		Use: "list", Short: "List them, newest first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withLetters(cmd, a.listDead)
+		},
+	}
+	retry := &cobra.Command{
+		Use: "retry ID...", Short: "Send them again, with a fresh budget of attempts", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return a.withRedis(cmd, func(ctx context.Context, c *config, entry map[string]string, rdb redis.UniversalClient) error {
 				records, err := ledger.New(rdb, ledger.Config{Account: entry["appid"], Keep: c.span("keep")})
@@ -29,11 +36,14 @@ func (a *app) deadCommand() *cobra.Command {
 				defer func() { _ = records.Close() }()
 				return a.each(ids, func(id string) error { return retryDead(ctx, rdb, records, entry["appid"], id) })
 			})
-		}}
-	drop := &cobra.Command{Use: "drop ID...", Short: "Forget their payloads; the records stay", Args: cobra.MinimumNArgs(1),
+		},
+	}
+	drop := &cobra.Command{
+		Use: "drop ID...", Short: "Forget their payloads; the records stay", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return acct.ledger.Drop(ctx, ids...) })
-		}}
+		},
+	}
 	for _, c := range []*cobra.Command{list, retry, drop} {
 		a.addAccount(c)
 		a.addSettings(c, connecting)
@@ -42,35 +52,63 @@ func (a *app) deadCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) listDead(ctx context.Context, acct *account) error {
-	const page = 500
-	for offset := 0; ; offset += page {
-		records, total, err := acct.ledger.Dead(ctx, offset, page)
+// withLetters opens the dead letters of the account.
+func (a *app) withLetters(cmd *cobra.Command, do func(context.Context, *ledger.Ledger, *producer.Producer) error) error {
+	return a.withRedis(cmd, func(ctx context.Context, c *config, entry map[string]string, rdb redis.UniversalClient) error {
+		records, err := ledger.New(rdb, ledger.Config{Account: entry["appid"], Keep: c.span("keep")})
 		if err != nil {
 			return err
 		}
-		for _, r := range records {
-			if r == nil {
-				continue
+		defer func() { _ = records.Close() }()
+		p, err := newProducer(rdb, c, entry)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = p.Close() }()
+		return do(ctx, records, p)
+	})
+}
+
+// listDead prints the statuses: the JSON of a message is the same everywhere.
+func (a *app) listDead(ctx context.Context, records *ledger.Ledger, p *producer.Producer) error {
+	const page = 500
+	for offset := 0; ; offset += page {
+		letters, total, err := records.Dead(ctx, offset, page)
+		if err != nil {
+			return err
+		}
+		ids := make([]string, len(letters))
+		for i, r := range letters {
+			ids[i] = r.ID
+		}
+		statuses, err := p.StatusMany(ctx, ids)
+		if err != nil {
+			return err
+		}
+		for _, s := range statuses {
+			if s == nil || s.State != producer.Dead {
+				continue // revived since
 			}
-			if a.output == "json" {
-				if err := a.printJSON(map[string]any{
-					"id": r.ID, "class": r.Class, "errcode": r.Errcode, "reason": r.Reason, "remedy": r.Errcode.Remedy(),
-					"to": wechat.MaskOpenID(r.To), "attempts": r.Attempts, "ended_at": r.EndedAt,
-				}); err != nil {
-					return err
-				}
-				continue
-			}
-			if _, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%d attempts\t%s\n",
-				r.ID, r.Class, r.EndedAt.Local().Format(time.RFC3339), r.Attempts, r.Reason); err != nil {
+			if err := a.printDead(s); err != nil {
 				return err
 			}
+		}
+		if total == 0 {
+			_, _ = fmt.Fprintln(a.Stderr, "no dead letters")
 		}
 		if offset+page >= total {
 			return nil
 		}
 	}
+}
+
+func (a *app) printDead(s *producer.Status) error {
+	if a.output == "json" {
+		return a.printJSON(s)
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%d attempts\t%s\n",
+		s.ID, s.Class, s.EndedAt.Local().Format(time.RFC3339), s.Attempts, s.Reason)
+	return err
 }
 
 // retryDead runs the archived task again, or puts the payload that the ledger
@@ -91,6 +129,9 @@ func retryDead(ctx context.Context, rdb redis.UniversalClient, records *ledger.L
 	payload, err := records.Payload(ctx, id)
 	if err != nil {
 		return err
+	}
+	if payload == nil {
+		return errors.New("its payload was dropped: enqueue the message under a new ID")
 	}
 	queue := broker.NewEnqueuer(rdb)
 	defer func() { _ = queue.Close() }()

@@ -106,31 +106,18 @@ const sendChunk = 1000
 func (a *app) enqueueAll(ctx context.Context, p *producer.Producer, next messageReader, f sendFlags) error {
 	failed := false
 	var waiting []string
-	for {
+	for end := false; !end; {
 		chunk, err := next(sendChunk)
-		if err != nil && !errors.Is(err, io.EOF) {
+		if end = errors.Is(err, io.EOF); err != nil && !end {
 			return &usageError{err}
 		}
-		if len(chunk) > 0 {
-			tickets, sendErr := p.EnqueueMany(ctx, chunk)
-			if len(tickets) == 0 && sendErr != nil {
-				return sendErr
-			}
-			for i, t := range tickets {
-				if t.Err != nil {
-					failed = true
-					_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s: %s\n", chunk[i].ID, t.Err)
-					continue
-				}
-				if f.wait {
-					waiting = append(waiting, chunk[i].ID)
-				} else if err := a.printTicket(t.Ticket); err != nil {
-					return err
-				}
-			}
-		}
+		accepted, err := a.enqueueChunk(ctx, p, chunk, f.wait)
 		if err != nil {
-			break
+			return err
+		}
+		failed = failed || len(accepted) < len(chunk)
+		if f.wait {
+			waiting = append(waiting, accepted...)
 		}
 	}
 	if f.wait {
@@ -142,6 +129,33 @@ func (a *app) enqueueAll(ctx context.Context, p *producer.Producer, next message
 		return errSilent
 	}
 	return nil
+}
+
+// enqueueChunk returns the IDs that were accepted. It says why the others were
+// not, and prints the tickets unless silent.
+func (a *app) enqueueChunk(ctx context.Context, p *producer.Producer, chunk []producer.Message, silent bool) ([]string, error) {
+	if len(chunk) == 0 {
+		return nil, nil
+	}
+	tickets, err := p.EnqueueMany(ctx, chunk)
+	if len(tickets) == 0 && err != nil {
+		return nil, err
+	}
+	var accepted []string
+	for i, t := range tickets {
+		if t.Err != nil {
+			_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s: %s\n", chunk[i].ID, t.Err)
+			continue
+		}
+		accepted = append(accepted, chunk[i].ID)
+		if silent {
+			continue
+		}
+		if err := a.printTicket(t.Ticket); err != nil {
+			return nil, err
+		}
+	}
+	return accepted, nil
 }
 
 func (a *app) printTicket(t producer.Ticket) error {
@@ -171,6 +185,8 @@ func (f sendFlags) messages(stdin io.Reader) (messageReader, error) {
 		return nil, err
 	}
 	switch {
+	case f.samples < 0:
+		return nil, errors.New("--samples: must be 1 or more")
 	case f.samples > 0:
 		return sampleReader(f.samples, terms), nil
 	case f.json != "":
@@ -363,7 +379,7 @@ func (a *app) dryRun(c *config, entry map[string]string, next messageReader) err
 				_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s: %s\n", m.ID, checkErr)
 				continue
 			}
-			if _, err := fmt.Fprintf(a.Stdout, "%s\twould be enqueued\n", m.ID); err != nil {
+			if err := a.printPlan(m.ID); err != nil {
 				return err
 			}
 		}
@@ -375,4 +391,13 @@ func (a *app) dryRun(c *config, entry map[string]string, next messageReader) err
 		return errSilent
 	}
 	return nil
+}
+
+// printPlan says that a message is fit for the queue.
+func (a *app) printPlan(id string) error {
+	if a.output == "json" {
+		return a.printJSON(map[string]any{"id": id, "dry_run": true})
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%s\twould be enqueued\n", id)
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -47,7 +48,7 @@ func (a *app) cancelCommand() *cobra.Command {
 						_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s\n", err)
 						continue
 					}
-					if _, err := fmt.Fprintf(a.Stdout, "%s\tcancelled\n", id); err != nil {
+					if err := a.printCancelled(ctx, p, id); err != nil {
 						return err
 					}
 				}
@@ -61,6 +62,19 @@ func (a *app) cancelCommand() *cobra.Command {
 	a.addAccount(cmd)
 	a.addSettings(cmd, connecting)
 	return cmd
+}
+
+// printCancelled prints, as JSON, the message as it now is.
+func (a *app) printCancelled(ctx context.Context, p *producer.Producer, id string) error {
+	if a.output == "json" {
+		s, err := p.Status(ctx, id)
+		if err != nil {
+			return err
+		}
+		return a.printJSON(s)
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%s\tcancelled\n", id)
+	return err
 }
 
 // withRedis loads, connects and picks the account.
@@ -145,7 +159,7 @@ func (a *app) printStatus(s *producer.Status) error {
 	row("reason", s.Reason)
 	row("remedy", s.Remedy)
 	if s.Errcode != 0 {
-		row("errcode", fmt.Sprint(int(s.Errcode)))
+		row("errcode", strconv.Itoa(int(s.Errcode)))
 	}
 	row("account", s.Account)
 	row("class", string(s.Class))
@@ -155,7 +169,7 @@ func (a *app) printStatus(s *producer.Status) error {
 		row("msgid", s.MsgID.String())
 	}
 	if s.Attempts > 0 {
-		row("attempts", fmt.Sprint(s.Attempts))
+		row("attempts", strconv.Itoa(s.Attempts))
 	}
 	if s.PossibleDuplicate {
 		row("possible duplicate", "yes")
@@ -188,30 +202,23 @@ func (a *app) waitFor(ctx context.Context, p *producer.Producer, ids []string, l
 	failed := false
 	for len(ids) > 0 {
 		states, err := p.StatusMany(ctx, ids)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if err != nil {
+			return a.stillOnTheirWay(ids)
+		}
+		left, lost, err := a.settle(ids, states)
 		if err != nil {
 			return err
 		}
-		var left []string
-		for i, s := range states {
-			if s == nil || !settled(string(s.State)) {
-				left = append(left, ids[i])
-				continue
-			}
-			if st := string(s.State); st != "accepted" && st != "delivered" {
-				failed = true
-			}
-			if err := a.printSettled(s); err != nil {
-				return err
-			}
-		}
+		failed = failed || lost
 		if ids = left; len(ids) == 0 {
 			break
 		}
 		select {
 		case <-ctx.Done():
-			_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %d message(s) still on their way; ask later with `wxnotify status %s`; `wxnotify queues` says what holds them\n",
-				len(ids), ids[0])
-			return errSilent
+			return a.stillOnTheirWay(ids)
 		case <-poll.C:
 		}
 	}
@@ -219,6 +226,30 @@ func (a *app) waitFor(ctx context.Context, p *producer.Producer, ids []string, l
 		return errSilent
 	}
 	return nil
+}
+
+func (a *app) stillOnTheirWay(ids []string) error {
+	_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %d message(s) still on their way; ask later with `wxnotify status %s`; `wxnotify queues` says what holds them\n",
+		len(ids), ids[0])
+	return errSilent
+}
+
+// settle prints what has settled and returns the IDs that have not, and whether
+// one did not arrive.
+func (a *app) settle(ids []string, states []*producer.Status) (left []string, lost bool, err error) {
+	for i, s := range states {
+		if s == nil || !settled(string(s.State)) {
+			left = append(left, ids[i])
+			continue
+		}
+		if st := string(s.State); st != "accepted" && st != "delivered" {
+			lost = true
+		}
+		if err := a.printSettled(s); err != nil {
+			return nil, lost, err
+		}
+	}
+	return left, lost, nil
 }
 
 func (a *app) printSettled(s *producer.Status) error {

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+)
+
+// TestJSONIsTheSameEverywhere: wherever there is data, with the contract's names.
+func TestJSONIsTheSameEverywhere(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	env := map[string]string{"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": "wxa"}
+	records, err := ledger.New(server.Client(t), ledger.Config{Account: "wxa"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = records.Close() })
+	e := job.Envelope{
+		ID: "doomed", Class: job.Bulk, To: "oCommand000000000000000000001", Template: "T1",
+		QueuedAt: time.Now().Add(-time.Hour), Body: []byte(`{"touser":"oCommand000000000000000000001"}`),
+	}
+	if _, err := records.Begin(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if err := records.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Dead, Errcode: -1, Reason: "busy", Attempt: true}); err != nil {
+		t.Fatal(err)
+	}
+	if r := inProcess(t, env, sendArgs("waits", "--not-before", "24h")...); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	inProcess(t, env, "suppress", "add", "oCommand000000000000000000009", "--reason", "asked-us", "--for", "1h")
+
+	message := []string{"id", "account", "class", "state", "to", "template_id", "attempts", "possible_duplicate", "queued_at", "ended_at"}
+	table := []struct {
+		args   []string
+		fields []string
+	}{
+		{[]string{"dead", "list"}, append(slices.Clone(message), "errcode", "reason", "remedy")},
+		{[]string{"status", "doomed"}, append(slices.Clone(message), "errcode", "reason", "remedy")},
+		{[]string{"cancel", "waits"}, append(slices.Clone(message), "not_before")},
+		{[]string{"suppress", "list"}, []string{"openid", "reason", "until"}},
+		{sendArgs("new"), []string{"id", "class", "state", "duplicate"}},
+		{sendArgs("planned", "--dry-run"), []string{"id", "dry_run"}},
+	}
+	for _, row := range table {
+		r := inProcess(t, env, append(row.args, "--output", "json")...)
+		name := strings.Join(row.args, " ")
+		var shown map[string]any
+		if err := json.Unmarshal([]byte(r.stdout), &shown); err != nil || r.code != 0 {
+			t.Errorf("%s: exit %d, %v: %s%s", name, r.code, err, r.stdout, r.stderr)
+			continue
+		}
+		for _, field := range row.fields {
+			if _, ok := shown[field]; !ok {
+				t.Errorf("%s has no %s: %s", name, field, r.stdout)
+			}
+		}
+		for field := range shown {
+			if strings.ToLower(field) != field {
+				t.Errorf("%s: the field %s is not of the contract", name, field)
+			}
+		}
+		if strings.Contains(r.stdout, "0000000000000000") {
+			t.Errorf("%s shows an openid: %s", name, r.stdout)
+		}
+	}
+	if r := inProcess(t, env, "dead", "retry", "doomed"); r.code != 1 || !strings.Contains(r.stderr, "dropped") {
+		t.Errorf("retry of a letter without its payload: exit %d, %s", r.code, r.stderr)
+	}
+}
