@@ -20,7 +20,7 @@ func (a *app) queuesCommand() *cobra.Command {
 		Short: "What waits, what is being sent, and what holds it",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withRedis(cmd, func(ctx context.Context, c *config, entry map[string]string, rdb redis.UniversalClient) error {
+			return a.withRedis(cmd, func(ctx context.Context, _ *config, entry map[string]string, rdb redis.UniversalClient) error {
 				return a.showQueues(ctx, entry, rdb)
 			})
 		},
@@ -51,7 +51,11 @@ func (a *app) holdCommand(use, short string, act func(context.Context, *broker.I
 				return &usageError{err}
 			}
 			return a.withRedis(cmd, func(ctx context.Context, _ *config, entry map[string]string, rdb redis.UniversalClient) error {
-				return act(ctx, broker.NewInspector(rdb), entry["appid"], class)
+				if err := act(ctx, broker.NewInspector(rdb), entry["appid"], class); err != nil {
+					return err
+				}
+				_, _ = fmt.Fprintf(a.Stderr, "%s: %sd\n", class, cmd.Name())
+				return nil
 			})
 		},
 	}

@@ -72,10 +72,22 @@ func (f simulateFlags) platform() *wechattest.Platform {
 	return p
 }
 
+func (f simulateFlags) check() error {
+	for name, ratio := range map[string]float64{"cut": f.cut, "busy": f.busy, "502": f.badGateway} {
+		if !(ratio >= 0 && ratio <= 1) {
+			return fmt.Errorf("--fault-%s: %v is not a share from 0 to 1, such as 0.05", name, ratio)
+		}
+	}
+	return nil
+}
+
 func (a *app) simulate(ctx context.Context, f simulateFlags) error {
+	if err := f.check(); err != nil {
+		return &usageError{err}
+	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.addr)
 	if err != nil {
-		return &usageError{fmt.Errorf("--addr: %w", err)}
+		return &usageError{fmt.Errorf("--addr: %w; choose another address, such as 127.0.0.1:0 for a free port", err)}
 	}
 	p := f.platform()
 	defer p.Close()
@@ -100,7 +112,7 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
 		}
 	})
 	defer stop()
-	if err := srv.Serve(ln); err != http.ErrServerClosed { //nolint:errorlint // Serve documents this very value
+	if err := srv.Serve(ln); err != http.ErrServerClosed {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
 	return nil

@@ -33,6 +33,9 @@ func TestWrongUsage(t *testing.T) {
 		"send bad class":      {account, []string{"send", "--to", "o", "--template", "t", "--class", "urgent"}, 2, []string{"--class", "critical"}},
 		"send bad time":       {account, []string{"send", "--to", "o", "--template", "t", "--not-after", "noon"}, 2, []string{"--not-after", "noon"}},
 		"config file missing": {account, []string{"config", "--config", "/no/such.yaml"}, 2, []string{"/no/such.yaml"}},
+		"send no samples":     {account, []string{"send", "--samples", "-3"}, 2, []string{"--samples", "1 or more"}},
+		"redis named":         {nowhere, []string{"status", "x"}, 2, []string{"WXNOTIFY_REDIS_URL", "127.0.0.1:1"}},
+		"fault over one":      {nil, []string{"simulate", "--fault-busy", "3"}, 2, []string{"--fault-busy", "0 to 1"}},
 		"demo too many":       {nil, []string{"demo", "--messages", "1000000"}, 2, []string{"--messages"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,7 +51,7 @@ func connect(ctx context.Context, c *config, log *zap.Logger) (redis.UniversalCl
 	report, err := broker.Check(ctx, rdb)
 	if err != nil {
 		_ = rdb.Close()
-		return nil, &usageError{err}
+		return nil, &usageError{fmt.Errorf("redis_url (WXNOTIFY_REDIS_URL): %w", err)}
 	}
 	for _, w := range report.Warnings {
 		log.Warn(w)
@@ -98,7 +98,7 @@ func wire(rdb redis.UniversalClient, c *config, a map[string]string, hooks accou
 
 // errNoSecret is what a command meets that needs a token where no AppSecret is
 // configured; looking at Redis alone needs none.
-var errNoSecret = errors.New("appsecret is missing; set WXNOTIFY_APPSECRET or WXNOTIFY_APPSECRET_FILE") //nolint:gochecknoglobals // a sentinel
+var errNoSecret = errors.New("appsecret is missing; set WXNOTIFY_APPSECRET or WXNOTIFY_APPSECRET_FILE")
 
 type noSecret struct{}
 
