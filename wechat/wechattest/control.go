@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,7 +18,7 @@ import (
 // browser's cross-site requests are refused.
 func (p *Platform) Control() http.Handler {
 	mux := http.NewServeMux()
-	for pattern, handle := range map[string]func(*http.Request) (any, error){
+	calls := map[string]func(*http.Request) (any, error){
 		"POST /_sim/script":          p.controlScript,
 		"POST /_sim/faults":          p.controlFaults,
 		"POST /_sim/followers":       p.controlFollowers,
@@ -32,9 +34,14 @@ func (p *Platform) Control() http.Handler {
 		"GET /_sim/messages":         p.listMessages,
 		"GET /_sim/seen":             p.listSeen,
 		"GET /_sim/stats":            p.stats,
-	} {
+	}
+	for pattern, handle := range calls {
 		mux.Handle(pattern, controlHandler(handle))
 	}
+	names := slices.Sorted(maps.Keys(calls))
+	mux.Handle("GET /_sim/{$}", controlHandler(func(*http.Request) (any, error) {
+		return map[string]any{"calls": names, "docs": "go doc github.com/wxnotify/wxnotify/wechat/wechattest"}, nil
+	}))
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 

@@ -312,7 +312,7 @@ func TestListPage(t *testing.T) {
 func TestUnknownPathsAndTheStyle(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wechattest.Config{})
-	for path, want := range map[string]int{"/cgi-bin/nothing": 404, "/_sim/nothing": 404, "/x": 404, "/_sim/page.css": 200} {
+	for path, want := range map[string]int{"/cgi-bin/nothing": 404, "/_sim/nothing": 404, "/_sim/": 200, "/x": 404, "/_sim/page.css": 200} {
 		resp, _, err := b.do("GET", path, nil, "")
 		if err != nil || resp.StatusCode != want {
 			t.Errorf("GET %s: %v %v, want %d", path, resp, err, want)

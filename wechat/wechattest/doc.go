@@ -77,8 +77,9 @@
 //	  "data": {"thing1": {"value": "苹果"}, "time2": {"value": "2024年5月1日 10:00"}, "amount3": {"value": "¥10.00"}}}'
 //
 // The control API under /_sim/ takes and returns JSON; a wrong call answers 400
-// with {"error": "…"}. "account" is an appid, and may be left out when the
-// platform has one account. Durations are texts such as "1.5s".
+// with {"error": "…"}, and GET /_sim/ lists the calls. "account" is an appid, and
+// may be left out when the platform has one account. Durations are texts such as
+// "1.5s".
 //
 // Ask:
 //
