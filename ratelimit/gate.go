@@ -82,6 +82,8 @@ type Gate struct {
 	flight     *flight         // the one trip to Redis under way
 	lost       *call           // a trip whose answer did not come: repeated with its number
 	seq        uint64          // number of the last trip
+	granted    uint64          // and of the last one that was granted permits: Redis must remember it
+	grantedDay int64           // their day
 	back       map[string]int  // permits to give back, by lease
 	backProbe  int64           // and a probe among them
 	flushAt    time.Time       // when back must be on its way

@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -81,5 +82,42 @@ func TestForeignTypeUnderTheKey(t *testing.T) {
 		must(t, client.Del(t.Context(), key+"gate").Err())
 		must(t, g.Reconcile(t.Context(), 0, 0))
 		take(t, g, ratelimit.General)
+	})
+}
+
+// Redis came back without its last writes, and the count went back with them:
+// nothing goes until WeChat was asked. One process finds out for all of them.
+func TestCountWentBack(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, rdb *redis.Client) {
+		cfg := config("a")
+		cfg.MaxBlock = 1
+		a := reconciled(t, rdb, cfg)
+		cfg.Owner = "b"
+		b := newGate(t, rdb, cfg)
+		for range 100 {
+			take(t, a, ratelimit.General)
+			take(t, b, ratelimit.General)
+		}
+		before := rdb.HGetAll(t.Context(), key+"gate").Val()
+		for range 50 {
+			take(t, a, ratelimit.General)
+			take(t, b, ratelimit.General)
+		}
+		used(t, a, 300)
+		must(t, rdb.Del(t.Context(), key+"gate").Err())
+		must(t, rdb.HSet(t.Context(), key+"gate", before).Err())
+		refused(t, a, ratelimit.General, ratelimit.ReasonUnreconciled)
+		refused(t, b, ratelimit.General, ratelimit.ReasonUnreconciled)
+		time.Sleep(2 * time.Minute)
+		must(t, b.Reconcile(t.Context(), 1000, 300))
+		used(t, a, 300)
+		time.Sleep(time.Second) // without Run, a refusal is remembered for a moment
+		if n := len(drainQuota(t, a, ratelimit.General)) + len(drainQuota(t, b, ratelimit.General)); n != 700 {
+			t.Errorf("%d permits after 300 of 1000, want 700", n)
+		}
+		time.Sleep(24 * time.Hour) // the next day's memory is a new one
+		take(t, a, ratelimit.General)
+		take(t, b, ratelimit.General)
 	})
 }

@@ -15,6 +15,9 @@ type call struct {
 	tier  Tier
 	probe int64
 	back  map[string]int
+
+	granted    uint64 // the last call that was granted permits; 0: none
+	grantedDay int64
 }
 
 // flight is a call under way; concurrent Takes wait for the same one.
@@ -32,7 +35,7 @@ func (g *Gate) launch(ctx context.Context, want int, tier Tier) {
 	c := g.lost
 	if c == nil {
 		g.seq++
-		c = &call{seq: g.seq, want: want, tier: tier, probe: g.backProbe, back: g.back}
+		c = &call{seq: g.seq, want: want, tier: tier, probe: g.backProbe, back: g.back, granted: g.granted, grantedDay: g.grantedDay}
 		g.back, g.backProbe, g.flushAt = map[string]int{}, 0, time.Time{}
 	}
 	f := &flight{call: c, era: g.era, told: g.told, done: make(chan struct{})}
@@ -47,7 +50,7 @@ func (g *Gate) launch(ctx context.Context, want int, tier Tier) {
 }
 
 func (g *Gate) bookArgs(c *call) []any {
-	args := append(g.common(), c.seq, c.want, int(c.tier), c.probe)
+	args := append(g.common(), c.seq, c.want, int(c.tier), c.probe, c.granted, c.grantedDay)
 	for lease, n := range c.back {
 		args = append(args, lease, n)
 	}
@@ -82,6 +85,7 @@ func (g *Gate) land(f *flight, reply []any, err error) {
 	}
 	switch {
 	case r.granted > 0:
+		g.granted, g.grantedDay = f.call.seq, r.day
 		g.grant(f, r)
 	case r.reason != "":
 		f.err = g.refuse(f, r)

@@ -4,7 +4,8 @@
 -- ARGV[7] permits wanted, 0: only give back
 -- ARGV[8] tier: 0 general, 1 reserved
 -- ARGV[9] end of the lease of a probe that comes back unused, 0: none
--- ARGV[10…] pairs: lease, permits given back
+-- ARGV[10] number of the last call that was granted permits, 0: none  [11] their day
+-- ARGV[12…] pairs: lease, permits given back
 --
 -- returns {k, first slot us, ns between slots, day, tier of the permits, lease, probe, now us}
 --         where probe is 0 or the end of the probe's lease, ms
@@ -25,6 +26,19 @@ end
 
 if trusted and today > day then turn(today) end
 
+-- A call that was answered is not in the memory: Redis came back without its
+-- last writes, as after a power cut or a fail-over, and so did the count. All
+-- memories go, so that one loss is found once and not by each process.
+local last = h[13] and tonumber(string.match(h[13], '^(%d+)'))
+if trusted and last and last < tonumber(ARGV[10]) and tonumber(ARGV[11]) == day then
+  trusted, h[11] = false, false
+  local stale = {'ok', 'seen'}
+  for _, field in ipairs(redis.call('HKEYS', gate)) do
+    if string.sub(field, 1, 2) == 'c:' then stale[#stale + 1] = field end
+  end
+  for _, field in ipairs(stale) do redis.call('HDEL', gate, field) end
+end
+
 local function remember(k, first, gap, of, lease, probe)
   redis.call('HSET', gate, 'd', int(day), 'n', int(used), me,
     table.concat({seq, int(k), int(first), int(gap), int(day), of, lease, int(probe)}, ' '))
@@ -35,7 +49,7 @@ end
 -- Reconcile already, and one of another day is no longer worth anything.
 local back = 0
 local was_gone = cap > 0 and used >= cap - keep
-for i = 10, #ARGV, 2 do
+for i = 12, #ARGV, 2 do
   local lease, k = ARGV[i], tonumber(ARGV[i + 1])
   local held = tonumber(redis.call('ZSCORE', leases, lease) or nil)
   local expiry, of = string.match(lease, '^(%d+):(%d+):')
@@ -57,7 +71,7 @@ for _, p in pairs(pauses) do
     tell('free')
   end
 end
-if trusted and #ARGV >= 10 then
+if trusted and #ARGV >= 12 then
   remember(0, 0, 0, 0, '-', 0)
   if was_gone and used < cap - keep then tell('free') end
 end
