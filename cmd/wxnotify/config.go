@@ -14,8 +14,6 @@ import (
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
-
-	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // config is the effective configuration: settings by name, and the same per
@@ -244,9 +242,8 @@ func (c *config) crossCheck() []error {
 	return faults
 }
 
-func (c *config) text(name string) string          { return c.values[name] }
-func (c *config) secret(name string) wechat.Secret { return wechat.NewSecret(c.values[name]) }
-func (c *config) number(name string) int           { n, _ := strconv.Atoi(c.values[name]); return n }
+func (c *config) text(name string) string { return c.values[name] }
+func (c *config) number(name string) int  { n, _ := strconv.Atoi(c.values[name]); return n }
 func (c *config) span(name string) time.Duration {
 	d, _ := time.ParseDuration(c.values[name])
 	return d

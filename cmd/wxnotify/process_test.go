@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -72,7 +73,7 @@ func (l *logBuffer) changed() <-chan struct{} {
 }
 
 func command(env map[string]string, args ...string) *exec.Cmd {
-	cmd := exec.Command(os.Args[0], args...)
+	cmd := exec.Command(os.Args[0], args...) //nolint:noctx // the tests end it by signals
 	cmd.Env = []string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "GOCOVERDIR=" + os.TempDir()}
 	for k, v := range env {
 		cmd.Env = append(cmd.Env, k+"="+v)
@@ -184,9 +185,7 @@ func newWorld(tb testing.TB, redisURL string, simulate ...string) *world {
 
 func (w *world) with(pairs ...string) map[string]string {
 	env := map[string]string{}
-	for k, v := range w.env {
-		env[k] = v
-	}
+	maps.Copy(env, w.env)
 	for i := 0; i < len(pairs); i += 2 {
 		env[pairs[i]] = pairs[i+1]
 	}
@@ -195,7 +194,7 @@ func (w *world) with(pairs ...string) map[string]string {
 
 func freeAddr(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -33,12 +33,12 @@ func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
 // errSilent fails without a further word: the command has said it all.
-var errSilent = errors.New("failed") //nolint:gochecknoglobals // a sentinel
+var errSilent = errors.New("failed")
 
 // run is the program. It returns the exit code.
 func run(ctx context.Context, args []string, env environment) int {
 	a := &app{environment: env}
-	root := a.command()
+	root := a.command() //nolint:contextcheck // cobra hands it over
 	root.SetArgs(args)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,49 +38,90 @@ func (s setting) flag() string { return strings.ReplaceAll(s.Name, "_", "-") }
 
 // settings lists every setting in the order in which `config` prints them.
 func settings() []setting {
+	return slices.Concat(sendingSettings(), listeningSettings())
+}
+
+func sendingSettings() []setting {
 	return []setting{
-		{Name: "redis_url", Group: connecting, Secret: true, Default: "redis://127.0.0.1:6379/0",
-			Usage: "redis://, rediss://, redis-sentinel://host1,host2/?master=name or redis-cluster://host1,host2"},
+		{
+			Name: "redis_url", Group: connecting, Secret: true, Default: "redis://127.0.0.1:6379/0",
+			Usage: "redis://, rediss://, redis-sentinel://host1,host2/?master=name or redis-cluster://host1,host2",
+		},
 		{Name: "appid", Group: connecting, Account: true, Validate: appidShape, Usage: "the account's appid"},
 		{Name: "appsecret", Group: calling, Account: true, Secret: true, Usage: "the account's AppSecret"},
-		{Name: "token_mode", Group: calling, Account: true, Default: "stable", Validate: oneOf("stable", "classic"),
-			Usage: "which token endpoint: stable or classic"},
-		{Name: "wechat_base_url", Group: calling, Account: true, Default: "https://api.weixin.qq.com", Validate: httpURL,
-			Usage: "WeChat's API host; a simulator or proxy takes http://"},
-		{Name: "wechat_authorize_url", Group: publishing, Account: true, Validate: httpURL,
-			Default: "https://open.weixin.qq.com/connect/oauth2/authorize", Usage: "WeChat's OAuth page"},
-		{Name: "daily_quota", Group: sending, Account: true, Default: "100000", Validate: wholeNumber(0),
-			Usage: "sends a day; 0 asks WeChat's quota API"},
-		{Name: "reserve_critical", Group: sending, Account: true, Default: "0.02", Validate: share,
-			Usage: "share of the quota that only class critical may use"},
-		{Name: "rate", Group: sending, Account: true, Default: "50", Validate: positive,
-			Usage: "sends a second, all workers together"},
-		{Name: "concurrency", Group: sending, Default: "64", Validate: wholeNumber(1),
-			Usage: "sends in flight per process and account; at most 500 is sensible"},
-		{Name: "fetchers", Group: sending, Default: "4", Validate: wholeNumber(1),
-			Usage: "tasks fetched at once; raise it when Redis is far away"},
-		{Name: "quota_utc_offset", Group: sending, Account: true, Default: "+08:00", Validate: utcOffset,
-			Usage: "where the quota's day turns"},
-		{Name: "keep", Group: sending | connecting, Default: "72h", Validate: duration(time.Minute),
-			Usage: "how long a record stays after its message ended"},
-		{Name: "drain_timeout", Group: sending, Default: "15s", Validate: duration(time.Second),
-			Usage: "how long a stop waits for sends in flight"},
+		{
+			Name: "token_mode", Group: calling, Account: true, Default: "stable", Validate: oneOf("stable", "classic"),
+			Usage: "which token endpoint: stable or classic",
+		},
+		{
+			Name: "wechat_base_url", Group: calling, Account: true, Default: "https://api.weixin.qq.com", Validate: httpURL,
+			Usage: "WeChat's API host; a simulator or proxy takes http://",
+		},
+		{
+			Name: "wechat_authorize_url", Group: publishing, Account: true, Validate: httpURL,
+			Default: "https://open.weixin.qq.com/connect/oauth2/authorize", Usage: "WeChat's OAuth page",
+		},
+		{
+			Name: "daily_quota", Group: sending, Account: true, Default: "100000", Validate: wholeNumber(0),
+			Usage: "sends a day; 0 asks WeChat's quota API",
+		},
+		{
+			Name: "reserve_critical", Group: sending, Account: true, Default: "0.02", Validate: share,
+			Usage: "share of the quota that only class critical may use",
+		},
+		{
+			Name: "rate", Group: sending, Account: true, Default: "50", Validate: positive,
+			Usage: "sends a second, all workers together",
+		},
+		{
+			Name: "concurrency", Group: sending, Default: "64", Validate: wholeNumber(1),
+			Usage: "sends in flight per process and account; at most 500 is sensible",
+		},
+		{
+			Name: "fetchers", Group: sending, Default: "4", Validate: wholeNumber(1),
+			Usage: "tasks fetched at once; raise it when Redis is far away",
+		},
+		{
+			Name: "quota_utc_offset", Group: sending, Account: true, Default: "+08:00", Validate: utcOffset,
+			Usage: "where the quota's day turns",
+		},
+		{
+			Name: "keep", Group: sending | connecting, Default: "72h", Validate: duration(time.Minute),
+			Usage: "how long a record stays after its message ended",
+		},
+		{
+			Name: "drain_timeout", Group: sending, Default: "15s", Validate: duration(time.Second),
+			Usage: "how long a stop waits for sends in flight",
+		},
+	}
+}
+
+func listeningSettings() []setting {
+	return []setting{
 		{Name: "callback_token", Group: publishing, Account: true, Secret: true, Usage: "Token of the server configuration"},
 		{Name: "encoding_aes_key", Group: publishing, Account: true, Secret: true, Usage: "EncodingAESKey of the server configuration"},
-		{Name: "callback_mode", Group: publishing, Account: true, Validate: oneOf("", "plain", "compat", "secure"),
-			Usage: "plain, compat or secure; secure when a key is set"},
+		{
+			Name: "callback_mode", Group: publishing, Account: true, Validate: oneOf("", "plain", "compat", "secure"),
+			Usage: "plain, compat or secure; secure when a key is set",
+		},
 		{Name: "public_url", Group: publishing, Validate: httpURL, Usage: "base of the links that users open"},
 		{Name: "public_addr", Group: publishing, Default: ":8080", Validate: address, Usage: "where enroll listens"},
 		{Name: "enroll_key", Group: publishing, Secret: true, Usage: "signs enrolment tickets, 32 bytes or more"},
-		{Name: "ops_addr", Group: operating, Default: "127.0.0.1:9090", Validate: address,
-			Usage: "where /healthz /readyz /metrics /asynqmon/ listen; - for nowhere"},
+		{
+			Name: "ops_addr", Group: operating, Default: "127.0.0.1:9090", Validate: address,
+			Usage: "where /healthz /readyz /metrics /asynqmon/ listen; - for nowhere",
+		},
 		{Name: "ops_login", Group: operating, Secret: true, Usage: "user:password of the operators' listener; required beyond loopback"},
-		{Name: "ops_read_only", Group: operating, Default: "false", Validate: oneOf("true", "false"),
-			Usage: "refuse every change on the operators' listener"},
+		{
+			Name: "ops_read_only", Group: operating, Default: "false", Validate: oneOf("true", "false"),
+			Usage: "refuse every change on the operators' listener",
+		},
 		{Name: "api_addr", Group: serving, Default: "127.0.0.1:8081", Validate: address, Usage: "where the HTTP API listens"},
 		{Name: "api_keys", Group: serving, Secret: true, Usage: "keys of the HTTP API"},
-		{Name: "log_level", Group: logging, Default: "info", Validate: oneOf("debug", "info", "warn", "error"),
-			Usage: "debug, info, warn or error"},
+		{
+			Name: "log_level", Group: logging, Default: "info", Validate: oneOf("debug", "info", "warn", "error"),
+			Usage: "debug, info, warn or error",
+		},
 	}
 }
 
@@ -97,10 +139,8 @@ func appidShape(v string) error {
 
 func oneOf(allowed ...string) func(string) error {
 	return func(v string) error {
-		for _, a := range allowed {
-			if v == a {
-				return nil
-			}
+		if slices.Contains(allowed, v) {
+			return nil
 		}
 		return fmt.Errorf("%q is not one of %s", v, strings.Join(allowed, ", "))
 	}

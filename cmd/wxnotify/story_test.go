@@ -396,6 +396,7 @@ func TestQuo01QuotaOverTwoWorkers(t *testing.T) {
 
 // inOrder allows for what is in flight at once.
 func inOrder(tb testing.TB, seen []seenMessage, prefix string) bool {
+	tb.Helper()
 	last := -1
 	for _, m := range seen {
 		var n int
@@ -421,8 +422,11 @@ func TestCanary(t *testing.T) {
 	ops := freeAddr(t)
 	env := w.with("WXNOTIFY_OPS_ADDR", ops, "WXNOTIFY_LOG_LEVEL", "debug")
 	w.control(t, "POST", "/_sim/script", map[string]any{"replies": []map[string]any{
-		{"do": "errcode", "errcode": 40003, "errmsg": "invalid openid " + openid}, {"do": "garbage", "text": "<html>" + openid},
-		{"do": "cut_after_accept"}, {"do": "http_status", "status": 502}, {"do": "errcode", "errcode": 40001},
+		{"do": "errcode", "errcode": 40003, "errmsg": "invalid openid " + openid},
+		{"do": "garbage", "text": "<html>" + openid},
+		{"do": "cut_after_accept"},
+		{"do": "http_status", "status": 502},
+		{"do": "errcode", "errcode": 40001},
 	}}, nil)
 	worker := start(t, env, "worker")
 	worker.says(t, "worker started")
@@ -439,8 +443,10 @@ func TestCanary(t *testing.T) {
 	settle(t, p, ids, time.Minute)
 	token := currentToken(t, server)
 	texts := map[string]string{"log": worker.stderr.String()}
-	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/asynqmon/", "/asynqmon/api/queues",
-		"/asynqmon/api/queues/" + url.PathEscape(wechattest.AppID+":default") + "/pending_tasks", "/asynqmon/api/queues/" + url.PathEscape(wechattest.AppID+":default") + "/retry_tasks"} {
+	for _, path := range []string{
+		"/", "/healthz", "/readyz", "/metrics", "/asynqmon/", "/asynqmon/api/queues",
+		"/asynqmon/api/queues/" + url.PathEscape(wechattest.AppID+":default") + "/pending_tasks", "/asynqmon/api/queues/" + url.PathEscape(wechattest.AppID+":default") + "/retry_tasks",
+	} {
 		texts[path] = get(t, "http://"+ops+path)
 	}
 	for _, args := range [][]string{append([]string{"status"}, ids...), {"token"}, {"quota", "--ask"}, {"queues"}, {"suppress", "list"}, {"dead", "list"}, {"config"}} {
