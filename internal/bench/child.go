@@ -23,6 +23,7 @@ type task struct {
 	Warm     int           `json:"warm"`     // of them, before the clock starts
 	InFlight int           `json:"in_flight"`
 	Rate     float64       `json:"rate"`    // sends a second
+	Quota    int64         `json:"quota"`   // calls a day; 0: plenty
 	Span     time.Duration `json:"span"`    // of a child that runs by the clock
 	Latency  time.Duration `json:"latency"` // of the platform
 }

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/internal/bench/figure"
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/job"
 )
 
 const (
@@ -49,8 +51,13 @@ func (l *lab) pacing(ctx context.Context) ([]figure.Row, error) {
 			perSecond[second] += n
 		}
 	}
+	gone, err := l.quotaGone(ctx)
+	if err != nil {
+		return nil, err
+	}
 	none := math.NaN()
 	return []figure.Row{
+		gone,
 		{
 			Number: "P4B", Measure: "gate calls/permit while the rate throttles", Ours: float64(calls) / float64(sent),
 			Theirs: none, Ratio: none, Goal: figure.AtMost(0.15),
@@ -59,6 +66,33 @@ func (l *lab) pacing(ctx context.Context) ([]figure.Row, error) {
 			Number: "P10", Measure: fmt.Sprintf("worst second off %d/s, %%, %d processes", paceRate, paceProcesses),
 			Ours: worst(perSecond, paceRate), Theirs: none, Ratio: none, Goal: figure.AtMost(3),
 		},
+	}, nil
+}
+
+const (
+	goneSpan  = 4 * time.Second
+	goneQuota = 100 // calls of the day, all used up when the span begins to count
+	goneFill  = 1000
+)
+
+// quotaGone is the second half of P4b: what a worker takes off a queue that may
+// not be sent any more. The quota's own messages do not count.
+func (l *lab) quotaGone(ctx context.Context) (figure.Row, error) {
+	t := task{Role: "pace", Variant: ours, Prefix: l.prefix(), InFlight: 200, Rate: paceRate, Span: goneSpan, Quota: goneQuota}
+	if err := fill(ctx, l.rdb, t.Prefix, goneFill, true); err != nil {
+		return figure.Row{}, err
+	}
+	if _, err := l.child(ctx, t); err != nil {
+		return figure.Row{}, err
+	}
+	left, err := l.rdb.LLen(ctx, "asynq:{"+broker.Queue(appID, job.Default)+"}:pending").Result()
+	if err != nil {
+		return figure.Row{}, fmt.Errorf("redis: %w", err)
+	}
+	taken := max(0, goneFill-goneQuota-int(left))
+	return figure.Row{
+		Number: "P4B", Measure: "messages/s taken off the queue while the quota is gone", Ours: float64(taken) / goneSpan.Seconds(),
+		Theirs: math.NaN(), Ratio: math.NaN(), Goal: figure.AtMost(0),
 	}, nil
 }
 

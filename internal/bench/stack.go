@@ -54,8 +54,11 @@ type stack struct {
 }
 
 func newStack(rdb redis.UniversalClient, t task, hc *http.Client, onEvent func(worker.Event)) (*stack, error) {
+	if t.Quota == 0 {
+		t.Quota = plenty
+	}
 	gate, err := ratelimit.New(rdb, ratelimit.Config{
-		Key: "wxn:{" + appID + "}:", Rate: t.Rate, DailyQuota: plenty, Reserve: 0.02,
+		Key: "wxn:{" + appID + "}:", Rate: t.Rate, DailyQuota: t.Quota, Reserve: 0.02,
 		UTCOffset: 8 * time.Hour, Owner: fmt.Sprintf("bench:%d", os.Getpid()),
 	})
 	if err != nil {
