@@ -1,4 +1,12 @@
 package broker
 
+import (
+	"github.com/hibiken/asynq"
+	"go.uber.org/zap"
+)
+
+// NewAsynqLog is the bridge to a test of what asynq says: no Redis fails alike twice.
+func NewAsynqLog(log *zap.Logger) asynq.Logger { return newAsynqLog(log) }
+
 // TaskID is the one bridge to a test of its own: a parser of foreign bytes.
 func TaskID(message string) (string, bool) { return taskID(message) }

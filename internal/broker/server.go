@@ -158,7 +158,7 @@ func (r *run) config(slots int, reports bool) asynq.Config {
 		ShutdownTimeout:          r.cfg.DrainTimeout + drainGrace,
 		RetryDelayFunc:           retryDelay,
 		IsFailure:                isFailure,
-		Logger:                   asynqLog{r.cfg.Logger.With(zap.String("account", r.cfg.Account)).Sugar()},
+		Logger:                   newAsynqLog(r.cfg.Logger.With(zap.String("account", r.cfg.Account))),
 		LogLevel:                 asynq.WarnLevel,
 	}
 	if reports {
