@@ -21,6 +21,9 @@ const (
 	// counts the lease in the process from before the call.
 	holdTime   = time.Second
 	permitHold = 5 * time.Second
+	// permitLinger is how long after its moment a permit is good for a fetch. A
+	// probe is good for longer: it is the only one.
+	permitLinger = time.Second
 	// pollEvery is how often an empty class is looked at without a wake-up.
 	pollEvery = time.Second
 	// idleTTL outlives two polls, so that the mark does not blink.
@@ -48,7 +51,7 @@ type fetcher struct {
 	mu       sync.Mutex
 	lanes    []lane // beside queues
 	closed   [2]closure
-	parked   []ratelimit.Permit
+	parked   []grant
 	changed  chan struct{} // closed and replaced when a lane came up
 	probing  bool
 	troubled time.Time // Redis failed: nothing is asked before this
@@ -99,20 +102,30 @@ func (f *fetcher) fetch(run dequeue) *redis.Cmd {
 			}
 			continue
 		}
-		p, ok := f.permit(c)
+		g, ok := f.permit(c)
 		if !ok {
 			f.release(c)
 			continue
 		}
-		if !f.await(p.At, start.Add(permitHold)) {
-			f.park(p)
+		switch f.await(g, start.Add(permitHold)) {
+		case news: // the gate may have closed: what it takes back is not used
+			f.gate.Return(g.permit)
 			f.release(c)
-			break
+			continue
+		case notYet:
+			f.park(g)
+			f.release(c)
+			return f.none()
+		case due:
 		}
-		if cmd := f.take(run, f.upgrade(c, p), p); cmd != nil {
+		if cmd := f.take(run, f.upgrade(c, g.permit), g.permit); cmd != nil {
 			return cmd
 		}
 	}
+	return f.none()
+}
+
+func (f *fetcher) none() *redis.Cmd {
 	none := redis.NewCmd(f.ctx)
 	none.SetErr(redis.Nil)
 	return none
@@ -193,23 +206,40 @@ func (f *fetcher) release(c claim) {
 	f.mu.Unlock()
 }
 
+// grant is a permit, and the channel that tells whether the gate still says so.
+type grant struct {
+	permit  ratelimit.Permit
+	changed <-chan struct{}
+}
+
+// void reports whether the gate may have taken the permit back, or its moment
+// has passed: yesterday's permit must not be used today.
+func (g grant) void(now time.Time) bool {
+	select {
+	case <-g.changed:
+		return true
+	default:
+		return !g.permit.Probe() && now.After(g.permit.At.Add(permitLinger))
+	}
+}
+
 // permit takes one that an earlier fetch had to leave, or asks the gate.
-func (f *fetcher) permit(c claim) (ratelimit.Permit, bool) {
+func (f *fetcher) permit(c claim) (grant, bool) {
 	tier := tierOf(c.lane)
-	if p, ok := f.unpark(tier); ok {
-		return p, true
+	if g, ok := f.unpark(tier); ok {
+		return g, true
 	}
 	changed := f.gate.Changed() // before Take, so that no change is missed
 	p, err := f.gate.Take(f.ctx, tier)
 	if err == nil {
-		return p, true
+		return grant{p, changed}, true
 	}
 	var refused *ratelimit.ClosedError
 	if !errors.As(err, &refused) {
 		if f.ctx.Err() == nil {
 			f.trouble("the gate could not be asked", err)
 		}
-		return ratelimit.Permit{}, false
+		return grant{}, false
 	}
 	now := time.Now()
 	until := now.Add(holdTime)
@@ -222,7 +252,7 @@ func (f *fetcher) permit(c claim) (ratelimit.Permit, bool) {
 	f.mu.Lock()
 	f.closed[tier] = closure{until: until, changed: changed}
 	f.mu.Unlock()
-	return ratelimit.Permit{}, false
+	return grant{}, false
 }
 
 // upgrade turns to critical when it came up while the permit's moment was

@@ -121,7 +121,7 @@ func (f *fetcher) sleep(end time.Time) bool {
 		ready = ready || !now.Before(f.troubled) && f.ready(i, now)
 		up = up || f.lanes[i].up
 	}
-	var left []ratelimit.Permit
+	var left []grant
 	if !up {
 		left, f.parked = f.parked, nil // nobody to spend them on; their day may end
 	}
@@ -150,25 +150,37 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
+// moment is how the wait for a permit's moment ended.
+type moment int
+
+const (
+	due    moment = iota
+	news          // the gate may have closed meanwhile
+	notYet        // the moment does not come before the end, or the server stops
+)
+
 // await waits for the permit's moment and keeps an eye on the idle classes
-// meanwhile. False: the moment does not come before end, or the server stops.
-func (f *fetcher) await(at, end time.Time) bool {
+// meanwhile.
+func (f *fetcher) await(g grant, end time.Time) moment {
 	for {
-		wait, last := time.Until(at), time.Until(end)
+		wait, last := time.Until(g.permit.At), time.Until(end)
 		if wait <= 0 {
-			return true
+			return due
 		}
 		if last <= 0 {
-			return false
+			return notYet
 		}
 		timer := time.NewTimer(min(wait, last, pollEvery))
 		select {
 		case <-timer.C:
+		case <-g.changed:
+			timer.Stop()
+			return news
 		case <-f.ctx.Done():
 			timer.Stop()
-			return false
+			return notYet
 		}
-		if time.Until(at) > 0 {
+		if time.Until(g.permit.At) > 0 {
 			f.probe()
 		}
 	}
@@ -176,48 +188,63 @@ func (f *fetcher) await(at, end time.Time) bool {
 
 // park keeps a permit whose moment has not come for the next fetch, or gives it
 // back when there will be none.
-func (f *fetcher) park(p ratelimit.Permit) {
+func (f *fetcher) park(g grant) {
 	if f.ctx.Err() != nil {
-		f.gate.Return(p)
+		f.gate.Return(g.permit)
 		return
 	}
 	f.mu.Lock()
-	f.parked = append(f.parked, p)
+	f.parked = append(f.parked, g)
 	f.mu.Unlock()
 }
 
-// unpark finds the earliest parked permit that the tier may use.
-func (f *fetcher) unpark(tier ratelimit.Tier) (ratelimit.Permit, bool) {
+// unpark finds the earliest parked permit that the tier may use. Those that are
+// void go back.
+func (f *fetcher) unpark(tier ratelimit.Tier) (grant, bool) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	now := time.Now()
+	var left, void []grant
+	for _, g := range f.parked {
+		if g.void(now) {
+			void = append(void, g)
+		} else {
+			left = append(left, g)
+		}
+	}
 	best := -1
-	for i, p := range f.parked {
-		if p.Tier == ratelimit.Reserved && tier != ratelimit.Reserved {
+	for i, g := range left {
+		if g.permit.Tier == ratelimit.Reserved && tier != ratelimit.Reserved {
 			continue
 		}
-		if best < 0 || p.At.Before(f.parked[best].At) {
+		if best < 0 || g.permit.At.Before(left[best].permit.At) {
 			best = i
 		}
 	}
-	if best < 0 {
-		return ratelimit.Permit{}, false
+	var found grant
+	if best >= 0 {
+		found = left[best]
+		left = append(left[:best], left[best+1:]...)
 	}
-	p := f.parked[best]
-	f.parked = append(f.parked[:best], f.parked[best+1:]...)
-	return p, true
+	f.parked = left
+	f.mu.Unlock()
+	f.returnAll(void)
+	return found, best >= 0
 }
 
 // giveBack returns the permits that no handler will spend.
 func (f *fetcher) giveBack() {
 	f.mu.Lock()
-	left := append(f.parked, f.permits.drain()...)
+	left := f.parked
 	f.parked = nil
 	f.mu.Unlock()
 	f.returnAll(left)
+	for _, p := range f.permits.drain() {
+		f.gate.Return(p)
+	}
 }
 
-func (f *fetcher) returnAll(left []ratelimit.Permit) {
-	for _, p := range left {
-		f.gate.Return(p)
+func (f *fetcher) returnAll(left []grant) {
+	for _, g := range left {
+		f.gate.Return(g.permit)
 	}
 }
