@@ -127,6 +127,25 @@ func TestLastSecondBelongsToTomorrow(t *testing.T) {
 }
 
 // The clock of Redis steps back over midnight: the later day goes on.
+// What WeChat counted today is not tomorrow's count, which has begun already: it
+// would close the gate over midnight.
+func TestReconcileInTheLastSecond(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, rdb *redis.Client) {
+		g := reconciled(t, rdb, config("a"))
+		until(hourInChina(1, 23, 59, 59))
+		if p := take(t, g, ratelimit.General); p.At.Before(hourInChina(2, 0, 0, 0)) {
+			t.Fatalf("the permit is for %v", p.At)
+		}
+		before := state(t, g).Used
+		must(t, g.Reconcile(t.Context(), 1000, 990))
+		used(t, g, before)
+		until(hourInChina(2, 0, 0, 1))
+		must(t, g.Reconcile(t.Context(), 1000, 30))
+		used(t, g, 30)
+	})
+}
+
 func TestClockGoesBackOverMidnight(t *testing.T) {
 	t.Parallel()
 	m, rdb := redistest.Mini(t)

@@ -13,6 +13,8 @@ if could_say then
   if not trusted then
     -- The count was lost, but not what was granted: WeChat may not know it yet.
     used = math.max(used, told_used + live_leases(true))
+  elseif day > today and now >= day_end(today) - 2000000 then
+    -- Tomorrow's count has begun, and WeChat tells today's.
   elseif told_used > used then
     used = told_used
   elseif floor < used then
