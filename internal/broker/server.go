@@ -103,6 +103,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer interrupt()
 
 	r := &run{cfg: &s.cfg, work: work, twins: map[string]bool{}}
+	r.asynqLog = newAsynqLog(s.cfg.Logger.With(zap.String("account", s.cfg.Account)))
 	r.fetcher = newFetcher(fetching, &s.cfg)
 	defer r.fetcher.giveBack()
 	stopListening := s.cfg.Hub.listen(lasting, s.cfg.Account, r.fetcher.stir)
@@ -123,6 +124,7 @@ func (s *Server) Run(ctx context.Context) error {
 type run struct {
 	cfg      *ServerConfig
 	fetcher  *fetcher
+	asynqLog *asynqLog // one for all servers, which complain of the same things
 	work     context.Context //nolint:containedctx // ends when the drain has lasted too long
 	inFlight atomic.Int64
 	mu       sync.Mutex
@@ -158,7 +160,7 @@ func (r *run) config(slots int, reports bool) asynq.Config {
 		ShutdownTimeout:          r.cfg.DrainTimeout + drainGrace,
 		RetryDelayFunc:           retryDelay,
 		IsFailure:                isFailure,
-		Logger:                   newAsynqLog(r.cfg.Logger.With(zap.String("account", r.cfg.Account))),
+		Logger:                   r.asynqLog,
 		LogLevel:                 asynq.WarnLevel,
 	}
 	if reports {
