@@ -106,7 +106,7 @@ func (c *Client) do(ctx context.Context, k call, result any, beforeReplay func(c
 	}
 	another, err := c.anotherToken(ctx, token)
 	if err != nil {
-		return &TokenError{Err: err}
+		return &TokenError{Err: err, Called: true}
 	}
 	if another.Value == token.Value {
 		return refusedForGood(refusal, false)

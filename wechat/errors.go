@@ -90,7 +90,12 @@ func (e *TransportError) Unwrap() error { return e.Err }
 
 // TokenError is a call that was not made, or not made again, because the token
 // source gave no token. WeChat has not acted on it.
-type TokenError struct{ Err error }
+type TokenError struct {
+	Err error
+	// Called reports that a call was made with a token that WeChat refused, and
+	// only the second try wants a token: the first counts against the quota.
+	Called bool
+}
 
 // Error carries the source's own text.
 func (e *TokenError) Error() string { return "wechat: get access token: " + e.Err.Error() }

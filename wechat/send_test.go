@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -231,6 +232,39 @@ func TestTokenTroubleIsNeverAmbiguous(t *testing.T) {
 		t.Errorf("%d calls without a token", len(p.calls()))
 	}
 }
+
+// A call that was refused for its token counts against the quota, also when no
+// other token is to be had.
+func TestTokenErrorTellsOfTheFirstCall(t *testing.T) {
+	t.Parallel()
+	p := answers(t, `{"errcode":40001,"errmsg":"invalid credential"}`)
+	c := newClient(t, p, &oneToken{})
+	_, err := c.SendTemplate(t.Context(), orderPaid())
+	var token *wechat.TokenError
+	if !errors.As(err, &token) || !token.Called {
+		t.Errorf("%v: the first call is not told of", err)
+	}
+	_, err = newClient(t, p, failing{errors.New("none")}).SendTemplate(t.Context(), orderPaid())
+	if !errors.As(err, &token) || token.Called {
+		t.Errorf("%v: no call was made", err)
+	}
+	if len(p.calls()) != 1 {
+		t.Errorf("%d calls, want 1", len(p.calls()))
+	}
+}
+
+// oneToken has one token and then none.
+type oneToken struct{ given bool }
+
+func (o *oneToken) Token(context.Context) (wechat.Token, error) {
+	if o.given {
+		return wechat.Token{}, errors.New("no other token")
+	}
+	o.given = true
+	return wechat.Token{Value: wechat.NewSecret("the-only-token"), ExpiresAt: time.Now().Add(time.Hour)}, nil
+}
+
+func (o *oneToken) Invalidate(context.Context, wechat.Token) error { return nil }
 
 type failing struct{ err error }
 

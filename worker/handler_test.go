@@ -271,6 +271,7 @@ func TestQuo05WhatSpendsAPermit(t *testing.T) {
 		{"timeout after the write", transport(0, true, context.DeadlineExceeded), 1},
 		{"no connection", transport(0, false, errors.New("x")), 0},
 		{"no token", &wechat.TokenError{Err: errors.New("x")}, 0},
+		{"refused, and no other token", &wechat.TokenError{Err: errors.New("x"), Called: true}, 1},
 		{"token refused twice", &wechat.TokenRefusedError{Last: refusal(40001), Replayed: true}, 1},
 	}
 	for _, tt := range tests {

@@ -304,7 +304,8 @@ func byTransport(e *wechat.TransportError, a Attempt, p Policy) Verdict {
 
 // byToken: without a token nothing was sent.
 func byToken(err error, a Attempt) Verdict {
-	_, called := answer(err) // the first call went out, its replay did not
+	var token *wechat.TokenError
+	called := errors.As(err, &token) && token.Called // the first call went out, its replay did not
 	v := Verdict{Reason: "no access token", Ambiguous: a.Replay, Reached: called}.wait(0)
 	if a.Stopping {
 		return v
