@@ -54,6 +54,24 @@ func TestCancelOutlivesItsTask(t *testing.T) {
 	})
 }
 
+// TestDueIsQueued: from its not-before on a message waits for its turn, the quota
+// or an admin, and not for its hour any more.
+func TestDueIsQueued(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		for id, at := range map[string]time.Duration{"due": -time.Second, "tomorrow": 24 * time.Hour} {
+			e := envelope(id)
+			e.NotBefore = time.Now().Add(at)
+			r := record(e)
+			r.State = ledger.Scheduled
+			born(t, rdb, l, r)
+		}
+		state(t, l, "due", ledger.Queued)
+		state(t, l, "tomorrow", ledger.Scheduled)
+	})
+}
+
 // TestDeadIsNotRevivedByItsCaller: only the dead letter itself, which an admin
 // puts on its queue again, starts afresh. Asynq's archive may have let go of it,
 // so that a repeated Enqueue puts a task of its own.

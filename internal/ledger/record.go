@@ -114,7 +114,7 @@ func fields(r Record) []any {
 }
 
 // parse reads a record as stored; nil when there is none. Now decides whether
-// an accepted message still waits for its receipt.
+// a scheduled message still waits for its hour, an accepted one for its receipt.
 func parse(id string, f map[string]string, now time.Time) *Record {
 	if len(f) == 0 {
 		return nil
@@ -126,6 +126,9 @@ func parse(id string, f map[string]string, now time.Time) *Record {
 		PossibleDuplicate: f["d"] != "", QueuedAt: moment(f["q"]), NotBefore: moment(f["b"]),
 		NotAfter: moment(f["n"]), OpenSince: moment(f["o"]), SentAt: moment(f["x"]),
 		EndedAt: moment(f["z"]), Receipt: f["f"],
+	}
+	if r.State == Scheduled && !now.Before(r.NotBefore) {
+		r.State = Queued // its hour has come, and nobody writes that down
 	}
 	if r.State == Accepted && !r.SentAt.IsZero() && !now.Before(r.SentAt.Add(ReceiptWait)) {
 		r.EndedAt = r.SentAt.Add(ReceiptWait)
