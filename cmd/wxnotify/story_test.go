@@ -154,7 +154,7 @@ func TestMainJob(t *testing.T) {
 	if r.code != 0 || len(lines(r.stdout)) != total/10 {
 		t.Fatalf("send: exit %d, %d lines of %d: %s", r.code, len(lines(r.stdout)), total/10, r.stderr)
 	}
-	settle(t, p, ids, 3*time.Minute)
+	settle(t, w, p, ids, 3*time.Minute)
 
 	exactlyOnce(t, w, ids)
 	for _, m := range w.seen(t) {
@@ -182,10 +182,19 @@ func TestMainJob(t *testing.T) {
 	}
 }
 
-// settle waits until every message was accepted or ended.
-func settle(tb testing.TB, p *producer.Producer, ids []string, limit time.Duration) {
+// settle waits until every message was accepted or ended. When that does not
+// come, it tells what the rest waits for.
+func settle(tb testing.TB, w *world, p *producer.Producer, ids []string, limit time.Duration) {
 	tb.Helper()
 	left := ids
+	tb.Cleanup(func() {
+		if !tb.Failed() || len(left) == 0 {
+			return
+		}
+		r := runProcess(tb, w.env, nil, append([]string{"status"}, left[:min(len(left), 5)]...)...)
+		q := runProcess(tb, w.env, nil, "queues")
+		tb.Logf("%d messages did not settle:\n%s\n%s%s", len(left), r.stdout, q.stdout, q.stderr)
+	})
 	until(tb, limit, "all messages settled", func() bool {
 		var still []string
 		for len(left) > 0 {
@@ -287,7 +296,7 @@ func TestExactlyOnceVisible(t *testing.T) {
 		}
 	}
 	t.Logf("killed a worker %d times", kills)
-	settle(t, p, ids, 4*time.Minute)
+	settle(t, w, p, ids, 4*time.Minute)
 	exactlyOnce(t, w, ids)
 	for i, s := range statuses(t, p, ids) {
 		if s.State != producer.Accepted && s.State != producer.Delivered {
@@ -350,7 +359,7 @@ func TestQuo01QuotaOverTwoWorkers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	settle(t, p, critical, time.Minute)
+	settle(t, w, p, critical, time.Minute)
 	for i, s := range statuses(t, p, critical) {
 		if s.State != producer.Accepted {
 			t.Errorf("%s is %s (%s)", critical[i], s.State, s.Reason)
@@ -440,7 +449,7 @@ func TestCanary(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	settle(t, p, ids, time.Minute)
+	settle(t, w, p, ids, time.Minute)
 	token := currentToken(t, server)
 	texts := map[string]string{"log": worker.stderr.String()}
 	for _, path := range []string{
