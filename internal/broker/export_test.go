@@ -6,7 +6,7 @@ import (
 )
 
 // NewAsynqLog is the bridge to a test of what asynq says: no Redis fails alike twice.
-func NewAsynqLog(log *zap.Logger) asynq.Logger { return newAsynqLog(log) }
+func NewAsynqLog(log *zap.Logger) asynq.Logger { return newAsynqLog(log) } //nolint:ireturn // the type is not exported
 
 // TaskID is the one bridge to a test of its own: a parser of foreign bytes.
 func TaskID(message string) (string, bool) { return taskID(message) }

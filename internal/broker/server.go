@@ -124,7 +124,7 @@ func (s *Server) Run(ctx context.Context) error {
 type run struct {
 	cfg      *ServerConfig
 	fetcher  *fetcher
-	asynqLog *asynqLog // one for all servers, which complain of the same things
+	asynqLog *asynqLog       // one for all servers, which complain of the same things
 	work     context.Context //nolint:containedctx // ends when the drain has lasted too long
 	inFlight atomic.Int64
 	mu       sync.Mutex
