@@ -52,16 +52,6 @@ func backoff() []time.Duration {
 	}
 }
 
-// replayBackoff follows backoff while the outcome of an attempt stays unknown.
-func replayBackoff() []time.Duration {
-	return []time.Duration{
-		30 * time.Second, // elapsed: 1 min
-		1 * time.Minute,  //          2 min
-		2 * time.Minute,  //          4 min
-		3 * time.Minute,  //          7 min
-	}
-}
-
 // frequencyBackoff is for a recipient who was written to too often (43117):
 // WeChat does not say how long that lasts, reports say hours.
 func frequencyBackoff() []time.Duration {
@@ -79,6 +69,11 @@ const (
 	unknownRetries = 2
 	// templateWait outlasts the flaps in which WeChat refuses valid templates.
 	templateWait = time.Minute
+	// replayWait follows backoff while the outcome of an attempt stays unknown:
+	// some ten more replays fit into the window.
+	replayWait = 30 * time.Second
+	// overtimeReplays bounds those of a message that may be sent beyond it.
+	overtimeReplays = 24
 	// lastReplay is the shortest wait worth another replay at the window's end.
 	lastReplay = 20 * time.Second
 	// unreachableWait is between tries to connect. They are no attempts: WeChat

@@ -128,15 +128,20 @@ func (v Verdict) again(a Attempt, p Policy) Verdict {
 	return v.retry(step(p.Backoff, a.N-1)).within(len(p.Backoff), a, p)
 }
 
-// replay comes once more, late in the window, or not at all. With its largest
-// random share it still comes inside.
+// replay comes once more, or not at all when the window would be closed by then,
+// the largest random share included. At least once goes on beyond the window.
 func (v Verdict) replay(a Attempt, p Policy) Verdict {
-	n := a.N - 1 - len(p.Backoff)
+	if a.AtLeastOnce {
+		if a.N > len(p.Backoff)+overtimeReplays {
+			return v.giveUp()
+		}
+		return v.retry(replayWait)
+	}
 	left := (p.ReplayWindow - a.Open) * 2 / 3
-	if left < lastReplay || a.AtLeastOnce && n >= len(replayBackoff()) {
+	if left < lastReplay {
 		return v.giveUp()
 	}
-	return v.retry(min(step(replayBackoff(), n), left))
+	return v.retry(min(replayWait, left))
 }
 
 func (v Verdict) retry(after time.Duration) Verdict {

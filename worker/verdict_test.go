@@ -212,8 +212,18 @@ func TestVerdictTransport(t *testing.T) {
 		},
 		{
 			"lost answer, near the end of the window", transport(0, true, errors.New("reset")),
-			worker.Attempt{N: 9, Replay: true, Open: 6 * time.Minute},
-			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 80 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true},
+			worker.Attempt{N: 9, Replay: true, Open: 7*time.Minute + 21*time.Second},
+			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 26 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true},
+		},
+		{
+			"lost answer, beyond the window, at least once", transport(0, true, errors.New("reset")),
+			worker.Attempt{N: 29, Replay: true, Open: 20 * time.Minute, AtLeastOnce: true},
+			worker.Verdict{Action: worker.Retry, State: ledger.Retrying, After: 30 * time.Second, Outage: true, Ambiguous: true, Reached: true, Counts: true},
+		},
+		{
+			"lost answer, at least once has an end too", transport(0, true, errors.New("reset")),
+			worker.Attempt{N: 30, Replay: true, Open: 20 * time.Minute, AtLeastOnce: true},
+			worker.Verdict{Action: worker.Discard, State: ledger.Unknown, Outage: true, Ambiguous: true, Reached: true},
 		},
 		{
 			"lost answer, at the end of the window", transport(0, true, errors.New("reset")),
