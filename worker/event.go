@@ -21,6 +21,7 @@ type Event struct {
 	State   ledger.State // what the record says now
 	Errcode wechat.Code
 	Reason  string // why; empty when accepted
+	RID     string // WeChat's id of a refused call, good for rid/get for seven days
 	MsgID   wechat.MessageID
 	// Attempts counts those that count, this one included.
 	Attempts int
@@ -59,6 +60,9 @@ func fields(e Event) []zap.Field {
 	out := make([]zap.Field, 0, 10)
 	out = append(out, zap.String("id", e.ID), zap.String("class", string(e.Class)),
 		zap.String("state", string(e.State)), zap.Int("attempts", e.Attempts), zap.Duration("latency", e.Latency))
+	if e.RID != "" {
+		out = append(out, zap.String("rid", e.RID))
+	}
 	if e.Errcode != 0 {
 		out = append(out, zap.Int("errcode", int(e.Errcode)))
 	}

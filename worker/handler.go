@@ -164,6 +164,7 @@ func (d *delivery) send(ctx context.Context, a Attempt) error {
 		a.Outage = d.outage(err, now)
 	}
 	v := Judge(err, a, d.policy)
+	d.event.RID = ridOf(err)
 	d.learn(ctx, &v, sent)
 	if v.Reached {
 		d.permit = nil // spent
@@ -247,4 +248,13 @@ func (d *delivery) notPastEnd(after time.Duration) time.Duration {
 		return min(after, max(time.Second, time.Until(d.env.NotAfter)))
 	}
 	return after
+}
+
+// ridOf is WeChat's id of the call that it refused; empty when it gave none.
+func ridOf(err error) string {
+	var e *wechat.Error
+	if errors.As(err, &e) {
+		return e.RID
+	}
+	return ""
 }

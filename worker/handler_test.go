@@ -50,6 +50,18 @@ func TestHandleSends(t *testing.T) {
 	}
 }
 
+// What WeChat's support asks for is in the event of a refused message.
+func TestHandleTellsRID(t *testing.T) {
+	t.Parallel()
+	b := setup(t, answers(&wechat.Error{Op: wechat.QuotaPath, Code: 47003, RID: "61725984-6126f6f9-040f19c4"}))
+	if err := b.deliver(t, nil); err != nil {
+		t.Fatal(err)
+	}
+	if e := b.lastEvent(t); e.RID != "61725984-6126f6f9-040f19c4" || e.State != ledger.Rejected {
+		t.Errorf("event %+v", e)
+	}
+}
+
 func TestHandleResolvesUser(t *testing.T) {
 	t.Parallel()
 	b := setup(t, answers(nil))
