@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -33,11 +34,30 @@ func needRedis(t *testing.T) {
 	t.Skip("redis-server is not installed: apt-get install redis-server")
 }
 
+// talk is what a run and its child processes say on stderr, at once.
+type talk struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *talk) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *talk) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
 // A tiny run measures something for each goal it was asked for, and nothing else.
 func TestTinyRun(t *testing.T) {
 	t.Parallel()
 	needRedis(t)
-	var stdout, stderr bytes.Buffer
+	var stdout bytes.Buffer
+	var stderr talk
 	code := run(t.Context(), []string{
 		"-rounds", "1", "-messages", "200", "-latency", "1ms", "-inflight", "20", "-only", "p1,P4,P5,P6,P7,P13",
 	}, nil, &stdout, &stderr)
