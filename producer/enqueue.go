@@ -123,9 +123,9 @@ func (p *Producer) settle(ctx context.Context, e *entry, put broker.Result, born
 		return Ticket{ID: mine.ID}, p.reused(ctx, e, put, old)
 	case old.Class != "" && old.Class != e.record.Class:
 		return p.back(ctx, e, put, old)
-	case !put.Duplicate && old.QueuedAt.Equal(e.record.QueuedAt):
+	case p.apart && !put.Duplicate && old.QueuedAt.Equal(e.record.QueuedAt):
 		// A worker was faster than the birth and made this very record from the
-		// task: on a cluster the two are on different nodes.
+		// task. On one node another caller of this very millisecond made it.
 		return mine, nil
 	}
 	mine.Duplicate, mine.State = true, State(old.State)

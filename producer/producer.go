@@ -113,6 +113,7 @@ type Producer struct {
 	ledger   *ledger.Ledger
 	queue    enqueuer
 	tasks    remover
+	apart    bool        // records and tasks are on different nodes
 	prepared atomic.Bool // Redis knows the record's script
 	closed   atomic.Bool
 }
@@ -143,7 +144,10 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
-	return &Producer{cfg: cfg, ledger: records, queue: broker.NewEnqueuer(rdb), tasks: broker.NewInspector(rdb)}, nil
+	_, cluster := rdb.(*redis.ClusterClient)
+	return &Producer{
+		cfg: cfg, ledger: records, queue: broker.NewEnqueuer(rdb), tasks: broker.NewInspector(rdb), apart: cluster,
+	}, nil
 }
 
 // Close waits for the calls under way; later ones get ErrClosed. The Redis
