@@ -22,7 +22,7 @@ func TestP4ConcurrentCallsShareTrips(t *testing.T) {
 	rdb := redistest.Start(t).Client(t)
 	l := open(t, rdb)
 	begin(t, l, envelope("warm")) // Redis learns the script
-	must(t, l.Accepted(t.Context(), "warm", 1, false))
+	must(t, l.Accepted(t.Context(), "warm", ledger.Acceptance{MsgID: 1}))
 	count := &trips{}
 	rdb.AddHook(count)
 	const messages, inFlight = 2000, 64
@@ -34,7 +34,7 @@ func TestP4ConcurrentCallsShareTrips(t *testing.T) {
 				if s, err := l.Begin(t.Context(), e); err != nil || s.Decision != ledger.Go {
 					t.Errorf("%s: %+v, %v", e.ID, s, err)
 				}
-				if err := l.Accepted(t.Context(), e.ID, wechat.MessageID(10+i), false); err != nil {
+				if err := l.Accepted(t.Context(), e.ID, ledger.Acceptance{MsgID: wechat.MessageID(10 + i)}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -64,7 +64,7 @@ func TestScriptFlush(t *testing.T) {
 			}
 			must(t, rdb.ScriptFlush(t.Context()).Err())
 			begin(t, l, e)
-			must(t, l.Accepted(t.Context(), e.ID, wechat.MessageID(1+i), false))
+			must(t, l.Accepted(t.Context(), e.ID, ledger.Acceptance{MsgID: wechat.MessageID(1 + i)}))
 			if r := state(t, l, e.ID, ledger.Accepted); r.Attempts != 1 {
 				t.Errorf("got %+v", r)
 			}
@@ -88,7 +88,7 @@ func TestRepeatedPipelines(t *testing.T) {
 			t.Fatalf("counted twice: %+v", r)
 		}
 		begin(t, l, e)
-		must(t, l.Accepted(t.Context(), e.ID, 11, false))
+		must(t, l.Accepted(t.Context(), e.ID, ledger.Acceptance{MsgID: 11}))
 		if r := state(t, l, e.ID, ledger.Accepted); r.Attempts != 2 || r.PossibleDuplicate {
 			t.Fatalf("accepted twice: %+v", r)
 		}
@@ -193,7 +193,7 @@ func TestRedisDown(t *testing.T) {
 	_, bornErr := result()
 	for name, err := range map[string]error{
 		"Begin": beginErr, "Get": getErr, "Cancel": cancelErr, "Receipt": receiptErr, "Born": bornErr,
-		"Accepted": l.Accepted(t.Context(), "x", 1, false),
+		"Accepted": l.Accepted(t.Context(), "x", ledger.Acceptance{MsgID: 1}),
 		"Failed":   l.Failed(t.Context(), "x", ledger.Outcome{State: ledger.Dead}),
 		"Suppress": l.Suppress(t.Context(), ledger.Suppression{OpenID: "o1"}),
 		"Prepare":  l.Prepare(t.Context()),
@@ -247,7 +247,7 @@ func BenchmarkBeginAccepted(b *testing.B) {
 			if _, err := l.Begin(b.Context(), e); err != nil {
 				b.Error(err)
 			}
-			if err := l.Accepted(b.Context(), e.ID, wechat.MessageID(i), false); err != nil {
+			if err := l.Accepted(b.Context(), e.ID, ledger.Acceptance{To: e.To, MsgID: wechat.MessageID(i), Class: e.Class}); err != nil {
 				b.Error(err)
 			}
 		}

@@ -19,6 +19,7 @@ const (
 	Stray                      // another class or another body owns this ID; drop the task
 	Suppressed                 // the recipient must not be written to; recorded as rejected
 	NoUser                     // addressed to a user that is not on the roster; recorded as rejected
+	NotYet                     // to be sent again after a failed receipt, but not before Start.After
 )
 
 // Start is Begin's answer.
@@ -29,12 +30,17 @@ type Start struct {
 	To        string    // the openid, resolved when the envelope names a user
 	OpenSince time.Time // first attempt before this one whose outcome is not known; zero: none
 	Reason    string    // of the suppression
+	After     time.Time // of NotYet
 }
 
 // Begin reads the record and the suppressions of the recipient and marks the
 // message as being sent, all in one trip: so that a crash after this is known.
 // A missing record is made again from the envelope; a dead one starts afresh,
 // unless the envelope was enqueued after the death: that is a repeated Enqueue.
+//
+// A user's message goes to the openid that was bound last, of those that may be
+// written to; a replay to the one of the first attempt, since WeChat knows a
+// replay by the openid too.
 //
 // Suppressed and NoUser end the message as rejected, or as unknown when an
 // earlier attempt may have arrived.
@@ -52,10 +58,13 @@ func (l *Ledger) Begin(ctx context.Context, e job.Envelope) (Start, error) {
 	if err != nil {
 		return Start{}, err
 	}
-	return Start{
-		Decision: decision, State: stateOf(v[1]), Attempts: int(number(v[2])), To: v[3],
-		OpenSince: moment(v[4]), Reason: v[5],
-	}, nil
+	s := Start{Decision: decision, State: stateOf(v[1]), Attempts: int(number(v[2])), To: v[3], Reason: v[5]}
+	if decision == NotYet {
+		s.After = moment(v[4])
+	} else {
+		s.OpenSince = moment(v[4])
+	}
+	return s, nil
 }
 
 func (l *Ledger) beginKeys(e job.Envelope, now time.Time) []string {
@@ -99,6 +108,8 @@ func decisionOf(word string) (Decision, error) {
 		return Suppressed, nil
 	case "nouser":
 		return NoUser, nil
+	case "wait":
+		return NotYet, nil
 	default:
 		return 0, fmt.Errorf("ledger: begin answered %.20q", word)
 	}

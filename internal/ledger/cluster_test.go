@@ -63,12 +63,12 @@ func TestCluster(t *testing.T) {
 	if b := born(t, rdb, l, record(e)); !b.New {
 		t.Fatalf("got %+v", b)
 	}
-	must(t, rdb.Set(t.Context(), ledger.UserKey(account, "u-17"), "oUSER", time.Minute).Err())
+	bind(t, rdb, "u-17", "oUSER", 1)
 	must(t, l.Suppress(t.Context(), ledger.Suppression{OpenID: "oOTHER", Until: time.Now().Add(time.Hour)}))
 	if s := begin(t, l, e); s.Decision != ledger.Go || s.To != "oUSER" {
 		t.Fatalf("got %+v", s)
 	}
-	must(t, l.Accepted(t.Context(), e.ID, 12, false))
+	must(t, l.Accepted(t.Context(), e.ID, ledger.Acceptance{MsgID: 12}))
 	if r, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: 12, Status: "success"}); err != nil || r.State != ledger.Delivered {
 		t.Fatalf("got %+v, %v", r, err)
 	}

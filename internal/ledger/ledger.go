@@ -7,14 +7,16 @@
 //	Born ─► queued, scheduled ─► Begin ─► sending ─► Accepted ─► accepted ─► Receipt ─► delivered, rejected
 //	                  │  ▲                   └─────► Failed ─► retrying, queued, or an end
 //	                  │  └─────────────────────────────────────┘
-//	                  └─► Cancel ─► cancelled
+//	                  └─► Cancel ─► cancelled          Receipt ─► retrying ─► Begin, where the class is sent again
 //
 // What may happen twice (go-redis repeats a pipeline whose answer was lost, a
 // task is fetched again after a crash) does no harm: every script recognises
 // its own repetition.
 //
-// An end stays, with two exceptions: WeChat's yes overrules an end that did not
-// know of it, and a dead letter that an admin runs again starts afresh.
+// An end stays, with three exceptions: WeChat's yes, or a receipt, overrules an
+// end that did not know of it; a dead letter that an admin runs again starts
+// afresh; and so does a message that by its receipt surely did not arrive, where
+// its class is sent again.
 package ledger
 
 import (
@@ -67,7 +69,10 @@ type Record struct {
 	OpenSince         time.Time // first attempt whose outcome is not known; zero: none
 	SentAt            time.Time
 	EndedAt           time.Time
-	Receipt           string // success, user-block, system-failed, freq-limit, or WeChat's own words
+	Resends           int       // how often a failed receipt had it sent again
+	ResendAt          time.Time // it waits to be sent again until then; zero: it does not
+	Erased            bool      // To and User were dropped: see Erase
+	Receipt           string    // success, user-block, system-failed, freq-limit, or WeChat's own words
 }
 
 const (
@@ -79,6 +84,9 @@ const (
 	// repeatKeep is how long a msgid is remembered after its receipt: WeChat
 	// repeats a push within a minute (docs: 被动回复用户消息).
 	repeatKeep = 10 * time.Minute
+	// nearKeep is how long it is remembered what is under way to an openid, after
+	// the last of it.
+	nearKeep = 15 * time.Minute
 )
 
 // Config of one account's ledger.
@@ -86,6 +94,9 @@ type Config struct {
 	Account  string        // appid; keys are wxn:{appid}:… Required.
 	Keep     time.Duration // of a record, after the end. Default 72 h.
 	KeepDead time.Duration // of a dead letter with its record. Default 30 days.
+	// Resend names the classes whose messages are sent again when the receipt
+	// says that WeChat could not deliver them. Nil: critical alone; empty: none.
+	Resend []job.Class
 }
 
 // Ledger reads and writes records. Safe for concurrent use.
@@ -94,6 +105,7 @@ type Ledger struct {
 	prefix  string
 	scripts scripts
 	batch   *batch
+	reasons []any // of suppressions that WeChat's answers and events ask for
 }
 
 // New checks cfg. It does not talk to Redis. Concurrent calls share round trips.
@@ -117,7 +129,13 @@ func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) {
 	if cfg.KeepDead == 0 {
 		cfg.KeepDead = 30 * 24 * time.Hour
 	}
-	return &Ledger{cfg: cfg, prefix: prefix(cfg.Account), scripts: newScripts(), batch: &batch{rdb: rdb}}, nil
+	if cfg.Resend == nil {
+		cfg.Resend = []job.Class{job.Critical}
+	}
+	return &Ledger{
+		cfg: cfg, prefix: prefix(cfg.Account), scripts: newScripts(), batch: &batch{rdb: rdb},
+		reasons: recipientReasons(),
+	}, nil
 }
 
 // Close waits for the calls under way; later ones get ErrClosed. The Redis

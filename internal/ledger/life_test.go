@@ -63,7 +63,7 @@ func TestLife(t *testing.T) {
 		if s = begin(t, l, e); s.Decision != ledger.Go || s.State != ledger.Retrying || s.Attempts != 1 {
 			t.Fatalf("second Begin: %+v", s)
 		}
-		must(t, l.Accepted(t.Context(), e.ID, 4711, false))
+		must(t, l.Accepted(t.Context(), e.ID, ledger.Acceptance{MsgID: 4711}))
 		r = state(t, l, e.ID, ledger.Accepted)
 		if r.MsgID != 4711 || r.Attempts != 2 || r.Errcode != 0 || r.Reason != "" || r.SentAt.IsZero() || !r.EndedAt.IsZero() || !r.OpenSince.IsZero() || r.PossibleDuplicate {
 			t.Fatalf("after acceptance: %+v", r)
@@ -120,7 +120,7 @@ func TestBeginDecisions(t *testing.T) {
 			t.Parallel()
 			e := envelope("user-1")
 			e.To, e.User = "", "u-17"
-			must(t, rdb.Set(t.Context(), ledger.UserKey(account, "u-17"), "oUSER", time.Minute).Err())
+			bind(t, rdb, "u-17", "oUSER", 1)
 			if s := begin(t, l, e); s.Decision != ledger.Go || s.To != "oUSER" {
 				t.Fatalf("got %+v", s)
 			}
@@ -207,7 +207,7 @@ func TestFailedEnds(t *testing.T) {
 		})
 		t.Run("WeChat's yes overrules an end that did not know of it", func(t *testing.T) {
 			t.Parallel()
-			must(t, l.Accepted(t.Context(), "end-unknown", 99, true))
+			must(t, l.Accepted(t.Context(), "end-unknown", ledger.Acceptance{MsgID: 99, Duplicate: true}))
 			if r := state(t, l, "end-unknown", ledger.Accepted); !r.PossibleDuplicate || r.MsgID != 99 || !r.EndedAt.IsZero() || r.Errcode != 0 {
 				t.Errorf("got %+v", r)
 			}
@@ -219,7 +219,7 @@ func TestLostRecordKeepsItsEnd(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
-		must(t, l.Accepted(t.Context(), "a", 7, false))
+		must(t, l.Accepted(t.Context(), "a", ledger.Acceptance{MsgID: 7}))
 		must(t, l.Failed(t.Context(), "b", ledger.Outcome{State: ledger.Dead, Payload: []byte("p")}))
 		state(t, l, "a", ledger.Accepted)
 		state(t, l, "b", ledger.Dead)
@@ -240,8 +240,8 @@ func TestAccepted(t *testing.T) {
 		l := open(t, rdb)
 		t.Run("msgid 0", func(t *testing.T) {
 			t.Parallel()
-			must(t, l.Accepted(t.Context(), "zero", 0, false))
-			must(t, l.Accepted(t.Context(), "zero", 0, false))
+			must(t, l.Accepted(t.Context(), "zero", ledger.Acceptance{MsgID: 0}))
+			must(t, l.Accepted(t.Context(), "zero", ledger.Acceptance{MsgID: 0}))
 			if r := state(t, l, "zero", ledger.Accepted); r.MsgID != 0 || r.Attempts != 1 || r.PossibleDuplicate {
 				t.Errorf("got %+v", r)
 			}
@@ -252,20 +252,20 @@ func TestAccepted(t *testing.T) {
 		})
 		t.Run("twice under two msgids", func(t *testing.T) {
 			t.Parallel()
-			must(t, l.Accepted(t.Context(), "two", 1, false))
-			must(t, l.Accepted(t.Context(), "two", 2, false))
+			must(t, l.Accepted(t.Context(), "two", ledger.Acceptance{MsgID: 1}))
+			must(t, l.Accepted(t.Context(), "two", ledger.Acceptance{MsgID: 2}))
 			if r := state(t, l, "two", ledger.Accepted); r.MsgID != 1 || !r.PossibleDuplicate || r.Attempts != 1 {
 				t.Errorf("got %+v", r)
 			}
 			if r, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: 2, Status: "success"}); err != nil || r == nil || r.State != ledger.Delivered {
 				t.Errorf("the receipt of the second msgid is lost: %+v, %v", r, err)
 			}
-			must(t, l.Accepted(t.Context(), "two", 3, false))
+			must(t, l.Accepted(t.Context(), "two", ledger.Acceptance{MsgID: 3}))
 			state(t, l, "two", ledger.Delivered)
 		})
 		t.Run("the whole range of msgid", func(t *testing.T) {
 			t.Parallel()
-			must(t, l.Accepted(t.Context(), "big", 1<<62+1, false))
+			must(t, l.Accepted(t.Context(), "big", ledger.Acceptance{MsgID: 1<<62 + 1}))
 			if r := get(t, l, "big"); r.MsgID != 1<<62+1 {
 				t.Errorf("got %d", r.MsgID)
 			}
@@ -281,7 +281,7 @@ func TestAcceptedWithoutReceiptEnds(t *testing.T) {
 		e := envelope("quiet")
 		born(t, rdb, l, record(e))
 		begin(t, l, e)
-		must(t, l.Accepted(t.Context(), e.ID, 5, false))
+		must(t, l.Accepted(t.Context(), e.ID, ledger.Acceptance{MsgID: 5}))
 		time.Sleep(24*time.Hour - time.Millisecond)
 		if r := state(t, l, e.ID, ledger.Accepted); !r.EndedAt.IsZero() {
 			t.Errorf("ended before 24 h: %+v", r)

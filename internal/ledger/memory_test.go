@@ -25,7 +25,7 @@ func TestQue05BytesPerRecord(t *testing.T) {
 	birth := func(i int) { born(t, rdb, l, record(envelope(id(i)))) }
 	life := func(i int) {
 		begin(t, l, envelope(id(i)))
-		must(t, l.Accepted(t.Context(), id(i), msgid(i), false))
+		must(t, l.Accepted(t.Context(), id(i), ledger.Acceptance{MsgID: msgid(i)}))
 		_, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: msgid(i), Status: "success", At: time.Now()})
 		must(t, err)
 		must(t, rdb.Del(t.Context(), fmt.Sprintf("wxn:{%s}:i:%d", account, msgid(i))).Err()) // gone ten minutes later
@@ -109,7 +109,7 @@ func TestLongRecordStaysCompact(t *testing.T) {
 		State: ledger.Unknown, Errcode: 2147483647, Attempt: true, Ambiguous: true, Duplicate: true,
 		Reason: "原因 原因 原因 原因 原因 原因 原因 原因 原因 原因 原因 原因 原因 \x00 原因 \xff",
 	}))
-	must(t, l.Accepted(t.Context(), e.ID, 1<<62, true))
+	must(t, l.Accepted(t.Context(), e.ID, ledger.Acceptance{MsgID: 1 << 62, Duplicate: true}))
 	if enc := rdb.ObjectEncoding(t.Context(), "wxn:{"+account+"}:m:long").Val(); enc != "listpack" && enc != "ziplist" {
 		t.Errorf("stored as %s", enc)
 	}

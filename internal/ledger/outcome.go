@@ -3,24 +3,43 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// Accepted records WeChat's msgid and joins a receipt that came earlier. MsgID
-// 0 is taken: no receipt can be joined then. A message that was accepted before
+// Acceptance is WeChat's yes.
+type Acceptance struct {
+	To        string           // the openid that it was sent to; empty: not known
+	MsgID     wechat.MessageID // 0: WeChat gave none
+	Duplicate bool             // possible duplicate
+	Class     job.Class
+	// Payload is the envelope as it was queued. It is kept until the receipt where
+	// Config.Resend names Class, so that the message can be sent again.
+	Payload []byte
+}
+
+// Accepted records WeChat's msgid and joins a receipt that came earlier. With
+// MsgID 0 only [Ledger.Match] can join one. A message that was accepted before
 // keeps its first msgid and is marked as a possible duplicate.
-func (l *Ledger) Accepted(ctx context.Context, id string, msgid wechat.MessageID, duplicate bool) error {
+func (l *Ledger) Accepted(ctx context.Context, id string, a Acceptance) error {
 	now := time.Now()
-	keys := []string{l.recordKey(id), l.countsKey(day(now))}
-	if msgid != 0 {
-		keys = append(keys, l.msgidKey(int64(msgid)))
+	keys := []string{
+		l.recordKey(id), l.countsKey(day(now)), l.nearKey(a.To), l.awaitKey(), l.payloadKey(id),
+	}
+	if a.MsgID != 0 {
+		keys = append(keys, l.msgidKey(int64(a.MsgID)))
+	}
+	if !slices.Contains(l.cfg.Resend, a.Class) {
+		a.Payload = nil
 	}
 	o := &op{script: l.scripts.accepted, keys: keys, args: []any{
-		stamp(now), id, msgid.String(), flag(duplicate),
-		millis(l.cfg.Keep), millis(l.cfg.Keep + ReceiptWait), millis(indexKeep),
+		stamp(now), id, a.MsgID.String(), flag(a.Duplicate), a.To, a.Payload,
+		millis(l.cfg.Keep), millis(l.cfg.Keep + ReceiptWait), millis(indexKeep), millis(nearKeep),
+		stamp(now.Add(-ReceiptWait)),
 	}}
 	if err := l.batch.do(ctx, o); err != nil {
 		return fmt.Errorf("ledger: record the acceptance: %w", err)
@@ -30,7 +49,8 @@ func (l *Ledger) Accepted(ctx context.Context, id string, msgid wechat.MessageID
 
 // Outcome of an attempt that was not accepted.
 type Outcome struct {
-	State     State // retrying, queued (a deferral), or an end
+	To        string // the openid that it was sent to; empty: not known
+	State     State  // retrying, queued (a deferral), or an end
 	Errcode   wechat.Code
 	Reason    string // cut at 60 bytes
 	Attempt   bool   // counts against the budget
@@ -42,7 +62,8 @@ type Outcome struct {
 // Failed records the outcome. A message that is accepted or has ended stays as
 // it is: a late worker does not overrule it. OpenSince of an earlier attempt
 // than this one is kept in any case: nothing that this attempt learned tells
-// what became of that one.
+// what became of that one. A message whose recipient was erased meanwhile is not
+// tried again, whatever o says.
 func (l *Ledger) Failed(ctx context.Context, id string, o Outcome) error {
 	if o.State != Retrying && o.State != Queued && !o.State.Ended() {
 		return fmt.Errorf("ledger: %q is not the outcome of an attempt", o.State)
@@ -50,11 +71,12 @@ func (l *Ledger) Failed(ctx context.Context, id string, o Outcome) error {
 	now := time.Now()
 	run := &op{
 		script: l.scripts.failed,
-		keys:   []string{l.recordKey(id), l.countsKey(day(now)), l.deadKey(), l.letterKey(id)},
+		keys:   []string{l.recordKey(id), l.countsKey(day(now)), l.deadKey(), l.letterKey(id), l.nearKey(o.To)},
 		args: []any{
 			stamp(now), id, o.State.letter(), strconv.Itoa(int(o.Errcode)), short(o.Reason, maxReason),
 			flag(o.Attempt), flag(o.Ambiguous), flag(o.Duplicate),
 			millis(l.cfg.Keep), millis(live), millis(l.cfg.KeepDead), stamp(now.Add(-l.cfg.KeepDead)), o.Payload,
+			o.To, millis(nearKeep),
 		},
 	}
 	if err := l.batch.do(ctx, run); err != nil {

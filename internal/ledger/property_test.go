@@ -67,7 +67,7 @@ func (w *world) begin(t *testing.T, rt *rapid.T) {
 
 func (w *world) accept(t *testing.T, _ *rapid.T) {
 	t.Helper()
-	must(t, w.ledger.Accepted(t.Context(), w.envelope.ID, w.msgid, false))
+	must(t, w.ledger.Accepted(t.Context(), w.envelope.ID, ledger.Acceptance{MsgID: w.msgid}))
 	w.accepted, w.cancelled = true, false
 }
 

@@ -9,8 +9,8 @@ import (
 )
 
 // Get reads records in the order of ids; a missing one is nil. An accepted
-// message whose receipt did not come within ReceiptWait has an EndedAt: this is
-// computed here and nothing has to sweep.
+// message whose receipt did not come within ReceiptWait has an EndedAt and the
+// reason ReasonNoReceipt: both are computed here, and Sweep only counts.
 func (l *Ledger) Get(ctx context.Context, ids ...string) ([]*Record, error) {
 	now := time.Now()
 	out := make([]*Record, 0, len(ids))
@@ -33,9 +33,15 @@ func (l *Ledger) Get(ctx context.Context, ids ...string) ([]*Record, error) {
 	return out, nil
 }
 
+// Missing and Resent are keys of Counts alone; no record is in such a state.
+const (
+	Missing State = "missing" // accepted, but no receipt came within ReceiptWait
+	Resent  State = "resent"  // to be sent again after a failed receipt
+)
+
 // Counts tells how many messages were accepted and how many reached each end on
-// the UTC day of t. Accepted messages are counted again at their end. Days are
-// kept for eight days.
+// the UTC day of t, and how many were Missing and Resent. Accepted messages are
+// counted again at their end. Days are kept for eight days.
 func (l *Ledger) Counts(ctx context.Context, t time.Time) (map[State]int64, error) {
 	cmd := redis.NewMapStringStringCmd(ctx, "hgetall", l.countsKey(day(t)))
 	if err := l.batch.do(ctx, &op{plain: cmd}); err != nil {
@@ -43,7 +49,14 @@ func (l *Ledger) Counts(ctx context.Context, t time.Time) (map[State]int64, erro
 	}
 	out := make(map[State]int64, len(cmd.Val()))
 	for letter, n := range cmd.Val() {
-		out[stateOf(letter)] = number(n)
+		switch letter {
+		case "m":
+			out[Missing] = number(n)
+		case "g":
+			out[Resent] = number(n)
+		default:
+			out[stateOf(letter)] = number(n)
+		}
 	}
 	return out, nil
 }

@@ -23,7 +23,7 @@ func TestRcp01TwoReceiptsInOneSecond(t *testing.T) {
 			e := envelope(id)
 			born(t, rdb, l, record(e))
 			begin(t, l, e)
-			must(t, l.Accepted(t.Context(), id, wechat.MessageID(100+i), false))
+			must(t, l.Accepted(t.Context(), id, ledger.Acceptance{MsgID: wechat.MessageID(100 + i)}))
 		}
 		var both sync.WaitGroup
 		for i, status := range []string{"success", "failed:user block"} {
@@ -63,14 +63,14 @@ func TestRcp03ReceiptBeforeAnswer(t *testing.T) {
 				}
 			}
 			state(t, l, e.ID, ledger.Sending)
-			must(t, l.Accepted(t.Context(), e.ID, msgid, false))
+			must(t, l.Accepted(t.Context(), e.ID, ledger.Acceptance{MsgID: msgid}))
 			r := get(t, l, e.ID)
 			if r.EndedAt.Before(r.SentAt) {
 				t.Errorf("ended %s before it was sent %s", r.EndedAt, r.SentAt)
 			}
 			again, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: msgid, Status: "success"})
 			must(t, err)
-			if diff := cmp.Diff(r, again); diff != "" {
+			if diff := cmp.Diff(&ledger.Settled{Record: *r}, again); diff != "" {
 				t.Errorf("a repeated receipt changed the record:\n%s", diff)
 			}
 		}
@@ -93,7 +93,7 @@ func TestReceiptRacesAnswer(t *testing.T) {
 		for i := range 100 {
 			id := strings.Repeat("r", i+1)
 			all.Go(func() {
-				if err := l.Accepted(t.Context(), id, wechat.MessageID(1000+i), false); err != nil {
+				if err := l.Accepted(t.Context(), id, ledger.Acceptance{MsgID: wechat.MessageID(1000 + i)}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -132,7 +132,7 @@ func TestRcp06StatusWords(t *testing.T) {
 			{"failed:" + strings.Repeat("很", 40), strings.Repeat("很", 19) + "…", ledger.Rejected},
 		} {
 			id := "w" + strings.Repeat("x", i)
-			must(t, l.Accepted(t.Context(), id, wechat.MessageID(1+i), false))
+			must(t, l.Accepted(t.Context(), id, ledger.Acceptance{MsgID: wechat.MessageID(1 + i)}))
 			r, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: wechat.MessageID(1 + i), Status: tc.status})
 			must(t, err)
 			if r.Receipt != tc.receipt || r.State != tc.state {

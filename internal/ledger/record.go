@@ -18,6 +18,14 @@ const maxReason = 60
 // accepted is its end.
 const ReceiptWait = 24 * time.Hour
 
+// Reasons that are the ledger's own.
+const (
+	ReasonSuppressed = "suppressed" // the recipient must not be written to
+	ReasonNoUser     = "no-user"    // nobody has bound an openid to the user
+	ReasonNoReceipt  = "no-receipt" // accepted, and no receipt came within ReceiptWait
+	ReasonErased     = "erased"     // the recipient's data were erased before it was sent
+)
+
 // letter is the state as stored. Letters are never reused.
 func (s State) letter() string {
 	switch s {
@@ -92,7 +100,9 @@ func classOf(letter string) job.Class {
 }
 
 // fields are a new record's, without the empty ones. The letters are never
-// reused; k (an earlier attempt is open) is the scripts' own.
+// reused; k (an earlier attempt is open), y (its task was put again since Cancel)
+// and the msgid in w (the moment of the next attempt after a failed receipt, and
+// which) are the scripts' own.
 func fields(r Record) []any {
 	out := make([]any, 0, 18)
 	put := func(name any, value string) { // any: a constant costs no allocation
@@ -125,13 +135,16 @@ func parse(id string, f map[string]string, now time.Time) *Record {
 		Errcode: wechat.Code(number(f["e"])), Reason: f["r"], Attempts: int(number(f["a"])),
 		PossibleDuplicate: f["d"] != "", QueuedAt: moment(f["q"]), NotBefore: moment(f["b"]),
 		NotAfter: moment(f["n"]), OpenSince: moment(f["o"]), SentAt: moment(f["x"]),
-		EndedAt: moment(f["z"]), Receipt: f["f"],
+		EndedAt: moment(f["z"]), Receipt: f["f"], Resends: int(number(f["g"])), Erased: f["v"] != "",
+	}
+	if due, _, waits := strings.Cut(f["w"], " "); waits && r.State == Retrying {
+		r.ResendAt = moment(due)
 	}
 	if r.State == Scheduled && !now.Before(r.NotBefore) {
 		r.State = Queued // its hour has come, and nobody writes that down
 	}
 	if r.State == Accepted && !r.SentAt.IsZero() && !now.Before(r.SentAt.Add(ReceiptWait)) {
-		r.EndedAt = r.SentAt.Add(ReceiptWait)
+		r.EndedAt, r.Reason = r.SentAt.Add(ReceiptWait), ReasonNoReceipt
 	}
 	return r
 }

@@ -36,8 +36,20 @@ var releaseLua string
 //go:embed lua/receipt.lua
 var receiptLua string
 
+//go:embed lua/match.lua
+var matchLua string
+
+//go:embed lua/sweep.lua
+var sweepLua string
+
 //go:embed lua/suppress.lua
 var suppressLua string
+
+//go:embed lua/follow.lua
+var followLua string
+
+//go:embed lua/erase.lua
+var eraseLua string
 
 // script is a Lua script that rides in pipelines: named by its hash, sent whole
 // when Redis does not know it.
@@ -50,7 +62,8 @@ func newScript(text string) script {
 
 // scripts of one ledger.
 type scripts struct {
-	born, begin, accepted, failed, cancel, release, park, receipt, suppress script
+	born, begin, accepted, failed, cancel, release, park, receipt script
+	match, sweep, suppress, follow, erase                         script
 }
 
 func newScripts() scripts {
@@ -63,7 +76,11 @@ func newScripts() scripts {
 		release:  newScript(releaseLua),
 		park:     newScript(parkLua),
 		receipt:  newScript(commonLua + receiptLua),
+		match:    newScript(commonLua + matchLua),
+		sweep:    newScript(commonLua + sweepLua),
 		suppress: newScript(suppressLua),
+		follow:   newScript(followLua),
+		erase:    newScript(commonLua + eraseLua),
 	}
 }
 

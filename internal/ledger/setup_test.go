@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -65,6 +66,14 @@ func record(e job.Envelope) ledger.Record {
 		ID: e.ID, Class: e.Class, State: ledger.Queued, To: e.To, User: e.User, Template: e.Template,
 		Hash: e.Hash(), QueuedAt: e.QueuedAt, NotBefore: e.NotBefore, NotAfter: e.NotAfter,
 	}
+}
+
+// bind binds an openid to a user as the roster does, at a moment in ms.
+func bind(tb testing.TB, rdb redis.UniversalClient, user, openid string, at int) {
+	tb.Helper()
+	key := ledger.UserKey(account, user)
+	must(tb, rdb.HSet(tb.Context(), key, openid, fmt.Sprint(at, " oauth")).Err())
+	must(tb, rdb.Expire(tb.Context(), key, time.Hour).Err())
 }
 
 func born(tb testing.TB, rdb redis.UniversalClient, l *ledger.Ledger, r ledger.Record) ledger.Birth {

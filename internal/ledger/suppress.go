@@ -16,11 +16,13 @@ type Suppression struct {
 	Template string    // empty: no template at all
 	Reason   string    // such as unsubscribed, user-block
 	Until    time.Time // zero: until lifted
+	ByAdmin  bool      // a person's decision: what WeChat says neither replaces nor lifts it
 }
 
-// Suppress keeps messages from being sent to s.OpenID until s.Until. A second
-// one for the same openid and template replaces the first. There is at most one
-// for each follower and template, and those that end are swept.
+// Suppress keeps messages from being sent to s.OpenID until s.Until. There is at
+// most one for each openid and template: an admin's replaces the one before,
+// another only one that ends sooner and is not an admin's. Those that end are
+// swept.
 func (l *Ledger) Suppress(ctx context.Context, s Suppression) error {
 	if s.OpenID == "" || strings.ContainsAny(s.OpenID, "| ") {
 		return errors.New("ledger: an openid is required to suppress")
@@ -36,7 +38,7 @@ func (l *Ledger) Suppress(ctx context.Context, s Suppression) error {
 	o := &op{
 		script: l.scripts.suppress,
 		keys:   []string{l.suppressionsKey(), l.suppressionEndsKey()},
-		args:   []any{s.member(), till, short(s.Reason, maxReason), stamp(now)},
+		args:   append([]any{s.member(), till, short(s.Reason, maxReason), stamp(now), flag(s.ByAdmin)}, l.reasons...),
 	}
 	if err := l.batch.do(ctx, o); err != nil {
 		return fmt.Errorf("ledger: suppress: %w", err)
@@ -108,7 +110,7 @@ func suppressionOf(member, value string, now time.Time) (Suppression, bool) {
 	var s Suppression
 	s.OpenID, s.Template, _ = strings.Cut(member, "|")
 	till, reason, _ := strings.Cut(value, " ")
-	s.Reason = reason
+	s.Reason, s.ByAdmin = strings.CutPrefix(reason, "@")
 	if till != "0" {
 		s.Until = moment(till)
 	}

@@ -1,11 +1,11 @@
 -- Asks whether a message may be sent now and marks it as being sent.
 -- KEYS[3] the suppressions, KEYS[4] the index of the dead, KEYS[5] the dead
--- letter, KEYS[6] the user's openid (only for a message to a user).
+-- letter, KEYS[6] the user's openids (only for a message to a user).
 local now, class, hash, to, template = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local keep, live, old, id, queued = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] -- from ARGV[11] on: the fields of the record
 
-local v = redis.call('HMGET', KEYS[1], 's', 'c', 'h', 'a', 'o', 'z')
-local s, attempts, open = v[1], v[4], v[5]
+local v = redis.call('HMGET', KEYS[1], 's', 'c', 'h', 'a', 'o', 'z', 't', 'v', 'w')
+local s, attempts, open, before, erased, due = v[1], v[4], v[5], v[7], v[8], v[9]
 if not s then
   redis.call('HSET', KEYS[1], unpack(ARGV, 11))
   redis.call('PEXPIRE', KEYS[1], live)
@@ -14,9 +14,14 @@ else
   if (v[2] and v[2] ~= class) or (v[3] and v[3] ~= hash) then
     return {'stray', s, '', '', '', ''}
   end
+  if erased and s ~= 'a' and not ended(s) then -- its worker did not come back
+    redis.call('HSET', KEYS[1], 'r', 'erased')
+    s = open and 'u' or 'c'
+    finish(s, now, keep)
+  end
   -- A task that was enqueued before the death is the dead letter, which an admin
   -- runs again: it starts afresh. A later one is only its caller's repetition.
-  local revived = s == 'x' and tonumber(queued) <= (tonumber(v[6]) or math.huge)
+  local revived = s == 'x' and not erased and tonumber(queued) <= (tonumber(v[6]) or math.huge)
   if revived then
     redis.call('HDEL', KEYS[1], 'a', 'e', 'r', 'z', 'o', 'k')
     redis.call('ZREM', KEYS[4], id)
@@ -28,11 +33,18 @@ else
       redis.call('PEXPIRE', KEYS[1], keep) -- prolonged by Born, for the task that is dropped now
     end
     return {'ended', s, attempts or '', '', '', ''}
+  elseif s == 'r' and due then -- sooner, WeChat would take it for a repetition
+    local at = string.match(due, '^%d+')
+    if tonumber(now) < tonumber(at) then
+      return {'wait', s, attempts or '', '', at, ''}
+    end
+    redis.call('HDEL', KEYS[1], 'w')
   end
   if old == '1' then
     extend(live)
   end
 end
+local same = open and before -- WeChat knows a replay by the openid, too
 if open == now then -- this very call, replayed after a lost answer
   open = false
 end
@@ -47,21 +59,58 @@ local function refuse(decision, reason, detail)
   return {decision, s, attempts or '', to or '', open or '', detail}
 end
 
+-- The openids of the user, the latest bound first.
+local function bound()
+  local flat = redis.call('HGETALL', KEYS[6])
+  local at, openids = {}, {}
+  for i = 1, #flat, 2 do
+    openids[#openids + 1] = flat[i]
+    at[flat[i]] = tonumber(string.match(flat[i + 1], '^%d+')) or 0
+  end
+  table.sort(openids, function(a, b)
+    return at[a] > at[b] or (at[a] == at[b] and a < b)
+  end)
+  return openids
+end
+
+-- The first of openids that may be written to, or false and why the first may not.
+local function allowed(openids)
+  local fields = {}
+  for i, openid in ipairs(openids) do
+    fields[2 * i - 1], fields[2 * i] = openid, openid .. '|' .. template
+  end
+  local found = redis.call('HMGET', KEYS[3], unpack(fields))
+  local why = false
+  for i, openid in ipairs(openids) do
+    local held = false
+    for j = 2 * i - 1, 2 * i do
+      local till, reason = string.match(found[j] or '', '^(%d+) ?@?(.*)$')
+      if till and not held and (till == '0' or tonumber(till) > tonumber(now)) then
+        held = reason
+      end
+    end
+    if not held then
+      return openid, ''
+    end
+    why = why or held
+  end
+  return false, why
+end
+
+local openids = {to}
 if to == '' then
-  to = redis.call('GET', KEYS[6])
-  if not to then
+  openids = same and {same} or bound()
+  if #openids == 0 then
     return refuse('nouser', 'no-user', '')
   end
+end
+local chosen, why = allowed(openids)
+if to == '' then
+  to = chosen or openids[1]
   redis.call('HSET', KEYS[1], 't', to)
 end
-local found = redis.call('HMGET', KEYS[3], to, to .. '|' .. template)
-for i = 1, 2 do
-  if found[i] then
-    local till, reason = string.match(found[i], '^(%d+) ?(.*)$')
-    if till == '0' or tonumber(till) > tonumber(now) then
-      return refuse('suppressed', 'suppressed', reason)
-    end
-  end
+if not chosen then
+  return refuse('suppressed', 'suppressed', why)
 end
 redis.call('HSET', KEYS[1], 's', 's')
 if open then

@@ -1,12 +1,14 @@
 -- Records an attempt that was not accepted. What is accepted or ended stays.
--- KEYS[3] the index of the dead, KEYS[4] the dead letter.
+-- KEYS[3] the index of the dead, KEYS[4] the dead letter, KEYS[5] what is under
+-- way to the recipient.
 local now, id, state, errcode, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local attempt, ambiguous, duplicate = ARGV[6], ARGV[7], ARGV[8]
 local keep, live, keep_dead, oldest, payload = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local to, near = ARGV[14], ARGV[15]
 
-local v = redis.call('HMGET', KEYS[1], 's', 'k')
-local s, earlier = v[1], v[2]
-if s == 'a' or ended(s) then
+local v = redis.call('HMGET', KEYS[1], 's', 'k', 'o', 'v', 'w')
+local s, earlier, open, erased, due = v[1], v[2], v[3], v[4], v[5]
+if s == 'a' or ended(s) or due then
   return 0
 end
 if attempt == '1' and s == 's' then -- any other state: this very call, replayed
@@ -14,9 +16,16 @@ if attempt == '1' and s == 's' then -- any other state: this very call, replayed
 end
 if ambiguous ~= '1' and not earlier then
   redis.call('HDEL', KEYS[1], 'o')
+  open = false
 end
 if duplicate == '1' then
   redis.call('HSET', KEYS[1], 'd', '1')
+end
+if erased then
+  to, payload = '', ''
+  if not ended(state) then -- there is nobody any more to try it for
+    state, reason = open and 'u' or 'c', 'erased'
+  end
 end
 if errcode == '0' then
   redis.call('HDEL', KEYS[1], 'e')
@@ -28,12 +37,19 @@ if reason == '' then
 else
   redis.call('HSET', KEYS[1], 'r', reason)
 end
+if to ~= '' and open then -- a receipt may still tell what became of it
+  redis.call('ZADD', KEYS[5], open, '=' .. id)
+  redis.call('ZREMRANGEBYRANK', KEYS[5], '0', '-65') -- the latest 64 stay
+  redis.call('PEXPIRE', KEYS[5], near)
+elseif to ~= '' then
+  redis.call('ZREM', KEYS[5], '=' .. id)
+end
 if not ended(state) then
   redis.call('HSET', KEYS[1], 's', state)
   extend(live)
   return 1
 end
-if state == 'x' then
+if state == 'x' and not erased then
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', oldest)
   redis.call('ZADD', KEYS[3], now, id)
   redis.call('PEXPIRE', KEYS[3], keep_dead)

@@ -6,4 +6,4 @@ if not found then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   return ''
 end
-return string.match(found, '^=(.*)$') or '' -- parked before: the first one counts
+return string.match(found, '^[=~](.*)$') or '' -- parked before: the first one counts

@@ -1,10 +1,25 @@
 -- Adds a suppression and sweeps some that are over.
 -- KEYS[1] the suppressions, KEYS[2] their index by end.
-local member, till, reason, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local member, till, reason, now, admin = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] -- from ARGV[6] on: WeChat's reasons
 local over = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', '0', '100')
 if #over > 0 then
   redis.call('HDEL', KEYS[1], unpack(over))
   redis.call('ZREM', KEYS[2], unpack(over))
+end
+if admin == '1' then
+  reason = '@' .. reason
+else
+  local old, why = string.match(redis.call('HGET', KEYS[1], member) or '', '^(%d+) ?(.*)$')
+  if old and (old == '0' or tonumber(old) > tonumber(now)) then
+    local ours = why == reason
+    for i = 6, #ARGV do
+      ours = ours or why == ARGV[i]
+    end
+    local longer = old == '0' or (till ~= '0' and tonumber(old) > tonumber(till))
+    if longer or not ours then
+      return #over -- an admin's stays, and so does one that lasts longer
+    end
+  end
 end
 redis.call('HSET', KEYS[1], member, till .. ' ' .. reason)
 if till == '0' then
