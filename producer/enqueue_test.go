@@ -239,7 +239,7 @@ func TestReusedIDOfAnEndedMessage(t *testing.T) {
 	must(t, b.tasks.Delete(t.Context(), account, job.Default, "sent")) // a worker took it
 	_, err = b.records.Begin(t.Context(), e)
 	must(t, err)
-	must(t, b.records.Accepted(t.Context(), "sent", 9, false))
+	must(t, b.records.Accepted(t.Context(), "sent", ledger.Acceptance{MsgID: 9}))
 	if ticket, err := b.Enqueue(t.Context(), "sent", message("x")); err != nil || !ticket.Duplicate || ticket.State != producer.Accepted {
 		t.Errorf("the same again: %+v, %v", ticket, err)
 	}

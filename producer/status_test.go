@@ -40,10 +40,10 @@ func TestStatus(t *testing.T) {
 			begin(id)
 			fail(id, ledger.Outcome{State: ledger.Retrying, Errcode: 45011, Attempt: true})
 		},
-		producer.Accepted: func(id string) { begin(id); must(t, b.records.Accepted(t.Context(), id, 1, false)) },
+		producer.Accepted: func(id string) { begin(id); must(t, b.records.Accepted(t.Context(), id, ledger.Acceptance{MsgID: 1})) },
 		producer.Delivered: func(id string) {
 			begin(id)
-			must(t, b.records.Accepted(t.Context(), id, 2, false))
+			must(t, b.records.Accepted(t.Context(), id, ledger.Acceptance{MsgID: 2}))
 			_, err := b.records.Receipt(t.Context(), ledger.Receipt{MsgID: 2, Status: "success"})
 			must(t, err)
 		},
@@ -97,7 +97,7 @@ func TestStatusJSON(t *testing.T) {
 	must(t, err)
 	_, err = b.records.Begin(t.Context(), b.envelope(t, producer.Default, "order-1"))
 	must(t, err)
-	must(t, b.records.Accepted(t.Context(), "order-1", 9007199254740993, true))
+	must(t, b.records.Accepted(t.Context(), "order-1", ledger.Acceptance{MsgID: 9007199254740993, Duplicate: true}))
 	_, err = b.records.Receipt(t.Context(), ledger.Receipt{MsgID: 9007199254740993, Status: "failed:user block"})
 	must(t, err)
 	s := b.status(t, "order-1", producer.Rejected)

@@ -162,10 +162,9 @@ type records struct {
 	start    ledger.Start // what Begin adds to what it knows
 	began    int
 	open     time.Time
-	accepted []wechat.MessageID
+	accepted []ledger.Acceptance
 	outcomes []ledger.Outcome
-	marked   bool // as possible duplicate
-	failing  int  // so many writes fail
+	failing  int // so many writes fail
 	beginErr error
 }
 
@@ -194,15 +193,20 @@ func (r *records) Begin(_ context.Context, e job.Envelope) (ledger.Start, error)
 	return s, nil
 }
 
-func (r *records) Accepted(_ context.Context, _ string, id wechat.MessageID, duplicate bool) error {
+func (r *records) Accepted(_ context.Context, _ string, a ledger.Acceptance) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.failing > 0 {
 		r.failing--
 		return errRedis
 	}
-	r.accepted, r.marked = append(r.accepted, id), duplicate
+	r.accepted = append(r.accepted, a)
 	return nil
+}
+
+// duplicate reports whether the last acceptance was marked as a possible duplicate.
+func (r *records) duplicate() bool {
+	return len(r.accepted) > 0 && r.accepted[len(r.accepted)-1].Duplicate
 }
 
 func (r *records) Failed(_ context.Context, _ string, o ledger.Outcome) error {

@@ -56,8 +56,9 @@ func (a *account) handle(ctx context.Context, t broker.Task) error {
 	}
 	d.env = env
 	d.event = Event{Account: a.appID, Class: env.Class, ID: env.ID, Age: time.Since(env.QueuedAt)}
-	if msgid, ok := a.unrecorded.take(occasionOf(env)); ok {
-		return d.accept(ctx, msgid)
+	if yes, ok := a.unrecorded.take(occasionOf(env)); ok {
+		d.begun.To = yes.to
+		return d.accept(ctx, yes.msgid)
 	}
 	if !d.late() {
 		var wait time.Duration
@@ -76,11 +77,15 @@ func (a *account) handle(ctx context.Context, t broker.Task) error {
 		return &broker.Later{After: jitter(redisWait), Cause: errors.New("the record could not be read: Redis failed")}
 	}
 	d.event.Attempts = d.begun.Attempts
-	if d.begun.Decision != ledger.Go {
-		d.drop()
-		return nil
+	switch d.begun.Decision {
+	case ledger.Go:
+		return d.attempt(ctx)
+	case ledger.NotYet:
+		return d.later(time.Until(d.begun.After), "it is sent again after a failed receipt, but not yet")
+	case ledger.Ended, ledger.Stray, ledger.Suppressed, ledger.NoUser:
 	}
-	return d.attempt(ctx)
+	d.drop()
+	return nil
 }
 
 // unreadable ends a task that no worker can read. Its ID is asynq's, so even
@@ -120,7 +125,7 @@ func (d *delivery) drop() {
 	case ledger.Stray:
 		d.event.Reason = "another message has this ID"
 		d.event.State = d.begun.State
-	case ledger.Ended, ledger.Go:
+	case ledger.Ended, ledger.Go, ledger.NotYet:
 		d.event.Reason = "ended before"
 		d.event.State = d.begun.State
 	}

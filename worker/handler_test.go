@@ -38,8 +38,16 @@ func TestHandleSends(t *testing.T) {
 	if b.send.bodies[0] != body {
 		t.Errorf("the body changed on its way:\n%s\n%s", b.send.bodies[0], body)
 	}
-	if len(b.ledger.accepted) != 1 || b.ledger.accepted[0] != 200228332 || b.ledger.marked {
-		t.Errorf("recorded %v, possible duplicate %v", b.ledger.accepted, b.ledger.marked)
+	if len(b.ledger.accepted) != 1 {
+		t.Fatalf("recorded %v", b.ledger.accepted)
+	}
+	yes := b.ledger.accepted[0]
+	if e, err := job.Parse(yes.Payload); err != nil || string(e.Body) != body {
+		t.Errorf("the payload did not go with the acceptance: %q, %v", yes.Payload, err)
+	}
+	yes.Payload = nil
+	if diff := compare(ledger.Acceptance{To: openid, MsgID: 200228332, Class: job.Default}, yes); diff != "" {
+		t.Error(diff)
 	}
 	if b.gate.outstanding() != 1 {
 		t.Errorf("%d permits spent, want 1", b.gate.outstanding())
@@ -215,7 +223,7 @@ func TestHandleRecordLater(t *testing.T) {
 			if err := b.deliver(t, same); err != nil {
 				t.Fatal(err)
 			}
-			if b.send.calls() != 1 || len(b.ledger.accepted) != 1 || b.gate.outstanding() != 1 {
+			if b.send.calls() != 1 || len(b.ledger.accepted) != 1 || b.ledger.accepted[0].To != openid || b.gate.outstanding() != 1 {
 				t.Errorf("%d calls, %d records, %d permits; want 1 of each", b.send.calls(), len(b.ledger.accepted), b.gate.outstanding())
 			}
 		})

@@ -27,11 +27,13 @@ const (
 // not completed: it comes back, and this process remembers.
 func (d *delivery) accept(ctx context.Context, msgid wechat.MessageID) error {
 	d.event.Action, d.event.State, d.event.MsgID = Sent, ledger.Accepted, msgid
-	err := persist(ctx, func(ctx context.Context) error {
-		return d.ledger.Accepted(ctx, d.env.ID, msgid, d.event.PossibleDuplicate)
-	})
+	yes := ledger.Acceptance{
+		To: d.recipient(), MsgID: msgid, Duplicate: d.event.PossibleDuplicate,
+		Class: d.env.Class, Payload: d.task.Payload,
+	}
+	err := persist(ctx, func(ctx context.Context) error { return d.ledger.Accepted(ctx, d.env.ID, yes) })
 	if err != nil {
-		d.unrecorded.put(occasionOf(d.env), msgid)
+		d.unrecorded.put(occasionOf(d.env), answered{msgid: msgid, to: yes.To})
 		d.log.Error("accepted by WeChat but not recorded yet: Redis fails", zap.String("id", d.env.ID), zap.Error(err))
 		return &broker.Later{After: jitter(redisWait), Cause: errors.New("accepted by WeChat; the record waits for Redis")}
 	}
@@ -43,7 +45,7 @@ func (d *delivery) accept(ctx context.Context, msgid wechat.MessageID) error {
 func (d *delivery) fail(ctx context.Context, v Verdict) error {
 	d.event.Action, d.event.State, d.event.Errcode, d.event.Reason = v.Action, v.State, v.Errcode, v.Reason
 	o := ledger.Outcome{
-		State: v.State, Errcode: v.Errcode, Reason: v.Reason, Attempt: v.Counts,
+		To: d.recipient(), State: v.State, Errcode: v.Errcode, Reason: v.Reason, Attempt: v.Counts,
 		Ambiguous: v.Ambiguous, Duplicate: d.event.PossibleDuplicate,
 	}
 	if v.State == ledger.Dead {
@@ -90,7 +92,13 @@ func writeOnce(ctx context.Context, write func(context.Context) error) error {
 // an entry is good for its own message alone.
 type unrecorded struct {
 	mu   sync.Mutex
-	said map[occasion]wechat.MessageID
+	said map[occasion]answered
+}
+
+// answered is WeChat's yes.
+type answered struct {
+	msgid wechat.MessageID
+	to    string // the openid that it was sent to
 }
 
 // occasion names one message among those that an ID may have over the days.
@@ -101,11 +109,11 @@ type occasion struct {
 
 func occasionOf(e job.Envelope) occasion { return occasion{e.ID, e.QueuedAt.UnixMilli()} }
 
-func (u *unrecorded) put(o occasion, msgid wechat.MessageID) {
+func (u *unrecorded) put(o occasion, yes answered) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.said == nil {
-		u.said = make(map[occasion]wechat.MessageID)
+		u.said = make(map[occasion]answered)
 	}
 	for other := range u.said {
 		if len(u.said) < maxUnrecorded {
@@ -113,13 +121,13 @@ func (u *unrecorded) put(o occasion, msgid wechat.MessageID) {
 		}
 		delete(u.said, other) // any; its task is sent as a replay, which WeChat drops
 	}
-	u.said[o] = msgid
+	u.said[o] = yes
 }
 
-func (u *unrecorded) take(o occasion) (wechat.MessageID, bool) {
+func (u *unrecorded) take(o occasion) (answered, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	msgid, ok := u.said[o]
+	yes, ok := u.said[o]
 	delete(u.said, o)
-	return msgid, ok
+	return yes, ok
 }

@@ -25,7 +25,7 @@ type Sender interface {
 // Ledger keeps the messages' records: *ledger.Ledger.
 type Ledger interface {
 	Begin(ctx context.Context, e job.Envelope) (ledger.Start, error)
-	Accepted(ctx context.Context, id string, msgid wechat.MessageID, duplicate bool) error
+	Accepted(ctx context.Context, id string, a ledger.Acceptance) error
 	Failed(ctx context.Context, id string, o ledger.Outcome) error
 }
 

@@ -208,7 +208,7 @@ func (a *app) suppressCommand() *cobra.Command {
 		Use: "add OPENID", Short: "Suppress a recipient", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				s := ledger.Suppression{OpenID: args[0], Template: template, Reason: reason}
+				s := ledger.Suppression{OpenID: args[0], Template: template, Reason: reason, ByAdmin: true}
 				if keep > 0 {
 					s.Until = time.Now().Add(keep)
 				}
