@@ -52,6 +52,7 @@ type call struct {
 	query url.Values
 	body  []byte   // nil: GET
 	known []string // texts that must appear in no error
+	once  bool     // net/http must not repeat it, though it is a GET
 }
 
 // do makes the call once and returns the answer's bytes. Every failure is a
@@ -63,9 +64,17 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	traced, written := traceWrites(limited, k.body != nil)
+	if k.once {
+		var end context.CancelCauseFunc
+		traced, end = refuseRepeats(traced)
+		defer end(nil)
+	}
 	resp, err := c.http.Do(c.request(traced, k))
 	if err != nil {
 		err = c.explainTimeout(ctx, limited, withoutURL(err))
+		if errors.Is(context.Cause(traced), errRepeat) {
+			err = errRepeat
+		}
 		return nil, &TransportError{Op: k.op, Ambiguous: written.Load() && !isDialError(err), Err: conceal(err, k.known)}
 	}
 	defer func() { _ = resp.Body.Close() }() // read to the end or given up
@@ -128,6 +137,24 @@ func traceWrites(ctx context.Context, post bool) (context.Context, *atomic.Bool)
 		trace.GetConn = func(string) { written.Store(false) }
 	}
 	return httptrace.WithClientTrace(ctx, trace), written
+}
+
+var errRepeat = errors.New("the connection was lost after the request was written")
+
+// refuseRepeats ends the context when net/http is about to make a request
+// again that it has written already. It does so by itself with a GET whose kept
+// connection breaks before the answer.
+func refuseRepeats(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, end := context.WithCancelCause(ctx)
+	sent := new(atomic.Bool)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(info httptrace.WroteRequestInfo) { sent.Store(sent.Load() || info.Err == nil) },
+		GetConn: func(string) {
+			if sent.Load() {
+				end(errRepeat)
+			}
+		},
+	}), end
 }
 
 // explainTimeout says in words that it was our own limit that ended the call.

@@ -154,7 +154,7 @@ func (c *Client) once(ctx context.Context, k call, token Token, result any) erro
 	text := token.Value.Reveal()
 	query := url.Values{"access_token": {text}}
 	maps.Copy(query, k.query)
-	k.known = []string{text, url.QueryEscape(text), c.secret.Reveal(), k.query.Get("openid"), recipientOf(k.body)}
+	k.known = append([]string{text, url.QueryEscape(text), c.secret.Reveal(), k.query.Get("openid"), recipientOf(k.body)}, k.known...)
 	k.query = query
 	data, err := c.caller.do(ctx, k)
 	if err != nil {

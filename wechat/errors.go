@@ -34,9 +34,13 @@ func (e *Error) Error() string {
 }
 
 // Kind is the code's kind, except on the calls that fetch a token: what they
-// refuse concerns the account, never a message.
+// refuse concerns the account, never a message. On the calls of web
+// authorisation a refusal concerns the one user, or the account.
 func (e *Error) Kind() Kind {
 	kind := e.Code.Kind()
+	if isOAuth(e.Op) {
+		return oauthKind(e.Op, e.Code)
+	}
 	if fetchesToken(e.Op) && kind != KindBusy && kind != KindRate {
 		return KindAccount
 	}
@@ -46,6 +50,9 @@ func (e *Error) Kind() Kind {
 // Remedy is one sentence that tells an operator what to do, with the address
 // or field that WeChat named.
 func (e *Error) Remedy() string {
+	if remedy := oauthRemedy(e.Op, e.Code); remedy != "" {
+		return remedy
+	}
 	switch fetch := fetchesToken(e.Op); {
 	case fetch && e.Code == CodeInvalidCredential:
 		return CodeInvalidSecret.Remedy()

@@ -1,0 +1,300 @@
+package wechat
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DefaultCallbackWindow is the default of CallbackConfig.Window.
+const DefaultCallbackWindow = 10 * time.Minute
+
+// CallbackMode is how WeChat secures what it pushes, as the account's server
+// configuration says (消息加解密方式). It is pinned: what comes in a weaker mode
+// is refused.
+type CallbackMode string
+
+// The modes.
+const (
+	CallbackPlain  CallbackMode = "plain"  // 明文模式: the signature does not cover the body
+	CallbackCompat CallbackMode = "compat" // 兼容模式: both in one document; only the encrypted one is read
+	CallbackSecure CallbackMode = "secure" // 安全模式: encrypted
+)
+
+// RotatingSecret is a Token or an EncodingAESKey.
+type RotatingSecret struct {
+	Value Secret
+	// Until ends a previous one that is being rotated out; from then on it is
+	// refused. Zero: no end, as the current one has.
+	Until time.Time
+}
+
+func (s RotatingSecret) live(now time.Time) bool { return s.Until.IsZero() || now.Before(s.Until) }
+
+// CallbackConfig is our half of an account's server configuration (服务器配置).
+type CallbackConfig struct {
+	// AppID is the account's appid. Required.
+	AppID string
+	// Mode is what 消息加解密方式 says. Required.
+	Mode CallbackMode
+	// Tokens sign: the current one first, then previous ones. At least one.
+	Tokens []RotatingSecret
+	// AESKeys are EncodingAESKeys, 43 letters and digits each: the current one
+	// first. Compat and secure need at least one, plain does not look at them.
+	AESKeys []RotatingSecret
+	// Window is how far a timestamp may lie from now, both ways. Default 10
+	// minutes; zero means the default.
+	Window time.Duration
+}
+
+// Callback verifies and opens what comes to an account's callback URL, and
+// secures what goes back. It keeps nothing: what must happen once is the
+// business of who remembers Push.Nonce. Safe for concurrent use.
+type Callback struct {
+	appID   string
+	mode    CallbackMode
+	tokens  []RotatingSecret
+	aesKeys []RotatingSecret
+	window  time.Duration
+}
+
+// NewCallback checks cfg and names all faults at once.
+func NewCallback(cfg CallbackConfig) (*Callback, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	c := &Callback{appID: cfg.AppID, mode: cfg.Mode, window: cfg.Window}
+	c.tokens = append(c.tokens, cfg.Tokens...)
+	c.aesKeys = append(c.aesKeys, cfg.AESKeys...)
+	if c.window == 0 {
+		c.window = DefaultCallbackWindow
+	}
+	return c, nil
+}
+
+func (c CallbackConfig) validate() error {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("wechat: "+format, args...))
+	}
+	if !isToken(c.AppID, 64) {
+		fault("CallbackConfig.AppID is not an appid: copy it from mp.weixin.qq.com, such as wx0123456789abcdef")
+	}
+	encrypted := c.Mode == CallbackCompat || c.Mode == CallbackSecure
+	if c.Mode != CallbackPlain && !encrypted {
+		fault("CallbackConfig.Mode is none of plain, compat and secure: write what 消息加解密方式 says on mp.weixin.qq.com")
+	}
+	if len(c.Tokens) == 0 {
+		fault("CallbackConfig.Tokens is empty: give the Token of 服务器配置")
+	}
+	for i, t := range c.Tokens {
+		if text := t.Value.Reveal(); text == "" || strings.TrimSpace(text) != text || hasControl(text, false) {
+			fault("%s is empty or has white space at an end: copy the Token of 服务器配置", indexed("Tokens", i))
+		}
+	}
+	if encrypted && len(c.AESKeys) == 0 {
+		fault("CallbackConfig.AESKeys is empty, which mode %s cannot do without: give the EncodingAESKey of 服务器配置", c.Mode)
+	}
+	for i, k := range c.AESKeys {
+		if _, err := decodeAESKey(k.Value); err != nil {
+			fault("%s is not 43 letters and digits: copy the EncodingAESKey of 服务器配置", indexed("AESKeys", i))
+		}
+	}
+	if len(c.Tokens) > 0 && !c.Tokens[0].Until.IsZero() {
+		fault("CallbackConfig.Tokens[0].Until is set: the first Token is the current one and has no end; put previous ones behind it")
+	}
+	if len(c.AESKeys) > 0 && !c.AESKeys[0].Until.IsZero() {
+		fault("CallbackConfig.AESKeys[0].Until is set: the first key is the current one and has no end; put previous ones behind it")
+	}
+	if c.Window < 0 {
+		fault("CallbackConfig.Window is negative: set a positive duration, or zero for %s", DefaultCallbackWindow)
+	}
+	return errors.Join(faults...)
+}
+
+// Push is what WeChat pushed, verified and in the clear.
+type Push struct {
+	Event *Event
+	// Document is what Event was read from: the body itself in plain mode, else
+	// what was encrypted. It holds the openid and what a follower wrote.
+	Document []byte
+	// Nonce identifies the signed query: 64 hex digits. Remember it until
+	// FreshUntil, since until then the query verifies again.
+	Nonce string
+	// Digest is the SHA-256 of Document, 64 hex digits. The same Nonce with the
+	// same Digest is WeChat's own repetition; with another one, somebody put
+	// another body under a captured query, which plain mode cannot see.
+	Digest string
+	// SignedAt is the query's timestamp, FreshUntil the moment from which it is
+	// stale.
+	SignedAt, FreshUntil time.Time
+
+	urlNonce string
+	token    Secret
+	aesKey   Secret
+}
+
+// Echo verifies the GET that WeChat makes when the server configuration is
+// saved, and returns the echostr to answer: alone, as text/plain (docs: 接入指南).
+// The error is a *CallbackError.
+func (c *Callback) Echo(query url.Values) (string, error) {
+	if _, err := c.verify(query, "signature", time.Now()); err != nil {
+		return "", err
+	}
+	// Not signed, so it is held to be harmless: WeChat sends digits.
+	echo := query.Get("echostr")
+	if echo == "" || len(echo) > 256 || strings.Trim(echo, echoLetters) != "" {
+		return "", refused(CallbackFaultSignature, "the query has no echostr of WeChat's form")
+	}
+	return echo, nil
+}
+
+const echoLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.~"
+
+// Open verifies the POST of an event and reads it (docs: 消息加解密说明). In plain
+// mode signature must be right, in compat and secure mode msg_signature, which
+// alone covers what is encrypted; the clear part of a compat document is not
+// looked at. Every live Token and EncodingAESKey is tried. The error is a
+// *CallbackError.
+func (c *Callback) Open(query url.Values, body []byte) (*Push, error) {
+	if c.mode == CallbackPlain {
+		return c.openPlain(query, body)
+	}
+	return c.openEncrypted(query, body)
+}
+
+func (c *Callback) openPlain(query url.Values, body []byte) (*Push, error) {
+	encrypted := refused(CallbackFaultMode, "WeChat encrypts, and mode plain is configured")
+	if strings.EqualFold(query.Get("encrypt_type"), "aes") {
+		return nil, encrypted
+	}
+	q, err := c.verify(query, "signature", time.Now())
+	if err != nil {
+		return nil, err
+	}
+	fields, err := parseDocument(body)
+	if err != nil {
+		return nil, refused(CallbackFaultDocument, detail(err))
+	}
+	if fields["Encrypt"] != "" {
+		return nil, encrypted
+	}
+	return c.newPush(q, body, fields)
+}
+
+func (c *Callback) openEncrypted(query url.Values, body []byte) (*Push, error) {
+	fields, err := parseDocument(body)
+	if err != nil {
+		return nil, refused(CallbackFaultDocument, detail(err))
+	}
+	text := fields["Encrypt"]
+	if text == "" {
+		return nil, refused(CallbackFaultMode, "the body has no Encrypt, and mode "+string(c.mode)+" is configured")
+	}
+	// signature, without msg_, is not looked at: it covers less of the same
+	// with the same Token, and WeChat's page says not to rely on it here.
+	now := time.Now()
+	q, err := c.verify(query, "msg_signature", now, text)
+	if err != nil {
+		return nil, err
+	}
+	document, key, err := c.decrypt(text, now)
+	if err != nil {
+		return nil, err
+	}
+	fields, err = parseDocument(document)
+	if err != nil {
+		return nil, refused(CallbackFaultDocument, detail(err))
+	}
+	p, err := c.newPush(q, document, fields)
+	if err != nil {
+		return nil, err
+	}
+	p.aesKey = key
+	return p, nil
+}
+
+// decrypt tries the live keys, and tells which one it was.
+func (c *Callback) decrypt(text string, now time.Time) ([]byte, Secret, error) {
+	other := false
+	for _, k := range c.aesKeys {
+		if !k.live(now) {
+			continue
+		}
+		document, err := decrypt(k.Value, c.appID, text)
+		if err == nil {
+			return document, k.Value, nil
+		}
+		other = other || errors.Is(err, errOtherAppID)
+	}
+	if other {
+		return nil, Secret{}, refused(CallbackFaultAppID, "the appid behind the document is not the account's")
+	}
+	return nil, Secret{}, refused(CallbackFaultEncryption, "no live EncodingAESKey opens it")
+}
+
+func (c *Callback) newPush(q signedQuery, document []byte, fields map[string]string) (*Push, error) {
+	event, err := newEvent(fields)
+	if err != nil {
+		return nil, refused(CallbackFaultDocument, detail(err))
+	}
+	return &Push{
+		Event: event, Document: document,
+		// Of the signature alone: one signed text can be cut into timestamp and
+		// nonce in several ways, and they are all the same query.
+		Nonce: hexSHA256([]byte(q.signature)), Digest: hexSHA256(document),
+		SignedAt: q.at, FreshUntil: q.at.Add(c.window),
+		urlNonce: q.nonce, token: q.token,
+	}, nil
+}
+
+// Seal makes the body of a passive reply to p as the mode asks: in secure mode
+// the envelope with Encrypt, MsgSignature, TimeStamp and Nonce, made with the
+// Token and key that p came with. In plain and compat mode, and when reply is
+// empty, "success" or encrypted already, it returns reply. Another reply that is
+// no document of WeChat's form is a *CallbackError.
+func (c *Callback) Seal(p *Push, reply []byte) ([]byte, error) {
+	if c.mode != CallbackSecure || len(reply) == 0 || string(reply) == "success" {
+		return reply, nil
+	}
+	fields, err := parseDocument(reply)
+	if err != nil {
+		return nil, refused(CallbackFaultDocument, "the reply: "+detail(err))
+	}
+	if fields["Encrypt"] != "" {
+		return reply, nil
+	}
+	text, err := encrypt(p.aesKey, c.appID, reply)
+	if err != nil {
+		return nil, refused(CallbackFaultEncryption, "the reply: "+detail(err))
+	}
+	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
+	return []byte("<xml><Encrypt><![CDATA[" + text + "]]></Encrypt>" +
+		"<MsgSignature><![CDATA[" + signature(p.token.Reveal(), timestamp, p.urlNonce, text) + "]]></MsgSignature>" +
+		"<TimeStamp>" + timestamp + "</TimeStamp>" +
+		"<Nonce><![CDATA[" + p.urlNonce + "]]></Nonce></xml>"), nil
+}
+
+// Sign makes the query of a document that is handed on in the clear to a server
+// that knows the current Token: signature, timestamp, nonce and openid, as
+// WeChat's own plain mode has them.
+func (c *Callback) Sign(openid string, now time.Time) url.Values {
+	timestamp, nonce := strconv.FormatInt(now.Unix(), 10), newNonce()
+	return url.Values{
+		"signature": {signature(c.tokens[0].Value.Reveal(), timestamp, nonce)},
+		"timestamp": {timestamp}, "nonce": {nonce}, "openid": {openid},
+	}
+}
+
+// detail is one of this package's own error texts, as a part of a sentence.
+func detail(err error) string { return strings.TrimPrefix(err.Error(), "wechat: ") }
+
+func hexSHA256(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

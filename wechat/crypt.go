@@ -1,0 +1,118 @@
+package wechat
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"math"
+)
+
+// The cipher of 消息加解密说明: AES-256-CBC with the key's head as vector, over
+// 16 random bytes, the length of the document in 4 bytes, the document and the
+// appid, padded to a multiple of 32.
+const (
+	aesKeyLength = 43 // of EncodingAESKey
+	padBlock     = 32 // twice the cipher's own block, so the pad is 1 to 32
+	headLength   = aes.BlockSize + 4
+)
+
+var (
+	errAESKey     = errors.New("wechat: not an EncodingAESKey: it is 43 letters and digits")
+	errCipherText = errors.New("wechat: not WeChat's cipher text, or made with another EncodingAESKey")
+	errOtherAppID = errors.New("wechat: encrypted for another appid")
+)
+
+// decodeAESKey is lenient on the last character, as WeChat is: it holds 6 bits
+// of which 4 belong to the key, and the others are not zero in most keys.
+func decodeAESKey(encoded Secret) ([]byte, error) {
+	text := encoded.Reveal()
+	if len(text) != aesKeyLength {
+		return nil, errAESKey
+	}
+	key, err := base64.StdEncoding.DecodeString(text + "=")
+	if err != nil || len(key) != 32 {
+		return nil, errAESKey
+	}
+	return key, nil
+}
+
+// decrypt returns the document in text, whatever it is. Its errors are
+// errAESKey, errCipherText and errOtherAppID.
+func decrypt(encodingAESKey Secret, appid, text string) ([]byte, error) {
+	key, err := decodeAESKey(encodingAESKey)
+	if err != nil {
+		return nil, err
+	}
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(data) == 0 || len(data)%padBlock != 0 {
+		return nil, errCipherText
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, errAESKey
+	}
+	cipher.NewCBCDecrypter(block, key[:aes.BlockSize]).CryptBlocks(data, data)
+	data, ok := unpad(data)
+	if !ok || len(data) < headLength {
+		return nil, errCipherText
+	}
+	length, rest := binary.BigEndian.Uint32(data[aes.BlockSize:]), data[headLength:]
+	if uint64(length) > uint64(len(rest)) {
+		return nil, errCipherText
+	}
+	if subtle.ConstantTimeCompare(rest[length:], []byte(appid)) != 1 {
+		return nil, errOtherAppID
+	}
+	return rest[:length:length], nil
+}
+
+// unpad takes PKCS#7 with blocks of 32 off: 1 to 32 bytes that all tell their
+// number.
+func unpad(data []byte) ([]byte, bool) {
+	n := int(data[len(data)-1])
+	if n < 1 || n > padBlock || n > len(data) {
+		return nil, false
+	}
+	for _, b := range data[len(data)-n:] {
+		if int(b) != n {
+			return nil, false
+		}
+	}
+	return data[:len(data)-n], true
+}
+
+// encrypt is the way back, for passive replies.
+func encrypt(encodingAESKey Secret, appid string, document []byte) (string, error) {
+	var random [aes.BlockSize]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return encryptWith(random, encodingAESKey, appid, document)
+}
+
+func encryptWith(random [aes.BlockSize]byte, encodingAESKey Secret, appid string, document []byte) (string, error) {
+	key, err := decodeAESKey(encodingAESKey)
+	if err != nil {
+		return "", err
+	}
+	if uint64(len(document)) > math.MaxUint32 {
+		return "", errors.New("wechat: the document is longer than its length field can tell: shorten it")
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return "", errAESKey
+	}
+	plain := make([]byte, 0, headLength+len(document)+len(appid)+padBlock)
+	plain = append(plain, random[:]...)
+	plain = binary.BigEndian.AppendUint32(plain, uint32(len(document)))
+	plain = append(plain, document...)
+	plain = append(plain, appid...)
+	pad := padBlock - len(plain)%padBlock
+	for range pad {
+		plain = append(plain, byte(pad))
+	}
+	cipher.NewCBCEncrypter(block, key[:aes.BlockSize]).CryptBlocks(plain, plain)
+	return base64.StdEncoding.EncodeToString(plain), nil
+}

@@ -1,0 +1,173 @@
+package wechat
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"regexp"
+	"strings"
+)
+
+const (
+	// documentLimit bounds what WeChat pushes, in bytes; an event has one or
+	// two thousand.
+	documentLimit = 1 << 20
+	// documentDepth bounds the nesting; real events go four deep.
+	documentDepth = 16
+)
+
+var (
+	errDocument      = errors.New("wechat: not a document of WeChat's: one <xml> element is expected")
+	errDocumentType  = errors.New("wechat: the document has a DTD, an entity or an instruction, which WeChat's never have")
+	errDocumentDeep  = errors.New("wechat: the document is nested too deep")
+	errDocumentLarge = errors.New("wechat: the document is longer than 1 MB")
+)
+
+// parseDocument returns the text of the elements right below <xml>; those with
+// elements of their own are left out. The first of a name counts, white space
+// around names and texts does not. A JSON object, which mini programs may
+// choose, is read alike.
+func parseDocument(data []byte) (map[string]string, error) {
+	if len(data) > documentLimit {
+		return nil, errDocumentLarge
+	}
+	data = bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(data), []byte("\xEF\xBB\xBF")))
+	if len(data) > 0 && data[0] == '{' {
+		return parseJSONDocument(data)
+	}
+	return parseXMLDocument(tidy(data))
+}
+
+func parseJSONDocument(data []byte) (map[string]string, error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(readable(data), &object); err != nil {
+		return nil, errDocument // json's own words may quote the document
+	}
+	fields := make(map[string]string, len(object))
+	for name, value := range object {
+		var text looseString
+		if len(value) == 0 || value[0] == '{' || value[0] == '[' || json.Unmarshal(value, &text) != nil {
+			continue
+		}
+		fields[strings.TrimSpace(name)] = strings.TrimSpace(string(text))
+	}
+	return fields, nil
+}
+
+// strayPattern is white space between < and a name, which XML forbids and
+// WeChat was seen to write.
+var strayPattern = regexp.MustCompile(`<(/?)\s+([A-Za-z_])`)
+
+// tidy makes XML of what WeChat sends: texts may hold bad UTF-8 and control
+// characters, names a space in front.
+func tidy(data []byte) []byte {
+	if !strayPattern.Match(data) && bytes.IndexFunc(data, isForbiddenInXML) < 0 {
+		return data
+	}
+	data = bytes.ToValidUTF8(data, []byte("\uFFFD"))
+	data = bytes.Map(func(r rune) rune {
+		if isForbiddenInXML(r) {
+			return ' '
+		}
+		return r
+	}, data)
+	var out []byte
+	for len(data) > 0 {
+		clear, text, found := bytes.Cut(data, []byte("<![CDATA["))
+		out = append(out, strayPattern.ReplaceAll(clear, []byte("<$1$2"))...)
+		if !found {
+			break
+		}
+		inside, rest, closed := bytes.Cut(text, []byte("]]>"))
+		out = append(append(out, "<![CDATA["...), inside...)
+		if closed {
+			out = append(out, "]]>"...)
+		}
+		data = rest
+	}
+	return out
+}
+
+func isForbiddenInXML(r rune) bool {
+	return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == '\uFFFD' || r == '\uFFFE' || r == '\uFFFF'
+}
+
+// documentReader walks one document.
+type documentReader struct {
+	fields map[string]string
+	depth  int
+	ended  bool // the root is closed
+	name   string
+	text   strings.Builder
+	leaf   bool
+}
+
+func parseXMLDocument(data []byte) (map[string]string, error) {
+	d := xml.NewDecoder(bytes.NewReader(data))
+	r := documentReader{fields: make(map[string]string, 16)}
+	for first := true; ; first = false {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			if !r.ended {
+				return nil, errDocument
+			}
+			return r.fields, nil
+		}
+		if err != nil {
+			return nil, errDocument // xml's own words may quote the document
+		}
+		if err := r.take(token, first); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (r *documentReader) take(token xml.Token, first bool) error {
+	switch t := token.(type) {
+	case xml.StartElement:
+		return r.start(t.Name)
+	case xml.EndElement:
+		r.end()
+	case xml.CharData:
+		if r.depth == 0 && len(bytes.TrimSpace(t)) > 0 {
+			return errDocument
+		}
+		if r.leaf {
+			r.text.Write(t)
+		}
+	case xml.Directive:
+		return errDocumentType
+	case xml.ProcInst:
+		if !first || t.Target != "xml" {
+			return errDocumentType
+		}
+	}
+	return nil
+}
+
+func (r *documentReader) start(name xml.Name) error {
+	r.depth++
+	switch {
+	case r.depth == 1 && (r.ended || name.Local != "xml"):
+		return errDocument
+	case r.depth > documentDepth:
+		return errDocumentDeep
+	}
+	r.leaf = r.depth == 2
+	r.name = name.Local
+	r.text.Reset()
+	return nil
+}
+
+func (r *documentReader) end() {
+	if r.leaf {
+		if _, known := r.fields[r.name]; !known {
+			r.fields[r.name] = strings.TrimSpace(r.text.String())
+		}
+	}
+	r.leaf = false
+	r.depth--
+	r.ended = r.depth == 0
+}
