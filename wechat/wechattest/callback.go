@@ -1,7 +1,6 @@
 package wechattest
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha1" //nolint:gosec // WeChat's signature is SHA-1
 	"crypto/subtle"
@@ -61,6 +60,9 @@ type CallbackConfig struct {
 	Tries int
 	// RetryGap passes between two tries. Default 0: at once.
 	RetryGap time.Duration
+	// SameQuery repeats the first try byte for byte. Default: each try of an
+	// event is signed, and encrypted, anew. What WeChat does is not documented.
+	SameQuery bool
 }
 
 func (c CallbackConfig) withDefaults() CallbackConfig {
@@ -115,15 +117,21 @@ func (c CallbackConfig) target(q url.Values) (string, error) {
 	return u.String(), nil
 }
 
-// request makes the POST of one event in the account's mode.
-func (a *Account) request(ctx context.Context, cb CallbackConfig, e Event, now time.Time) (*http.Request, error) {
-	fields := e.fields(a.cfg.OriginalID, now)
+// delivery is one try of an event, ready to be sent.
+type delivery struct {
+	target, body string
+}
+
+// delivery secures one event in the account's mode. created is the event's own
+// time, now that of the try.
+func (a *Account) delivery(cb CallbackConfig, e Event, created, now time.Time) (delivery, error) {
+	fields := e.fields(a.cfg.OriginalID, created)
 	plain, encrypted := "<xml>"+fields+"</xml>", ""
 	body := plain
 	if cb.Mode != CallbackPlain {
 		var err error
 		if encrypted, err = encrypt(cb.EncodingAESKey.Reveal(), a.cfg.AppID, plain); err != nil {
-			return nil, err
+			return delivery{}, err
 		}
 		element := "<Encrypt>" + cdata(encrypted) + "</Encrypt>"
 		body = "<xml><ToUserName>" + cdata(a.cfg.OriginalID) + "</ToUserName>" + element + "</xml>"
@@ -132,10 +140,11 @@ func (a *Account) request(ctx context.Context, cb CallbackConfig, e Event, now t
 		}
 	}
 	target, err := cb.target(cb.signedQuery(e.OpenID, encrypted, now))
-	if err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(body))
+	return delivery{target, body}, err
+}
+
+func (d delivery) request(ctx context.Context) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.target, strings.NewReader(d.body))
 	if err != nil {
 		return nil, fmt.Errorf("wechattest: callback request: %w", withoutURL(err))
 	}
@@ -186,13 +195,6 @@ func (a *Account) exchange(cb CallbackConfig, req *http.Request) (int, []byte, e
 		return 0, nil, fmt.Errorf("wechattest: callback: read answer: %w", err)
 	}
 	return resp.StatusCode, body, nil
-}
-
-// taken reports whether the answer stops the platform from trying again.
-func taken(status int, body []byte) bool {
-	body = bytes.TrimSpace(body)
-	return status == http.StatusOK &&
-		(len(body) == 0 || string(body) == "success" || bytes.HasPrefix(body, []byte("<xml")))
 }
 
 // withoutURL drops the URL, which carries signatures, from an error.

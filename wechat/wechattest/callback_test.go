@@ -386,6 +386,12 @@ func TestPublishedCryptoVectors(t *testing.T) {
 				if got, err = wechattest.EncryptWith(v.Random, v.Key, v.ReceiveID, v.Plaintext); err != nil {
 					t.Fatal(err)
 				}
+			case "decrypt":
+				v.Expect = v.Plaintext
+				var err error
+				if got, err = wechattest.Decrypt(v.Key, v.ReceiveID, v.Encrypt); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if got != v.Expect {
 				t.Errorf("%s = %s, want %s", v.Kind, got, v.Expect)

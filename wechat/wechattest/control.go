@@ -33,6 +33,7 @@ func (p *Platform) Control() http.Handler {
 		"POST /_sim/reset":           p.controlReset,
 		"GET /_sim/messages":         p.listMessages,
 		"GET /_sim/seen":             p.listSeen,
+		"GET /_sim/pushes":           p.listPushes,
 		"GET /_sim/stats":            p.stats,
 	}
 	for pattern, handle := range calls {

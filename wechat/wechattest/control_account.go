@@ -19,6 +19,7 @@ type followersCall struct {
 	Status     string      `json:"status"`
 	Scene      string      `json:"scene"`
 	Ticket     string      `json:"ticket"`
+	Text       string      `json:"text"`
 }
 
 func (p *Platform) controlFollowers(r *http.Request) (any, error) {
@@ -68,9 +69,15 @@ func (in followersCall) apply(a *Account, openid string) error {
 		a.SetReceipt(openid, in.Status)
 	case "snapshot":
 		a.SetSnapshot(openid)
+	case "say":
+		a.Say(openid, in.Text)
+	case "revoke":
+		a.RevokeAuthorization(openid)
+	case "cancellation":
+		a.CancelAuthorization(openid)
 	default:
 		return fmt.Errorf("do %q is not one of follow, unfollow, subscribe, unsubscribe, scan, refuse, allow, "+
-			"reject, receipt, snapshot", in.Do)
+			"reject, receipt, snapshot, say, revoke, cancellation", in.Do)
 	}
 	return nil
 }
@@ -205,6 +212,7 @@ func (p *Platform) controlCallback(r *http.Request) (any, error) {
 		Timeout        span    `json:"timeout"`
 		Tries          int     `json:"tries"`
 		RetryGap       span    `json:"retry_gap"`
+		SameQuery      bool    `json:"same_query"`
 	}
 	if err := read(r, &in); err != nil {
 		return nil, err
@@ -221,6 +229,7 @@ func (p *Platform) controlCallback(r *http.Request) (any, error) {
 		URL: in.URL, Mode: mode, Token: wechat.NewSecret(in.Token), EncodingAESKey: wechat.NewSecret(in.EncodingAESKey),
 		Delay: time.Duration(in.Delay), BeforeAnswer: in.BeforeAnswer, Copies: in.Copies, LostShare: in.LostShare,
 		ZeroMsgID: in.ZeroMsgID, Timeout: time.Duration(in.Timeout), Tries: in.Tries, RetryGap: time.Duration(in.RetryGap),
+		SameQuery: in.SameQuery,
 	}
 	if mode != CallbackPlain {
 		if _, err := encrypt(in.EncodingAESKey, a.cfg.AppID, ""); err != nil {

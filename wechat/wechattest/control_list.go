@@ -134,6 +134,62 @@ func (p *Platform) seenWith(clientMsgID string) []Seen {
 	return list
 }
 
+// pushView is a Push in JSON.
+type pushView struct {
+	Account string    `json:"account"`
+	MsgType string    `json:"msgtype"`
+	Event   string    `json:"event,omitempty"`
+	OpenID  string    `json:"openid"`
+	Key     string    `json:"event_key,omitempty"`
+	Subject string    `json:"subject,omitempty"`
+	Content string    `json:"content,omitempty"`
+	MsgID   string    `json:"msgid,omitempty"`
+	Status  string    `json:"status,omitempty"`
+	At      time.Time `json:"at"`
+	Tries   int       `json:"tries"`
+	Taken   bool      `json:"taken"`
+	Error   string    `json:"error,omitempty"`
+	Answer  string    `json:"answer"`
+	Reply   string    `json:"reply,omitempty"`
+}
+
+// listPushes is GET /_sim/pushes?limit=&account=&openid=: the newest, oldest first.
+func (p *Platform) listPushes(r *http.Request) (any, error) {
+	limit, err := number(r, "limit", 100)
+	if err != nil {
+		return nil, err
+	}
+	list := []pushView{}
+	account, openid := r.URL.Query().Get("account"), r.URL.Query().Get("openid")
+	for _, push := range p.Pushes() {
+		if account != "" && account != push.AppID || openid != "" && openid != push.Event.OpenID && openid != push.Event.Subject {
+			continue
+		}
+		list = append(list, push.view())
+	}
+	list = list[max(0, len(list)-int(min(limit, keepPushes))):]
+	return map[string]any{"pushes": list, "waiting": p.PushesWaiting()}, nil
+}
+
+func (push Push) view() pushView {
+	e := push.Event
+	v := pushView{
+		Account: push.AppID, MsgType: e.MsgType, Event: e.Name, OpenID: e.OpenID, Key: e.Key, Subject: e.Subject,
+		Content: e.Content, Status: e.Status, At: push.At, Tries: push.Tries, Taken: push.Taken,
+		Answer: string(push.Answer), Reply: string(push.Reply),
+	}
+	if v.MsgType == "" {
+		v.MsgType = "event"
+	}
+	if e.MsgID != 0 {
+		v.MsgID = e.MsgID.String()
+	}
+	if push.Err != nil {
+		v.Error = push.Err.Error()
+	}
+	return v
+}
+
 // accountStats is what the control API tells of an account: no token, no secret.
 type accountStats struct {
 	AppID       string `json:"appid"`

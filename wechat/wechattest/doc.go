@@ -61,8 +61,11 @@
 // With a CallbackConfig the platform pushes TEMPLATESENDJOBFINISH to the
 // account's server, in plain, compat or secure mode, late, twice, never, before
 // the answer to the send, with MsgID 0, with WeChat's timeout of 5 s and three
-// tries. Subscribe, Unsubscribe and Scan do what a follower does, with the event;
-// VerifyCallback does what the console does when the server is configured.
+// tries. Subscribe, Unsubscribe, Scan and Say do what a follower does, with the
+// event; RevokeAuthorization and CancelAuthorization end a user's consent;
+// VerifyCallback does what the console does when the server is configured. Pushes
+// lists what was pushed, with the server's answer and its passive reply in the
+// clear.
 //
 // # From any language
 //
@@ -85,6 +88,7 @@
 //
 //	curl 'http://127.0.0.1:8090/_sim/seen?client_msg_id=order-1001-paid'   # {"count": 1, …}
 //	curl 'http://127.0.0.1:8090/_sim/messages?after=0&limit=100'           # go on with after = "last"
+//	curl 'http://127.0.0.1:8090/_sim/pushes?openid=oSIM1'                  # events to the callback, with answer and reply
 //	curl 'http://127.0.0.1:8090/_sim/stats'                                # calls by path and errcode, quota, callbacks
 //	curl 'http://127.0.0.1:8090/_sim/templates'
 //
@@ -105,6 +109,7 @@
 // Live:
 //
 //	curl 127.0.0.1:8090/_sim/followers -d '{"openids": ["oSIM1"], "do": "unfollow"}'
+//	curl 127.0.0.1:8090/_sim/followers -d '{"openids": ["oSIM1"], "do": "say", "text": "TD"}'
 //	curl 127.0.0.1:8090/_sim/templates -d '{"add": [{"template_id": "T1", "title": "预约提醒", "content": "时间:{{time1.DATA}}"}]}'
 //	curl 127.0.0.1:8090/_sim/callback -d '{"url": "http://127.0.0.1:8080/callback/wxsim0000000000001", "token": "…", "delay": "1s"}'
 //	curl 127.0.0.1:8090/_sim/callback/verify -X POST
@@ -112,7 +117,7 @@
 //	curl 127.0.0.1:8090/_sim/reset -X POST
 //
 // "do" of followers is follow, unfollow, subscribe (scene), unsubscribe, scan
-// (ticket), refuse and allow (template_id), reject (errcode), receipt (status) or
-// snapshot. Send people to /connect/oauth2/authorize with the parameters in
+// (ticket), refuse and allow (template_id), reject (errcode), receipt (status),
+// snapshot, say (text), revoke or cancellation. Send people to /connect/oauth2/authorize with the parameters in
 // WeChat's order; the cookie wxsim_openid says who they are.
 package wechattest

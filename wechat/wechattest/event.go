@@ -17,13 +17,16 @@ import (
 // Event is what the platform tells an account's server. Empty fields are left
 // out of the document.
 type Event struct {
-	Name   string // TEMPLATESENDJOBFINISH, subscribe, unsubscribe, SCAN …
-	OpenID string
-	Key    string // EventKey: the scene of a QR code
-	Ticket string
-	MsgID  wechat.MessageID
-	Status string // of a receipt
-	Extra  string // more elements, as XML
+	Name    string // TEMPLATESENDJOBFINISH, subscribe, unsubscribe, SCAN …
+	OpenID  string // FromUserName
+	Key     string // EventKey: the scene of a QR code
+	Ticket  string
+	MsgID   wechat.MessageID // of a receipt's message, or of a follower's own
+	Status  string           // of a receipt
+	MsgType string           // default "event"; "text" is what a follower writes
+	Content string           // of a text
+	Subject string           // the OpenID element: whose consent ended
+	Extra   string           // more elements, as XML
 }
 
 // receiptEvent is the name of a template message's receipt.
@@ -46,6 +49,13 @@ func (e Event) fields(originalID string, now time.Time) string {
 	element("ToUserName", cdata(originalID))
 	element("FromUserName", cdata(e.OpenID))
 	element("CreateTime", strconv.FormatInt(now.Unix(), 10))
+	if e.MsgType != "" && e.MsgType != "event" {
+		element("MsgType", cdata(e.MsgType))
+		element("Content", cdata(e.Content))
+		element("MsgId", e.MsgID.String())
+		b.WriteString(e.Extra)
+		return b.String()
+	}
 	element("MsgType", cdata("event"))
 	element("Event", cdata(e.Name))
 	if e.Key != "" || e.Name == "subscribe" {
@@ -58,6 +68,9 @@ func (e Event) fields(originalID string, now time.Time) string {
 		element("MsgID", e.MsgID.String())
 		element("Status", cdata(e.Status))
 	}
+	if e.Subject != "" {
+		element("OpenID", cdata(e.Subject))
+	}
 	b.WriteString(e.Extra)
 	return b.String()
 }
@@ -66,7 +79,9 @@ func cdata(s string) string {
 	return "<![CDATA[" + strings.ReplaceAll(s, "]]>", "]]]]><![CDATA[>") + "]]>"
 }
 
-// encrypt is the platform's half of 消息加解密: random 16 bytes, the length, the
+// encrypt is the platform's half of 消息加解密. It, decrypt and sign are written
+// apart from package wechat's on purpose: two programs that agree on the
+// published vectors and with each other are unlikely to share a mistake. Random 16 bytes, the length, the
 // text and the appid, padded to 32, AES-256-CBC with the key's head as vector.
 func encrypt(encodingAESKey, appid, text string) (string, error) {
 	var random [aes.BlockSize]byte
@@ -75,21 +90,61 @@ func encrypt(encodingAESKey, appid, text string) (string, error) {
 }
 
 func encryptWith(random [aes.BlockSize]byte, encodingAESKey, appid, text string) (string, error) {
-	key, err := base64.StdEncoding.DecodeString(encodingAESKey + "=")
-	if err != nil || len(key) != 32 {
-		return "", errors.New("wechattest: EncodingAESKey is not 43 letters and digits; copy it from the server configuration")
-	}
-	block, err := aes.NewCipher(key)
+	key, block, err := newCipher(encodingAESKey)
 	if err != nil {
-		return "", errors.New("wechattest: EncodingAESKey does not make a key")
+		return "", err
 	}
 	plain := append([]byte(nil), random[:]...)
 	plain = binary.BigEndian.AppendUint32(plain, uint32(len(text))) //nolint:gosec // an event is short
 	plain = append(plain, text...)
 	plain = append(plain, appid...)
-	const padTo = 32
 	pad := padTo - len(plain)%padTo
 	plain = append(plain, strings.Repeat(string(rune(pad)), pad)...)
 	cipher.NewCBCEncrypter(block, key[:aes.BlockSize]).CryptBlocks(plain, plain)
 	return base64.StdEncoding.EncodeToString(plain), nil
+}
+
+// padTo is the length that the cipher text is a multiple of.
+const padTo = 32
+
+func newCipher(encodingAESKey string) (key []byte, block cipher.Block, err error) {
+	key, err = base64.StdEncoding.DecodeString(encodingAESKey + "=")
+	if err != nil || len(key) != 32 {
+		return nil, nil, errors.New("wechattest: EncodingAESKey is not 43 letters and digits; copy it from the server configuration")
+	}
+	block, err = aes.NewCipher(key)
+	if err != nil {
+		return nil, nil, errors.New("wechattest: EncodingAESKey does not make a key")
+	}
+	return key, block, nil
+}
+
+var errReply = errors.New("wechattest: the passive reply is not encrypted for this account")
+
+// decrypt opens what an account's server encrypted.
+func decrypt(encodingAESKey, appid, text string) (string, error) {
+	key, block, err := newCipher(encodingAESKey)
+	if err != nil {
+		return "", err
+	}
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(data) == 0 || len(data)%padTo != 0 {
+		return "", errReply
+	}
+	cipher.NewCBCDecrypter(block, key[:aes.BlockSize]).CryptBlocks(data, data)
+	plain := string(data)
+	pad := plain[len(plain)-1:]
+	for range int(pad[0]) {
+		var ok bool
+		if plain, ok = strings.CutSuffix(plain, pad); !ok {
+			return "", errReply
+		}
+	}
+	const head = aes.BlockSize + 4
+	plain, ok := strings.CutSuffix(plain, appid)
+	if !ok || int(pad[0]) > padTo || len(plain) < head ||
+		int(binary.BigEndian.Uint32([]byte(plain[aes.BlockSize:head]))) != len(plain)-head {
+		return "", errReply
+	}
+	return plain[head:], nil
 }

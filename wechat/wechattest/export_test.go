@@ -7,3 +7,8 @@ func EncryptWith(random, encodingAESKey, appid, text string) (string, error) {
 
 // Sign is the one formula of all signatures.
 func Sign(parts ...string) string { return sign(parts...) }
+
+// Decrypt opens a passive reply, for the published vectors.
+func Decrypt(encodingAESKey, appid, text string) (string, error) {
+	return decrypt(encodingAESKey, appid, text)
+}

@@ -1,8 +1,11 @@
 package wechattest
 
 import (
+	"bytes"
 	"context"
-	"math/rand/v2"
+	"encoding/xml"
+	"errors"
+	"net/http"
 	"time"
 )
 
@@ -18,8 +21,12 @@ type Push struct {
 	Event Event
 	At    time.Time // of the last try
 	Tries int
-	Taken bool  // the server answered in time with 200 and an empty body or success
-	Err   error // of the last try that failed without an answer
+	Taken bool  // the server answered in time with 200 and an empty body, success or a reply
+	Err   error // of the last try that failed without an answer, or with an unreadable reply
+	// Answer is the body of the last answer as it came, at most 64 KB.
+	Answer []byte
+	// Reply is the passive reply in Answer, in the clear; empty when there is none.
+	Reply []byte
 }
 
 // outbox holds an account's events until they are due, oldest first.
@@ -100,10 +107,21 @@ func (a *Account) nextPush() (duePush, bool) {
 func (a *Account) push(ctx context.Context, d duePush) {
 	cb := a.callback()
 	result := Push{AppID: a.cfg.AppID, Event: d.event}
+	created := time.Now() // the event's own time, the same in every try
+	if d.due.Before(created) {
+		created = d.due
+	}
+	var now delivery
 	for range cb.Tries {
 		result.Tries++
 		result.At = time.Now()
-		if result.Taken, result.Err = a.try(ctx, cb, d.event); result.Taken || !wait(ctx, cb.RetryGap) {
+		if now.target == "" || !cb.SameQuery {
+			if now, result.Err = a.delivery(cb, d.event, created, result.At); result.Err != nil {
+				break
+			}
+		}
+		a.try(ctx, cb, now, &result)
+		if result.Taken || !wait(ctx, cb.RetryGap) {
 			break
 		}
 	}
@@ -122,15 +140,46 @@ func (a *Account) push(ctx context.Context, d duePush) {
 	}
 }
 
-func (a *Account) try(ctx context.Context, cb CallbackConfig, e Event) (bool, error) {
+// try makes one request and writes what came of it into result.
+func (a *Account) try(ctx context.Context, cb CallbackConfig, d delivery, result *Push) {
 	ctx, cancel := context.WithTimeout(ctx, cb.Timeout)
 	defer cancel()
-	req, err := a.request(ctx, cb, e, time.Now())
+	result.Taken, result.Answer, result.Reply = false, nil, nil
+	req, err := d.request(ctx)
 	if err != nil {
-		return false, err
+		result.Err = err
+		return
 	}
 	status, body, err := a.exchange(cb, req)
-	return err == nil && taken(status, body), err
+	result.Answer, result.Err = body, err
+	if err != nil || status != http.StatusOK {
+		return
+	}
+	switch answer := bytes.TrimSpace(body); {
+	case len(answer) == 0, string(answer) == "success":
+		result.Taken = true
+	case bytes.HasPrefix(answer, []byte("<xml")):
+		result.Reply, result.Err = a.reply(cb, answer)
+		result.Taken = result.Err == nil
+	}
+}
+
+// reply reads a passive reply: encrypted in secure mode, in any way in compat
+// mode, clear in plain mode.
+func (a *Account) reply(cb CallbackConfig, answer []byte) ([]byte, error) {
+	var envelope struct{ Encrypt, MsgSignature, TimeStamp, Nonce string }
+	if err := xml.Unmarshal(answer, &envelope); err != nil {
+		return nil, errors.New("wechattest: the passive reply is not XML")
+	}
+	if envelope.Encrypt == "" && cb.Mode != CallbackSecure {
+		return answer, nil
+	}
+	if cb.Mode == CallbackPlain || envelope.MsgSignature !=
+		sign(cb.Token.Reveal(), envelope.TimeStamp, envelope.Nonce, envelope.Encrypt) {
+		return nil, errReply
+	}
+	text, err := decrypt(cb.EncodingAESKey.Reveal(), a.cfg.AppID, envelope.Encrypt)
+	return []byte(text), err
 }
 
 // receipt schedules the receipts of an accepted message. The lock is held. The
@@ -162,51 +211,6 @@ func (a *Account) receipt(m Seen) func() {
 	return func() { a.push(a.p.ctx, d) }
 }
 
-// Subscribe makes openid a follower and tells the account's server. scene is
-// the scene of the QR code, empty for a plain follow.
-func (a *Account) Subscribe(openid, scene string) {
-	defer a.p.locked()()
-	a.subscribe(openid, scene, "")
-}
-
-func (a *Account) subscribe(openid, scene, ticket string) {
-	e := Event{Name: "subscribe", OpenID: openid, Ticket: ticket}
-	how := "ADD_SCENE_SEARCH"
-	if scene != "" {
-		e.Key, how = "qrscene_"+scene, "ADD_SCENE_QR_CODE"
-		if ticket == "" {
-			e.Ticket = newTicket()
-		}
-	}
-	f := a.follower(openid)
-	f.follows, f.since, f.scene, f.qrScene = true, time.Now(), how, scene
-	a.enqueue(duePush{event: e, due: time.Now()})
-}
-
-// Unsubscribe makes openid a non-follower and tells the account's server.
-func (a *Account) Unsubscribe(openid string) {
-	defer a.p.locked()()
-	a.follower(openid).follows = false
-	a.enqueue(duePush{event: Event{Name: "unsubscribe", OpenID: openid}, due: time.Now()})
-}
-
-// Scan is what happens when openid scans a QR code with this ticket of
-// qrcode/create: a follower's server gets SCAN, a stranger subscribes. It
-// reports false when the ticket is not known or has expired.
-func (a *Account) Scan(openid, ticket string) bool {
-	defer a.p.locked()()
-	q, ok := a.qrcodes[ticket]
-	if !ok || !q.expires.IsZero() && time.Now().After(q.expires) {
-		return false
-	}
-	if a.follows(openid) {
-		a.enqueue(duePush{event: Event{Name: "SCAN", OpenID: openid, Key: q.scene, Ticket: ticket}, due: time.Now()})
-		return true
-	}
-	a.subscribe(openid, q.scene, ticket)
-	return true
-}
-
 // wait passes d and reports false when ctx ends first.
 func wait(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
@@ -220,13 +224,4 @@ func wait(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-func newTicket() string {
-	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	ticket := []byte("gQH")
-	for len(ticket) < 94 {
-		ticket = append(ticket, letters[rand.IntN(len(letters))])
-	}
-	return string(ticket) + "=="
 }
