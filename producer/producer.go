@@ -52,6 +52,12 @@
 //	err = p.Cancel(ctx, "order-1001-paid")
 //
 // [Status] is the JSON that the HTTP API and the command line print, too.
+//
+// # Let users enrol
+//
+// A message may be addressed to one of your own users ([ToUser]) once they have
+// enrolled. [EnrollURL] makes the link for that; [Producer.HandOff] one that is
+// good only together with data that you know of the user already.
 package producer
 
 import (
@@ -67,6 +73,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/ticket"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -113,6 +120,7 @@ type Producer struct {
 	ledger   *ledger.Ledger
 	queue    enqueuer
 	tasks    remover
+	desk     *ticket.Desk
 	apart    bool        // records and tasks are on different nodes
 	prepared atomic.Bool // Redis knows the record's script
 	closed   atomic.Bool
@@ -146,7 +154,8 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 	}
 	_, cluster := rdb.(*redis.ClusterClient)
 	return &Producer{
-		cfg: cfg, ledger: records, queue: broker.NewEnqueuer(rdb), tasks: broker.NewInspector(rdb), apart: cluster,
+		cfg: cfg, ledger: records, queue: broker.NewEnqueuer(rdb), tasks: broker.NewInspector(rdb),
+		desk: ticket.NewDesk(rdb, cfg.Account), apart: cluster,
 	}, nil
 }
 
