@@ -184,3 +184,10 @@ func (a *app) versionCommand() *cobra.Command {
 		},
 	}
 }
+
+// printLine prints v as one line of JSON, for lists that programs read.
+func (a *app) printLine(v any) error {
+	e := json.NewEncoder(a.Stdout)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

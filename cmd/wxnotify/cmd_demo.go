@@ -67,7 +67,7 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	}
 	defer st.close()
 	d := &display{out: a.Stdout, color: isTerminal(a.Stdout)}
-	s, err := newStation(st.rdb, st.config, zap.NewNop(), accountHooks{onEvent: d.event, opsListener: st.opsLn})
+	s, err := newStation(st.rdb, st.config, sends, zap.NewNop(), accountHooks{onEvent: d.event, opsListener: st.opsLn})
 	if err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func (d *display) hello(st *stage, s *station) {
   what recipients see    %s/
   operators' pages       http://%s/
 
-`, st.pageURL, s.listener.Addr())
+`, st.pageURL, s.opsLn.Addr())
 }
 
 // event prints a delivery as it is recorded.

@@ -231,6 +231,11 @@ func (c *config) crossCheck() []error {
 		}
 		seen = append(seen, a["appid"])
 	}
+	for _, a := range c.accounts {
+		if (a["callback_token_previous"] != "" || a["encoding_aes_key_previous"] != "") && a["callback_previous_until"] == "" {
+			faults = append(faults, fmt.Errorf("account %s: callback_previous_until is missing: say until when the previous ones are taken", a["appid"]))
+		}
+	}
 	if key := c.values["enroll_key"]; key != "" && len(key) < 32 {
 		faults = append(faults, errors.New("enroll_key: shorter than 32 bytes; make one with `openssl rand -hex 32`"))
 	}
@@ -284,6 +289,15 @@ func httpURL(v string) error {
 	}
 	if u.User != nil || u.RawQuery != "" {
 		return errors.New("the address must not hold a user or a query")
+	}
+	return nil
+}
+
+// anyHTTP is an http(s) address that may have a query.
+func anyHTTP(v string) error {
+	u, err := url.Parse(v)
+	if v != "" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil) {
+		return errors.New("this is not an http:// or https:// address")
 	}
 	return nil
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"net"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -11,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -18,15 +17,6 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 	"github.com/wxnotify/wxnotify/worker"
 )
-
-// accountHooks let demo and tests look in.
-type accountHooks struct {
-	httpClient *http.Client
-	onEvent    func(worker.Event)
-	onToken    func(tokenstore.Event)
-	// opsListener is used in place of ops_addr; nil: ops_addr is opened.
-	opsListener net.Listener
-}
 
 // observer turns what happens into log lines and metrics.
 type observer struct {
@@ -84,6 +74,20 @@ func (o *observer) token(appid string) func(tokenstore.Event) {
 		case tokenstore.EventWar:
 			log.Error("token war: another system fetches tokens of this account", append(fields, zap.Int("refusals", e.Refusals))...)
 		}
+	}
+}
+
+// heard counts what followers and WeChat did.
+func (o *observer) heard(e enroll.Event) {
+	switch e.Kind {
+	case enroll.KindPush, enroll.KindRepeated:
+		o.metrics.ObserveCallback(e.Account, string(e.Kind), e.Name, e.Took)
+	case enroll.KindRefused:
+		o.metrics.ObserveCallback(e.Account, string(e.Kind), e.Name, 0)
+	case enroll.KindForwarded:
+		o.metrics.ObserveForward(e.Account, e.Name, e.Took)
+	case enroll.KindEnrolled, enroll.KindErased, enroll.KindSettled, enroll.KindUnmatched, enroll.KindMissing, enroll.KindVerified:
+		o.metrics.ObserveFollower(e.Account, string(e.Kind), e.Name, max(e.Count, 1))
 	}
 }
 

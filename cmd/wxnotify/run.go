@@ -89,7 +89,7 @@ See what it would use:           wxnotify config`,
 	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration file (WXNOTIFY_CONFIG)")
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
 	root.AddCommand(
-		a.demoCommand(), a.workerCommand(), a.sendCommand(), a.statusCommand(), a.cancelCommand(),
+		a.demoCommand(), a.serveCommand(), a.workerCommand(), a.enrollCommand(), a.sendCommand(), a.statusCommand(), a.cancelCommand(),
 		a.queuesCommand(), a.quotaCommand(), a.tokenCommand(), a.suppressCommand(), a.deadCommand(),
 		a.simulateCommand(), a.configCommand(), a.versionCommand(),
 	)

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wxnotify/wxnotify/internal/job"
 )
 
 // group says which commands have use for a setting.
@@ -38,7 +40,7 @@ func (s setting) flag() string { return strings.ReplaceAll(s.Name, "_", "-") }
 
 // settings lists every setting in the order in which `config` prints them.
 func settings() []setting {
-	return slices.Concat(sendingSettings(), listeningSettings())
+	return slices.Concat(sendingSettings(), publishingSettings(), listeningSettings())
 }
 
 func sendingSettings() []setting {
@@ -96,7 +98,7 @@ func sendingSettings() []setting {
 	}
 }
 
-func listeningSettings() []setting {
+func publishingSettings() []setting {
 	return []setting{
 		{Name: "callback_token", Group: publishing, Account: true, Secret: true, Usage: "Token of the server configuration"},
 		{Name: "encoding_aes_key", Group: publishing, Account: true, Secret: true, Usage: "EncodingAESKey of the server configuration"},
@@ -104,9 +106,43 @@ func listeningSettings() []setting {
 			Name: "callback_mode", Group: publishing, Account: true, Validate: oneOf("", "plain", "compat", "secure"),
 			Usage: "plain, compat or secure; secure when a key is set",
 		},
+		{
+			Name: "callback_token_previous", Group: publishing, Account: true, Secret: true,
+			Usage: "the Token before, taken until callback_previous_until",
+		},
+		{
+			Name: "encoding_aes_key_previous", Group: publishing, Account: true, Secret: true,
+			Usage: "the EncodingAESKey before, taken until callback_previous_until",
+		},
+		{
+			Name: "callback_previous_until", Group: publishing, Account: true, Validate: moment,
+			Usage: "when the previous ones end, such as 2026-12-01T00:00:00+08:00",
+		},
+		{
+			Name: "forward_url", Group: publishing, Account: true, Validate: anyHTTP,
+			Usage: "your own server for what followers say and do: it sees WeChat's pushes in plain mode, and its replies go to the follower",
+		},
 		{Name: "public_url", Group: publishing, Validate: httpURL, Usage: "base of the links that users open"},
 		{Name: "public_addr", Group: publishing, Default: ":8080", Validate: address, Usage: "where enroll listens"},
 		{Name: "enroll_key", Group: publishing, Secret: true, Usage: "signs enrolment tickets, 32 bytes or more"},
+		{
+			Name: "return_urls", Group: publishing, Validate: addressList,
+			Usage: "addresses that a link may send the follower to afterwards, separated by commas",
+		},
+		{Name: "account_name", Group: publishing, Account: true, Usage: "the account's name on the pages that followers see"},
+		{
+			Name: "erase_unsubscribed", Group: publishing, Account: true, Default: "false", Validate: oneOf("true", "false"),
+			Usage: "forget who unfollows: roster, records, waiting messages",
+		},
+		{
+			Name: "resend", Group: sending | publishing, Account: true, Default: "critical", Validate: classList,
+			Usage: "classes whose messages are sent again when the receipt says that WeChat failed; - for none",
+		},
+	}
+}
+
+func listeningSettings() []setting {
+	return []setting{
 		{
 			Name: "ops_addr", Group: operating, Default: "127.0.0.1:9090", Validate: address,
 			Usage: "where /healthz /readyz /metrics /asynqmon/ listen; - for nowhere",
@@ -144,6 +180,55 @@ func oneOf(allowed ...string) func(string) error {
 		}
 		return fmt.Errorf("%q is not one of %s", v, strings.Join(allowed, ", "))
 	}
+}
+
+// moment is empty or a time with its offset.
+func moment(v string) error {
+	if _, err := time.Parse(time.RFC3339, v); v != "" && err != nil {
+		return fmt.Errorf("%q is not a time such as 2026-12-01T00:00:00+08:00", v)
+	}
+	return nil
+}
+
+// classList is - or classes with commas between them.
+func classList(v string) error {
+	_, err := parseClasses(v)
+	return err
+}
+
+func parseClasses(v string) ([]job.Class, error) {
+	if v == "-" || v == "" {
+		return []job.Class{}, nil
+	}
+	var out []job.Class
+	for _, name := range strings.Split(v, ",") {
+		class, err := job.ParseClass(strings.TrimSpace(name))
+		if err != nil {
+			return nil, fmt.Errorf("%q is not one of %s, and not - for none", name, strings.Join(classNames(), ", "))
+		}
+		out = append(out, class)
+	}
+	return out, nil
+}
+
+// addressList is empty or http(s) addresses with commas between them.
+func addressList(v string) error {
+	for _, one := range splitList(v) {
+		if err := anyHTTP(one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func splitList(v string) []string {
+	var out []string
+	for _, one := range strings.Split(v, ",") {
+		if one = strings.TrimSpace(one); one != "" {
+			out = append(out, one)
+		}
+	}
+	return out
 }
 
 func wholeNumber(least int64) func(string) error {

@@ -32,6 +32,8 @@ var (
 
 // account is one account's rooms, wired together.
 type account struct {
+	entry  map[string]string // its settings
+	wechat wechat.Config
 	appid  string
 	tokens *tokenstore.Store
 	client *wechat.Client
@@ -89,11 +91,15 @@ func wire(rdb redis.UniversalClient, c *config, a map[string]string, hooks accou
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("account %s: %w", appid, err)}
 	}
-	records, err := ledger.New(rdb, ledger.Config{Account: appid, Keep: c.span("keep")})
+	resend, err := parseClasses(a["resend"])
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("account %s: resend: %w", appid, err)}
+	}
+	records, err := ledger.New(rdb, ledger.Config{Account: appid, Keep: c.span("keep"), Resend: resend})
 	if err != nil {
 		return nil, fmt.Errorf("account %s: %w", appid, err)
 	}
-	return &account{appid: appid, tokens: tokens, client: client, gate: gate, ledger: records}, nil
+	return &account{entry: a, wechat: cfg, appid: appid, tokens: tokens, client: client, gate: gate, ledger: records}, nil
 }
 
 // errNoSecret is what a command meets that needs a token where no AppSecret is

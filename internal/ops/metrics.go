@@ -33,6 +33,12 @@ type Metrics struct {
 	fetched  *prometheus.GaugeVec
 	expires  *prometheus.GaugeVec
 	errcodes *regexp.Regexp
+
+	callbacks *prometheus.CounterVec
+	callback  *prometheus.HistogramVec
+	forwards  *prometheus.CounterVec
+	forward   *prometheus.HistogramVec
+	followers *prometheus.CounterVec
 }
 
 // NewMetrics registers them: once for each registry.
@@ -59,8 +65,12 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		// WeChat's errcodes are -1 and numbers of up to seven digits.
 		errcodes: regexp.MustCompile(`^-?\d{1,9}$`),
 	}
+	m.hear(counter)
 	var faults []error
-	for _, c := range []prometheus.Collector{m.sends, m.latency, m.ended, m.leases, m.fetches, m.fetched, m.expires} {
+	for _, c := range []prometheus.Collector{
+		m.sends, m.latency, m.ended, m.leases, m.fetches, m.fetched, m.expires,
+		m.callbacks, m.callback, m.forwards, m.forward, m.followers,
+	} {
 		faults = append(faults, reg.Register(c))
 	}
 	if err := errors.Join(faults...); err != nil {

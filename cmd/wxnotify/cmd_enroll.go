@@ -1,0 +1,332 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+func (a *app) enrollCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "enroll",
+		Short: "Serve followers and WeChat's callback; make links, look at the roster",
+		Long: `enroll serves the public endpoint: links by which users enrol (OAuth, QR code) and
+the address that WeChat pushes events and receipts to. Run any number of them
+behind TLS. Its subcommands look at the roster and change it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.station(cmd, publishes) },
+	}
+	a.addSettings(cmd, connecting|calling|publishing|operating|logging)
+	cmd.AddCommand(a.enrollLink(), a.enrollList(), a.enrollExport(), a.enrollUnbind(), a.enrollErase(), a.enrollAudit())
+	return cmd
+}
+
+// linkFlags describe an enrolment link.
+type linkFlags struct {
+	user, returnTo, unionID string
+	data                    []string
+	expires                 time.Duration
+	consent                 bool
+}
+
+func (a *app) enrollLink() *cobra.Command {
+	var f linkFlags
+	cmd := &cobra.Command{
+		Use:   "link",
+		Short: "Make the link by which one of your users enrols",
+		Long: `link prints the address by which one user enrols: for one person, once. With
+--data it is good only together with the claim of these data, which is printed
+too: whoever opens the link adds &claim=… to it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.load(cmd)
+			if err != nil {
+				return err
+			}
+			entry, err := c.pick(a.account)
+			if err != nil {
+				return err
+			}
+			e := producer.Enrollment{
+				PublicURL: c.text("public_url"), Account: entry["appid"], Key: wechat.NewSecret(c.text("enroll_key")),
+				User: f.user, Life: f.expires, UserInfo: f.consent, ReturnTo: f.returnTo,
+			}
+			if len(f.data) == 0 && f.unionID == "" {
+				link, err := producer.EnrollURL(e)
+				if err != nil {
+					return &usageError{err}
+				}
+				return a.printLink(linkView{URL: link})
+			}
+			return a.handOff(cmd, e, f)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&f.user, "user", "", "your own id of the user")
+	fs.DurationVar(&f.expires, "expires", 24*time.Hour, "how long the link is good, at most 720h")
+	fs.BoolVar(&f.consent, "consent", false, "ask the follower for consent (snsapi_userinfo), which tells the unionid")
+	fs.StringVar(&f.returnTo, "return-to", "", "where the follower goes afterwards; one of return_urls")
+	fs.StringArrayVar(&f.data, "data", nil, "name=value that must match when the link is opened")
+	fs.StringVar(&f.unionID, "unionid", "", "unionid that the follower must have, with --data")
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting|publishing)
+	return cmd
+}
+
+// linkView is `enroll link --output json`.
+type linkView struct {
+	URL   string `json:"url"`
+	Claim string `json:"claim,omitempty"`
+}
+
+func (a *app) printLink(v linkView) error {
+	if a.output == "json" {
+		return a.printJSON(v)
+	}
+	_, err := fmt.Fprintln(a.Stdout, v.URL)
+	if v.Claim != "" && err == nil {
+		_, err = fmt.Fprintf(a.Stdout, "claim\t%s\n", v.Claim)
+	}
+	return err
+}
+
+func (a *app) handOff(cmd *cobra.Command, e producer.Enrollment, f linkFlags) error {
+	data := map[string]string{}
+	for _, pair := range f.data {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return &usageError{errors.New("--data: write name=value, such as phone=13800000000")}
+		}
+		data[name] = value
+	}
+	return a.withProducer(cmd, func(ctx context.Context, p *producer.Producer) error {
+		link, err := p.HandOff(ctx, e, producer.HandOff{Data: data, UnionID: f.unionID})
+		if err != nil {
+			return err
+		}
+		return a.printLink(linkView{URL: link, Claim: producer.Claim(link, data)})
+	})
+}
+
+// withRoster connects and opens the roster of the account.
+func (a *app) withRoster(cmd *cobra.Command, do func(ctx context.Context, r *enroll.Roster, rdb redis.UniversalClient, appid string) error) error {
+	return a.withRedis(cmd, func(ctx context.Context, _ *config, entry map[string]string, rdb redis.UniversalClient) error {
+		r, err := enroll.NewRoster(rdb, entry["appid"])
+		if err != nil {
+			return err
+		}
+		return do(ctx, r, rdb, entry["appid"])
+	})
+}
+
+// rosterCommand is a command on the roster of one account.
+func (a *app) rosterCommand(cmd *cobra.Command, do func(ctx context.Context, r *enroll.Roster, args []string) error) *cobra.Command {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.withRoster(cmd, func(ctx context.Context, r *enroll.Roster, _ redis.UniversalClient, _ string) error {
+			return do(ctx, r, args)
+		})
+	}
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting)
+	return cmd
+}
+
+func (a *app) enrollList() *cobra.Command {
+	var user string
+	cmd := &cobra.Command{Use: "list", Short: "List who has enrolled, openids masked", Args: cobra.NoArgs}
+	cmd.Flags().StringVar(&user, "user", "", "only this user")
+	return a.rosterCommand(cmd, func(ctx context.Context, r *enroll.Roster, _ []string) error {
+		if user == "" {
+			return a.eachBinding(ctx, r, a.printBinding)
+		}
+		list, err := r.Of(ctx, user)
+		if err == nil && len(list) == 0 {
+			err = errors.New("this user has not enrolled; `wxnotify enroll link --user …` makes the link for it")
+		}
+		for _, b := range list {
+			if err == nil {
+				err = a.printBinding(b)
+			}
+		}
+		return err
+	})
+}
+
+func (a *app) enrollExport() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "export", Short: "Print the whole roster as lines of JSON, openids whole: for programs", Args: cobra.NoArgs,
+	}
+	return a.rosterCommand(cmd, func(ctx context.Context, r *enroll.Roster, _ []string) error {
+		return a.eachBinding(ctx, r, func(b enroll.Binding) error { return a.printLine(viewOf(b, false)) })
+	})
+}
+
+func (a *app) eachBinding(ctx context.Context, r *enroll.Roster, do func(enroll.Binding) error) error {
+	const users = 500
+	for cursor := ""; ; {
+		list, next, err := r.Page(ctx, cursor, users)
+		if err != nil {
+			return err
+		}
+		for _, b := range list {
+			if err := do(b); err != nil {
+				return err
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		cursor = next
+	}
+}
+
+// bindingView is a row of the roster in JSON.
+type bindingView struct {
+	User    string    `json:"user"`
+	OpenID  string    `json:"openid"` // masked in `list`
+	UnionID string    `json:"unionid,omitempty"`
+	Follows *bool     `json:"follows,omitempty"`
+	BoundAt time.Time `json:"bound_at"`
+	How     string    `json:"how"`
+}
+
+func viewOf(b enroll.Binding, masked bool) bindingView {
+	v := bindingView{b.User, b.OpenID, b.UnionID, b.Follows, b.BoundAt, b.How}
+	if masked {
+		v.OpenID = wechat.MaskOpenID(v.OpenID)
+		if v.UnionID != "" {
+			v.UnionID = wechat.MaskOpenID(v.UnionID)
+		}
+	}
+	return v
+}
+
+func (a *app) printBinding(b enroll.Binding) error {
+	v := viewOf(b, true)
+	if a.output == "json" {
+		return a.printJSON(v)
+	}
+	follows := "not known"
+	if v.Follows != nil {
+		follows = map[bool]string{true: "follows", false: "does not follow"}[*v.Follows]
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\tby %s\t%s\n", v.User, v.OpenID, v.BoundAt.Local().Format(time.RFC3339), v.How, follows)
+	return err
+}
+
+func (a *app) enrollUnbind() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "unbind USER [OPENID]", Short: "Take one openid, or all, from a user", Args: cobra.RangeArgs(1, 2),
+	}
+	return a.rosterCommand(cmd, func(ctx context.Context, r *enroll.Roster, args []string) error {
+		openid := ""
+		if len(args) == 2 {
+			openid = args[1]
+		}
+		n, err := r.Unbind(ctx, args[0], openid)
+		if err == nil && n == 0 {
+			err = errors.New("nothing was bound; `wxnotify enroll list` shows what is")
+		}
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "%d unbound\n", n)
+		return err
+	})
+}
+
+func (a *app) enrollErase() *cobra.Command {
+	var who enroll.Person
+	cmd := &cobra.Command{
+		Use:   "erase",
+		Short: "Erase a person: roster, records, waiting messages, suppressions",
+		Long: `erase forgets a person everywhere in one account: an openid, or a user with all
+openids that are nobody else's. Messages that wait for them are cancelled. IDs,
+states and times of messages stay, and a line in the audit trail.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if (who.OpenID == "") == (who.User == "") {
+				return &usageError{errors.New("name the person by either --openid or --user")}
+			}
+			return a.withRoster(cmd, func(ctx context.Context, r *enroll.Roster, rdb redis.UniversalClient, appid string) error {
+				records, err := ledger.New(rdb, ledger.Config{Account: appid})
+				if err != nil {
+					return err
+				}
+				defer func() { _ = records.Close() }()
+				found, err := enroll.NewEraser(r, records, broker.NewInspector(rdb)).Erase(ctx, who, enroll.WhyAdmin)
+				if err != nil {
+					return err
+				}
+				if a.output == "json" {
+					return a.printJSON(map[string]int{"bindings": found.Bindings, "messages": found.Messages})
+				}
+				_, err = fmt.Fprintf(a.Stdout, "erased: %d bindings, the recipient of %d messages\n", found.Bindings, found.Messages)
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&who.OpenID, "openid", "", "the follower's openid")
+	cmd.Flags().StringVar(&who.User, "user", "", "your own id of the user")
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting)
+	return cmd
+}
+
+func (a *app) enrollAudit() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "audit", Short: "List who was erased, when and why; openids masked", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withAccount(cmd, a.showAudit)
+		},
+	}
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting)
+	return cmd
+}
+
+// auditView is a row of `enroll audit --output json`.
+type auditView struct {
+	At     time.Time `json:"at"`
+	Action string    `json:"action"`
+	Actor  string    `json:"actor,omitempty"`
+	OpenID string    `json:"openid,omitempty"` // masked
+	User   string    `json:"user,omitempty"`   // masked
+	Detail string    `json:"detail,omitempty"`
+}
+
+func (a *app) showAudit(ctx context.Context, acct *account) error {
+	const page = 500
+	for before := ""; ; {
+		entries, err := acct.ledger.Audited(ctx, before, page)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			before = e.ID
+			v := auditView{e.At, e.Action, e.Actor, e.OpenID, e.User, e.Detail}
+			if a.output == "json" {
+				err = a.printLine(v)
+			} else {
+				_, err = fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\t%s\n", v.At.Local().Format(time.RFC3339), v.Action, orDash(v.OpenID), orDash(v.User), v.Detail)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if len(entries) < page {
+			return nil
+		}
+	}
+}

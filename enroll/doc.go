@@ -1,0 +1,42 @@
+// Package enroll says who may be written to: it captures openids by OAuth and by
+// QR code, keeps the roster of users and openids, and receives what WeChat
+// pushes, receipts above all.
+//
+// # Let a user enrol
+//
+// The business makes a link for one of its users with producer.EnrollURL, or
+// with Producer.HandOff when it knows something that must match. Opened in
+// WeChat the link goes through WeChat's page (OAuth) and comes back with the
+// openid; elsewhere it shows a QR code whose scene is the ticket. Either binds
+// the openid to the user, once. Then a message may be addressed to the user.
+//
+//	link ─► start.go ─┬─ in WeChat ─► OAuth ─► return.go: one exchange per code ─┐
+//	                  └─ elsewhere ─► qr.go ─► scan ─► event ─► apply.go ────────┴─► roster.go
+//
+// # Hear back
+//
+// WeChat pushes events to one address per account. push.go authenticates a push,
+// writes it once (replay check, dedupe and the inbox in one script) and
+// acknowledges it; inbox.go hands it to apply.go, in any process, until it is
+// applied. What followers say is forwarded to the business, whose passive reply
+// goes back to them.
+//
+//	WeChat ─► push.go ─ one write ─► inbox.go ─► apply.go ─┬─ receipt ─► ledger
+//	             └─► forward.go ─► the business            ├─ follow, unfollow ─► suppressions, roster
+//	                                                       ├─ scan ─► roster
+//	                                                       └─ revoke ─► erase.go
+//
+// # Run it
+//
+//	s, err := enroll.New(enroll.Config{Redis: rdb, PublicURL: base, Key: key, Accounts: accounts})
+//	go s.Run(ctx)                        // applies what was received
+//	server := http.Server{Handler: s.Handler()} // behind TLS
+//
+// Any number of processes may serve the same accounts.
+//
+// # What is kept
+//
+// The roster, without an end. Everything else ends by itself: tickets with their
+// time, the outcome of a code with its state, the mark of a push after an hour.
+// [Eraser] forgets a person everywhere.
+package enroll

@@ -1,0 +1,273 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/ticket"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// OAuth asks WeChat who came back from its page: *wechat.OAuth.
+type OAuth interface {
+	Exchange(ctx context.Context, code wechat.Secret) (wechat.UserToken, error)
+	Profile(ctx context.Context, t wechat.UserToken) (wechat.Profile, error)
+}
+
+// Platform asks WeChat about followers: *wechat.Client.
+type Platform interface {
+	UserInfo(ctx context.Context, openid string) (wechat.UserInfo, error)
+	CreateQR(ctx context.Context, scene string, life time.Duration) (wechat.QRCode, error)
+}
+
+// Receipts finish the messages' stories: *ledger.Ledger.
+type Receipts interface {
+	Receipt(ctx context.Context, r ledger.Receipt) (*ledger.Settled, error)
+	Match(ctx context.Context, r ledger.Receipt) (*ledger.Settled, error)
+	Sweep(ctx context.Context, limit int) (int, error)
+}
+
+// Followers says who may be written to: *ledger.Ledger.
+type Followers interface {
+	Subscribed(ctx context.Context, openid string) (bool, error)
+	Unsubscribed(ctx context.Context, openid string) error
+}
+
+// Resender puts a message on its queue again after WeChat failed to deliver it.
+type Resender interface {
+	Resend(ctx context.Context, s *ledger.Settled) error
+}
+
+// Account is one account that followers enrol with and WeChat calls back for.
+type Account struct {
+	AppID string // required
+	// Name is shown to followers. Empty: none is.
+	Name string
+	// OAuth and Platform capture openids. Nil: no one can enrol.
+	OAuth    OAuth
+	Platform Platform
+	// AuthorizeURL is WeChat's OAuth page. Default
+	// https://open.weixin.qq.com/connect/oauth2/authorize.
+	AuthorizeURL string
+	// Callback checks what claims to come from WeChat. Nil: /callback/{appid}
+	// answers 404.
+	Callback *wechat.Callback
+	// Receipts, Followers and Eraser apply what WeChat tells. Required with
+	// Callback.
+	Receipts  Receipts
+	Followers Followers
+	Eraser    *Eraser
+	// Resender sends again what WeChat failed to deliver. Nil: nothing is.
+	Resender Resender
+	// Forward gets every push that is not ours alone, and its passive reply goes
+	// to the follower. Nil: nobody does.
+	Forward Forwarder
+	// EraseUnsubscribed forgets who unfollows, as WeChat's rules ask of who has
+	// no other ground to keep the data. False: their openid stays on the roster,
+	// suppressed until they follow again.
+	EraseUnsubscribed bool
+}
+
+// Config of the service.
+type Config struct {
+	Redis    redis.UniversalClient // required; stays open
+	Accounts []Account             // at least one
+	// PublicURL is the base of the links that users open, with https and the
+	// host under 网页授权域名 of the account. Required to enrol.
+	PublicURL string
+	// Key signs enrolment tickets and states: 32 bytes or more, the same as the
+	// producer's. Required to enrol.
+	Key wechat.Secret
+	// ReturnURLs are the addresses that a follower may be sent to afterwards.
+	// Default: none.
+	ReturnURLs []string
+	// ConsumerID names this process in Redis. Default: one made up.
+	ConsumerID string
+	// Logger gets what operators need. Default: none.
+	Logger *zap.Logger
+	// OnEvent is told of each push and each enrolment, from many goroutines. It
+	// must not block. Nil: nobody is told.
+	OnEvent func(Event)
+}
+
+// Service enrols followers and receives what WeChat pushes. Any number of
+// processes may serve the same accounts.
+type Service struct {
+	cfg      Config
+	log      *quietLog
+	pages    *pages
+	states   stateKey
+	returns  map[mark]string
+	accounts map[string]*account
+}
+
+// account is what the handlers of one account share.
+type account struct {
+	Account
+	keys    keys
+	roster  *Roster
+	tickets *ticket.Sealer // nil: no one can enrol
+	desk    *ticket.Desk
+	base    string // PublicURL/enroll/{appid}
+	inbox   *inbox // nil: no callback
+}
+
+// New checks cfg and names all faults at once. It does not talk to Redis.
+func New(cfg Config) (*Service, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	if cfg.OnEvent == nil {
+		cfg.OnEvent = func(Event) {}
+	}
+	p, err := newPages()
+	if err != nil {
+		return nil, fmt.Errorf("enroll: %w", err)
+	}
+	s := &Service{
+		cfg: cfg, log: newQuietLog(cfg.Logger), pages: p,
+		returns: map[mark]string{}, accounts: map[string]*account{},
+	}
+	if cfg.enrols() {
+		if s.states, err = ticket.Derive([]byte(cfg.Key.Reveal()), "state"); err != nil {
+			return nil, fmt.Errorf("enroll: %w", err)
+		}
+	}
+	for _, u := range cfg.ReturnURLs {
+		s.returns[markOf(u)] = u
+	}
+	for _, a := range cfg.Accounts {
+		if s.accounts[a.AppID], err = s.newAccount(a); err != nil {
+			return nil, fmt.Errorf("enroll: account %s: %w", a.AppID, err)
+		}
+	}
+	return s, nil
+}
+
+func (s *Service) newAccount(a Account) (*account, error) {
+	acct := &account{Account: a, keys: keys(a.AppID), desk: ticket.NewDesk(s.cfg.Redis, a.AppID)}
+	var err error
+	if acct.roster, err = NewRoster(s.cfg.Redis, a.AppID); err != nil {
+		return nil, err
+	}
+	if s.cfg.enrols() && a.OAuth != nil && a.Platform != nil {
+		if acct.tickets, err = ticket.NewSealer([]byte(s.cfg.Key.Reveal()), a.AppID); err != nil {
+			return nil, fmt.Errorf("enroll: %w", err)
+		}
+		acct.base = strings.TrimRight(s.cfg.PublicURL, "/") + "/enroll/" + a.AppID
+	}
+	if a.Callback != nil {
+		acct.inbox = newInbox(s.cfg.Redis, acct.keys, s.cfg.ConsumerID)
+	}
+	return acct, nil
+}
+
+// Handler serves the public paths: /enroll/{appid}, /enroll/{appid}/callback,
+// /callback/{appid} and /healthz. Put TLS in front of it.
+func (s *Service) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /enroll/{appid}", s.enrolling(s.start))
+	mux.HandleFunc("GET /enroll/{appid}/callback", s.enrolling(s.comeBack))
+	mux.HandleFunc("GET /callback/{appid}", s.called(s.verify))
+	mux.HandleFunc("POST /callback/{appid}", s.called(s.receive))
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.pages.show(w, r, page{Name: pageNotFound, Status: http.StatusNotFound})
+	})
+	return mux
+}
+
+// Run applies what the handlers received until ctx ends: receipts, follows,
+// bindings by QR. It returns nil then. Each process that serves runs it too.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, a := range s.accounts {
+		if a.inbox == nil {
+			continue
+		}
+		g.Go(func() error {
+			a.inbox.run(ctx, s.log, func(ctx context.Context, e entry) error { return s.apply(ctx, a, e) })
+			return nil
+		})
+		g.Go(func() error {
+			s.sweep(ctx, a)
+			return nil
+		})
+	}
+	return g.Wait() //nolint:wrapcheck // nothing fails
+}
+
+// health answers whether Redis does: without it nothing that comes is safe.
+func (s *Service) health(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := s.cfg.Redis.Ping(ctx).Err(); err != nil {
+		answer(w, http.StatusServiceUnavailable, "Redis does not answer")
+		return
+	}
+	answer(w, http.StatusOK, "ok")
+}
+
+// enrols reports whether followers can enrol at all.
+func (c Config) enrols() bool { return !c.Key.IsZero() && c.PublicURL != "" }
+
+func (c Config) validate() error {
+	var faults []error
+	need := func(ok bool, text string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("enroll: "+text, args...))
+		}
+	}
+	need(c.Redis != nil, "Config.Redis is required")
+	need(len(c.Accounts) > 0, "Config.Accounts must name at least one account")
+	need(c.Key.IsZero() || len(c.Key.Reveal()) >= ticket.MinKey,
+		"Config.Key is shorter than %d bytes; make one with `openssl rand -hex 32`", ticket.MinKey)
+	need(c.PublicURL == "" || absolute(c.PublicURL), "Config.PublicURL must be an http(s) address, such as https://notify.example.com")
+	for i, u := range c.ReturnURLs {
+		need(absolute(u), "Config.ReturnURLs[%d] must be an http(s) address", i)
+	}
+	seen := map[string]bool{}
+	for i, a := range c.Accounts {
+		need(a.AppID != "", "Config.Accounts[%d].AppID is required", i)
+		need(!seen[a.AppID], "Config.Accounts[%d].AppID %q is there twice", i, a.AppID)
+		seen[a.AppID] = true
+		need(a.Callback == nil || a.Receipts != nil && a.Followers != nil && a.Eraser != nil,
+			"Config.Accounts[%d] needs Receipts, Followers and Eraser with its Callback", i)
+	}
+	return errors.Join(faults...)
+}
+
+func absolute(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
+}
+
+// answer writes one plain line.
+func answer(w http.ResponseWriter, status int, text string) {
+	secure(w)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text)) // the caller may be gone
+}
+
+// secure sets what holds for every answer that is not a page.
+func secure(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+}

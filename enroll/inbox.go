@@ -1,0 +1,271 @@
+package enroll
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+const (
+	inboxGroup = "enroll"
+	// maxInbox bounds the events that wait to be applied; past it WeChat is told
+	// to come again.
+	maxInbox = 1_000_000
+	// inboxBatch is applied at once: its receipts share round trips.
+	inboxBatch = 128
+	// inboxBlock is how long a read waits for an event. It is also how long a
+	// stop may take.
+	inboxBlock = 2 * time.Second
+	// secondLook is when an event that was not finished is taken again, by any
+	// process: a receipt that named no message, one that Redis failed, one whose
+	// process was killed.
+	secondLook = time.Minute
+	// maxLooks ends what cannot be applied; it then lies in the list of stuck
+	// events for a week.
+	maxLooks  = 50
+	keepStuck = 7 * 24 * time.Hour
+	mostStuck = 1000
+	// seenLife is how long an event is recognised when it is pushed again:
+	// WeChat repeats within a minute (docs: 被动回复用户消息).
+	seenLife = time.Hour
+)
+
+// errLater leaves an event for a second look.
+var errLater = errors.New("not finished yet")
+
+// entry is an event as it waits: what is needed of it and nothing more.
+type entry struct {
+	Name    string           `json:"e"`
+	OpenID  string           `json:"o,omitempty"`
+	At      int64            `json:"t,omitempty"` // Unix seconds
+	MsgID   wechat.MessageID `json:"m,omitempty,string"`
+	Status  string           `json:"s,omitempty"`
+	Scene   string           `json:"k,omitempty"`
+	Subject string           `json:"w,omitempty"`
+	Looks   int              `json:"-"` // how often it was taken before
+}
+
+// receipt of the entry as the ledger takes it.
+func (e entry) receipt() ledger.Receipt {
+	return ledger.Receipt{MsgID: e.MsgID, OpenID: e.OpenID, Status: e.Status, At: time.Unix(e.At, 0)}
+}
+
+//go:embed lua/take.lua
+var takeLua string
+
+var takeScript = redis.NewScript(takeLua)
+
+// taken is what became of a push.
+type taken string
+
+// The outcomes of take.
+const (
+	takenNow    taken = "new"
+	takenBefore taken = "seen"   // acknowledged before: nothing is to be done
+	takenReplay taken = "replay" // its query belongs to another body
+	takenFull   taken = "full"
+)
+
+// inbox keeps one account's events until they are applied.
+type inbox struct {
+	rdb      redis.UniversalClient
+	keys     keys
+	consumer string
+}
+
+func newInbox(rdb redis.UniversalClient, k keys, consumer string) *inbox {
+	if consumer == "" {
+		consumer = "enroll-" + randomName()
+	}
+	return &inbox{rdb: rdb, keys: k, consumer: consumer}
+}
+
+// take is the one write before a push is acknowledged: it checks that the push
+// is no replay and was not seen, and puts e, unless that is nil, into the inbox.
+// Nothing is marked as seen that is not in the inbox.
+func (b *inbox) take(ctx context.Context, p *wechat.Push, e *entry) (taken, error) {
+	text := ""
+	if e != nil {
+		data, err := json.Marshal(e)
+		if err != nil {
+			return "", fmt.Errorf("enroll: %w", err)
+		}
+		text = string(data)
+	}
+	said, err := takeScript.Run(ctx, b.rdb,
+		[]string{b.keys.nonce(p.Nonce), b.keys.seen(dedupeKey(p)), b.keys.inbox()},
+		p.Digest, (time.Until(p.FreshUntil) + time.Minute).Milliseconds(), seenLife.Milliseconds(), maxInbox, text).Text()
+	if err != nil {
+		return "", fmt.Errorf("enroll: take a push: %w", err)
+	}
+	return taken(said), nil
+}
+
+// dedupeKey names an event however often it is pushed. A receipt without a msgid
+// is told from its like by its push: to take two for one would lose one.
+func dedupeKey(p *wechat.Push) string {
+	key := p.Event.DedupeKey()
+	if p.Event.Is(wechat.EventTemplateFinished) && p.Event.MsgID == 0 {
+		key += p.Nonce
+	}
+	return key
+}
+
+// run applies events until ctx ends.
+func (b *inbox) run(ctx context.Context, log *quietLog, apply func(context.Context, entry) error) {
+	for ctx.Err() == nil {
+		if err := b.round(ctx, log, apply); err != nil && ctx.Err() == nil {
+			log.warn("inbox", "events wait: Redis fails", zap.Error(err))
+			pause(ctx, time.Second)
+		}
+	}
+}
+
+// round takes what has waited for a second look, then what is new.
+func (b *inbox) round(ctx context.Context, log *quietLog, apply func(context.Context, entry) error) error {
+	again, err := b.unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	if len(again) > 0 {
+		return b.applyAll(ctx, log, again, apply)
+	}
+	streams, err := b.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{
+		Group: inboxGroup, Consumer: b.consumer, Streams: []string{b.keys.inbox(), ">"}, Count: inboxBatch, Block: inboxBlock,
+	}).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("enroll: read the inbox: %w", err)
+	}
+	var fresh []looked
+	for _, s := range streams {
+		for _, m := range s.Messages {
+			fresh = append(fresh, looked{m, 0})
+		}
+	}
+	return b.applyAll(ctx, log, fresh, apply)
+}
+
+// looked is an entry in the stream, and how often it was taken before.
+type looked struct {
+	redis.XMessage
+	looks int
+}
+
+// unfinished claims entries that were taken a while ago and are still there.
+func (b *inbox) unfinished(ctx context.Context) ([]looked, error) {
+	pending, err := b.rdb.XPendingExt(ctx, &redis.XPendingExtArgs{
+		Stream: b.keys.inbox(), Group: inboxGroup, Idle: secondLook, Start: "-", End: "+", Count: inboxBatch,
+	}).Result()
+	if err != nil && strings.HasPrefix(err.Error(), "NOGROUP") {
+		err = b.rdb.XGroupCreateMkStream(ctx, b.keys.inbox(), inboxGroup, "0").Err()
+		if err != nil && strings.HasPrefix(err.Error(), "BUSYGROUP") {
+			err = nil // another process was first
+		}
+	}
+	if err != nil || len(pending) == 0 {
+		return nil, wrap(err, "look through the inbox")
+	}
+	ids := make([]string, len(pending))
+	looks := make(map[string]int, len(pending))
+	for i, p := range pending {
+		ids[i], looks[p.ID] = p.ID, int(p.RetryCount)
+	}
+	claimed, err := b.rdb.XClaim(ctx, &redis.XClaimArgs{
+		Stream: b.keys.inbox(), Group: inboxGroup, Consumer: b.consumer, MinIdle: secondLook, Messages: ids,
+	}).Result()
+	out := make([]looked, len(claimed))
+	for i, m := range claimed {
+		out[i] = looked{m, looks[m.ID]}
+	}
+	return out, wrap(err, "claim from the inbox")
+}
+
+// applyAll applies entries side by side and takes the finished ones out.
+func (b *inbox) applyAll(ctx context.Context, log *quietLog, list []looked, apply func(context.Context, entry) error) error {
+	done := make([]bool, len(list))
+	var g errgroup.Group
+	g.SetLimit(inboxBatch)
+	for i, m := range list {
+		g.Go(func() error {
+			done[i] = b.applyOne(ctx, log, m, apply)
+			return nil
+		})
+	}
+	_ = g.Wait() // nobody fails
+	var ids []string
+	for i, m := range list {
+		if done[i] {
+			ids = append(ids, m.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	pipe := b.rdb.Pipeline()
+	pipe.XAck(ctx, b.keys.inbox(), inboxGroup, ids...)
+	pipe.XDel(ctx, b.keys.inbox(), ids...)
+	_, err := pipe.Exec(ctx)
+	return wrap(err, "take events out of the inbox")
+}
+
+// applyOne reports whether the entry is done with.
+func (b *inbox) applyOne(ctx context.Context, log *quietLog, m looked, apply func(context.Context, entry) error) bool {
+	e := entry{}
+	text, _ := m.Values["e"].(string)
+	err := json.Unmarshal([]byte(text), &e)
+	e.Looks = m.looks
+	if err == nil {
+		err = apply(ctx, e)
+	}
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, errLater), ctx.Err() != nil:
+		return false
+	case m.looks < maxLooks:
+		log.warn("apply", "an event is tried again in a minute", zap.String("event", e.Name), zap.Error(err))
+		return false
+	}
+	log.warn("stuck", "an event cannot be applied and is set aside", zap.String("event", e.Name), zap.Error(err))
+	pipe := b.rdb.Pipeline()
+	pipe.LPush(ctx, b.keys.stuck(), text)
+	pipe.LTrim(ctx, b.keys.stuck(), 0, mostStuck-1)
+	pipe.Expire(ctx, b.keys.stuck(), keepStuck)
+	_, err = pipe.Exec(ctx)
+	return err == nil
+}
+
+// pause waits, or less when ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func wrap(err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("enroll: %s: %w", what, err)
+}
+
+// randomName tells this process from others.
+func randomName() string { return strings.ToLower(rand.Text()[:12]) }

@@ -1,0 +1,54 @@
+package enroll
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+
+	"github.com/wxnotify/wxnotify/internal/ticket"
+)
+
+// keys names what enroll keeps in Redis for one account: all in the account's
+// slot. What a ticket and a user's openids are kept under is known to
+// internal/ticket and to the ledger, which share it.
+type keys string
+
+func (k keys) prefix() string { return "wxn:{" + string(k) + "}:" }
+
+// roster is a zset of users by the time of their latest binding.
+func (k keys) roster() string { return k.prefix() + "roster" }
+
+// follower is a hash of one bound openid: its users, unionid, follow state.
+func (k keys) follower(openid string) string { return k.prefix() + "o:" + openid }
+
+// followed remembers for an hour when an openid was last said to follow or not.
+func (k keys) followed(openid string) string { return k.prefix() + "z:" + openid }
+
+// ticket holds an opened ticket, then who used it.
+func (k keys) ticket(id ticket.ID) string { return ticket.Key(string(k), id) }
+
+// qr holds the content of the QR code that was made for a ticket.
+func (k keys) qr(name string) string { return k.prefix() + "q:" + name }
+
+// once holds the exchange of the code that came back with a state.
+func (k keys) once(nonce [nonceSize]byte) string {
+	return k.prefix() + "x:" + hex.EncodeToString(nonce[:])
+}
+
+// erasing is a set of those whose erasure has begun and is not finished.
+func (k keys) erasing() string { return k.prefix() + "erasing" }
+
+// inbox is the stream of WeChat's events that wait to be applied.
+func (k keys) inbox() string { return k.prefix() + "in" }
+
+// stuck is a list of events that could not be applied.
+func (k keys) stuck() string { return k.prefix() + "in:stuck" }
+
+// nonce and seen keep a push from being taken twice.
+func (k keys) nonce(nonce string) string { return k.prefix() + "w:" + nonce }
+func (k keys) seen(event string) string  { return k.prefix() + "v:" + event }
+
+// fingerprint stands for a text that must not be readable in Redis.
+func fingerprint(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,357 @@
+package enroll_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/wechat/wechattest"
+)
+
+func TestEnrolByOAuth(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{platform: wechattest.Config{UnionIDs: true}})
+		resp := w.enrolled(w.link("patient-401"), openID)
+		if resp.Code != http.StatusSeeOther || resp.Header().Get("Location") != public+"/enroll/"+appID+"?done=bound" {
+			t.Fatalf("%d %s", resp.Code, resp.Header().Get("Location"))
+		}
+		page := w.get(resp.Header().Get("Location"), weChatUA)
+		if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), "示例医院") {
+			t.Errorf("%d %s", page.Code, page.Body)
+		}
+		list, err := w.roster.Of(t.Context(), "patient-401")
+		must(t, err)
+		if len(list) != 1 || list[0].OpenID != openID || list[0].How != enroll.ByOAuth ||
+			list[0].Follows == nil || !*list[0].Follows || list[0].UnionID == "" {
+			t.Errorf("roster %+v", list)
+		}
+		// The same person may open the link again; somebody else may not use it.
+		again := w.enrolled(w.link("patient-402"), openID)
+		if again.Code != http.StatusSeeOther {
+			t.Errorf("a second user of one openid: %d", again.Code)
+		}
+	})
+}
+
+// A link is for one person, who may open it as often as they like.
+func TestLinkIsForOnePerson(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		link := w.link("patient-401")
+		w.enrolled(link, openID)
+		if to := w.enrolled(link, openID).Header().Get("Location"); !strings.HasSuffix(to, "?done=again") {
+			t.Errorf("the same person: %s", to)
+		}
+		resp := w.enrolled(link, "oSIM6t0stranger000000000001")
+		if to := resp.Header().Get("Location"); !strings.HasSuffix(to, "?done=spent") {
+			t.Fatalf("somebody else: %s", to)
+		}
+		if page := w.get(resp.Header().Get("Location"), weChatUA); page.Code != http.StatusGone {
+			t.Errorf("%d", page.Code)
+		}
+		if got := w.bound("patient-401"); len(got) != 1 || got[0] != openID {
+			t.Errorf("bound %v", got)
+		}
+	})
+}
+
+// oau-01: a WebView loads the address twice, 50 ms apart, and two processes get
+// one each: one exchange at WeChat, both end enrolled.
+func TestOau01OneExchangePerCode(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{platform: wechattest.Config{Latency: 300 * time.Millisecond}})
+		other := w.serve(nil).Handler()
+		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
+		var answers [2]*httptest.ResponseRecorder
+		var both sync.WaitGroup
+		both.Go(func() { answers[0] = w.get(back, weChatUA) })
+		both.Go(func() {
+			time.Sleep(50 * time.Millisecond) // virtual
+			answers[1] = get(other, back, weChatUA)
+		})
+		both.Wait()
+		for i, a := range answers {
+			if to := a.Header().Get("Location"); !strings.HasSuffix(to, "?done=bound") {
+				t.Errorf("browser %d: %d %s %s", i, a.Code, to, a.Body)
+			}
+		}
+		if n := w.p.Calls(wechattest.OAuthTokenPath).Total; n != 1 {
+			t.Errorf("%d exchanges, want 1", n)
+		}
+		if got := w.bound("u-1"); len(got) != 1 {
+			t.Errorf("bound %v", got)
+		}
+	})
+}
+
+// oau-02: back to the address with the code: a clean page, no error, no exchange.
+func TestOau02BackToTheCallback(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
+		w.get(back, weChatUA)
+		time.Sleep(10 * time.Minute) // virtual: the code itself is long dead
+		resp := w.get(back, weChatUA)
+		if to := resp.Header().Get("Location"); resp.Code != http.StatusSeeOther || to != public+"/enroll/"+appID+"?done=bound" {
+			t.Errorf("%d %s", resp.Code, to)
+		}
+		if n := w.p.Calls(wechattest.OAuthTokenPath).Total; n != 1 {
+			t.Errorf("%d exchanges, want 1", n)
+		}
+	})
+}
+
+// oau-03: state missing, forged, with text appended, expired, or used with
+// another code: 400, a friendly page with a way on, nothing stored.
+func TestOau03BadStates(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		link := w.link("u-1")
+		back := w.authorized(w.get(link, weChatUA), openID)
+		u, err := url.Parse(back)
+		must(t, err)
+		with := func(state string) string {
+			q := u.Query()
+			q.Set("state", state)
+			return u.Path + "?" + q.Encode()
+		}
+		genuine := u.Query().Get("state")
+		before := w.rdb.DBSize(t.Context()).Val()
+		for name, address := range map[string]string{
+			"missing": u.Path + "?code=1", "empty": with(""), "forged": with(strings.Repeat("1", len(genuine))),
+			"appended": with(genuine + "x"),
+		} {
+			resp := w.get(address, weChatUA)
+			if resp.Code != http.StatusBadRequest || !strings.Contains(resp.Body.String(), "/enroll/"+appID) {
+				t.Errorf("%s: %d %s", name, resp.Code, resp.Body)
+			}
+		}
+		if after := w.rdb.DBSize(t.Context()).Val(); after != before {
+			t.Errorf("%d keys became %d", before, after)
+		}
+		if n := w.p.Calls(wechattest.OAuthTokenPath).Total; n != 0 {
+			t.Errorf("%d exchanges", n)
+		}
+		time.Sleep(31 * time.Minute) // virtual
+		resp := w.get(back, weChatUA)
+		if resp.Code != http.StatusBadRequest || !strings.Contains(resp.Body.String(), "ticket=") {
+			t.Errorf("expired: %d, and a link to try again is wanted: %s", resp.Code, resp.Body)
+		}
+		if got := w.bound("u-1"); len(got) != 0 {
+			t.Errorf("bound %v", got)
+		}
+	})
+}
+
+// A state is good for one code: who captured it cannot come with a code of theirs.
+func TestOau03StateIsGoodForOneCode(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
+		w.get(back, weChatUA)
+		u, err := url.Parse(back)
+		must(t, err)
+		q := u.Query()
+		q.Set("code", w.p.Account(appID).OAuthCode("oSIM6t0attacker00000000001", wechat.ScopeBase))
+		if resp := w.get(u.Path+"?"+q.Encode(), weChatUA); resp.Code != http.StatusBadRequest {
+			t.Errorf("%d %s", resp.Code, resp.Body)
+		}
+	})
+}
+
+// oau-05: no cookie is ever set or needed.
+func TestOau05NoCookies(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		first := w.get(w.link("u-1"), weChatUA)
+		last := w.get(w.authorized(first, openID), weChatUA)
+		for _, r := range []*httptest.ResponseRecorder{first, last} {
+			if c := r.Header().Values("Set-Cookie"); len(c) > 0 {
+				t.Errorf("sets a cookie: %v", c)
+			}
+		}
+		if got := w.bound("u-1"); len(got) != 1 {
+			t.Errorf("bound %v", got)
+		}
+	})
+}
+
+// oau-06: a page in quick look names a person who does not exist.
+func TestOau06Snapshot(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		w.enrolled(w.link("u-1"), openID)
+		const virtual = "oSIM6t0virtual000000000001"
+		w.p.Account(appID).SetSnapshot(virtual)
+		link := w.link("u-1")
+		resp := w.enrolled(link, virtual)
+		page := w.get(resp.Header().Get("Location"), weChatUA)
+		if !strings.HasSuffix(resp.Header().Get("Location"), "?done=snapshot") || !strings.Contains(page.Body.String(), "完整服务") {
+			t.Errorf("%s %s", resp.Header().Get("Location"), page.Body)
+		}
+		if got := w.bound("u-1"); len(got) != 1 || got[0] != openID {
+			t.Errorf("bound %v, want the real one alone", got)
+		}
+		// The link is not used up: the real person still enrols with it.
+		if to := w.enrolled(link, "oSIM6t0follower0000000000002").Header().Get("Location"); !strings.HasSuffix(to, "?done=bound") {
+			t.Errorf("afterwards: %s", to)
+		}
+	})
+}
+
+// oau-08: nobody is sent to an address that is not on the list.
+func TestOau08ReturnTo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		for _, evil := range []string{"https://evil.example/", shop + ".evil.example", shop + "/../x", "javascript:alert(1)", "//evil.example", shop + "?x"} {
+			resp := w.get(w.link("u-1")+"&return_to="+url.QueryEscape(evil), weChatUA)
+			if resp.Code != http.StatusBadRequest || resp.Header().Get("Location") != "" {
+				t.Errorf("%s: %d %s", evil, resp.Code, resp.Header().Get("Location"))
+			}
+		}
+		link := w.link("u-1", func(e *producer.Enrollment) { e.ReturnTo = shop })
+		if to := w.enrolled(link, openID).Header().Get("Location"); to != shop {
+			t.Errorf("sent to %s, want %s", to, shop)
+		}
+	})
+}
+
+// oau-09: two accounts on one domain: what one signed is nothing to the other.
+func TestOau09TwoAccounts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{
+			platform: wechattest.Config{Accounts: []wechattest.AccountConfig{{AppID: appID}, {AppID: otherID}}},
+		})
+		w.handler = w.serve(func(c *enroll.Config) { c.Accounts = append(c.Accounts, w.account(otherID)) }).Handler()
+		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
+		moved := strings.Replace(back, "/enroll/"+appID, "/enroll/"+otherID, 1)
+		if resp := w.get(moved, weChatUA); resp.Code != http.StatusBadRequest {
+			t.Errorf("the state of one account at the other's address: %d", resp.Code)
+		}
+		ticket := strings.Replace(w.link("u-1"), "/enroll/"+appID, "/enroll/"+otherID, 1)
+		if resp := w.get(ticket, weChatUA); resp.Code != http.StatusBadRequest {
+			t.Errorf("the ticket of one account at the other's address: %d", resp.Code)
+		}
+		if got := w.get(back, weChatUA); got.Code != http.StatusSeeOther {
+			t.Errorf("at its own: %d", got.Code)
+		}
+	})
+}
+
+// WeChat busy at the exchange: a new code is asked for once, never the same code
+// twice; then the follower is told, with a way on.
+func TestExchangeIsNeverRepeated(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		w.p.Script(wechattest.Errcode(-1).On(wechattest.OAuthTokenPath).Forever())
+		first := w.enrolled(w.link("u-1"), openID)
+		second := w.get(w.authorized(first, openID), weChatUA)
+		if second.Code != http.StatusServiceUnavailable || !strings.Contains(second.Body.String(), "ticket=") {
+			t.Errorf("%d %s", second.Code, second.Body)
+		}
+		if n := w.p.Calls(wechattest.OAuthTokenPath).Total; n != 2 {
+			t.Errorf("%d exchanges, want 2", n)
+		}
+	})
+}
+
+// What WeChat tells beyond the openid is welcome and not needed.
+func TestProfileIsBestEffort(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		w.p.Script(wechattest.Errcode(-1).On("/sns/userinfo").Forever(), wechattest.Errcode(-1).On("/cgi-bin/user/info").Forever())
+		link := w.link("u-1", func(e *producer.Enrollment) { e.UserInfo = true })
+		if to := w.enrolled(link, openID).Header().Get("Location"); !strings.HasSuffix(to, "?done=bound") {
+			t.Errorf("sent to %s", to)
+		}
+	})
+}
+
+// Who said no comes back without a code.
+func TestRefusedConsent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		u, err := url.Parse(w.authorized(w.get(w.link("u-1"), weChatUA), openID))
+		must(t, err)
+		resp := w.get(u.Path+"?state="+u.Query().Get("state"), weChatUA)
+		if resp.Code != http.StatusOK || !strings.Contains(resp.Body.String(), "ticket=") || len(w.bound("u-1")) != 0 {
+			t.Errorf("%d %s", resp.Code, resp.Body)
+		}
+	})
+}
+
+// A bound non-follower is shown how to follow.
+func TestNonFollowerIsShownHow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{platform: wechattest.Config{Strangers: true}})
+		resp := w.enrolled(w.link("u-1", func(e *producer.Enrollment) { e.ReturnTo = shop }), openID)
+		page := w.get(resp.Header().Get("Location"), weChatUA)
+		if !strings.Contains(page.Body.String(), "data:image/png") || !strings.Contains(page.Body.String(), shop) {
+			t.Errorf("%s: %s", resp.Header().Get("Location"), page.Body)
+		}
+	})
+}
+
+// The seed's hand-off: the link is good only with the claim, and for the person.
+func TestHandOffIsCompared(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{platform: wechattest.Config{UnionIDs: true}})
+		p, err := producer.New(w.rdb, producer.Config{Account: appID})
+		must(t, err)
+		t.Cleanup(func() { _ = p.Close() })
+		probe := w.enrolled(w.link("probe"), openID) // to learn the unionid
+		_ = probe
+		list, err := w.roster.Of(t.Context(), "probe")
+		must(t, err)
+		data := map[string]string{"phone": "13800000000"}
+		e := producer.Enrollment{PublicURL: public, Key: wechat.NewSecret(enrollKey), User: "u-1"}
+		link, err := p.HandOff(t.Context(), e, producer.HandOff{Data: data, UnionID: list[0].UnionID})
+		must(t, err)
+		for name, claim := range map[string]string{"none": "", "other": producer.Claim(link, map[string]string{"phone": "1"})} {
+			if resp := w.get(link+"&claim="+claim, weChatUA); resp.Code != http.StatusForbidden {
+				t.Errorf("claim %s: %d", name, resp.Code)
+			}
+		}
+		open := link + "&claim=" + producer.Claim(link, data)
+		if to := w.enrolled(open, "oSIM6t0somebody000000000001").Header().Get("Location"); !strings.HasSuffix(to, "?done=mismatch") {
+			t.Errorf("another person: %s", to)
+		}
+		if got := w.bound("u-1"); len(got) != 0 {
+			t.Errorf("bound %v", got)
+		}
+		if to := w.enrolled(open, openID).Header().Get("Location"); !strings.HasSuffix(to, "?done=bound") {
+			t.Errorf("the person: %s", to)
+		}
+	})
+}
+
+func TestLinkThatIsNone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		expired := w.link("u-1", func(e *producer.Enrollment) { e.Life = time.Minute })
+		time.Sleep(time.Minute) // virtual
+		for name, c := range map[string]struct {
+			address string
+			code    int
+		}{
+			"no ticket":       {public + "/enroll/" + appID, http.StatusBadRequest},
+			"damaged":         {w.link("u-1") + "x", http.StatusBadRequest},
+			"expired":         {expired, http.StatusBadRequest},
+			"unknown account": {public + "/enroll/wx0", http.StatusNotFound},
+			"unknown path":    {public + "/admin", http.StatusNotFound},
+			"unknown end":     {public + "/enroll/" + appID + "?done=%3Cscript%3E", http.StatusBadRequest},
+		} {
+			resp := w.get(c.address, weChatUA)
+			if resp.Code != c.code || !strings.Contains(resp.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+				t.Errorf("%s: %d %s", name, resp.Code, resp.Header())
+			}
+		}
+	})
+}

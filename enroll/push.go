@@ -1,0 +1,162 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+const (
+	// maxPush bounds a push; WeChat's own have a few kilobytes.
+	maxPush = 1 << 20
+	// answerWithin is when a push is acknowledged whatever else goes on: WeChat
+	// hangs up after 5 s and pushes again (docs: 被动回复用户消息).
+	answerWithin = 4500 * time.Millisecond
+	// success is the answer that stops WeChat from pushing again.
+	success = "success"
+)
+
+// called finds the account of a callback path.
+func (s *Service) called(next func(http.ResponseWriter, *http.Request, *account)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		a := s.accounts[r.PathValue("appid")]
+		if a == nil || a.inbox == nil {
+			answer(w, http.StatusNotFound, "no callback is configured for this account")
+			return
+		}
+		next(w, r, a)
+	}
+}
+
+// verify answers WeChat's check of the server configuration (docs: 接入概述).
+func (s *Service) verify(w http.ResponseWriter, r *http.Request, a *account) {
+	echo, err := a.Callback.Echo(r.URL.Query())
+	if err != nil {
+		s.refuse(w, a, err)
+		return
+	}
+	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindVerified})
+	s.log.info("verified", "WeChat verified the server configuration", zap.String("account", a.AppID))
+	answer(w, http.StatusOK, echo)
+}
+
+// receive takes a push: authenticated, written once, acknowledged.
+func (s *Service) receive(w http.ResponseWriter, r *http.Request, a *account) {
+	began := time.Now()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPush))
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			s.refused(a, "size", nil)
+			answer(w, http.StatusRequestEntityTooLarge, "the body is longer than 1 MB")
+			return
+		}
+		answer(w, http.StatusBadRequest, "the body could not be read")
+		return
+	}
+	push, err := a.Callback.Open(r.URL.Query(), body)
+	if err != nil {
+		s.refuse(w, a, err)
+		return
+	}
+	ctx, cancel := context.WithDeadline(r.Context(), began.Add(answerWithin))
+	defer cancel()
+	said, err := a.inbox.take(ctx, push, entryOf(push.Event))
+	kind := KindPush
+	switch {
+	case err != nil:
+		s.log.warn("take", "a push is not acknowledged, WeChat will come again: Redis fails", zap.String("account", a.AppID), zap.Error(err))
+		answer(w, http.StatusServiceUnavailable, "try again")
+		return
+	case said == takenFull:
+		s.log.warn("full", "a push is not acknowledged: the inbox is full; run more enroll processes", zap.String("account", a.AppID))
+		answer(w, http.StatusServiceUnavailable, "try again")
+		return
+	case said == takenReplay:
+		s.refused(a, "replay", nil)
+		answer(w, http.StatusForbidden, "this query has been used for another body")
+		return
+	case said == takenBefore:
+		kind = KindRepeated
+	}
+	reply := []byte(nil)
+	if said == takenNow && a.Forward != nil && !push.Event.Is(wechat.EventTemplateFinished) {
+		reply = s.forward(ctx, a, push)
+	}
+	s.cfg.OnEvent(Event{Account: a.AppID, Kind: kind, Name: knownName(push.Event), Took: time.Since(began)})
+	s.acknowledge(w, a, push, reply)
+}
+
+// acknowledge relays the business's passive reply, or says success.
+func (s *Service) acknowledge(w http.ResponseWriter, a *account, push *wechat.Push, reply []byte) {
+	sealed, err := a.Callback.Seal(push, reply)
+	if err != nil {
+		s.log.warn("seal", "a passive reply could not be encrypted", zap.String("account", a.AppID), zap.Error(err))
+		sealed = nil
+	}
+	if len(sealed) == 0 || string(sealed) == success {
+		answer(w, http.StatusOK, success)
+		return
+	}
+	secure(w)
+	w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+	_, _ = w.Write(sealed) // WeChat may have hung up
+}
+
+// refuse answers what does not come from WeChat, or not as configured.
+func (s *Service) refuse(w http.ResponseWriter, a *account, err error) {
+	var bad *wechat.CallbackError
+	fault := "other"
+	if errors.As(err, &bad) {
+		fault = string(bad.Fault)
+	}
+	s.refused(a, fault, err)
+	answer(w, http.StatusForbidden, "refused: "+fault)
+}
+
+// refused counts a refusal, and logs the first of its kind in a while: who can
+// reach the endpoint can make many.
+func (s *Service) refused(a *account, fault string, err error) {
+	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindRefused, Name: fault})
+	s.log.warn("refused "+a.AppID+" "+fault, "a call of the callback address was refused",
+		zap.String("account", a.AppID), zap.String("fault", fault), zap.Error(err))
+}
+
+// entryOf is what the inbox keeps of an event; nil for one that is not ours.
+func entryOf(e *wechat.Event) *entry {
+	out := &entry{Name: knownName(e), OpenID: e.OpenID, At: e.CreatedAt.Unix()}
+	switch out.Name {
+	case wechat.EventTemplateFinished:
+		out.MsgID, out.Status = e.MsgID, e.Status
+	case wechat.EventSubscribe, wechat.EventScan:
+		out.Scene = e.Scene()
+	case wechat.EventUnsubscribe:
+	case wechat.EventAuthorizationRevoked, wechat.EventAuthorizationCancelled:
+		out.Subject = e.Subject
+	default:
+		return nil
+	}
+	return out
+}
+
+// knownName is the event's name as we write it: a bounded set, fit for metrics.
+func knownName(e *wechat.Event) string {
+	for _, name := range []string{
+		wechat.EventTemplateFinished, wechat.EventSubscribe, wechat.EventUnsubscribe, wechat.EventScan,
+		wechat.EventAuthorizationRevoked, wechat.EventAuthorizationCancelled,
+	} {
+		if e.Is(name) {
+			return name
+		}
+	}
+	if e.MsgType != wechat.MsgTypeEvent {
+		return "message"
+	}
+	return "other"
+}

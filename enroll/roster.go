@@ -1,0 +1,283 @@
+package enroll
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/ticket"
+)
+
+// How an openid came to be bound.
+const (
+	ByOAuth = "oauth" // the follower opened the link in WeChat
+	ByQR    = "qr"    // the follower scanned the code on the link's page
+)
+
+// maxOpenIDs is how many openids one user may have; see Roster.Bind.
+const maxOpenIDs = 16
+
+// Binding is one pair of user and openid.
+type Binding struct {
+	User    string
+	OpenID  string
+	UnionID string // empty: not known
+	// Follows reports whether the openid follows the account, as far as events
+	// and answers told; nil: nobody told.
+	Follows *bool
+	BoundAt time.Time
+	How     string // ByOAuth, ByQR, or what Bind was told
+}
+
+// Bound is what Bind did.
+type Bound string
+
+// The outcomes of Bind.
+const (
+	BoundNow   Bound = "bound"
+	BoundAgain Bound = "again" // this openid has used the ticket before: nothing changed
+	Spent      Bound = "spent" // another openid has used the ticket
+	Full       Bound = "full"  // the user has 16 openids
+)
+
+//go:embed lua/bind.lua
+var bindLua string
+
+//go:embed lua/unbind.lua
+var unbindLua string
+
+//go:embed lua/follow.lua
+var followLua string
+
+//go:embed lua/latest.lua
+var latestLua string
+
+var (
+	bindScript   = redis.NewScript(bindLua)
+	unbindScript = redis.NewScript(unbindLua)
+	followScript = redis.NewScript(followLua)
+	latestScript = redis.NewScript(latestLua)
+)
+
+// Roster says which openids the users of one account have. It lies in Redis
+// without an end: its bound is the number of users, some 400 bytes each.
+type Roster struct {
+	rdb     redis.UniversalClient
+	keys    keys
+	account string
+}
+
+// NewRoster of the account with this appid. It does not talk to Redis.
+func NewRoster(rdb redis.UniversalClient, account string) (*Roster, error) {
+	if rdb == nil || account == "" || strings.ContainsAny(account, "{} ") {
+		return nil, errors.New("enroll: a roster needs a Redis client and an appid")
+	}
+	return &Roster{rdb: rdb, keys: keys(account), account: account}, nil
+}
+
+// Bind adds b. A user may have up to 16 openids; messages go to the one bound
+// last that may be written to. With a ticket, only the first openid is bound.
+// UnionID and Follows are kept from earlier when b does not tell.
+func (r *Roster) Bind(ctx context.Context, b Binding, t *ticket.Ticket) (Bound, error) {
+	if b.User == "" || b.OpenID == "" {
+		return "", errors.New("enroll: a binding needs a user and an openid")
+	}
+	follows := ""
+	if b.Follows != nil {
+		follows = flag(*b.Follows)
+	}
+	keys := []string{ledger.UserKey(r.account, b.User), r.keys.follower(b.OpenID), r.keys.roster()}
+	args := []any{
+		b.User, b.OpenID, time.Now().UnixMilli(), b.How, b.UnionID, follows, maxOpenIDs,
+		fingerprint(b.OpenID), 0,
+	}
+	if t != nil {
+		keys = append(keys, r.keys.ticket(t.ID))
+		args[len(args)-1] = max(time.Until(t.ExpiresAt)+stateLife, time.Minute).Milliseconds()
+	}
+	said, err := bindScript.Run(ctx, r.rdb, keys, args...).Text()
+	if err != nil {
+		return "", fmt.Errorf("enroll: bind: %w", err)
+	}
+	return Bound(said), nil
+}
+
+// Unbind takes openid from user; an empty openid means all of them. It returns
+// how many there were.
+func (r *Roster) Unbind(ctx context.Context, user, openid string) (int, error) {
+	openids := []string{openid}
+	if openid == "" {
+		var err error
+		if openids, err = r.rdb.HKeys(ctx, ledger.UserKey(r.account, user)).Result(); err != nil {
+			return 0, fmt.Errorf("enroll: unbind: %w", err)
+		}
+	}
+	n := 0
+	for _, o := range openids {
+		keys := []string{ledger.UserKey(r.account, user), r.keys.follower(o), r.keys.roster()}
+		gone, err := unbindScript.Run(ctx, r.rdb, keys, user, o).Int()
+		if err != nil {
+			return n, fmt.Errorf("enroll: unbind: %w", err)
+		}
+		n += gone
+	}
+	return n, nil
+}
+
+// Follow notes that a bound openid follows the account or has stopped to.
+func (r *Roster) Follow(ctx context.Context, openid string, follows bool) error {
+	if err := followScript.Run(ctx, r.rdb, []string{r.keys.follower(openid)}, flag(follows)).Err(); err != nil {
+		return fmt.Errorf("enroll: note the follow state: %w", err)
+	}
+	return nil
+}
+
+// latest reports whether nothing newer was heard of openid's following than at, in
+// Unix seconds: events may be applied out of their order.
+func (r *Roster) latest(ctx context.Context, openid string, at int64) (bool, error) {
+	ok, err := latestScript.Run(ctx, r.rdb, []string{r.keys.followed(openid)}, at, seenLife.Milliseconds()).Bool()
+	return ok, wrap(err, "order the events of a follower")
+}
+
+// Users are those that openid is bound to.
+func (r *Roster) Users(ctx context.Context, openid string) ([]string, error) {
+	fields, err := r.rdb.HKeys(ctx, r.keys.follower(openid)).Result()
+	if err != nil {
+		return nil, fmt.Errorf("enroll: read a follower: %w", err)
+	}
+	var users []string
+	for _, f := range fields {
+		if user, ok := strings.CutPrefix(f, "u:"); ok {
+			users = append(users, user)
+		}
+	}
+	return users, nil
+}
+
+// Of lists the bindings of one user, the latest first.
+func (r *Roster) Of(ctx context.Context, user string) ([]Binding, error) {
+	list, err := r.bindings(ctx, []string{user})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// Count is how many users have enrolled.
+func (r *Roster) Count(ctx context.Context) (int64, error) {
+	n, err := r.rdb.ZCard(ctx, r.keys.roster()).Result()
+	if err != nil {
+		return 0, fmt.Errorf("enroll: count the roster: %w", err)
+	}
+	return n, nil
+}
+
+// Page lists the bindings of up to n users in the order of their enrolment, from
+// cursor on; the first cursor is empty. It returns the next cursor, empty after
+// the last. Who enrols meanwhile comes at the end; nobody is left out.
+func (r *Roster) Page(ctx context.Context, cursor string, n int) ([]Binding, string, error) {
+	from := "-inf"
+	after := ""
+	if cursor != "" {
+		score, user, ok := strings.Cut(cursor, " ")
+		if _, err := strconv.ParseInt(score, 10, 64); !ok || err != nil {
+			return nil, "", errors.New("enroll: the cursor is none that Page returned")
+		}
+		from, after = score, user
+	}
+	var users []string
+	next := ""
+	for offset := int64(0); len(users) < n; {
+		found, err := r.rdb.ZRangeByScoreWithScores(ctx, r.keys.roster(), &redis.ZRangeBy{
+			Min: from, Max: "+inf", Offset: offset, Count: int64(n),
+		}).Result()
+		if err != nil {
+			return nil, "", fmt.Errorf("enroll: list the roster: %w", err)
+		}
+		for _, z := range found {
+			user, _ := z.Member.(string)
+			score := strconv.FormatInt(int64(z.Score), 10)
+			if score == from && user <= after || len(users) == n {
+				continue // of the page before: equal scores are in the order of their names
+			}
+			users, next = append(users, user), score+" "+user
+		}
+		if len(found) < n {
+			break
+		}
+		offset += int64(len(found))
+	}
+	if len(users) < n {
+		next = ""
+	}
+	list, err := r.bindings(ctx, users)
+	return list, next, err
+}
+
+// bindings reads users with their openids, in two pipelined trips.
+func (r *Roster) bindings(ctx context.Context, users []string) ([]Binding, error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	pipe := r.rdb.Pipeline()
+	openids := make([]*redis.MapStringStringCmd, len(users))
+	for i, u := range users {
+		openids[i] = pipe.HGetAll(ctx, ledger.UserKey(r.account, u))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("enroll: read the roster: %w", err)
+	}
+	var out []Binding
+	for i, u := range users {
+		out = append(out, bindingsOf(u, openids[i].Val())...)
+	}
+	if len(out) == 0 {
+		return nil, nil
+	}
+	followers := make([]*redis.SliceCmd, len(out))
+	for i, b := range out {
+		followers[i] = pipe.HMGet(ctx, r.keys.follower(b.OpenID), "n", "f")
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("enroll: read the roster: %w", err)
+	}
+	for i := range out {
+		v := followers[i].Val()
+		out[i].UnionID, _ = v[0].(string)
+		if f, ok := v[1].(string); ok {
+			follows := f == "1"
+			out[i].Follows = &follows
+		}
+	}
+	return out, nil
+}
+
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+// bindingsOf reads a user's hash, the latest binding first.
+func bindingsOf(user string, openids map[string]string) []Binding {
+	var out []Binding
+	for openid, value := range openids {
+		at, how, _ := strings.Cut(value, " ")
+		ms, _ := strconv.ParseInt(at, 10, 64)
+		out = append(out, Binding{User: user, OpenID: openid, BoundAt: time.UnixMilli(ms).UTC(), How: how})
+	}
+	slices.SortFunc(out, func(a, b Binding) int {
+		return cmp.Or(b.BoundAt.Compare(a.BoundAt), strings.Compare(a.OpenID, b.OpenID))
+	})
+	return out
+}

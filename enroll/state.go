@@ -1,0 +1,119 @@
+package enroll
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/ticket"
+)
+
+// stateLife is how long a follower may take on WeChat's page.
+const stateLife = 30 * time.Minute
+
+const (
+	stateVersion = 1
+	markSize     = 6  // of an account, of a return address
+	nonceSize    = 8  // makes each state good for one code
+	macSize      = 16 // of HMAC-SHA-256
+	stateBody    = 1 + 1 + 4 + markSize + markSize + nonceSize + len(ticket.ID{})
+	stateSize    = stateBody + macSize
+	// stateText is the length of every state: WeChat takes at most 128 of
+	// [A-Za-z0-9] (docs: 网页授权).
+	stateText = 73
+)
+
+// mark is a short fingerprint that a state carries in place of a text.
+type mark [markSize]byte
+
+func markOf(text string) mark {
+	sum := sha256.Sum256([]byte(text))
+	return mark(sum[:markSize])
+}
+
+func (m mark) String() string { return hex.EncodeToString(m[:]) }
+
+// state travels through WeChat's OAuth page and back. It carries all that is
+// needed on return, since cookies get lost in WebViews.
+type state struct {
+	Account   mark
+	ReturnTo  mark // zero: none
+	Ticket    ticket.ID
+	Nonce     [nonceSize]byte
+	ExpiresAt time.Time // whole seconds
+	Again     bool      // the second round: a failed exchange sends nobody round for ever
+}
+
+var (
+	errState        = errors.New("the state is not one that we signed for this account")
+	errStateExpired = errors.New("the state has expired")
+)
+
+// stateKey signs the states of all accounts.
+type stateKey []byte
+
+// seal signs s with a nonce of its own and returns its text.
+func (k stateKey) seal(s state) string {
+	rand.Read(s.Nonce[:])
+	raw := make([]byte, 0, stateSize)
+	raw = append(raw, stateVersion)
+	if s.Again {
+		raw = append(raw, 1)
+	} else {
+		raw = append(raw, 0)
+	}
+	raw = binary.BigEndian.AppendUint32(raw, uint32(s.ExpiresAt.Unix())) //nolint:gosec // until 2106
+	raw = append(raw, s.Account[:]...)
+	raw = append(raw, s.ReturnTo[:]...)
+	raw = append(raw, s.Nonce[:]...)
+	raw = append(raw, s.Ticket[:]...)
+	raw = append(raw, k.mac(raw)...)
+	text := new(big.Int).SetBytes(raw).Text(62)
+	return strings.Repeat("0", stateText-len(text)) + text
+}
+
+func (k stateKey) mac(body []byte) []byte {
+	m := hmac.New(sha256.New, k)
+	m.Write(body)
+	return m.Sum(nil)[:macSize]
+}
+
+// open reads what seal wrote for this account. The error is errState, or
+// errStateExpired together with the state.
+func (k stateKey) open(text, account string, now time.Time) (state, error) {
+	if len(text) != stateText {
+		return state{}, errState
+	}
+	for i := range len(text) {
+		if c := text[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return state{}, errState
+		}
+	}
+	n, ok := new(big.Int).SetString(text, 62)
+	if !ok || n.BitLen() > stateSize*8 {
+		return state{}, errState
+	}
+	raw := n.FillBytes(make([]byte, stateSize))
+	body := raw[:stateBody]
+	if !hmac.Equal(k.mac(body), raw[stateBody:]) || body[0] != stateVersion {
+		return state{}, errState
+	}
+	s := state{Again: body[1] == 1, ExpiresAt: time.Unix(int64(binary.BigEndian.Uint32(body[2:])), 0)}
+	rest := body[6:]
+	for _, part := range [][]byte{s.Account[:], s.ReturnTo[:], s.Nonce[:], s.Ticket[:]} {
+		rest = rest[copy(part, rest):]
+	}
+	switch {
+	case s.Account != markOf(account):
+		return state{}, errState
+	case !now.Before(s.ExpiresAt):
+		return s, errStateExpired
+	}
+	return s, nil
+}
