@@ -11,7 +11,7 @@
 // the openid to the user, once. Then a message may be addressed to the user.
 //
 //	link ─► start.go ─┬─ in WeChat ─► OAuth ─► return.go: one exchange per code ─┐
-//	                  └─ elsewhere ─► qr.go ─► scan ─► event ─► apply.go ────────┴─► roster.go
+//	                  └─ elsewhere ─► scene.go ─► scan ─► event ─► apply.go ────────┴─► roster.go
 //
 // # Hear back
 //

@@ -33,6 +33,7 @@ const (
 	token     = "Canary0Callback0Token"
 	aesKey    = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 	public    = "https://notify.example.com"
+	pushTo    = "http://notify.example.com/callback/" + appID // the loopback has no TLS
 	shop      = "https://shop.example/welcome"
 	weChatUA  = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 MicroMessenger/8.0.50"
 	openID    = "oSIM6t0follower0000000000001"
@@ -94,7 +95,7 @@ func (w *world) listen(mode wechat.CallbackMode) {
 		wechat.CallbackSecure: wechattest.CallbackSecure,
 	}
 	w.p.Account(appID).SetCallback(wechattest.CallbackConfig{
-		URL: public + "/callback/" + appID, Handler: w.handler, Mode: modes[mode],
+		URL: pushTo, Handler: w.handler, Mode: modes[mode],
 		Token: wechat.NewSecret(token), EncodingAESKey: wechat.NewSecret(aesKey),
 	})
 }
@@ -202,8 +203,8 @@ func get(h http.Handler, address, agent string) *httptest.ResponseRecorder {
 // address that WeChat sends the browser to.
 func (w *world) authorized(resp *httptest.ResponseRecorder, openid string) string {
 	w.t.Helper()
-	to := resp.Header().Get("Location")
-	if resp.Code != http.StatusFound || !strings.Contains(to, "/connect/oauth2/authorize?") {
+	to, fragment, _ := strings.Cut(resp.Header().Get("Location"), "#") // a browser keeps the fragment to itself
+	if resp.Code != http.StatusFound || !strings.Contains(to, "/connect/oauth2/authorize?") || fragment != "wechat_redirect" {
 		w.t.Fatalf("not sent to WeChat's page: %d %s\n%s", resp.Code, to, resp.Body)
 	}
 	r := httptest.NewRequest(http.MethodGet, to, nil)

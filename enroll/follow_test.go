@@ -1,0 +1,246 @@
+package enroll_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/wechat/wechattest"
+)
+
+const desktopUA = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130.0 Safari/537.36"
+
+// shown opens a link on a desktop and returns the ticket of the QR code that
+// WeChat made for it, by the platform's own list.
+func (w *world) shown(link string) (page, qrScene string) {
+	w.t.Helper()
+	first := w.get(link, desktopUA)
+	if first.Code != http.StatusFound {
+		w.t.Fatalf("%d %s", first.Code, first.Body)
+	}
+	page = first.Header().Get("Location")
+	body := w.get(page, desktopUA)
+	if body.Code != http.StatusOK || !strings.Contains(body.Body.String(), "data:image/png") {
+		w.t.Fatalf("%d %s", body.Code, body.Body)
+	}
+	for _, key := range w.rdb.Keys(w.t.Context(), "wxn:{"+appID+"}:q:*").Val() {
+		qrScene = "wxn-" + key[strings.LastIndex(key, ":")+1:]
+	}
+	return page, qrScene
+}
+
+// A desktop shows a code; who scans it, follower or not, is bound, and the page
+// goes on by itself.
+func TestEnrolByQR(t *testing.T) {
+	for name, stranger := range map[string]bool{"SCAN of a follower": false, "subscribe of a stranger": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, settings{platform: wechattest.Config{Strangers: stranger}})
+				w.run()
+				page, scene := w.shown(w.link("u-1"))
+				for range 3 { // the page looks again: no code is made anew
+					w.get(page, desktopUA)
+				}
+				if n := w.p.Calls("/cgi-bin/qrcode/create").Total; n != 1 {
+					t.Errorf("%d codes made", n)
+				}
+				if stranger {
+					w.p.Account(appID).Subscribe(openID, scene)
+				} else {
+					w.p.Account(appID).Push(wechattest.Event{Name: "SCAN", OpenID: openID, Key: scene, Ticket: "T"})
+				}
+				settle()
+				list, err := w.roster.Of(t.Context(), "u-1")
+				must(t, err)
+				if len(list) != 1 || list[0].OpenID != openID || list[0].How != enroll.ByQR || list[0].Follows == nil || !*list[0].Follows {
+					t.Errorf("roster %+v", list)
+				}
+				if resp := w.get(page, desktopUA); resp.Code != http.StatusOK || strings.Contains(resp.Body.String(), "data:image/png") {
+					t.Errorf("the page after the scan: %d %s", resp.Code, resp.Body)
+				}
+				if resp := w.get(w.link("u-2")+"x", desktopUA); resp.Code != http.StatusBadRequest {
+					t.Errorf("a damaged link: %d", resp.Code)
+				}
+			})
+		})
+	}
+}
+
+// Somebody else's scene, an old one and a forged one bind nobody.
+func TestOtherScenes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		w.run()
+		for _, scene := range []string{"123", "campaign-7", "wxn-", "wxn-follow", "wxn-000000000000000000000000", "wxn-zz"} {
+			w.p.Account(appID).Push(wechattest.Event{Name: "SCAN", OpenID: openID, Key: scene})
+		}
+		settle()
+		if n, err := w.roster.Count(t.Context()); err != nil || n != 0 {
+			t.Errorf("%d users, %v", n, err)
+		}
+		if len(w.logs.FilterMessageSnippet("tried again").All()) > 0 {
+			t.Errorf("%v", w.logs.All())
+		}
+	})
+}
+
+// Unsubscribe suppresses, subscribe lifts; an older event does not overrule a
+// newer one.
+func TestFollowAndUnfollow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		w.run()
+		w.enrolled(w.link("u-1"), openID)
+		suppressed := func() bool {
+			s, err := w.records.Suppressed(t.Context(), openID, "t")
+			must(t, err)
+			return s != nil
+		}
+		w.p.Account(appID).Unsubscribe(openID)
+		settle()
+		if !suppressed() {
+			t.Error("not suppressed after unsubscribe")
+		}
+		if list, _ := w.roster.Of(t.Context(), "u-1"); len(list) != 1 || list[0].Follows == nil || *list[0].Follows {
+			t.Errorf("roster %+v", list)
+		}
+		w.p.Account(appID).Subscribe(openID, "")
+		settle()
+		if suppressed() {
+			t.Error("still suppressed after subscribe")
+		}
+		// An unsubscribe of an hour ago that comes late.
+		old := fmt.Sprint(time.Now().Add(-5 * time.Minute).Unix())
+		body := `<xml><ToUserName>g</ToUserName><FromUserName>` + openID + `</FromUserName><CreateTime>` + old +
+			`</CreateTime><MsgType>event</MsgType><Event>unsubscribe</Event></xml>`
+		plain := newCallback(t, wechat.CallbackPlain)
+		late := w.serve(func(c *enroll.Config) { c.Accounts[0].Callback = plain })
+		if resp := post(late.Handler(), plain.Sign(openID, time.Now()), strings.NewReader(body)); resp.Code != http.StatusOK {
+			t.Fatalf("%d %q", resp.Code, resp.Body)
+		}
+		settle()
+		if suppressed() {
+			t.Error("an old unsubscribe overruled a newer subscribe")
+		}
+	})
+}
+
+// cbk-11: consent revoked, account cancelled: the OpenID element is erased, not
+// the sender; nothing readable remains, a line in the audit trail does.
+func TestCbk11ConsentEnds(t *testing.T) {
+	for _, name := range []string{wechat.EventAuthorizationRevoked, wechat.EventAuthorizationCancelled} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, settings{})
+				w.run()
+				const sender = "oSIM6t0sender00000000000001"
+				w.enrolled(w.link("u-1"), openID)
+				w.enrolled(w.link("u-2"), sender)
+				w.message("order-1", openID, job.Critical, 1)
+				must(t, w.records.Suppress(t.Context(), ledger.Suppression{OpenID: openID, Reason: "by-admin"}))
+				p, err := producer.New(w.rdb, producer.Config{Account: appID})
+				must(t, err)
+				t.Cleanup(func() { _ = p.Close() })
+				_, err = p.Enqueue(t.Context(), "order-2", &wechat.TemplateMessage{
+					ToUser: openID, TemplateID: wechattest.TemplateOrderPaid, Data: map[string]wechat.Field{"thing1": {Value: "苹果"}},
+				})
+				must(t, err)
+
+				w.p.Account(appID).Push(wechattest.Event{Name: name, OpenID: sender, Extra: "< OpenID>" + openID + "</ OpenID>"})
+				w.p.Account(appID).Push(wechattest.Event{Name: name, OpenID: sender, Subject: openID})
+				settle()
+				time.Sleep(time.Minute) // virtual: the marks of the events themselves
+				settle()
+				for _, key := range w.dump() {
+					if strings.Contains(key, openID) {
+						t.Errorf("still readable: %.300s", key)
+					}
+				}
+				if got := w.bound("u-2"); len(got) != 1 {
+					t.Errorf("the sender was erased: %v", got)
+				}
+				if r := w.record("order-2"); r.State != ledger.Cancelled {
+					t.Errorf("the waiting message: %+v", r)
+				}
+				trail, err := w.records.Audited(t.Context(), "", 10)
+				must(t, err)
+				if len(trail) == 0 || trail[0].Action != "erased" {
+					t.Errorf("audit %+v", trail)
+				}
+			})
+		})
+	}
+}
+
+// dump lists every key of Redis with its content.
+func (w *world) dump() []string {
+	w.t.Helper()
+	ctx := w.t.Context()
+	var out []string
+	for _, key := range w.rdb.Keys(ctx, "*").Val() {
+		var v any
+		switch w.rdb.Type(ctx, key).Val() {
+		case "string":
+			v = w.rdb.Get(ctx, key).Val()
+		case "hash":
+			v = w.rdb.HGetAll(ctx, key).Val()
+		case "zset":
+			v = w.rdb.ZRange(ctx, key, 0, -1).Val()
+		case "set":
+			v = w.rdb.SMembers(ctx, key).Val()
+		case "list":
+			v = w.rdb.LRange(ctx, key, 0, -1).Val()
+		case "stream":
+			v = w.rdb.XRange(ctx, key, "-", "+").Val()
+		}
+		out = append(out, fmt.Sprint(key, " = ", v))
+	}
+	return out
+}
+
+// Erasing a user takes the openids that are nobody else's.
+func TestEraseUser(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		const shared = "oSIM6t0shared00000000000001"
+		w.enrolled(w.link("child"), openID)
+		w.enrolled(w.link("child"), shared)
+		w.enrolled(w.link("parent"), shared)
+		e := enroll.NewEraser(w.roster, w.records, broker.NewInspector(w.rdb))
+		found, err := e.Erase(t.Context(), enroll.Person{User: "child"}, enroll.WhyAdmin)
+		must(t, err)
+		if found.Bindings != 2 {
+			t.Errorf("%+v", found)
+		}
+		if len(w.bound("child")) != 0 || len(w.bound("parent")) != 1 {
+			t.Errorf("child %v, parent %v", w.bound("child"), w.bound("parent"))
+		}
+		for _, bad := range []enroll.Person{{}, {OpenID: "o", User: "u"}} {
+			if _, err := e.Erase(t.Context(), bad, enroll.WhyAdmin); err == nil {
+				t.Errorf("accepted %+v", bad)
+			}
+		}
+	})
+}
+
+// With the setting, who unfollows is forgotten.
+func TestEraseUnsubscribed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, settings{change: func(c *enroll.Config) { c.Accounts[0].EraseUnsubscribed = true }})
+		w.run()
+		w.enrolled(w.link("u-1"), openID)
+		w.p.Account(appID).Unsubscribe(openID)
+		settle()
+		if got := w.bound("u-1"); len(got) != 0 {
+			t.Errorf("bound %v", got)
+		}
+	})
+}
