@@ -1,0 +1,234 @@
+package enroll_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/wxnotify/wxnotify/enroll"
+)
+
+// pageBrowser is a Chromium of the test's own, and what its console said.
+type pageBrowser struct {
+	ctx context.Context
+
+	mu   sync.Mutex
+	said []string
+}
+
+func newPageBrowser(t *testing.T) *pageBrowser {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if p, err := exec.LookPath(name); err == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" {
+		if os.Getenv("CI") != "" {
+			t.Fatal("chromium is not installed: apt-get install chromium")
+		}
+		t.Skip("chromium is not installed: apt-get install chromium")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("hide-scrollbars", true))
+	allocator, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(cancel)
+	b := &pageBrowser{}
+	ctx, stop := chromedp.NewContext(allocator, chromedp.WithListener(b.listen), chromedp.WithErrorf(t.Logf))
+	t.Cleanup(stop)
+	ctx, end := context.WithTimeout(ctx, 5*time.Minute)
+	t.Cleanup(end)
+	b.ctx = ctx
+	return b
+}
+
+func (b *pageBrowser) listen(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := event.(type) {
+	case *log.EventEntryAdded:
+		b.said = append(b.said, string(e.Entry.Source)+": "+e.Entry.Text)
+	case *runtime.EventExceptionThrown:
+		b.said = append(b.said, "exception: "+e.ExceptionDetails.Text)
+	}
+}
+
+// complaints returns what the console said since the last call. That an
+// answer has a status of 400 and more is no complaint: it is meant.
+func (b *pageBrowser) complaints() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	said := b.said
+	b.said = nil
+	return said
+}
+
+func act[T any](t *testing.T, b *pageBrowser, what string, a chromedp.Action[T]) T {
+	t.Helper()
+	v, err := chromedp.Run(b.ctx, a)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	return v
+}
+
+// faultsOf lists what a reader would stumble over: text that is small, pale or
+// cut off, a button that a thumb misses, a page wider than its screen.
+const faultsOf = `(() => {
+	const faults = [], wide = document.documentElement.scrollWidth;
+	if (wide > innerWidth) faults.push('scrolls sideways: ' + wide + ' in ' + innerWidth);
+	const rgb = s => s.match(/[\d.]+/g).map(Number);
+	const light = c => c.slice(0, 3).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+		.reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+	const ground = e => {
+		for (; e; e = e.parentElement) {
+			const c = rgb(getComputedStyle(e).backgroundColor);
+			if (c.length < 4 || c[3] === 1) return c;
+		}
+		return [255, 255, 255];
+	};
+	const contrast = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + 0.05) / (y + 0.05); };
+	for (const e of document.body.querySelectorAll('*')) {
+		const style = getComputedStyle(e), box = e.getBoundingClientRect();
+		const text = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.data.trim()).join('');
+		if (e.tagName === 'svg') {
+			const c = contrast(rgb(style.stroke), ground(e.parentElement));
+			if (c < 3) faults.push('icon has a contrast of ' + c.toFixed(2));
+		}
+		if (e.tagName === 'A' && (box.height < 44 || box.width < 44)) faults.push('button of ' + box.width + 'x' + box.height);
+		if (e.tagName === 'IMG' && (!e.complete || e.naturalWidth < 400 || box.width < 200)) faults.push('picture of ' + e.naturalWidth + ' px on ' + box.width);
+		if (!text) continue;
+		const c = contrast(rgb(style.color), ground(e)), size = parseFloat(style.fontSize);
+		if (c < 4.5) faults.push(text + ' has a contrast of ' + c.toFixed(2));
+		if (size < (e.closest('footer') ? 14 : 16)) faults.push(text + ' is ' + size + ' px');
+		if (box.left < 0 || box.right > innerWidth || e.scrollWidth > e.clientWidth + 1 && style.display !== 'inline') faults.push(text + ' is cut off');
+	}
+	return faults;
+})()`
+
+// screen is where a page is looked at.
+type screen struct {
+	name, agent   string
+	width, height int64
+	scheme        string
+}
+
+func screens() []screen {
+	return []screen{
+		{"phone", onWeChat, 375, 812, "light"},
+		{"phone-dark", onWeChat, 375, 812, "dark"},
+		{"browser", onPhone, 320, 640, "light"},
+		{"desk", onDesk, 1280, 800, "light"},
+	}
+}
+
+func (b *pageBrowser) use(t *testing.T, s screen) {
+	t.Helper()
+	act(t, b, "viewport", chromedp.EmulateViewport(s.width, s.height))
+	act(t, b, "colours", func(ctx context.Context, target *chromedp.Target) (struct{}, error) {
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: s.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+		}})
+		return struct{}{}, err
+	})
+}
+
+// gallery serves /<page>?<language> as a reader with that agent sees it.
+func gallery(t *testing.T, agent string, build func(name string) enroll.Page) string {
+	t.Helper()
+	show, err := newShow()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("Accept-Language", r.URL.RawQuery)
+		r.Header.Set("User-Agent", agent)
+		show(w, r, build(r.URL.Path[1:]))
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// meant is a page as a follower meets it: with what belongs to it, and no more.
+func meant(t *testing.T, name string) enroll.Page {
+	t.Helper()
+	v := whole(t, name)
+	v.Status, v.Refresh = http.StatusOK, 0 // the console would complain of other statuses
+	if name != "scan" && name != "follow" {
+		v.QR = nil
+	}
+	switch name {
+	case "scan":
+		v.Refresh, v.Link, v.Wrong = time.Hour, "", ""
+	case "bound", "follow", "snapshot":
+		v.Wrong = ""
+	case "spent", "invalid", "missing", "notfound", "mismatch":
+		v.Link = ""
+	}
+	return v
+}
+
+func TestChromiumShowsEveryPage(t *testing.T) {
+	t.Parallel()
+	b := newPageBrowser(t)
+	for _, s := range screens() {
+		url := gallery(t, s.agent, func(name string) enroll.Page { return meant(t, name) })
+		b.use(t, s)
+		for _, name := range enroll.PageNames() {
+			for _, lang := range []string{"zh", "en"} {
+				b.look(t, url+"/"+name+"?"+lang, name+"-"+lang+"-"+s.name)
+			}
+		}
+	}
+}
+
+// look opens a page, lists its faults and keeps a picture.
+func (b *pageBrowser) look(t *testing.T, url, picture string) {
+	t.Helper()
+	act(t, b, "open "+url, chromedp.Navigate(url))
+	for _, fault := range act(t, b, "faults", chromedp.Evaluate[[]string](faultsOf)) {
+		t.Errorf("%s: %s", picture, fault)
+	}
+	shot := act(t, b, "picture", chromedp.FullScreenshot(100))
+	if err := os.WriteFile(filepath.Join(t.ArtifactDir(), picture+".png"), shot, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, said := range b.complaints() {
+		t.Errorf("%s: console: %s", picture, said)
+	}
+}
+
+// Names from elsewhere are long, unbroken or in another direction; a page
+// with everything on it is long as well. None may break it.
+func TestChromiumShowsOddTexts(t *testing.T) {
+	t.Parallel()
+	b := newPageBrowser(t)
+	odd := map[string]string{"long": strings.Repeat("无", 80), "unbroken": strings.Repeat("W", 80), "arabic": "عيادة الصباح 12", "hostile": `"><script>alert(1)</script><b style="x">`}
+	b.use(t, screens()[2])
+	for which, text := range odd {
+		url := gallery(t, onPhone, func(name string) enroll.Page {
+			v := whole(t, name)
+			v.Status, v.Refresh, v.Account, v.Wrong = http.StatusOK, time.Hour, text, text
+			return v
+		})
+		for _, name := range []string{"scan", "snapshot", "mismatch"} {
+			b.look(t, url+"/"+name+"?en", name+"-"+which)
+		}
+	}
+}
