@@ -65,7 +65,7 @@ local function bound()
   local at, openids = {}, {}
   for i = 1, #flat, 2 do
     openids[#openids + 1] = flat[i]
-    at[flat[i]] = tonumber(string.match(flat[i + 1], '^%d+')) or 0
+    at[flat[i]] = tonumber(string.match(flat[i + 1], '^%d+') or 0)
   end
   table.sort(openids, function(a, b)
     return at[a] > at[b] or (at[a] == at[b] and a < b)
