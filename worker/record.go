@@ -45,7 +45,7 @@ func (d *delivery) accept(ctx context.Context, msgid wechat.MessageID) error {
 func (d *delivery) fail(ctx context.Context, v Verdict) error {
 	d.event.Action, d.event.State, d.event.Errcode, d.event.Reason = v.Action, v.State, v.Errcode, v.Reason
 	o := ledger.Outcome{
-		To: d.recipient(), State: v.State, Errcode: v.Errcode, Reason: v.Reason, Attempt: v.Counts,
+		To: d.recipient(), Class: d.env.Class, State: v.State, Errcode: v.Errcode, Reason: v.Reason, Attempt: v.Counts,
 		Ambiguous: v.Ambiguous, Duplicate: d.event.PossibleDuplicate,
 	}
 	if v.State == ledger.Dead {

@@ -39,7 +39,7 @@ func (l *Ledger) Accepted(ctx context.Context, id string, a Acceptance) error {
 	o := &op{script: l.scripts.accepted, keys: keys, args: []any{
 		stamp(now), id, a.MsgID.String(), flag(a.Duplicate), a.To, a.Payload,
 		millis(l.cfg.Keep), millis(l.cfg.Keep + ReceiptWait), millis(indexKeep), millis(nearKeep),
-		stamp(now.Add(-ReceiptWait)),
+		stamp(now.Add(-ReceiptWait)), classLetter(a.Class),
 	}}
 	if err := l.batch.do(ctx, o); err != nil {
 		return fmt.Errorf("ledger: record the acceptance: %w", err)
@@ -55,6 +55,7 @@ type Outcome struct {
 	Reason    string // cut at 60 bytes
 	Attempt   bool   // counts against the budget
 	Ambiguous bool   // keeps OpenSince
+	Class     job.Class
 	Payload   []byte // kept with a dead record so that it can be sent again
 	Duplicate bool   // possible duplicate
 }
@@ -76,7 +77,7 @@ func (l *Ledger) Failed(ctx context.Context, id string, o Outcome) error {
 			stamp(now), id, o.State.letter(), strconv.Itoa(int(o.Errcode)), short(o.Reason, maxReason),
 			flag(o.Attempt), flag(o.Ambiguous), flag(o.Duplicate),
 			millis(l.cfg.Keep), millis(live), millis(l.cfg.KeepDead), stamp(now.Add(-l.cfg.KeepDead)), o.Payload,
-			o.To, millis(nearKeep),
+			o.To, millis(nearKeep), classLetter(o.Class),
 		},
 	}
 	if err := l.batch.do(ctx, run); err != nil {

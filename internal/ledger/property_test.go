@@ -1,7 +1,10 @@
 package ledger_test
 
 import (
+	"maps"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
@@ -17,15 +20,21 @@ type world struct {
 	ledger    *ledger.Ledger
 	rdb       *redis.Client
 	envelope  job.Envelope
-	msgid     wechat.MessageID
+	msgid     wechat.MessageID // of the next acceptance
+	parked    bool             // a success of msgid came before the acceptance
 	accepted  bool
-	answered  bool // a receipt came
+	end       ledger.State // that a receipt brought
+	payload   bool         // was given with the acceptance: it may be sent again
+	resends   int
 	cancelled bool
+	erased    bool
+	near      bool // it is remembered to whom it went
 	before    *ledger.Record
 }
 
 // Any order of steps leaves a true state: an end stays an end, what WeChat
-// accepted is never forgotten, a receipt is never lost, attempts never sink.
+// accepted is never forgotten, a receipt is never lost, attempts never sink, what
+// was erased does not come back.
 func TestAnyOrderLeavesATrueState(t *testing.T) {
 	t.Parallel()
 	m := miniredis.RunT(t)
@@ -33,7 +42,7 @@ func TestAnyOrderLeavesATrueState(t *testing.T) {
 	defer func() { _ = rdb.Close() }()
 	rapid.Check(t, func(rt *rapid.T) {
 		m.FlushAll()
-		l, err := ledger.New(rdb, ledger.Config{Account: account})
+		l, err := ledger.New(rdb, ledger.Config{Account: account, Resend: job.Classes()})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -41,10 +50,11 @@ func TestAnyOrderLeavesATrueState(t *testing.T) {
 		w := &world{ledger: l, rdb: rdb, envelope: envelope("order-1"), msgid: 77}
 		steps := map[string]func(*testing.T, *rapid.T){
 			"born": w.born, "begin": w.begin, "accepted": w.accept, "failed": w.fail,
-			"receipt": w.receipt, "cancel": w.cancel,
+			"receipt": w.receipt, "undelivered": w.undelivered, "zero": w.zero, "match": w.match,
+			"cancel": w.cancel, "erase": w.erase,
 		}
-		names := []string{"born", "begin", "accepted", "failed", "receipt", "cancel"}
-		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
+		names := slices.Sorted(maps.Keys(steps))
+		for range rapid.IntRange(1, 15).Draw(rt, "steps") {
 			name := rapid.SampledFrom(names).Draw(rt, "step")
 			steps[name](t, rt)
 			w.check(t, rt, name)
@@ -54,37 +64,106 @@ func TestAnyOrderLeavesATrueState(t *testing.T) {
 
 func (w *world) born(t *testing.T, _ *rapid.T) {
 	t.Helper()
+	if w.erased {
+		return // its caller would bring the person back
+	}
 	born(t, w.rdb, w.ledger, record(w.envelope))
 }
 
 func (w *world) begin(t *testing.T, rt *rapid.T) {
 	t.Helper()
 	s := begin(t, w.ledger, w.envelope)
-	if s.Decision == ledger.Go && (w.accepted || w.cancelled) {
-		rt.Fatalf("sent again: accepted %v, cancelled %v", w.accepted, w.cancelled)
+	waits := w.before != nil && !w.before.ResendAt.IsZero()
+	if s.Decision == ledger.Go && (w.accepted || w.cancelled || w.erased || waits) {
+		rt.Fatalf("sent again: accepted %v, cancelled %v, erased %v, to wait %v", w.accepted, w.cancelled, w.erased, waits)
+	}
+	if waits && s.Decision != ledger.NotYet {
+		rt.Fatalf("before its time: %+v", s)
 	}
 }
 
-func (w *world) accept(t *testing.T, _ *rapid.T) {
+func (w *world) accept(t *testing.T, rt *rapid.T) {
 	t.Helper()
-	must(t, w.ledger.Accepted(t.Context(), w.envelope.ID, ledger.Acceptance{MsgID: w.msgid}))
+	a := ledger.Acceptance{To: w.envelope.To, MsgID: w.msgid, Class: w.envelope.Class}
+	if rapid.Bool().Draw(rt, "payload") {
+		payload, err := job.Encode(w.envelope)
+		must(t, err)
+		a.Payload = payload
+	}
+	must(t, w.ledger.Accepted(t.Context(), w.envelope.ID, a))
+	if !w.accepted { // else this was only told again
+		w.payload, w.near = a.Payload != nil && !w.erased, !w.erased
+	}
 	w.accepted, w.cancelled = true, false
+	if w.parked && w.end == "" {
+		w.end = ledger.Delivered
+	}
 }
 
 func (w *world) fail(t *testing.T, rt *rapid.T) {
 	t.Helper()
 	ends := []ledger.State{ledger.Retrying, ledger.Queued, ledger.Rejected, ledger.Expired, ledger.Unknown, ledger.Dead}
 	must(t, w.ledger.Failed(t.Context(), w.envelope.ID, ledger.Outcome{
-		State: rapid.SampledFrom(ends).Draw(rt, "outcome"), Attempt: rapid.Bool().Draw(rt, "attempt"),
+		To: w.envelope.To, State: rapid.SampledFrom(ends).Draw(rt, "outcome"), Attempt: rapid.Bool().Draw(rt, "attempt"),
 		Ambiguous: rapid.Bool().Draw(rt, "ambiguous"), Payload: []byte("p"),
 	}))
 }
 
 func (w *world) receipt(t *testing.T, _ *rapid.T) {
 	t.Helper()
-	_, err := w.ledger.Receipt(t.Context(), ledger.Receipt{MsgID: w.msgid, Status: "success"})
-	must(t, err)
-	w.answered = true
+	receipt(t, w.ledger, ledger.Receipt{MsgID: w.msgid, OpenID: w.envelope.To, Status: "success"})
+	w.parked = true
+	if w.accepted && w.end == "" {
+		w.end = ledger.Delivered
+	}
+}
+
+// undelivered is WeChat's word that the message surely did not arrive.
+func (w *world) undelivered(t *testing.T, rt *rapid.T) {
+	t.Helper()
+	if !w.accepted || w.parked {
+		return
+	}
+	s := receipt(t, w.ledger, ledger.Receipt{MsgID: w.msgid, OpenID: w.envelope.To, Status: "failed: system failed"})
+	switch again := w.payload && w.resends == 0; {
+	case w.end != "":
+		if s != nil && s.Resend != nil {
+			rt.Fatalf("sent again after its end: %+v", s)
+		}
+	case again && (s.Resend == nil || s.State != ledger.Retrying):
+		rt.Fatalf("not sent again: %+v", s)
+	case again:
+		w.resends, w.accepted, w.msgid = 1, false, w.msgid+1
+	default:
+		w.end = ledger.Rejected
+	}
+}
+
+// zero is a receipt that names no message.
+func (w *world) zero(t *testing.T, rt *rapid.T) {
+	t.Helper()
+	s := receipt(t, w.ledger, ledger.Receipt{OpenID: w.envelope.To, Status: "success", At: time.Now()})
+	if s != nil && !w.accepted {
+		rt.Fatalf("settled what was not accepted: %+v", s)
+	}
+	if w.accepted && w.end == "" && w.near {
+		w.end = ledger.Delivered
+	}
+}
+
+// match is a receipt whose msgid nobody knows.
+func (w *world) match(t *testing.T, rt *rapid.T) {
+	t.Helper()
+	s := match(t, w.ledger, ledger.Receipt{MsgID: 99, OpenID: w.envelope.To, Status: "success", At: time.Now()})
+	if s == nil {
+		return
+	}
+	if repeated := w.before.MsgID == 99; !repeated && (w.before.OpenSince.IsZero() || w.erased) {
+		rt.Fatalf("settled what cannot be its own: %+v", w.before)
+	}
+	if w.end == "" {
+		w.accepted, w.end = true, ledger.Delivered
+	}
 }
 
 func (w *world) cancel(t *testing.T, rt *rapid.T) {
@@ -95,6 +174,19 @@ func (w *world) cancel(t *testing.T, rt *rapid.T) {
 		rt.Fatalf("said cancelled: %+v", r)
 	}
 	w.cancelled = ok
+}
+
+func (w *world) erase(t *testing.T, rt *rapid.T) {
+	t.Helper()
+	refs, err := w.ledger.Erase(t.Context(), ledger.Erasure{OpenIDs: []string{w.envelope.To}})
+	must(t, err)
+	known := w.before != nil && w.before.To != ""
+	if known != (len(refs) == 1) {
+		rt.Fatalf("found %v of %+v", refs, w.before)
+	}
+	if known {
+		w.erased, w.payload, w.near = true, false, false
+	}
 }
 
 func (w *world) check(t *testing.T, rt *rapid.T, step string) {
@@ -110,23 +202,37 @@ func (w *world) check(t *testing.T, rt *rapid.T, step string) {
 		return
 	case now.State.Ended() != !now.EndedAt.IsZero():
 		rt.Fatalf("%s: %s, but ended at %v", step, now.State, now.EndedAt)
-	case w.accepted && w.answered && now.State != ledger.Delivered:
-		rt.Fatalf("%s: accepted and answered, but %s", step, now.State)
-	case w.accepted && !w.answered && now.State != ledger.Accepted:
+	case w.accepted && w.end != "" && now.State != w.end:
+		rt.Fatalf("%s: accepted and answered %s, but %s", step, w.end, now.State)
+	case w.accepted && w.end == "" && now.State != ledger.Accepted:
 		rt.Fatalf("%s: accepted, but %s", step, now.State)
 	case w.cancelled && now.State != ledger.Cancelled:
 		rt.Fatalf("%s: cancelled, but %s", step, now.State)
 	case now.State == ledger.Accepted && !now.OpenSince.IsZero():
 		rt.Fatalf("%s: accepted, but still open", step)
+	case w.resends != now.Resends:
+		rt.Fatalf("%s: sent again %d times, recorded %d", step, w.resends, now.Resends)
+	case !now.ResendAt.IsZero() && now.State != ledger.Retrying:
+		rt.Fatalf("%s: waits to be sent again, but %s", step, now.State)
 	}
+	if w.erased {
+		if keys := readable(t, w.rdb, w.envelope.To); now.To != "" || len(keys) != 0 {
+			rt.Fatalf("%s: the recipient is back in %v", step, keys)
+		}
+	}
+	w.checkStep(rt, step, before, now)
+}
+
+func (w *world) checkStep(rt *rapid.T, step string, before, now *ledger.Record) {
 	if before == nil || before.State == now.State {
 		return
 	}
 	revived := step == "begin" && before.State == ledger.Dead
-	if before.State.Ended() && !revived && step != "accepted" {
+	settled := step == "match" && before.State == ledger.Unknown
+	if before.State.Ended() && !revived && !settled && step != "accepted" {
 		rt.Fatalf("%s led from the end %s to %s", step, before.State, now.State)
 	}
-	if now.Attempts < before.Attempts && !revived {
+	if now.Attempts < before.Attempts && !revived && step != "undelivered" {
 		rt.Fatalf("%s: attempts sank from %d to %d", step, before.Attempts, now.Attempts)
 	}
 }

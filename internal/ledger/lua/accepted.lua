@@ -3,6 +3,7 @@
 -- KEYS[5] the payload, KEYS[6] the msgid's key (only with a msgid).
 local now, id, msgid, duplicate, to, payload = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local keep, accepted_keep, index, near, overdue = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
+local class = ARGV[12]
 
 local v = redis.call('HMGET', KEYS[1], 's', 'm', 'f', 'o', 'v', 'w')
 local s, known, receipt, open, erased, due = v[1], v[2], v[3], v[4], v[5], v[6]
@@ -22,6 +23,9 @@ if duplicate == '1' or known or s == 'a' or receipt then
 end
 if erased then
   to, payload = '', ''
+end
+if not s then
+  restore(class, to)
 end
 if s ~= 'a' and not receipt then -- else accepted twice: the first msgid and time stay
   redis.call('HDEL', KEYS[1], 'o', 'k', 'e', 'r', 'z', 'w')

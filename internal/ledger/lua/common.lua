@@ -35,3 +35,14 @@ local function settle(s, receipt, at, keep)
   end
   finish(s, at, keep)
 end
+
+-- A record that was lost while its message was sent is made again, so that it is
+-- known whose it is.
+local function restore(class, to)
+  if class ~= '' then
+    redis.call('HSET', KEYS[R], 'c', class)
+  end
+  if to ~= '' then
+    redis.call('HSET', KEYS[R], 't', to)
+  end
+end

@@ -4,12 +4,15 @@
 local now, id, state, errcode, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local attempt, ambiguous, duplicate = ARGV[6], ARGV[7], ARGV[8]
 local keep, live, keep_dead, oldest, payload = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-local to, near = ARGV[14], ARGV[15]
+local to, near, class = ARGV[14], ARGV[15], ARGV[16]
 
 local v = redis.call('HMGET', KEYS[1], 's', 'k', 'o', 'v', 'w')
 local s, earlier, open, erased, due = v[1], v[2], v[3], v[4], v[5]
 if s == 'a' or ended(s) or due then
   return 0
+end
+if not s then
+  restore(class, to)
 end
 if attempt == '1' and s == 's' then -- any other state: this very call, replayed
   redis.call('HINCRBY', KEYS[1], 'a', '1')
