@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
@@ -106,6 +107,42 @@ func TestRepeatedPipelines(t *testing.T) {
 			if counts[s] != 1 {
 				t.Errorf("%d %s counted, want 1", counts[s], s)
 			}
+		}
+	})
+}
+
+// The steps of receipts, resends and erasures recognise their repetition too.
+func TestRepeatedPipelinesOfReceipts(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		rdb.AddHook(repeating{})
+		l := open(t, rdb)
+		accept(t, l, urgent("resent"), 1)
+		if s := receipt(t, l, failing(1, "failed: system failed")); s.Resend == nil || s.Resends != 1 {
+			t.Errorf("%+v", s)
+		}
+		send(t, l, "old", 2)
+		send(t, l, "new", 3)
+		if s := receipt(t, l, failing(0, "success")); s == nil || s.State != ledger.Delivered {
+			t.Errorf("%+v", s)
+		}
+		receipt(t, l, failing(2, "success"))
+		receipt(t, l, failing(3, "success"))
+		lose(t, l, "lost", ledger.Unknown)
+		if s := match(t, l, failing(99, "success")); s == nil || s.ID != "lost" || s.State != ledger.Delivered {
+			t.Errorf("%+v", s)
+		}
+		born(t, rdb, l, record(envelope("queued")))
+		refs, err := l.Erase(t.Context(), ledger.Erasure{OpenIDs: []string{follower}})
+		if err != nil || len(refs) != 5 {
+			t.Errorf("erased %v, %v", refs, err)
+		}
+		counts, err := l.Counts(t.Context(), time.Now())
+		must(t, err)
+		if diff := cmp.Diff(map[ledger.State]int64{
+			ledger.Accepted: 4, ledger.Resent: 1, ledger.Delivered: 3, ledger.Unknown: 1, ledger.Cancelled: 2,
+		}, counts); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -83,12 +83,36 @@ func TestCluster(t *testing.T) {
 	if list, _, err := l.Suppressions(t.Context(), 0); err != nil || len(list) != 1 {
 		t.Errorf("got %v, %v", list, err)
 	}
+	accept(t, l, urgent("resent"), 20)
+	if s := receipt(t, l, failing(20, "failed: system failed")); s.Resend == nil {
+		t.Errorf("got %+v", s)
+	}
+	lose(t, l, "lost", ledger.Unknown)
+	if s := match(t, l, failing(21, "success")); s == nil || s.State != ledger.Delivered {
+		t.Errorf("got %+v", s)
+	}
+	send(t, l, "zero", 22)
+	if s := receipt(t, l, failing(0, "success")); s == nil || s.ID != "zero" {
+		t.Errorf("got %+v", s)
+	}
+	must(t, l.Unsubscribed(t.Context(), follower))
+	if lifted, err := l.Subscribed(t.Context(), follower); err != nil || !lifted {
+		t.Errorf("got %v, %v", lifted, err)
+	}
+	if _, err := l.Sweep(t.Context(), 10); err != nil {
+		t.Error(err)
+	}
+	if refs, err := l.Erase(t.Context(), ledger.Erasure{OpenIDs: []string{follower}}); err != nil || len(refs) != 3 {
+		t.Errorf("erased %v, %v", refs, err)
+	}
+	must(t, l.Audit(t.Context(), ledger.Entry{Action: "erased"}))
+	bounded := map[string]bool{"sup": true, "supz": true, "audit": true} // by the followers, and by itself
 	for _, key := range node.Keys(t.Context(), "*").Val() {
 		if !strings.HasPrefix(key, "wxn:{"+account+"}:") {
 			t.Errorf("key %q is outside the account's slot", key)
 		}
-		if ttl := node.TTL(t.Context(), key).Val(); ttl < 0 && !strings.HasSuffix(key, ":sup") && !strings.HasSuffix(key, ":supz") {
-			t.Errorf("key %q has no end", key) // the suppressions are bounded by the followers
+		if ttl := node.TTL(t.Context(), key).Val(); ttl < 0 && !bounded[key[strings.LastIndexByte(key, ':')+1:]] {
+			t.Errorf("key %q has no end", key)
 		}
 	}
 }
