@@ -20,6 +20,12 @@ type samples struct {
 		Request  json.RawMessage `json:"request"`
 		Response json.RawMessage `json:"response"`
 	} `json:"http"`
+	Crypto []vector `json:"crypto"`
+	Events []struct {
+		ID     string         `json:"id"`
+		XML    string         `json:"xml"`
+		Fields map[string]any `json:"fields"`
+	} `json:"xml_events"`
 	FieldLimits []struct {
 		ID    string `json:"id"`
 		Key   string `json:"key"`
