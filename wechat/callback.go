@@ -257,12 +257,12 @@ func (c *Callback) newPush(q signedQuery, document []byte, fields map[string]str
 // the envelope with Encrypt, MsgSignature, TimeStamp and Nonce, made with the
 // Token and key that p came with. In plain and compat mode, and when reply is
 // empty, "success" or encrypted already, it returns reply. Another reply that is
-// no document of WeChat's form is a *CallbackError.
+// no XML of WeChat's form is a *CallbackError.
 func (c *Callback) Seal(p *Push, reply []byte) ([]byte, error) {
 	if c.mode != CallbackSecure || len(reply) == 0 || string(reply) == "success" {
 		return reply, nil
 	}
-	fields, err := parseDocument(reply)
+	fields, err := parseXMLDocument(tidy(reply)) // a JSON reply shows the follower an error
 	if err != nil {
 		return nil, refused(CallbackFaultDocument, "the reply: "+detail(err))
 	}

@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -40,7 +42,10 @@ func TestTok14NoErrorTellsASecret(t *testing.T) {
 	t.Parallel()
 	echo := func(form string) func(http.ResponseWriter, *http.Request) {
 		return func(w http.ResponseWriter, r *http.Request) {
-			_, _ = fmt.Fprintf(w, form, r.URL.RequestURI(), canaryOpenID, canaryToken, canarySecret)
+			clear, _ := url.QueryUnescape(r.URL.RawQuery)
+			body, _ := io.ReadAll(r.Body)
+			words := strings.NewReplacer(`"`, "'", `\`, "").Replace(r.URL.RequestURI() + " " + clear + " " + string(body))
+			_, _ = fmt.Fprintf(w, form, words, canaryOpenID, canaryToken, canarySecret)
 		}
 	}
 	ways := map[string]func(http.ResponseWriter, *http.Request){
@@ -109,6 +114,13 @@ func everyCall(t *testing.T, p *platform) map[string]error {
 	_, errs["user"] = c.UserInfo(ctx, canaryOpenID)
 	_, errs["classic"] = f.FetchClassic(ctx)
 	_, errs["stable"] = f.FetchStable(ctx, true)
+	_, errs["qr"] = c.CreateQR(ctx, canaryScene, time.Minute)
+	o := newOAuth(t, p)
+	user := wechat.UserToken{AccessToken: wechat.NewSecret(canaryUserToken), OpenID: canaryOpenID}
+	_, errs["exchange"] = o.Exchange(ctx, wechat.NewSecret(canaryCode))
+	_, errs["refresh"] = o.Refresh(ctx, wechat.NewSecret(canaryRefresh))
+	_, errs["profile"] = o.Profile(ctx, user)
+	errs["check"] = o.Check(ctx, user)
 	return errs
 }
 

@@ -48,6 +48,30 @@ func fetched(call func(context.Context, *wechat.TokenFetcher) (wechat.Token, err
 	}
 }
 
+// authorized makes a call of web authorisation.
+func authorized(call func(context.Context, *wechat.OAuth) (any, error)) sampleCall {
+	return func(t *testing.T, p *platform) (string, error) {
+		t.Helper()
+		o, err := wechat.NewOAuth(wechat.Config{AppID: "APPID", AppSecret: wechat.NewSecret("SECRET"), BaseURL: p.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(o.CloseIdleConnections)
+		got, err := call(t.Context(), o)
+		return fmt.Sprintf("%+v", got), err
+	}
+}
+
+// userToken tells the tokens in the clear, and the lives that are left.
+func userToken(u wechat.UserToken, err error) (string, error) {
+	refresh := time.Duration(0)
+	if !u.RefreshBefore.IsZero() {
+		refresh = time.Until(u.RefreshBefore).Round(time.Minute)
+	}
+	return fmt.Sprint(u.AccessToken.Reveal(), " ", u.RefreshToken.Reveal(), " ", u.OpenID, " ", u.UnionID, " ", u.Scope,
+		" snapshot ", u.Snapshot, " ", time.Until(u.ExpiresAt).Round(time.Minute), " ", refresh), err
+}
+
 func classic(ctx context.Context, f *wechat.TokenFetcher) (wechat.Token, error) {
 	return f.FetchClassic(ctx)
 }
@@ -98,6 +122,32 @@ func sampleCalls() map[string]struct {
 			r, err := c.RequestByRID(ctx, "61725984-6126f6f9-040f19c4")
 			return fmt.Sprint(r.InvokedAt.UTC().Format(time.RFC3339), " ", r.Cost, " ", r.URL, " ", r.ClientIP, " ", len(r.ResponseBody)), err
 		}), "2021-10-25T10:11:44Z 30ms access_token=[redacted] 113.xx.70.51 92"},
+		"sns-access-token": {authorized(func(ctx context.Context, o *wechat.OAuth) (any, error) {
+			return userToken(o.Exchange(ctx, wechat.NewSecret("CODE")))
+		}), "ACCESS_TOKEN REFRESH_TOKEN OPENID UNIONID snsapi_userinfo snapshot true 2h0m0s 720h0m0s"},
+		"sns-access-token-bad-code": {authorized(func(ctx context.Context, o *wechat.OAuth) (any, error) {
+			return userToken(o.Exchange(ctx, wechat.NewSecret("CODE")))
+		}), ""},
+		"sns-access-token-used-code": {authorized(func(ctx context.Context, o *wechat.OAuth) (any, error) {
+			return userToken(o.Exchange(ctx, wechat.NewSecret("CODE")))
+		}), ""},
+		"sns-refresh": {authorized(func(ctx context.Context, o *wechat.OAuth) (any, error) {
+			return userToken(o.Refresh(ctx, wechat.NewSecret("REFRESH_TOKEN")))
+		}), "ACCESS_TOKEN REFRESH_TOKEN OPENID  SCOPE snapshot false 2h0m0s 0s"},
+		"sns-userinfo": {authorized(func(ctx context.Context, o *wechat.OAuth) (any, error) {
+			return o.Profile(ctx, wechat.UserToken{AccessToken: wechat.NewSecret("ACCESS_TOKEN"), OpenID: "OPENID"})
+		}), "{OpenID:OPENID UnionID:UNIONID Nickname:NICKNAME PictureURL:https://thirdwx.qlogo.cn/mmopen/x/46}"},
+		"sns-auth-ok": {authorized(func(ctx context.Context, o *wechat.OAuth) (any, error) {
+			return "good", o.Check(ctx, wechat.UserToken{AccessToken: wechat.NewSecret("ACCESS_TOKEN"), OpenID: "OPENID"})
+		}), "good"},
+		"sns-auth-bad": {authorized(func(ctx context.Context, o *wechat.OAuth) (any, error) {
+			return "good", o.Check(ctx, wechat.UserToken{})
+		}), ""},
+		"qrcode-temp-str": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
+			q, err := c.CreateQR(ctx, "test", 7*24*time.Hour)
+			return fmt.Sprint(q.Ticket, " ", q.URL, " ", time.Until(q.ExpiresAt).Round(time.Minute)), err
+		}), "gQH47joAAAAAAAAAASxodHRwOi8vd2VpeGluLnFxLmNvbS9xL2taZ2Z3TVRtNzJXV1Brb3ZhYmJJAAIEZ23sUwMEmm3sUw== " +
+			"https://weixin.qq.com/q/kZgfwMTm72WWPkovabbI 30m0s"},
 		"user-info": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
 			return c.UserInfo(ctx, "OPENID")
 		}), "{Subscribed:true OpenID:o6_bmjrPTlm6_2sgVt7hMZOPfL2M UnionID:o6_bmasdasdsad6_2sgVt7hMZOPfL Language:zh_CN SubscribedAt:" +
@@ -148,7 +198,7 @@ func TestPublishedSamples(t *testing.T) {
 			}
 		})
 	}
-	if played < 14+20 {
+	if played < 14+20+8 {
 		t.Errorf("%d samples were played", played)
 	}
 }
