@@ -2,11 +2,13 @@ package enroll
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -50,7 +52,11 @@ func (s *Service) settle(ctx context.Context, a *account, e entry) error {
 		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindUnmatched})
 		return nil
 	case settled.Resend != nil && a.Resender != nil:
-		if err := a.Resender.Resend(ctx, settled); err != nil {
+		err := a.Resender.Resend(ctx, settled)
+		if errors.Is(err, broker.ErrActive) {
+			return errLater // the receipt was faster than the end of the first attempt
+		}
+		if err != nil {
 			return fmt.Errorf("enroll: send again: %w", err)
 		}
 	}
@@ -157,4 +163,3 @@ func (s *Service) sweep(ctx context.Context, a *account) {
 		}
 	}
 }
-

@@ -18,8 +18,8 @@ import (
 
 const desktopUA = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130.0 Safari/537.36"
 
-// shown opens a link on a desktop and returns the ticket of the QR code that
-// WeChat made for it, by the platform's own list.
+// shown opens a link on a desktop and returns the page and the scene of the QR
+// code on it.
 func (w *world) shown(link string) (page, qrScene string) {
 	w.t.Helper()
 	first := w.get(link, desktopUA)
@@ -31,10 +31,8 @@ func (w *world) shown(link string) (page, qrScene string) {
 	if body.Code != http.StatusOK || !strings.Contains(body.Body.String(), "data:image/png") {
 		w.t.Fatalf("%d %s", body.Code, body.Body)
 	}
-	for _, key := range w.rdb.Keys(w.t.Context(), "wxn:{"+appID+"}:q:*").Val() {
-		qrScene = "wxn-" + key[strings.LastIndex(key, ":")+1:]
-	}
-	return page, qrScene
+	codes := w.p.Account(appID).QRCodes()
+	return page, codes[len(codes)-1].Scene
 }
 
 // A desktop shows a code; who scans it, follower or not, is bound, and the page

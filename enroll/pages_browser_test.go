@@ -4,89 +4,17 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/browsertest"
 )
-
-// pageBrowser is a Chromium of the test's own, and what its console said.
-type pageBrowser struct {
-	ctx context.Context
-
-	mu   sync.Mutex
-	said []string
-}
-
-func newPageBrowser(t *testing.T) *pageBrowser {
-	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		if os.Getenv("CI") != "" {
-			t.Fatal("chromium is not installed: apt-get install chromium")
-		}
-		t.Skip("chromium is not installed: apt-get install chromium")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("hide-scrollbars", true))
-	allocator, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
-	b := &pageBrowser{}
-	ctx, stop := chromedp.NewContext(allocator, chromedp.WithListener(b.listen), chromedp.WithErrorf(t.Logf))
-	t.Cleanup(stop)
-	ctx, end := context.WithTimeout(ctx, 5*time.Minute)
-	t.Cleanup(end)
-	b.ctx = ctx
-	return b
-}
-
-func (b *pageBrowser) listen(event any) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch e := event.(type) {
-	case *log.EventEntryAdded:
-		b.said = append(b.said, string(e.Entry.Source)+": "+e.Entry.Text)
-	case *runtime.EventExceptionThrown:
-		b.said = append(b.said, "exception: "+e.ExceptionDetails.Text)
-	}
-}
-
-// complaints returns what the console said since the last call. That an
-// answer has a status of 400 and more is no complaint: it is meant.
-func (b *pageBrowser) complaints() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	said := b.said
-	b.said = nil
-	return said
-}
-
-func act[T any](t *testing.T, b *pageBrowser, what string, a chromedp.Action[T]) T {
-	t.Helper()
-	v, err := chromedp.Run(b.ctx, a)
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-	return v
-}
 
 // faultsOf lists what a reader would stumble over: text that is small, pale or
 // cut off, a button that a thumb misses, a page wider than its screen.
@@ -138,10 +66,10 @@ func screens() []screen {
 	}
 }
 
-func (b *pageBrowser) use(t *testing.T, s screen) {
+func use(t *testing.T, b *browsertest.Browser, s screen) {
 	t.Helper()
-	act(t, b, "viewport", chromedp.EmulateViewport(s.width, s.height))
-	act(t, b, "colours", func(ctx context.Context, target *chromedp.Target) (struct{}, error) {
+	browsertest.Do(t, b, "viewport", chromedp.EmulateViewport(s.width, s.height))
+	browsertest.Do(t, b, "colours", func(ctx context.Context, target *chromedp.Target) (struct{}, error) {
 		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 			{Name: "prefers-color-scheme", Value: s.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
 		}})
@@ -186,30 +114,27 @@ func meant(t *testing.T, name string) enroll.Page {
 
 func TestChromiumShowsEveryPage(t *testing.T) {
 	t.Parallel()
-	b := newPageBrowser(t)
+	b := browsertest.New(t, browsertest.Config{})
 	for _, s := range screens() {
 		url := gallery(t, s.agent, func(name string) enroll.Page { return meant(t, name) })
-		b.use(t, s)
+		use(t, b, s)
 		for _, name := range enroll.PageNames() {
 			for _, lang := range []string{"zh", "en"} {
-				b.look(t, url+"/"+name+"?"+lang, name+"-"+lang+"-"+s.name)
+				look(t, b, url+"/"+name+"?"+lang, name+"-"+lang+"-"+s.name)
 			}
 		}
 	}
 }
 
 // look opens a page, lists its faults and keeps a picture.
-func (b *pageBrowser) look(t *testing.T, url, picture string) {
+func look(t *testing.T, b *browsertest.Browser, url, picture string) {
 	t.Helper()
-	act(t, b, "open "+url, chromedp.Navigate(url))
-	for _, fault := range act(t, b, "faults", chromedp.Evaluate[[]string](faultsOf)) {
+	browsertest.Do(t, b, "open "+url, chromedp.Navigate(url))
+	for _, fault := range browsertest.Do(t, b, "faults", chromedp.Evaluate[[]string](faultsOf)) {
 		t.Errorf("%s: %s", picture, fault)
 	}
-	shot := act(t, b, "picture", chromedp.FullScreenshot(100))
-	if err := os.WriteFile(filepath.Join(t.ArtifactDir(), picture+".png"), shot, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, said := range b.complaints() {
+	b.Keep(t, picture)
+	for _, said := range b.Complaints() {
 		t.Errorf("%s: console: %s", picture, said)
 	}
 }
@@ -218,9 +143,9 @@ func (b *pageBrowser) look(t *testing.T, url, picture string) {
 // with everything on it is long as well. None may break it.
 func TestChromiumShowsOddTexts(t *testing.T) {
 	t.Parallel()
-	b := newPageBrowser(t)
+	b := browsertest.New(t, browsertest.Config{})
 	odd := map[string]string{"long": strings.Repeat("无", 80), "unbroken": strings.Repeat("W", 80), "arabic": "عيادة الصباح 12", "hostile": `"><script>alert(1)</script><b style="x">`}
-	b.use(t, screens()[2])
+	use(t, b, screens()[2])
 	for which, text := range odd {
 		url := gallery(t, onPhone, func(name string) enroll.Page {
 			v := whole(t, name)
@@ -228,7 +153,7 @@ func TestChromiumShowsOddTexts(t *testing.T) {
 			return v
 		})
 		for _, name := range []string{"scan", "snapshot", "mismatch"} {
-			b.look(t, url+"/"+name+"?en", name+"-"+which)
+			look(t, b, url+"/"+name+"?en", name+"-"+which)
 		}
 	}
 }

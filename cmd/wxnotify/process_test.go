@@ -165,9 +165,10 @@ func inProcess(tb testing.TB, env map[string]string, args ...string) result {
 
 // world is a Redis and a simulated WeChat for real processes.
 type world struct {
-	env  map[string]string
-	base string // the simulator's address
-	sim  *process
+	env    map[string]string
+	base   string // the simulator's address
+	public string // of serve and enroll; empty in most worlds
+	sim    *process
 }
 
 func newWorld(tb testing.TB, redisURL string, simulate ...string) *world {

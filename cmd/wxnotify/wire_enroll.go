@@ -122,13 +122,9 @@ type resender struct {
 	queue *broker.Enqueuer
 }
 
-// Resend leaves a task that is there already: it is this one, put before.
+// Resend is done, too, when the task is there already.
 func (r resender) Resend(ctx context.Context, s *ledger.Settled) error {
-	results, err := r.queue.Enqueue(ctx, []broker.Item{{
+	return r.queue.Again(ctx, broker.Item{
 		Account: r.appid, Class: s.Class, ID: s.ID, Payload: s.Resend.Payload, ProcessAt: s.Resend.After,
-	}}, nil)
-	if err != nil {
-		return err
-	}
-	return results[0].Err
+	})
 }

@@ -35,6 +35,7 @@ func (p *Platform) Control() http.Handler {
 		"GET /_sim/seen":             p.listSeen,
 		"GET /_sim/pushes":           p.listPushes,
 		"GET /_sim/stats":            p.stats,
+		"GET /_sim/qrcodes":          p.listQRCodes,
 	}
 	for pattern, handle := range calls {
 		mux.Handle(pattern, controlHandler(handle))

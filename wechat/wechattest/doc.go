@@ -88,6 +88,7 @@
 //
 //	curl 'http://127.0.0.1:8090/_sim/seen?client_msg_id=order-1001-paid'   # {"count": 1, …}
 //	curl 'http://127.0.0.1:8090/_sim/messages?after=0&limit=100'           # go on with after = "last"
+//	curl 'http://127.0.0.1:8090/_sim/qrcodes'                              # parametric QR codes: ticket and scene
 //	curl 'http://127.0.0.1:8090/_sim/pushes?openid=oSIM1'                  # events to the callback, with answer and reply
 //	curl 'http://127.0.0.1:8090/_sim/stats'                                # calls by path and errcode, quota, callbacks
 //	curl 'http://127.0.0.1:8090/_sim/templates'

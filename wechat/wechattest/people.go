@@ -1,7 +1,12 @@
 package wechattest
 
 import (
+	"cmp"
+	"maps"
 	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/wechat"
@@ -33,6 +38,34 @@ func (a *Account) Unsubscribe(openid string) {
 	defer a.p.locked()()
 	a.follower(openid).follows = false
 	a.enqueue(duePush{event: Event{Name: "unsubscribe", OpenID: openid}, due: time.Now()})
+}
+
+// QRCode is a parametric QR code that the platform handed out.
+type QRCode struct {
+	Ticket  string    `json:"ticket"`
+	Scene   string    `json:"scene"`
+	Expires time.Time `json:"expires,omitzero"` // zero: never
+}
+
+// QRCodes lists the QR codes of qrcode/create, oldest first.
+func (a *Account) QRCodes() []QRCode {
+	defer a.p.locked()()
+	tickets := slices.SortedFunc(maps.Keys(a.qrcodes), func(one, other string) int {
+		return cmp.Or(a.qrcodes[one].made.Compare(a.qrcodes[other].made), strings.Compare(one, other))
+	})
+	out := make([]QRCode, len(tickets))
+	for i, t := range tickets {
+		out[i] = QRCode{t, a.qrcodes[t].scene, a.qrcodes[t].expires}
+	}
+	return out
+}
+
+func (p *Platform) listQRCodes(r *http.Request) (any, error) {
+	a, err := p.named(r.URL.Query().Get("account"))
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]QRCode{"qrcodes": a.QRCodes()}, nil
 }
 
 // Scan is what happens when openid scans a QR code with this ticket of

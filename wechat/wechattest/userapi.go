@@ -157,6 +157,7 @@ const (
 // qrcode is a parametric QR code that was handed out.
 type qrcode struct {
 	scene   string
+	made    time.Time
 	expires time.Time // zero: never
 }
 
@@ -185,7 +186,7 @@ func serveQRCode(c *call) answer {
 	if !valid[in.Action] || in.Seconds < 0 || in.Seconds > qrMaxSeconds {
 		return refuse(40035)
 	}
-	q := qrcode{scene: text}
+	q := qrcode{scene: text, made: c.now}
 	if in.Action == "QR_SCENE" || in.Action == "QR_LIMIT_SCENE" {
 		q.scene = strconv.FormatInt(id, 10)
 	}
