@@ -222,8 +222,8 @@ func TestSeal(t *testing.T) {
 		if want := wechat.Signature(cbToken, fields["TimeStamp"], fields["Nonce"], fields["Encrypt"]); fields["MsgSignature"] != want {
 			t.Errorf("MsgSignature %s, want %s", fields["MsgSignature"], want)
 		}
-		if clear, err := wechat.Decrypt(cbKey, cbAppID, fields["Encrypt"]); err != nil || string(clear) != reply {
-			t.Errorf("sealed %q, %v", clear, err)
+		if opened, err := wechat.Decrypt(cbKey, cbAppID, fields["Encrypt"]); err != nil || string(opened) != reply {
+			t.Errorf("sealed %q, %v", opened, err)
 		}
 		if seconds, err := strconv.ParseInt(fields["TimeStamp"], 10, 64); err != nil || time.Since(time.Unix(seconds, 0)) > time.Minute {
 			t.Errorf("TimeStamp %s", fields["TimeStamp"])

@@ -40,15 +40,15 @@ func rotating(values ...string) []wechat.RotatingSecret {
 	return list
 }
 
-func newCallback(t testing.TB, mode wechat.CallbackMode, change ...func(*wechat.CallbackConfig)) *wechat.Callback {
-	t.Helper()
+func newCallback(tb testing.TB, mode wechat.CallbackMode, change ...func(*wechat.CallbackConfig)) *wechat.Callback {
+	tb.Helper()
 	cfg := wechat.CallbackConfig{AppID: cbAppID, Mode: mode, Tokens: rotating(cbToken), AESKeys: rotating(cbKey)}
 	for _, f := range change {
 		f(&cfg)
 	}
 	c, err := wechat.NewCallback(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
@@ -131,35 +131,35 @@ func modes() []wechat.CallbackMode {
 }
 
 // mustOpen opens a push that WeChat made.
-func mustOpen(t testing.TB, c *wechat.Callback, p pushed) *wechat.Push {
-	t.Helper()
+func mustOpen(tb testing.TB, c *wechat.Callback, p pushed) *wechat.Push {
+	tb.Helper()
 	push, err := c.Open(p.query, []byte(p.body))
 	if err != nil {
-		t.Fatalf("a genuine push was refused: %v", err)
+		tb.Fatalf("a genuine push was refused: %v", err)
 	}
 	return push
 }
 
 // mustRefuse wants this fault, a remedy, and nothing secret in any text.
-func mustRefuse(t testing.TB, err error, want wechat.CallbackFault) {
-	t.Helper()
+func mustRefuse(tb testing.TB, err error, want wechat.CallbackFault) {
+	tb.Helper()
 	var e *wechat.CallbackError
 	if !errors.As(err, &e) || e.Fault != want {
-		t.Errorf("got %v, want the fault %q", err, want)
+		tb.Errorf("got %v, want the fault %q", err, want)
 		return
 	}
 	if !strings.Contains(err.Error(), e.Fault.Remedy()) || e.Fault.Remedy() == "" {
-		t.Errorf("no remedy: %v", err)
+		tb.Errorf("no remedy: %v", err)
 	}
-	noCallbackCanary(t, err)
+	noCallbackCanary(tb, err)
 }
 
-func noCallbackCanary(t testing.TB, err error) {
-	t.Helper()
+func noCallbackCanary(tb testing.TB, err error) {
+	tb.Helper()
 	for _, text := range allTexts(err) {
 		for _, secret := range []string{"canary", "CANARY", "oCAN", "7f083739789a", "success", "1320562132", "43751", "script", "Cookie"} {
 			if strings.Contains(text, secret) {
-				t.Errorf("the error tells %q: %s", secret, text)
+				tb.Errorf("the error tells %q: %s", secret, text)
 			}
 		}
 	}

@@ -42,9 +42,9 @@ func TestTok14NoErrorTellsASecret(t *testing.T) {
 	t.Parallel()
 	echo := func(form string) func(http.ResponseWriter, *http.Request) {
 		return func(w http.ResponseWriter, r *http.Request) {
-			clear, _ := url.QueryUnescape(r.URL.RawQuery)
+			unescaped, _ := url.QueryUnescape(r.URL.RawQuery)
 			body, _ := io.ReadAll(r.Body)
-			words := strings.NewReplacer(`"`, "'", `\`, "").Replace(r.URL.RequestURI() + " " + clear + " " + string(body))
+			words := strings.NewReplacer(`"`, "'", `\`, "").Replace(r.URL.RequestURI() + " " + unescaped + " " + string(body))
 			_, _ = fmt.Fprintf(w, form, words, canaryOpenID, canaryToken, canarySecret)
 		}
 	}

@@ -57,11 +57,11 @@ func parseJSONDocument(data []byte) (map[string]string, error) {
 }
 
 // strayPattern is white space between < and a name, which XML forbids and
-// WeChat was seen to write.
+// WeChat's sample of 授权用户信息变更 has.
 var strayPattern = regexp.MustCompile(`<(/?)\s+([A-Za-z_])`)
 
 // tidy makes XML of what WeChat sends: texts may hold bad UTF-8 and control
-// characters, names a space in front.
+// characters, and names a space in front.
 func tidy(data []byte) []byte {
 	if !strayPattern.Match(data) && bytes.IndexFunc(data, isForbiddenInXML) < 0 {
 		return data
@@ -75,8 +75,8 @@ func tidy(data []byte) []byte {
 	}, data)
 	var out []byte
 	for len(data) > 0 {
-		clear, text, found := bytes.Cut(data, []byte("<![CDATA["))
-		out = append(out, strayPattern.ReplaceAll(clear, []byte("<$1$2"))...)
+		outside, text, found := bytes.Cut(data, []byte("<![CDATA["))
+		out = append(out, strayPattern.ReplaceAll(outside, []byte("<$1$2"))...)
 		if !found {
 			break
 		}

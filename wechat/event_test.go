@@ -138,6 +138,7 @@ func TestParseEventIsLenient(t *testing.T) {
 		"control character":   "<xml><Content><![CDATA[a\x08b\x00]]></Content><FromUserName>oUser</FromUserName></xml>",
 		"bad UTF-8":           "<xml><Content><![CDATA[\xff\xfe]]></Content><FromUserName>oUser</FromUserName></xml>",
 		"text like a tag":     "<xml><Content><![CDATA[< FromUserName>oOther</FromUserName>]]></Content>< FromUserName>oUser</FromUserName></xml>",
+		"a stray space":       "<xml><FromUserName>oUser</FromUserName><RevokeInfo>1</RevokeInfo>\n< OpenPID><![CDATA[x]]></OpenPID></xml>",
 		"15 deep":             "<xml>" + strings.Repeat("<a>", 15) + strings.Repeat("</a>", 15) + "<FromUserName>oUser</FromUserName></xml>",
 		"JSON":                `{"FromUserName":"oUser","CreateTime":1714112445,"List":[{"MsgID":"x"}],"MsgID":2918131553548107776,"X":null,"Y":{"FromUserName":1}}`,
 	} {

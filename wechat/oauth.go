@@ -220,7 +220,7 @@ func (o *OAuth) Profile(ctx context.Context, t UserToken) (Profile, error) {
 	if err := o.get(ctx, k, &answer); err != nil {
 		return Profile{}, err
 	}
-	if string(answer.OpenID) != t.OpenID {
+	if strings.TrimSpace(string(answer.OpenID)) != t.OpenID {
 		return Profile{}, unreadable(k.op, "the answer is about another user, or about none")
 	}
 	return Profile{

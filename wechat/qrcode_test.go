@@ -62,8 +62,14 @@ func TestCreateQRChecksItsBounds(t *testing.T) {
 		scene string
 		life  time.Duration
 	}{
-		{"", time.Minute}, {strings.Repeat("canary", 11), time.Minute}, {"canary\n", time.Minute}, {"canary\xff", time.Minute},
-		{"canary", 0}, {"canary", time.Second - 1}, {"canary", 30*24*time.Hour + 1}, {"canary", -time.Minute},
+		{"", time.Minute},
+		{strings.Repeat("canary", 11), time.Minute},
+		{"canary\n", time.Minute},
+		{"canary\xff", time.Minute},
+		{"canary", 0},
+		{"canary", time.Second - 1},
+		{"canary", 30*24*time.Hour + 1},
+		{"canary", -time.Minute},
 	} {
 		_, err := c.CreateQR(t.Context(), tt.scene, tt.life)
 		if err == nil {

@@ -167,7 +167,12 @@ func (a *Account) try(ctx context.Context, cb CallbackConfig, d delivery, result
 // reply reads a passive reply: encrypted in secure mode, in any way in compat
 // mode, clear in plain mode.
 func (a *Account) reply(cb CallbackConfig, answer []byte) ([]byte, error) {
-	var envelope struct{ Encrypt, MsgSignature, TimeStamp, Nonce string }
+	var envelope struct {
+		Encrypt      string `xml:"Encrypt"`
+		MsgSignature string `xml:"MsgSignature"`
+		TimeStamp    string `xml:"TimeStamp"`
+		Nonce        string `xml:"Nonce"`
+	}
 	if err := xml.Unmarshal(answer, &envelope); err != nil {
 		return nil, errors.New("wechattest: the passive reply is not XML")
 	}
