@@ -90,9 +90,10 @@ func TestEnrolStory(t *testing.T) {
 	browsertest.Do(t, b, "cookie", chromedp.Evaluate[any](`document.cookie = "`+wechattest.PersonCookie+`=`+storyOpenID+`; path=/connect/"`))
 	_ = b.Complaints()                 // the simulator has no page there
 	b.Visit(t, link, "关注", "1-follow") // bound, but a stranger: shown how to follow
+	_ = b.Complaints()                 // WeChat's page has no icon
 	w.follower(t, "subscribe")
 	browsertest.Do(t, b, "open the link again", chromedp.Navigate(link))
-	dom := b.Shows(t, "绑定", "2-bound")
+	dom := b.Shows(t, "已完成", "2-bound")
 	if strings.Contains(dom, storyOpenID) || strings.Contains(dom, "patient-401") {
 		t.Error("the page shows the openid or the user")
 	}
@@ -174,7 +175,7 @@ func TestEnrolStoryDesktop(t *testing.T) {
 	w.control(t, "POST", "/_sim/followers", map[string]any{
 		"openids": []string{storyOpenID}, "do": "scan", "ticket": pushed.QRCodes[0].Ticket,
 	}, nil)
-	b.Shows(t, "messages", "desktop-bound")
+	b.Shows(t, "All set", "desktop-bound")
 	if list := w.run(t, "enroll", "list"); !strings.Contains(list, "by qr") {
 		t.Errorf("list: %s", list)
 	}

@@ -122,12 +122,20 @@ func (b *Browser) Visit(t *testing.T, url, text, picture string) string {
 	return b.Shows(t, text, picture)
 }
 
-// Shows waits for a text on the page, keeps a picture, and returns the DOM.
+// Shows waits for a text on the page, which may load itself anew meanwhile, keeps
+// a picture, and returns the DOM.
 func (b *Browser) Shows(t *testing.T, text, picture string) string {
 	t.Helper()
-	Do(t, b, "the page shows "+text, chromedp.Poll[bool](
+	seen := chromedp.Poll[bool](
 		`!!document.body && document.body.innerText.includes("`+strings.ReplaceAll(text, `"`, `\"`)+`")`,
-		chromedp.WithPollingTimeout(30*time.Second)))
+		chromedp.WithPollingTimeout(30*time.Second))
+	const reloads = 5
+	for range reloads {
+		if _, err := chromedp.Run(b.Ctx, seen); err == nil || !strings.Contains(err.Error(), "navigated") {
+			break
+		}
+	}
+	Do(t, b, "the page shows "+text, seen)
 	b.Keep(t, picture)
 	return Do(t, b, "DOM", chromedp.OuterHTML(chromedp.CSS("html")))
 }
