@@ -37,8 +37,9 @@ type Status struct {
 	Account string    `json:"account"`
 	Class   ClassName `json:"class"`
 	State   State     `json:"state"`
-	// To is the openid, masked unless asked with Unmasked. Empty: the message is
-	// addressed to a user and was not sent yet.
+	// To is the openid, masked unless asked with Unmasked; for a message to a user
+	// the one that it went to. Empty: it is addressed to a user and was not sent
+	// yet, or the recipient's data were erased.
 	To         string           `json:"to"`
 	TemplateID string           `json:"template_id"`
 	MsgID      wechat.MessageID `json:"msgid,string,omitempty"` // WeChat's; 0: none yet
@@ -118,13 +119,20 @@ func (p *Producer) statusOf(r *ledger.Record, v view) *Status {
 // remedy is what to do about a state that somebody may want to change.
 func remedy(r *ledger.Record) string {
 	switch {
+	case r.Reason == ledger.ReasonErased:
+		return "The recipient's data were erased before it was sent; write to them again only when they have enrolled again, under a new ID."
+	case r.Reason == ledger.ReasonNoReceipt:
+		return "WeChat took it, and told nothing more for 24 hours. When many are so, check the callback's URL on mp.weixin.qq.com; " +
+			"it is not sent again, and may have arrived."
+	case !r.ResendAt.IsZero():
+		return "WeChat could not deliver it; it is sent again by itself at " + r.ResendAt.Format(time.RFC3339) + "."
 	case r.State == ledger.Unknown:
 		return "It may have arrived; ask the recipient before enqueueing it again under a new ID."
 	case r.Errcode != 0:
 		return r.Errcode.Remedy()
-	case r.Reason == "suppressed":
+	case r.Reason == ledger.ReasonSuppressed:
 		return "The recipient must not be written to at present; lift the suppression when they want messages again."
-	case r.Reason == "no-user":
+	case r.Reason == ledger.ReasonNoUser:
 		return "The user has not enrolled; send them an enrolment link, then enqueue under a new ID."
 	case r.Receipt == "user-block":
 		return "The follower refuses messages of this account; they can allow them in the account's settings."

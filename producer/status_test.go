@@ -125,6 +125,59 @@ func TestStatusJSON(t *testing.T) {
 	}
 }
 
+// What happens to a message beside its sending is told with what to do about it.
+func TestStatusRemedies(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	begin := func(id string, opts ...producer.Option) job.Envelope {
+		t.Helper()
+		m := message("x")
+		if len(opts) > 1 { // to a user
+			m.ToUser = ""
+		}
+		ticket, err := b.Enqueue(t.Context(), id, m, opts...)
+		must(t, err)
+		e := b.envelope(t, ticket.Class, id)
+		_, err = b.records.Begin(t.Context(), e)
+		must(t, err)
+		return e
+	}
+	remedy := func(id string, state producer.State, reason, text string) *producer.Status {
+		t.Helper()
+		s := b.status(t, id, state)
+		if s.Reason != reason || !strings.Contains(s.Remedy, text) {
+			t.Errorf("%s: reason %q, remedy %q", id, s.Reason, s.Remedy)
+		}
+		return s
+	}
+	e := begin("again", producer.Class(producer.Critical))
+	payload, err := job.Encode(e)
+	must(t, err)
+	must(t, b.records.Accepted(t.Context(), "again", ledger.Acceptance{To: e.To, MsgID: 1, Class: e.Class, Payload: payload}))
+	_, err = b.records.Receipt(t.Context(), ledger.Receipt{MsgID: 1, OpenID: e.To, Status: "failed: system failed"})
+	must(t, err)
+	remedy("again", producer.Retrying, "system-failed", "sent again by itself at "+time.Now().Add(11*time.Minute).UTC().Format("2006-01-02T15:"))
+
+	begin("quiet")
+	must(t, b.records.Accepted(t.Context(), "quiet", ledger.Acceptance{To: openid, MsgID: 2}))
+	must(t, b.rdb.HSet(t.Context(), "wxn:{"+account+"}:m:quiet", "x", time.Now().Add(-25*time.Hour).UnixMilli()).Err())
+	if s := remedy("quiet", producer.Accepted, "no-receipt", "callback"); !s.Ended() {
+		t.Errorf("%+v", s)
+	}
+
+	must(t, b.rdb.HSet(t.Context(), ledger.UserKey(account, "u-1"), openid, "5 oauth").Err())
+	begin("user", producer.Class(producer.Default), producer.ToUser("u-1"))
+	if s := b.status(t, "user", producer.Sending); s.To != "oABC…Z0" {
+		t.Errorf("to %q, want the openid that it went to, masked", s.To)
+	}
+	must(t, b.records.Failed(t.Context(), "user", ledger.Outcome{To: openid, State: ledger.Retrying}))
+	_, err = b.records.Erase(t.Context(), ledger.Erasure{Users: []string{"u-1"}})
+	must(t, err)
+	if s := remedy("user", producer.Cancelled, "erased", "enrolled again"); s.To != "" || !s.Ended() {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

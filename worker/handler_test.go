@@ -58,6 +58,24 @@ func TestHandleSends(t *testing.T) {
 	}
 }
 
+// A task that comes before the time of its resend waits, and costs no permit.
+func TestHandleWaitsForTheResend(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, answers(nil))
+		b.ledger.start = ledger.Start{Decision: ledger.NotYet, State: ledger.Retrying, After: time.Now().Add(7 * time.Minute)}
+		if d := later(t, b.deliver(t, nil)); d != 7*time.Minute {
+			t.Errorf("put back for %v", d)
+		}
+		if b.send.calls() != 0 || b.gate.outstanding() != 0 || len(b.ledger.outcomes) != 0 {
+			t.Errorf("%d calls, %d permits, recorded %v", b.send.calls(), b.gate.outstanding(), b.ledger.outcomes)
+		}
+		if e := b.lastEvent(t); e.Action != worker.Defer {
+			t.Errorf("event %+v", e)
+		}
+	})
+}
+
 // What WeChat's support asks for is in the event of a refused message.
 func TestHandleTellsRID(t *testing.T) {
 	t.Parallel()
