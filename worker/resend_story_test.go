@@ -117,7 +117,7 @@ func TestRcp06StoryOfAResend(t *testing.T) {
 					got := p.records(appid, "saved", "lost", "usual")
 					return got[ledger.Retrying] == 2 && got[ledger.Rejected] == 1
 				})
-				if r := p.record(appid, "saved"); r.ResendAt.IsZero() || r.Reason != "system-failed" {
+				if r := p.record(a.AppID(), "saved"); r.ResendAt.IsZero() || r.Reason != "system-failed" {
 					t.Errorf("record %+v", r)
 				}
 				p.until("on its queue", time.Second, time.Minute, func() bool { return p.left(appid) == 2 })
@@ -127,10 +127,10 @@ func TestRcp06StoryOfAResend(t *testing.T) {
 					return got[ledger.Delivered] == 1 && got[ledger.Rejected] == 1
 				})
 				time.Sleep(2 * time.Minute) // virtual: nothing more happens
-				if r := p.record(appid, "saved"); r.State != ledger.Delivered || r.Resends != 1 || r.PossibleDuplicate {
+				if r := p.record(a.AppID(), "saved"); r.State != ledger.Delivered || r.Resends != 1 || r.PossibleDuplicate {
 					t.Errorf("record %+v", r)
 				}
-				if r := p.record(appid, "lost"); r.State != ledger.Rejected || r.Receipt != "system-failed" {
+				if r := p.record(a.AppID(), "lost"); r.State != ledger.Rejected || r.Receipt != "system-failed" {
 					t.Errorf("record %+v", r)
 				}
 				var at []time.Time

@@ -73,7 +73,7 @@ func (l *Ledger) Erase(ctx context.Context, e Erasure) ([]Ref, error) {
 			return refs, err
 		}
 	}
-	return refs, l.erasePeople(ctx, e, people)
+	return refs, l.erasePeople(ctx, people)
 }
 
 // people is who is to be erased.
@@ -180,7 +180,7 @@ func (l *Ledger) eraseStep(ctx context.Context, ids []string, step string, gone 
 }
 
 // erasePeople drops what is kept of them beside their messages.
-func (l *Ledger) erasePeople(ctx context.Context, e Erasure, p *people) error {
+func (l *Ledger) erasePeople(ctx context.Context, p *people) error {
 	var ops []*op
 	for openid := range p.openids {
 		ops = append(ops, &op{plain: redis.NewIntCmd(ctx, "del", l.nearKey(openid))})

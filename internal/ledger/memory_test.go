@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -25,8 +26,8 @@ func TestQue05BytesPerRecord(t *testing.T) {
 	birth := func(i int) { born(t, rdb, l, record(envelope(id(i)))) }
 	life := func(i int) {
 		begin(t, l, envelope(id(i)))
-		must(t, l.Accepted(t.Context(), id(i), ledger.Acceptance{MsgID: msgid(i)}))
-		_, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: msgid(i), Status: "success", At: time.Now()})
+		must(t, l.Accepted(t.Context(), id(i), ledger.Acceptance{To: follower, MsgID: msgid(i), Class: job.Default}))
+		_, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: msgid(i), OpenID: follower, Status: "success", At: time.Now()})
 		must(t, err)
 		must(t, rdb.Del(t.Context(), fmt.Sprintf("wxn:{%s}:i:%d", account, msgid(i))).Err()) // gone ten minutes later
 	}
@@ -103,13 +104,20 @@ func TestLongRecordStaysCompact(t *testing.T) {
 	e := envelope("long")
 	long := "oooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooo"
 	e.To, e.Template = long, long
-	e.NotBefore, e.NotAfter = e.QueuedAt, e.QueuedAt.Add(time.Hour)
+	e.Class, e.NotBefore, e.NotAfter = job.Critical, e.QueuedAt, e.QueuedAt.Add(9*time.Hour)
 	begin(t, l, e)
 	must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{
 		State: ledger.Unknown, Errcode: 2147483647, Attempt: true, Ambiguous: true, Duplicate: true,
 		Reason: "原因 原因 原因 原因 原因 原因 原因 原因 原因 原因 原因 原因 原因 \x00 原因 \xff",
 	}))
-	must(t, l.Accepted(t.Context(), e.ID, ledger.Acceptance{MsgID: 1 << 62, Duplicate: true}))
+	yes := ledger.Acceptance{To: e.To, MsgID: 1 << 62, Duplicate: true, Class: job.Critical, Payload: []byte("p")}
+	must(t, l.Accepted(t.Context(), e.ID, yes))
+	receipt(t, l, failing(1<<62, "failed:freq limit"))
+	yes.MsgID--
+	must(t, l.Accepted(t.Context(), e.ID, yes))
+	if s := receipt(t, l, failing(yes.MsgID, "failed:freq limit")); s.Resends != 2 {
+		t.Errorf("got %+v", s)
+	}
 	if enc := rdb.ObjectEncoding(t.Context(), "wxn:{"+account+"}:m:long").Val(); enc != "listpack" && enc != "ziplist" {
 		t.Errorf("stored as %s", enc)
 	}

@@ -35,8 +35,8 @@ func (l *Ledger) Get(ctx context.Context, ids ...string) ([]*Record, error) {
 
 // Missing and Resent are keys of Counts alone; no record is in such a state.
 const (
-	Missing State = "missing" // accepted, but no receipt came within ReceiptWait
-	Resent  State = "resent"  // to be sent again after a failed receipt
+	Missing = "missing" // accepted, but no receipt came within ReceiptWait
+	Resent  = "resent"  // to be sent again after a failed receipt
 )
 
 // Counts tells how many messages were accepted and how many reached each end on
