@@ -73,43 +73,42 @@ local function bound()
   return openids
 end
 
--- The first of openids that may be written to, or false and why the first may not.
-local function allowed(openids)
-  local fields = {}
-  for i, openid in ipairs(openids) do
-    fields[2 * i - 1], fields[2 * i] = openid, openid .. '|' .. template
-  end
-  local found = redis.call('HMGET', KEYS[3], unpack(fields))
-  local why = false
-  for i, openid in ipairs(openids) do
-    local held = false
-    for j = 2 * i - 1, 2 * i do
-      local till, reason = string.match(found[j] or '', '^(%d+) ?@?(.*)$')
-      if till and not held and (till == '0' or tonumber(till) > tonumber(now)) then
-        held = reason
+-- Why openid may not be written to, or false.
+local function held(openid)
+  local found = redis.call('HMGET', KEYS[3], openid, openid .. '|' .. template)
+  for i = 1, 2 do
+    if found[i] then
+      local till, reason = string.match(found[i], '^(%d+) ?@?(.*)$')
+      if till and (till == '0' or tonumber(till) > tonumber(now)) then
+        return reason
       end
     end
-    if not held then
-      return openid, ''
-    end
-    why = why or held
   end
-  return false, why
+  return false
 end
 
-local openids = {to}
-if to == '' then
-  openids = same and {same} or bound()
+local why = false
+if to ~= '' then
+  why = held(to)
+else
+  local openids = same and {same} or bound()
   if #openids == 0 then
     return refuse('nouser', 'no-user', '')
   end
-end
-local chosen, why = allowed(openids)
-if to == '' then
-  to = chosen or openids[1]
+  for _, openid in ipairs(openids) do
+    local reason = held(openid)
+    if not reason then
+      to, why = openid, false
+      break
+    end
+    why = why or reason
+  end
+  if why then
+    to = openids[1]
+  end
   redis.call('HSET', KEYS[1], 't', to)
 end
-if not chosen then
+if why then
   return refuse('suppressed', 'suppressed', why)
 end
 redis.call('HSET', KEYS[1], 's', 's')
