@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 	"github.com/wxnotify/wxnotify/worker"
 )
@@ -29,10 +31,10 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "The whole system in one process, nothing installed",
-		Long: `demo runs an embedded Redis, a simulated WeChat, a worker and the operators'
-pages in one process, and sends sample messages through them. Some of them meet
-trouble on purpose: a busy WeChat, an answer lost on the way, somebody who does
-not follow. It talks to nobody outside and keeps nothing.`,
+		Long: `demo runs an embedded Redis, a simulated WeChat, a worker, the followers' endpoint
+and the operators' pages in one process, and sends sample messages through them.
+Some of them meet trouble on purpose: a busy WeChat, an answer lost on the way,
+somebody who does not follow. It talks to nobody outside and keeps nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if messages < 1 || messages > 10000 {
@@ -54,6 +56,7 @@ type stage struct {
 	platform *wechattest.Platform
 	pageLn   net.Listener
 	opsLn    net.Listener
+	publicLn net.Listener
 	config   *config
 	close    func()
 }
@@ -67,7 +70,9 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	}
 	defer st.close()
 	d := &display{out: a.Stdout, color: isTerminal(a.Stdout)}
-	s, err := newStation(st.rdb, st.config, sends, zap.NewNop(), accountHooks{onEvent: d.event, opsListener: st.opsLn})
+	s, err := newStation(st.rdb, st.config, sends|publishes, zap.NewNop(), accountHooks{
+		onEvent: d.event, opsListener: st.opsLn, publicListener: st.publicLn,
+	})
 	if err != nil {
 		return err
 	}
@@ -89,47 +94,65 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	return errors.Join(err, g.Wait())
 }
 
+// What the demo's simulated WeChat and its followers' endpoint share. They guard
+// nothing: all of it is on loopback and gone with the process.
+const (
+	demoToken     = "demo0Token"
+	demoAESKey    = "demo0EncodingAESKey0demo0EncodingAESKey0dem"
+	demoEnrollKey = "demo0enroll0key0demo0enroll0key0"
+)
+
 // setStage opens everything on loopback. The usual ports are taken when they are
 // free, so that the addresses are easy to remember.
-func setStage(messages int) (*stage, error) {
+func setStage(messages int) (st *stage, err error) {
+	st = &stage{}
+	var opened []func()
+	st.close = func() {
+		for _, undo := range slices.Backward(opened) {
+			undo()
+		}
+	}
+	defer func() {
+		if err != nil {
+			st.close()
+		}
+	}()
 	mini := miniredis.NewMiniRedis()
 	mini.ClockTTL(true)
 	if err := mini.Start(); err != nil {
 		return nil, fmt.Errorf("start the embedded redis: %w", err)
 	}
-	pageLn, err := listenNear("127.0.0.1:8090")
-	if err != nil {
-		mini.Close()
-		return nil, err
+	opened = append(opened, mini.Close)
+	for addr, ln := range map[string]*net.Listener{
+		"127.0.0.1:8090": &st.pageLn, "127.0.0.1:9090": &st.opsLn, "127.0.0.1:8080": &st.publicLn,
+	} {
+		if *ln, err = listenNear(addr); err != nil {
+			return nil, err
+		}
+		opened = append(opened, func() { _ = (*ln).Close() })
 	}
-	opsLn, err := listenNear("127.0.0.1:9090")
-	if err != nil {
-		mini.Close()
-		_ = pageLn.Close()
-		return nil, err
-	}
-	st := &stage{redisURL: "redis://" + mini.Addr() + "/0", pageURL: "http://" + pageLn.Addr().String(), pageLn: pageLn, opsLn: opsLn}
+	st.redisURL, st.pageURL = "redis://"+mini.Addr()+"/0", "http://"+st.pageLn.Addr().String()
 	st.platform = wechattest.New(wechattest.Config{Latency: 40 * time.Millisecond})
+	opened = append(opened, st.platform.Close)
 	st.trouble(messages)
+	public := "http://" + st.publicLn.Addr().String()
+	st.platform.Account(wechattest.AppID).SetCallback(wechattest.CallbackConfig{
+		URL: public + "/callback/" + wechattest.AppID, Mode: wechattest.CallbackSecure,
+		Token: wechat.NewSecret(demoToken), EncodingAESKey: wechat.NewSecret(demoAESKey),
+	})
 	st.config, err = loadConfig("", func(string) string { return "" }, map[string]string{
 		"redis_url": st.redisURL, "appid": wechattest.AppID, "appsecret": wechattest.AppSecret,
-		"wechat_base_url": st.pageURL, "ops_addr": opsLn.Addr().String(), "rate": "20", "concurrency": "16",
+		"wechat_base_url": st.pageURL, "ops_addr": st.opsLn.Addr().String(), "rate": "20", "concurrency": "16",
+		"wechat_authorize_url": st.pageURL + "/connect/oauth2/authorize", "public_url": public,
+		"callback_token": demoToken, "encoding_aes_key": demoAESKey, "enroll_key": demoEnrollKey,
 	})
-	if err == nil {
-		st.rdb, err = broker.Dial(st.redisURL)
-	}
 	if err != nil {
-		mini.Close()
-		_ = pageLn.Close()
-		_ = opsLn.Close()
 		return nil, err
 	}
-	st.close = func() {
-		_ = st.rdb.Close()
-		st.platform.Close()
-		_ = pageLn.Close()
-		mini.Close()
+	if st.rdb, err = broker.Dial(st.redisURL); err != nil {
+		return nil, err
 	}
+	opened = append(opened, func() { _ = st.rdb.Close() })
 	return st, nil
 }
 
@@ -141,7 +164,7 @@ func (st *stage) trouble(messages int) {
 	}
 	if messages >= 10 {
 		st.platform.Script(
-			wechattest.OK(), wechattest.OK(), wechattest.Errcode(-1), wechattest.OK(), wechattest.CutAfterAccept(),
+			wechattest.Errcode(-1).For(sampleMessage(6).ToUser), wechattest.CutAfterAccept().For(sampleMessage(8).ToUser),
 		)
 	}
 }
@@ -174,15 +197,50 @@ func (a *app) demoMessages(ctx context.Context, st *stage, d *display, n int) er
 	classes := []producer.Option{producer.Class(producer.Critical), producer.Class(producer.Default), producer.Class(producer.Bulk)}
 	for i := range n {
 		m := sampleMessage(i)
-		if _, err := p.Enqueue(ctx, fmt.Sprintf("demo-%d", i+1), m, classes[i%len(classes)]); err != nil {
+		d.ids = append(d.ids, fmt.Sprintf("demo-%d", i+1))
+		if _, err := p.Enqueue(ctx, d.ids[i], m, classes[i%len(classes)]); err != nil {
 			return err
 		}
 	}
 	select {
 	case <-d.done:
-		return nil
+		return d.receipts(ctx, p)
 	case <-ctx.Done():
 		return nil
+	}
+}
+
+// receiptsWithin is how long the demo waits for the last receipt.
+const receiptsWithin = 10 * time.Second
+
+// receipts waits until WeChat has told of each accepted message, and counts the
+// states.
+func (d *display) receipts(ctx context.Context, p *producer.Producer) error {
+	ctx, cancel := context.WithTimeout(ctx, receiptsWithin)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		list, err := p.StatusMany(context.WithoutCancel(ctx), d.ids)
+		if err != nil {
+			return err
+		}
+		counts := map[ledger.State]int{}
+		for _, s := range list {
+			if s != nil {
+				counts[ledger.State(s.State)]++
+			}
+		}
+		d.mu.Lock()
+		d.counts = counts
+		d.mu.Unlock()
+		if counts[ledger.Accepted] == 0 || ctx.Err() != nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -192,6 +250,7 @@ type display struct {
 	out    io.Writer
 	color  bool
 	left   int
+	ids    []string
 	counts map[ledger.State]int
 	done   chan struct{}
 }
@@ -199,7 +258,7 @@ type display struct {
 func (d *display) expect(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.left, d.counts, d.done = n, map[ledger.State]int{}, make(chan struct{})
+	d.left, d.done = n, make(chan struct{})
 }
 
 func (d *display) paint(code, text string) string {
@@ -210,12 +269,14 @@ func (d *display) paint(code, text string) string {
 }
 
 func (d *display) hello(st *stage, s *station) {
-	_, _ = fmt.Fprintf(d.out, `wxnotify demo: an embedded Redis, a simulated WeChat and a worker in this process.
+	_, _ = fmt.Fprintf(d.out, `wxnotify demo: an embedded Redis, a simulated WeChat, a worker and the followers'
+endpoint in this process.
 
   what recipients see    %s/
   operators' pages       http://%s/
+  followers' endpoint    http://%s/
 
-`, st.pageURL, s.opsLn.Addr())
+`, st.pageURL, s.opsLn.Addr(), s.publicLn.Addr())
 }
 
 // event prints a delivery as it is recorded.
@@ -240,7 +301,6 @@ func (d *display) event(e worker.Event) {
 	if !settled(string(e.State)) {
 		return
 	}
-	d.counts[e.State]++
 	if d.left--; d.left == 0 {
 		close(d.done)
 	}
@@ -264,6 +324,12 @@ func (d *display) summary(ctx context.Context, st *stage) error {
 }
 
 func (d *display) goodbye(st *stage) {
+	link, err := producer.EnrollURL(producer.Enrollment{
+		PublicURL: st.config.text("public_url"), Account: wechattest.AppID, Key: wechat.NewSecret(demoEnrollKey), User: "patient-401",
+	})
+	if err != nil {
+		link = err.Error()
+	}
 	_, _ = fmt.Fprintf(d.out, `
 Send more from another terminal:
 
@@ -271,6 +337,14 @@ Send more from another terminal:
   wxnotify send --samples 3 --wait
   wxnotify status demo-1
 
+Let a user enrol: open this link, scan its code as a simulated follower does, and
+write to the user:
+
+  %s
+  curl %s/_sim/followers -d '{"openids": ["oSIM6t0follower0000000000001"], "do": "scan"}'
+  wxnotify enroll list
+  wxnotify send --user patient-401 --template %s --data thing1=化验单 --data time2="2026-11-25 10:00" --data amount3=¥10 --id lab-1 --wait
+
 Ctrl-C ends the demo.
-`, st.redisURL, wechattest.AppID)
+`, st.redisURL, wechattest.AppID, link, st.pageURL, wechattest.TemplateOrderPaid)
 }

@@ -16,6 +16,7 @@ import (
 // simulateFlags shape the simulated platform.
 type simulateFlags struct {
 	addr, appid, secret, callback string
+	callbackToken, callbackKey    string
 	quota, minute                 int64
 	latency                       time.Duration
 	strangers, anyTemplate        bool
@@ -40,6 +41,8 @@ WXNOTIFY_WECHAT_BASE_URL, or any other program. Its page lists what arrived;
 	fs.StringVar(&f.appid, "appid", wechattest.AppID, "the account's appid")
 	fs.StringVar(&f.secret, "appsecret", wechattest.AppSecret, "the account's AppSecret; not a real one")
 	fs.StringVar(&f.callback, "callback-url", "", "push receipts and events to this address")
+	fs.StringVar(&f.callbackToken, "callback-token", "", "Token that signs them; not a real one")
+	fs.StringVar(&f.callbackKey, "callback-aes-key", "", "EncodingAESKey; when given, they are pushed in secure mode")
 	fs.Int64Var(&f.quota, "daily-quota", 100000, "template sends a day")
 	fs.Int64Var(&f.minute, "minute-quota", 0, "template sends a minute; 0 is no limit")
 	fs.DurationVar(&f.latency, "latency", 0, "time that each answer takes")
@@ -53,10 +56,16 @@ WXNOTIFY_WECHAT_BASE_URL, or any other program. Its page lists what arrived;
 }
 
 func (f simulateFlags) platform() *wechattest.Platform {
+	callback := wechattest.CallbackConfig{
+		URL: f.callback, Token: wechat.NewSecret(f.callbackToken), EncodingAESKey: wechat.NewSecret(f.callbackKey),
+	}
+	if f.callbackKey != "" {
+		callback.Mode = wechattest.CallbackSecure
+	}
 	p := wechattest.New(wechattest.Config{
 		Accounts: []wechattest.AccountConfig{{
 			AppID: f.appid, AppSecret: wechat.NewSecret(f.secret), DailyQuota: f.quota, MinuteQuota: f.minute,
-			Callback: wechattest.CallbackConfig{URL: f.callback},
+			Callback: callback,
 		}},
 		Latency: f.latency, Strangers: f.strangers, AnyTemplate: f.anyTemplate, Seed: f.seed,
 	})

@@ -18,7 +18,7 @@ func TestDemoOnce(t *testing.T) {
 	if r.code != 0 {
 		t.Fatalf("exit %d: %s", r.code, r.stderr)
 	}
-	for _, want := range []string{"http://127.0.0.1:", "demo-12", "retrying", "lost after the request", "require-subscribe", "All ended: 11 accepted, 1 rejected"} {
+	for _, want := range []string{"http://127.0.0.1:", "demo-12", "retrying", "lost after the request", "require-subscribe", "All ended: 11 delivered, 1 rejected"} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("the demo does not show %q:\n%s", want, r.stdout)
 		}

@@ -66,32 +66,40 @@ func english() readmeLanguage {
 
 func chinese() readmeLanguage {
 	words := map[string]string{
-		"redis_url":            "`redis://`、`rediss://`、`redis-sentinel://host1,host2/?master=name` 或 `redis-cluster://host1,host2`",
-		"appid":                "公众号的 AppID",
-		"appsecret":            "公众号的 AppSecret",
-		"token_mode":           "用哪个接口取 access_token：stable 或 classic",
-		"wechat_base_url":      "微信 API 地址；模拟器或代理可以用 http://",
-		"wechat_authorize_url": "微信网页授权地址",
-		"daily_quota":          "每天可发多少条；0 表示问微信的额度接口",
-		"reserve_critical":     "额度中只留给 critical 的比例",
-		"rate":                 "每秒发多少条，所有 worker 合计",
-		"concurrency":          "每进程每账号同时在途的发送数；不宜超过 500",
-		"fetchers":             "同时取多少个任务；Redis 较远时调大",
-		"quota_utc_offset":     "额度按哪个时区换日",
-		"keep":                 "消息结束后记录保留多久",
-		"drain_timeout":        "停止时等在途发送多久",
-		"callback_token":       "服务器配置里的 Token",
-		"encoding_aes_key":     "服务器配置里的 EncodingAESKey",
-		"callback_mode":        "plain（明文）、compat（兼容）或 secure（安全）；设了密钥即为 secure",
-		"public_url":           "用户打开的链接的前缀",
-		"public_addr":          "enroll 的监听地址",
-		"enroll_key":           "给绑定凭证签名的密钥，至少 32 字节",
-		"ops_addr":             "/healthz /readyz /metrics /asynqmon/ 的监听地址；- 表示不监听",
-		"ops_login":            "运维端口的 用户名:密码；监听在回环地址之外时必填",
-		"ops_read_only":        "运维端口拒绝一切修改",
-		"api_addr":             "HTTP API 的监听地址",
-		"api_keys":             "HTTP API 的密钥",
-		"log_level":            "debug、info、warn 或 error",
+		"redis_url":                 "`redis://`、`rediss://`、`redis-sentinel://host1,host2/?master=name` 或 `redis-cluster://host1,host2`",
+		"appid":                     "公众号的 AppID",
+		"appsecret":                 "公众号的 AppSecret",
+		"token_mode":                "用哪个接口取 access_token：stable 或 classic",
+		"wechat_base_url":           "微信 API 地址；模拟器或代理可以用 http://",
+		"wechat_authorize_url":      "微信网页授权地址",
+		"daily_quota":               "每天可发多少条；0 表示问微信的额度接口",
+		"reserve_critical":          "额度中只留给 critical 的比例",
+		"rate":                      "每秒发多少条，所有 worker 合计",
+		"concurrency":               "每进程每账号同时在途的发送数；不宜超过 500",
+		"fetchers":                  "同时取多少个任务；Redis 较远时调大",
+		"quota_utc_offset":          "额度按哪个时区换日",
+		"keep":                      "消息结束后记录保留多久",
+		"drain_timeout":             "停止时等在途发送多久",
+		"callback_token":            "服务器配置里的 Token",
+		"encoding_aes_key":          "服务器配置里的 EncodingAESKey",
+		"callback_mode":             "plain（明文）、compat（兼容）或 secure（安全）；设了密钥即为 secure",
+		"public_url":                "用户打开的链接的前缀",
+		"callback_token_previous":   "更换前的 Token，在 callback_previous_until 之前仍然有效",
+		"encoding_aes_key_previous": "更换前的 EncodingAESKey，在 callback_previous_until 之前仍然有效",
+		"callback_previous_until":   "旧值何时失效，例如 2026-12-01T00:00:00+08:00",
+		"forward_url":               "贵方自己的服务器，接收粉丝的消息和事件：推送按明文模式转发，回复转给粉丝",
+		"return_urls":               "绑定后可以跳转到的地址，用逗号分隔",
+		"account_name":              "粉丝看到的页面上显示的公众号名称",
+		"erase_unsubscribed":        "取消关注即遗忘：名册、记录和待发消息",
+		"resend":                    "回执说微信发送失败时重发哪些等级的消息；- 表示不重发",
+		"public_addr":               "enroll 的监听地址",
+		"enroll_key":                "给绑定凭证签名的密钥，至少 32 字节",
+		"ops_addr":                  "/healthz /readyz /metrics /asynqmon/ 的监听地址；- 表示不监听",
+		"ops_login":                 "运维端口的 用户名:密码；监听在回环地址之外时必填",
+		"ops_read_only":             "运维端口拒绝一切修改",
+		"api_addr":                  "HTTP API 的监听地址",
+		"api_keys":                  "HTTP API 的密钥",
+		"log_level":                 "debug、info、warn 或 error",
 	}
 	return readmeLanguage{
 		head:   "| 变量 | 含义（默认值） |\n| --- | --- |\n",
@@ -120,7 +128,7 @@ func (l readmeLanguage) table(t *testing.T) string {
 		if s.Account {
 			name += l.perEntry
 		}
-		if s.Group&^(publishing|serving) == 0 {
+		if s.Group&^serving == 0 {
 			name += l.later
 		}
 		fmt.Fprintf(&b, "| %s | %s |\n", name, meaning)

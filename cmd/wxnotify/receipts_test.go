@@ -154,4 +154,3 @@ func settledAll(t *testing.T, records *ledger.Ledger, total int, want map[ledger
 	}
 	return got[ledger.Delivered] == want[ledger.Delivered] && got[ledger.Rejected] == want[ledger.Rejected]
 }
-

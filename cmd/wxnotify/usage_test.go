@@ -80,7 +80,7 @@ func TestVersionAndHelp(t *testing.T) {
 		t.Errorf("version: %+v", r)
 	}
 	r := inProcess(t, nil, "--help")
-	for _, name := range []string{"demo", "worker", "send", "status", "cancel", "quota", "token", "suppress", "queues", "simulate", "config", "version"} {
+	for _, name := range []string{"demo", "serve", "worker", "enroll", "send", "status", "cancel", "quota", "token", "suppress", "queues", "simulate", "config", "version"} {
 		if !strings.Contains(r.stdout, "  "+name) {
 			t.Errorf("help does not list %s:\n%s", name, r.stdout)
 		}

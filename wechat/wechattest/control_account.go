@@ -56,6 +56,9 @@ func (in followersCall) apply(a *Account, openid string) error {
 	case "unsubscribe":
 		a.Unsubscribe(openid)
 	case "scan":
+		if codes := a.QRCodes(); in.Ticket == "" && len(codes) > 0 {
+			in.Ticket = codes[len(codes)-1].Ticket
+		}
 		if !a.Scan(openid, in.Ticket) {
 			return errors.New("ticket is unknown or has expired; make one with qrcode/create")
 		}

@@ -118,7 +118,7 @@
 //	curl 127.0.0.1:8090/_sim/reset -X POST
 //
 // "do" of followers is follow, unfollow, subscribe (scene), unsubscribe, scan
-// (ticket), refuse and allow (template_id), reject (errcode), receipt (status),
+// (ticket; the newest code when there is none), refuse and allow (template_id), reject (errcode), receipt (status),
 // snapshot, say (text), revoke or cancellation. Send people to /connect/oauth2/authorize with the parameters in
 // WeChat's order; the cookie wxsim_openid says who they are.
 package wechattest
