@@ -15,7 +15,7 @@ import (
 // Erasure names people whose data are to go.
 type Erasure struct {
 	OpenIDs []string
-	Users   []string // the business's own user ids
+	Users   []string // the business's own user ids; name their openids, too
 	// Tasks takes tasks of these messages off their queues, where their payloads
 	// name the person; one that is not there, or is being sent, is no error. It is
 	// called before the last that lets a message be found goes, so that an error,

@@ -193,6 +193,24 @@ func TestErasedStaysErased(t *testing.T) {
 	})
 }
 
+// Where only the user was named, what is under way to their openid is not known;
+// no receipt settles the message by it any more.
+func TestEraseByUserAlone(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		bind(t, rdb, "u", follower, 5)
+		begin(t, l, toUser("m", "u"))
+		must(t, l.Failed(t.Context(), "m", ledger.Outcome{To: follower, State: ledger.Unknown, Ambiguous: true}))
+		if got := erase(t, l, ledger.Erasure{Users: []string{"u"}}); got["m"] != ledger.Unknown {
+			t.Errorf("got %v", got)
+		}
+		if s := match(t, l, failing(9, "success")); s != nil {
+			t.Errorf("settled %+v", s)
+		}
+	})
+}
+
 // The tasks go before what lets the messages be found, so that an erasure that
 // was cut short finds them again.
 func TestEraseTakesTasksFirst(t *testing.T) {
