@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -357,6 +360,28 @@ func TestRcp05FirstDeliveryFails(t *testing.T) {
 		settle()
 		if r := w.record("order-1"); r.State != "delivered" {
 			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// Redis hangs: WeChat is told to come again before it hangs up itself.
+func TestHangingRedis(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		frozen := redis.NewClient(&redis.Options{
+			Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true, ReadTimeout: time.Minute, MaxRetries: -1,
+			Dialer: func(context.Context, string, string) (net.Conn, error) {
+				near, far := net.Pipe()
+				go func() { _, _ = io.Copy(io.Discard, far) }() // reads, and never answers
+				t.Cleanup(func() { _ = far.Close() })
+				return near, nil
+			},
+		})
+		t.Cleanup(func() { _ = frozen.Close() })
+		w := newWorld(t, settings{mode: wechat.CallbackPlain, redis: frozen})
+		start := time.Now()
+		resp := post(w.handler, w.signed(), strings.NewReader(text("hello")))
+		if took := time.Since(start); took >= 5*time.Second || resp.Code != http.StatusServiceUnavailable {
+			t.Errorf("after %s: %d %q", took, resp.Code, resp.Body)
 		}
 	})
 }

@@ -67,7 +67,7 @@ func (s *Service) receive(w http.ResponseWriter, r *http.Request, a *account) {
 	}
 	ctx, cancel := context.WithDeadline(r.Context(), began.Add(answerWithin))
 	defer cancel()
-	said, err := a.inbox.take(ctx, push, entryOf(push.Event))
+	said, err := inTime(ctx, func() (taken, error) { return a.inbox.take(ctx, push, entryOf(push.Event)) })
 	kind := KindPush
 	switch {
 	case err != nil:
@@ -91,6 +91,28 @@ func (s *Service) receive(w http.ResponseWriter, r *http.Request, a *account) {
 	}
 	s.cfg.OnEvent(Event{Account: a.AppID, Kind: kind, Name: knownName(push.Event), Took: time.Since(began)})
 	s.acknowledge(w, a, push, reply)
+}
+
+// inTime waits for f no longer than ctx lets it: a Redis client waits for its own
+// timeouts. What f does late is done all the same, and WeChat's repetition of the
+// push finds it so.
+func inTime[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		value, err := f()
+		done <- outcome{value, err}
+	}()
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
 }
 
 // acknowledge relays the business's passive reply, or says success.

@@ -79,7 +79,7 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	defer s.close()
 
 	var g errgroup.Group
-	g.Go(func() error { return serveHTTP(ctx, st.pageLn, st.platform) })
+	g.Go(func() error { return serveHTTP(ctx, st.pageLn, st.platform, limits{}) })
 	g.Go(func() error { return s.run(ctx) })
 	d.hello(st, s)
 	err = a.demoMessages(ctx, st, d, messages)

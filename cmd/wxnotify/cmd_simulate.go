@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"time"
@@ -107,12 +109,23 @@ func (a *app) simulate(ctx context.Context, f simulateFlags) error {
   export WXNOTIFY_APPID=%[2]s
   export WXNOTIFY_APPSECRET=%[3]s
 `, base, f.appid, f.secret)
-	return serveHTTP(ctx, ln, p)
+	return serveHTTP(ctx, ln, p, limits{})
 }
 
+// limits of a listener's connections. Zero: none, beside the wait for a header.
+type limits struct{ read, write time.Duration }
+
+// publicLimits are for a listener that anybody can reach: no client may hold a
+// connection by sending or reading slowly. A way through WeChat takes up to 15 s.
+func publicLimits() limits { return limits{read: 10 * time.Second, write: 30 * time.Second} }
+
 // serveHTTP answers on ln until ctx ends.
-func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) error {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ReadTimeout: l.read, WriteTimeout: l.write, MaxHeaderBytes: 32 << 10,
+		ErrorLog: log.New(io.Discard, "", 0), // what strangers do to a connection is no news
+	}
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		defer cancel()

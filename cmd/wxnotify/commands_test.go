@@ -33,7 +33,7 @@ func TestDemoStays(t *testing.T) {
 	_, rest, _ := strings.Cut(p.stderr.String(), "export WXNOTIFY_REDIS_URL=")
 	redisURL, _, _ := strings.Cut(rest, " ")
 	env := map[string]string{"WXNOTIFY_REDIS_URL": redisURL, "WXNOTIFY_APPID": wechattest.AppID}
-	if r := runProcess(t, env, nil, "send", "--samples", "2", "--wait"); r.code != 0 || strings.Count(r.stdout, "accepted") != 2 {
+	if r := runProcess(t, env, nil, "send", "--samples", "2", "--wait"); r.code != 0 || strings.Count(r.stdout, "accepted")+strings.Count(r.stdout, "delivered") != 2 {
 		t.Errorf("send into the demo: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	_ = p.cmd.Process.Signal(syscall.SIGINT)

@@ -173,7 +173,7 @@ func (s *station) run(ctx context.Context) error {
 	}
 	if s.enroll != nil {
 		front.Go(func() error { return s.enroll.Run(ctx) })
-		front.Go(func() error { return serveHTTP(ctx, s.publicLn, s.enroll.Handler()) })
+		front.Go(func() error { return serveHTTP(ctx, s.publicLn, s.enroll.Handler(), publicLimits()) })
 	}
 	err := front.Wait()
 	stop()
