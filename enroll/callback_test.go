@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -33,23 +35,25 @@ func forwarding(f forwarder) func(*enroll.Config) {
 // text is what a follower writes.
 func text(content string) string {
 	return `<xml><ToUserName>gh_1</ToUserName><FromUserName>` + openID + `</FromUserName><CreateTime>` +
-		fmt.Sprint(time.Now().Unix()) + `</CreateTime><MsgType>text</MsgType><Content>` + content +
-		`</Content><MsgId>` + fmt.Sprint(time.Now().UnixNano()) + `</MsgId></xml>`
+		strconv.FormatInt(time.Now().Unix(), 10) + `</CreateTime><MsgType>text</MsgType><Content>` + content +
+		`</Content><MsgId>` + strconv.FormatInt(time.Now().UnixNano(), 10) + `</MsgId></xml>`
 }
 
 func receipt(msgid int64, status string) string {
 	return `<xml><ToUserName>gh_1</ToUserName><FromUserName>` + openID + `</FromUserName><CreateTime>` +
-		fmt.Sprint(time.Now().Unix()) + `</CreateTime><MsgType>event</MsgType><Event>TEMPLATESENDJOBFINISH</Event><MsgID>` +
-		fmt.Sprint(msgid) + `</MsgID><Status>` + status + `</Status></xml>`
+		strconv.FormatInt(time.Now().Unix(), 10) + `</CreateTime><MsgType>event</MsgType><Event>TEMPLATESENDJOBFINISH</Event><MsgID>` +
+		strconv.FormatInt(msgid, 10) + `</MsgID><Status>` + status + `</Status></xml>`
 }
 
 // signed is the query of a push in plain mode.
 func (w *world) signed() url.Values { return w.callback.Sign(openID, time.Now()) }
 
 func TestVerifyTheServerConfiguration(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []wechat.CallbackMode{wechat.CallbackPlain, wechat.CallbackCompat, wechat.CallbackSecure} {
 		t.Run(string(mode), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, settings{mode: mode})
 				must(t, w.p.Account(appID).VerifyCallback(t.Context()))
 				if n := w.count(enroll.KindVerified, ""); n != 1 {
@@ -63,7 +67,8 @@ func TestVerifyTheServerConfiguration(t *testing.T) {
 // cbk-01: the business's handler needs 6 s; WeChat is answered within 5, and the
 // handler works on.
 func TestCbk01SlowHandler(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		finished := make(chan error, 1)
 		w := newWorld(t, settings{mode: wechat.CallbackPlain, change: forwarding(func(ctx context.Context, _ *wechat.Push) ([]byte, error) {
 			select {
@@ -87,7 +92,8 @@ func TestCbk01SlowHandler(t *testing.T) {
 
 // cbk-02: a wrong or missing signature: 403, and echostr is not in the answer.
 func TestCbk02EchoNeedsSignature(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		genuine := w.signed()
 		genuine.Set("echostr", "4375120948345356249")
@@ -113,7 +119,8 @@ func TestCbk02EchoNeedsSignature(t *testing.T) {
 // cbk-03: package wechat has each hostile body; here each is refused by the
 // endpoint, counted by its fault, and a genuine one beside it accepted.
 func TestCbk03HostileBodies(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.run()
 		hostile := map[string]string{
@@ -140,7 +147,8 @@ func TestCbk03HostileBodies(t *testing.T) {
 
 // cbk-04: an hour-old push is stale; a fresh one is taken once.
 func TestCbk04OldTimestamp(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		handled := 0
 		w := newWorld(t, settings{mode: wechat.CallbackPlain, change: forwarding(func(context.Context, *wechat.Push) ([]byte, error) {
 			handled++
@@ -165,7 +173,8 @@ func TestCbk04OldTimestamp(t *testing.T) {
 // cbk-05: Token and key are rotated: both are good in the overlap, the old ones
 // are refused afterwards.
 func TestCbk05Rotation(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		const newToken, newKey = "another0Token", "zbcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 		until := time.Now().Add(time.Hour)
 		rotated, err := wechat.NewCallback(wechat.CallbackConfig{
@@ -201,7 +210,8 @@ func TestCbk05Rotation(t *testing.T) {
 
 // cbk-06: a body of 10 MB is refused and not kept.
 func TestCbk06LargeBody(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{mode: wechat.CallbackPlain})
 		resp := post(w.handler, w.signed(), strings.NewReader(strings.Repeat("x", 10<<20)))
 		if resp.Code != http.StatusRequestEntityTooLarge {
@@ -212,7 +222,8 @@ func TestCbk06LargeBody(t *testing.T) {
 
 // cbk-08: an unknown event is acknowledged and counted; its name becomes no label.
 func TestCbk08UnknownEvent(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.p.Account(appID).Push(wechattest.Event{Name: "something_of_2031", OpenID: openID})
 		settle()
@@ -227,7 +238,8 @@ func TestCbk08UnknownEvent(t *testing.T) {
 
 // cbk-10: the same event reaches two processes at once: it is handled once.
 func TestCbk10TwoProcesses(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		handled := 0
 		count := forwarding(func(context.Context, *wechat.Push) ([]byte, error) {
@@ -258,7 +270,8 @@ func TestCbk10TwoProcesses(t *testing.T) {
 // cbk-12: plain mode does not sign the body: who captured a query cannot put
 // another body under it.
 func TestCbk12CapturedQuery(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		var seen []string
 		w := newWorld(t, settings{mode: wechat.CallbackPlain, change: forwarding(func(_ context.Context, p *wechat.Push) ([]byte, error) {
 			seen = append(seen, string(p.Document))
@@ -279,10 +292,12 @@ func TestCbk12CapturedQuery(t *testing.T) {
 // What is not ours goes to the business, and its reply to the follower: as the
 // mode asks.
 func TestForwardRelaysTheReply(t *testing.T) {
+	t.Parallel()
 	const reply = `<xml><ToUserName>x</ToUserName><MsgType>text</MsgType><Content>您好</Content></xml>`
 	for _, mode := range []wechat.CallbackMode{wechat.CallbackPlain, wechat.CallbackCompat, wechat.CallbackSecure} {
 		t.Run(string(mode), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				shopToken := newCallback(t, wechat.CallbackPlain) // the business's own SDK, in plain mode
 				business := wechattest.NewLoopback(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 					body, _ := io.ReadAll(r.Body)
@@ -318,13 +333,15 @@ func TestForwardRelaysTheReply(t *testing.T) {
 
 // The business's trouble is not the follower's: WeChat gets success.
 func TestForwardFailures(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]forwarder{
 		"fails":  func(context.Context, *wechat.Push) ([]byte, error) { return nil, errors.New("down") },
 		"panics": func(context.Context, *wechat.Push) ([]byte, error) { panic(openID) },
 		"nobody": func(context.Context, *wechat.Push) ([]byte, error) { return nil, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, settings{mode: wechat.CallbackPlain, change: forwarding(f)})
 				if resp := post(w.handler, w.signed(), strings.NewReader(text("hello"))); resp.Code != http.StatusOK || resp.Body.String() != "success" {
 					t.Errorf("%d %q", resp.Code, resp.Body)
@@ -341,13 +358,14 @@ func TestForwardFailures(t *testing.T) {
 
 // Redis is away: nothing is acknowledged, so that WeChat comes again.
 func TestRcp05FirstDeliveryFails(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{mode: wechat.CallbackPlain})
 		w.message("order-1", openID, "default", 4711)
 		q, body := w.signed(), receipt(4711, "success")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		r := httptest.NewRequest(http.MethodPost, "/callback/"+appID+"?"+q.Encode(), strings.NewReader(body)).WithContext(ctx)
+		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/callback/"+appID+"?"+q.Encode(), strings.NewReader(body))
 		out := httptest.NewRecorder()
 		w.handler.ServeHTTP(out, r)
 		if out.Code != http.StatusServiceUnavailable {
@@ -366,7 +384,8 @@ func TestRcp05FirstDeliveryFails(t *testing.T) {
 
 // Redis hangs: WeChat is told to come again before it hangs up itself.
 func TestHangingRedis(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		frozen := redis.NewClient(&redis.Options{
 			Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true, ReadTimeout: time.Minute, MaxRetries: -1,
 			Dialer: func(context.Context, string, string) (net.Conn, error) {

@@ -3,8 +3,10 @@ package enroll_test
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wxnotify/wxnotify/enroll"
@@ -38,9 +40,11 @@ func (w *world) shown(link string) (page, qrScene string) {
 // A desktop shows a code; who scans it, follower or not, is bound, and the page
 // goes on by itself.
 func TestEnrolByQR(t *testing.T) {
+	t.Parallel()
 	for name, stranger := range map[string]bool{"SCAN of a follower": false, "subscribe of a stranger": true} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, settings{platform: wechattest.Config{Strangers: stranger}})
 				w.run()
 				page, scene := w.shown(w.link("u-1"))
@@ -74,7 +78,8 @@ func TestEnrolByQR(t *testing.T) {
 
 // Somebody else's scene, an old one and a forged one bind nobody.
 func TestOtherScenes(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.run()
 		for _, scene := range []string{"123", "campaign-7", "wxn-", "wxn-follow", "wxn-000000000000000000000000", "wxn-zz"} {
@@ -93,7 +98,8 @@ func TestOtherScenes(t *testing.T) {
 // Unsubscribe suppresses, subscribe lifts; an older event does not overrule a
 // newer one.
 func TestFollowAndUnfollow(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.run()
 		w.enrolled(w.link("u-1"), openID)
@@ -116,7 +122,7 @@ func TestFollowAndUnfollow(t *testing.T) {
 			t.Error("still suppressed after subscribe")
 		}
 		// An unsubscribe of an hour ago that comes late.
-		old := fmt.Sprint(time.Now().Add(-5 * time.Minute).Unix())
+		old := strconv.FormatInt(time.Now().Add(-5*time.Minute).Unix(), 10)
 		body := `<xml><ToUserName>g</ToUserName><FromUserName>` + openID + `</FromUserName><CreateTime>` + old +
 			`</CreateTime><MsgType>event</MsgType><Event>unsubscribe</Event></xml>`
 		plain := newCallback(t, wechat.CallbackPlain)
@@ -134,9 +140,11 @@ func TestFollowAndUnfollow(t *testing.T) {
 // cbk-11: consent revoked, account cancelled: the OpenID element is erased, not
 // the sender; nothing readable remains, a line in the audit trail does.
 func TestCbk11ConsentEnds(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{wechat.EventAuthorizationRevoked, wechat.EventAuthorizationCancelled} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, settings{})
 				w.run()
 				const sender = "oSIM6t0sender00000000000001"
@@ -206,7 +214,8 @@ func (w *world) dump() []string {
 
 // Erasing a user takes the openids that are nobody else's.
 func TestEraseUser(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		const shared = "oSIM6t0shared00000000000001"
 		w.enrolled(w.link("child"), openID)
@@ -231,7 +240,8 @@ func TestEraseUser(t *testing.T) {
 
 // With the setting, who unfollows is forgotten.
 func TestEraseUnsubscribed(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{change: func(c *enroll.Config) { c.Accounts[0].EraseUnsubscribed = true }})
 		w.run()
 		w.enrolled(w.link("u-1"), openID)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -76,7 +77,7 @@ func (s *Service) callForwarder(ctx context.Context, a *account, p *wechat.Push)
 			err = fmt.Errorf("the handler panicked: %T", cause)
 		}
 	}()
-	return a.Forward.Forward(ctx, p) //nolint:wrapcheck // logged as it is
+	return a.Forward.Forward(ctx, p)
 }
 
 // HTTPForwarder posts pushes to the business's own server, which sees them as
@@ -112,9 +113,7 @@ func NewHTTPForwarder(target string, callback *wechat.Callback, hc *http.Client)
 func (f *HTTPForwarder) Forward(ctx context.Context, p *wechat.Push) ([]byte, error) {
 	u := f.url
 	q := u.Query()
-	for name, values := range f.callback.Sign(p.Event.OpenID, time.Now()) {
-		q[name] = values
-	}
+	maps.Copy(q, f.callback.Sign(p.Event.OpenID, time.Now()))
 	u.RawQuery = q.Encode()
 	req := (&http.Request{
 		Method: http.MethodPost, URL: &u, Host: u.Host, Header: http.Header{"Content-Type": {"text/xml; charset=utf-8"}},

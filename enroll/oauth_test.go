@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wxnotify/wxnotify/enroll"
@@ -16,7 +17,8 @@ import (
 )
 
 func TestEnrolByOAuth(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{platform: wechattest.Config{UnionIDs: true}})
 		resp := w.enrolled(w.link("patient-401"), openID)
 		if resp.Code != http.StatusSeeOther || resp.Header().Get("Location") != public+"/enroll/"+appID+"?done=bound" {
@@ -42,7 +44,8 @@ func TestEnrolByOAuth(t *testing.T) {
 
 // A link is for one person, who may open it as often as they like.
 func TestLinkIsForOnePerson(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		link := w.link("patient-401")
 		w.enrolled(link, openID)
@@ -65,7 +68,8 @@ func TestLinkIsForOnePerson(t *testing.T) {
 // oau-01: a WebView loads the address twice, 50 ms apart, and two processes get
 // one each: one exchange at WeChat, both end enrolled.
 func TestOau01OneExchangePerCode(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{platform: wechattest.Config{Latency: 300 * time.Millisecond}})
 		other := w.serve(nil).Handler()
 		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
@@ -93,7 +97,8 @@ func TestOau01OneExchangePerCode(t *testing.T) {
 
 // oau-02: back to the address with the code: a clean page, no error, no exchange.
 func TestOau02BackToTheCallback(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
 		w.get(back, weChatUA)
@@ -111,7 +116,8 @@ func TestOau02BackToTheCallback(t *testing.T) {
 // oau-03: state missing, forged, with text appended, expired, or used with
 // another code: 400, a friendly page with a way on, nothing stored.
 func TestOau03BadStates(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		link := w.link("u-1")
 		back := w.authorized(w.get(link, weChatUA), openID)
@@ -152,7 +158,8 @@ func TestOau03BadStates(t *testing.T) {
 
 // A state is good for one code: who captured it cannot come with a code of theirs.
 func TestOau03StateIsGoodForOneCode(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
 		w.get(back, weChatUA)
@@ -168,7 +175,8 @@ func TestOau03StateIsGoodForOneCode(t *testing.T) {
 
 // oau-05: no cookie is ever set or needed.
 func TestOau05NoCookies(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		first := w.get(w.link("u-1"), weChatUA)
 		last := w.get(w.authorized(first, openID), weChatUA)
@@ -185,7 +193,8 @@ func TestOau05NoCookies(t *testing.T) {
 
 // oau-06: a page in quick look names a person who does not exist.
 func TestOau06Snapshot(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.enrolled(w.link("u-1"), openID)
 		const virtual = "oSIM6t0virtual000000000001"
@@ -208,7 +217,8 @@ func TestOau06Snapshot(t *testing.T) {
 
 // oau-08: nobody is sent to an address that is not on the list.
 func TestOau08ReturnTo(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		for _, evil := range []string{"https://evil.example/", shop + ".evil.example", shop + "/../x", "javascript:alert(1)", "//evil.example", shop + "?x"} {
 			resp := w.get(w.link("u-1")+"&return_to="+url.QueryEscape(evil), weChatUA)
@@ -225,7 +235,8 @@ func TestOau08ReturnTo(t *testing.T) {
 
 // oau-09: two accounts on one domain: what one signed is nothing to the other.
 func TestOau09TwoAccounts(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{
 			platform: wechattest.Config{Accounts: []wechattest.AccountConfig{{AppID: appID}, {AppID: otherID}}},
 		})
@@ -248,7 +259,8 @@ func TestOau09TwoAccounts(t *testing.T) {
 // WeChat busy at the exchange: a new code is asked for once, never the same code
 // twice; then the follower is told, with a way on.
 func TestExchangeIsNeverRepeated(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.p.Script(wechattest.Errcode(-1).On(wechattest.OAuthTokenPath).Forever())
 		first := w.enrolled(w.link("u-1"), openID)
@@ -264,7 +276,8 @@ func TestExchangeIsNeverRepeated(t *testing.T) {
 
 // What WeChat tells beyond the openid is welcome and not needed.
 func TestProfileIsBestEffort(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.p.Script(wechattest.Errcode(-1).On("/sns/userinfo").Forever(), wechattest.Errcode(-1).On("/cgi-bin/user/info").Forever())
 		link := w.link("u-1", func(e *producer.Enrollment) { e.UserInfo = true })
@@ -276,7 +289,8 @@ func TestProfileIsBestEffort(t *testing.T) {
 
 // Who said no comes back without a code.
 func TestRefusedConsent(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		u, err := url.Parse(w.authorized(w.get(w.link("u-1"), weChatUA), openID))
 		must(t, err)
@@ -289,7 +303,8 @@ func TestRefusedConsent(t *testing.T) {
 
 // A bound non-follower is shown how to follow.
 func TestNonFollowerIsShownHow(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{platform: wechattest.Config{Strangers: true}})
 		resp := w.enrolled(w.link("u-1", func(e *producer.Enrollment) { e.ReturnTo = shop }), openID)
 		page := w.get(resp.Header().Get("Location"), weChatUA)
@@ -301,7 +316,8 @@ func TestNonFollowerIsShownHow(t *testing.T) {
 
 // The seed's hand-off: the link is good only with the claim, and for the person.
 func TestHandOffIsCompared(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{platform: wechattest.Config{UnionIDs: true}})
 		p, err := producer.New(w.rdb, producer.Config{Account: appID})
 		must(t, err)
@@ -333,7 +349,8 @@ func TestHandOffIsCompared(t *testing.T) {
 }
 
 func TestLinkThatIsNone(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		expired := w.link("u-1", func(e *producer.Enrollment) { e.Life = time.Minute })
 		time.Sleep(time.Minute) // virtual

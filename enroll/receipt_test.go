@@ -3,6 +3,7 @@ package enroll_test
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wxnotify/wxnotify/enroll"
@@ -18,7 +19,8 @@ func finished(msgid wechat.MessageID, status string) wechattest.Event {
 
 // rcp-01: two receipts for one user in one second: both are recorded.
 func TestRcp01TwoInOneSecond(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.run()
 		w.message("order-1", openID, job.Default, 1)
@@ -36,7 +38,8 @@ func TestRcp01TwoInOneSecond(t *testing.T) {
 
 // rcp-02: the tag is MsgID in this event, MsgId in messages: both are read.
 func TestRcp02EitherTag(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{mode: wechat.CallbackPlain})
 		w.run()
 		w.message("order-1", openID, job.Default, 4711)
@@ -53,7 +56,8 @@ func TestRcp02EitherTag(t *testing.T) {
 
 // rcp-03: the receipt comes before the answer to the send is recorded.
 func TestRcp03ReceiptFirst(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.run()
 		w.p.Account(appID).Push(finished(4711, "success"))
@@ -76,7 +80,8 @@ func TestRcp03ReceiptFirst(t *testing.T) {
 // rcp-06: WeChat's words are normalised; a block suppresses; what WeChat failed to
 // deliver is sent again where the class asks for it.
 func TestRcp06FailedReceipts(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.run()
 		acct := w.p.Account(appID)
@@ -113,7 +118,8 @@ func TestRcp06FailedReceipts(t *testing.T) {
 
 // rcp-07: no receipt within 24 h: counted, told, and not sent again.
 func TestRcp07NoReceipt(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.run()
 		w.message("order-1", openID, job.Critical, 4711)
@@ -133,7 +139,8 @@ func TestRcp07NoReceipt(t *testing.T) {
 
 // MsgID 0, as was reported of WeChat: the receipt is joined by openid and time.
 func TestReceiptWithoutMsgID(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.run()
 		w.message("order-1", openID, job.Default, 4711)
@@ -147,7 +154,8 @@ func TestReceiptWithoutMsgID(t *testing.T) {
 
 // A receipt of another system's message is given a second look and forgotten.
 func TestReceiptOfAnotherSystem(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.run()
 		w.message("order-1", openID, job.Default, 4711)
@@ -173,7 +181,8 @@ func TestReceiptOfAnotherSystem(t *testing.T) {
 // A message whose answer was lost is settled by its receipt, even when it has
 // ended as unknown.
 func TestReceiptSettlesTheUnknown(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.run()
 		e := job.Envelope{
@@ -196,7 +205,8 @@ func TestReceiptSettlesTheUnknown(t *testing.T) {
 
 // A process dies with events in its hands: another one applies them.
 func TestInboxSurvivesItsReader(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.message("order-1", openID, job.Default, 4711)
 		w.p.Account(appID).Push(finished(4711, "success"))

@@ -161,7 +161,7 @@ func (s *Service) once(ctx context.Context, a *account, st state, code string, e
 func (s *Service) enrol(ctx context.Context, a *account, t ticket.Ticket, code string) (Bound, error) {
 	token, err := a.OAuth.Exchange(ctx, wechat.NewSecret(code))
 	if err != nil {
-		return "", err //nolint:wrapcheck // WeChat's own words
+		return "", err
 	}
 	if token.Snapshot {
 		return wordSnapshot, nil // a made-up person of a page in quick look
@@ -169,7 +169,7 @@ func (s *Service) enrol(ctx context.Context, a *account, t ticket.Ticket, code s
 	if token.UnionID == "" && t.UserInfo {
 		profile, err := a.OAuth.Profile(ctx, token)
 		if err != nil && t.HandOff {
-			return "", err //nolint:wrapcheck // WeChat's own words
+			return "", err
 		}
 		token.UnionID = profile.UnionID
 	}
@@ -186,7 +186,7 @@ func (s *Service) bind(ctx context.Context, a *account, b Binding, t ticket.Tick
 			return wordMismatch, nil
 		}
 		if err != nil {
-			return "", err //nolint:wrapcheck // it names itself
+			return "", err
 		}
 	}
 	word, err := a.roster.Bind(ctx, b, &t)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wxnotify/wxnotify/enroll"
@@ -59,7 +60,8 @@ func TestRosterPagesLeaveNobodyOut(t *testing.T) {
 
 // A user has several openids: messages go to the latest that may be written to.
 func TestRosterResolvesAtSendTime(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		begin := func(id string) ledger.Start {
 			t.Helper()
@@ -101,7 +103,8 @@ func TestRosterResolvesAtSendTime(t *testing.T) {
 }
 
 func TestRosterBounds(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		for i := range 17 {
 			said, err := w.roster.Bind(t.Context(), binding("u-1", fmt.Sprint("o-", i)), nil)

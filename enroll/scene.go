@@ -36,7 +36,7 @@ func (s *Service) code(ctx context.Context, a *account, name, scene string, life
 		life = min(max(life, leastCode), ticket.MaxLife)
 		made, err := a.Platform.CreateQR(ctx, scene, life.Truncate(time.Second))
 		if err != nil {
-			return nil, err //nolint:wrapcheck // WeChat's own words
+			return nil, err
 		}
 		content = made.URL
 		// A moment less than WeChat remembers it, so that no dead code is shown.

@@ -161,16 +161,11 @@ func (w *world) Resend(_ context.Context, s *ledger.Settled) error {
 }
 
 // run applies what comes until the test ends.
-func (w *world) run(services ...*enroll.Service) {
+func (w *world) run() {
 	w.t.Helper()
-	if len(services) == 0 {
-		services = []*enroll.Service{w.service}
-	}
 	ctx, stop := context.WithCancel(w.t.Context())
 	var all sync.WaitGroup
-	for _, s := range services {
-		all.Go(func() { _ = s.Run(ctx) })
-	}
+	all.Go(func() { _ = w.service.Run(ctx) })
 	w.t.Cleanup(func() {
 		stop()
 		all.Wait()
@@ -191,7 +186,7 @@ func (w *world) get(address, agent string) *httptest.ResponseRecorder {
 }
 
 func get(h http.Handler, address, agent string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodGet, address, nil)
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, address, nil)
 	r.Header.Set("User-Agent", agent)
 	r.Header.Set("Accept-Language", "zh-CN")
 	out := httptest.NewRecorder()
@@ -207,13 +202,13 @@ func (w *world) authorized(resp *httptest.ResponseRecorder, openid string) strin
 	if resp.Code != http.StatusFound || !strings.Contains(to, "/connect/oauth2/authorize?") || fragment != "wechat_redirect" {
 		w.t.Fatalf("not sent to WeChat's page: %d %s\n%s", resp.Code, to, resp.Body)
 	}
-	r := httptest.NewRequest(http.MethodGet, to, nil)
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, to, nil)
 	r.AddCookie(&http.Cookie{Name: wechattest.PersonCookie, Value: openid})
 	out := httptest.NewRecorder()
 	w.p.ServeHTTP(out, r)
 	if out.Code == http.StatusOK { // the page asks for consent
 		form := strings.NewReader(url.Values{"allow": {"1"}}.Encode())
-		r = httptest.NewRequest(http.MethodPost, to, form)
+		r = httptest.NewRequestWithContext(context.Background(), http.MethodPost, to, form)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.AddCookie(&http.Cookie{Name: wechattest.PersonCookie, Value: openid})
 		out = httptest.NewRecorder()
@@ -297,7 +292,7 @@ func (w *world) record(id string) ledger.Record {
 
 // post sends a push of the platform's making to a handler.
 func post(h http.Handler, query url.Values, body io.Reader) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, "/callback/"+appID+"?"+query.Encode(), body)
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/callback/"+appID+"?"+query.Encode(), body)
 	out := httptest.NewRecorder()
 	h.ServeHTTP(out, r)
 	return out
@@ -308,11 +303,4 @@ func must(tb testing.TB, err error) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-}
-
-// bubble runs a test in virtual time.
-func bubble(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, f)
 }

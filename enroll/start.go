@@ -118,7 +118,7 @@ func (a *account) parked(ctx context.Context, id ticket.ID) (*ticket.Ticket, str
 	}
 	t, err := a.tickets.Open(text, time.Now())
 	if err != nil && !errors.Is(err, ticket.ErrExpired) {
-		return nil, "", nil //nolint:nilerr // the key was changed meanwhile: as good as gone
+		return nil, "", nil // the key was changed meanwhile: as good as gone
 	}
 	return &t, text, nil
 }
@@ -197,6 +197,8 @@ func (s *Service) showDone(w http.ResponseWriter, r *http.Request, a *account, w
 		v.Name, v.Status, v.Wrong = pageMismatch, http.StatusForbidden, "E-PERSON"
 	case wordSnapshot:
 		v.Name, v.Status = pageSnapshot, http.StatusForbidden
+	case wordBusy: // never sent here
+		v.Name, v.Status = pageBusy, http.StatusServiceUnavailable
 	default:
 		v.Name, v.Status = pageMissing, http.StatusBadRequest
 	}

@@ -230,11 +230,7 @@ func (c *config) crossCheck() []error {
 			faults = append(faults, fmt.Errorf("accounts: %s is listed twice", a["appid"]))
 		}
 		seen = append(seen, a["appid"])
-	}
-	for _, a := range c.accounts {
-		if (a["callback_token_previous"] != "" || a["encoding_aes_key_previous"] != "") && a["callback_previous_until"] == "" {
-			faults = append(faults, fmt.Errorf("account %s: callback_previous_until is missing: say until when the previous ones are taken", a["appid"]))
-		}
+		faults = append(faults, rotationFaults(a)...)
 	}
 	if key := c.values["enroll_key"]; key != "" && len(key) < 32 {
 		faults = append(faults, errors.New("enroll_key: shorter than 32 bytes; make one with `openssl rand -hex 32`"))
@@ -245,6 +241,14 @@ func (c *config) crossCheck() []error {
 		}
 	}
 	return faults
+}
+
+// rotationFaults finds a previous secret without an end.
+func rotationFaults(a map[string]string) []error {
+	if a["callback_token_previous"] == "" && a["encoding_aes_key_previous"] == "" || a["callback_previous_until"] != "" {
+		return nil
+	}
+	return []error{fmt.Errorf("account %s: callback_previous_until is missing: say until when the previous ones are taken", a["appid"])}
 }
 
 func (c *config) text(name string) string { return c.values[name] }

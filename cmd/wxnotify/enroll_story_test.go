@@ -195,16 +195,19 @@ func TestEnrollUsage(t *testing.T) {
 		"nothing to do": {map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_APPSECRET": "x"}, []string{"enroll"}, "redis_url"},
 		"no key": {
 			map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_PUBLIC_URL": "https://n.example"},
-			[]string{"enroll", "link", "--user", "u"}, "openssl rand",
+			[]string{"enroll", "link", "--user", "u"},
+			"openssl rand",
 		},
 		"no user": {
 			map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_PUBLIC_URL": "https://n.example", "WXNOTIFY_ENROLL_KEY": strings.Repeat("k", 32)},
-			[]string{"enroll", "link"}, "User",
+			[]string{"enroll", "link"},
+			"User",
 		},
 		"nobody to erase": {map[string]string{"WXNOTIFY_APPID": "wxa"}, []string{"enroll", "erase"}, "--openid or --user"},
 		"previous without end": {
 			map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_CALLBACK_TOKEN": "a", "WXNOTIFY_CALLBACK_TOKEN_PREVIOUS": "b"},
-			[]string{"config", "check"}, "callback_previous_until",
+			[]string{"config", "check"},
+			"callback_previous_until",
 		},
 		"no class": {map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_RESEND": "urgent"}, []string{"config", "check"}, "critical"},
 	} {

@@ -201,7 +201,7 @@ func parseClasses(v string) ([]job.Class, error) {
 		return []job.Class{}, nil
 	}
 	var out []job.Class
-	for _, name := range strings.Split(v, ",") {
+	for name := range strings.SplitSeq(v, ",") {
 		class, err := job.ParseClass(strings.TrimSpace(name))
 		if err != nil {
 			return nil, fmt.Errorf("%q is not one of %s, and not - for none", name, strings.Join(classNames(), ", "))
@@ -223,7 +223,7 @@ func addressList(v string) error {
 
 func splitList(v string) []string {
 	var out []string
-	for _, one := range strings.Split(v, ",") {
+	for one := range strings.SplitSeq(v, ",") {
 		if one = strings.TrimSpace(one); one != "" {
 			out = append(out, one)
 		}
