@@ -228,6 +228,9 @@ func TestEraseTakesTasksFirst(t *testing.T) {
 		if _, err := l.Erase(t.Context(), fails); !errors.Is(err, cut) {
 			t.Fatalf("got %v", err)
 		}
+		if left := life(); left < 100*24*time.Hour {
+			t.Errorf("forgotten after %s, before its task is due: it would be sent", left)
+		}
 		if s := begin(t, l, e); s.Decision != ledger.Ended {
 			t.Errorf("sent meanwhile: %+v", s)
 		}
