@@ -19,6 +19,7 @@ import (
 type simulateFlags struct {
 	addr, appid, secret, callback string
 	callbackToken, callbackKey    string
+	utcOffset                     string
 	quota, minute                 int64
 	latency                       time.Duration
 	strangers, anyTemplate        bool
@@ -47,6 +48,7 @@ WXNOTIFY_WECHAT_BASE_URL, or any other program. Its page lists what arrived;
 	fs.StringVar(&f.callbackKey, "callback-aes-key", "", "EncodingAESKey; when given, they are pushed in secure mode")
 	fs.Int64Var(&f.quota, "daily-quota", 100000, "template sends a day")
 	fs.Int64Var(&f.minute, "minute-quota", 0, "template sends a minute; 0 is no limit")
+	fs.StringVar(&f.utcOffset, "quota-utc-offset", "+08:00", "where the day of the quota turns")
 	fs.DurationVar(&f.latency, "latency", 0, "time that each answer takes")
 	fs.BoolVar(&f.strangers, "strangers", false, "nobody follows until /_sim/followers says so")
 	fs.BoolVar(&f.anyTemplate, "any-template", false, "accept every template id")
@@ -58,6 +60,10 @@ WXNOTIFY_WECHAT_BASE_URL, or any other program. Its page lists what arrived;
 }
 
 func (f simulateFlags) platform() *wechattest.Platform {
+	offset, _ := parseUTCOffset(f.utcOffset) // check has read it
+	if offset == 0 {
+		offset = 1 // the platform's word for UTC
+	}
 	callback := wechattest.CallbackConfig{
 		URL: f.callback, Token: wechat.NewSecret(f.callbackToken), EncodingAESKey: wechat.NewSecret(f.callbackKey),
 	}
@@ -70,6 +76,7 @@ func (f simulateFlags) platform() *wechattest.Platform {
 			Callback: callback,
 		}},
 		Latency: f.latency, Strangers: f.strangers, AnyTemplate: f.anyTemplate, Seed: f.seed,
+		QuotaUTCOffset: offset,
 	})
 	if f.cut > 0 {
 		p.Fault(f.cut, wechattest.CutAfterAccept())
@@ -88,6 +95,9 @@ func (f simulateFlags) check() error {
 		if !(ratio >= 0 && ratio <= 1) {
 			return fmt.Errorf("--fault-%s: %v is not a share from 0 to 1, such as 0.05", name, ratio)
 		}
+	}
+	if err := utcOffset(f.utcOffset); err != nil {
+		return fmt.Errorf("--quota-utc-offset: %w", err)
 	}
 	return nil
 }

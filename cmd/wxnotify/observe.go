@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
@@ -27,6 +29,14 @@ type observer struct {
 
 func newObserver(log *zap.Logger) (*observer, error) {
 	registry := prometheus.NewRegistry()
+	// Goroutines, memory and processor time, under the names that dashboards know.
+	for _, c := range []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
 	metrics, err := ops.NewMetrics(registry)
 	if err != nil {
 		return nil, err

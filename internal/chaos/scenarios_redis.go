@@ -1,0 +1,54 @@
+package main
+
+import "time"
+
+func redisScenarios() []*scenario {
+	return []*scenario{
+		{
+			name: "redis-restarted", about: "Redis is restarted in good order, again and again",
+			troubles: []trouble{{make: always(redisRestarted{}), first: between{2 * second, 4 * second}, hold: between{second / 2, 2 * second}, gap: between{3 * second, 6 * second}}},
+		},
+		{
+			name: "redis-killed", about: "Redis is killed and comes back with its append-only file (everysec)",
+			troubles: []trouble{{make: always(redisKilled{}), first: between{2 * second, 4 * second}, hold: between{second / 10, 3 * second}, gap: between{3 * second, 6 * second}}},
+		},
+		{
+			name: "redis-cut", about: "all connections to Redis are cut twice a second",
+			troubles: []trouble{{make: always(redisCut{}), first: between{second, 2 * second}, gap: between{second / 5, second}}},
+		},
+		{
+			name: "redis-torn", about: "connections to Redis break mid-command, between a fetch and its reply, mid-reply",
+			troubles: []trouble{{make: always(redisTorn{0.02}), first: between{second, second}, hold: between{time.Hour, time.Hour}, times: 1}},
+		},
+		{
+			name: "redis-away", about: "no way to Redis for seconds; connections refused, or open and silent",
+			troubles: []trouble{
+				{make: always(redisAway{}), first: between{2 * second, 3 * second}, hold: between{second, 4 * second}, gap: between{rarely, rarely}},
+				{make: always(redisAway{silent: true}), first: between{8 * second, 9 * second}, hold: between{2 * second, 7 * second}, gap: between{rarely, rarely}},
+			},
+		},
+		{
+			name: "redis-stopped", about: "Redis stands still for seconds, and forgets its scripts",
+			troubles: []trouble{
+				{make: always(redisStopped{}), first: between{2 * second, 3 * second}, hold: between{2 * second, 6 * second}, gap: between{4 * second, 6 * second}},
+				{make: always(scriptsForgotten{}), first: between{second, second}, gap: between{second, 3 * second}},
+			},
+		},
+		{
+			name: "memory-full", about: "Redis has no memory left under noeviction",
+			troubles: []trouble{{make: always(memoryFull{}), first: between{2 * second, 4 * second}, hold: between{2 * second, 5 * second}, gap: between{3 * second, 5 * second}}},
+		},
+		{
+			name: "disk-full", about: "the disk under Redis is full: writes fail",
+			troubles: []trouble{{make: always(diskFull{}), first: between{2 * second, 4 * second}, hold: between{2 * second, 5 * second}, gap: between{3 * second, 5 * second}}},
+		},
+		{
+			name: "sentinel", about: "Sentinel fails over under load", redis: sentinel, forgets: true, span: 25 * second,
+			troubles: []trouble{{make: anyPrimary, first: between{4 * second, 8 * second}, hold: between{8 * second, 10 * second}, gap: between{8 * second, 12 * second}}},
+		},
+		{
+			name: "cluster", about: "a cluster loses a primary under load", redis: cluster, forgets: true, span: 25 * second,
+			troubles: []trouble{{make: anyPrimary, first: between{4 * second, 8 * second}, hold: between{8 * second, 10 * second}, gap: between{8 * second, 12 * second}}},
+		},
+	}
+}
