@@ -100,12 +100,14 @@ func (h *hand) finish() string {
 	return p.finish(patience)
 }
 
-// begin remembers what the worker needs before the first fault.
+// begin remembers what the worker needs at work.
 func (h *hand) begin(ctx context.Context) {
 	s, err := h.sample(ctx)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.first, h.sampled = s, err == nil
+	if err == nil { // else it is down or stands still at this moment
+		h.first, h.sampled = s, true
+	}
 }
 
 // growth compares with begin; false when the process is another one by now.

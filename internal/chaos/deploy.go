@@ -121,7 +121,7 @@ func (d *deployment) watched(ctx context.Context, dir string) error {
 	return nil
 }
 
-// watching: every Sentinel knows the others and both replicas.
+// watching: every Sentinel knows the others and both replicas, which follow.
 func (d *deployment) watching(ctx context.Context) bool {
 	for _, s := range d.others {
 		text, err := ask(ctx, s.addr, "SENTINEL", "MASTER", "main")
@@ -129,14 +129,20 @@ func (d *deployment) watching(ctx context.Context) bool {
 			return false
 		}
 	}
-	for _, s := range d.nodes[1:] {
-		if text, err := ask(ctx, s.addr, "INFO", "replication"); err != nil || !strings.Contains(text, "master_link_status:up") {
+	primaries := 0
+	for _, s := range d.nodes {
+		text, err := ask(ctx, s.addr, "INFO", "replication")
+		if err != nil || strings.Contains(text, "master_link_status:down") {
 			return false
 		}
+		if strings.Contains(text, "role:master") {
+			primaries++
+		}
 	}
-	return true
+	return primaries == 1
 }
 
+// replicas of each primary of a cluster.
 const replicas = 1
 
 // spread is a cluster of three primaries with a replica each.

@@ -9,6 +9,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/chaos/verdict"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 const (
@@ -98,10 +99,11 @@ func (l *load) enqueue(ctx context.Context, e errand, form string, opts []produc
 		_, err := l.producer.Enqueue(call, e.id, e.body(form), opts...)
 		cancel()
 		var reused *producer.IDReusedError
+		var invalid *wechat.InvalidError
 		switch {
 		case err == nil:
 			return true
-		case errors.As(err, &reused):
+		case errors.As(err, &reused), errors.As(err, &invalid): // too late by now
 			return false
 		}
 		l.mu.Lock()

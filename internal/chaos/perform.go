@@ -85,6 +85,12 @@ func (s *stage) play(ctx context.Context, r *result, list []errand, span time.Du
 		group.Go(func() { errs[len(r.plan)] = s.enqueueNewer(ctx, list) })
 	}
 	group.Go(func() { s.load.run(ctx, list, span) })
+	group.Go(func() {
+		pause(ctx, span/2) // at work, with its connections open
+		for _, h := range s.crew {
+			h.begin(ctx)
+		}
+	})
 	group.Wait()
 	s.load.messages = append(s.load.messages, s.newer...)
 	if s.scenario.forgets {

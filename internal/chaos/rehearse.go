@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // total is how many messages the long run takes through its scenarios.
@@ -31,6 +33,7 @@ func rehearse(ctx context.Context, o options, out io.Writer) error {
 		return fmt.Errorf("make a directory: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	redis.SetLogger(quiet{}) // that connections fail is no news here
 	r := &rehearsal{o: o, out: out, builds: newBuilds(dir)}
 	r.say("chaos: %d scenarios, seed %d; the same again: go run ./internal/chaos -seed %d", len(chosen), o.seed, o.seed)
 	if _, err := r.builds.get(ctx, plainBuild); err != nil {
@@ -73,6 +76,11 @@ func choose(o options) ([]*scenario, error) {
 	}
 	return chosen, nil
 }
+
+// quiet is go-redis' logger.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 type rehearsal struct {
 	o      options

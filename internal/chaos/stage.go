@@ -98,7 +98,6 @@ func (s *stage) set(ctx context.Context) error {
 		if err := h.ready(ctx); err != nil {
 			return err
 		}
-		h.begin(ctx)
 	}
 	return nil
 }
