@@ -8,7 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// client is the Redis client that asynq's servers are given. Four things differ
+// client is the Redis client that asynq's servers are given. Five things differ
 // from a plain one:
 //
 //   - a dequeue goes through the fetcher, so nothing is fetched without a permit;
@@ -16,7 +16,8 @@ import (
 //     before it tries a failed completion again, and the task would run twice;
 //   - a retry that means "put back at once", and retries that are due, go to the
 //     head of their queue;
-//   - the completions of concurrent handlers share round trips.
+//   - the completions of concurrent handlers share round trips;
+//   - while this machine's clock is wrong, nothing is due or abandoned by it.
 //
 // What it does not recognise passes as it is.
 type client struct {
@@ -78,10 +79,21 @@ func (c *client) script(ctx context.Context, verb, script string, keys []string,
 		})
 	case call == callRetry && headArgs(args):
 		return c.requeue(ctx, q, keys, args)
+	case c.fetcher.clock.off() && (call == callForwardRetry || call == callForwardScheduled):
+		return nothing(ctx, int64(0)) // due by a wrong clock
+	case c.fetcher.clock.off() && call == callListExpired:
+		return nothing(ctx, []any{}) // abandoned by a wrong clock
 	case call == callForwardRetry || call == callForwardScheduled:
 		return c.moveDue(ctx, call, q, verb, script, keys, args)
 	}
 	return c.run(ctx, verb, script, keys, args)
+}
+
+// nothing is the answer of a script that was not run.
+func nothing(ctx context.Context, value any) *redis.Cmd {
+	cmd := redis.NewCmd(ctx)
+	cmd.SetVal(value)
+	return cmd
 }
 
 func (c *client) run(ctx context.Context, verb, script string, keys []string, args []any) *redis.Cmd {

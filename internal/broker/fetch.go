@@ -46,6 +46,7 @@ type fetcher struct {
 	log     *zap.Logger
 	queues  []queueKeys     // most urgent first
 	ctx     context.Context //nolint:containedctx // of Run: the fetches of asynq bring none
+	clock   *clock
 	permits handover
 
 	mu       sync.Mutex
@@ -78,7 +79,7 @@ type closure struct {
 func newFetcher(ctx context.Context, cfg *ServerConfig) *fetcher {
 	f := &fetcher{
 		rdb: cfg.Redis, account: cfg.Account, gate: cfg.Gate, log: cfg.Logger,
-		queues: allKeysOf(cfg.Account), ctx: ctx, changed: make(chan struct{}),
+		queues: allKeysOf(cfg.Account), ctx: ctx, changed: make(chan struct{}), clock: newClock(cfg),
 	}
 	// All down: the first look tells which are worth a permit.
 	f.lanes = make([]lane, len(f.queues))
@@ -94,6 +95,10 @@ func (f *fetcher) fetch(run dequeue) *redis.Cmd {
 	start := time.Now()
 	end := start.Add(holdTime)
 	for f.ctx.Err() == nil {
+		if f.clock.off() {
+			f.rest(end)
+			break
+		}
 		f.probe()
 		c, ok := f.claim(time.Now())
 		if !ok {
@@ -123,6 +128,16 @@ func (f *fetcher) fetch(run dequeue) *redis.Cmd {
 		}
 	}
 	return f.none()
+}
+
+// rest waits until end.
+func (f *fetcher) rest(end time.Time) {
+	timer := time.NewTimer(time.Until(end))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-f.ctx.Done():
+	}
 }
 
 func (f *fetcher) none() *redis.Cmd {

@@ -88,6 +88,7 @@ const (
 	callForwardScheduled
 	callForwardRetry
 	callRetry
+	callListExpired
 )
 
 // recognise names the script that asynq calls with these keys, and the queue.
@@ -96,6 +97,10 @@ func recognise(queues []queueKeys, keys []string) (scriptCall, *queueKeys) {
 	for i := range queues {
 		q := &queues[i]
 		switch len(keys) {
+		case 1:
+			if keys[0] == q.lease {
+				return callListExpired, q
+			}
 		case 4:
 			if keys[0] == q.pending && keys[1] == q.paused && keys[2] == q.active && keys[3] == q.lease {
 				return callDequeue, q

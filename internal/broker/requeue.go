@@ -85,9 +85,7 @@ func (c *client) moveDue(ctx context.Context, call scriptCall, q *queueKeys, ver
 	}
 	c.mu.Unlock()
 	if soon {
-		none := redis.NewCmd(ctx)
-		none.SetVal(int64(0))
-		return none
+		return nothing(ctx, int64(0))
 	}
 	var cmd *redis.Cmd
 	if call == callForwardRetry && len(args) >= 3 {

@@ -109,11 +109,15 @@ func (s *Server) Run(ctx context.Context) error {
 	stopListening := s.cfg.Hub.listen(lasting, s.cfg.Account, r.fetcher.stir)
 	defer stopListening()
 
+	r.fetcher.clock.look(ctx) // before asynq acts by it
 	servers, err := r.start(newClient(s.cfg.Redis, r.fetcher))
 	if err == nil {
 		var side sync.WaitGroup
 		defer side.Wait()
-		side.Go(func() { NewWatchdog(s.cfg.Redis, s.cfg.Account, s.cfg.Logger).Run(ctx) })
+		watchdog := NewWatchdog(s.cfg.Redis, s.cfg.Account, s.cfg.Logger)
+		watchdog.clock = r.fetcher.clock
+		side.Go(func() { watchdog.Run(ctx) })
+		side.Go(func() { r.fetcher.clock.run(ctx) })
 		<-ctx.Done()
 	}
 	stopFetching()
