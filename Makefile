@@ -5,7 +5,7 @@ LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race cover fuzz bench lint fmt generate check-generated golden stats up down ci tidy
+.PHONY: help build test race cover fuzz bench chaos chaos-long lint fmt generate check-generated golden stats up down ci tidy
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ fuzz: ## every fuzz target for FUZZTIME
 
 bench: ## the first figures of a message's price, side by side in one run
 	$(GO) run ./internal/bench
+
+chaos: ## break everything, small: under three minutes, needs redis-server
+	$(GO) run ./internal/chaos $(CHAOSFLAGS)
+
+chaos-long: ## 100 000 messages through every fault; writes docs/reliability.md
+	$(GO) run ./internal/chaos -long -report docs/reliability.md $(CHAOSFLAGS)
 
 lint: ## golangci-lint with the laws of .golangci.yml
 	$(LINT) run ./...

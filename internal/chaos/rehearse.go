@@ -114,17 +114,17 @@ func (r *rehearsal) all(ctx context.Context, chosen []*scenario) []*result {
 		}
 		group.Go(func() {
 			defer func() { <-slots }()
-			results[i] = r.one(ctx, s, len(chosen))
+			results[i] = r.one(ctx, s)
 		})
 	}
 	group.Wait()
 	return slices.DeleteFunc(results, func(x *result) bool { return x == nil })
 }
 
-func (r *rehearsal) one(ctx context.Context, s *scenario, among int) *result {
+func (r *rehearsal) one(ctx context.Context, s *scenario) *result {
 	messages, span := s.messages, s.span
 	if r.o.long {
-		messages, span = total/among, 4*s.span
+		messages, span = (total+len(scenarios())-1)/len(scenarios()), 4*s.span
 	}
 	if r.o.messages > 0 {
 		messages = r.o.messages
@@ -157,7 +157,7 @@ func (r *rehearsal) tell(x *result) {
 	fmt.Fprintf(&b, "BROKEN  %-16s %s\n", x.scenario.name, x.summary())
 	fmt.Fprintf(&b, "  again: go run ./internal/chaos -seed %d -faults %s", x.seed, x.scenario.name)
 	if r.o.long {
-		fmt.Fprintf(&b, " -messages %d -duration %s", x.messages, 4*x.scenario.span)
+		b.WriteString(" -long")
 	}
 	b.WriteByte('\n')
 	if x.err != nil {

@@ -35,12 +35,13 @@ func (s *stage) settle(ctx context.Context) bool {
 				continue
 			}
 			going++
-			forgotten = forgotten && s.scenario.forgets && !m.Durable
+			forgotten = forgotten && (!m.Ticket || s.scenario.forgets && !m.Durable)
 		}
 		if going != left {
 			changed, left = time.Now(), going
 		}
-		// What a primary took with it does not end; nothing else may be left.
+		// What a primary took with it does not end, nor what its caller gave up
+		// half-way; nothing else may be left.
 		return going == 0 || forgotten && time.Since(changed) > restless
 	})
 	// A worker that was killed between a message's end and its task's leaves the
