@@ -287,8 +287,12 @@ func (v Verdict) frequency(a Attempt, p Policy) Verdict {
 }
 
 // strange is an errcode that nobody has met at a send. After an attempt of
-// unknown outcome it may even be WeChat's word for a replay.
+// unknown outcome it may even be WeChat's word for a replay: only what comes
+// later in the window can tell.
 func (v Verdict) strange(a Attempt, p Policy) Verdict {
+	if v.Ambiguous && a.N > unknownRetries {
+		return v.replay(a, p)
+	}
 	return v.retry(step(p.Backoff, a.N-1)).within(unknownRetries, a, p)
 }
 

@@ -334,12 +334,17 @@ func TestVerdictFrequency(t *testing.T) {
 	}
 }
 
-// A code that nobody knows may be WeChat's word for "I have this already".
+// A code that nobody knows may be WeChat's word for "I have this already", or a
+// trouble that passes: while the window is open, the next replay may tell.
 func TestVerdictUnknownCodeOnReplay(t *testing.T) {
 	t.Parallel()
-	v := worker.Judge(refusal(123456), worker.Attempt{N: 3, Replay: true}, worker.Policy{})
-	if v.State != ledger.Unknown {
-		t.Errorf("got %v, want unknown", v.State)
+	v := worker.Judge(refusal(123456), worker.Attempt{N: 3, Replay: true, Open: 10 * time.Second}, worker.Policy{})
+	if v.Action != worker.Retry || v.After != 30*time.Second {
+		t.Errorf("10 s after the open attempt: %v after %s, want a retry after 30 s", v.Action, v.After)
+	}
+	v = worker.Judge(refusal(123456), worker.Attempt{N: 15, Replay: true, Open: 8*time.Minute - 10*time.Second}, worker.Policy{})
+	if v.Action != worker.Discard || v.State != ledger.Unknown {
+		t.Errorf("at the end of the window: %v %v, want unknown", v.Action, v.State)
 	}
 }
 
