@@ -15,17 +15,19 @@ import (
 // barrierEvery is the pause between barriers.
 const barrierEvery = 250 * time.Millisecond
 
-// barriers find out which acknowledged messages a fail-over cannot lose: a
-// replica has confirmed all that was written before. Replication is
-// asynchronous, so without that a primary may take what it acknowledged with it,
-// and that is Redis' loss, not ours.
-func barriers(ctx context.Context, rdb redis.UniversalClient, l *load) {
+// barriers find out which acknowledged messages Redis cannot lose any more: a
+// replica has confirmed all that was written before, or the append-only file has
+// it. Replication is asynchronous, and with appendfsync everysec a busy disk
+// makes Redis hold back its writes to the file for up to two seconds, so without
+// that a Redis that is killed may take what it acknowledged with it: Redis'
+// loss, not ours.
+func barriers(ctx context.Context, k kind, rdb redis.UniversalClient, l *load) {
 	var before string
 	from := time.Now()
 	for ctx.Err() == nil {
 		at := time.Now()
 		call, cancel := context.WithTimeout(ctx, 3*time.Second)
-		who, err := barrier(call, rdb)
+		who, err := barrier(call, k, rdb)
 		cancel()
 		if err != nil {
 			before = ""
@@ -39,9 +41,12 @@ func barriers(ctx context.Context, rdb redis.UniversalClient, l *load) {
 	}
 }
 
-// barrier returns the run IDs of the primaries, each of which has a replica that
-// confirmed all that was written to it before.
-func barrier(ctx context.Context, rdb redis.UniversalClient) (string, error) {
+// barrier returns the run IDs of the primaries, none of which can lose what was
+// written to it before.
+func barrier(ctx context.Context, k kind, rdb redis.UniversalClient) (string, error) {
+	if k == single {
+		return written(ctx, rdb)
+	}
 	c, spread := rdb.(*redis.ClusterClient)
 	if !spread {
 		conn := rdb.(*redis.Client).Conn() //nolint:forcetypeassert // Dial makes no third kind
@@ -88,10 +93,31 @@ func confirmed(ctx context.Context, conn *redis.Conn, keys []string) (who string
 		return "", errors.New("no replica confirmed")
 	}
 	text, err := conn.Info(ctx, "server").Result()
-	for line := range strings.Lines(text) {
-		if id, ok := strings.CutPrefix(line, "run_id:"); ok {
-			return strings.TrimSpace(id), err //nolint:wrapcheck // only whether it failed counts
+	if err != nil {
+		return "", err //nolint:wrapcheck // only whether it failed counts
+	}
+	return field(text, "run_id")
+}
+
+// written: all that was acknowledged before has left Redis for the file.
+func written(ctx context.Context, rdb redis.UniversalClient) (who string, err error) {
+	text, err := rdb.Info(ctx).Result()
+	if err != nil {
+		return "", err //nolint:wrapcheck // only whether it failed counts
+	}
+	held, err := field(text, "aof_buffer_length")
+	if err != nil || held != "0" {
+		return "", errors.Join(errors.New("writes are held back"), err)
+	}
+	return field(text, "run_id")
+}
+
+// field of an answer to INFO.
+func field(info, name string) (string, error) {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value), nil
 		}
 	}
-	return "", errors.New("no run_id")
+	return "", errors.New("no " + name)
 }

@@ -45,7 +45,7 @@ func newHand(name, build string, env map[string]string) *hand {
 }
 
 // start runs the worker (again).
-func (h *hand) start(ctx context.Context, path string, base map[string]string) error {
+func (h *hand) start(path string, base map[string]string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	env := maps.Clone(base)

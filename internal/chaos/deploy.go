@@ -38,12 +38,12 @@ func common() []string {
 	}
 }
 
-func deploy(ctx context.Context, k kind, dir string, seed uint64) (*deployment, error) {
+func deploy(ctx context.Context, k kind, dir string, seed uint64, args ...string) (*deployment, error) {
 	d := &deployment{kind: k}
 	var err error
 	switch k {
 	case single:
-		err = d.one(ctx, dir, seed)
+		err = d.one(ctx, dir, seed, args...)
 	case sentinel:
 		err = d.watched(ctx, dir)
 	case cluster:
@@ -75,8 +75,8 @@ func (d *deployment) node(ctx context.Context, dir, name string, args ...string)
 	return s, s.start(ctx)
 }
 
-func (d *deployment) one(ctx context.Context, dir string, seed uint64) error {
-	s, err := d.node(ctx, dir, "redis")
+func (d *deployment) one(ctx context.Context, dir string, seed uint64, args ...string) error {
+	s, err := d.node(ctx, dir, "redis", args...)
 	if err != nil {
 		return err
 	}

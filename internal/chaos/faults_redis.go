@@ -187,4 +187,6 @@ func (f primaryKilled) end(ctx context.Context, s *stage) error {
 	return nil
 }
 
-func anyPrimary(dice *rand.Rand) fault { return primaryKilled{uint(dice.IntN(60))} }
+func anyPrimary() func(*rand.Rand) fault {
+	return func(dice *rand.Rand) fault { return primaryKilled{uint(dice.IntN(60))} }
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"time"
 )
@@ -25,9 +26,7 @@ func (f wechatIll) begin(ctx context.Context, s *stage) error {
 	list := make([]map[string]any, 0, len(f.answers))
 	for _, a := range f.answers {
 		spec := map[string]any{"ratio": a.share}
-		for name, value := range a.do {
-			spec[name] = value
-		}
+		maps.Copy(spec, a.do)
 		list = append(list, spec)
 	}
 	return s.wechat.set(ctx, "faults", map[string]any{"faults": list})
@@ -51,8 +50,8 @@ func slow(share float64, by time.Duration) answer {
 	return answer{share, map[string]any{"do": "slow", "delay": by.String()}}
 }
 
-func hanging(share float64, for_ time.Duration, accepted bool) answer {
-	return answer{share, map[string]any{"do": "hang", "delay": for_.String(), "accepted": accepted}}
+func hanging(share float64, long time.Duration, accepted bool) answer {
+	return answer{share, map[string]any{"do": "hang", "delay": long.String(), "accepted": accepted}}
 }
 
 // tokensKilled ends every token at once.
@@ -95,8 +94,8 @@ func (f secretRotated) end(ctx context.Context, s *stage) error {
 	return nil
 }
 
-func newSecret(dice *rand.Rand) fault {
-	return secretRotated{fmt.Sprintf("rotated%025d", dice.Int64N(1e15))}
+func newSecret() func(*rand.Rand) fault {
+	return func(dice *rand.Rand) fault { return secretRotated{fmt.Sprintf("rotated%025d", dice.Int64N(1e15))} }
 }
 
 // accountFrozen answers every call with an errcode of the account.

@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// oneOf draws a worker of the crew; the faults name it by its place.
-func oneOf(n int, of func(place int) fault) func(*rand.Rand) fault {
-	return func(dice *rand.Rand) fault { return of(dice.IntN(n)) }
+// oneOf draws a worker of the crew of two; the faults name it by its place.
+func oneOf(of func(place int) fault) func(*rand.Rand) fault {
+	return func(dice *rand.Rand) fault { return of(dice.IntN(2)) }
 }
 
 // workerKilled is SIGKILL; its successor starts when the fault ends.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,7 +84,7 @@ func (e errand) body(form string) *wechat.TemplateMessage {
 	return &wechat.TemplateMessage{
 		ToUser: fmt.Sprintf("oChaos%022d", e.n), TemplateID: "chaos-template-0000000000000000000000000000",
 		URL:  "https://chaos.example/" + form,
-		Data: map[string]wechat.Field{"thing1": {Value: "咖啡 & <" + form + ">"}, "number2": {Value: fmt.Sprint(e.n)}},
+		Data: map[string]wechat.Field{"thing1": {Value: "咖啡 & <" + form + ">"}, "number2": {Value: strconv.Itoa(e.n)}},
 	}
 }
 

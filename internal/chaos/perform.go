@@ -31,6 +31,7 @@ func (r *result) held() bool { return r.err == nil && len(r.violations) == 0 }
 
 // perform plays one scenario from its first process to its verdict.
 func perform(ctx context.Context, s *stage, messages int, span time.Duration) (r *result) {
+	s.messages = messages
 	r = &result{scenario: s.scenario, messages: messages}
 	s.began = time.Now()
 	defer func() { r.took = time.Since(s.began) }()
@@ -74,7 +75,7 @@ func (s *stage) play(ctx context.Context, r *result, list []errand, span time.Du
 	defer stop()
 	var aside sync.WaitGroup
 	if s.scenario.forgets {
-		aside.Go(func() { barriers(beside, s.direct, s.load) })
+		aside.Go(func() { barriers(beside, s.scenario.redis, s.direct, s.load) })
 	}
 	errs := make([]error, len(r.plan)+1)
 	var group sync.WaitGroup

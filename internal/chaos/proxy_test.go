@@ -11,7 +11,7 @@ import (
 // echo answers what it hears, until the test ends.
 func echo(t *testing.T) (addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func newTestProxy(t *testing.T) (*proxy, func() net.Conn) {
 	}
 	t.Cleanup(p.close)
 	return p, func() net.Conn {
-		c, err := net.Dial("tcp", p.addr())
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.addr())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -182,18 +182,25 @@ func (r *rehearsal) tell(x *result) {
 
 func (x *result) summary() string {
 	t := x.tally
-	text := fmt.Sprintf("%d messages, %d faults, %d seen once, %d calls, %d Enqueue errors, settled %.0fs after the last fault, %.0fs in all",
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d messages, %d faults, %d seen once, %d calls, %d Enqueue errors, settled %.0fs after the last fault, %.0fs in all",
 		t.Messages, x.faults, t.SeenOnce, x.calls, x.errors, x.settled.Seconds(), x.took.Seconds())
 	for _, part := range []struct {
 		n    int
 		what string
 	}{
-		{t.Unknown, "unknown"}, {t.Rejected, "rejected"}, {t.Expired, "expired"}, {t.Cancelled, "cancelled"},
-		{t.Dead, "dead"}, {t.Going, "still scheduled"}, {t.Forgotten, "lost by Redis before a replica had them"}, {t.NoTicket, "given up by their caller"},
+		{t.Unknown, "unknown"},
+		{t.Rejected, "rejected"},
+		{t.Expired, "expired"},
+		{t.Cancelled, "cancelled"},
+		{t.Dead, "dead"},
+		{t.Going, "still scheduled"},
+		{t.Forgotten, "acknowledged and lost by Redis"},
+		{t.NoTicket, "given up by their caller"},
 	} {
 		if part.n > 0 {
-			text += fmt.Sprintf(", %d %s", part.n, part.what)
+			fmt.Fprintf(&b, ", %d %s", part.n, part.what)
 		}
 	}
-	return text
+	return b.String()
 }

@@ -9,6 +9,7 @@ import (
 type scenario struct {
 	name, about string
 	redis       kind
+	redisArgs   []string
 	crew        []*hand // empty: two workers
 	messages    int     // of the small run
 	span        time.Duration
@@ -17,9 +18,9 @@ type scenario struct {
 	wechat      []string          // flags of the simulator
 	set         map[string]string // settings of the workers
 	midnight    bool              // the day turns during the run
-	cap         int64             // sends a day, ours and WeChat's
+	capped      bool              // by a daily quota that takes somewhat over half of the messages
 	others      bool              // somebody else uses the same quota
-	forgets     bool              // a primary dies with what it had not replicated
+	forgets     bool              // Redis may die with what it had acknowledged
 	archive     bool              // messages may die
 	newer       bool              // messages of a newer version are enqueued too
 	longOnly    bool              // takes longer than the small run may

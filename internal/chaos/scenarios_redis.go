@@ -3,14 +3,23 @@ package main
 import "time"
 
 func redisScenarios() []*scenario {
+	killed := []trouble{{
+		make: always(redisKilled{}), first: between{2 * second, 4 * second}, hold: between{second / 10, 3 * second},
+		gap: between{3 * second, 6 * second},
+	}}
 	return []*scenario{
 		{
 			name: "redis-restarted", about: "Redis is restarted in good order, again and again",
 			troubles: []trouble{{make: always(redisRestarted{}), first: between{2 * second, 4 * second}, hold: between{second / 2, 2 * second}, gap: between{3 * second, 6 * second}}},
 		},
 		{
-			name: "redis-killed", about: "Redis is killed and comes back with its append-only file (everysec)",
-			troubles: []trouble{{make: always(redisKilled{}), first: between{2 * second, 4 * second}, hold: between{second / 10, 3 * second}, gap: between{3 * second, 6 * second}}},
+			name: "redis-killed", about: "Redis is killed and comes back with its append-only file, appendfsync everysec", forgets: true,
+			troubles: killed,
+		},
+		{
+			name: "redis-killed-always", about: "the same with appendfsync always, which loses nothing",
+			redisArgs: []string{"--appendfsync", "always"},
+			troubles:  killed,
 		},
 		{
 			name: "redis-cut", about: "all connections to Redis are cut twice a second",
@@ -44,11 +53,11 @@ func redisScenarios() []*scenario {
 		},
 		{
 			name: "sentinel", about: "Sentinel fails over under load", redis: sentinel, forgets: true, span: 25 * second,
-			troubles: []trouble{{make: anyPrimary, first: between{4 * second, 8 * second}, hold: between{8 * second, 10 * second}, gap: between{8 * second, 12 * second}}},
+			troubles: []trouble{{make: anyPrimary(), first: between{4 * second, 8 * second}, hold: between{8 * second, 10 * second}, gap: between{8 * second, 12 * second}}},
 		},
 		{
 			name: "cluster", about: "a cluster loses a primary under load", redis: cluster, forgets: true, span: 25 * second,
-			troubles: []trouble{{make: anyPrimary, first: between{4 * second, 8 * second}, hold: between{8 * second, 10 * second}, gap: between{8 * second, 12 * second}}},
+			troubles: []trouble{{make: anyPrimary(), first: between{4 * second, 8 * second}, hold: between{8 * second, 10 * second}, gap: between{8 * second, 12 * second}}},
 		},
 	}
 }

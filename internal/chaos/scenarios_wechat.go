@@ -57,7 +57,7 @@ func slowScenarios() []*scenario {
 		},
 		{
 			name: "secret-rotated", about: "the AppSecret is rotated; the workers learn it one by one",
-			troubles: []trouble{{make: newSecret, first: between{3 * second, 5 * second}, hold: between{5 * second, 6 * second}, times: 1}},
+			troubles: []trouble{{make: newSecret(), first: between{3 * second, 5 * second}, hold: between{5 * second, 6 * second}, times: 1}},
 		},
 		{
 			name: "quota-taken", about: "another program uses up the day's quota (45009); then it is raised",
@@ -65,7 +65,7 @@ func slowScenarios() []*scenario {
 		},
 		{
 			name: "midnight", about: "the day's cap is reached, the day turns, the backlog goes on",
-			midnight: true, cap: 200, messages: 380,
+			midnight: true, capped: true, messages: 380,
 		},
 	}
 }

@@ -141,7 +141,7 @@ func (s *stage) tasks(ctx context.Context) (int64, error) {
 // gather stops the workers and collects the three ledgers.
 func (s *stage) gather(ctx context.Context) (verdict.Evidence, error) {
 	e := verdict.Evidence{
-		Cap: s.scenario.cap, Others: s.scenario.others, Forgets: s.scenario.forgets, Archive: s.scenario.archive,
+		Cap: s.cap(), Others: s.scenario.others, Forgets: s.scenario.forgets, Archive: s.scenario.archive,
 		Window: 8 * time.Minute,
 	}
 	for _, h := range s.crew {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ import (
 type stage struct {
 	scenario *scenario
 	seed     uint64
+	messages int
 	dir      string
 	builds   *builds
 	env      map[string]string // of every worker
@@ -57,7 +59,7 @@ func (s *stage) set(ctx context.Context) error {
 	if s.dir, err = os.MkdirTemp("", "chaos-"+s.scenario.name+"-"); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
-	if s.redis, err = deploy(ctx, s.scenario.redis, s.dir, s.seed); err != nil {
+	if s.redis, err = deploy(ctx, s.scenario.redis, s.dir, s.seed, s.scenario.redisArgs...); err != nil {
 		return err
 	}
 	plainPath, err := s.builds.get(ctx, plainBuild)
@@ -85,9 +87,7 @@ func (s *stage) set(ctx context.Context) error {
 		"WXNOTIFY_WECHAT_BASE_URL": s.wechat.base, "WXNOTIFY_OPS_ADDR": "127.0.0.1:0", "WXNOTIFY_RATE": "500",
 		"WXNOTIFY_DAILY_QUOTA": "10000000",
 	}
-	for name, value := range s.scenario.settings(s) {
-		s.env[name] = value
-	}
+	maps.Copy(s.env, s.scenario.settings(s))
 	s.crew = s.scenario.hands()
 	for _, h := range s.crew {
 		if err := s.start(ctx, h); err != nil {
@@ -109,12 +109,9 @@ func (s *stage) start(ctx context.Context, h *hand) error {
 		return err
 	}
 	s.mu.Lock()
-	env := make(map[string]string, len(s.env))
-	for name, value := range s.env {
-		env[name] = value
-	}
+	env := maps.Clone(s.env)
 	s.mu.Unlock()
-	return h.start(ctx, path, env)
+	return h.start(path, env)
 }
 
 // resetting changes a setting for workers that start from now on.

@@ -18,8 +18,8 @@ func (s *scenario) settings(st *stage) map[string]string {
 	if set == nil {
 		set = map[string]string{}
 	}
-	if s.cap > 0 {
-		set["WXNOTIFY_DAILY_QUOTA"] = strconv.FormatInt(s.cap, 10)
+	if st.cap() > 0 {
+		set["WXNOTIFY_DAILY_QUOTA"] = strconv.FormatInt(st.cap(), 10)
 	}
 	if s.midnight {
 		set["WXNOTIFY_QUOTA_UTC_OFFSET"] = utcOffset(st.turn())
@@ -30,13 +30,21 @@ func (s *scenario) settings(st *stage) map[string]string {
 // simulate is the flags of the scenario's WeChat.
 func (s *scenario) simulate(st *stage) []string {
 	args := s.wechat
-	if s.cap > 0 {
-		args = append(args, "--daily-quota", strconv.FormatInt(s.cap, 10))
+	if st.cap() > 0 {
+		args = append(args, "--daily-quota", strconv.FormatInt(st.cap(), 10))
 	}
 	if s.midnight {
 		args = append(args, "--quota-utc-offset", utcOffset(st.turn()))
 	}
 	return args
+}
+
+// cap of the day: one day is not enough for the messages, two are.
+func (st *stage) cap() int64 {
+	if !st.scenario.capped {
+		return 0
+	}
+	return int64(st.messages)*55/100 + 10
 }
 
 // turn is the moment at which the day of a midnight scenario turns: a minute's
@@ -61,7 +69,7 @@ func utcOffset(midnight time.Time) string {
 
 // callsOfADay is what the platform counted on the day that it is now.
 func (st *stage) callsOfADay(counted stats) int64 {
-	if st.scenario.cap > 0 && len(counted.Accounts) == 1 {
+	if st.cap() > 0 && len(counted.Accounts) == 1 {
 		return counted.Accounts[0].Used
 	}
 	return int64(counted.Calls[wechat.QuotaPath].Total)

@@ -45,7 +45,7 @@ type Message struct {
 	Winner string
 	// Tickets counts the bodies that got a ticket: more than one is a lie.
 	Tickets int
-	// Durable: a replica is known to have it. False where there are none.
+	// Durable: a replica, or the append-only file, is known to have it.
 	Durable bool
 	// Cancelled: Cancel returned nil.
 	Cancelled bool
@@ -93,7 +93,7 @@ type Evidence struct {
 	Queues  Queues
 	Growth  []Growth
 	Exits   []string // workers that did not stop cleanly, and how
-	Forgets bool     // replication is asynchronous and a primary was lost
+	Forgets bool     // Redis may lose what it acknowledged: see Message.Durable
 	Refuses bool     // the platform refused some messages for good
 	Waiting bool     // the run ends with messages that may not be sent yet
 	Window  time.Duration
@@ -132,7 +132,7 @@ type Tally struct {
 	Cancelled int
 	Dead      int
 	Going     int
-	Forgotten int // acknowledged by a primary that died before a replica had it
+	Forgotten int // acknowledged by a Redis that died before a replica or its file had it
 	NoTicket  int
 }
 
@@ -242,7 +242,7 @@ func (j *judgement) ended(m Message, seen int) {
 	}
 	switch m.State {
 	case Accepted, Delivered:
-		if seen != 1 && !(seen > 1) {
+		if seen == 0 {
 			j.fault(FalseEnd, m.ID, "%s, and nobody saw it", m.State)
 		}
 		return

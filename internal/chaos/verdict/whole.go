@@ -39,13 +39,18 @@ func (j *judgement) queues() {
 	if n := q.Pending + q.Retry; n > 0 && !j.evidence.Waiting {
 		j.fault(LeftOver, "", "%d tasks pending, %d to retry", q.Pending, q.Retry)
 	}
-	later := int64(0)
+	later, cancelled := int64(0), int64(0)
 	for _, m := range j.evidence.Messages {
-		if m.Later && m.State == Scheduled {
+		switch {
+		case m.Later && m.State == Scheduled:
 			later++
+		case m.Later && m.State == Cancelled:
+			// Its record keeps it from being sent; the task goes at its hour, should
+			// Redis have failed when it was to be deleted.
+			cancelled++
 		}
 	}
-	if q.Scheduled != later {
+	if lost := int64(j.tally.Forgotten); q.Scheduled < later-lost || q.Scheduled > later+cancelled+lost {
 		j.fault(LeftOver, "", "%d tasks are scheduled, %d messages wait for a later hour", q.Scheduled, later)
 	}
 	if sets := q.Pending + q.Active + q.Scheduled + q.Retry + q.Archived; q.Tasks != sets {
