@@ -151,7 +151,8 @@ func replace(text, old, with, path string) (string, error) {
 // tool runs go and returns what it printed.
 func tool(ctx context.Context, args ...string) (string, error) {
 	var out, said bytes.Buffer
-	cmd := exec.CommandContext(ctx, "go", args...)
+	// Behind whatever runs already.
+	cmd := exec.CommandContext(ctx, "nice", append([]string{"go"}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("go %s: %w\n%s", args[0], err, said.String())

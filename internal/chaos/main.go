@@ -93,7 +93,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&faults, "faults", "", "scenarios to run, such as worker-killed,together (default all; -list names them)")
 	f.IntVar(&o.messages, "messages", 0, "messages of each scenario (default: what suits it)")
 	f.DurationVar(&o.span, "duration", 0, "how long each scenario enqueues and breaks (default: what suits it)")
-	f.IntVar(&o.parallel, "parallel", 0, "scenarios at once (default 10, with -long 6)")
+	f.IntVar(&o.parallel, "parallel", 0, "scenarios at once (default 10, with -long 5)")
 	f.BoolVar(&o.long, "long", false, "100 000 messages through every fault, about half an hour")
 	f.StringVar(&o.report, "report", "", "write the figures to this file")
 	f.BoolVar(&o.list, "list", false, "list the scenarios")

@@ -47,6 +47,7 @@ func scenarios() []*scenario {
 	list = append(list, slowScenarios()...)
 	list = append(list, redisScenarios()...)
 	list = append(list, wechatScenarios()...)
+	list = append(list, lastScenarios()...)
 	for _, s := range list {
 		if s.messages == 0 {
 			s.messages = 300

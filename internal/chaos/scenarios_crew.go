@@ -4,6 +4,11 @@ package main
 func togetherScenarios() []*scenario {
 	return []*scenario{
 		{
+			name: "window-passed", about: "no answer of WeChat comes back for longer than it recognises a repetition",
+			longOnly: true, span: minute,
+			troubles: []trouble{{make: always(wechatIll{"accepts, and its answers are lost", []answer{doing(1, "cut_after_accept")}}), first: between{5 * second, 5 * second}, hold: between{9 * minute, 9 * minute}, times: 1}},
+		},
+		{
 			name: "worker-stopped", about: "a worker stands still for longer than its leases and wakes up with what it had in hand",
 			troubles: []trouble{{make: oneOf(func(n int) fault { return workerStopped{n} }), first: between{3 * second, 5 * second}, hold: between{40 * second, 42 * second}, times: 1}},
 			wechat:   []string{"--latency", "200ms"},
@@ -25,16 +30,6 @@ func togetherScenarios() []*scenario {
 			wechat:   []string{"--latency", "100ms"},
 		},
 		{
-			name: "worker-clock", about: "the clocks of two workers of three are 10 minutes off",
-			crew: []*hand{
-				newHand("worker-0", plainBuild, nil),
-				newHand("worker-1", skewedBuild, map[string]string{skewVariable: "600"}),
-				newHand("worker-2", skewedBuild, map[string]string{skewVariable: "-600"}),
-			},
-			wechat:   []string{"--latency", "200ms"},
-			troubles: ill("cuts", doing(0.15, "cut_after_accept")),
-		},
-		{
 			name: "worker-versions", about: "messages of the next version beside workers of this one; then they are upgraded",
 			newer: true,
 			crew:  []*hand{newHand("worker-0", plainBuild, nil), newHand("worker-1", newerBuild, nil)},
@@ -50,6 +45,22 @@ func togetherScenarios() []*scenario {
 				{make: always(wechatIll{"an unknown errcode", []answer{errcode(0.5, 99999)}}), first: between{second, second}, hold: between{25 * second, 25 * second}, times: 1},
 				{make: oneOf(func(n int) fault { return workerKilled{n} }), first: between{3 * second, 5 * second}, hold: between{second / 10, second / 2}, gap: between{2 * second, 4 * second}},
 			},
+		},
+	}
+}
+
+// lastScenarios wait for a build of their own.
+func lastScenarios() []*scenario {
+	return []*scenario{
+		{
+			name: "worker-clock", about: "the clocks of two workers of three are 10 minutes off",
+			crew: []*hand{
+				newHand("worker-0", plainBuild, nil),
+				newHand("worker-1", skewedBuild, map[string]string{skewVariable: "600"}),
+				newHand("worker-2", skewedBuild, map[string]string{skewVariable: "-600"}),
+			},
+			wechat:   []string{"--latency", "200ms"},
+			troubles: ill("cuts", doing(0.15, "cut_after_accept")),
 		},
 	}
 }

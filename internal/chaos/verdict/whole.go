@@ -1,8 +1,9 @@
 package verdict
 
 const (
-	// goroutineSlack is for connections of a pool and timers that come and go.
-	goroutineSlack = 60
+	// goroutineSlack is for connections that come and go: two goroutines for each
+	// of the sends in flight, and those of the Redis pool.
+	goroutineSlack = 250
 	// memorySlack is for a heap that has not been given back yet.
 	memorySlack = 96 << 20
 )
