@@ -1,0 +1,41 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+)
+
+func TestSimulateTurnsTheDayWhereItIsTold(t *testing.T) {
+	t.Parallel()
+	if r := inProcess(t, nil, "simulate", "--quota-utc-offset", "8"); r.code != exitUsage || !strings.Contains(r.stderr, "+08:00") {
+		t.Errorf("exit %d, %q: want wrong usage, and an example", r.code, r.stderr)
+	}
+	for _, offset := range []string{"+00:00", "-03:30", "+08:00"} {
+		f := simulateFlags{quota: 10, utcOffset: offset}
+		if err := f.check(); err != nil {
+			t.Errorf("%s: %v", offset, err)
+		}
+		f.platform().Close()
+	}
+}
+
+// Growth shows in a process's own figures, which operators watch.
+func TestMetricsTellTheProcess(t *testing.T) {
+	t.Parallel()
+	watch, err := newObserver(zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	families, err := watch.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "go_goroutines" {
+			return
+		}
+	}
+	t.Error("no go_goroutines among the metrics")
+}
