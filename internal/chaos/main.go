@@ -14,7 +14,7 @@
 //
 // A seed fixes the messages, the faults, their victims and their moments, and is
 // printed, so that a failure can be run again. What it cannot fix is the
-// machine's own timing.
+// machine's own timing. The full disk is played by prlimit (util-linux), so on Linux.
 package main
 
 import (

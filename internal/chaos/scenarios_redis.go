@@ -1,11 +1,18 @@
 package main
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 func redisScenarios() []*scenario {
 	killed := []trouble{{
 		make: always(redisKilled{}), first: between{2 * second, 4 * second}, hold: between{second / 10, 3 * second},
 		gap: between{3 * second, 6 * second},
+	}}
+	failover := []trouble{{
+		make: anyPrimary(), first: between{4 * second, 8 * second}, hold: between{8 * second, 10 * second},
+		gap: between{8 * second, 12 * second},
 	}}
 	return []*scenario{
 		{
@@ -52,12 +59,29 @@ func redisScenarios() []*scenario {
 			troubles: []trouble{{make: always(diskFull{}), first: between{2 * second, 4 * second}, hold: between{2 * second, 5 * second}, gap: between{3 * second, 5 * second}}},
 		},
 		{
+			name: "sentinel-together", about: "Sentinel fails over while workers are killed and WeChat cuts", redis: sentinel, forgets: true, span: 25 * second,
+			longOnly: true, troubles: besides(failover...),
+		},
+		{
+			name: "cluster-together", about: "a cluster loses primaries while workers are killed and WeChat cuts", redis: cluster, forgets: true, span: 25 * second,
+			longOnly: true, troubles: besides(failover...),
+		},
+		{
 			name: "sentinel", about: "Sentinel fails over under load", redis: sentinel, forgets: true, span: 25 * second,
-			troubles: []trouble{{make: anyPrimary(), first: between{4 * second, 8 * second}, hold: between{8 * second, 10 * second}, gap: between{8 * second, 12 * second}}},
+			troubles: failover,
 		},
 		{
 			name: "cluster", about: "a cluster loses a primary under load", redis: cluster, forgets: true, span: 25 * second,
-			troubles: []trouble{{make: anyPrimary(), first: between{4 * second, 8 * second}, hold: between{8 * second, 10 * second}, gap: between{8 * second, 12 * second}}},
+			troubles: failover,
 		},
 	}
+}
+
+// besides adds workers that are killed and a WeChat that cuts.
+func besides(troubles ...trouble) []trouble {
+	killed := trouble{
+		make:  oneOf(func(n int) fault { return workerKilled{n} }),
+		first: between{2 * second, 4 * second}, hold: between{second / 10, second}, gap: between{5 * second, 10 * second},
+	}
+	return slices.Concat(troubles, []trouble{killed}, ill("cuts", doing(0.15, "cut_after_accept"), doing(0.05, "cut_mid_answer"), errcode(0.05, -1)))
 }
