@@ -132,18 +132,42 @@ func (p *Producer) settle(ctx context.Context, e *entry, put broker.Result, born
 	return mine, nil
 }
 
+const (
+	// strayWait is how long replace waits for a worker to drop another message's
+	// task, and strayPoll how often it looks.
+	strayWait = 3 * time.Second
+	strayPoll = 20 * time.Millisecond
+)
+
 // replace puts the task although one of this ID was there without a record: an
-// archived one that outlived its record, perhaps of another message.
+// archived one that outlived its record, or that of another message, whose caller
+// came in the same instant. The record says that the ID is ours by now.
 func (p *Producer) replace(ctx context.Context, e *entry, mine Ticket) (Ticket, error) {
-	err := p.tasks.Delete(ctx, p.cfg.Account, e.record.Class, e.record.ID)
-	if errors.Is(err, broker.ErrActive) {
-		mine.Duplicate = true // a worker has it in hand at this moment
-		return mine, nil
+	for end := time.Now().Add(strayWait); ; {
+		err := p.tasks.Delete(ctx, p.cfg.Account, e.record.Class, e.record.ID)
+		if err == nil || errors.Is(err, broker.ErrNotFound) {
+			return mine, p.put(ctx, e.item)
+		}
+		own := false
+		if errors.Is(err, broker.ErrActive) && time.Now().Before(end) {
+			own, err = p.tasks.Holds(ctx, p.cfg.Account, e.record.Class, e.record.ID, e.envelope.Body)
+		}
+		if err != nil {
+			return Ticket{ID: mine.ID}, fmt.Errorf("producer: enqueue: %w", err)
+		}
+		if own {
+			mine.Duplicate = true // a worker has it in hand at this moment
+			return mine, nil
+		}
+		// A worker has the other one in hand, and drops it by the record.
+		timer := time.NewTimer(strayPoll)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return Ticket{ID: mine.ID}, fmt.Errorf("producer: enqueue: %w", context.Cause(ctx))
+		}
 	}
-	if err != nil && !errors.Is(err, broker.ErrNotFound) {
-		return Ticket{ID: mine.ID}, fmt.Errorf("producer: enqueue: %w", err)
-	}
-	return mine, p.put(ctx, e.item)
 }
 
 // reused refuses another message under a known ID. Its task must not stay: it
@@ -178,10 +202,10 @@ func (p *Producer) back(ctx context.Context, e *entry, put broker.Result, old le
 	return ticket, p.put(ctx, item)
 }
 
-// drop takes the task just put off its queue. A worker that has it already
-// drops it by the record.
+// drop takes the task just put off its queue, and no other: who the ID belongs to
+// may have put its own by now. A worker that has it already drops it by the record.
 func (p *Producer) drop(ctx context.Context, e *entry) error {
-	err := p.tasks.Delete(ctx, p.cfg.Account, e.record.Class, e.record.ID)
+	err := p.tasks.DeleteOwn(ctx, p.cfg.Account, e.record.Class, e.record.ID, e.item.Payload)
 	if err == nil || errors.Is(err, broker.ErrActive) || errors.Is(err, broker.ErrNotFound) {
 		return nil
 	}

@@ -108,9 +108,11 @@ type enqueuer interface {
 	Close() error
 }
 
-// remover takes a waiting task off its queue: *broker.Inspector.
+// remover takes waiting tasks off their queue: *broker.Inspector.
 type remover interface {
 	Delete(ctx context.Context, account string, class job.Class, id string) error
+	DeleteOwn(ctx context.Context, account string, class job.Class, id string, payload []byte) error
+	Holds(ctx context.Context, account string, class job.Class, id string, part []byte) (bool, error)
 }
 
 // Producer enqueues messages of one account. Safe for concurrent use; concurrent

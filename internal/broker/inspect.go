@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -107,6 +108,24 @@ func (n *Inspector) latency(ctx context.Context, queues []queueKeys, states []Qu
 func (n *Inspector) Delete(ctx context.Context, account string, class job.Class, id string) error {
 	_, err := n.act(ctx, deleteScript, account, class, id)
 	return err
+}
+
+// DeleteOwn is Delete for a task with this payload alone: one of another payload
+// under the same ID is not found.
+func (n *Inspector) DeleteOwn(ctx context.Context, account string, class job.Class, id string, payload []byte) error {
+	_, err := n.act(ctx, deleteScript, account, class, id, payload)
+	return err
+}
+
+// Holds reports whether the task of this ID, whatever it does, contains part of a
+// payload. There may be none.
+func (n *Inspector) Holds(ctx context.Context, account string, class job.Class, id string, part []byte) (bool, error) {
+	q := keysOf(account, class)
+	message, err := n.rdb.HGet(ctx, q.task(id), "msg").Bytes()
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	return bytes.Contains(message, part), wrap("inspect", err)
 }
 
 // RunTask puts a scheduled, retrying or archived task on its queue now. A task

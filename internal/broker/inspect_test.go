@@ -236,3 +236,33 @@ func TestWatchdog(t *testing.T) {
 		t.Errorf("%d of 1000 recovered", s.Recovered)
 	}
 }
+
+// Of two messages under one ID only the one that is meant is touched.
+func TestInspectorDeleteOwn(t *testing.T) {
+	t.Parallel()
+	n, _, state := fill(t)
+	for _, id := range []string{"pending", "scheduled", "retry", "archived", "active"} {
+		if err := n.DeleteOwn(t.Context(), account, job.Default, id, []byte("another's")); !errors.Is(err, broker.ErrNotFound) {
+			t.Errorf("%s: %v, want ErrNotFound for another payload", id, err)
+		}
+		if held, err := n.Holds(t.Context(), account, job.Default, id, []byte("another's")); held || err != nil {
+			t.Errorf("%s: holds another's payload: %v %v", id, held, err)
+		}
+		if held, err := n.Holds(t.Context(), account, job.Default, id, []byte("x")); !held || err != nil {
+			t.Errorf("%s: does not hold its payload: %v %v", id, held, err)
+		}
+		want := error(nil)
+		if id == "active" {
+			want = broker.ErrActive
+		}
+		if err := n.DeleteOwn(t.Context(), account, job.Default, id, []byte("x")); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", id, err, want)
+		}
+		if s := state(id); s != "" && id != "active" {
+			t.Errorf("%s is still %s", id, s)
+		}
+	}
+	if held, err := n.Holds(t.Context(), account, job.Default, "nobody", []byte("x")); held || err != nil {
+		t.Errorf("nobody holds: %v %v", held, err)
+	}
+}
