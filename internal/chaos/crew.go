@@ -75,6 +75,29 @@ func (h *hand) ready(ctx context.Context) error {
 	return nil
 }
 
+// tend is a supervisor: a worker that ends before it has started, since Redis is
+// away at that moment, is started again.
+func (h *hand) tend(ctx context.Context, again func() error) {
+	h.mu.Lock()
+	p := h.proc
+	h.mu.Unlock()
+	for ctx.Err() == nil && !p.shot.Load() {
+		if h.ready(ctx) == nil {
+			return
+		}
+		pause(ctx, time.Second/2)
+		h.mu.Lock()
+		mine := h.proc == p
+		h.mu.Unlock()
+		if !mine || p.shot.Load() || p.running() || again() != nil {
+			return
+		}
+		h.mu.Lock()
+		p = h.proc
+		h.mu.Unlock()
+	}
+}
+
 func (h *hand) kill() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -86,7 +86,7 @@ func (f secretRotated) end(ctx context.Context, s *stage) error {
 		if said := h.finish(); said != "" {
 			return fmt.Errorf("rotate: %s", said)
 		}
-		if err := s.start(ctx, h); err != nil {
+		if err := s.restart(ctx, h); err != nil {
 			return err
 		}
 	}

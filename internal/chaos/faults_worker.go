@@ -26,7 +26,7 @@ func (f workerKilled) begin(_ context.Context, s *stage) error {
 }
 
 func (f workerKilled) end(ctx context.Context, s *stage) error {
-	return s.start(ctx, s.crew[f.place])
+	return s.restart(ctx, s.crew[f.place])
 }
 
 // workerStopped is SIGSTOP: the process stands still, with what it has in hand.
@@ -63,5 +63,5 @@ func (f workerReplaced) begin(_ context.Context, s *stage) error {
 
 func (f workerReplaced) end(ctx context.Context, s *stage) error {
 	s.crew[f.place].build = f.build
-	return s.start(ctx, s.crew[f.place])
+	return s.restart(ctx, s.crew[f.place])
 }

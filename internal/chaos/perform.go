@@ -94,6 +94,7 @@ func (s *stage) play(ctx context.Context, r *result, list []errand, span time.Du
 	})
 	group.Wait()
 	s.load.messages = append(s.load.messages, s.newer...)
+	s.tending.Wait()
 	if s.scenario.forgets {
 		pause(ctx, 4*barrierEvery) // the last messages may be confirmed too
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -16,6 +17,7 @@ type process struct {
 	name string
 	cmd  *exec.Cmd
 	log  *tail
+	shot atomic.Bool // by kill
 	done chan struct{}
 	err  error // of Wait, once done is closed
 }
@@ -64,6 +66,7 @@ func (p *process) says(ctx context.Context, text string) (string, error) {
 
 // kill ends it as a power cut would; a stopped process too.
 func (p *process) kill() {
+	p.shot.Store(true)
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }

@@ -35,6 +35,7 @@ type stage struct {
 	load     *load
 	newer    []verdict.Message // enqueued by the next version
 	turns    time.Time         // of a midnight scenario
+	tending  sync.WaitGroup
 
 	mu    sync.Mutex
 	diary []string // what was done when
@@ -112,6 +113,15 @@ func (s *stage) start(ctx context.Context, h *hand) error {
 	env := maps.Clone(s.env)
 	s.mu.Unlock()
 	return h.start(path, env)
+}
+
+// restart runs a worker in its place and sees to it that it starts.
+func (s *stage) restart(ctx context.Context, h *hand) error {
+	if err := s.start(ctx, h); err != nil {
+		return err
+	}
+	s.tending.Go(func() { h.tend(ctx, func() error { return s.start(ctx, h) }) })
+	return nil
 }
 
 // resetting changes a setting for workers that start from now on.
