@@ -144,22 +144,20 @@ const (
 // came in the same instant. The record says that the ID is ours by now.
 func (p *Producer) replace(ctx context.Context, e *entry, mine Ticket) (Ticket, error) {
 	for end := time.Now().Add(strayWait); ; {
-		err := p.tasks.Delete(ctx, p.cfg.Account, e.record.Class, e.record.ID)
-		if err == nil || errors.Is(err, broker.ErrNotFound) {
-			return mine, p.put(ctx, e.item)
-		}
-		own := false
-		if errors.Is(err, broker.ErrActive) && time.Now().Before(end) {
-			own, err = p.tasks.Holds(ctx, p.cfg.Account, e.record.Class, e.record.ID, e.envelope.Body)
-		}
-		if err != nil {
-			return Ticket{ID: mine.ID}, fmt.Errorf("producer: enqueue: %w", err)
-		}
-		if own {
+		placed, own, err := p.place(ctx, e)
+		switch {
+		case err != nil:
+			return Ticket{ID: mine.ID}, err
+		case placed:
+			return mine, nil
+		case own:
 			mine.Duplicate = true // a worker has it in hand at this moment
 			return mine, nil
+		case time.Now().After(end):
+			return Ticket{ID: mine.ID}, fmt.Errorf("producer: enqueue: %w", broker.ErrActive)
 		}
-		// A worker has the other one in hand, and drops it by the record.
+		// A worker has the other one in hand, and drops it by the record; or one
+		// more caller came in between, and takes its own away.
 		timer := time.NewTimer(strayPoll)
 		select {
 		case <-timer.C:
@@ -168,6 +166,23 @@ func (p *Producer) replace(ctx context.Context, e *entry, mine Ticket) (Ticket, 
 			return Ticket{ID: mine.ID}, fmt.Errorf("producer: enqueue: %w", context.Cause(ctx))
 		}
 	}
+}
+
+// place puts the task where another one of this ID waited. When that is in a
+// worker's hand, it says whether that is ours.
+func (p *Producer) place(ctx context.Context, e *entry) (placed, own bool, err error) {
+	err = p.tasks.Delete(ctx, p.cfg.Account, e.record.Class, e.record.ID)
+	switch {
+	case err == nil || errors.Is(err, broker.ErrNotFound):
+		duplicate, err := p.put(ctx, e.item)
+		return !duplicate, false, err
+	case errors.Is(err, broker.ErrActive):
+		own, err = p.tasks.Holds(ctx, p.cfg.Account, e.record.Class, e.record.ID, e.envelope.Body)
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("producer: enqueue: %w", err)
+	}
+	return false, own, nil
 }
 
 // reused refuses another message under a known ID. Its task must not stay: it
@@ -199,7 +214,8 @@ func (p *Producer) back(ctx context.Context, e *entry, put broker.Result, old le
 	if err != nil {
 		return ticket, err
 	}
-	return ticket, p.put(ctx, item)
+	_, err = p.put(ctx, item)
+	return ticket, err
 }
 
 // drop takes the task just put off its queue, and no other: who the ID belongs to
@@ -212,13 +228,14 @@ func (p *Producer) drop(ctx context.Context, e *entry) error {
 	return fmt.Errorf("producer: take the task off the queue: %w", err)
 }
 
-func (p *Producer) put(ctx context.Context, item broker.Item) error {
+// put puts one task, and reports that one of its ID is there.
+func (p *Producer) put(ctx context.Context, item broker.Item) (duplicate bool, err error) {
 	results, err := p.queue.Send(ctx, p.queue.Pack(ctx, []broker.Item{item}, nil))
 	if err == nil {
 		err = results[0].Err
 	}
 	if err != nil {
-		return fmt.Errorf("producer: enqueue: %w", err)
+		return false, fmt.Errorf("producer: enqueue: %w", err)
 	}
-	return nil
+	return results[0].Duplicate, nil
 }

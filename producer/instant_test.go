@@ -1,12 +1,17 @@
 package producer_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -86,6 +91,60 @@ func TestTheWinnerWaitsForAStrayInAWorkersHand(t *testing.T) {
 	record, err := b.records.Get(ctx, id)
 	must(t, err)
 	if e := b.envelope(t, producer.Default, id); e.Hash() != record[0].Hash {
+		t.Error("the task that waits is not the winner's")
+	}
+}
+
+// afterDelete is a Redis hook that does something once, right after the first
+// task was deleted.
+type afterDelete struct{ do func() }
+
+func (h *afterDelete) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (h *afterDelete) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h *afterDelete) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if do := h.do; do != nil && err == nil && strings.Contains(fmt.Sprint(cmd.Args()...), ":t:third") {
+			h.do = nil
+			do()
+		}
+		return err
+	}
+}
+
+// A third caller may put its task in between, when the winner has taken the
+// second's away and has not put its own.
+func TestTheWinnerIsNotPutOffByAThird(t *testing.T) {
+	t.Parallel()
+	hook := &afterDelete{}
+	server := redistest.Start(t)
+	rdb := server.Client(t)
+	rdb.AddHook(hook)
+	b, other := around(t, rdb), around(t, server.Client(t))
+	ctx := t.Context()
+	const id = "third"
+	record := "wxn:{" + account + "}:m:" + id
+	put := func(body string) {
+		_, err := other.Enqueue(ctx, id, message(body))
+		must(t, err)
+	}
+	put("second")
+	must(t, other.rdb.Del(ctx, record).Err()) // its record is not there yet
+	hook.do = func() {
+		winner := other.rdb.HGetAll(ctx, record).Val()
+		other.rdb.Del(ctx, record)
+		put("third")
+		other.rdb.Del(ctx, record)
+		other.rdb.HSet(ctx, record, winner)
+	}
+	_, err := b.Enqueue(ctx, id, message("winner"))
+	must(t, err)
+	found, err := b.records.Get(ctx, id)
+	must(t, err)
+	if e := b.envelope(t, producer.Default, id); found[0] == nil || e.Hash() != found[0].Hash {
 		t.Error("the task that waits is not the winner's")
 	}
 }
