@@ -11,7 +11,8 @@ import (
 // client is the Redis client that asynq's servers are given. Five things differ
 // from a plain one:
 //
-//   - a dequeue goes through the fetcher, so nothing is fetched without a permit;
+//   - a dequeue goes through the fetcher, so nothing is fetched without a permit,
+//     and several tasks are fetched in one trip while the queue has them;
 //   - a script is written even when asynq's context is over: asynq cancels it
 //     before it tries a failed completion again, and the task would run twice;
 //   - a retry that means "put back at once", and retries that are due, go to the
@@ -70,12 +71,9 @@ func (c *client) script(ctx context.Context, verb, script string, keys []string,
 	call, q := recognise(c.fetcher.queues, keys)
 	switch {
 	case call == callDequeue && leaseArgs(args):
-		// The fetch goes by itself: in a pipeline it would wait for completions,
-		// and one server fetches only one task at a time.
-		return c.fetcher.fetch(func(keys []string, args ...any) *redis.Cmd {
-			cmd := scriptCommand(ctx, verb, script, keys, args)
-			_ = c.Process(ctx, cmd) // the command keeps its error
-			return cmd
+		// The fetch goes by itself: in a pipeline it would wait for completions.
+		return c.fetcher.fetch(func(n int, keys []string, args ...any) []*redis.Cmd { //nolint:contextcheck // what is put back belongs to the run
+			return c.dequeue(ctx, n, verb, script, keys, args)
 		})
 	case call == callRetry && headArgs(args):
 		return c.requeue(ctx, q, keys, args)
@@ -94,6 +92,24 @@ func nothing(ctx context.Context, value any) *redis.Cmd {
 	cmd := redis.NewCmd(ctx)
 	cmd.SetVal(value)
 	return cmd
+}
+
+// dequeue runs the script n times in one trip. Each command keeps its error.
+func (c *client) dequeue(ctx context.Context, n int, verb, script string, keys []string, args []any) []*redis.Cmd {
+	cmds := make([]*redis.Cmd, n)
+	for i := range cmds {
+		cmds[i] = scriptCommand(ctx, verb, script, keys, args)
+	}
+	if n == 1 {
+		_ = c.Process(ctx, cmds[0])
+		return cmds
+	}
+	pipe := c.Pipeline()
+	for _, cmd := range cmds {
+		_ = pipe.Process(ctx, once{cmd}) // only queues
+	}
+	_, _ = pipe.Exec(ctx)
+	return cmds
 }
 
 func (c *client) run(ctx context.Context, verb, script string, keys []string, args []any) *redis.Cmd {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -48,9 +49,15 @@ type fetcher struct {
 	ctx     context.Context //nolint:containedctx // of Run: the fetches of asynq bring none
 	clock   *clock
 	permits handover
+	slots   int           // tasks in flight, all asynq servers of the account
+	busy    atomic.Int64  // of them, handed to asynq and not ended
+	holding chan struct{} // wakes keep, capacity 1
 
 	mu       sync.Mutex
-	lanes    []lane // beside queues
+	held     []held        // fetched ahead, in order
+	flight   chan struct{} // closed when the fetch under way has landed; nil: none is
+	asked    int           // tasks that fetches under way may bring
+	lanes    []lane        // beside queues
 	closed   [2]closure
 	parked   []grant
 	changed  chan struct{} // closed and replaced when a lane came up
@@ -67,6 +74,7 @@ type lane struct {
 	looking bool      // one server looks while it is not sure
 	probed  time.Time // when it was last looked at without a fetch; zero: not since it went down
 	downs   int       // counts how often it went down
+	depth   int       // how many tasks one trip may fetch; 0 is 1
 }
 
 // closure is the gate's last refusal for a tier.
@@ -80,14 +88,15 @@ func newFetcher(ctx context.Context, cfg *ServerConfig) *fetcher {
 	f := &fetcher{
 		rdb: cfg.Redis, account: cfg.Account, gate: cfg.Gate, log: cfg.Logger,
 		queues: allKeysOf(cfg.Account), ctx: ctx, changed: make(chan struct{}), clock: newClock(cfg),
+		slots: cfg.Concurrency, holding: make(chan struct{}, 1),
 	}
 	// All down: the first look tells which are worth a permit.
 	f.lanes = make([]lane, len(f.queues))
 	return f
 }
 
-// dequeue runs asynq's dequeue script on a queue.
-type dequeue func(keys []string, args ...any) *redis.Cmd
+// dequeue runs asynq's dequeue script on a queue n times in one trip.
+type dequeue func(n int, keys []string, args ...any) []*redis.Cmd
 
 // fetch answers one dequeue of asynq: with a task, or with redis.Nil after at
 // most holdTime without one (permitHold when a permit was to be waited for).
@@ -98,6 +107,9 @@ func (f *fetcher) fetch(run dequeue) *redis.Cmd {
 		if f.clock.off() {
 			f.rest(end)
 			break
+		}
+		if cmd := f.ahead(end); cmd != nil {
+			return cmd
 		}
 		f.probe()
 		c, ok := f.claim(time.Now())
@@ -112,7 +124,7 @@ func (f *fetcher) fetch(run dequeue) *redis.Cmd {
 			f.release(c)
 			continue
 		}
-		switch f.await(g, start.Add(permitHold)) {
+		switch f.await(&c, g, start.Add(permitHold)) {
 		case news: // the gate may have closed: what it takes back is not used
 			f.gate.Return(g.permit)
 			f.release(c)
@@ -123,7 +135,7 @@ func (f *fetcher) fetch(run dequeue) *redis.Cmd {
 			return f.none()
 		case due:
 		}
-		if cmd := f.take(run, f.upgrade(c, g.permit), g.permit); cmd != nil {
+		if cmd := f.take(run, f.upgrade(c, g.permit), g); cmd != nil {
 			return cmd
 		}
 	}
@@ -148,8 +160,9 @@ func (f *fetcher) none() *redis.Cmd {
 
 // claim is a lane that this fetch goes for.
 type claim struct {
-	lane int
-	turn bool // chosen although critical waited: it is the rest's turn
+	lane   int
+	turn   bool // chosen although critical waited: it is the rest's turn
+	flight bool // the other fetches wait for this one
 }
 
 func tierOf(lane int) ratelimit.Tier {
@@ -163,7 +176,7 @@ func tierOf(lane int) ratelimit.Tier {
 func (f *fetcher) claim(now time.Time) (claim, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now.Before(f.troubled) {
+	if now.Before(f.troubled) || f.flight != nil {
 		return claim{}, false
 	}
 	const critical, normal, bulk = 0, 1, 2
@@ -189,7 +202,11 @@ func (f *fetcher) claim(now time.Time) (claim, bool) {
 	case !second && !third:
 		return claim{}, false
 	}
-	f.lanes[c.lane].looking = !f.lanes[c.lane].sure
+	if l := &f.lanes[c.lane]; l.sure {
+		c.flight, f.flight = true, make(chan struct{})
+	} else {
+		l.looking = true
+	}
 	return c, true
 }
 
@@ -216,6 +233,7 @@ func (f *fetcher) shut(tier ratelimit.Tier, now time.Time) bool {
 }
 
 func (f *fetcher) release(c claim) {
+	f.landed(&c)
 	f.mu.Lock()
 	f.lanes[c.lane].looking = false
 	f.mu.Unlock()
@@ -234,7 +252,7 @@ func (g grant) void(now time.Time) bool {
 	case <-g.changed:
 		return true
 	default:
-		return !g.permit.Probe() && now.After(g.permit.At.Add(permitLinger))
+		return !g.permit.Probe() && !g.permit.At.IsZero() && now.After(g.permit.At.Add(permitLinger))
 	}
 }
 
@@ -284,70 +302,7 @@ func (f *fetcher) upgrade(c claim, p ratelimit.Permit) claim {
 	}
 	f.lanes[c.lane].looking = false
 	l.looking = !l.sure
-	return claim{lane: 0}
-}
-
-// take fetches with the permit. nil: the class was empty, look for another.
-func (f *fetcher) take(run dequeue, c claim, p ratelimit.Permit) *redis.Cmd {
-	q := &f.queues[c.lane]
-	cmd := run([]string{q.pending, q.paused, q.active, q.lease}, time.Now().Add(leaseTime).Unix(), q.tasks)
-	err := cmd.Err()
-	switch {
-	case err == nil:
-		f.found(c)
-		f.give(q.queue, cmd, p)
-		return cmd
-	case errors.Is(err, redis.Nil):
-		f.empty(c)
-		f.gate.Return(p)
-		return nil
-	case redis.HasErrorPrefix(err, "NOSCRIPT"):
-		// asynq sends the script's text next, which comes by here again.
-		f.release(c)
-		f.gate.Return(p)
-		return cmd
-	case lost(err):
-		// Whether a task was fetched is not known. If one was, the watchdog puts
-		// it back and its next fetch takes a permit of its own; so this permit is
-		// given up: too few sends are safe, too many are not.
-	default:
-		f.gate.Return(p) // the server refused: nothing was fetched
-	}
-	f.release(c)
-	f.trouble("a fetch failed", err)
-	return cmd
-}
-
-// give leaves the permit for the handler of the task.
-func (f *fetcher) give(queue string, cmd *redis.Cmd, p ratelimit.Permit) {
-	message, _ := cmd.Val().(string)
-	id, ok := taskID(message)
-	if !ok {
-		return // the handler finds none and asks the gate itself: one is lost
-	}
-	if old := f.permits.put(taskKey{queue, id}, p); old != nil {
-		f.gate.Return(*old)
-	}
-}
-
-func (f *fetcher) found(c claim) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	l := &f.lanes[c.lane]
-	l.looking = false
-	if l.up && l.sure {
-		return
-	}
-	l.up, l.sure = true, true
-	f.broadcast()
-}
-
-// empty puts the lane down. A wake-up that came meanwhile is not lost: a lane
-// that went down is looked at before anybody sleeps.
-func (f *fetcher) empty(c claim) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.lanes[c.lane] = lane{downs: f.lanes[c.lane].downs + 1}
+	return claim{lane: 0, flight: c.flight}
 }
 
 // stir says that the class may have something to fetch.

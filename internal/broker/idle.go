@@ -161,12 +161,13 @@ const (
 
 // await waits for the permit's moment and keeps an eye on the idle classes
 // meanwhile.
-func (f *fetcher) await(g grant, end time.Time) moment {
+func (f *fetcher) await(c *claim, g grant, end time.Time) moment {
 	for {
 		wait, last := time.Until(g.permit.At), time.Until(end)
 		if wait <= 0 {
 			return due
 		}
+		f.landed(c) // the others need not wait with this one
 		if last <= 0 {
 			return notYet
 		}
@@ -231,8 +232,10 @@ func (f *fetcher) unpark(tier ratelimit.Tier) (grant, bool) {
 	return found, best >= 0
 }
 
-// giveBack returns the permits that no handler will spend.
+// giveBack returns the tasks that asynq did not come for and the permits that no
+// handler will spend.
 func (f *fetcher) giveBack() {
+	f.sift()
 	f.mu.Lock()
 	left := f.parked
 	f.parked = nil

@@ -14,6 +14,8 @@ var (
 	requeueSource string
 	//go:embed lua/forward.lua
 	forwardSource string
+	//go:embed lua/giveback.lua
+	giveBackSource string
 	//go:embed lua/reap.lua
 	reapSource string
 	//go:embed lua/trim.lua
@@ -29,14 +31,15 @@ var (
 // Compiled once and never changed: scripts are constants that the language
 // cannot say.
 var (
-	wakeScript    = redis.NewScript(wakeSource)
-	requeueScript = redis.NewScript(requeueSource)
-	forwardScript = redis.NewScript(forwardSource)
-	reapScript    = redis.NewScript(reapSource)
-	trimScript    = redis.NewScript(trimSource)
-	orphanScript  = redis.NewScript(orphanSource)
-	deleteScript  = redis.NewScript(deleteSource)
-	runScript     = redis.NewScript(runSource)
+	wakeScript     = redis.NewScript(wakeSource)
+	requeueScript  = redis.NewScript(requeueSource)
+	forwardScript  = redis.NewScript(forwardSource)
+	giveBackScript = redis.NewScript(giveBackSource)
+	reapScript     = redis.NewScript(reapSource)
+	trimScript     = redis.NewScript(trimSource)
+	orphanScript   = redis.NewScript(orphanSource)
+	deleteScript   = redis.NewScript(deleteSource)
+	runScript      = redis.NewScript(runSource)
 )
 
 // scriptCommand builds EVALSHA or EVAL for a pipeline.

@@ -105,7 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 	r := &run{cfg: &s.cfg, work: work, twins: map[string]bool{}}
 	r.asynqLog = newAsynqLog(s.cfg.Logger.With(zap.String("account", s.cfg.Account)))
 	r.fetcher = newFetcher(fetching, &s.cfg)
-	defer r.fetcher.giveBack()
+	defer r.fetcher.giveBack() //nolint:contextcheck // its own has ended by then
 	stopListening := s.cfg.Hub.listen(lasting, s.cfg.Account, r.fetcher.stir)
 	defer stopListening()
 
@@ -118,6 +118,7 @@ func (s *Server) Run(ctx context.Context) error {
 		watchdog.clock = r.fetcher.clock
 		side.Go(func() { watchdog.Run(ctx) })
 		side.Go(func() { r.fetcher.clock.run(ctx) })
+		side.Go(r.fetcher.keep)
 		<-ctx.Done()
 	}
 	stopFetching()
@@ -219,7 +220,8 @@ func (r *run) drain(servers []*asynq.Server, interrupt func()) error {
 func (r *run) process(ctx context.Context, t *asynq.Task) error {
 	id, _ := asynq.GetTaskID(ctx)
 	queue, _ := asynq.GetQueueName(ctx)
-	permit := r.fetcher.permits.take(taskKey{queue, id})
+	permit, ended := r.fetcher.begun(taskKey{queue, id})
+	defer ended()
 	if !r.enter(id) {
 		// Asynq keeps leases and cancellations by ID, and frees the slot of a
 		// handler that is deaf to its timeout: two of one ID never run at once.
