@@ -32,7 +32,12 @@ func MarshalBody(m *TemplateMessage) ([]byte, error) {
 	}
 	out = appendOptional(out, "client_msg_id", m.ClientMsgID)
 	out = append(appendKey(out, "data"), '{')
-	for _, key := range slices.Sorted(maps.Keys(m.Data)) {
+	keys := make([]string, 0, 16) // on the stack for the usual message
+	for key := range m.Data {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
 		field := m.Data[key]
 		out = append(appendKey(out, key), '{')
 		out = appendMember(out, "value", field.Value)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -50,9 +51,10 @@ func newCaller(cfg Config) (*caller, error) {
 type call struct {
 	op    string // the path
 	query url.Values
-	body  []byte   // nil: GET
-	known []string // texts that must appear in no error
-	once  bool     // net/http must not repeat it, though it is a GET
+	token string          // added to the query; empty: none
+	body  []byte          // nil: GET
+	known func() []string // texts that must appear in no error; asked for when there is one
+	once  bool            // net/http must not repeat it, though it is a GET
 }
 
 // do makes the call once and returns the answer's bytes. Every failure is a
@@ -75,7 +77,7 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 		if errors.Is(context.Cause(traced), errRepeat) {
 			err = errRepeat
 		}
-		return nil, &TransportError{Op: k.op, Ambiguous: written.Load() && !isDialError(err), Err: conceal(err, k.known)}
+		return nil, &TransportError{Op: k.op, Ambiguous: written.Load() && !isDialError(err), Err: conceal(err, k.secrets())}
 	}
 	defer func() { _ = resp.Body.Close() }() // read to the end or given up
 	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
@@ -85,7 +87,7 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 	}
 	if err != nil {
 		err = fmt.Errorf("read the answer: %w", c.explainTimeout(ctx, limited, err))
-		return nil, &TransportError{Op: k.op, HTTPStatus: resp.StatusCode, Ambiguous: true, Err: conceal(err, k.known)}
+		return nil, &TransportError{Op: k.op, HTTPStatus: resp.StatusCode, Ambiguous: true, Err: conceal(err, k.secrets())}
 	}
 	if len(data) > answerLimit {
 		return nil, unreadable(k.op, fmt.Sprintf("the answer is longer than %d bytes", answerLimit))
@@ -98,7 +100,7 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 func (c *caller) request(ctx context.Context, k call) *http.Request {
 	u := c.base
 	u.Path += k.op
-	u.RawQuery = k.query.Encode()
+	u.RawQuery = k.encodedQuery()
 	req := &http.Request{
 		Method: http.MethodGet, URL: &u, Host: u.Host, Header: make(http.Header, 1),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -114,6 +116,48 @@ func (c *caller) request(ctx context.Context, k call) *http.Request {
 		req.GetBody = func() (io.ReadCloser, error) { return newBody(k.body), nil }
 	}
 	return req.WithContext(ctx)
+}
+
+// secrets are the texts that must appear in no error.
+func (k call) secrets() []string {
+	if k.known == nil {
+		return nil
+	}
+	return k.known()
+}
+
+// alsoKnown adds texts to those that must appear in no error.
+func (k call) alsoKnown(more func() []string) func() []string {
+	known := k.known
+	if known == nil {
+		return more
+	}
+	return func() []string { return append(known(), more()...) }
+}
+
+// quoting are texts as they are and as a query has them.
+func quoting(texts ...string) func() []string {
+	return func() []string {
+		out := slices.Clone(texts)
+		for _, text := range texts {
+			out = append(out, url.QueryEscape(text))
+		}
+		return out
+	}
+}
+
+// encodedQuery spares the usual call, which has the token alone, a map and its
+// sorting.
+func (k call) encodedQuery() string {
+	rest := k.query.Encode()
+	if k.token == "" {
+		return rest
+	}
+	query := "access_token=" + url.QueryEscape(k.token)
+	if rest != "" {
+		query += "&" + rest
+	}
+	return query
 }
 
 // newBody tells net/http when there is nothing to send: it would take a length

@@ -3,7 +3,6 @@ package wechat
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/url"
 	"sync/atomic"
 )
@@ -57,10 +56,7 @@ func (c *Client) SendTemplate(ctx context.Context, m *TemplateMessage) (MessageI
 // SendTemplate. A MessageID of 0 without error is an accepted message whose
 // number WeChat did not tell.
 func (c *Client) SendTemplateBody(ctx context.Context, body []byte) (MessageID, error) {
-	var sent struct {
-		Errcode *looseInt `json:"errcode"`
-		MsgID   *looseInt `json:"msgid"`
-	}
+	var sent sendAnswer
 	if body == nil {
 		body = []byte{}
 	}
@@ -151,11 +147,10 @@ func (c *Client) anotherToken(ctx context.Context, stale Token) (Token, error) {
 
 // once makes one HTTP call with one token.
 func (c *Client) once(ctx context.Context, k call, token Token, result any) error {
-	text := token.Value.Reveal()
-	query := url.Values{"access_token": {text}}
-	maps.Copy(query, k.query)
-	k.known = append([]string{text, url.QueryEscape(text), c.secret.Reveal(), k.query.Get("openid"), recipientOf(k.body)}, k.known...)
-	k.query = query
+	k.token = token.Value.Reveal()
+	k.known = k.alsoKnown(func() []string {
+		return []string{k.token, url.QueryEscape(k.token), c.secret.Reveal(), k.query.Get("openid"), recipientOf(k.body)}
+	})
 	data, err := c.caller.do(ctx, k)
 	if err != nil {
 		return err

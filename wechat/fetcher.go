@@ -73,7 +73,7 @@ func (f *TokenFetcher) FetchStable(ctx context.Context, force bool) (Token, erro
 
 func (f *TokenFetcher) fetch(ctx context.Context, k call) (Token, error) {
 	secret := f.secret.Reveal()
-	k.known = []string{secret, url.QueryEscape(secret)}
+	k.known = func() []string { return []string{secret, url.QueryEscape(secret)} }
 	asked := time.Now() // the life counts from before the answer travelled
 	data, err := f.caller.do(ctx, k)
 	if err != nil {

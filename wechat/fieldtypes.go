@@ -21,7 +21,11 @@ type fieldType struct {
 // the number. An unknown prefix has none, nor has a key without a number: name
 // and time are free text in historic templates.
 func typeOf(key string) fieldType {
-	prefix := strings.TrimRight(key, "0123456789")
+	end := len(key)
+	for end > 0 && isDigit(key[end-1]) {
+		end--
+	}
+	prefix := key[:end]
 	if prefix == key && key != "first" && key != "remark" {
 		return fieldType{}
 	}
@@ -57,8 +61,10 @@ func typeOf(key string) fieldType {
 	}
 }
 
-// valueFault is the first thing wrong with a value of key.
-func valueFault(path, key, value string) (Fault, bool) {
+// valueFault is the first thing wrong with a value of key. The caller says where:
+// the usual value has no fault, and its path would be made in vain.
+func valueFault(key, value string) (Fault, bool) {
+	const path = ""
 	t := typeOf(key)
 	if strings.TrimSpace(value) == "" {
 		return newFault(path, FaultValueEmpty), !t.blank
@@ -151,6 +157,9 @@ func lettersOnly(text string) string {
 }
 
 func amountForm(text string) string {
+	if isPlainAmount(text) {
+		return ""
+	}
 	m := amountPattern.FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil {
 		return "is not an amount: write at most one currency sign, digits, decimals if any, and 元 if you like, such as ¥100.21"
@@ -171,6 +180,9 @@ var monthPattern = regexp.MustCompile(`^([0-9]{4})\s*[年/.-]\s*([0-9]{1,2})\s*�
 const timeAdvice = "is not a time: write it in the 24-hour clock, like 2019年10月1日 15:01, 15:01, 2019-10-01 15:01:02, or two of them joined by ~"
 
 func timeForm(text string) string {
+	if isPlainTime(text) {
+		return ""
+	}
 	parts := strings.Split(strings.ReplaceAll(text, "～", "~"), "~")
 	if len(parts) > 2 {
 		return timeAdvice

@@ -162,7 +162,7 @@ func (o *OAuth) Exchange(ctx context.Context, code Secret) (UserToken, error) {
 	}
 	return o.token(ctx, call{op: oauthExchangePath, once: true, query: url.Values{
 		"appid": {o.appID}, "secret": {o.secret.Reveal()}, "code": {text}, "grant_type": {"authorization_code"},
-	}, known: []string{text, url.QueryEscape(text)}})
+	}, known: quoting(text)})
 }
 
 // Refresh calls GET /sns/oauth2/refresh_token (docs: 刷新access_token) and
@@ -172,7 +172,7 @@ func (o *OAuth) Refresh(ctx context.Context, refresh Secret) (UserToken, error) 
 	text := refresh.Reveal()
 	t, err := o.token(ctx, call{op: oauthRefreshPath, query: url.Values{
 		"appid": {o.appID}, "grant_type": {"refresh_token"}, "refresh_token": {text},
-	}, known: []string{text, url.QueryEscape(text)}})
+	}, known: quoting(text)})
 	if t.RefreshToken == refresh {
 		t.RefreshBefore = time.Time{}
 	}
@@ -239,13 +239,12 @@ func userCall(op string, t UserToken) call {
 	text := t.AccessToken.Reveal()
 	return call{
 		op: op, query: url.Values{"access_token": {text}, "openid": {t.OpenID}},
-		known: []string{text, url.QueryEscape(text), t.OpenID},
+		known: quoting(text, t.OpenID),
 	}
 }
 
 func (o *OAuth) get(ctx context.Context, k call, result any) error {
-	secret := o.secret.Reveal()
-	k.known = append(k.known, secret, url.QueryEscape(secret))
+	k.known = k.alsoKnown(quoting(o.secret.Reveal()))
 	data, err := o.caller.do(ctx, k)
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func (c *Client) CreateQR(ctx context.Context, scene string, life time.Duration)
 		Seconds looseInt    `json:"expire_seconds"`
 	}
 	asked := time.Now() // the life counts from before the answer travelled
-	if err := c.do(ctx, call{op: op, body: body, known: []string{scene}}, &answer, nil); err != nil {
+	if err := c.do(ctx, call{op: op, body: body, known: quoting(scene)}, &answer, nil); err != nil {
 		return QRCode{}, err
 	}
 	if answer.Ticket == "" || !isWebURL(string(answer.URL)) {

@@ -133,8 +133,10 @@ func (m *TemplateMessage) contentFaults() []Fault {
 	if len(m.Data) == 0 {
 		add("data", FaultDataMissing)
 	}
-	for _, key := range slices.Sorted(maps.Keys(m.Data)) {
-		faults = append(faults, fieldFaults(key, m.Data[key])...)
+	if m.hasFieldFaults() {
+		for _, key := range slices.Sorted(maps.Keys(m.Data)) {
+			faults = append(faults, fieldFaults(key, m.Data[key])...)
+		}
 	}
 	if clean && m.mayExceed(BodyLimit) {
 		if body, err := MarshalBody(m); err == nil && len(body) > BodyLimit {
@@ -143,6 +145,16 @@ func (m *TemplateMessage) contentFaults() []Fault {
 		}
 	}
 	return faults
+}
+
+// hasFieldFaults spares the usual message the sorting of its keys.
+func (m *TemplateMessage) hasFieldFaults() bool {
+	for key, f := range m.Data {
+		if len(fieldFaults(key, f)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // mayExceed is false when m fits in limit however it is escaped, which spares
@@ -160,6 +172,9 @@ func (m *TemplateMessage) mayExceed(limit int) bool {
 }
 
 func isWebURL(text string) bool {
+	if isPlainURL(text) {
+		return true
+	}
 	if hasControl(text, false) || strings.ContainsAny(text, " \u3000") {
 		return false
 	}
@@ -173,22 +188,24 @@ func fieldFaults(key string, f Field) []Fault {
 		return nil // encodingFaults says so
 	}
 	var faults []Fault
-	path := keyPath(key)
 	code := keyFault(key)
-	if code == FaultKeyEmpty {
-		path = "data"
+	path := func() string { // made for a fault only
+		if code == FaultKeyEmpty {
+			return "data"
+		}
+		return keyPath(key)
 	}
 	if code != "" {
-		faults = append(faults, newFault(path, code))
+		faults = append(faults, newFault(path(), code))
 	}
 	if hasControl(f.Color, false) {
-		faults = append(faults, newFault(path+".color", FaultControl))
+		faults = append(faults, newFault(path()+".color", FaultControl))
 	}
-	historic := isHistoric(key)
-	if hasControl(f.Value, historic) {
-		return append(faults, newFault(path+".value", FaultControl))
+	if hasControl(f.Value, isHistoric(key)) {
+		return append(faults, newFault(path()+".value", FaultControl))
 	}
-	if fault, bad := valueFault(path+".value", strings.TrimSuffix(key, ".DATA"), f.Value); bad {
+	if fault, bad := valueFault(strings.TrimSuffix(key, ".DATA"), f.Value); bad {
+		fault.Path = path() + ".value"
 		faults = append(faults, fault)
 	}
 	return faults
