@@ -45,15 +45,19 @@ func Encode(e Envelope) ([]byte, error) {
 	if err := e.check(); err != nil {
 		return nil, fmt.Errorf("encode envelope: %w", err)
 	}
-	line := bytes.NewBuffer(make([]byte, 0, 256+len(e.Body)))
-	enc := json.NewEncoder(line) // ends the line
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(terms{
+	t := terms{
 		V: Version, ID: e.ID, Class: e.Class, To: e.To, User: e.User, Template: e.Template,
 		QueuedAt: millis(e.QueuedAt), NotBefore: millis(e.NotBefore), NotAfter: millis(e.NotAfter),
 		AtLeastOnce: e.AtLeastOnce,
-	})
-	if err != nil {
+	}
+	out := make([]byte, 0, 256+len(e.Body))
+	if plain, ok := appendTerms(out, &t); ok {
+		return append(plain, e.Body...), nil
+	}
+	line := bytes.NewBuffer(out)
+	enc := json.NewEncoder(line) // ends the line
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(t); err != nil {
 		return nil, fmt.Errorf("encode envelope: %w", err)
 	}
 	line.Write(e.Body)
@@ -69,8 +73,11 @@ func Parse(data []byte) (Envelope, error) {
 		return Envelope{}, fmt.Errorf("%w: no line with the delivery terms", ErrMalformed)
 	}
 	var t terms
-	if err := json.Unmarshal(line, &t); err != nil {
-		return Envelope{}, olderCannotRead(line)
+	if !readTerms(line, &t) {
+		t = terms{}
+		if err := json.Unmarshal(line, &t); err != nil {
+			return Envelope{}, olderCannotRead(line)
+		}
 	}
 	if t.V > Version {
 		return Envelope{}, &NewerVersionError{Version: t.V}
