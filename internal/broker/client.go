@@ -97,8 +97,10 @@ func nothing(ctx context.Context, value any) *redis.Cmd {
 // dequeue runs the script n times in one trip. Each command keeps its error.
 func (c *client) dequeue(ctx context.Context, n int, verb, script string, keys []string, args []any) []*redis.Cmd {
 	cmds := make([]*redis.Cmd, n)
-	for i := range cmds {
-		cmds[i] = scriptCommand(ctx, verb, script, keys, args)
+	cmds[0] = scriptCommand(ctx, verb, script, keys, args)
+	for i := range cmds[1:] {
+		cmds[i+1] = redis.NewCmd(ctx, cmds[0].Args()...) // they share the arguments
+		cmds[i+1].SetFirstKeyPos(firstKey)
 	}
 	if n == 1 {
 		_ = c.Process(ctx, cmds[0])

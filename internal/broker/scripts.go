@@ -42,6 +42,9 @@ var (
 	runScript      = redis.NewScript(runSource)
 )
 
+// firstKey is the place of a script's first key: a cluster is routed by it.
+const firstKey = 3
+
 // scriptCommand builds EVALSHA or EVAL for a pipeline.
 func scriptCommand(ctx context.Context, verb, script string, keys []string, args []any) *redis.Cmd {
 	a := make([]any, 0, 3+len(keys)+len(args))
@@ -50,6 +53,6 @@ func scriptCommand(ctx context.Context, verb, script string, keys []string, args
 		a = append(a, k)
 	}
 	cmd := redis.NewCmd(ctx, append(a, args...)...)
-	cmd.SetFirstKeyPos(3) // a cluster is routed by the first key
+	cmd.SetFirstKeyPos(firstKey)
 	return cmd
 }
