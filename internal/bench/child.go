@@ -26,6 +26,7 @@ type task struct {
 	Quota    int64         `json:"quota"`   // calls a day; 0: plenty
 	Span     time.Duration `json:"span"`    // of a child that runs by the clock
 	Latency  time.Duration `json:"latency"` // of the platform
+	Profile  string        `json:"profile"` // the directory for profiles; empty: none
 }
 
 // outcome is what a child found.
@@ -71,7 +72,11 @@ func runChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if !known {
 		return fmt.Errorf("role %q is unknown", t.Role)
 	}
-	out, err := do(ctx, t)
+	var out outcome
+	err := profiled(t, func() (err error) {
+		out, err = do(ctx, t)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", t.Role, t.Variant, err)
 	}

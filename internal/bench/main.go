@@ -74,6 +74,7 @@ type options struct {
 	only     []string
 	latency  time.Duration
 	inFlight int
+	profile  string
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -87,6 +88,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&only, "only", "", "goals to measure, such as P1,P5 (default all: "+strings.Join(goalNames(), ",")+")")
 	f.DurationVar(&o.latency, "latency", 50*time.Millisecond, "of the simulated WeChat")
 	f.IntVar(&o.inFlight, "inflight", 800, "sends at once, 1 to 1000")
+	f.StringVar(&o.profile, "profile", "", "existing directory for profiles of the last round of each variant, such as send-wxnotify.cpu; they cost time, so compare no figures of such a run")
 	if err := f.Parse(args); err != nil {
 		return o, err //nolint:wrapcheck // the flag package names the flag
 	}

@@ -130,7 +130,7 @@ func (l *lab) prefix() string {
 
 // child runs t against the lab's Redis and WeChat.
 func (l *lab) child(ctx context.Context, t task) (outcome, error) {
-	t.Redis, t.WeChat, t.Latency = l.redis, l.wechat, l.o.latency
+	t.Redis, t.WeChat, t.Latency, t.Profile = l.redis, l.wechat, l.o.latency, l.o.profile
 	if t.Prefix == "" {
 		t.Prefix = l.prefix()
 	}
