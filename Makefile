@@ -3,9 +3,11 @@ SHELL := /bin/bash
 GO ?= go
 LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
 FUZZTIME ?= 10s
+COUNT ?= 10
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race cover fuzz bench chaos chaos-long lint fmt generate check-generated golden stats up down ci tidy
+.PHONY: help build test race cover fuzz bench bench-doc benchgo lint fmt generate check-generated golden stats up down ci tidy
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +29,14 @@ fuzz: ## every fuzz target for FUZZTIME
 	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
-bench: ## the first figures of a message's price, side by side in one run
-	$(GO) run ./internal/bench
+bench: ## what a message costs, side by side in one run; ARGS=-quick for a first look
+	$(GO) run ./internal/bench $(ARGS)
+
+bench-doc: ## the same, written to docs/performance.md with profiles
+	$(GO) run ./internal/bench $(ARGS) -doc docs/performance.md
+
+benchgo: ## Go benchmarks of the hot parts, for benchstat
+	$(GO) test -run '^$$' -bench . -benchmem -count=$(COUNT) ./internal/job ./wechat ./ratelimit ./internal/broker ./producer
 
 chaos: ## break everything, small: under three minutes, needs redis-server
 	$(GO) run ./internal/chaos $(CHAOSFLAGS)

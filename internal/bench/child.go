@@ -22,11 +22,12 @@ type task struct {
 	Messages int           `json:"messages"` // in all
 	Warm     int           `json:"warm"`     // of them, before the clock starts
 	InFlight int           `json:"in_flight"`
-	Rate     float64       `json:"rate"`    // sends a second
-	Quota    int64         `json:"quota"`   // calls a day; 0: plenty
-	Span     time.Duration `json:"span"`    // of a child that runs by the clock
-	Latency  time.Duration `json:"latency"` // of the platform
-	Profile  string        `json:"profile"` // the directory for profiles; empty: none
+	Rate     float64       `json:"rate"`     // sends a second
+	Quota    int64         `json:"quota"`    // calls a day; 0: plenty
+	Span     time.Duration `json:"span"`     // of a child that runs by the clock
+	Latency  time.Duration `json:"latency"`  // of the platform
+	Profile  string        `json:"profile"`  // the directory for profiles; empty: none
+	Accounts int           `json:"accounts"` // of which one has messages; 0: one
 }
 
 // outcome is what a child found.
@@ -42,6 +43,8 @@ type outcome struct {
 	Mallocs   int64         `json:"mallocs"`
 	Scripts   int64         `json:"scripts"` // EVALSHA and EVAL that Redis counted
 	Trips     trips         `json:"trips"`
+	First     int64         `json:"first"` // moment of the first send, Unix µs
+	Last      int64         `json:"last"`
 	Latencies []float64     `json:"latencies,omitempty"`  // ms
 	PerSecond map[int64]int `json:"per_second,omitempty"` // sends, by Unix second
 }
@@ -56,6 +59,7 @@ func (o outcome) rate() float64 { return float64(o.Messages) / o.Seconds }
 func roles() map[string]func(context.Context, task) (outcome, error) {
 	return map[string]func(context.Context, task) (outcome, error){
 		"send": send, "enqueue": enqueue, "idle": idle, "pace": pace,
+		"share": share, "floor": floor, "urgent": urgent,
 	}
 }
 
@@ -65,8 +69,11 @@ func runChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if err := json.NewDecoder(stdin).Decode(&t); err != nil {
 		return fmt.Errorf("read the task: %w", err)
 	}
-	if t.Role == "platform" {
+	switch t.Role {
+	case "platform":
 		return platform(t, stdin, stdout)
+	case "delay":
+		return delay(ctx, t, stdin, stdout)
 	}
 	do, known := roles()[t.Role]
 	if !known {

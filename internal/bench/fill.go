@@ -47,18 +47,8 @@ func fill(ctx context.Context, rdb redis.UniversalClient, prefix string, n int, 
 	if err := rdb.FlushAll(ctx).Err(); err != nil {
 		return fmt.Errorf("empty redis: %w", err)
 	}
-	p, err := producer.New(rdb, producer.Config{Account: appID})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = p.Close() }()
 	if records {
-		for r := range p.EnqueueSeq(ctx, messages(prefix, n)) {
-			if r.Err != nil {
-				return r.Err
-			}
-		}
-		return nil
+		return fillClass(ctx, rdb, prefix, n, producer.Default)
 	}
 	q := broker.NewEnqueuer(rdb)
 	defer func() { _ = q.Close() }()
@@ -75,6 +65,21 @@ func fill(ctx context.Context, rdb redis.UniversalClient, prefix string, n int, 
 		return err
 	}
 	for _, r := range results {
+		if r.Err != nil {
+			return r.Err
+		}
+	}
+	return nil
+}
+
+// fillClass puts n messages with their records on the queue of a class.
+func fillClass(ctx context.Context, rdb redis.UniversalClient, prefix string, n int, class producer.ClassName) error {
+	p, err := producer.New(rdb, producer.Config{Account: appID, Class: class})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.Close() }()
+	for r := range p.EnqueueSeq(ctx, messages(prefix, n)) {
 		if r.Err != nil {
 			return r.Err
 		}

@@ -45,17 +45,9 @@ func (l *lab) bulk(ctx context.Context) ([]figure.Row, error) {
 	}, nil
 }
 
-const (
-	million       = 1_000_000
-	partOfMillion = 200_000
-)
-
 // million is P7, in one round: it takes long and is its own average.
 func (l *lab) million(ctx context.Context) ([]figure.Row, error) {
-	n := min(partOfMillion, 10*l.o.messages)
-	if l.o.million {
-		n = million
-	}
+	n := l.o.many
 	s, err := l.rounds(ctx, 1,
 		task{Role: "enqueue", Variant: stream, Messages: n}, task{Role: "enqueue", Variant: oneByOnePlain, Messages: n})
 	if err != nil {

@@ -17,11 +17,10 @@ import (
 )
 
 const (
-	paceRate      = 1000 // sends a second, all processes together
-	paceProcesses = 4
-	paceSpan      = 8 * time.Second
-	// idleSamples of ours, and of asynq, which take half a second each.
-	idleSamples, idleBareSamples = 40, 15
+	paceRate        = 1000 // sends a second, all processes together
+	paceProcesses   = 4
+	paceSpan        = 8 * time.Second
+	idleBareSamples = 15 // of asynq, which take half a second each
 )
 
 // pacing is P4b and P10: several processes share one rate.
@@ -112,15 +111,15 @@ func worst(perSecond map[int64]int, rate float64) float64 {
 
 // idling is P8: each waits for a message now and then and has nothing else to do.
 func (l *lab) idling(ctx context.Context) ([]figure.Row, error) {
-	if err := l.rdb.FlushAll(ctx).Err(); err != nil {
-		return nil, fmt.Errorf("empty redis: %w", err)
+	if err := l.empty(ctx); err != nil {
+		return nil, err
 	}
-	out, err := l.child(ctx, task{Role: "idle", Variant: ours, Messages: idleSamples, InFlight: 64})
+	out, err := l.child(ctx, task{Role: "idle", Variant: ours, Messages: l.o.samples, InFlight: 64})
 	if err != nil {
 		return nil, err
 	}
-	if err := l.rdb.FlushAll(ctx).Err(); err != nil {
-		return nil, fmt.Errorf("empty redis: %w", err)
+	if err := l.empty(ctx); err != nil {
+		return nil, err
 	}
 	plain, err := l.child(ctx, task{Role: "idle", Variant: bare, Messages: idleBareSamples})
 	if err != nil {
@@ -134,7 +133,7 @@ func (l *lab) idling(ctx context.Context) ([]figure.Row, error) {
 	}
 	return []figure.Row{
 		row("Enqueue to wire when idle, p50, ms", 0.5, figure.Goal{}),
-		row(fmt.Sprintf("  p99 of %d, ms", idleSamples), 0.99, figure.AtMost(50)),
+		row(fmt.Sprintf("  p99 of %d, ms", l.o.samples), 0.99, figure.AtMost(50)),
 	}, nil
 }
 
@@ -142,8 +141,8 @@ func (l *lab) idling(ctx context.Context) ([]figure.Row, error) {
 func (l *lab) memory(ctx context.Context) ([]figure.Row, error) {
 	n := l.o.messages
 	weigh := func() (float64, error) { return usedMemory(ctx, l.rdb) }
-	if err := l.rdb.FlushAll(ctx).Err(); err != nil {
-		return nil, fmt.Errorf("empty redis: %w", err)
+	if err := l.empty(ctx); err != nil {
+		return nil, err
 	}
 	empty, err := weigh()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -59,14 +60,13 @@ func TestTinyRun(t *testing.T) {
 	var stdout bytes.Buffer
 	var stderr talk
 	code := run(t.Context(), []string{
-		"-rounds", "1", "-messages", "200", "-latency", "1ms", "-inflight", "20", "-only", "p1,P4,P5,P6,P7,P13",
+		"-rounds", "1", "-messages", "200", "-latency", "1ms", "-inflight", "20", "-many", "2000", "-only", "p1,P4,P5,P6,P7,P13",
 	}, nil, &stdout, &stderr)
 	if code != 0 {
 		t.Fatalf("exit %d\n%s\n%s", code, stdout.String(), stderr.String())
 	}
-	lines := strings.Split(stdout.String(), "\n")
-	if !regexp.MustCompile(`^machine: .+cores; go1\..+; Redis [0-9.]+; .*asynq v`).MatchString(lines[0]) {
-		t.Errorf("the first line does not name the machine: %s", lines[0])
+	if !regexp.MustCompile(`(?m)^machine: .+cores; go1\..+; Redis [0-9.]+; .*asynq v`).MatchString(stdout.String()) {
+		t.Error("no line names the machine")
 	}
 	for _, goal := range []string{"P1", "P4", "P5", "P6", "P7", "P13"} {
 		row := regexp.MustCompile(`(?m)^` + goal + ` .*[0-9].* (yes|no)$`)
@@ -84,6 +84,40 @@ func TestTinyRun(t *testing.T) {
 	}
 }
 
+// The document holds what the command prints, the command itself and profiles.
+func TestTinyDocument(t *testing.T) {
+	t.Parallel()
+	needRedis(t)
+	doc := filepath.Join(t.TempDir(), "performance.md")
+	var stdout bytes.Buffer
+	var stderr talk
+	code := run(t.Context(), []string{
+		"-quick", "-messages", "200", "-latency", "1ms", "-inflight", "20", "-backlog", "1500", "-samples", "2",
+		"-only", "P0,P1N,P9,P11,P14,P15", "-doc", doc,
+	}, nil, &stdout, &stderr)
+	if code != 0 {
+		t.Fatalf("exit %d\n%s\n%s", code, stdout.String(), stderr.String())
+	}
+	text, err := os.ReadFile(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(text) != stdout.String() {
+		t.Error("the document is not what was printed")
+	}
+	for _, want := range []string{
+		"go run ./internal/bench -quick -messages 200 ", "\nP0 ", "\nP1N ", "\nP9 ", "\nP11 ", "\nP14 ", "\nP15 ",
+		"go tool pprof -top", "internal/broker.(*run).process",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the document does not hold %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%.6000s", text)
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -94,6 +128,7 @@ func TestRefuses(t *testing.T) {
 		"no round":          {[]string{"-rounds", "0"}, "-rounds 0"},
 		"too few messages":  {[]string{"-messages", "5"}, "-messages 5"},
 		"too many at once":  {[]string{"-inflight", "5000"}, "-inflight 5000"},
+		"no sample":         {[]string{"-samples", "0"}, "-samples 0"},
 		"negative latency":  {[]string{"-latency", "-1s"}, "-latency -1s"},
 		"something else":    {[]string{"now"}, `"now" is no flag`},
 		"a flag of nowhere": {[]string{"-fast"}, "-fast"},

@@ -36,35 +36,36 @@ func platform(t task, stdin io.Reader, stdout io.Writer) error {
 	return <-served
 }
 
-// startPlatform returns the platform's URL and what ends it.
-func startPlatform(ctx context.Context, o options, stderr io.Writer) (url string, stop func(), err error) {
+// startServer starts a child that serves until its stdin ends, and returns its URL
+// and what ends it.
+func startServer(ctx context.Context, t task, stderr io.Writer) (url string, stop func(), err error) {
 	cmd, err := childProcess(ctx, stderr)
 	if err != nil {
 		return "", nil, err
 	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return "", nil, fmt.Errorf("the platform's input: %w", err)
+		return "", nil, fmt.Errorf("the %s's input: %w", t.Role, err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", nil, fmt.Errorf("the platform's output: %w", err)
+		return "", nil, fmt.Errorf("the %s's output: %w", t.Role, err)
 	}
 	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("start the platform: %w", err)
+		return "", nil, fmt.Errorf("start the %s: %w", t.Role, err)
 	}
 	stop = func() {
 		_ = in.Close()
 		_ = cmd.Wait()
 	}
 	var said outcome
-	err = json.NewEncoder(in).Encode(task{Role: "platform", Latency: o.latency})
+	err = json.NewEncoder(in).Encode(t)
 	if err == nil {
 		err = json.NewDecoder(bufio.NewReader(out)).Decode(&said)
 	}
 	if err != nil {
 		stop()
-		return "", nil, fmt.Errorf("talk to the platform: %w", err)
+		return "", nil, fmt.Errorf("talk to the %s: %w", t.Role, err)
 	}
 	return said.URL, stop, nil
 }

@@ -41,10 +41,10 @@ func send(ctx context.Context, t task) (outcome, error) {
 	}
 	defer func() { _ = rdb.Close() }()
 	m := newMeter(ctx, rdb, t)
-	if t.Variant == bare {
-		return sendBare(ctx, t, rdb, m)
+	if strings.HasPrefix(t.Variant, ours) {
+		return sendOurs(ctx, t, rdb, m)
 	}
-	return sendOurs(ctx, t, rdb, m)
+	return sendBare(ctx, t, rdb, m)
 }
 
 func sendOurs(ctx context.Context, t task, rdb redis.UniversalClient, m *meter) (outcome, error) {
@@ -82,7 +82,15 @@ func sendBare(ctx context.Context, t task, rdb redis.UniversalClient, m *meter) 
 	if err != nil {
 		return outcome{}, err
 	}
-	stop, err := serve(rdb, t.InFlight, servers, asynq.Config{}, func(ctx context.Context, task *asynq.Task) error {
+	n := servers
+	if strings.HasPrefix(t.Variant, bareOne) {
+		n = 1
+	}
+	cfg := asynq.Config{Queues: map[string]int{}}
+	for i := 1; i < t.Accounts; i++ {
+		cfg.Queues[fmt.Sprintf("idle%02d", i)] = 1
+	}
+	stop, err := serve(rdb, t.InFlight, n, cfg, func(ctx context.Context, task *asynq.Task) error {
 		_, body, _ := bytes.Cut(task.Payload(), []byte("\n"))
 		if err := post(ctx, hc, url, body); err != nil {
 			return err
@@ -101,10 +109,13 @@ func sendBare(ctx context.Context, t task, rdb redis.UniversalClient, m *meter) 
 	return m.outcome()
 }
 
-// serve starts n asynq servers on the account's default queue.
+// serve starts n asynq servers on the account's default queue, and on those of cfg.
 func serve(rdb redis.UniversalClient, inFlight, n int, cfg asynq.Config, handle asynq.HandlerFunc) (stop func(), err error) {
 	cfg.Concurrency = max(inFlight/n, 1)
-	cfg.Queues = map[string]int{broker.Queue(appID, job.Default): 1}
+	if cfg.Queues == nil {
+		cfg.Queues = map[string]int{}
+	}
+	cfg.Queues[broker.Queue(appID, job.Default)] = 1
 	cfg.LogLevel = asynq.FatalLevel
 	var running []*asynq.Server
 	stop = func() {

@@ -57,10 +57,7 @@ func newStack(rdb redis.UniversalClient, t task, hc *http.Client, onEvent func(w
 	if t.Quota == 0 {
 		t.Quota = plenty
 	}
-	gate, err := ratelimit.New(rdb, ratelimit.Config{
-		Key: "wxn:{" + appID + "}:", Rate: t.Rate, DailyQuota: t.Quota, Reserve: 0.02,
-		UTCOffset: 8 * time.Hour, Owner: fmt.Sprintf("bench:%d", os.Getpid()),
-	})
+	gate, err := newGate(rdb, t, appID)
 	if err != nil {
 		return nil, err
 	}
@@ -88,13 +85,28 @@ func newStack(rdb redis.UniversalClient, t task, hc *http.Client, onEvent func(w
 		return nil, err
 	}
 	s.flush = flush
+	accounts := []worker.Account{{
+		AppID: appID, Sender: client, Gate: gate, Ledger: s.ledger, Suppressor: s.ledger, Quota: client,
+	}}
+	for i := 1; i < t.Accounts; i++ {
+		idle := accounts[0] // it has nothing to send, so the rest may be another's
+		idle.AppID = fmt.Sprintf("wxidle%012d", i)
+		if idle.Gate, err = newGate(rdb, t, idle.AppID); err != nil {
+			return nil, err
+		}
+		accounts = append(accounts, idle)
+	}
 	s.worker, err = worker.New(worker.Config{
-		Redis: rdb, Concurrency: t.InFlight, Servers: servers, Logger: log, OnEvent: onEvent,
-		Accounts: []worker.Account{{
-			AppID: appID, Sender: client, Gate: gate, Ledger: s.ledger, Suppressor: s.ledger, Quota: client,
-		}},
+		Redis: rdb, Concurrency: t.InFlight, Servers: servers, Logger: log, OnEvent: onEvent, Accounts: accounts,
 	})
 	return s, err
+}
+
+func newGate(rdb redis.UniversalClient, t task, account string) (*ratelimit.Gate, error) {
+	return ratelimit.New(rdb, ratelimit.Config{
+		Key: "wxn:{" + account + "}:", Rate: t.Rate, DailyQuota: t.Quota, Reserve: 0.02,
+		UTCOffset: 8 * time.Hour, Owner: fmt.Sprintf("bench:%d", os.Getpid()),
+	})
 }
 
 // run sends until ctx ends and has drained.
