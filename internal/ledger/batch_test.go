@@ -24,9 +24,12 @@ func TestP4ConcurrentCallsShareTrips(t *testing.T) {
 	l := open(t, rdb)
 	begin(t, l, envelope("warm")) // Redis learns the script
 	must(t, l.Accepted(t.Context(), "warm", ledger.Acceptance{MsgID: 1}))
+	const messages, inFlight = 2000, 64
+	for i := range messages {
+		born(t, rdb, l, record(envelope(fmt.Sprint("m-", i))))
+	}
 	count := &trips{}
 	rdb.AddHook(count)
-	const messages, inFlight = 2000, 64
 	var all sync.WaitGroup
 	for w := range inFlight {
 		all.Go(func() {

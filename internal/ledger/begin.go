@@ -35,8 +35,9 @@ type Start struct {
 
 // Begin reads the record and the suppressions of the recipient and marks the
 // message as being sent, all in one trip: so that a crash after this is known.
-// A missing record is made again from the envelope; a dead one starts afresh,
-// unless the envelope was enqueued after the death: that is a repeated Enqueue.
+// A missing record is made again from the envelope, in a second trip; a dead one
+// starts afresh, unless the envelope was enqueued after the death: that is a
+// repeated Enqueue.
 //
 // A user's message goes to the openid that was bound last, of those that may be
 // written to; a replay to the one of the first attempt, since WeChat knows a
@@ -45,12 +46,16 @@ type Start struct {
 // Suppressed and NoUser end the message as rejected, or as unknown when an
 // earlier attempt may have arrived.
 func (l *Ledger) Begin(ctx context.Context, e job.Envelope) (Start, error) {
-	now := time.Now()
-	o := &op{script: l.scripts.begin, keys: l.beginKeys(e, now), args: l.beginArgs(e, now)}
-	if err := l.batch.do(ctx, o); err != nil {
-		return Start{}, fmt.Errorf("ledger: begin: %w", err)
+	now, hash := time.Now(), e.Hash()
+	o := &op{script: l.scripts.begin, keys: l.beginKeys(e, now), args: l.beginArgs(e, now, hash)}
+	v, err := l.begin(ctx, o)
+	if err == nil && v[0] == "missing" {
+		o.args = append(o.args, fields(Record{
+			State: Queued, Class: e.Class, To: e.To, User: e.User, Template: e.Template, Hash: hash,
+			QueuedAt: e.QueuedAt, NotBefore: e.NotBefore, NotAfter: e.NotAfter,
+		})...)
+		v, err = l.begin(ctx, o)
 	}
-	v, err := texts(o.cmd.Val(), 6)
 	if err != nil {
 		return Start{}, err
 	}
@@ -67,6 +72,14 @@ func (l *Ledger) Begin(ctx context.Context, e job.Envelope) (Start, error) {
 	return s, nil
 }
 
+// begin runs the script and reads its six texts.
+func (l *Ledger) begin(ctx context.Context, o *op) ([]string, error) {
+	if err := l.batch.do(ctx, o); err != nil {
+		return nil, fmt.Errorf("ledger: begin: %w", err)
+	}
+	return texts(o.cmd.Val(), 6)
+}
+
 func (l *Ledger) beginKeys(e job.Envelope, now time.Time) []string {
 	keys := []string{
 		l.recordKey(e.ID), l.countsKey(day(now)), l.suppressionsKey(), l.deadKey(), l.letterKey(e.ID),
@@ -77,8 +90,7 @@ func (l *Ledger) beginKeys(e job.Envelope, now time.Time) []string {
 	return keys
 }
 
-func (l *Ledger) beginArgs(e job.Envelope, now time.Time) []any {
-	hash := e.Hash()
+func (l *Ledger) beginArgs(e job.Envelope, now time.Time, hash string) []any {
 	old := "0" // the record was written lately: no need to prolong its life
 	if now.Sub(e.QueuedAt) > live/2 {
 		old = "1"
@@ -87,13 +99,10 @@ func (l *Ledger) beginArgs(e job.Envelope, now time.Time) []any {
 	if !e.QueuedAt.IsZero() {
 		queued = stamp(e.QueuedAt)
 	}
-	args := make([]any, 0, 29)
-	args = append(args, stamp(now), classLetter(e.Class), hash, e.To, e.Template,
-		millis(l.cfg.Keep), millis(l.life(now, e.NotBefore, e.NotAfter)), old, e.ID, queued)
-	return append(args, fields(Record{
-		State: Queued, Class: e.Class, To: e.To, User: e.User, Template: e.Template, Hash: hash,
-		QueuedAt: e.QueuedAt, NotBefore: e.NotBefore, NotAfter: e.NotAfter,
-	})...)
+	return []any{
+		stamp(now), classLetter(e.Class), hash, e.To, e.Template,
+		millis(l.cfg.Keep), millis(l.life(now, e.NotBefore, e.NotAfter)), old, e.ID, queued,
+	}
 }
 
 func decisionOf(word string) (Decision, error) {

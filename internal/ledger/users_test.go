@@ -118,6 +118,9 @@ func TestBeginIsOneTrip(t *testing.T) {
 		l := open(t, rdb)
 		bind(t, rdb, "u", "oUSER", 1)
 		begin(t, l, envelope("warm"))
+		for _, e := range []job.Envelope{envelope("direct"), toUser("user", "u")} {
+			born(t, rdb, l, record(e)) // a record that is missing costs a second trip
+		}
 		count := &trips{}
 		rdb.AddHook(count)
 		begin(t, l, envelope("direct"))

@@ -5,7 +5,7 @@ local now, id, msgid, duplicate, to, payload = ARGV[1], ARGV[2], ARGV[3], ARGV[4
 local keep, accepted_keep, index, near, overdue = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local class = ARGV[12]
 
-local v = redis.call('HMGET', KEYS[1], 's', 'm', 'f', 'o', 'v', 'w')
+local v = redis.call('HMGET', KEYS[1], 's', 'm', 'f', 'o', 'v', 'w', 'a')
 local s, known, receipt, open, erased, due = v[1], v[2], v[3], v[4], v[5], v[6]
 if (s == 'a' or receipt) and (known or '0') == msgid then
   return 0 -- this very call, replayed after a lost answer
@@ -29,10 +29,11 @@ if not s then
 end
 if s ~= 'a' and not receipt then -- else accepted twice: the first msgid and time stay
   redis.call('HDEL', KEYS[1], 'o', 'k', 'e', 'r', 'z', 'w')
-  redis.call('HINCRBY', KEYS[1], 'a', '1')
-  redis.call('HSET', KEYS[1], 's', 'a', 'x', now)
+  local attempts = string.format('%d', (tonumber(v[7]) or 0) + 1)
   if msgid ~= '0' then
-    redis.call('HSET', KEYS[1], 'm', msgid)
+    redis.call('HSET', KEYS[1], 'a', attempts, 's', 'a', 'x', now, 'm', msgid)
+  else
+    redis.call('HSET', KEYS[1], 'a', attempts, 's', 'a', 'x', now)
   end
   redis.call('PEXPIRE', KEYS[1], accepted_keep)
   count('a')

@@ -2,11 +2,16 @@
 -- KEYS[3] the suppressions, KEYS[4] the index of the dead, KEYS[5] the dead
 -- letter, KEYS[6] the user's openids (only for a message to a user).
 local now, class, hash, to, template = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local keep, live, old, id, queued = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] -- from ARGV[11] on: the fields of the record
+local keep, live, old, id, queued = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+-- From ARGV[11] on: the fields of the record. They come with the second call only,
+-- after the first one found none: each is dear to send a million times in vain.
 
 local v = redis.call('HMGET', KEYS[1], 's', 'c', 'h', 'a', 'o', 'z', 't', 'v', 'w')
 local s, attempts, open, before, erased, due = v[1], v[4], v[5], v[7], v[8], v[9]
 if not s then
+  if not ARGV[11] then
+    return {'missing', '', '', '', '', ''}
+  end
   redis.call('HSET', KEYS[1], unpack(ARGV, 11))
   redis.call('PEXPIRE', KEYS[1], live)
   s, attempts, open = 'q', false, false
@@ -111,10 +116,9 @@ end
 if why then
   return refuse('suppressed', 'suppressed', why)
 end
-redis.call('HSET', KEYS[1], 's', 's')
 if open then
-  redis.call('HSET', KEYS[1], 'k', '1') -- only the attempt that opened may close
+  redis.call('HSET', KEYS[1], 's', 's', 'k', '1') -- only the attempt that opened may close
 else
-  redis.call('HSET', KEYS[1], 'o', now)
+  redis.call('HSET', KEYS[1], 's', 's', 'o', now)
 end
 return {'go', s, attempts or '', to, open or '', ''}
