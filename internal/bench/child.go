@@ -94,7 +94,7 @@ func runChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 }
 
 // childLimit bounds a child that hangs.
-const childLimit = 3 * time.Minute
+const childLimit = 10 * time.Minute
 
 // child has a process do t and returns what it found.
 func child(ctx context.Context, t task, stderr io.Writer) (outcome, error) {

@@ -92,6 +92,7 @@ func (l *lab) accounts(ctx context.Context) ([]figure.Row, error) {
 	fifty.Variant, fifty.Accounts = ours+" 50", busyOf
 	plain.Variant = bareOne
 	plainFifty.Variant, plainFifty.Accounts = bareOne+" 50", busyOf
+	plainFifty.Messages, plainFifty.Warm = n/4, n/16 // it is slow
 	s, err := l.rounds(ctx, l.o.rounds, one, fifty, plain, plainFifty)
 	if err != nil {
 		return nil, err
