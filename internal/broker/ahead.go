@@ -24,6 +24,8 @@ const (
 	aheadMost = 64
 	// aheadHold is how long a task may be kept: its lease runs meanwhile.
 	aheadHold = time.Second
+	// aheadRun is how long the lease of a task may have run, the trip included.
+	aheadRun = 7 * time.Second
 	// keepEvery is how often kept tasks are looked over.
 	keepEvery = 250 * time.Millisecond
 )
@@ -39,9 +41,10 @@ type held struct {
 }
 
 // spoiled reports that asynq must not get the task any more: it was kept for too
-// long, as by a process that stood still, or the gate may have taken the permit back.
+// long, its lease has run for too long, as in a process that stood still, or the
+// gate may have taken the permit back.
 func (h *held) spoiled(now time.Time) bool {
-	return now.Sub(h.at) > aheadHold || h.grant.void(now)
+	return now.Sub(h.at) > aheadHold || time.Unix(h.lease, 0).Sub(now) < leaseTime-aheadRun || h.grant.void(now)
 }
 
 // once is a command that go-redis does not repeat after a lost connection: what
@@ -133,10 +136,10 @@ func (f *fetcher) begun(k taskKey) (permit *ratelimit.Permit, ended func()) {
 // another class.
 func (f *fetcher) take(run dequeue, c claim, g grant) *redis.Cmd {
 	grants := f.more(c, g)
-	q, now := &f.queues[c.lane], time.Now()
-	lease := now.Add(leaseTime).Unix()
+	q := &f.queues[c.lane]
+	lease := time.Now().Add(leaseTime).Unix()
 	cmds := run(len(grants), []string{q.pending, q.paused, q.active, q.lease}, lease, q.tasks)
-	t := tally{f: f}
+	t, now := tally{f: f}, time.Now()
 	for i, cmd := range cmds {
 		t.count(&held{c.lane, cmd, grants[i], lease, now})
 	}
