@@ -133,11 +133,7 @@ func (m *TemplateMessage) contentFaults() []Fault {
 	if len(m.Data) == 0 {
 		add("data", FaultDataMissing)
 	}
-	if m.hasFieldFaults() {
-		for _, key := range slices.Sorted(maps.Keys(m.Data)) {
-			faults = append(faults, fieldFaults(key, m.Data[key])...)
-		}
-	}
+	faults = append(faults, m.dataFaults()...)
 	if clean && m.mayExceed(BodyLimit) {
 		if body, err := MarshalBody(m); err == nil && len(body) > BodyLimit {
 			faults = append(faults, faultf("", FaultBodyTooLarge,
@@ -147,14 +143,20 @@ func (m *TemplateMessage) contentFaults() []Fault {
 	return faults
 }
 
-// hasFieldFaults spares the usual message the sorting of its keys.
-func (m *TemplateMessage) hasFieldFaults() bool {
+// dataFaults spares the usual message, which has none, the sorting of its keys.
+func (m *TemplateMessage) dataFaults() []Fault {
+	bad := false
 	for key, f := range m.Data {
-		if len(fieldFaults(key, f)) > 0 {
-			return true
-		}
+		bad = bad || len(fieldFaults(key, f)) > 0
 	}
-	return false
+	if !bad {
+		return nil
+	}
+	var faults []Fault
+	for _, key := range slices.Sorted(maps.Keys(m.Data)) {
+		faults = append(faults, fieldFaults(key, m.Data[key])...)
+	}
+	return faults
 }
 
 // mayExceed is false when m fits in limit however it is escaped, which spares

@@ -75,16 +75,17 @@ func (l *lab) profiles(ctx context.Context) (string, error) {
 	); err != nil {
 		return "", err
 	}
-	out := "## Where it goes\n\nProfiles of one more round, `go run ./internal/bench -profile DIR -only P1,P5,P6` and `go tool pprof`. Lines above one another contain one another.\n"
+	var out strings.Builder
+	out.WriteString("## Where it goes\n\nProfiles of one more round, `go run ./internal/bench -profile DIR -only P1,P5,P6` and `go tool pprof`. Lines above one another contain one another.\n")
 	for _, v := range walls() {
 		args := append([]string{"tool", "pprof", "-top"}, v.args...)
 		said, err := exec.CommandContext(ctx, "go", append(args, filepath.Join(dir, v.file))...).Output()
 		if err != nil {
 			return "", fmt.Errorf("go tool pprof: %w", errors.Join(err, context.Cause(ctx)))
 		}
-		out += fmt.Sprintf("\n### %s\n\n```\n$ go %s '%s'\n%s```\n", v.title, strings.Join(args, " "), v.file, trimmed(string(said)))
+		_, _ = fmt.Fprintf(&out, "\n### %s\n\n```\n$ go %s '%s'\n%s```\n", v.title, strings.Join(args, " "), v.file, trimmed(string(said)))
 	}
-	return out, nil
+	return out.String(), nil
 }
 
 // trimmed drops what names the machine and the moment, and shortens names.
