@@ -61,8 +61,8 @@ type Config struct {
 	Accounts []Account             // at least one
 	// Concurrency is sends in flight of each account in this process. Default 64.
 	Concurrency int
-	// Servers fetch for each account; each fetches one task per round trip, so
-	// raise it with the distance to Redis. Default 4.
+	// Servers take tasks for each account. They share the fetches, which bring
+	// several tasks each, so few do for any distance to Redis. Default 4.
 	Servers int
 	// TaskTimeout bounds the handling of one task, whole seconds. Default 30 s.
 	TaskTimeout time.Duration

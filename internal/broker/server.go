@@ -24,7 +24,7 @@ type ServerConfig struct {
 	Gate        Gate
 	Handler     Handler
 	Concurrency int // tasks in flight, all servers of the account. Default 64, at most 1000.
-	Servers     int // asynq servers; asynq fetches one task per round trip. Default 4.
+	Servers     int // asynq servers, which share fetches of several tasks. Default 4.
 	// TaskTimeout bounds one handler call, whole seconds up to 50. Default 30 s.
 	TaskTimeout time.Duration
 	// DrainTimeout bounds the stop, longer than a send. Default 15 s.
