@@ -46,6 +46,7 @@ func scenarios() []*scenario {
 	list = append(list, togetherScenarios()...)
 	list = append(list, slowScenarios()...)
 	list = append(list, redisScenarios()...)
+	list = append(list, failoverScenarios()...)
 	list = append(list, wechatScenarios()...)
 	list = append(list, lastScenarios()...)
 	for _, s := range list {

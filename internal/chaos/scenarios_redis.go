@@ -10,10 +10,6 @@ func redisScenarios() []*scenario {
 		make: always(redisKilled{}), first: between{2 * second, 4 * second}, hold: between{second / 10, 3 * second},
 		gap: between{3 * second, 6 * second},
 	}}
-	failover := []trouble{{
-		make: anyPrimary(), first: between{4 * second, 8 * second}, hold: between{8 * second, 10 * second},
-		gap: between{8 * second, 12 * second},
-	}}
 	return []*scenario{
 		{
 			name: "redis-restarted", about: "Redis is restarted in good order, again and again",
@@ -58,6 +54,16 @@ func redisScenarios() []*scenario {
 			name: "disk-full", about: "the disk under Redis is full: writes fail",
 			troubles: []trouble{{make: always(diskFull{}), first: between{2 * second, 4 * second}, hold: between{2 * second, 5 * second}, gap: between{3 * second, 5 * second}}},
 		},
+	}
+}
+
+// failoverScenarios lose a primary under load.
+func failoverScenarios() []*scenario {
+	failover := []trouble{{
+		make: anyPrimary(), first: between{4 * second, 8 * second}, hold: between{8 * second, 10 * second},
+		gap: between{8 * second, 12 * second},
+	}}
+	return []*scenario{
 		{
 			name: "sentinel-together", about: "Sentinel fails over while workers are killed and WeChat cuts", redis: sentinel, forgets: true, span: 25 * second,
 			longOnly: true, troubles: besides(failover...),
