@@ -52,7 +52,7 @@ Sentinel and Cluster replicate asynchronously: a primary that dies may take with
 
 ## What this does not show
 
-Time is short here: leases (30 s), pauses and probes are the real ones, but no run lasts a day, and WeChat's window of ten minutes passes in virtual time only (the tests of worker). The platform is simulated: what WeChat does not document is an assumption, listed in [wechat.md](wechat.md). Machines do not lose power here, processes do: see [operations.md](operations.md) for what appendfsync everysec costs then.
+Time is short here: leases (30 s), pauses, probes and WeChat's window are the real ones, but no run lasts a day: what takes days is tested in virtual time. The platform is simulated: what WeChat does not document is an assumption, listed in [wechat.md](wechat.md). Machines do not lose power here, processes do: see [operations.md](operations.md) for what appendfsync everysec costs then.
 `
 
 func document(o options, results []*result, took time.Duration) string {
@@ -84,7 +84,7 @@ func document(o options, results []*result, took time.Duration) string {
 			x.scenario.name, x.scenario.about, t.Messages, x.faults, t.SeenOnce, x.calls, x.count(verdict.Twice), x.count(verdict.Lost),
 			t.Forgotten, t.Unknown, t.Expired, t.Cancelled, t.Dead, t.Going, x.settled.Seconds(), word)
 	}
-	b.WriteString("\n\"Calls\" are those that WeChat counted; more than were seen are its refusals, and replays that it dropped. A row again: `go run ./internal/chaos -long -seed SEED -faults SCENARIO`.\n")
+	b.WriteString("\n\"Calls\" are those that WeChat counted; more than were seen are its refusals, and replays that it dropped; of midnight they are those of the second day. A row again: `go run ./internal/chaos -long -seed SEED -faults SCENARIO`.\n")
 	b.WriteString(invariants)
 	return b.String()
 }
