@@ -74,6 +74,8 @@ func runChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		return platform(t, stdin, stdout)
 	case "delay":
 		return delay(ctx, t, stdin, stdout)
+	case "receive":
+		return receiving(ctx, t, stdin, stdout)
 	}
 	do, known := roles()[t.Role]
 	if !known {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"slices"
 	"strings"
@@ -47,12 +46,6 @@ func goalNames() []string {
 		names = append(names, p.goals...)
 	}
 	return names
-}
-
-// callbacks is P15. The endpoint that takes WeChat's receipts is not in this
-// program's stack yet; its figure goes here.
-func (l *lab) callbacks(context.Context) ([]figure.Row, error) {
-	return []figure.Row{l.only("P15", "receipts/s acknowledged into the ledger: not measured yet", math.NaN(), figure.AtLeast(5000))}, nil
 }
 
 // lab is where the parts run: one Redis and one simulated WeChat.
