@@ -1,6 +1,7 @@
 package enroll_test
 
 import (
+	crand "crypto/rand"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -83,12 +84,12 @@ func TestOau03ForgedStates(t *testing.T) {
 }
 
 func FuzzState(f *testing.F) {
-	k, now := stateKey(f), time.Unix(1_800_000_000, 0)
-	genuine := k.Seal(enroll.NewState(appID, ticket.ID{1}, now.Add(time.Minute)))
-	f.Add(genuine)
+	now := time.Unix(1_800_000_000, 0)
+	f.Add(stateKey(f).Seal(enroll.NewState(appID, ticket.ID{1}, now.Add(time.Minute))))
 	f.Add(strings.Repeat("0", 73))
+	k := enroll.StateKey(crand.Text()) // which signed none of the texts
 	f.Fuzz(func(t *testing.T, text string) {
-		if _, err := k.Open(text, appID, now); err == nil && text != genuine {
+		if _, err := k.Open(text, appID, now); err == nil {
 			t.Errorf("accepted %q", text)
 		}
 	})

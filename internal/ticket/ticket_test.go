@@ -1,6 +1,7 @@
 package ticket_test
 
 import (
+	crand "crypto/rand"
 	"encoding/base64"
 	"errors"
 	"math/rand/v2"
@@ -117,17 +118,14 @@ func TestBadKeysAndIDs(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	s, err := ticket.NewSealer([]byte(key), account)
-	if err != nil {
-		f.Fatal(err)
-	}
 	now := time.Unix(1_800_000_000, 0)
-	genuine, _ := s.Seal(ticket.Ticket{User: "u-1", ExpiresAt: now.Add(time.Hour)})
+	genuine, _ := sealer(f, key, account).Seal(ticket.Ticket{User: "u-1", ExpiresAt: now.Add(time.Hour)})
 	f.Add(genuine)
 	f.Add("")
 	f.Add(strings.Repeat("A", 60))
+	s := sealer(f, crand.Text()+crand.Text(), account) // which sealed none of the texts
 	f.Fuzz(func(t *testing.T, text string) {
-		if _, err := s.Open(text, now); err == nil && text != genuine {
+		if _, err := s.Open(text, now); err == nil {
 			t.Errorf("accepted %q", text)
 		}
 	})
