@@ -34,7 +34,8 @@ type Ref struct {
 // Erase drops what is readable of people in the account's ledger, and returns
 // their messages. The records stay, without recipient and user, so that their IDs
 // are not used twice and what WeChat still tells of them is joined; kept
-// payloads, suppressions, what is under way and the users' openids go.
+// payloads, suppressions and what is under way go. The users' openids are the
+// roster's: somebody may have enrolled again meanwhile.
 //
 // A message that was not sent yet ends as cancelled with the reason
 // ReasonErased, or as unknown when an attempt may have arrived. One that is being
@@ -184,9 +185,6 @@ func (l *Ledger) erasePeople(ctx context.Context, p *people) error {
 	var ops []*op
 	for openid := range p.openids {
 		ops = append(ops, &op{plain: redis.NewIntCmd(ctx, "del", l.nearKey(openid))})
-	}
-	for user := range p.users {
-		ops = append(ops, &op{plain: redis.NewIntCmd(ctx, "del", UserKey(l.cfg.Account, user))})
 	}
 	held, err := l.suppressionsOf(ctx, p)
 	if err != nil {
