@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -122,12 +123,15 @@ func (a *app) simulate(ctx context.Context, f simulateFlags) error {
 	return serveHTTP(ctx, ln, p, limits{})
 }
 
-// limits of a listener's connections. Zero: none, beside the wait for a header.
-type limits struct{ read, write time.Duration }
+// limits of a listener's connections. Zero: none, beside the wait for a header,
+// and 3 s of grace for requests under way at the end.
+type limits struct{ read, write, grace time.Duration }
 
 // publicLimits are for a listener that anybody can reach: no client may hold a
 // connection by sending or reading slowly. A way through WeChat takes up to 15 s.
-func publicLimits() limits { return limits{read: 10 * time.Second, write: 30 * time.Second} }
+func publicLimits() limits {
+	return limits{read: 10 * time.Second, write: 30 * time.Second, grace: 20 * time.Second}
+}
 
 // serveHTTP answers on ln until ctx ends.
 func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) error {
@@ -136,16 +140,22 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) e
 		ReadTimeout: l.read, WriteTimeout: l.write, MaxHeaderBytes: 32 << 10,
 		ErrorLog: log.New(io.Discard, "", 0), // what strangers do to a connection is no news
 	}
+	if l.grace == 0 {
+		l.grace = 3 * time.Second
+	}
+	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer close(ended)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.grace)
 		defer cancel()
 		if srv.Shutdown(grace) != nil {
 			_ = srv.Close()
 		}
 	})
 	defer stop()
-	if err := srv.Serve(ln); err != http.ErrServerClosed {
+	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
+	<-ended // requests under way need what the caller closes next
 	return nil
 }
