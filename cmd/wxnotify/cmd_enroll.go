@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,14 +63,18 @@ too: whoever opens the link adds &claim=… to it.`,
 				PublicURL: c.text("public_url"), Account: entry["appid"], Key: wechat.NewSecret(c.text("enroll_key")),
 				User: f.user, Life: f.expires, UserInfo: f.consent, ReturnTo: f.returnTo,
 			}
-			if len(f.data) == 0 && f.unionID == "" {
-				link, err := producer.EnrollURL(e)
-				if err != nil {
-					return &usageError{err}
-				}
-				return a.printLink(linkView{URL: link})
+			link, err := producer.EnrollURL(e)
+			switch {
+			case err != nil:
+				return &usageError{err}
+			case f.returnTo != "" && !slices.Contains(splitList(c.text("return_urls")), f.returnTo):
+				return &usageError{errors.New("--return-to: not one of return_urls (WXNOTIFY_RETURN_URLS), so enroll would refuse the link")}
+			case f.unionID != "" && len(f.data) == 0:
+				return &usageError{errors.New("--unionid: goes together with --data")}
+			case len(f.data) > 0:
+				return a.handOff(cmd, e, f)
 			}
-			return a.handOff(cmd, e, f)
+			return a.printLink(linkView{URL: link})
 		},
 	}
 	fs := cmd.Flags()
@@ -267,7 +272,7 @@ states and times of messages stay, and a line in the audit trail.`,
 				defer func() { _ = records.Close() }()
 				found, err := enroll.NewEraser(r, records, broker.NewInspector(rdb)).Erase(ctx, who, enroll.WhyAdmin)
 				if err != nil {
-					return err
+					return fmt.Errorf("%w; the person is off the roster, repeat the command to erase the rest", err)
 				}
 				if a.output == "json" {
 					return a.printJSON(map[string]int{"bindings": found.Bindings, "messages": found.Messages})
