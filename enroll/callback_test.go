@@ -404,3 +404,42 @@ func TestHangingRedis(t *testing.T) {
 		}
 	})
 }
+
+// The process that took a push died before it handed it on: WeChat's repetition
+// is handed on, and no third one.
+func TestForwardAfterACrash(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		handled := 0
+		w := newWorld(t, settings{mode: wechat.CallbackPlain, change: forwarding(func(context.Context, *wechat.Push) ([]byte, error) {
+			handled++
+			return nil, nil
+		})})
+		body := text("hello")
+		bare := w.serve(nil).Handler() // takes it, and has nobody to hand it to: as good as dead
+		for _, h := range []http.Handler{bare, w.handler, w.handler} {
+			if resp := post(h, w.signed(), strings.NewReader(body)); resp.Code != http.StatusOK {
+				t.Errorf("%d %q", resp.Code, resp.Body)
+			}
+		}
+		if handled != 1 {
+			t.Errorf("handled %d times", handled)
+		}
+	})
+}
+
+// The query of WeChat's own check, from some log, is good for no push.
+func TestCbk12QueryOfTheCheck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, settings{mode: wechat.CallbackPlain})
+		q := w.signed()
+		q.Set("echostr", "1")
+		if resp := w.get("/callback/"+appID+"?"+q.Encode(), ""); resp.Code != http.StatusOK {
+			t.Fatalf("%d %q", resp.Code, resp.Body)
+		}
+		if resp := post(w.handler, q, strings.NewReader(text("forged"))); resp.Code != http.StatusForbidden {
+			t.Errorf("%d %q", resp.Code, resp.Body)
+		}
+	})
+}

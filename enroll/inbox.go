@@ -32,6 +32,9 @@ const (
 	// process: a receipt that named no message, one that Redis failed, one whose
 	// process was killed.
 	secondLook = time.Minute
+	// goneReader is how long a process without events may be silent before it is
+	// forgotten; a living one reads every two seconds.
+	goneReader = time.Hour
 	// maxLooks ends what cannot be applied; it then lies in the list of stuck
 	// events for a week.
 	maxLooks  = 50
@@ -106,11 +109,28 @@ func (b *inbox) take(ctx context.Context, p *wechat.Push, e *entry) (taken, erro
 	}
 	said, err := takeScript.Run(ctx, b.rdb,
 		[]string{b.keys.nonce(p.Nonce), b.keys.seen(dedupeKey(p)), b.keys.inbox()},
-		p.Digest, (time.Until(p.FreshUntil) + time.Minute).Milliseconds(), seenLife.Milliseconds(), maxInbox, text).Text()
+		p.Digest, (time.Until(p.FreshUntil) + time.Minute).Milliseconds(), seenLife.Milliseconds(), maxInbox, text, randomName()).Text()
 	if err != nil {
 		return "", fmt.Errorf("enroll: take a push: %w", err)
 	}
 	return taken(said), nil
+}
+
+// forwardOnce lets one request hand the push to the business, also when an
+// earlier one took the push and did not live to.
+func (b *inbox) forwardOnce(ctx context.Context, p *wechat.Push) (bool, error) {
+	const begun = "+"
+	was, err := b.rdb.SetArgs(ctx, b.keys.seen(dedupeKey(p)), begun, redis.SetArgs{Get: true, TTL: seenLife}).Result()
+	if errors.Is(err, redis.Nil) {
+		err = nil
+	}
+	return was != begun, wrap(err, "hand a push on")
+}
+
+// verified remembers the query of WeChat's check: its signature is good for a
+// push, too, which in plain mode could have any body.
+func (b *inbox) verified(ctx context.Context, nonce string, keep time.Duration) error {
+	return wrap(b.rdb.Set(ctx, b.keys.nonce(nonce), "verified", keep).Err(), "note a verification")
 }
 
 // dedupeKey names an event however often it is pushed. A receipt without a msgid
@@ -125,10 +145,25 @@ func dedupeKey(p *wechat.Push) string {
 
 // run applies events until ctx ends.
 func (b *inbox) run(ctx context.Context, log *quietLog, apply func(context.Context, entry) error) {
+	b.forgetReaders(ctx)
 	for ctx.Err() == nil {
 		if err := b.round(ctx, log, apply); err != nil && ctx.Err() == nil {
 			log.warn("inbox", "events wait: Redis fails", zap.Error(err))
 			pause(ctx, time.Second)
+		}
+	}
+}
+
+// forgetReaders takes processes that are gone off the group; one that has events
+// in its hands stays until these are claimed.
+func (b *inbox) forgetReaders(ctx context.Context) {
+	readers, err := b.rdb.XInfoConsumers(ctx, b.keys.inbox(), inboxGroup).Result()
+	if err != nil {
+		return // there is no group yet
+	}
+	for _, r := range readers {
+		if r.Pending == 0 && r.Idle > goneReader && r.Name != b.consumer {
+			b.rdb.XGroupDelConsumer(ctx, b.keys.inbox(), inboxGroup, r.Name)
 		}
 	}
 }
@@ -199,10 +234,11 @@ func (b *inbox) unfinished(ctx context.Context) ([]looked, error) {
 func (b *inbox) applyAll(ctx context.Context, log *quietLog, list []looked, apply func(context.Context, entry) error) error {
 	done := make([]bool, len(list))
 	var g errgroup.Group
-	g.SetLimit(inboxBatch)
-	for i, m := range list {
+	for _, places := range byFollower(list) {
 		g.Go(func() error {
-			done[i] = b.applyOne(ctx, log, m, apply)
+			for _, i := range places {
+				done[i] = b.applyOne(ctx, log, list[i], apply)
+			}
 			return nil
 		})
 	}
@@ -223,12 +259,29 @@ func (b *inbox) applyAll(ctx context.Context, log *quietLog, list []looked, appl
 	return wrap(err, "take events out of the inbox")
 }
 
-// applyOne reports whether the entry is done with.
-func (b *inbox) applyOne(ctx context.Context, log *quietLog, m looked, apply func(context.Context, entry) error) bool {
-	e := entry{}
+// byFollower keeps the events of one follower in their order.
+func byFollower(list []looked) map[string][]int {
+	places := map[string][]int{}
+	for i, m := range list {
+		openid := ""
+		if e, err := entryIn(m); err == nil {
+			openid = e.OpenID
+		}
+		places[openid] = append(places[openid], i)
+	}
+	return places
+}
+
+func entryIn(m looked) (entry, error) {
+	e := entry{Looks: m.looks}
 	text, _ := m.Values["e"].(string)
 	err := json.Unmarshal([]byte(text), &e)
-	e.Looks = m.looks
+	return e, wrap(err, "read an event")
+}
+
+// applyOne reports whether the entry is done with.
+func (b *inbox) applyOne(ctx context.Context, log *quietLog, m looked, apply func(context.Context, entry) error) bool {
+	e, err := entryIn(m)
 	if err == nil {
 		err = apply(ctx, e)
 	}
@@ -242,6 +295,11 @@ func (b *inbox) applyOne(ctx context.Context, log *quietLog, m looked, apply fun
 		return false
 	}
 	log.warn("stuck", "an event cannot be applied and is set aside", zap.String("event", e.Name), zap.Error(err))
+	e.OpenID, e.Subject = wechat.MaskOpenID(e.OpenID), wechat.MaskOpenID(e.Subject) // it is for people to read
+	text, err := json.Marshal(e)
+	if err != nil {
+		return false
+	}
 	pipe := b.rdb.Pipeline()
 	pipe.LPush(ctx, b.keys.stuck(), text)
 	pipe.LTrim(ctx, b.keys.stuck(), 0, mostStuck-1)

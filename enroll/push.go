@@ -41,6 +41,14 @@ func (s *Service) verify(w http.ResponseWriter, r *http.Request, a *account) {
 		s.refuse(w, a, err)
 		return
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), redisWait)
+	defer cancel()
+	nonce, keep := a.Callback.Nonce(r.URL.Query())
+	if err := a.inbox.verified(ctx, nonce, keep); err != nil {
+		s.log.warn("take", "the server configuration cannot be verified: Redis fails", zap.String("account", a.AppID), zap.Error(err))
+		answer(w, http.StatusServiceUnavailable, "try again")
+		return
+	}
 	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindVerified})
 	s.log.info("verified", "WeChat verified the server configuration", zap.String("account", a.AppID))
 	answer(w, http.StatusOK, echo)
@@ -86,8 +94,13 @@ func (s *Service) receive(w http.ResponseWriter, r *http.Request, a *account) {
 		kind = KindRepeated
 	}
 	reply := []byte(nil)
-	if said == takenNow && a.Forward != nil && !push.Event.Is(wechat.EventTemplateFinished) {
-		reply = s.forward(ctx, a, push)
+	if a.Forward != nil && !push.Event.Is(wechat.EventTemplateFinished) {
+		first, err := inTime(ctx, func() (bool, error) { return a.inbox.forwardOnce(ctx, push) })
+		if err != nil {
+			s.log.warn("forward "+a.AppID, "a push was not handed on: Redis fails", zap.String("account", a.AppID), zap.Error(err))
+		} else if first {
+			reply = s.forward(ctx, a, push)
+		}
 	}
 	s.cfg.OnEvent(Event{Account: a.AppID, Kind: kind, Name: knownName(push.Event), Took: time.Since(began)})
 	s.acknowledge(w, a, push, reply)

@@ -253,6 +253,13 @@ func (c *Callback) newPush(q signedQuery, document []byte, fields map[string]str
 	}, nil
 }
 
+// Nonce names the query of a verification as Push.Nonce names that of a push, and
+// tells how long to remember it: twice CallbackConfig.Window. In plain mode the
+// same query would verify with any body.
+func (c *Callback) Nonce(query url.Values) (name string, keep time.Duration) {
+	return hexSHA256([]byte(query.Get("signature"))), 2 * c.window
+}
+
 // Seal makes the body of a passive reply to p as the mode asks: in secure mode
 // the envelope with Encrypt, MsgSignature, TimeStamp and Nonce, made with the
 // Token and key that p came with. In plain and compat mode, and when reply is
