@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -66,37 +67,30 @@ func (s *Service) settle(ctx context.Context, a *account, e entry) error {
 
 // follows lifts what a follow proves wrong, and binds by the scene of a code.
 func (s *Service) follows(ctx context.Context, a *account, e entry) error {
-	latest, err := a.roster.latest(ctx, e.OpenID, e.At)
-	if err != nil {
+	if err := s.heard(ctx, a, e, true); err != nil {
 		return err
-	}
-	if latest {
-		if _, err := a.Followers.Subscribed(ctx, e.OpenID); err != nil {
-			return fmt.Errorf("enroll: subscribe: %w", err)
-		}
-		if err := a.roster.Follow(ctx, e.OpenID, true); err != nil {
-			return err
-		}
 	}
 	id, ours := ticketOfScene(e.Scene)
 	if !ours || a.tickets == nil {
 		return nil
 	}
-	t, _, err := a.parked(ctx, id)
+	p, err := a.parked(ctx, id)
 	if err != nil {
 		return err
 	}
-	if t == nil { // scanned after its time
+	if p == nil { // scanned after its time
 		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: "E-EXPIRED"})
 		return nil
 	}
-	followed := true
-	b := Binding{User: t.User, OpenID: e.OpenID, How: ByQR, Follows: &followed}
-	if t.HandOff || t.UserInfo {
-		s.askFollows(ctx, a, &b) // for the unionid
-		b.Follows = &followed
+	b := Binding{User: p.ticket.User, OpenID: e.OpenID, How: ByQR}
+	if p.ticket.HandOff || p.ticket.UserInfo { // for the unionid
+		if err := s.askFollows(ctx, a, &b); err != nil && p.ticket.HandOff {
+			return err // whether it is the person is not known yet
+		}
 	}
-	word, err := s.bind(ctx, a, b, *t)
+	followed := true
+	b.Follows = &followed
+	word, err := s.bind(ctx, a, b, p.ticket)
 	if err == nil {
 		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: string(word)})
 	}
@@ -106,43 +100,89 @@ func (s *Service) follows(ctx context.Context, a *account, e entry) error {
 // unfollows suppresses the openid at once: what is queued for it then ends
 // without a call.
 func (s *Service) unfollows(ctx context.Context, a *account, e entry) error {
-	latest, err := a.roster.latest(ctx, e.OpenID, e.At)
-	if err != nil || !latest {
-		return err
-	}
-	if a.EraseUnsubscribed {
-		return s.erase(ctx, a, e.OpenID, WhyUnsubscribed)
-	}
-	if err := a.Followers.Unsubscribed(ctx, e.OpenID); err != nil {
-		return fmt.Errorf("enroll: unsubscribe: %w", err)
-	}
-	return a.roster.Follow(ctx, e.OpenID, false)
+	return s.heard(ctx, a, e, false)
 }
 
-// erase forgets the person that the event names; the one who sent it is not
-// asked (docs: 用户授权信息撤回).
+// heard writes whether a follower follows, as the latest event says. Another
+// event of the same follower may be applied beside this one: whoever finds, after
+// its own effect, that a later one was heard, has that one's effect follow.
+func (s *Service) heard(ctx context.Context, a *account, e entry, follows bool) error {
+	said, err := a.roster.latest(ctx, e.OpenID, e.At, follows)
+	for err == nil {
+		if err = s.writeFollows(ctx, a, e.OpenID, strings.HasSuffix(said, " 1")); err != nil {
+			return err
+		}
+		now := ""
+		if now, err = a.roster.heard(ctx, e.OpenID); now == said || now == "" {
+			return err
+		}
+		said = now
+	}
+	return err
+}
+
+func (s *Service) writeFollows(ctx context.Context, a *account, openid string, follows bool) error {
+	switch {
+	case follows:
+		if _, err := a.Followers.Subscribed(ctx, openid); err != nil {
+			return fmt.Errorf("enroll: subscribe: %w", err)
+		}
+	case a.EraseUnsubscribed:
+		return s.erase(ctx, a, openid, WhyUnsubscribed)
+	default:
+		if err := a.Followers.Unsubscribed(ctx, openid); err != nil {
+			return fmt.Errorf("enroll: unsubscribe: %w", err)
+		}
+	}
+	return a.roster.Follow(ctx, openid, follows)
+}
+
+// erase takes the person that the event names off the roster and notes it; the
+// one who sent the event is not asked (docs: 用户授权信息撤回). The search for what
+// else is kept takes its time, beside the inbox: see erasures.
 func (s *Service) erase(ctx context.Context, a *account, openid, why string) error {
 	if openid == "" {
 		s.log.warn("erase "+a.AppID, "an event asks to erase a person but names none", zap.String("account", a.AppID), zap.String("why", why))
 		return nil
 	}
-	found, err := a.Eraser.Erase(ctx, Person{OpenID: openid}, why)
-	if err != nil {
+	if _, err := a.Eraser.begin(ctx, Person{OpenID: openid}, why); err != nil {
 		return err
 	}
-	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindErased, Name: why})
-	s.cfg.Logger.Info("a follower's data was erased", zap.String("account", a.AppID), zap.String("why", why),
-		zap.String("openid", wechat.MaskOpenID(openid)), zap.Int("bindings", found.Bindings), zap.Int("messages", found.Messages))
+	select {
+	case a.erasing <- struct{}{}:
+	default: // woken already
+	}
 	return nil
+}
+
+// erasures carries out what erase noted, this process' and what others did not
+// live to end.
+func (s *Service) erasures(ctx context.Context, a *account) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		found, err := a.Eraser.finish(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			s.log.warn("erase "+a.AppID, "an erasure is not finished and is tried again in a minute", zap.String("account", a.AppID), zap.Error(err))
+		case found.people > 0:
+			s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindErased, Count: found.people})
+			s.cfg.Logger.Info("followers' data were erased", zap.String("account", a.AppID),
+				zap.Int("people", found.people), zap.Int("messages", found.messages))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.erasing:
+		case <-tick.C:
+		}
+	}
 }
 
 // sweep ends the wait for receipts that did not come within a day.
 func (s *Service) sweep(ctx context.Context, a *account) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	if err := a.Eraser.Finish(ctx); err != nil {
-		s.log.warn("erase "+a.AppID, "an erasure that was cut off could not be finished", zap.String("account", a.AppID), zap.Error(err))
-	}
 	for {
 		n, err := a.Receipts.Sweep(ctx, sweepBatch)
 		switch {

@@ -120,6 +120,7 @@ type account struct {
 	desk    *ticket.Desk
 	base    string // PublicURL/enroll/{appid}
 	inbox   *inbox // nil: no callback
+	erasing chan struct{}
 }
 
 // New checks cfg and names all faults at once. It does not talk to Redis.
@@ -158,7 +159,9 @@ func New(cfg Config) (*Service, error) {
 }
 
 func (s *Service) newAccount(a Account) (*account, error) {
-	acct := &account{Account: a, keys: keys(a.AppID), desk: ticket.NewDesk(s.cfg.Redis, a.AppID)}
+	acct := &account{
+		Account: a, keys: keys(a.AppID), desk: ticket.NewDesk(s.cfg.Redis, a.AppID), erasing: make(chan struct{}, 1),
+	}
 	var err error
 	if acct.roster, err = NewRoster(s.cfg.Redis, a.AppID); err != nil {
 		return nil, err
@@ -204,6 +207,10 @@ func (s *Service) Run(ctx context.Context) error {
 		})
 		g.Go(func() error {
 			s.sweep(ctx, a)
+			return nil
+		})
+		g.Go(func() error {
+			s.erasures(ctx, a)
 			return nil
 		})
 	}

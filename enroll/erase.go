@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -47,24 +46,12 @@ type Erased struct {
 // messages, payloads that wait, suppressions. What stays tells nothing of them:
 // a message's ID, state and times. Each erasure leaves a line in the audit trail.
 //
-// Records are found by reading through all of the account, so persons who come
-// while that goes on are done together in the next round.
+// Records are found by reading through all of the account, so all who are noted
+// when that begins are done together.
 type Eraser struct {
 	roster  *Roster
 	records Records
 	tasks   Tasks
-
-	mu      sync.Mutex
-	waiting []*erasure
-	running bool
-}
-
-type erasure struct {
-	person Person
-	why    string
-	found  Erased
-	err    error
-	done   chan struct{}
 }
 
 // NewEraser of one account.
@@ -72,79 +59,48 @@ func NewEraser(roster *Roster, records Records, tasks Tasks) *Eraser {
 	return &Eraser{roster: roster, records: records, tasks: tasks}
 }
 
-// Erase forgets p. After an error some of it may be gone: repeat it.
+// Erase forgets p, and whoever else is noted. After an error some of it may be
+// gone: repeat it, or leave it to the next process that serves the account.
 func (e *Eraser) Erase(ctx context.Context, p Person, why string) (Erased, error) {
+	bindings, err := e.begin(ctx, p, why)
+	if err != nil {
+		return Erased{}, err
+	}
+	found, err := e.finish(ctx)
+	return Erased{Bindings: bindings, Messages: found.messages}, err
+}
+
+// begin takes p off the roster, so that no message to it begins behind the
+// search, and notes what the search needs. The note is written anew after that: a
+// search that began in between does not end it.
+func (e *Eraser) begin(ctx context.Context, p Person, why string) (bindings int, err error) {
 	if (p.OpenID == "") == (p.User == "") {
-		return Erased{}, errors.New("enroll: erase takes either an openid or a user")
+		return 0, errors.New("enroll: erase takes either an openid or a user")
 	}
-	one := &erasure{person: p, why: why, done: make(chan struct{})}
-	e.mu.Lock()
-	e.waiting = append(e.waiting, one)
-	first := !e.running
-	e.running = true
-	e.mu.Unlock()
-	if first {
-		go e.work(context.WithoutCancel(ctx))
+	t, err := e.roster.traces(ctx, p)
+	if err != nil {
+		return 0, err
 	}
-	select {
-	case <-one.done:
-		return one.found, one.err
-	case <-ctx.Done():
-		return Erased{}, fmt.Errorf("enroll: the erasure goes on: %w", ctx.Err())
+	if err := e.roster.note(ctx, t, why); err != nil {
+		return 0, err
 	}
+	if bindings, err = e.roster.forget(ctx, t); err != nil {
+		return bindings, err
+	}
+	return bindings, e.roster.note(ctx, t, why)
 }
 
-// work does rounds until nobody waits.
-func (e *Eraser) work(ctx context.Context) {
-	for {
-		e.mu.Lock()
-		round := e.waiting
-		e.waiting = nil
-		e.running = len(round) > 0
-		e.mu.Unlock()
-		if len(round) == 0 {
-			return
-		}
-		err := e.round(ctx, round)
-		for _, one := range round {
-			one.err = errors.Join(one.err, err)
-			close(one.done)
-		}
-	}
-}
+// searched is what one search found.
+type searched struct{ people, messages int }
 
-// Finish carries on what a process began and did not live to end.
-func (e *Eraser) Finish(ctx context.Context) error {
-	left, err := e.roster.rdb.SCard(ctx, e.roster.keys.erasing()).Result()
-	if err != nil || left == 0 {
-		return wrap(err, "look for unfinished erasures")
-	}
-	return e.round(ctx, nil)
-}
-
-// round erases several persons in one pass over the records. They are taken off
-// the roster first, so that no message to them begins behind the search; what
-// the search needs is noted before, until it is through.
-func (e *Eraser) round(ctx context.Context, round []*erasure) error {
-	persons := make([]traces, len(round))
-	for i, one := range round {
-		var err error
-		if persons[i], err = e.roster.traces(ctx, one.person); err != nil {
-			return err
-		}
-		if err := e.roster.note(ctx, persons[i]); err != nil {
-			return err
-		}
-		if one.found.Bindings, err = e.roster.forget(ctx, persons[i]); err != nil {
-			return err
-		}
-	}
-	noted, err := e.roster.rdb.SMembers(ctx, e.roster.keys.erasing()).Result()
+// finish erases all who are noted.
+func (e *Eraser) finish(ctx context.Context) (searched, error) {
+	noted, err := e.roster.rdb.HGetAll(ctx, e.roster.keys.erasing()).Result()
 	if err != nil || len(noted) == 0 {
-		return wrap(err, "read what is to be erased")
+		return searched{}, wrap(err, "read what is to be erased")
 	}
 	who := ledger.Erasure{Tasks: e.dropTasks}
-	for _, name := range noted {
+	for name := range noted {
 		if openid, ok := strings.CutPrefix(name, "o:"); ok {
 			who.OpenIDs = append(who.OpenIDs, openid)
 		} else {
@@ -153,19 +109,29 @@ func (e *Eraser) round(ctx context.Context, round []*erasure) error {
 	}
 	refs, err := e.records.Erase(ctx, who)
 	if err != nil {
-		return fmt.Errorf("enroll: erase: %w", err)
+		return searched{}, fmt.Errorf("enroll: erase: %w", err)
 	}
-	if err := e.roster.rdb.SRem(ctx, e.roster.keys.erasing(), noted).Err(); err != nil {
-		return wrap(err, "end the erasure")
-	}
-	for _, one := range round {
-		one.found.Messages = len(refs) // of all that were erased together
-		if err := e.audit(ctx, one); err != nil {
-			return err
+	found := searched{messages: len(refs)}
+	for name, note := range noted {
+		if err := e.audit(ctx, name, note); err != nil {
+			return found, err
 		}
+		ended, err := endNote.Run(ctx, e.roster.rdb, []string{e.roster.keys.erasing()}, name, note).Int()
+		if err != nil {
+			return found, wrap(err, "end the erasure")
+		}
+		found.people += ended
 	}
-	return nil
+	return found, nil
 }
+
+// endNote removes a note unless it was written anew.
+var endNote = redis.NewScript(`
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then
+  return redis.call('HDEL', KEYS[1], ARGV[1])
+end
+return 0
+`)
 
 func (e *Eraser) dropTasks(ctx context.Context, messages []ledger.Ref) error {
 	for _, m := range messages {
@@ -177,14 +143,18 @@ func (e *Eraser) dropTasks(ctx context.Context, messages []ledger.Ref) error {
 	return nil
 }
 
-func (e *Eraser) audit(ctx context.Context, one *erasure) error {
-	actor := "wechat"
-	if one.why == WhyAdmin {
-		actor = "wxnotify enroll erase"
+func (e *Eraser) audit(ctx context.Context, name, note string) error {
+	why, _, _ := strings.Cut(note, " ")
+	entry := ledger.Entry{Action: "erased", Actor: "wechat", Detail: why}
+	if why == WhyAdmin {
+		entry.Actor = "wxnotify enroll erase"
 	}
-	return wrap(e.records.Audit(ctx, ledger.Entry{
-		Action: "erased", Actor: actor, OpenID: one.person.OpenID, User: one.person.User, Detail: one.why,
-	}), "write the audit trail")
+	if openid, ok := strings.CutPrefix(name, "o:"); ok {
+		entry.OpenID = openid
+	} else {
+		entry.User = strings.TrimPrefix(name, "u:")
+	}
+	return wrap(e.records.Audit(ctx, entry), "write the audit trail")
 }
 
 // traces are what names a person in one account.
@@ -235,19 +205,19 @@ func (r *Roster) traces(ctx context.Context, p Person) (traces, error) {
 	return t, nil
 }
 
-// note remembers whom to search for.
-func (r *Roster) note(ctx context.Context, t traces) error {
-	var names []any
+// note remembers whom to search for, and why; each note is one of its own.
+func (r *Roster) note(ctx context.Context, t traces, why string) error {
+	var notes []any
 	for _, o := range t.openids {
-		names = append(names, "o:"+o)
+		notes = append(notes, "o:"+o, why+" "+randomName())
 	}
 	for _, u := range t.users {
-		names = append(names, "u:"+u)
+		notes = append(notes, "u:"+u, why+" "+randomName())
 	}
-	if len(names) == 0 {
+	if len(notes) == 0 {
 		return nil
 	}
-	return wrap(r.rdb.SAdd(ctx, r.keys.erasing(), names...).Err(), "begin the erasure")
+	return wrap(r.rdb.HSet(ctx, r.keys.erasing(), notes...).Err(), "begin the erasure")
 }
 
 // forget takes the traces off the roster.

@@ -21,7 +21,7 @@ const (
 	KindSettled   Kind = "settled"   // a receipt found its message; Name is the state
 	KindUnmatched Kind = "unmatched" // a receipt found none
 	KindMissing   Kind = "missing"   // Count messages got no receipt in 24 h
-	KindErased    Kind = "erased"    // a person's data was erased; Name is why
+	KindErased    Kind = "erased"    // the data of Count people were erased
 )
 
 // Event is what happened, for metrics and tests. It names no follower.

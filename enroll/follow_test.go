@@ -1,6 +1,7 @@
 package enroll_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -248,6 +249,76 @@ func TestEraseUnsubscribed(t *testing.T) {
 		w.p.Account(appID).Unsubscribe(openID)
 		settle()
 		if got := w.bound("u-1"); len(got) != 0 {
+			t.Errorf("bound %v", got)
+		}
+	})
+}
+
+// Follow and unfollow that wait together, a backlog after a restart, are applied
+// side by side by two processes: what the later one says is what stays.
+func TestBacklogOfFollows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, settings{mode: wechat.CallbackPlain})
+		at := time.Now()
+		push := func(openid, name string, at time.Time) {
+			body := fmt.Sprintf("<xml><ToUserName>g</ToUserName><FromUserName>%s</FromUserName><CreateTime>%d</CreateTime>"+
+				"<MsgType>event</MsgType><Event>%s</Event></xml>", openid, at.Unix(), name)
+			if resp := post(w.handler, w.callback.Sign(openid, time.Now()), strings.NewReader(body)); resp.Code != http.StatusOK {
+				t.Fatalf("%d %q", resp.Code, resp.Body)
+			}
+		}
+		const followers = 60
+		name := func(i int) string { return fmt.Sprintf("oSIM6t0backlog%014d", i) }
+		for i := range followers { // each leaves and comes back; half of the pairs in the wrong order
+			events := []string{"unsubscribe", "subscribe"}
+			for j := range events {
+				k := (j + i) % 2
+				push(name(i), events[k], at.Add(time.Duration(k)*time.Second))
+			}
+		}
+		w.run()
+		second := w.serve(nil)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- second.Run(ctx) }()
+		settle()
+		for i := range followers {
+			s, err := w.records.Suppressed(t.Context(), name(i), "t")
+			must(t, err)
+			if s != nil {
+				t.Errorf("follower %d came back and is suppressed: %+v", i, s)
+			}
+		}
+		stop()
+		must(t, <-ended)
+	})
+}
+
+// WeChat does not tell who scanned a code that is for one person: the event is
+// looked at again, and nobody is turned away for it.
+func TestScanOfHandOffIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, settings{platform: wechattest.Config{UnionIDs: true}})
+		w.run()
+		w.enrolled(w.link("probe"), openID) // to learn the unionid
+		list, err := w.roster.Of(t.Context(), "probe")
+		must(t, err)
+		p, err := producer.New(w.rdb, producer.Config{Account: appID})
+		must(t, err)
+		t.Cleanup(func() { _ = p.Close() })
+		data := map[string]string{"phone": "13800000000"}
+		link, err := p.HandOff(t.Context(), producer.Enrollment{PublicURL: public, Key: wechat.NewSecret(enrollKey), User: "u-1"},
+			producer.HandOff{Data: data, UnionID: list[0].UnionID})
+		must(t, err)
+		_, scene := w.shown(link + "&claim=" + producer.Claim(link, data))
+		w.p.Script(wechattest.Errcode(-1).On("/cgi-bin/user/info"))
+		w.p.Account(appID).Push(wechattest.Event{Name: "SCAN", OpenID: openID, Key: scene, Ticket: "T"})
+		settle()
+		time.Sleep(2 * time.Minute) // virtual
+		settle()
+		if got := w.bound("u-1"); len(got) != 1 {
 			t.Errorf("bound %v", got)
 		}
 	})

@@ -34,7 +34,7 @@ func (k keys) once(nonce [nonceSize]byte) string {
 	return k.prefix() + "x:" + hex.EncodeToString(nonce[:])
 }
 
-// erasing is a set of those whose erasure has begun and is not finished.
+// erasing is a hash of those whose erasure has begun and is not finished.
 func (k keys) erasing() string { return k.prefix() + "erasing" }
 
 // inbox is the stream of WeChat's events that wait to be applied.

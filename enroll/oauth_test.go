@@ -202,8 +202,9 @@ func TestOau06Snapshot(t *testing.T) {
 		link := w.link("u-1")
 		resp := w.enrolled(link, virtual)
 		page := w.get(resp.Header().Get("Location"), weChatUA)
-		if !strings.HasSuffix(resp.Header().Get("Location"), "?done=snapshot") || !strings.Contains(page.Body.String(), "完整服务") {
-			t.Errorf("%s %s", resp.Header().Get("Location"), page.Body)
+		if !strings.HasSuffix(resp.Header().Get("Location"), "&done=snapshot") || !strings.Contains(page.Body.String(), "完整服务") ||
+			!strings.Contains(page.Body.String(), `href="`+link+`"`) {
+			t.Errorf("%s, and a way on is wanted: %s", resp.Header().Get("Location"), page.Body)
 		}
 		if got := w.bound("u-1"); len(got) != 1 || got[0] != openID {
 			t.Errorf("bound %v, want the real one alone", got)
@@ -344,6 +345,33 @@ func TestHandOffIsCompared(t *testing.T) {
 		}
 		if to := w.enrolled(open, openID).Header().Get("Location"); !strings.HasSuffix(to, "?done=bound") {
 			t.Errorf("the person: %s", to)
+		}
+	})
+}
+
+// To try again after WeChat's trouble is no wrong claim: the button carries it.
+func TestHandOffMayBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, settings{})
+		p, err := producer.New(w.rdb, producer.Config{Account: appID})
+		must(t, err)
+		t.Cleanup(func() { _ = p.Close() })
+		data := map[string]string{"phone": "13800000000"}
+		link, err := p.HandOff(t.Context(), producer.Enrollment{PublicURL: public, Key: wechat.NewSecret(enrollKey), User: "u-1"}, producer.HandOff{Data: data})
+		must(t, err)
+		for range 7 { // who opens the bare link guesses nothing
+			w.get(link, weChatUA)
+		}
+		open := link + "&claim=" + producer.Claim(link, data)
+		u, err := url.Parse(w.authorized(w.get(open, weChatUA), openID))
+		must(t, err)
+		refused := w.get(u.Path+"?state="+u.Query().Get("state"), weChatUA) // said no
+		if !strings.Contains(refused.Body.String(), "claim="+producer.Claim(link, data)) {
+			t.Errorf("the way on has no claim: %s", refused.Body)
+		}
+		if to := w.enrolled(open, openID).Header().Get("Location"); !strings.HasSuffix(to, "?done=bound") {
+			t.Errorf("the second time: %s", to)
 		}
 	})
 }

@@ -56,8 +56,8 @@ func (s *Service) comeBack(w http.ResponseWriter, r *http.Request, a *account) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), exchangeWait)
 	defer cancel()
-	t, text, lost := a.parked(ctx, st.Ticket)
-	retry := a.retryLink(text, s.returns[st.ReturnTo])
+	p, lost := a.parked(ctx, st.Ticket)
+	retry := a.retryLink(p, s.returns[st.ReturnTo])
 	switch {
 	case lost != nil:
 		s.fail(w, r, a, lost)
@@ -65,7 +65,7 @@ func (s *Service) comeBack(w http.ResponseWriter, r *http.Request, a *account) {
 	case err != nil:
 		s.retryPage(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: retry})
 		return
-	case t == nil:
+	case p == nil:
 		s.turnAway(w, r, a, pageInvalid, http.StatusBadRequest, "E-TICKET")
 		return
 	case q.Get("code") == "": // the follower said no; how WeChat tells is not documented
@@ -73,7 +73,7 @@ func (s *Service) comeBack(w http.ResponseWriter, r *http.Request, a *account) {
 		return
 	}
 	word, err := s.once(ctx, a, st, q.Get("code"), func(ctx context.Context) (Bound, error) {
-		return s.enrol(ctx, a, *t, q.Get("code"))
+		return s.enrol(ctx, a, p.ticket, q.Get("code"))
 	})
 	switch {
 	case errors.Is(err, errState): // the state came back with another code
@@ -82,9 +82,12 @@ func (s *Service) comeBack(w http.ResponseWriter, r *http.Request, a *account) {
 		s.fail(w, r, a, err)
 	case word == wordBusy && !st.Again:
 		// A code is never tried twice: a new one is asked for, once.
-		s.authorize(w, r, a, *t, st.ReturnTo, true)
+		s.authorize(w, r, a, p.ticket, st.ReturnTo, true)
 	case word == wordBusy:
 		s.retryPage(w, r, a, page{Name: pageBusy, Status: http.StatusServiceUnavailable, Wrong: "E-WECHAT", Link: retry})
+	case word == wordSnapshot:
+		secure(w)
+		http.Redirect(w, r, retry+"&done="+string(word), http.StatusSeeOther)
 	default:
 		s.finish(w, r, a, word, st.ReturnTo)
 	}
@@ -116,7 +119,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, a *account, wor
 // when the state was used with another code.
 func (s *Service) once(ctx context.Context, a *account, st state, code string, enrol func(context.Context) (Bound, error)) (Bound, error) {
 	key, mine := a.keys.once(st.Nonce), fingerprint(code)
-	said, err := onceScript.Run(ctx, s.cfg.Redis, []string{key}, mine, exchangeWait.Milliseconds()).Text()
+	said, err := onceScript.Run(ctx, s.cfg.Redis, []string{key}, mine, (2 * exchangeWait).Milliseconds()).Text()
 	if err != nil {
 		return "", wrap(err, "note the code")
 	}
@@ -131,6 +134,8 @@ func (s *Service) once(ctx context.Context, a *account, st state, code string, e
 		}
 		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: string(word)})
 		keep := max(time.Until(st.ExpiresAt), 0) + time.Minute
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), redisWait) // whatever the exchange took
+		defer cancel()
 		return word, wrap(s.cfg.Redis.Set(ctx, key, mine+" "+string(word), keep).Err(), "note the outcome")
 	}
 	tick := time.NewTicker(glance)
@@ -174,7 +179,7 @@ func (s *Service) enrol(ctx context.Context, a *account, t ticket.Ticket, code s
 		token.UnionID = profile.UnionID
 	}
 	b := Binding{User: t.User, OpenID: token.OpenID, UnionID: token.UnionID, How: ByOAuth}
-	s.askFollows(ctx, a, &b)
+	_ = s.askFollows(ctx, a, &b) // logged; the openid is what counts
 	return s.bind(ctx, a, b, t)
 }
 
@@ -199,17 +204,19 @@ func (s *Service) bind(ctx context.Context, a *account, b Binding, t ticket.Tick
 	return word, nil
 }
 
-// askFollows asks whether the openid follows; without an answer nothing is said.
-func (s *Service) askFollows(ctx context.Context, a *account, b *Binding) {
+// askFollows asks whether the openid follows, and for its unionid; without an
+// answer b stays as it is.
+func (s *Service) askFollows(ctx context.Context, a *account, b *Binding) error {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	info, err := a.Platform.UserInfo(ctx, b.OpenID)
 	if err != nil {
 		s.log.warn("userinfo "+a.AppID, "WeChat did not tell whether a follower follows", zap.String("account", a.AppID), zap.Error(err))
-		return
+		return err
 	}
 	b.Follows = &info.Subscribed
 	if b.UnionID == "" {
 		b.UnionID = info.UnionID
 	}
+	return nil
 }

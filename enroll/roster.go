@@ -141,11 +141,21 @@ func (r *Roster) Follow(ctx context.Context, openid string, follows bool) error 
 	return nil
 }
 
-// latest reports whether nothing newer was heard of openid's following than at, in
-// Unix seconds: events may be applied out of their order.
-func (r *Roster) latest(ctx context.Context, openid string, at int64) (bool, error) {
-	ok, err := latestScript.Run(ctx, r.rdb, []string{r.keys.followed(openid)}, at, seenLife.Milliseconds()).Bool()
-	return ok, wrap(err, "order the events of a follower")
+// latest takes what an event says of openid's following at a time, in Unix
+// seconds, and returns the latest that was heard: events may be applied out of
+// their order, and side by side.
+func (r *Roster) latest(ctx context.Context, openid string, at int64, follows bool) (string, error) {
+	said, err := latestScript.Run(ctx, r.rdb, []string{r.keys.followed(openid)}, at, flag(follows), seenLife.Milliseconds()).Text()
+	return said, wrap(err, "order the events of a follower")
+}
+
+// heard is the latest that was heard of openid; empty when it is too long ago.
+func (r *Roster) heard(ctx context.Context, openid string) (string, error) {
+	said, err := r.rdb.Get(ctx, r.keys.followed(openid)).Result()
+	if errors.Is(err, redis.Nil) {
+		return "", nil
+	}
+	return said, wrap(err, "order the events of a follower")
 }
 
 // Users are those that openid is bound to.

@@ -22,6 +22,9 @@ const (
 	leastCode = time.Minute
 )
 
+// errNoCode is that somebody asks WeChat for the code already, or has in vain.
+var errNoCode = errors.New("the QR code is being made, or WeChat gave none a moment ago")
+
 // code is the picture of a parametric QR code. The code is made once for all
 // processes and reloads of a page, since an account has 100 000 a day.
 func (s *Service) code(ctx context.Context, a *account, name, scene string, life time.Duration) ([]byte, error) {
@@ -33,16 +36,22 @@ func (s *Service) code(ctx context.Context, a *account, name, scene string, life
 		return nil, wrap(err, "read the QR code")
 	}
 	if content == "" {
-		life = min(max(life, leastCode), ticket.MaxLife)
+		// One request asks WeChat; when that fails, nobody asks for a minute.
+		mine, err := s.cfg.Redis.SetNX(ctx, key+":lock", "1", leastCode).Result()
+		if err != nil || !mine {
+			return nil, errors.Join(errNoCode, wrap(err, "ask for a QR code"))
+		}
+		life = min(max(life, 2*leastCode), ticket.MaxLife)
 		made, err := a.Platform.CreateQR(ctx, scene, life.Truncate(time.Second))
 		if err != nil {
 			return nil, err
 		}
 		content = made.URL
 		// A moment less than WeChat remembers it, so that no dead code is shown.
-		if err := s.cfg.Redis.Set(ctx, key, content, max(life-leastCode, time.Second)).Err(); err != nil {
+		if err := s.cfg.Redis.Set(ctx, key, content, life-leastCode).Err(); err != nil {
 			return nil, wrap(err, "keep the QR code")
 		}
+		s.cfg.Redis.Del(ctx, key+":lock")
 	}
 	return qrPNG(content)
 }

@@ -70,7 +70,7 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request, a *account) {
 			return
 		}
 	}
-	used, err := a.park(ctx, t, text)
+	used, err := a.park(ctx, parkedTicket{t, text, q.Get("claim")})
 	if err != nil {
 		s.fail(w, r, a, err)
 		return
@@ -89,15 +89,21 @@ func faultOf(err error) string {
 	return "E-TICKET"
 }
 
+// parkedTicket is a ticket that was opened, and what it was opened with.
+type parkedTicket struct {
+	ticket      ticket.Ticket
+	text, claim string
+}
+
 // park keeps the ticket under its ID, for the state or the QR code that names
 // it, and reports whether it was used.
-func (a *account) park(ctx context.Context, t ticket.Ticket, text string) (used bool, err error) {
-	key := a.keys.ticket(t.ID)
+func (a *account) park(ctx context.Context, p parkedTicket) (used bool, err error) {
+	key := a.keys.ticket(p.ticket.ID)
 	var was *redis.StringCmd
-	_, err = a.roster.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.HSet(ctx, key, "s", text)
-		p.PExpire(ctx, key, time.Until(t.ExpiresAt)+stateLife)
-		was = p.HGet(ctx, key, "u")
+	_, err = a.roster.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.HSet(ctx, key, "s", p.text, "c", p.claim)
+		pipe.PExpire(ctx, key, time.Until(p.ticket.ExpiresAt)+stateLife)
+		was = pipe.HGet(ctx, key, "u")
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
@@ -108,19 +114,19 @@ func (a *account) park(ctx context.Context, t ticket.Ticket, text string) (used 
 
 // parked is the ticket that a state or a QR code names; nil when it is gone. One
 // that expired on the way is good still.
-func (a *account) parked(ctx context.Context, id ticket.ID) (*ticket.Ticket, string, error) {
-	text, err := a.roster.rdb.HGet(ctx, a.keys.ticket(id), "s").Result()
-	if errors.Is(err, redis.Nil) {
-		return nil, "", nil
-	}
+func (a *account) parked(ctx context.Context, id ticket.ID) (*parkedTicket, error) {
+	v, err := a.roster.rdb.HMGet(ctx, a.keys.ticket(id), "s", "c").Result()
 	if err != nil {
-		return nil, "", wrap(err, "read the ticket")
+		return nil, wrap(err, "read the ticket")
 	}
-	t, err := a.tickets.Open(text, time.Now())
+	p := &parkedTicket{}
+	p.text, _ = v[0].(string)
+	p.claim, _ = v[1].(string)
+	p.ticket, err = a.tickets.Open(p.text, time.Now())
 	if err != nil && !errors.Is(err, ticket.ErrExpired) {
-		return nil, "", nil // the key was changed meanwhile: as good as gone
+		return nil, nil //nolint:nilnil // documented: it is gone, or its key was changed
 	}
-	return &t, text, nil
+	return p, nil
 }
 
 // authorize sends the follower to WeChat's page.
@@ -197,6 +203,13 @@ func (s *Service) showDone(w http.ResponseWriter, r *http.Request, a *account, w
 		v.Name, v.Status, v.Wrong = pageMismatch, http.StatusForbidden, "E-PERSON"
 	case wordSnapshot:
 		v.Name, v.Status = pageSnapshot, http.StatusForbidden
+		// WeChat loads the page again with its full service; from there the link
+		// leads on.
+		q := r.URL.Query()
+		q.Del("done")
+		if v.Link = ""; q.Get("ticket") != "" {
+			v.Link = a.base + "?" + q.Encode()
+		}
 	case wordBusy: // never sent here
 		v.Name, v.Status = pageBusy, http.StatusServiceUnavailable
 	default:
@@ -218,11 +231,14 @@ func (s *Service) fail(w http.ResponseWriter, r *http.Request, a *account, err e
 }
 
 // retryLink leads back to where the follower came from; empty: it is not known.
-func (a *account) retryLink(ticketText, returnTo string) string {
-	if ticketText == "" {
+func (a *account) retryLink(p *parkedTicket, returnTo string) string {
+	if p == nil {
 		return ""
 	}
-	q := url.Values{"ticket": {ticketText}}
+	q := url.Values{"ticket": {p.text}}
+	if p.claim != "" {
+		q.Set("claim", p.claim)
+	}
 	if returnTo != "" {
 		q.Set("return_to", returnTo)
 	}

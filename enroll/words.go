@@ -37,7 +37,7 @@ func pageChinese() *pageWords {
 		ask   = "请联系给您链接的商家或机构，索取新的链接。"
 	)
 	scan := pageSteps{List: []string{"打开手机微信，点“＋”，选择“扫一扫”。", "对准屏幕上的二维码。", "在手机上按提示完成。"}}
-	full := pageSteps{List: []string{"点屏幕右下角的“使用完整服务”。", "页面重新打开后，会自动继续。"}}
+	full := pageSteps{List: []string{"点屏幕右下角的“使用完整服务”。", "页面重新打开后，点“重新打开”继续。"}}
 	return &pageWords{
 		Lang: "zh-CN",
 		Pages: map[pageName]pageText{
@@ -84,7 +84,7 @@ func pageEnglish() *pageWords {
 		ask   = "Please ask whoever sent it to you for a new one."
 	)
 	scan := pageSteps{List: []string{"Open WeChat on your phone, tap “＋” at the top right, then “Scan”.", "Point it at the code on this screen.", "Follow the steps on your phone."}}
-	full := pageSteps{List: []string{"Tap “使用完整服务” (use full service) at the bottom right of the screen.", "The page opens again and goes on by itself."}}
+	full := pageSteps{List: []string{"Tap “使用完整服务” (use full service) at the bottom right of the screen.", "When the page is back, tap “Open again”."}}
 	return &pageWords{
 		Lang: "en",
 		Pages: map[pageName]pageText{

@@ -88,6 +88,9 @@ return 0
 // Compare checks a claim. The error is ErrMismatch, also when nothing is stored
 // (any more) or too many wrong ones were made, or Redis'.
 func (d *Desk) Compare(ctx context.Context, id ID, claim string) error {
+	if claim == "" {
+		return ErrMismatch // nobody guesses so
+	}
 	same, err := compare.Run(ctx, d.rdb, []string{handOffKey(d.account, id)}, digest(strings.ToLower(claim)), maxClaims).Bool()
 	if err != nil {
 		return fmt.Errorf("ticket: compare the data handed off: %w", err)
