@@ -25,9 +25,7 @@ cover: ## coverage per package
 	$(GO) test -count=1 -coverprofile=coverage.out ./... && $(GO) tool cover -func=coverage.out | tail -n 1
 
 fuzz: ## every fuzz target for FUZZTIME
-	@set -e; for pkg in $$($(GO) list ./...); do \
-	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+	@.ci/fuzz $(FUZZTIME)
 
 bench: ## what a message costs, side by side in one run; ARGS=-quick for a first look
 	$(GO) run ./internal/bench $(ARGS)
