@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,7 +50,8 @@ func TestCbk06SlowLoris(t *testing.T) {
 		} {
 			slow := dial()
 			began := time.Now()
-			go func() {
+			var writer sync.WaitGroup
+			writer.Go(func() {
 				_, _ = io.WriteString(slow, head)
 				for { // a byte a second, for ever
 					time.Sleep(time.Second) // virtual
@@ -57,12 +59,13 @@ func TestCbk06SlowLoris(t *testing.T) {
 						return
 					}
 				}
-			}()
+			})
 			_, _ = io.Copy(io.Discard, slow) // until the server hangs up
 			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("slow %s: held the connection for %s", name, took)
 			}
 			_ = slow.Close()
+			writer.Wait()
 		}
 		quick := dial()
 		go func() {
