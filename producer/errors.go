@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 // ErrNotFound says that no message has this ID, or its end is longer ago than Keep.
@@ -18,7 +18,7 @@ var ErrTooLate = errors.New("producer: too late to cancel")
 
 // ErrRedisFull says that Redis uses so much of its memory that the workers could soon not
 // go on. Enqueue again later, or give Redis more memory.
-var ErrRedisFull = broker.ErrRedisFull
+var ErrRedisFull = redisx.ErrFull
 
 // ErrClosed is returned by Enqueue after Close.
 var ErrClosed = errors.New("producer: it is closed: make a new one")

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 const (
@@ -35,7 +36,7 @@ var ErrClosed = errors.New("broker: the enqueuer is closed")
 type Enqueuer struct {
 	client *asynq.Client
 	commit *committer
-	memory *memoryGuard
+	memory *redisx.MemoryGuard
 	rdb    redis.UniversalClient
 
 	mu      sync.Mutex
@@ -50,7 +51,7 @@ func NewEnqueuer(rdb redis.UniversalClient) *Enqueuer {
 	return &Enqueuer{
 		rdb:    rdb,
 		client: asynq.NewClientFromRedisClient(newCapture(rdb, scripts)),
-		memory: &memoryGuard{rdb: rdb},
+		memory: redisx.NewMemoryGuard(rdb),
 		commit: &committer{
 			rdb: rdb, slots: make(chan struct{}, 2), limit: 2 * chunkSize, scripts: scripts,
 			retries: []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, time.Second},
@@ -61,7 +62,7 @@ func NewEnqueuer(rdb redis.UniversalClient) *Enqueuer {
 // Enqueue runs before(pipe) for each item index, then asynq's script for the
 // item, all in shared pipelines and in the order of the items. before may be nil;
 // it is called from this goroutine, and its commands may run twice when a
-// connection breaks. The error is for the whole call: ErrRedisFull, ErrClosed, or
+// connection breaks. The error is for the whole call: redisx.ErrFull, ErrClosed, or
 // ctx's, after which nothing is known of the items and they are safe to enqueue
 // again. Each item has its own in Result.
 func (q *Enqueuer) Enqueue(ctx context.Context, items []Item, before func(pipe redis.Pipeliner, i int)) ([]Result, error) {
@@ -226,10 +227,10 @@ func (q *Enqueuer) run(ctx context.Context, c *chunk, results []Result) error {
 	if len(c.cmds) == 0 {
 		return nil
 	}
-	if err := q.memory.allow(ctx); err != nil { // many chunks may follow the first look
+	if err := q.memory.Allow(ctx); err != nil { // many chunks may follow the first look
 		return err
 	}
-	q.memory.spend(len(c.scripts), c.payload)
+	q.memory.Spend(len(c.scripts), c.payload)
 	if err := q.commit.commit(ctx, c.cmds, c.wakes...); err != nil {
 		return fmt.Errorf("broker: enqueue: %w", err)
 	}
@@ -243,7 +244,7 @@ func (q *Enqueuer) run(ctx context.Context, c *chunk, results []Result) error {
 		case err == nil:
 			r.Duplicate = n == 0
 		case redis.HasErrorPrefix(err, "OOM"):
-			r.Err = fmt.Errorf("%w: %w", ErrRedisFull, err)
+			r.Err = fmt.Errorf("%w: %w", redisx.ErrFull, err)
 		default:
 			r.Err = fmt.Errorf("broker: enqueue: %w", err)
 		}
@@ -260,7 +261,7 @@ func (q *Enqueuer) begin(ctx context.Context) error {
 	}
 	q.running.Add(1)
 	q.mu.Unlock()
-	if err := q.memory.allow(ctx); err != nil {
+	if err := q.memory.Allow(ctx); err != nil {
 		q.running.Done()
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -18,7 +19,7 @@ func exampleRedis() (redis.UniversalClient, func()) {
 	if err := m.Start(); err != nil {
 		panic(err)
 	}
-	rdb, err := broker.Dial("redis://" + m.Addr())
+	rdb, err := redisx.Dial("redis://" + m.Addr())
 	if err != nil {
 		panic(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 // The traps of asynq v0.26, each with its guard.
@@ -349,7 +350,7 @@ func TestTrapT08FullRedis(t *testing.T) {
 		}
 		full = errors.Join(err, got50(got))
 	}
-	if !errors.Is(full, broker.ErrRedisFull) {
+	if !errors.Is(full, redisx.ErrFull) {
 		t.Fatalf("error = %v, want ErrRedisFull", full)
 	}
 	if strings.Contains(full.Error(), "OOM") {

@@ -1,9 +1,8 @@
-package broker_test
+package redisx_test
 
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -11,9 +10,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
-	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 func TestDial(t *testing.T) {
@@ -28,7 +26,7 @@ func TestDial(t *testing.T) {
 		"redis-cluster://u:pw@c1:7001,c2/":                    "cluster c1:7001 c2:6379 user u password pw",
 		"redis-cluster://c1?tls=true":                         "cluster c1:6379 user  password ",
 	} {
-		rdb, err := broker.Dial(url)
+		rdb, err := redisx.Dial(url)
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
@@ -77,7 +75,7 @@ func TestDialRefuses(t *testing.T) {
 		"redis-cluster://:x@h/0?password=canary":           "parameter",
 		"redis-sentinel://:x@h/0?sentinel_password=canary": "?master=",
 	} {
-		_, err := broker.Dial(url)
+		_, err := redisx.Dial(url)
 		if err == nil || !strings.Contains(err.Error(), remedy) {
 			t.Errorf("%q: error = %v, want one with %q", url, err, remedy)
 		}
@@ -91,19 +89,8 @@ func FuzzDial(f *testing.F) {
 	f.Add("redis://u:canary@h:1/0")
 	f.Add("redis-cluster://h,h:2,[::1]:3?tls=true")
 	f.Fuzz(func(_ *testing.T, url string) {
-		if rdb, err := broker.Dial(url); err == nil {
+		if rdb, err := redisx.Dial(url); err == nil {
 			_ = rdb.Close()
-		}
-	})
-}
-
-func FuzzTaskID(f *testing.F) {
-	f.Add("\n\x14wechat:template.send\x12\x01x\x1a\x04late\"\x03a:b")
-	f.Add("\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
-	f.Fuzz(func(t *testing.T, message string) {
-		id, ok := broker.TaskID(message)
-		if ok && (id == "" || !strings.Contains(message, id)) {
-			t.Errorf("ID %q of %q", id, message)
 		}
 	})
 }
@@ -113,7 +100,7 @@ func TestCheck(t *testing.T) {
 	t.Run("a good one", func(t *testing.T) {
 		t.Parallel()
 		rdb := redistest.Start(t, redistest.AOF()...).Client(t)
-		r, err := broker.Check(t.Context(), rdb)
+		r, err := redisx.Check(t.Context(), rdb)
 		if err != nil || len(r.Warnings) != 0 || !r.AOF || r.Policy != "noeviction" || r.Used == 0 || r.Version == "" {
 			t.Errorf("%+v, %v", r, err)
 		}
@@ -121,7 +108,7 @@ func TestCheck(t *testing.T) {
 	t.Run("que-08 eviction, no AOF, nearly full", func(t *testing.T) {
 		t.Parallel()
 		rdb := redistest.Start(t, "--maxmemory-policy", "allkeys-lru", "--maxmemory", "1mb").Client(t)
-		r, err := broker.Check(t.Context(), rdb)
+		r, err := redisx.Check(t.Context(), rdb)
 		all := strings.Join(r.Warnings, "\n")
 		for _, remedy := range []string{"set maxmemory-policy noeviction", "set appendonly yes", "raise maxmemory"} {
 			if err != nil || !strings.Contains(all, remedy) {
@@ -132,7 +119,7 @@ func TestCheck(t *testing.T) {
 	t.Run("que-04 too old", func(t *testing.T) {
 		t.Parallel()
 		for version, refused := range map[string]bool{"5.0.14": true, "6.0.16": true, "6.2.0": false, "7.4.1": false, "10.0.0": false} {
-			_, err := broker.Check(t.Context(), pretend(t, version))
+			_, err := redisx.Check(t.Context(), pretend(t, version))
 			if (err != nil) != refused {
 				t.Errorf("%s: %v", version, err)
 			}
@@ -144,7 +131,7 @@ func TestCheck(t *testing.T) {
 	t.Run("miniredis tells little", func(t *testing.T) {
 		t.Parallel()
 		_, rdb := redistest.Mini(t)
-		if r, err := broker.Check(t.Context(), rdb); err != nil || len(r.Warnings) != 0 {
+		if r, err := redisx.Check(t.Context(), rdb); err != nil || len(r.Warnings) != 0 {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
@@ -152,7 +139,7 @@ func TestCheck(t *testing.T) {
 		t.Parallel()
 		rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, Password: "canary"})
 		defer func() { _ = rdb.Close() }()
-		_, err := broker.Check(t.Context(), rdb)
+		_, err := redisx.Check(t.Context(), rdb)
 		if err == nil || !strings.Contains(err.Error(), "start it") || strings.Contains(err.Error(), "canary") {
 			t.Errorf("error = %v", err)
 		}
@@ -183,58 +170,4 @@ func pretend(t *testing.T, version string) *redis.Client {
 	c := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true, Dialer: dial})
 	t.Cleanup(func() { _ = c.Close() })
 	return c
-}
-
-// A cluster of one node has all the rules of one of many: keys of one script
-// must share a slot, and redirections count.
-func TestCluster(t *testing.T) {
-	t.Parallel()
-	s := redistest.Start(t, "--cluster-enabled", "yes")
-	one := s.Client(t)
-	slots := []any{"cluster", "addslots"} // not addslotsrange, which 6.2 lacks
-	for slot := range 16384 {
-		slots = append(slots, slot)
-	}
-	if err := one.Do(t.Context(), slots...).Err(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "cluster is up", func() bool {
-		return strings.Contains(one.ClusterInfo(t.Context()).Val(), "cluster_state:ok")
-	})
-	rdb, err := broker.Dial("redis-cluster://" + s.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = rdb.Close() }()
-	h := newHandled()
-	stop := serve(t, broker.ServerConfig{Redis: rdb, Handler: func(_ context.Context, task broker.Task) error {
-		if h.add(task) == 1 && strings.HasSuffix(task.ID, "1") {
-			return &broker.Later{Cause: errors.New("again")}
-		}
-		return nil
-	}})
-	for _, class := range job.Classes() {
-		put(t, rdb, items(700, class)...)
-	}
-	h.wait(t, 3*770)
-	if err := stop(); err != nil {
-		t.Error(err)
-	}
-	n := broker.NewInspector(rdb)
-	put(t, rdb, items(3, job.Bulk)...)
-	if err := n.Delete(t.Context(), account, job.Bulk, "bulk-000001"); err != nil {
-		t.Error(err)
-	}
-	if err := n.Pause(t.Context(), account, job.Bulk, broker.Pause{Owner: "x"}); err != nil {
-		t.Error(err)
-	}
-	one.Del(t.Context(), "wxn:{"+account+"}:watchdog", "wxn:{"+account+"}:orphans")
-	if _, err := broker.NewWatchdog(rdb, account, nil).Sweep(t.Context()); err != nil {
-		t.Error(err)
-	}
-	states, err := n.Queues(t.Context(), account)
-	if err != nil || states[2].Pending != 2 || !states[2].Paused || states[0].Active != 0 {
-		t.Errorf("%+v, %v", states, err)
-	}
-	_, _ = broker.Check(t.Context(), rdb)
 }

@@ -1,0 +1,152 @@
+package redisx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// ErrClosed is returned by a Group after Close.
+var ErrClosed = errors.New("closed")
+
+// Group lets concurrent callers share one call. The first caller opens a batch,
+// which leaves as soon as fewer calls than allowed are running; callers that come
+// before it leaves join it. A single caller waits for nobody else.
+//
+// A batch does not end with the context of one caller, since it carries others;
+// what bounds it is the Redis client's own timeouts.
+type Group[T, R any] struct {
+	limit int
+	slots chan struct{}
+	send  func(ctx context.Context, items []T) ([]R, error)
+
+	mu      sync.Mutex
+	open    *batch[T, R] // takes items; nil: none does
+	closed  bool
+	running sync.WaitGroup
+}
+
+// batch is the items of one call.
+type batch[T, R any] struct {
+	items     []T
+	withdrawn map[int]bool // indexes whose caller left in time; nil: none
+	left      bool         // the call is running: nothing can be withdrawn
+	results   []R          // by index
+	err       error
+	done      chan struct{}
+}
+
+// NewGroup makes a group of at most limit items a call and at most calls at once.
+// send returns one result per item, in their order; its error is returned to all
+// callers of the batch.
+func NewGroup[T, R any](limit, calls int, send func(ctx context.Context, items []T) ([]R, error)) *Group[T, R] {
+	return &Group[T, R]{limit: limit, slots: make(chan struct{}, calls), send: send}
+}
+
+// Do sends one item. When ctx ends before the batch has left, the item never
+// leaves; otherwise it is carried out all the same, and the error says so.
+func (g *Group[T, R]) Do(ctx context.Context, item T) (result R, err error) {
+	if err := ctx.Err(); err != nil {
+		return result, err
+	}
+	b, i, err := g.join(ctx, item)
+	if err != nil {
+		return result, err
+	}
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+		if g.withdraw(b, i) {
+			return result, ctx.Err()
+		}
+		return result, fmt.Errorf("the answer of Redis is still awaited: %w", ctx.Err())
+	}
+	if b.err != nil {
+		return result, b.err
+	}
+	return b.results[i], nil
+}
+
+// Close waits for the calls that are running; later ones get ErrClosed.
+func (g *Group[T, R]) Close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.running.Wait()
+}
+
+func (g *Group[T, R]) join(ctx context.Context, item T) (*batch[T, R], int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return nil, 0, ErrClosed
+	}
+	b := g.open
+	if b == nil {
+		const usual = 16
+		b = &batch[T, R]{items: make([]T, 0, min(usual, g.limit)), done: make(chan struct{})}
+		g.open = b
+		g.running.Add(1)
+		go g.run(context.WithoutCancel(ctx), b)
+	}
+	b.items = append(b.items, item)
+	if len(b.items) >= g.limit {
+		g.open = nil
+	}
+	return b, len(b.items) - 1, nil
+}
+
+func (g *Group[T, R]) withdraw(b *batch[T, R], i int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if b.left {
+		return false
+	}
+	if b.withdrawn == nil {
+		b.withdrawn = map[int]bool{}
+	}
+	b.withdrawn[i] = true
+	return true
+}
+
+func (g *Group[T, R]) run(ctx context.Context, b *batch[T, R]) {
+	defer g.running.Done()
+	defer close(b.done)
+	g.slots <- struct{}{}
+	defer func() { <-g.slots }()
+	g.mu.Lock()
+	if g.open == b {
+		g.open = nil
+	}
+	b.left = true
+	g.mu.Unlock()
+	if b.withdrawn == nil {
+		b.results, b.err = g.call(ctx, b.items)
+		return
+	}
+	var items []T
+	var index []int
+	for i, item := range b.items {
+		if !b.withdrawn[i] {
+			items, index = append(items, item), append(index, i)
+		}
+	}
+	var results []R
+	results, b.err = g.call(ctx, items)
+	b.results = make([]R, len(b.items))
+	for n, r := range results {
+		b.results[index[n]] = r
+	}
+}
+
+func (g *Group[T, R]) call(ctx context.Context, items []T) ([]R, error) {
+	if len(items) == 0 {
+		return nil, nil
+	}
+	results, err := g.send(ctx, items)
+	if err == nil && len(results) != len(items) {
+		err = fmt.Errorf("%d results for %d items", len(results), len(items))
+	}
+	return results, err
+}

@@ -1,0 +1,117 @@
+package redisx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrFull is returned by [MemoryGuard.Allow]. At 100 % of maxmemory the workers
+// would stop as well, since fetching a task writes.
+var ErrFull = errors.New("redis is nearly full: raise maxmemory, or wait until the workers have drained the queues")
+
+// fullAt is the share of maxmemory from which on new messages are refused.
+const fullAt = 0.75
+
+// MemoryGuard refuses writes that grow Redis while it is nearly full. It asks Redis
+// at most once a second, and sooner when this process writes fast.
+type MemoryGuard struct {
+	rdb  redis.UniversalClient
+	full atomic.Pointer[string] // what to say; nil when there is room
+	room atomic.Int64           // bytes that may be sent before the next look
+
+	mu   sync.Mutex
+	next time.Time
+}
+
+// NewMemoryGuard does not talk to Redis.
+func NewMemoryGuard(rdb redis.UniversalClient) *MemoryGuard { return &MemoryGuard{rdb: rdb} }
+
+// unlimited is the room of a Redis without maxmemory.
+const unlimited = math.MaxInt64
+
+// Allow returns an error that wraps ErrFull while Redis uses 75 % of maxmemory or
+// more. Without maxmemory it never refuses.
+func (g *MemoryGuard) Allow(ctx context.Context) error {
+	if g.mu.TryLock() {
+		if now := time.Now(); now.After(g.next) || g.room.Load() < 0 {
+			g.look(ctx)
+			g.next = now.Add(time.Second)
+		}
+		g.mu.Unlock()
+	}
+	if said := g.full.Load(); said != nil {
+		return fmt.Errorf("%w (%s)", ErrFull, *said)
+	}
+	return nil
+}
+
+// Spend counts messages that are about to be written, so that a fast caller does
+// not fill Redis between two looks. A message takes its payload and about 1 KB.
+func (g *MemoryGuard) Spend(items, payload int) {
+	if g.room.Load() != unlimited {
+		g.room.Add(-int64(items*1024 + payload))
+	}
+}
+
+// look keeps what it knew when the server does not answer: the enqueue itself
+// will say what is wrong. In a cluster the fullest primary counts.
+func (g *MemoryGuard) look(ctx context.Context) {
+	cluster, ok := g.rdb.(*redis.ClusterClient)
+	if !ok {
+		g.judge(info(ctx, g.rdb, "memory"))
+		return
+	}
+	var mu sync.Mutex
+	var worst map[string]string
+	_ = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		memory := info(ctx, node, "memory")
+		mu.Lock()
+		defer mu.Unlock()
+		if worst == nil || share(memory) > share(worst) {
+			worst = memory
+		}
+		return nil
+	})
+	g.judge(worst)
+}
+
+func (g *MemoryGuard) judge(memory map[string]string) {
+	if memory == nil {
+		return
+	}
+	g.room.Store(roomOf(memory))
+	if share(memory) < fullAt {
+		g.full.Store(nil)
+		return
+	}
+	said := fmt.Sprintf("%s of %s bytes used", memory["used_memory"], memory["maxmemory"])
+	g.full.Store(&said)
+}
+
+// roomOf is half of what is left until Enqueue refuses: others may be filling
+// Redis too.
+func roomOf(memory map[string]string) int64 {
+	used, _ := strconv.ParseFloat(memory["used_memory"], 64)
+	limit, _ := strconv.ParseFloat(memory["maxmemory"], 64)
+	if limit <= 0 {
+		return unlimited
+	}
+	return max(int64(fullAt*limit-used)/2, 0)
+}
+
+func share(memory map[string]string) float64 {
+	used, _ := strconv.ParseFloat(memory["used_memory"], 64)
+	limit, _ := strconv.ParseFloat(memory["maxmemory"], 64)
+	if limit <= 0 {
+		return 0
+	}
+	return used / limit
+}

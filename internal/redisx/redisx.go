@@ -1,0 +1,59 @@
+// Package redisx is what all packages need of Redis, once: [Dial] and [Check]
+// connect, [Group] and [Exec] share round trips, [Script] loads Lua, [Prefix]
+// spells the keys of an account.
+package redisx
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Prefix starts every key of ours that belongs to an account. The appid stands in
+// braces, so that all of them lie in one cluster slot and one script can use them
+// together.
+func Prefix(account string) string { return "wxn:{" + account + "}:" }
+
+// CheckAccount refuses an account name that would break keys, queue names or
+// cluster slots.
+func CheckAccount(account string) error {
+	switch {
+	case account == "":
+		return errors.New("account is empty: use the appid as WeChat shows it")
+	case len(account) > 64 || strings.ContainsAny(account, "{}:*?[]\\ \t\r\n"):
+		return errors.New("account is no appid: use it as WeChat shows it, without braces, colons and spaces")
+	}
+	return nil
+}
+
+// IsCluster reports whether rdb is a Redis Cluster, where keys of different slots
+// cannot be used by one script.
+func IsCluster(rdb redis.UniversalClient) bool {
+	_, ok := rdb.(*redis.ClusterClient)
+	return ok
+}
+
+// Lost reports an error that did not come from the server: whether the command
+// ran is not known.
+func Lost(err error) bool {
+	if err == nil || errors.Is(err, redis.Nil) {
+		return false
+	}
+	var reply redis.Error
+	return !errors.As(err, &reply)
+}
+
+// Sleep waits for d, or returns ctx's error when ctx ends first.
+func Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

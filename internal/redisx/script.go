@@ -1,0 +1,106 @@
+package redisx
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1.
+	"encoding/hex"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Script is a Lua script. It is called by its SHA-1, and sent whole when the
+// server does not know it: a new primary, or SCRIPT FLUSH.
+type Script struct{ text, sha string }
+
+// NewScript joins parts, such as a package's shared functions and the script.
+func NewScript(parts ...string) *Script {
+	text := strings.Join(parts, "\n")
+	sum := sha1.Sum([]byte(text)) //nolint:gosec // Redis names scripts by their SHA-1.
+	return &Script{text: text, sha: hex.EncodeToString(sum[:])}
+}
+
+// Text is the script as Redis gets it.
+func (s *Script) Text() string { return s.text }
+
+// Call is one call of a script, for [Exec].
+type Call struct {
+	*redis.Cmd
+	script *Script
+	once   bool
+}
+
+// Call prepares a call.
+func (s *Script) Call(ctx context.Context, keys []string, args ...any) *Call {
+	line := make([]any, 0, 3+len(keys)+len(args))
+	line = append(line, "evalsha", s.sha, len(keys))
+	for i := range keys {
+		line = append(line, &keys[i]) // a pointer is not boxed, a string is
+	}
+	return &Call{Cmd: command(ctx, append(line, args...)), script: s}
+}
+
+// Once makes go-redis not repeat the call after a lost connection.
+func (c *Call) Once() *Call {
+	c.once = true
+	return c
+}
+
+// NoRetry is asked by go-redis.
+func (c *Call) NoRetry() bool { return c.once }
+
+// withText turns the call into one that sends the script's text.
+func (c *Call) withText(ctx context.Context) {
+	line := append([]any{"eval", c.script.text}, c.Args()[2:]...)
+	c.Cmd = command(ctx, line)
+}
+
+func command(ctx context.Context, line []any) *redis.Cmd {
+	const firstKey = 3 // a cluster routes by it
+	cmd := redis.NewCmd(ctx, line...)
+	cmd.SetFirstKeyPos(firstKey)
+	return cmd
+}
+
+// Run calls the script alone.
+func (s *Script) Run(ctx context.Context, rdb redis.UniversalClient, keys []string, args ...any) *redis.Cmd {
+	call := s.Call(ctx, keys, args...)
+	Exec(ctx, rdb, call)
+	return call.Cmd
+}
+
+// RunOnce is Run without a repetition after a lost connection, for scripts that
+// must not run twice.
+func (s *Script) RunOnce(ctx context.Context, rdb redis.UniversalClient, keys []string, args ...any) *redis.Cmd {
+	call := s.Call(ctx, keys, args...).Once()
+	Exec(ctx, rdb, call)
+	return call.Cmd
+}
+
+// Exec runs cmds in one round trip and in their order, and calls whose script the
+// server did not know in a second one. Each command keeps its own error.
+func Exec(ctx context.Context, rdb redis.UniversalClient, cmds ...redis.Cmder) {
+	exec(ctx, rdb, cmds)
+	var unknown []redis.Cmder
+	for _, cmd := range cmds {
+		if call, ok := cmd.(*Call); ok && redis.HasErrorPrefix(call.Err(), "NOSCRIPT") {
+			call.withText(ctx)
+			unknown = append(unknown, call)
+		}
+	}
+	exec(ctx, rdb, unknown)
+}
+
+func exec(ctx context.Context, rdb redis.UniversalClient, cmds []redis.Cmder) {
+	switch len(cmds) {
+	case 0:
+	case 1:
+		_ = rdb.Process(ctx, cmds[0]) // the command keeps its error
+	default:
+		pipe := rdb.Pipeline()
+		for _, cmd := range cmds {
+			_ = pipe.Process(ctx, cmd) // only queues
+		}
+		_, _ = pipe.Exec(ctx) // each command keeps its error
+	}
+}
