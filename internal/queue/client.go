@@ -1,0 +1,201 @@
+package queue
+
+import (
+	"context"
+	_ "embed" // the scripts
+	"errors"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/redisx"
+)
+
+var (
+	//go:embed lua/done.lua
+	doneLua string
+	//go:embed lua/requeue.lua
+	requeueLua string
+
+	doneScript    = redisx.NewScript(doneLua)
+	requeueScript = redisx.NewScript(requeueLua)
+)
+
+// client is the Redis client that asynq's servers are given. It differs from a
+// plain one in four answers:
+//
+//   - a dequeue gets a task of the fetch loop, or "empty" after a second;
+//   - completions of concurrent handlers share one script call;
+//   - a retry that means "at once" puts the task at the head of its queue;
+//   - the list of expired leases is empty: recovery is ours (recover.go).
+//
+// Every script is written even when asynq's context is over: asynq cancels it
+// before it repeats a failed completion, and the task would run twice. All else
+// passes unchanged.
+type client struct {
+	redis.UniversalClient
+	fetcher *fetcher
+	done    map[string]*redisx.Group[completion, int64] // by queue
+	fetched sync.Once
+	first   chan struct{} // closed when asynq's dequeue was recognised
+}
+
+func newClient(rdb redis.UniversalClient, f *fetcher) *client {
+	c := &client{
+		UniversalClient: rdb, fetcher: f, first: make(chan struct{}),
+		done: map[string]*redisx.Group[completion, int64]{},
+	}
+	for i := range f.queues {
+		const calls = 2 // more would make the batches smaller
+		q := &f.queues[i]
+		c.done[q.queue] = redisx.NewGroup(maxFetch, calls, func(ctx context.Context, items []completion) ([]int64, error) {
+			return c.complete(ctx, q, items)
+		})
+	}
+	return c
+}
+
+// EvalSha is what asynq calls first.
+func (c *client) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	ctx = context.WithoutCancel(ctx)
+	if cmd := c.answer(ctx, keys, args); cmd != nil {
+		return cmd
+	}
+	return c.UniversalClient.EvalSha(ctx, sha, keys, args...)
+}
+
+// Eval is what asynq calls when the server does not know the script.
+func (c *client) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	ctx = context.WithoutCancel(ctx)
+	if cmd := c.answer(ctx, keys, args); cmd != nil {
+		return cmd
+	}
+	return c.UniversalClient.Eval(ctx, script, keys, args...)
+}
+
+// answer is nil for a call that passes unchanged.
+func (c *client) answer(ctx context.Context, keys []string, args []any) *redis.Cmd {
+	call, q := recognise(c.fetcher.queues, keys)
+	switch call {
+	case callDequeue:
+		c.fetched.Do(func() { close(c.first) })
+		return c.dequeue(ctx, q)
+	case callDone:
+		return c.completed(ctx, q, keys, args)
+	case callRetry:
+		if toHead(args) {
+			return c.requeue(ctx, q, keys, args)
+		}
+	case callListExpired:
+		return answered(ctx, []any{}, nil)
+	case callUnknownFetch:
+		return answered(ctx, nil, errUnknownFetch())
+	case callOther:
+	}
+	return nil
+}
+
+func answered(ctx context.Context, value any, err error) *redis.Cmd {
+	cmd := redis.NewCmd(ctx)
+	cmd.SetVal(value)
+	cmd.SetErr(err)
+	return cmd
+}
+
+// dequeue answers with a task of any class: asynq takes the queue from the task.
+// It asks for one queue after the other, critical first: only that question waits.
+func (c *client) dequeue(ctx context.Context, q *keys) *redis.Cmd {
+	var wait time.Duration
+	if q == &c.fetcher.queues[0] {
+		wait = time.Second
+	}
+	if d := c.fetcher.next(wait); d != nil {
+		return answered(ctx, d.message, nil)
+	}
+	return answered(ctx, nil, redis.Nil)
+}
+
+// errUnknownFetch fails closed: a fetch that is not recognised would take tasks
+// without a permit.
+func errUnknownFetch() error {
+	return fmt.Errorf("queue: asynq %s fetches in a way that this version does not know: build with asynq v0.26", asynqVersion())
+}
+
+func asynqVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/hibiken/asynq" {
+				return m.Version
+			}
+		}
+	}
+	return "of an unknown version"
+}
+
+// completion is one call of asynq's done script.
+type completion struct{ task, id, processedOfDay string }
+
+// completed answers asynq's done script.
+func (c *client) completed(ctx context.Context, q *keys, keys []string, args []any) *redis.Cmd {
+	if len(args) != 3 {
+		return nil
+	}
+	id, ok := args[0].(string)
+	if !ok {
+		return nil
+	}
+	n, err := c.done[q.queue].Do(ctx, completion{keys[2], id, keys[3]})
+	switch {
+	case err != nil:
+		return answered(ctx, nil, err)
+	case n == 0:
+		return answered(ctx, nil, errNotActive)
+	}
+	return answered(ctx, "OK", nil)
+}
+
+// errNotActive is what asynq's own script answers.
+var errNotActive = errors.New("NOT FOUND")
+
+// complete runs done.lua for completions of one queue. At midnight UTC some are
+// counted to the day of the first one.
+func (c *client) complete(ctx context.Context, q *keys, items []completion) ([]int64, error) {
+	const keepCount, most = 90 * 24 * time.Hour, math.MaxInt64 // asynq's
+	keys := make([]string, 0, 4+len(items))
+	args := make([]any, 0, 2+len(items))
+	keys = append(keys, q.active, q.lease, items[0].processedOfDay, q.processed)
+	args = append(args, time.Now().Add(keepCount).Unix(), int64(most))
+	for i := range items {
+		keys = append(keys, items[i].task)
+		args = append(args, &items[i].id)
+	}
+	return doneScript.Run(ctx, c.UniversalClient, keys, args...).Int64Slice() //nolint:wrapcheck // asynq reads it as Redis' own
+}
+
+// toHeadDelay is the retry delay that means "to the head of the queue, now". asynq
+// turns it into a time and hands the time to its script, where we recognise it:
+// a century ago cannot be meant otherwise.
+const toHeadDelay = -100 * 365 * 24 * time.Hour
+
+// toHead reports that a retry's arguments (ID, message, time, ...) mean at once.
+func toHead(args []any) bool {
+	if len(args) < 3 {
+		return false
+	}
+	at, ok := args[2].(int64)
+	return ok && at < time.Now().Add(toHeadDelay/2).Unix()
+}
+
+// requeue stands in for asynq's retry script.
+func (c *client) requeue(ctx context.Context, q *keys, keys []string, args []any) *redis.Cmd {
+	cmd := requeueScript.Run(ctx, c.UniversalClient,
+		[]string{keys[0], keys[1], keys[2], q.pending}, args[0], args[1], time.Now().UnixNano())
+	if cmd.Err() == nil {
+		c.fetcher.wake(q.class)
+	}
+	return cmd
+}

@@ -1,0 +1,423 @@
+package queue
+
+import (
+	"context"
+	_ "embed" // the scripts
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/ratelimit"
+)
+
+var (
+	//go:embed lua/fetch.lua
+	fetchLua string
+	//go:embed lua/look.lua
+	lookLua string
+	//go:embed lua/giveback.lua
+	giveBackLua string
+
+	fetchScript    = redisx.NewScript(fetchLua)
+	lookScript     = redisx.NewScript(lookLua)
+	giveBackScript = redisx.NewScript(giveBackLua)
+)
+
+const (
+	// leaseTime is asynq's: its heartbeat extends a lease by as much.
+	leaseTime = 30 * time.Second
+	// maxFetch is how many tasks one script call fetches at most: it holds Redis for
+	// well under a millisecond then.
+	maxFetch = 64
+	// maxHandOver is how long a fetched task may wait for asynq to take it.
+	maxHandOver = time.Second
+	// lookEvery is how often empty queues are looked at, should a wake-up be lost.
+	lookEvery = time.Second
+	// idleLife outlives two looks, so that the idle mark has no gaps.
+	idleLife = 3 * time.Second
+	// troubleWait is the pause after an error of Redis.
+	troubleWait = 250 * time.Millisecond
+	// staleAfter is when a task that asynq took and never started no longer counts.
+	staleAfter = 30 * time.Second
+)
+
+// fetcher is the fetch loop of one account. It alone decides what asynq's servers
+// get and when: it waits for a free slot, chooses the class, takes permits from the
+// gate, waits for the first permit's slot, fetches in one script call, and hands
+// each task to whichever asynq server asks for one. Its fields belong to the loop's
+// goroutine, except those that say otherwise.
+//
+// critical goes first, but one fetch in 16 goes to the rest, so that it cannot
+// starve; default and bulk share 3 : 1.
+type fetcher struct {
+	rdb      redis.UniversalClient
+	account  string
+	gate     Gate
+	log      *zap.Logger
+	clock    *clockGuard
+	inFlight *inFlight      // shared with the handlers
+	out      chan *delivery // unbuffered: to asynq's dequeues
+	stopped  chan struct{}  // closed when the loop has ended
+
+	queues  []keys        // critical, default, bulk
+	wakes   []atomic.Bool // beside queues: may hold a task again; set by any goroutine
+	changed chan struct{} // capacity 1: wakes has changed
+
+	filled     []bool     // beside queues: the queue may hold a task
+	closed     [2]closure // by tier
+	nextLook   time.Time
+	resumeAt   time.Time // Redis failed: nothing is asked before this
+	turns      int       // choices between critical and the rest
+	restsTurns int       // choices between default and bulk
+}
+
+// closure is the gate's last refusal for a tier.
+type closure struct {
+	until   time.Time
+	changed <-chan struct{}
+}
+
+func newFetcher(cfg *ServerConfig, clock *clockGuard) *fetcher {
+	queues := allKeysOf(cfg.Account)
+	return &fetcher{
+		rdb: cfg.Redis, account: cfg.Account, gate: cfg.Gate, log: cfg.Logger, clock: clock,
+		inFlight: newInFlight(cfg.Concurrency), out: make(chan *delivery), stopped: make(chan struct{}),
+		queues: queues, wakes: make([]atomic.Bool, len(queues)), filled: make([]bool, len(queues)),
+		changed: make(chan struct{}, 1),
+	}
+}
+
+// run fetches until ctx ends. Then nothing is fetched any more, and what asynq did
+// not take is back on its queue.
+func (f *fetcher) run(ctx context.Context) {
+	defer close(f.stopped)
+	for ctx.Err() == nil {
+		now := time.Now()
+		f.takeWakes()
+		if now.Before(f.resumeAt) || f.clock.wrong() {
+			f.wait(ctx, now)
+			continue
+		}
+		f.look(ctx, now)
+		free, q := min(f.inFlight.free(), maxFetch), -1
+		if free > 0 {
+			q = f.choose(now)
+		}
+		if q < 0 {
+			f.wait(ctx, now)
+			continue
+		}
+		permits := f.permits(ctx, tierOf(f.queues[q].class), free)
+		if len(permits) == 0 {
+			continue
+		}
+		f.deliver(ctx, f.fetch(ctx, f.preferCritical(q, permits[0]), permits))
+	}
+}
+
+// wake says that a queue may hold a task again. Any goroutine may call it.
+func (f *fetcher) wake(class job.Class) {
+	for i := range f.queues {
+		if f.queues[i].class == class {
+			f.wakes[i].Store(true)
+		}
+	}
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (f *fetcher) takeWakes() {
+	for i := range f.wakes {
+		if f.wakes[i].Swap(false) {
+			f.filled[i] = true
+		}
+	}
+}
+
+// wait returns when something may have changed: a wake-up, a free slot, an opened
+// gate, or the time of the next look.
+func (f *fetcher) wait(ctx context.Context, now time.Time) {
+	until := now.Add(lookEvery)
+	if f.nextLook.After(now) && f.nextLook.Before(until) {
+		until = f.nextLook
+	}
+	if f.resumeAt.After(now) && f.resumeAt.Before(until) {
+		until = f.resumeAt
+	}
+	var opened [2]<-chan struct{}
+	for tier, c := range f.closed {
+		if c.until.After(now) {
+			opened[tier] = c.changed
+			if c.until.Before(until) {
+				until = c.until
+			}
+		}
+	}
+	timer := time.NewTimer(until.Sub(now))
+	defer timer.Stop()
+	select {
+	case <-f.changed:
+	case <-f.inFlight.freed:
+	case <-opened[ratelimit.General]:
+	case <-opened[ratelimit.Reserved]:
+	case <-timer.C:
+		for _, d := range f.inFlight.take(staleAfter, time.Now()) {
+			f.gate.Return(d.permit)
+		}
+	case <-ctx.Done():
+	}
+}
+
+// look asks once a second whether the queues that were empty still are.
+func (f *fetcher) look(ctx context.Context, now time.Time) {
+	if now.Before(f.nextLook) {
+		return
+	}
+	f.nextLook = now.Add(lookEvery)
+	var cmds []redis.Cmder
+	var asked []int
+	for i, q := range f.queues {
+		if !f.filled[i] {
+			cmds = append(cmds, lookScript.Call(ctx, []string{q.pending, q.paused, q.idle}, idleLife.Milliseconds()))
+			asked = append(asked, i)
+		}
+	}
+	redisx.Exec(ctx, f.rdb, cmds...)
+	for n, cmd := range cmds {
+		found, err := cmd.(*redisx.Call).Int()
+		if err != nil {
+			f.trouble(ctx, "cannot look at the queues", err)
+			return
+		}
+		f.filled[asked[n]] = found == 1
+	}
+}
+
+// choose returns the queue to fetch from, -1 for none.
+func (f *fetcher) choose(now time.Time) int {
+	const critical, normal, bulk = 0, 1, 2
+	open := func(i int) bool { return f.filled[i] && !f.shut(tierOf(f.queues[i].class), now) }
+	rest := -1
+	switch first, second := open(normal), open(bulk); {
+	case first && second:
+		rest = normal
+		if f.restsTurns++; f.restsTurns%4 == 0 {
+			rest = bulk
+		}
+	case first:
+		rest = normal
+	case second:
+		rest = bulk
+	}
+	if !open(critical) {
+		return rest
+	}
+	if f.turns++; rest >= 0 && f.turns%16 == 0 {
+		return rest
+	}
+	return critical
+}
+
+// shut reports that the gate refused the tier and has told of no change since.
+func (f *fetcher) shut(tier ratelimit.Tier, now time.Time) bool {
+	c := f.closed[tier]
+	select {
+	case <-c.changed: // never for a nil channel
+		return false
+	default:
+		return now.Before(c.until)
+	}
+}
+
+// permits takes up to n permits and waits for the slot of the first one; the slots
+// of the others have come by then. None: the gate is closed, or has changed.
+func (f *fetcher) permits(ctx context.Context, tier ratelimit.Tier, n int) []ratelimit.Permit {
+	changed := f.gate.Changed() // before Take, so that no change is missed
+	var permits []ratelimit.Permit
+	for len(permits) < n {
+		p, err := f.gate.Take(ctx, tier)
+		if err != nil {
+			f.refused(ctx, tier, err, changed)
+			break
+		}
+		if len(permits) > 0 && (p.Probe() || time.Until(p.At) > 0) {
+			f.gate.Return(p) // the gate keeps it for the next Take, without a call to Redis
+			break
+		}
+		if permits = append(permits, p); p.Probe() || time.Until(p.At) > 0 {
+			break
+		}
+	}
+	if len(permits) == 0 {
+		return nil
+	}
+	if wait := time.Until(permits[0].At); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-changed: // the gate may have closed, which makes the permit void
+			f.returnAll(permits)
+			return nil
+		case <-ctx.Done():
+			f.returnAll(permits)
+			return nil
+		}
+	}
+	return permits
+}
+
+func (f *fetcher) refused(ctx context.Context, tier ratelimit.Tier, err error, changed <-chan struct{}) {
+	var refused *ratelimit.ClosedError
+	if !errors.As(err, &refused) {
+		f.trouble(ctx, "cannot ask the gate", err)
+		return
+	}
+	now := time.Now()
+	until := now.Add(time.Second)
+	if !refused.Until.IsZero() && refused.Until.Before(until) {
+		until = refused.Until
+	}
+	if soonest := now.Add(time.Millisecond); until.Before(soonest) {
+		until = soonest // the closure ends at this moment: the gate opens when it is asked
+	}
+	f.closed[tier] = closure{until: until, changed: changed}
+}
+
+// preferCritical switches this fetch to the critical queue if a critical task
+// arrived while the loop waited for the permit's slot.
+func (f *fetcher) preferCritical(q int, p ratelimit.Permit) int {
+	const critical = 0
+	if f.wakes[critical].Swap(false) {
+		f.filled[critical] = true
+		if p.Tier == ratelimit.General {
+			return critical
+		}
+	}
+	return q
+}
+
+// fetch spends permits on tasks in one script call and returns what is left.
+func (f *fetcher) fetch(ctx context.Context, i int, permits []ratelimit.Permit) []*delivery {
+	q := &f.queues[i]
+	lease := time.Now().Add(leaseTime).Unix()
+	// Not repeated after a lost connection: the tasks of the first call would be
+	// left active until recovery finds them. The same happens to those of a call
+	// whose answer is lost.
+	reply, err := fetchScript.RunOnce(context.WithoutCancel(ctx), f.rdb,
+		[]string{q.pending, q.paused, q.active, q.lease, q.idle, q.deliveries},
+		lease, q.tasks, len(permits), idleLife.Milliseconds()).StringSlice()
+	if err == nil && len(reply)%3 != 1 {
+		err = fmt.Errorf("fetch.lua answered %d texts", len(reply))
+	}
+	if err != nil {
+		f.returnAll(permits)
+		f.trouble(ctx, "cannot fetch tasks", err)
+		return nil
+	}
+	number, _ := strconv.ParseInt(reply[0], 10, 64)
+	now := time.Now()
+	tasks := reply[1:]
+	f.filled[i] = len(tasks)/3 == len(permits)
+	deliveries := make([]*delivery, 0, len(tasks)/3)
+	for n := 0; n < len(tasks); n += 3 {
+		p := permits[0]
+		if tasks[n+1] == "" {
+			continue // no message: recovery removes it
+		}
+		permits = permits[1:]
+		deliveries = append(deliveries, &delivery{
+			queue: q, id: tasks[n], message: tasks[n+1], permit: p, number: number + int64(n/3),
+			redelivered: tasks[n+2] == "1", lease: lease, fetched: now,
+		})
+	}
+	f.returnAll(permits)
+	return deliveries
+}
+
+// deliver hands the tasks to the asynq servers that ask for one. What none takes
+// within a second, or before ctx ends, goes back to the head of its queue.
+func (f *fetcher) deliver(ctx context.Context, deliveries []*delivery) {
+	if len(deliveries) == 0 {
+		return
+	}
+	timer := time.NewTimer(maxHandOver)
+	defer timer.Stop()
+	for i, d := range deliveries {
+		if d.late(time.Now()) {
+			f.giveBack(ctx, deliveries[i:])
+			return
+		}
+		f.inFlight.hand(d)
+		select {
+		case f.out <- d:
+			continue
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		f.inFlight.forget(d)
+		f.giveBack(ctx, deliveries[i:])
+		return
+	}
+}
+
+// giveBack puts tasks that asynq did not take back at the head of their queue.
+func (f *fetcher) giveBack(ctx context.Context, left []*delivery) {
+	q := left[0].queue
+	keys := []string{q.active, q.lease, q.pending}
+	args := []any{time.Now().UnixNano()}
+	for _, d := range left {
+		f.gate.Return(d.permit)
+		delivered := "0"
+		if d.redelivered {
+			delivered = "1"
+		}
+		keys = append(keys, q.tasks+d.id)
+		args = append(args, d.id, d.lease, delivered)
+	}
+	if err := giveBackScript.Run(context.WithoutCancel(ctx), f.rdb, keys, args...).Err(); err != nil {
+		f.log.Warn("queue: returning fetched tasks failed; they are recovered when their lease ends",
+			zap.String("account", f.account), zap.Int("tasks", len(left)), zap.Error(err))
+	}
+	f.wake(q.class)
+}
+
+func (f *fetcher) returnAll(permits []ratelimit.Permit) {
+	for _, p := range permits {
+		f.gate.Return(p)
+	}
+}
+
+func (f *fetcher) trouble(ctx context.Context, what string, err error) {
+	f.resumeAt = time.Now().Add(troubleWait)
+	if ctx.Err() == nil {
+		f.log.Warn("queue: "+what+", trying again", zap.String("account", f.account), zap.Error(err))
+	}
+}
+
+// next waits for the next task, at most for the given time. nil: there is none.
+func (f *fetcher) next(wait time.Duration) *delivery {
+	select {
+	case d := <-f.out:
+		return d
+	default:
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case d := <-f.out:
+		return d
+	case <-timer.C:
+	case <-f.stopped:
+	}
+	return nil
+}

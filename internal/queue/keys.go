@@ -1,0 +1,114 @@
+package queue
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/redisx"
+)
+
+// allQueues is the set in which asynq lists the queues that consoles show.
+const allQueues = "asynq:queues"
+
+// Name is the asynq queue of an account and class: "<appid>:critical".
+func Name(account string, class job.Class) string { return account + ":" + string(class) }
+
+// ParseName is the inverse of Name; ok is false for a queue that is not ours.
+func ParseName(queue string) (account string, class job.Class, ok bool) {
+	account, name, found := strings.Cut(queue, ":")
+	if !found || account == "" || name == "" {
+		return "", "", false
+	}
+	class, err := job.ParseClass(name)
+	return account, class, err == nil
+}
+
+// keys of one queue. All share the hash tag {<appid>:<class>}, so that one script
+// can use them in a cluster. Those that start with asynq are asynq's.
+type keys struct {
+	class     job.Class
+	queue     string
+	pending   string // list of IDs; the next one is at the right end
+	paused    string
+	active    string // list of IDs
+	lease     string // sorted set of IDs by the end of their lease, Unix seconds
+	scheduled string // sorted set of IDs by due time, Unix seconds
+	retry     string // the same
+	archived  string // sorted set; empty but for tasks that another tool archived
+	completed string // sorted set; empty, since nothing is retained
+	processed string // how many were completed
+	tasks     string // prefix of the hash of each task
+
+	idle       string // set for 3 s after a worker found the queue empty
+	deliveries string // the number of the last delivery; it lives as long as the queue is used
+}
+
+func keysOf(account string, class job.Class) keys {
+	queue := Name(account, class)
+	asynq, ours := "asynq:{"+queue+"}:", "wxn:{"+queue+"}:"
+	return keys{
+		class: class, queue: queue,
+		pending: asynq + "pending", paused: asynq + "paused", active: asynq + "active", lease: asynq + "lease",
+		scheduled: asynq + "scheduled", retry: asynq + "retry", archived: asynq + "archived",
+		completed: asynq + "completed", processed: asynq + "processed", tasks: asynq + "t:",
+		idle: ours + "idle", deliveries: ours + "deliveries",
+	}
+}
+
+// allKeysOf lists the queues of an account, most urgent first.
+func allKeysOf(account string) []keys {
+	classes := job.Classes()
+	all := make([]keys, len(classes))
+	for i, class := range classes {
+		all[i] = keysOf(account, class)
+	}
+	return all
+}
+
+// Our own keys of an account.
+
+// wakeChannel carries the class of a queue that got a task while it was idle.
+func wakeChannel(account string) string { return redisx.Prefix(account) + "wake" }
+
+// pauseKey holds who paused a class and why: at most three per account.
+func pauseKey(account string, class job.Class) string {
+	return redisx.Prefix(account) + "paused:" + string(class)
+}
+
+// sweepKey exists for the 5 s in which a sweep is not repeated.
+func sweepKey(account string) string { return redisx.Prefix(account) + "sweep" }
+
+// asynqCall names the scripts of asynq that our client answers. asynq sends each
+// with its keys in a fixed order, so the keys tell which one it is.
+type asynqCall int
+
+const (
+	callOther asynqCall = iota
+	callDequeue
+	callDone
+	callRetry
+	callListExpired
+	callUnknownFetch // takes from a queue in a way that we do not know
+)
+
+// recognise names the script that asynq calls with these keys, and its queue. The
+// keys are compared whole, since a task's ID may end in anything.
+func recognise(queues []keys, k []string) (asynqCall, *keys) {
+	for i := range queues {
+		q := &queues[i]
+		switch {
+		case len(k) == 1 && k[0] == q.lease:
+			return callListExpired, q
+		case slices.Equal(k, []string{q.pending, q.paused, q.active, q.lease}):
+			return callDequeue, q
+		case len(k) == 5 && k[0] == q.active && k[1] == q.lease && strings.HasPrefix(k[2], q.tasks):
+			return callDone, q
+		case len(k) == 8 && strings.HasPrefix(k[0], q.tasks) && k[1] == q.active && k[2] == q.lease && k[3] == q.retry:
+			return callRetry, q
+		case slices.Contains(k, q.paused):
+			return callUnknownFetch, q
+		}
+	}
+	return callOther, nil
+}

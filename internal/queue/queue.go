@@ -1,0 +1,77 @@
+// Package queue is asynq with a gate before it. It alone knows asynq's keys.
+//
+// # In
+//
+// [PutLua] is the half of an enqueue that writes tasks; the producer joins it with
+// the ledger's half, so that record and task are written by one script. [Put]
+// writes single tasks.
+//
+// # Out
+//
+// A [Server] runs the asynq servers of one account. One fetch loop feeds them: it
+// takes permits from the [Gate], fetches as many tasks as there are free slots in
+// one script call, and hands each one with its permit to asynq. asynq's servers,
+// handlers, retries and inspection are its own. See fetch.go and client.go.
+//
+// # Around
+//
+// The server puts back what killed workers held and moves due tasks (recover.go),
+// and stops while this machine's clock is wrong (clock.go). An [Inspector] counts,
+// deletes and pauses.
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/ratelimit"
+)
+
+// Gate grants the permits that the fetch loop spends: *ratelimit.Gate.
+type Gate interface {
+	Take(ctx context.Context, tier ratelimit.Tier) (ratelimit.Permit, error)
+	Return(p ratelimit.Permit)
+	Changed() <-chan struct{}
+}
+
+// Task is a fetched task.
+type Task struct {
+	ID, Queue string
+	Payload   []byte
+	Permit    ratelimit.Permit // spent by the handler, or returned to the gate
+	// Delivery is the number of this fetch: it grows with each fetch of the queue.
+	// It tells the writes of an earlier delivery of the same task, which may come
+	// late, from those of this one. It is no time.
+	Delivery int64
+	// Redelivered reports that the task was handed to a handler before.
+	Redelivered bool
+}
+
+// Handler handles a task. nil completes it; a *Later puts it back; any other error
+// puts it back in 5 s. The error's text is stored by asynq: no secret, no openid.
+type Handler func(ctx context.Context, t Task) error
+
+// Later puts a task back without counting a failure.
+type Later struct {
+	After time.Duration // zero: to the head of its queue at once
+	Cause error         // its text is stored by asynq: no secret, no openid
+}
+
+func (l *Later) Error() string {
+	if l.Cause == nil {
+		return "message requeued"
+	}
+	return l.Cause.Error()
+}
+
+// Unwrap returns the cause.
+func (l *Later) Unwrap() error { return l.Cause }
+
+// tierOf is the share of the quota that a class may use.
+func tierOf(class job.Class) ratelimit.Tier {
+	if class == job.Critical {
+		return ratelimit.Reserved
+	}
+	return ratelimit.General
+}

@@ -1,0 +1,316 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/redisx"
+)
+
+// ServerConfig of one account's servers in one process.
+type ServerConfig struct {
+	Redis       redis.UniversalClient
+	Account     string
+	Gate        Gate
+	Handler     Handler
+	Concurrency int // tasks in flight, all servers of the account. Default 64, at most 1000.
+	Servers     int // asynq servers, which one fetch loop feeds. Default 4.
+	// TaskTimeout bounds one handler call, whole seconds up to 50. Default 30 s.
+	TaskTimeout time.Duration
+	// DrainTimeout bounds the stop; longer than a send. Default 15 s.
+	DrainTimeout time.Duration
+	Logger       *zap.Logger // default: none
+	// WakeUps is shared by the servers of one process and Redis. Default: own ones.
+	WakeUps *WakeUps
+}
+
+const (
+	// maxConcurrency bounds the active list: the time of a completion grows with it.
+	maxConcurrency = 1000
+	// drainGrace is what a handler has to return after its context was cancelled,
+	// before asynq puts its task back without it.
+	drainGrace = 2 * time.Second
+	// twinWait is how long a task waits while a handler runs one of the same ID.
+	twinWait = 2 * time.Second
+	// checkEvery is asynq's pause between fetches that found nothing. Our client
+	// does the waiting, so it can be short.
+	checkEvery = 2 * time.Millisecond
+	// never is the interval of asynq's actors whose work is ours.
+	never = 24 * time.Hour
+	// startTime is how long asynq may take until its first fetch.
+	startTime = 5 * time.Second
+)
+
+// Server fetches and handles one account's tasks.
+type Server struct{ cfg ServerConfig }
+
+// NewServer checks cfg and names every fault.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	var faults []error
+	refuse := func(bad bool, text string) {
+		if bad {
+			faults = append(faults, errors.New("queue: "+text))
+		}
+	}
+	orDefault(&cfg.Concurrency, 64)
+	orDefault(&cfg.Servers, 4)
+	orDefault(&cfg.TaskTimeout, 30*time.Second)
+	orDefault(&cfg.DrainTimeout, 15*time.Second)
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	if err := redisx.CheckAccount(cfg.Account); err != nil {
+		refuse(true, err.Error())
+	}
+	refuse(cfg.Redis == nil, "Redis is missing")
+	refuse(cfg.Gate == nil, "Gate is missing: nothing may be fetched without one")
+	refuse(cfg.Handler == nil, "Handler is missing")
+	refuse(cfg.Concurrency < 1 || cfg.Concurrency > maxConcurrency, "Concurrency: use 1 to 1000")
+	refuse(cfg.Servers < 1, "Servers: use 1 or more")
+	refuse(cfg.TaskTimeout < time.Second || cfg.TaskTimeout > 50*time.Second || cfg.TaskTimeout%time.Second != 0,
+		"TaskTimeout: use whole seconds from 1s to 50s")
+	refuse(cfg.DrainTimeout < 0, "DrainTimeout: use 0 for the default of 15s, or more")
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	cfg.Servers = min(cfg.Servers, cfg.Concurrency)
+	if cfg.WakeUps == nil {
+		cfg.WakeUps = NewWakeUps(cfg.Redis)
+	}
+	return &Server{cfg: cfg}, nil
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Run fetches until ctx ends, then drains: handlers go on for at most DrainTimeout,
+// then their context is cancelled and what they did not finish goes back to the head
+// of its queue. It returns nil after a clean drain.
+func (s *Server) Run(ctx context.Context) error {
+	lasting := context.WithoutCancel(ctx)
+	fetching, stopFetching := context.WithCancel(ctx)
+	defer stopFetching()
+	work, interrupt := context.WithCancel(lasting)
+	defer interrupt()
+
+	log := sampled(s.cfg.Logger)
+	cfg := s.cfg
+	cfg.Logger = log
+	clock := &clockGuard{rdb: cfg.Redis, account: cfg.Account, log: log}
+	r := &run{cfg: &cfg, work: work, fetcher: newFetcher(&cfg, clock)}
+	defer cfg.WakeUps.subscribe(lasting, cfg.Account, r.fetcher.wake)()
+
+	clock.check(ctx) // before anything goes by it
+	c := newClient(cfg.Redis, r.fetcher)
+	servers, err := r.start(c)
+	var background sync.WaitGroup
+	background.Go(func() { r.fetcher.run(fetching) })
+	if err == nil {
+		background.Go(func() { r.fetcher.forward(fetching) })
+		background.Go(func() { r.fetcher.recover(fetching) })
+		background.Go(func() { clock.run(fetching) })
+		err = c.awaitFirstFetch(ctx)
+	}
+	if err == nil {
+		<-ctx.Done()
+	}
+	stopFetching()
+	background.Wait()
+	err = errors.Join(err, r.drain(servers, interrupt))
+	for _, d := range r.fetcher.inFlight.take(0, time.Now()) {
+		cfg.Gate.Return(d.permit) // asynq never started it; it is recovered when its lease ends
+	}
+	return err
+}
+
+// awaitFirstFetch proves that asynq's dequeue is the one that we know. Otherwise no
+// task would ever come.
+func (c *client) awaitFirstFetch(ctx context.Context) error {
+	timer := time.NewTimer(startTime)
+	defer timer.Stop()
+	select {
+	case <-c.first:
+	case <-ctx.Done():
+	case <-timer.C:
+		return errUnknownFetch()
+	}
+	return nil
+}
+
+// run is one Run of a Server.
+type run struct {
+	cfg     *ServerConfig
+	fetcher *fetcher
+	work    context.Context //nolint:containedctx // of all handlers; ends when the drain lasts too long
+}
+
+func (r *run) start(c *client) ([]*asynq.Server, error) {
+	var servers []*asynq.Server
+	log := newAsynqLog(r.cfg.Logger)
+	for i := range r.cfg.Servers {
+		// The remainder goes to the first servers.
+		slots := (r.cfg.Concurrency + r.cfg.Servers - 1 - i) / r.cfg.Servers
+		srv := asynq.NewServerFromRedisClient(c, r.config(slots, i == 0, log))
+		if err := srv.Start(asynq.HandlerFunc(r.process)); err != nil {
+			return servers, fmt.Errorf("queue: start asynq: %w", err)
+		}
+		servers = append(servers, srv)
+	}
+	return servers, nil
+}
+
+func (r *run) config(slots int, reports bool, log asynq.Logger) asynq.Config {
+	cfg := asynq.Config{
+		Concurrency: slots,
+		// asynq asks for critical first; the order of tasks is the fetch loop's.
+		Queues: map[string]int{
+			Name(r.cfg.Account, job.Critical): 3,
+			Name(r.cfg.Account, job.Default):  2,
+			Name(r.cfg.Account, job.Bulk):     1,
+		},
+		StrictPriority:           true,
+		TaskCheckInterval:        checkEvery,
+		DelayedTaskCheckInterval: never, // see forward
+		JanitorInterval:          never, // nothing is retained
+		ShutdownTimeout:          r.cfg.DrainTimeout + drainGrace,
+		RetryDelayFunc:           retryDelay,
+		IsFailure:                isFailure,
+		Logger:                   log,
+		LogLevel:                 asynq.WarnLevel,
+	}
+	if reports {
+		cfg.HealthCheckFunc = r.health()
+	}
+	return cfg
+}
+
+// health logs once that Redis went away and once that it is back.
+func (r *run) health() func(error) {
+	var down atomic.Bool
+	return func(err error) {
+		if was := down.Swap(err != nil); was == (err != nil) {
+			return
+		}
+		if err != nil {
+			r.cfg.Logger.Error("queue: redis does not answer", zap.String("account", r.cfg.Account), zap.Error(err))
+			return
+		}
+		r.cfg.Logger.Info("queue: redis answers again", zap.String("account", r.cfg.Account))
+	}
+}
+
+func (r *run) drain(servers []*asynq.Server, interrupt func()) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var group sync.WaitGroup
+		for _, srv := range servers {
+			group.Go(srv.Shutdown)
+		}
+		group.Wait()
+	}()
+	timer := time.NewTimer(r.cfg.DrainTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-timer.C:
+	}
+	late := r.fetcher.inFlight.count()
+	interrupt()
+	<-done
+	if late == 0 {
+		return nil
+	}
+	return fmt.Errorf("queue: %d tasks of %s did not end within %s and are back on their queue: raise DrainTimeout",
+		late, r.cfg.Account, r.cfg.DrainTimeout)
+}
+
+// process is asynq's handler.
+func (r *run) process(ctx context.Context, t *asynq.Task) error {
+	id, _ := asynq.GetTaskID(ctx)
+	queue, _ := asynq.GetQueueName(ctx)
+	d, ok := r.fetcher.inFlight.start(taskKey{queue, id})
+	if !ok {
+		if d != nil {
+			r.fetcher.gate.Return(d.permit)
+		}
+		return &deferral{twinWait, "another task of this ID is being handled"}
+	}
+	defer r.fetcher.inFlight.end(id)
+
+	// Not asynq's context: asynq gives a task back the moment its context ends,
+	// while the handler still runs.
+	ctx, cancel := context.WithTimeout(r.work, r.cfg.TaskTimeout)
+	defer cancel()
+	err := r.call(ctx, Task{
+		ID: id, Queue: queue, Payload: t.Payload(), Permit: d.permit, Delivery: d.number, Redelivered: d.redelivered,
+	})
+	var later *Later
+	switch {
+	case errors.As(err, &later):
+		return &deferral{later.After, later.Error()}
+	case err != nil && r.work.Err() != nil && errors.Is(err, context.Canceled):
+		return &deferral{0, "the worker stopped"}
+	}
+	return err
+}
+
+// call keeps a panic's value away from asynq, which would store it: it may hold the
+// payload.
+func (r *run) call(ctx context.Context, t Task) (err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			r.cfg.Logger.Error("queue: the handler panicked", zap.String("account", r.cfg.Account),
+				zap.String("id", t.ID), zap.String("value_type", fmt.Sprintf("%T", x)), zap.ByteString("stack", debug.Stack()))
+			err = fmt.Errorf("the handler panicked with a value of type %T: see the worker's log", x)
+		}
+	}()
+	return r.cfg.Handler(ctx, t)
+}
+
+// deferral is a *Later on its way through asynq: it has the text of its cause but
+// not its chain, in which asynq would look for its own errors.
+type deferral struct {
+	after time.Duration
+	text  string
+}
+
+func (d *deferral) Error() string { return d.text }
+
+// retryDelay is asynq's RetryDelayFunc.
+func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+	var d *deferral
+	switch {
+	case errors.As(err, &d) && d.after <= 0:
+		return toHeadDelay
+	case errors.As(err, &d):
+		return d.after
+	case errors.Is(err, asynq.ErrLeaseExpired), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		// Soon: WeChat drops a repeated message for ten minutes only. Spread, so
+		// that what one outage ended does not start again at one moment.
+		return time.Second + rand.N(4*time.Second)
+	}
+	return 5 * time.Second
+}
+
+// isFailure is asynq's IsFailure: deferrals and crashes are none.
+func isFailure(err error) bool {
+	var d *deferral
+	return err != nil && !errors.As(err, &d) && !errors.Is(err, asynq.ErrLeaseExpired)
+}
