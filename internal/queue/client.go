@@ -18,19 +18,15 @@ import (
 var (
 	//go:embed lua/done.lua
 	doneLua string
-	//go:embed lua/requeue.lua
-	requeueLua string
 
-	doneScript    = redisx.NewScript(doneLua)
-	requeueScript = redisx.NewScript(requeueLua)
+	doneScript = redisx.NewScript(doneLua)
 )
 
 // client is the Redis client that asynq's servers are given. It differs from a
-// plain one in four answers:
+// plain one in three answers:
 //
 //   - a dequeue gets a task of the fetch loop, or "empty" after a second;
 //   - completions of concurrent handlers share one script call;
-//   - a retry that means "at once" puts the task at the head of its queue;
 //   - the list of expired leases is empty: recovery is ours (recover.go).
 //
 // Every script is written even when asynq's context is over: asynq cancels it
@@ -86,10 +82,6 @@ func (c *client) answer(ctx context.Context, keys []string, args []any) *redis.C
 		return c.dequeue(ctx, q)
 	case callDone:
 		return c.completed(ctx, q, keys, args)
-	case callRetry:
-		if toHead(args) {
-			return c.requeue(ctx, q, keys, args)
-		}
 	case callListExpired:
 		return answered(ctx, []any{}, nil)
 	case callUnknownFetch:
@@ -148,6 +140,9 @@ func (c *client) completed(ctx context.Context, q *keys, keys []string, args []a
 	if !ok {
 		return nil
 	}
+	if c.fetcher.inFlight.wasPutBack(id) {
+		return answered(ctx, "OK", nil)
+	}
 	n, err := c.done[q.queue].Do(ctx, completion{keys[2], id, keys[3]})
 	switch {
 	case err != nil:
@@ -174,28 +169,4 @@ func (c *client) complete(ctx context.Context, q *keys, items []completion) ([]i
 		args = append(args, &items[i].id)
 	}
 	return doneScript.Run(ctx, c.UniversalClient, keys, args...).Int64Slice() //nolint:wrapcheck // asynq reads it as Redis' own
-}
-
-// toHeadDelay is the retry delay that means "to the head of the queue, now". asynq
-// turns it into a time and hands the time to its script, where we recognise it:
-// a century ago cannot be meant otherwise.
-const toHeadDelay = -100 * 365 * 24 * time.Hour
-
-// toHead reports that a retry's arguments (ID, message, time, ...) mean at once.
-func toHead(args []any) bool {
-	if len(args) < 3 {
-		return false
-	}
-	at, ok := args[2].(int64)
-	return ok && at < time.Now().Add(toHeadDelay/2).Unix()
-}
-
-// requeue stands in for asynq's retry script.
-func (c *client) requeue(ctx context.Context, q *keys, keys []string, args []any) *redis.Cmd {
-	cmd := requeueScript.Run(ctx, c.UniversalClient,
-		[]string{keys[0], keys[1], keys[2], q.pending}, args[0], args[1], time.Now().UnixNano())
-	if cmd.Err() == nil {
-		c.fetcher.wake(q.class)
-	}
-	return cmd
 }

@@ -24,10 +24,13 @@ var (
 	lookLua string
 	//go:embed lua/giveback.lua
 	giveBackLua string
+	//go:embed lua/requeue.lua
+	requeueLua string
 
 	fetchScript    = redisx.NewScript(fetchLua)
 	lookScript     = redisx.NewScript(lookLua)
 	giveBackScript = redisx.NewScript(giveBackLua)
+	requeueScript  = redisx.NewScript(requeueLua)
 )
 
 const (
@@ -71,6 +74,7 @@ type fetcher struct {
 	changed chan struct{} // capacity 1: wakes has changed
 
 	filled     []bool     // beside queues: the queue may hold a task
+	depth      []int      // beside queues: how many tasks to ask for; doubles while fetches come back full
 	closed     [2]closure // by tier
 	nextLook   time.Time
 	resumeAt   time.Time // Redis failed: nothing is asked before this
@@ -89,7 +93,7 @@ func newFetcher(cfg *ServerConfig, clock *clockGuard) *fetcher {
 	return &fetcher{
 		rdb: cfg.Redis, account: cfg.Account, gate: cfg.Gate, log: cfg.Logger, clock: clock,
 		inFlight: newInFlight(cfg.Concurrency), out: make(chan *delivery), stopped: make(chan struct{}),
-		queues: queues, wakes: make([]atomic.Bool, len(queues)), filled: make([]bool, len(queues)),
+		queues: queues, wakes: make([]atomic.Bool, len(queues)), filled: make([]bool, len(queues)), depth: make([]int, len(queues)),
 		changed: make(chan struct{}, 1),
 	}
 }
@@ -106,7 +110,7 @@ func (f *fetcher) run(ctx context.Context) {
 			continue
 		}
 		f.look(ctx, now)
-		free, q := min(f.inFlight.free(), maxFetch), -1
+		free, q := f.inFlight.free(), -1
 		if free > 0 {
 			q = f.choose(now)
 		}
@@ -114,11 +118,12 @@ func (f *fetcher) run(ctx context.Context) {
 			f.wait(ctx, now)
 			continue
 		}
-		permits := f.permits(ctx, tierOf(f.queues[q].class), free)
+		changed := f.gate.Changed() // before the permits, so that no change is missed
+		permits := f.permits(ctx, tierOf(f.queues[q].class), min(free, maxFetch, max(f.depth[q], 1)), changed)
 		if len(permits) == 0 {
 			continue
 		}
-		f.deliver(ctx, f.fetch(ctx, f.preferCritical(q, permits[0]), permits))
+		f.deliver(ctx, f.fetch(ctx, f.preferCritical(q, permits[0]), permits), changed)
 	}
 }
 
@@ -240,8 +245,7 @@ func (f *fetcher) shut(tier ratelimit.Tier, now time.Time) bool {
 
 // permits takes up to n permits and waits for the slot of the first one; the slots
 // of the others have come by then. None: the gate is closed, or has changed.
-func (f *fetcher) permits(ctx context.Context, tier ratelimit.Tier, n int) []ratelimit.Permit {
-	changed := f.gate.Changed() // before Take, so that no change is missed
+func (f *fetcher) permits(ctx context.Context, tier ratelimit.Tier, n int, changed <-chan struct{}) []ratelimit.Permit {
 	var permits []ratelimit.Permit
 	for len(permits) < n {
 		p, err := f.gate.Take(ctx, tier)
@@ -327,7 +331,7 @@ func (f *fetcher) fetch(ctx context.Context, i int, permits []ratelimit.Permit) 
 	number, _ := strconv.ParseInt(reply[0], 10, 64)
 	now := time.Now()
 	tasks := reply[1:]
-	f.filled[i] = len(tasks)/3 == len(permits)
+	f.filled[i], f.depth[i] = len(tasks)/3 == len(permits), 2*len(tasks)/3
 	deliveries := make([]*delivery, 0, len(tasks)/3)
 	for n := 0; n < len(tasks); n += 3 {
 		p := permits[0]
@@ -345,8 +349,9 @@ func (f *fetcher) fetch(ctx context.Context, i int, permits []ratelimit.Permit) 
 }
 
 // deliver hands the tasks to the asynq servers that ask for one. What none takes
-// within a second, or before ctx ends, goes back to the head of its queue.
-func (f *fetcher) deliver(ctx context.Context, deliveries []*delivery) {
+// within a second goes back to the head of its queue; so does what is left when ctx
+// ends or the gate has changed, since it may have closed.
+func (f *fetcher) deliver(ctx context.Context, deliveries []*delivery, changed <-chan struct{}) {
 	if len(deliveries) == 0 {
 		return
 	}
@@ -361,7 +366,9 @@ func (f *fetcher) deliver(ctx context.Context, deliveries []*delivery) {
 		select {
 		case f.out <- d:
 			continue
-		case <-timer.C:
+		case <-timer.C: // the completions of asynq's handlers are waiting for Redis
+			f.resumeAt = time.Now().Add(maxHandOver)
+		case <-changed:
 		case <-ctx.Done():
 		}
 		f.inFlight.forget(d)
@@ -389,6 +396,21 @@ func (f *fetcher) giveBack(ctx context.Context, left []*delivery) {
 			zap.String("account", f.account), zap.Int("tasks", len(left)), zap.Error(err))
 	}
 	f.wake(q.class)
+}
+
+// putBack puts the task of a handler back at the head of its queue. It is done before
+// the slot is free, so that the next task does not overtake it.
+func (f *fetcher) putBack(ctx context.Context, d *delivery) bool {
+	q := d.queue
+	err := requeueScript.Run(context.WithoutCancel(ctx), f.rdb,
+		[]string{q.tasks + d.id, q.active, q.lease, q.pending}, d.id, time.Now().UnixNano()).Err()
+	if err != nil {
+		f.log.Warn("queue: putting a task back failed; it is retried in a second",
+			zap.String("account", f.account), zap.String("id", d.id), zap.Error(err))
+		return false
+	}
+	f.wake(q.class)
+	return true
 }
 
 func (f *fetcher) returnAll(permits []ratelimit.Permit) {

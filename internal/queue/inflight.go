@@ -38,12 +38,13 @@ type inFlight struct {
 	mu      sync.Mutex
 	handed  map[taskKey]*delivery // handed to asynq, handler not started
 	running map[string]bool       // IDs whose handler is running
+	putBack map[string]bool       // IDs that are back on their queue, not completed by asynq yet
 }
 
 func newInFlight(slots int) *inFlight {
 	return &inFlight{
 		slots: slots, freed: make(chan struct{}, 1),
-		handed: map[taskKey]*delivery{}, running: map[string]bool{},
+		handed: map[taskKey]*delivery{}, running: map[string]bool{}, putBack: map[string]bool{},
 	}
 }
 
@@ -82,11 +83,26 @@ func (f *inFlight) start(k taskKey) (d *delivery, ok bool) {
 	return d, true
 }
 
-func (f *inFlight) end(id string) {
+// end is called when the handler has returned. putBack: the task is back on its queue,
+// so that asynq's completion of it must not be carried out.
+func (f *inFlight) end(id string, putBack bool) {
 	f.mu.Lock()
 	delete(f.running, id)
+	if putBack {
+		f.putBack[id] = true
+	}
 	f.mu.Unlock()
 	f.signal()
+}
+
+// wasPutBack reports it once. An entry that asynq never asks for, since its lease was
+// over, costs a later completion of the same ID, which then waits for its lease.
+func (f *inFlight) wasPutBack(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	was := f.putBack[id]
+	delete(f.putBack, id)
+	return was
 }
 
 // take removes what was handed to asynq longer ago than age and never started:

@@ -87,7 +87,6 @@ const (
 	callOther asynqCall = iota
 	callDequeue
 	callDone
-	callRetry
 	callListExpired
 	callUnknownFetch // takes from a queue in a way that we do not know
 )
@@ -104,8 +103,6 @@ func recognise(queues []keys, k []string) (asynqCall, *keys) {
 			return callDequeue, q
 		case len(k) == 5 && k[0] == q.active && k[1] == q.lease && strings.HasPrefix(k[2], q.tasks):
 			return callDone, q
-		case len(k) == 8 && strings.HasPrefix(k[0], q.tasks) && k[1] == q.active && k[2] == q.lease && k[3] == q.retry:
-			return callRetry, q
 		case slices.Contains(k, q.paused):
 			return callUnknownFetch, q
 		}

@@ -71,7 +71,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		cfg.Logger = zap.NewNop()
 	}
 	if err := redisx.CheckAccount(cfg.Account); err != nil {
-		refuse(true, err.Error())
+		refuse(true, "Account: "+err.Error())
 	}
 	refuse(cfg.Redis == nil, "Redis is missing")
 	refuse(cfg.Gate == nil, "Gate is missing: nothing may be fetched without one")
@@ -252,7 +252,8 @@ func (r *run) process(ctx context.Context, t *asynq.Task) error {
 		}
 		return &deferral{twinWait, "another task of this ID is being handled"}
 	}
-	defer r.fetcher.inFlight.end(id)
+	putBack := false
+	defer func() { r.fetcher.inFlight.end(id, putBack) }()
 
 	// Not asynq's context: asynq gives a task back the moment its context ends,
 	// while the handler still runs.
@@ -261,14 +262,18 @@ func (r *run) process(ctx context.Context, t *asynq.Task) error {
 	err := r.call(ctx, Task{
 		ID: id, Queue: queue, Payload: t.Payload(), Permit: d.permit, Delivery: d.number, Redelivered: d.redelivered,
 	})
+	if stopped := err != nil && r.work.Err() != nil && errors.Is(err, context.Canceled); stopped {
+		err = &Later{Cause: errors.New("the worker stopped")}
+	}
 	var later *Later
 	switch {
-	case errors.As(err, &later):
-		return &deferral{later.After, later.Error()}
-	case err != nil && r.work.Err() != nil && errors.Is(err, context.Canceled):
-		return &deferral{0, "the worker stopped"}
+	case !errors.As(err, &later):
+		return err
+	case later.After > 0 || !r.fetcher.putBack(r.work, d):
+		return &deferral{max(later.After, time.Second), later.Error()}
 	}
-	return err
+	putBack = true
+	return nil
 }
 
 // call keeps a panic's value away from asynq, which would store it: it may hold the
@@ -297,8 +302,6 @@ func (d *deferral) Error() string { return d.text }
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 	var d *deferral
 	switch {
-	case errors.As(err, &d) && d.after <= 0:
-		return toHeadDelay
 	case errors.As(err, &d):
 		return d.after
 	case errors.Is(err, asynq.ErrLeaseExpired), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

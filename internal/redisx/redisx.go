@@ -22,9 +22,9 @@ func Prefix(account string) string { return "wxn:{" + account + "}:" }
 func CheckAccount(account string) error {
 	switch {
 	case account == "":
-		return errors.New("account is empty: use the appid as WeChat shows it")
+		return errors.New("the account is empty: use the appid as WeChat shows it")
 	case len(account) > 64 || strings.ContainsAny(account, "{}:*?[]\\ \t\r\n"):
-		return errors.New("account is no appid: use it as WeChat shows it, without braces, colons and spaces")
+		return errors.New("the account is no appid: use the one that WeChat shows, without braces, colons and spaces")
 	}
 	return nil
 }

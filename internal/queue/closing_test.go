@@ -1,0 +1,55 @@
+package queue_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/ratelimit"
+)
+
+// TestGateClosesBeforeThePermitsMoment: a permit that waits for its moment, in
+// a fetch or parked between two, is not used once the gate has closed (quo-04).
+func TestGateClosesBeforeThePermitsMoment(t *testing.T) {
+	t.Parallel()
+	for name, ahead := range map[string]time.Duration{
+		"awaited": 1500 * time.Millisecond,
+		"parked":  6500 * time.Millisecond, // longer than a fetch holds it
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rdb := redistest.Start(t).Client(t)
+			g, h := &gate{}, newHandled()
+			serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle, Servers: 1})
+			list := items(6, job.Default)
+			put(t, rdb, job.Default, list[0])
+			h.wait(t, 1) // now Redis knows the scripts
+
+			moment := time.Now().Add(ahead)
+			before, _ := g.counts()
+			g.mu.Lock()
+			g.at = func() time.Time { return moment }
+			g.mu.Unlock()
+			put(t, rdb, job.Default, list[1:]...)
+			eventually(t, "a permit is taken", func() bool { taken, _ := g.counts(); return taken > before })
+			if name == "parked" {
+				timer := time.NewTimer(5200 * time.Millisecond)
+				<-timer.C
+			}
+			g.set(&ratelimit.ClosedError{Reason: ratelimit.ReasonRefused}, ratelimit.General, ratelimit.Reserved)
+			timer := time.NewTimer(time.Until(moment) + 700*time.Millisecond)
+			<-timer.C
+			if n := len(h.ids()) - 1; n != 0 {
+				t.Errorf("%d tasks were fetched after the gate had closed", n)
+			}
+			g.set(nil, ratelimit.General, ratelimit.Reserved)
+			h.wait(t, 5)
+			eventually(t, "every permit but those of the six tasks is back", func() bool {
+				taken, returned := g.counts()
+				return taken-returned == 6
+			})
+		})
+	}
+}

@@ -1,0 +1,66 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/redisx"
+)
+
+// A cluster of one node has all the rules of one of many: keys of one script
+// must share a slot, and redirections count.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, "--cluster-enabled", "yes")
+	one := s.Client(t)
+	slots := []any{"cluster", "addslots"} // not addslotsrange, which 6.2 lacks
+	for slot := range 16384 {
+		slots = append(slots, slot)
+	}
+	if err := one.Do(t.Context(), slots...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "cluster is up", func() bool {
+		return strings.Contains(one.ClusterInfo(t.Context()).Val(), "cluster_state:ok")
+	})
+	rdb, err := redisx.Dial("redis-cluster://" + s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rdb.Close() }()
+	h := newHandled()
+	stop := serve(t, queue.ServerConfig{Redis: rdb, Handler: func(_ context.Context, task queue.Task) error {
+		if h.add(task) == 1 && strings.HasSuffix(task.ID, "1") {
+			return &queue.Later{Cause: errors.New("again")}
+		}
+		return nil
+	}})
+	for _, class := range job.Classes() {
+		put(t, rdb, class, items(700, class)...)
+	}
+	h.wait(t, 3*770)
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	n := queue.NewInspector(rdb)
+	put(t, rdb, job.Bulk, items(3, job.Bulk)...)
+	if err := n.Delete(t.Context(), account, job.Bulk, "bulk-000001"); err != nil {
+		t.Error(err)
+	}
+	if err := n.Pause(t.Context(), account, job.Bulk, queue.Pause{Owner: "x"}); err != nil {
+		t.Error(err)
+	}
+	one.Del(t.Context(), "wxn:{"+account+"}:watchdog", "wxn:{"+account+"}:orphans")
+	if _, err := queue.Sweep(t.Context(), rdb, account); err != nil {
+		t.Error(err)
+	}
+	states, err := n.Queues(t.Context(), account)
+	if err != nil || states[2].Pending != 2 || !states[2].Paused || states[0].Active != 0 {
+		t.Errorf("%+v, %v", states, err)
+	}
+}
