@@ -2,240 +2,209 @@ package producer
 
 import (
 	"context"
-	"errors"
+	_ "embed" // the scripts
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
-// batch is a chunk of messages on its way to the queue.
-type batch struct {
-	producer *Producer
-	results  []Result // one per message; those refused have their error already
-	entries  []*entry // of the others
-	place    []int    // of an entry in results
-	births   []func() (ledger.Birth, error)
-	parcel   *broker.Parcel // nil when all were refused
+var (
+	//go:embed lua/enqueue.lua
+	enqueueLua string
+	//go:embed lua/create.lua
+	createLua string
+	//go:embed lua/put.lua
+	putLua string
+
+	enqueueScript = redisx.NewScript(ledger.CreateLua, queue.PutLua, enqueueLua)
+	createScript  = redisx.NewScript(ledger.CreateLua, createLua)
+	putScript     = redisx.NewScript(queue.PutLua, putLua)
+)
+
+const (
+	// callSize is how many messages one script call takes at most: it holds Redis for
+	// less than a millisecond then.
+	callSize = 64
+	// callsAtOnce is how many calls of a class run at once for single Enqueues. More
+	// would make them smaller.
+	callsAtOnce = 2
+)
+
+// reply is what Redis said of one message: either field, or neither for a message that
+// was enqueued.
+type reply struct {
+	old *ledger.Existing
+	err error
 }
 
-// pack makes a chunk ready for one trip: each record is born in the same trip as
-// its task is put, the record first.
-func (p *Producer) pack(ctx context.Context, messages []Message) *batch {
-	b := &batch{
-		producer: p,
-		results:  make([]Result, len(messages)),
-		entries:  make([]*entry, 0, len(messages)),
-		place:    make([]int, 0, len(messages)),
+// lost is the reply to all messages of a call that failed as a whole.
+func lost(n int, err error) []reply {
+	if redis.HasErrorPrefix(err, "OOM") {
+		err = fmt.Errorf("%w: %w", redisx.ErrFull, err)
 	}
-	items := make([]broker.Item, 0, len(messages))
+	replies := make([]reply, n)
+	for i := range replies {
+		replies[i].err = err
+	}
+	return replies
+}
+
+func replyOf(v any) reply {
+	switch v := v.(type) {
+	case int64:
+		return reply{}
+	case []any:
+		old, err := ledger.ParseExisting(v)
+		return reply{old, err}
+	case string:
+		if v == "active" {
+			return reply{err: ErrBusy}
+		}
+		return reply{err: fmt.Errorf("redis: %.200s", v)}
+	default:
+		return reply{err: fmt.Errorf("redis answered %T", v)}
+	}
+}
+
+// enqueue writes records and tasks of one class in as few round trips as Redis allows.
+func (p *Producer) enqueue(ctx context.Context, class job.Class, entries []*entry) []reply {
+	if err := p.listing.Ensure(ctx, p.rdb, p.cfg.Account, class); err != nil {
+		return lost(len(entries), err)
+	}
+	if redisx.IsCluster(p.rdb) {
+		return p.enqueueApart(ctx, class, entries)
+	}
 	now := time.Now()
-	for i, m := range messages {
-		b.results[i].ID = m.ID
-		e, err := p.prepare(m, now)
+	var calls []redis.Cmder
+	for from := 0; from < len(entries); from += callSize {
+		chunk := entries[from:min(from+callSize, len(entries))]
+		keys, args := queue.PutKeys(p.cfg.Account, class), queue.PutArgs(p.cfg.Account, class, now)
+		for _, e := range chunk {
+			keys = append(keys, p.ledger.RecordKey(e.envelope.ID), queue.TaskKey(p.cfg.Account, class, e.envelope.ID))
+			args = queue.AppendItem(args, p.cfg.Account, class, e.item(), now)
+			args = p.ledger.AppendCreate(args, &e.envelope, e.hash, now)
+		}
+		calls = append(calls, enqueueScript.Call(ctx, keys, args...))
+	}
+	return run(ctx, p.rdb, calls, len(entries))
+}
+
+// run runs calls of at most callSize messages each and gathers their answers.
+func run(ctx context.Context, rdb redis.UniversalClient, calls []redis.Cmder, n int) []reply {
+	redisx.Exec(ctx, rdb, calls...)
+	replies := make([]reply, 0, n)
+	for _, call := range calls {
+		size := min(callSize, n-len(replies))
+		answers, err := call.(*redisx.Call).Slice()
+		if err == nil && len(answers) != size {
+			err = fmt.Errorf("redis answered %d times for %d messages", len(answers), size)
+		}
 		if err != nil {
-			b.results[i].Err = err
+			replies = append(replies, lost(size, err)...)
 			continue
 		}
-		b.entries, items, b.place = append(b.entries, e), append(items, e.item), append(b.place, i)
-	}
-	if len(items) == 0 || p.closed.Load() {
-		return b
-	}
-	p.learn(ctx)
-	b.births = make([]func() (ledger.Birth, error), len(items))
-	b.parcel = p.queue.Pack(ctx, items, func(pipe redis.Pipeliner, i int) {
-		b.births[i] = p.ledger.Born(ctx, pipe, b.entries[i].record)
-	})
-	return b
-}
-
-// send puts the batch on the queue, in one trip that others share, and returns
-// one result per message.
-func (b *batch) send(ctx context.Context) []Result {
-	put, err := b.travel(ctx)
-	b.settle(ctx, put, err)
-	return b.results
-}
-
-// travel is what the queue said of the entries.
-func (b *batch) travel(ctx context.Context) ([]broker.Result, error) {
-	switch {
-	case len(b.entries) == 0:
-		return nil, nil
-	case b.parcel == nil:
-		return nil, broker.ErrClosed
-	}
-	return b.producer.queue.Send(ctx, b.parcel)
-}
-
-// settle writes the result of each entry.
-func (b *batch) settle(ctx context.Context, put []broker.Result, err error) {
-	for i, e := range b.entries {
-		r := &b.results[b.place[i]]
-		switch {
-		case err == nil:
-			r.Ticket, r.Err = b.producer.settle(ctx, e, put[i], b.births[i])
-		case errors.Is(err, broker.ErrClosed):
-			r.Err = ErrClosed
-		default:
-			r.Err = fmt.Errorf("producer: enqueue: %w", err)
+		for _, v := range answers {
+			replies = append(replies, replyOf(v))
 		}
 	}
+	return replies
 }
 
-// learn teaches Redis the script of a record once, so that the first messages
-// do not each need another trip. A failure shows in the enqueue itself.
-func (p *Producer) learn(ctx context.Context) {
-	if p.prepared.Load() || p.closed.Load() {
-		return
-	}
-	if p.ledger.Prepare(ctx) == nil {
-		p.prepared.Store(true)
-	}
-}
-
-// settle makes the ticket out of what was found: the record may be new or not,
-// the task may be new or not.
-func (p *Producer) settle(ctx context.Context, e *entry, put broker.Result, born func() (ledger.Birth, error)) (Ticket, error) {
-	if put.Err != nil {
-		return Ticket{ID: e.record.ID}, fmt.Errorf("producer: enqueue: %w", put.Err)
-	}
-	birth, err := born()
-	if err != nil {
-		// The task is there and the worker makes the record again, but a reused
-		// ID could not be told: let the caller repeat.
-		return Ticket{ID: e.record.ID}, fmt.Errorf("producer: enqueue: %w", err)
-	}
-	mine := Ticket{ID: e.record.ID, Class: ClassName(e.record.Class), State: State(e.record.State), Truncated: e.truncated}
-	if birth.New {
-		if put.Duplicate {
-			return p.replace(ctx, e, mine)
+// enqueueApart is enqueue for a cluster, where records and tasks lie on different nodes:
+// records first. A process that is killed in between leaves records without tasks, which
+// the caller's repetition completes, or the workers' sweep deletes.
+func (p *Producer) enqueueApart(ctx context.Context, class job.Class, entries []*entry) []reply {
+	now := time.Now()
+	var creates []redis.Cmder
+	for from := 0; from < len(entries); from += callSize {
+		keys, args := []string{p.ledger.UnputKey()}, []any{strconv.FormatInt(now.UnixMilli(), 10)}
+		for _, e := range entries[from:min(from+callSize, len(entries))] {
+			keys = append(keys, p.ledger.RecordKey(e.envelope.ID))
+			args = append(args, ledger.Unput(class, e.envelope.ID))
+			args = p.ledger.AppendCreate(args, &e.envelope, e.hash, now)
 		}
-		return mine, nil
+		creates = append(creates, createScript.Call(ctx, keys, args...))
 	}
-	old := birth.Existing
-	switch {
-	case old.Hash != "" && old.Hash != e.record.Hash:
-		return Ticket{ID: mine.ID}, p.reused(ctx, e, put, old)
-	case old.Class != "" && old.Class != e.record.Class:
-		return p.back(ctx, e, put, old)
-	case p.apart && !put.Duplicate && old.QueuedAt.Equal(e.record.QueuedAt):
-		// A worker was faster than the birth and made this very record from the
-		// task. On one node another caller of this very millisecond made it.
-		return mine, nil
+	replies := run(ctx, p.rdb, creates, len(entries))
+
+	var index []int // of the entries that need a task
+	for i, r := range replies {
+		if r.err == nil && (r.old == nil || r.old.Waits() && r.old.Class == class && r.old.Hash == entries[i].hash) {
+			index = append(index, i)
+		}
 	}
-	mine.Duplicate, mine.State = true, State(old.State)
+	var puts []redis.Cmder
+	for from := 0; from < len(index); from += callSize {
+		keys, args := queue.PutKeys(p.cfg.Account, class), queue.PutArgs(p.cfg.Account, class, now)
+		for _, i := range index[from:min(from+callSize, len(index))] {
+			created := "0"
+			if replies[i].old == nil {
+				created = "1"
+			}
+			keys = append(keys, queue.TaskKey(p.cfg.Account, class, entries[i].envelope.ID))
+			args = append(queue.AppendItem(args, p.cfg.Account, class, entries[i].item(), now), created)
+		}
+		puts = append(puts, putScript.Call(ctx, keys, args...))
+	}
+	var put []any
+	for n, r := range run(ctx, p.rdb, puts, len(index)) {
+		if r.err != nil {
+			replies[index[n]].err = r.err
+			continue
+		}
+		put = append(put, ledger.Unput(class, entries[index[n]].envelope.ID))
+	}
+	if len(put) > 0 {
+		// Should this fail, the sweep finds the tasks and takes the records off the list.
+		_ = p.rdb.ZRem(ctx, p.ledger.UnputKey(), put...).Err()
+	}
+	return replies
+}
+
+// ticket makes the ticket out of what was found.
+func (p *Producer) ticket(ctx context.Context, e *entry, r reply) (Ticket, error) {
+	mine := Ticket{ID: e.envelope.ID, Class: e.envelope.Class, State: e.state, Truncated: e.truncated}
+	switch old := r.old; {
+	case r.err != nil:
+		return Ticket{ID: mine.ID}, failed(r.err)
+	case old == nil:
+		return mine, nil
+	case old.Hash != "" && old.Hash != e.hash:
+		return Ticket{ID: mine.ID}, &IDReusedError{ID: mine.ID, State: old.State}
+	case old.Class != "" && old.Class != mine.Class && old.Waits():
+		if err := p.putInClass(ctx, e, old); err != nil {
+			return Ticket{ID: mine.ID}, err
+		}
+	}
+	mine.Duplicate, mine.State = true, r.old.State
+	if r.old.Class != "" {
+		mine.Class = r.old.Class
+	}
 	return mine, nil
 }
 
-const (
-	// strayWait is how long replace waits for a worker to drop another message's
-	// task, and strayPoll how often it looks.
-	strayWait = 3 * time.Second
-	strayPoll = 20 * time.Millisecond
-)
-
-// replace puts the task although one of this ID was there without a record: an
-// archived one that outlived its record, or that of another message, whose caller
-// came in the same instant. The record says that the ID is ours by now.
-func (p *Producer) replace(ctx context.Context, e *entry, mine Ticket) (Ticket, error) {
-	for end := time.Now().Add(strayWait); ; {
-		placed, own, err := p.place(ctx, e)
-		switch {
-		case err != nil:
-			return Ticket{ID: mine.ID}, err
-		case placed:
-			return mine, nil
-		case own:
-			mine.Duplicate = true // a worker has it in hand at this moment
-			return mine, nil
-		case time.Now().After(end):
-			return Ticket{ID: mine.ID}, fmt.Errorf("producer: enqueue: %w", broker.ErrActive)
-		}
-		// A worker has the other one in hand, and drops it by the record; or one
-		// more caller came in between, and takes its own away.
-		timer := time.NewTimer(strayPoll)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return Ticket{ID: mine.ID}, fmt.Errorf("producer: enqueue: %w", context.Cause(ctx))
-		}
+// putInClass puts the task of a message that was first enqueued in another class, should
+// it be missing there. The terms of the first stand.
+func (p *Producer) putInClass(ctx context.Context, e *entry, old *ledger.Existing) error {
+	envelope := e.envelope
+	envelope.Class = old.Class
+	if old.State == ledger.Scheduled {
+		envelope.NotBefore = old.NotBefore
 	}
-}
-
-// place puts the task where another one of this ID waited. When that is in a
-// worker's hand, it says whether that is ours.
-func (p *Producer) place(ctx context.Context, e *entry) (placed, own bool, err error) {
-	err = p.tasks.Delete(ctx, p.cfg.Account, e.record.Class, e.record.ID)
-	switch {
-	case err == nil || errors.Is(err, broker.ErrNotFound):
-		duplicate, err := p.put(ctx, e.item)
-		return !duplicate, false, err
-	case errors.Is(err, broker.ErrActive):
-		own, err = p.tasks.Holds(ctx, p.cfg.Account, e.record.Class, e.record.ID, e.envelope.Body)
-	}
-	if err != nil {
-		return false, false, fmt.Errorf("producer: enqueue: %w", err)
-	}
-	return false, own, nil
-}
-
-// reused refuses another message under a known ID. Its task must not stay: it
-// could outlive the record that tells the worker to drop it.
-func (p *Producer) reused(ctx context.Context, e *entry, put broker.Result, old ledger.Record) error {
-	reused := &IDReusedError{ID: e.record.ID, State: State(old.State)}
-	if put.Duplicate {
-		return reused // no task was put
-	}
-	if err := p.drop(ctx, e); err != nil {
-		return errors.Join(reused, err)
-	}
-	return reused
-}
-
-// back puts a message that has another class already into that class, should
-// its task be missing there, and drops the one just put.
-func (p *Producer) back(ctx context.Context, e *entry, put broker.Result, old ledger.Record) (Ticket, error) {
-	ticket := Ticket{ID: e.record.ID, Class: ClassName(old.Class), State: State(old.State), Duplicate: true, Truncated: e.truncated}
-	if !put.Duplicate {
-		if err := p.drop(ctx, e); err != nil {
-			return ticket, err
-		}
-	}
-	if old.State.Ended() || old.State == ledger.Accepted {
-		return ticket, nil
-	}
-	item, err := e.inClass(old)
-	if err != nil {
-		return ticket, err
-	}
-	_, err = p.put(ctx, item)
-	return ticket, err
-}
-
-// drop takes the task just put off its queue, and no other: who the ID belongs to
-// may have put its own by now. A worker that has it already drops it by the record.
-func (p *Producer) drop(ctx context.Context, e *entry) error {
-	err := p.tasks.DeleteOwn(ctx, p.cfg.Account, e.record.Class, e.record.ID, e.item.Payload)
-	if err == nil || errors.Is(err, broker.ErrActive) || errors.Is(err, broker.ErrNotFound) {
-		return nil
-	}
-	return fmt.Errorf("producer: take the task off the queue: %w", err)
-}
-
-// put puts one task, and reports that one of its ID is there.
-func (p *Producer) put(ctx context.Context, item broker.Item) (duplicate bool, err error) {
-	results, err := p.queue.Send(ctx, p.queue.Pack(ctx, []broker.Item{item}, nil))
+	payload, err := job.Encode(envelope)
 	if err == nil {
-		err = results[0].Err
+		_, err = queue.Put(ctx, p.rdb, p.cfg.Account, old.Class,
+			queue.Item{ID: envelope.ID, Payload: payload, ProcessAt: envelope.NotBefore})
 	}
 	if err != nil {
-		return false, fmt.Errorf("producer: enqueue: %w", err)
+		return fmt.Errorf("producer: enqueue: %w", err)
 	}
-	return results[0].Duplicate, nil
+	return nil
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -246,7 +246,9 @@ func TestReusedIDOfAnEndedMessage(t *testing.T) {
 	if start, err := b.records.Begin(t.Context(), e); err != nil || start.Decision != ledger.Ended {
 		t.Errorf("the worker would send it again: %+v, %v", start, err)
 	}
-	must(t, b.tasks.Delete(t.Context(), account, job.Default, "sent"))
+	if n := b.waiting(t, producer.Default); n != 0 {
+		t.Errorf("%d tasks of a message that was sent", n)
+	}
 	for _, class := range []producer.ClassName{producer.Default, producer.Bulk} {
 		if _, err := b.Enqueue(t.Context(), "sent", message("y"), producer.Class(class)); !errors.Is(err, producer.ErrIDReused) {
 			t.Errorf("got %v", err)
@@ -288,11 +290,9 @@ func TestHealing(t *testing.T) { //nolint:tparallel // counts what waits
 		}
 	})
 	t.Run("the task is there, the record is not", func(t *testing.T) {
-		q := broker.NewEnqueuer(b.rdb)
-		defer func() { _ = q.Close() }()
 		old, err := job.Encode(job.Envelope{ID: "old", Class: job.Default, To: "oOLD", Body: []byte(`{"touser":"oOLD"}`)})
 		must(t, err)
-		_, err = q.Enqueue(t.Context(), []broker.Item{{Account: account, Class: job.Default, ID: "old", Payload: old}}, nil)
+		_, err = queue.Put(t.Context(), b.rdb, account, job.Default, queue.Item{ID: "old", Payload: old})
 		must(t, err)
 		ticket, err := b.Enqueue(t.Context(), "old", message("new"))
 		if err != nil || ticket.Duplicate {

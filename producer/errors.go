@@ -8,7 +8,8 @@ import (
 )
 
 // ErrNotFound says that no message has this ID, or its end is longer ago than Keep.
-var ErrNotFound = errors.New("producer: no message has this ID: it was never enqueued, or its end is longer ago than it is kept")
+var ErrNotFound = errors.New("producer: no message has this ID: it was never enqueued, or its end is longer ago than it is kept; " +
+	"an Enqueue that was cut off may still arrive: repeat it before you cancel")
 
 // ErrIDReused matches every *IDReusedError.
 var ErrIDReused = errors.New("producer: the ID belongs to another message")
@@ -21,7 +22,19 @@ var ErrTooLate = errors.New("producer: too late to cancel")
 var ErrRedisFull = redisx.ErrFull
 
 // ErrClosed is returned by Enqueue after Close.
-var ErrClosed = errors.New("producer: it is closed: make a new one")
+var ErrClosed = errors.New("producer: closed")
+
+// ErrBusy asks for a repetition in a second: a worker is completing the task of an
+// earlier message with the same ID, which has ended and is remembered no more.
+var ErrBusy = errors.New("a worker is completing the task of an earlier message with this ID: repeat the call in a second")
+
+// failed wraps what Enqueue returns.
+func failed(err error) error {
+	if errors.Is(err, ErrClosed) || errors.Is(err, redisx.ErrClosed) {
+		return ErrClosed
+	}
+	return fmt.Errorf("producer: enqueue: %w", err)
+}
 
 // IDReusedError says that the ID was used for a message with other content or
 // another recipient. Nothing was enqueued.

@@ -1,17 +1,14 @@
 package producer_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -65,86 +62,73 @@ func TestOneIDWithManyBodiesInOneInstant(t *testing.T) {
 	}
 }
 
-// A worker may have the loser's task in hand when the winner comes to replace it:
-// the worker drops it by the record, and then the winner's must be there.
-func TestTheWinnerWaitsForAStrayInAWorkersHand(t *testing.T) {
+// Two processes enqueue the same list at once, as two instances of a cron job do: each
+// message has one task, which is never taken off its queue (by LREM) in between.
+func TestTwoCallersOfOneIDNeverTakeATaskAway(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	b := around(t, redis.NewClient(a.rdb.Options()))
+	t.Cleanup(func() { _ = b.rdb.Close() })
+	const rounds, n = 10, 500
+	for round := range rounds {
+		list := many(n)
+		for i := range list {
+			list[i].ID = fmt.Sprintf("round-%d-%d", round, i)
+		}
+		var group sync.WaitGroup
+		var results [2][]producer.Result
+		for i, p := range []*bundle{a, b} {
+			group.Go(func() {
+				var err error
+				results[i], err = p.EnqueueMany(t.Context(), list)
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		for i := range list {
+			if results[0][i].Duplicate == results[1][i].Duplicate {
+				t.Fatalf("%s: duplicate %v for both callers", list[i].ID, results[0][i].Duplicate)
+			}
+		}
+	}
+	if tasks := a.waiting(t, producer.Default); tasks != rounds*n {
+		t.Errorf("%d tasks, want %d", tasks, rounds*n)
+	}
+	if stats := a.rdb.Info(t.Context(), "commandstats").Val(); strings.Contains(stats, "cmdstat_lrem:") {
+		t.Error("a task was taken off its queue")
+	}
+}
+
+// A worker may still have the task of an earlier message with the same ID, which has
+// ended and is remembered no more: the caller is told to repeat, and nothing is written.
+func TestATaskThatIsActiveWithoutARecordIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
-	const id = "stray"
-	_, err := b.Enqueue(ctx, id, message("loser"))
+	const id = "again"
+	_, err := b.Enqueue(ctx, id, message("earlier"))
 	must(t, err)
 	key := func(name string) string { return "asynq:{" + account + ":default}:" + name }
-	must(t, b.rdb.Del(ctx, "wxn:{"+account+"}:m:"+id).Err()) // its record is not there yet
+	record := "wxn:{" + account + "}:m:" + id
+	must(t, b.rdb.Del(ctx, record).Err())
 	must(t, b.rdb.LMove(ctx, key("pending"), key("active"), "RIGHT", "LEFT").Err())
 	must(t, b.rdb.HSet(ctx, key("t:"+id), "state", "active").Err())
-	dropped := time.AfterFunc(200*time.Millisecond, func() {
-		b.rdb.LRem(ctx, key("active"), 0, id)
-		b.rdb.Del(ctx, key("t:"+id))
-	})
-	defer dropped.Stop()
-	ticket, err := b.Enqueue(ctx, id, message("winner"))
+	if _, err := b.Enqueue(ctx, id, message("later")); !errors.Is(err, producer.ErrBusy) {
+		t.Errorf("got %v, want ErrBusy", err)
+	}
+	if n := b.rdb.Exists(ctx, record).Val(); n != 0 {
+		t.Error("a record was created for a message that was refused")
+	}
+	b.rdb.LRem(ctx, key("active"), 0, id) // the worker completes it
+	b.rdb.Del(ctx, key("t:"+id))
+	ticket, err := b.Enqueue(ctx, id, message("later"))
 	must(t, err)
 	if ticket.Duplicate {
-		t.Error("the ticket says that the winner had been enqueued before")
+		t.Error("the ticket says that the message had been enqueued before")
 	}
-	record, err := b.records.Get(ctx, id)
-	must(t, err)
-	if e := b.envelope(t, producer.Default, id); e.Hash() != record[0].Hash {
-		t.Error("the task that waits is not the winner's")
-	}
-}
-
-// afterDelete is a Redis hook that does something once, right after the first
-// task was deleted.
-type afterDelete struct{ do func() }
-
-func (h *afterDelete) DialHook(next redis.DialHook) redis.DialHook { return next }
-func (h *afterDelete) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (h *afterDelete) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		if do := h.do; do != nil && err == nil && strings.Contains(fmt.Sprint(cmd.Args()...), ":t:third") {
-			h.do = nil
-			do()
-		}
-		return err
-	}
-}
-
-// A third caller may put its task in between, when the winner has taken the
-// second's away and has not put its own.
-func TestTheWinnerIsNotPutOffByAThird(t *testing.T) {
-	t.Parallel()
-	hook := &afterDelete{}
-	server := redistest.Start(t)
-	rdb := server.Client(t)
-	rdb.AddHook(hook)
-	b, other := around(t, rdb), around(t, server.Client(t))
-	ctx := t.Context()
-	const id = "third"
-	record := "wxn:{" + account + "}:m:" + id
-	put := func(body string) {
-		_, err := other.Enqueue(ctx, id, message(body))
-		must(t, err)
-	}
-	put("second")
-	must(t, other.rdb.Del(ctx, record).Err()) // its record is not there yet
-	hook.do = func() {
-		winner := other.rdb.HGetAll(ctx, record).Val()
-		other.rdb.Del(ctx, record)
-		put("third")
-		other.rdb.Del(ctx, record)
-		other.rdb.HSet(ctx, record, winner)
-	}
-	_, err := b.Enqueue(ctx, id, message("winner"))
-	must(t, err)
-	found, err := b.records.Get(ctx, id)
-	must(t, err)
-	if e := b.envelope(t, producer.Default, id); found[0] == nil || e.Hash() != found[0].Hash {
-		t.Error("the task that waits is not the winner's")
+	if e := b.envelope(t, producer.Default, id); !strings.Contains(string(e.Body), "later") {
+		t.Errorf("the task is not the message's: %s", e.Body)
 	}
 }

@@ -5,16 +5,17 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
+	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
 const (
-	// manyChunk is how many messages of a stream go in one trip.
-	manyChunk = 500
-	// manyAhead is how many chunks have left: one is on its way to Redis while
-	// the others are made ready or their answers are read.
-	manyAhead = 4
+	// chunkSize is how many messages of a stream go to Redis in one round trip.
+	chunkSize = 8 * callSize
+	// chunksAhead is how many chunks are prepared or on their way to Redis at once.
+	chunksAhead = 4
 )
 
 // Message is one of many to enqueue.
@@ -62,86 +63,103 @@ func (p *Producer) EnqueueMany(ctx context.Context, messages []Message) ([]Resul
 // result per message, in their order. It reads ahead by a few thousand. When ctx
 // ends, what was read and not enqueued has its error, and the stream ends. When
 // the caller breaks off, what was read ahead may be enqueued all the same.
+//
+// Chunks are prepared and their answers are read side by side, but they go to Redis
+// one after the other.
 func (p *Producer) EnqueueSeq(ctx context.Context, messages iter.Seq[Message]) iter.Seq[Result] {
 	return func(yield func(Result) bool) {
-		t := &travel{producer: p}
-		defer t.wait()
-		chunk := make([]Message, 0, manyChunk)
-		for m := range messages {
-			chunk = append(chunk, m)
-			if len(chunk) < manyChunk {
-				continue
+		var running []<-chan []Result // oldest first
+		defer func() {
+			for _, results := range running {
+				<-results
 			}
-			if !yieldAll(t.exchange(ctx, chunk), yield) {
+		}()
+		oldest := func() bool {
+			results := <-running[0]
+			running = running[1:]
+			for _, r := range results {
+				if !yield(r) {
+					return false
+				}
+			}
+			return true
+		}
+		sent := make(chan struct{})
+		close(sent)
+		for chunk := range chunks(messages) {
+			if len(running) == chunksAhead && !oldest() {
 				return
 			}
-			chunk = make([]Message, 0, manyChunk)
+			results, before := make(chan []Result, 1), sent
+			running, sent = append(running, results), make(chan struct{})
+			go func(sent chan<- struct{}) { results <- p.enqueueChunk(ctx, chunk, before, sent) }(sent)
 			if ctx.Err() != nil {
 				break
 			}
 		}
-		if len(chunk) > 0 {
-			t.leave(ctx, chunk)
-		}
-		for len(t.under) > 0 {
-			if !yieldAll(t.arrive(), yield) {
+		for len(running) > 0 {
+			if !oldest() {
 				return
 			}
 		}
 	}
 }
 
-// travel is the chunks that have left, in their order. They are made ready and
-// their answers are read side by side, but they go to Redis one after the other.
-type travel struct {
-	producer *Producer
-	under    []<-chan []Result // oldest first
-	before   chan struct{}     // closed when the last one that left was put; nil: none has left
-}
-
-// exchange lets chunk leave; when enough are under way the oldest arrives first.
-func (t *travel) exchange(ctx context.Context, chunk []Message) []Result {
-	var done []Result
-	if len(t.under) == manyAhead {
-		done = t.arrive()
-	}
-	t.leave(ctx, chunk)
-	return done
-}
-
-func (t *travel) leave(ctx context.Context, chunk []Message) {
-	back, arrived, before := make(chan []Result, 1), make(chan struct{}), t.before
-	t.under, t.before = append(t.under, back), arrived
-	go func() {
-		b := t.producer.pack(ctx, chunk)
-		if before != nil {
-			<-before
+func chunks(messages iter.Seq[Message]) iter.Seq[[]Message] {
+	return func(yield func([]Message) bool) {
+		chunk := make([]Message, 0, chunkSize)
+		for m := range messages {
+			if chunk = append(chunk, m); len(chunk) == chunkSize {
+				if !yield(chunk) {
+					return
+				}
+				chunk = make([]Message, 0, chunkSize)
+			}
 		}
-		put, err := b.travel(ctx)
-		close(arrived)
-		b.settle(ctx, put, err)
-		back <- b.results
-	}()
-}
-
-// arrive waits for the oldest chunk under way.
-func (t *travel) arrive() []Result {
-	done := <-t.under[0]
-	t.under = t.under[1:]
-	return done
-}
-
-func (t *travel) wait() {
-	for len(t.under) > 0 {
-		t.arrive()
-	}
-}
-
-func yieldAll(results []Result, yield func(Result) bool) bool {
-	for _, r := range results {
-		if !yield(r) {
-			return false
+		if len(chunk) > 0 {
+			yield(chunk)
 		}
 	}
-	return true
+}
+
+// enqueueChunk prepares a chunk, sends it when the one before was sent, and reads the
+// answers.
+func (p *Producer) enqueueChunk(ctx context.Context, chunk []Message, before <-chan struct{}, sent chan<- struct{}) []Result {
+	results := make([]Result, len(chunk))
+	entries := map[job.Class][]*entry{}
+	index := map[job.Class][]int{}
+	now := time.Now()
+	for i, m := range chunk {
+		e, err := p.prepare(m, now)
+		if err != nil {
+			results[i] = Result{Ticket{ID: m.ID}, err}
+			continue
+		}
+		class := e.envelope.Class
+		entries[class], index[class] = append(entries[class], e), append(index[class], i)
+	}
+	<-before
+	replies := map[job.Class][]reply{}
+	for _, class := range job.Classes() {
+		if len(entries[class]) > 0 {
+			replies[class] = p.send(ctx, class, entries[class])
+		}
+	}
+	close(sent)
+	for class, list := range replies {
+		for n, r := range list {
+			res := &results[index[class][n]]
+			res.Ticket, res.Err = p.ticket(ctx, entries[class][n], r)
+		}
+	}
+	return results
+}
+
+// send enqueues unless the producer is closed, ctx has ended or Redis is nearly full.
+func (p *Producer) send(ctx context.Context, class job.Class, entries []*entry) []reply {
+	if err := p.begin(ctx, entries); err != nil {
+		return lost(len(entries), err)
+	}
+	defer p.running.Done()
+	return p.enqueue(context.WithoutCancel(ctx), class, entries) // the answer tells what was enqueued
 }

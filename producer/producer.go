@@ -64,15 +64,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/ticket"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -101,31 +101,21 @@ type Config struct {
 	Templates Templates
 }
 
-// enqueuer puts tasks on queues: *broker.Enqueuer.
-type enqueuer interface {
-	Pack(ctx context.Context, items []broker.Item, before func(pipe redis.Pipeliner, i int)) *broker.Parcel
-	Send(ctx context.Context, p *broker.Parcel) ([]broker.Result, error)
-	Close() error
-}
-
-// remover takes waiting tasks off their queue: *broker.Inspector.
-type remover interface {
-	Delete(ctx context.Context, account string, class job.Class, id string) error
-	DeleteOwn(ctx context.Context, account string, class job.Class, id string, payload []byte) error
-	Holds(ctx context.Context, account string, class job.Class, id string, part []byte) (bool, error)
-}
-
 // Producer enqueues messages of one account. Safe for concurrent use; concurrent
 // calls share round trips.
 type Producer struct {
-	cfg      Config
-	ledger   *ledger.Ledger
-	queue    enqueuer
-	tasks    remover
-	desk     *ticket.Desk
-	apart    bool        // records and tasks are on different nodes
-	prepared atomic.Bool // Redis knows the record's script
-	closed   atomic.Bool
+	rdb     redis.UniversalClient
+	cfg     Config
+	ledger  *ledger.Ledger
+	tasks   *queue.Inspector
+	desk    *ticket.Desk
+	memory  *redisx.MemoryGuard
+	listing queue.Listing
+	singles map[job.Class]*redisx.Group[*entry, reply] // single messages that share calls
+
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup
 }
 
 // New checks cfg and names all faults at once. It does not talk to Redis. The
@@ -138,8 +128,8 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 	if rdb == nil {
 		faults = append(faults, errors.New("a Redis client is required"))
 	}
-	if cfg.Account == "" || strings.ContainsAny(cfg.Account, "{}: \t\r\n") {
-		faults = append(faults, errors.New("the Account must be the appid as WeChat shows it, such as wx1234567890abcdef"))
+	if err := redisx.CheckAccount(cfg.Account); err != nil {
+		faults = append(faults, fmt.Errorf("Account: %w", err))
 	}
 	if cfg.Keep < 0 {
 		faults = append(faults, errors.New("the Keep must not be negative"))
@@ -154,18 +144,48 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
-	_, cluster := rdb.(*redis.ClusterClient)
-	return &Producer{
-		cfg: cfg, ledger: records, queue: broker.NewEnqueuer(rdb), tasks: broker.NewInspector(rdb),
-		desk: ticket.NewDesk(rdb, cfg.Account), apart: cluster,
-	}, nil
+	p := &Producer{
+		rdb: rdb, cfg: cfg, ledger: records, tasks: queue.NewInspector(rdb), desk: ticket.NewDesk(rdb, cfg.Account),
+		memory: redisx.NewMemoryGuard(rdb), singles: map[job.Class]*redisx.Group[*entry, reply]{},
+	}
+	for _, class := range job.Classes() {
+		p.singles[class] = redisx.NewGroup(callSize, callsAtOnce, func(ctx context.Context, entries []*entry) ([]reply, error) {
+			return p.enqueue(ctx, class, entries), nil
+		})
+	}
+	return p, nil
 }
 
-// Close waits for the calls under way; later ones get ErrClosed. The Redis
+// Close waits for the calls that are running; later ones get ErrClosed. The Redis
 // client stays open.
 func (p *Producer) Close() error {
-	p.closed.Store(true)
-	return errors.Join(p.queue.Close(), p.ledger.Close())
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.running.Wait()
+	return p.ledger.Close() //nolint:wrapcheck // it has no error
+}
+
+// begin refuses, or counts a call that is running: the caller ends it.
+func (p *Producer) begin(ctx context.Context, entries []*entry) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if err := p.memory.Allow(ctx); err != nil {
+		return err //nolint:wrapcheck // says what to do
+	}
+	bytes := 0
+	for _, e := range entries {
+		bytes += len(e.payload)
+	}
+	p.memory.Spend(len(entries), bytes)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return ErrClosed
+	}
+	p.running.Add(1)
+	return nil
 }
 
 // Ticket says that a message is on its way.
@@ -191,6 +211,17 @@ func (p *Producer) Enqueue(ctx context.Context, id string, m *wechat.TemplateMes
 	for _, set := range opts {
 		set(&msg.Terms)
 	}
-	results := p.pack(ctx, []Message{msg}).send(ctx)
-	return results[0].Ticket, results[0].Err
+	e, err := p.prepare(msg, time.Now())
+	if err != nil {
+		return Ticket{ID: id}, err
+	}
+	if err := p.begin(ctx, []*entry{e}); err != nil {
+		return Ticket{ID: id}, failed(err)
+	}
+	defer p.running.Done()
+	r, err := p.singles[e.envelope.Class].Do(ctx, e)
+	if err != nil {
+		return Ticket{ID: id}, failed(err)
+	}
+	return p.ticket(ctx, e, r)
 }

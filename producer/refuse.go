@@ -7,9 +7,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
-	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -22,14 +21,26 @@ const (
 // entry is a message made ready for the queue.
 type entry struct {
 	envelope  job.Envelope
-	record    ledger.Record
-	item      broker.Item
+	payload   []byte // of the task
+	hash      string // tells whether another message has the same content
+	state     State
 	truncated []string
+}
+
+func (e *entry) item() queue.Item {
+	return queue.Item{ID: e.envelope.ID, Payload: e.payload, ProcessAt: e.envelope.NotBefore}
+}
+
+// Check says whether Enqueue would refuse m, without talking to Redis. The
+// error is a *wechat.InvalidError with all faults at once.
+func (p *Producer) Check(m Message) error {
+	_, err := p.prepare(m, time.Now())
+	return err
 }
 
 // prepare refuses what could never be sent, or writes the envelope.
 func (p *Producer) prepare(m Message, now time.Time) (*entry, error) {
-	e := &entry{}
+	e := &entry{state: Queued}
 	message := m.Message
 	if p.cfg.Truncate {
 		message, e.truncated = wechat.Truncate(message)
@@ -39,7 +50,7 @@ func (p *Producer) prepare(m Message, now time.Time) (*entry, error) {
 		return nil, err
 	}
 	own := *message
-	own.ClientMsgID = job.ClientMsgID(m.ID) // the same in every attempt, whoever sends
+	own.ClientMsgID = job.ClientMsgID(m.ID) // the same in every attempt
 	body, err := wechat.MarshalBody(&own)
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
@@ -49,18 +60,13 @@ func (p *Producer) prepare(m Message, now time.Time) (*entry, error) {
 		QueuedAt: now.Truncate(time.Millisecond), NotBefore: m.Terms.NotBefore, NotAfter: m.Terms.NotAfter,
 		AtLeastOnce: m.Terms.AtLeastOnce, Body: body,
 	}
-	e.item.Payload, err = job.Encode(e.envelope)
+	if m.Terms.NotBefore.After(now) {
+		e.state = Scheduled
+	}
+	e.hash = e.envelope.Hash()
+	e.payload, err = job.Encode(e.envelope)
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
-	}
-	e.item.Account, e.item.Class, e.item.ID = p.cfg.Account, class, m.ID
-	state := ledger.Queued
-	if m.Terms.NotBefore.After(now) {
-		state, e.item.ProcessAt = ledger.Scheduled, m.Terms.NotBefore
-	}
-	e.record = ledger.Record{
-		ID: m.ID, Class: class, State: state, To: own.ToUser, User: m.Terms.User, Template: own.TemplateID,
-		Hash: e.envelope.Hash(), QueuedAt: e.envelope.QueuedAt, NotBefore: m.Terms.NotBefore, NotAfter: m.Terms.NotAfter,
 	}
 	return e, nil
 }
@@ -150,19 +156,4 @@ func (p *Producer) templateFaults(m *wechat.TemplateMessage) []wechat.Fault {
 		return []wechat.Fault{wechat.NewFault("template_id", wechat.FaultTemplateUnknown)}
 	}
 	return m.KeyFaults(keys)
-}
-
-// inClass is the task of the message in the class of its record.
-func (e *entry) inClass(old ledger.Record) (broker.Item, error) {
-	item, envelope := e.item, e.envelope
-	item.Class, envelope.Class = old.Class, old.Class
-	if old.NotBefore.After(item.ProcessAt) && old.State == ledger.Scheduled {
-		item.ProcessAt, envelope.NotBefore = old.NotBefore, old.NotBefore
-	}
-	payload, err := job.Encode(envelope)
-	if err != nil {
-		return broker.Item{}, fmt.Errorf("producer: %w", err)
-	}
-	item.Payload = payload
-	return item, nil
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -29,7 +29,7 @@ type bundle struct {
 	*producer.Producer
 	rdb     *redis.Client
 	records *ledger.Ledger
-	tasks   *broker.Inspector
+	tasks   *queue.Inspector
 }
 
 // setup is a producer on a real server of its own, and what stands behind it.
@@ -53,7 +53,7 @@ func around(tb testing.TB, rdb *redis.Client, change ...func(*producer.Config)) 
 			tb.Error(err)
 		}
 	})
-	return &bundle{Producer: p, rdb: rdb, records: records, tasks: broker.NewInspector(rdb)}
+	return &bundle{Producer: p, rdb: rdb, records: records, tasks: queue.NewInspector(rdb)}
 }
 
 func must(tb testing.TB, err error) {
@@ -86,7 +86,7 @@ func (b *bundle) waiting(tb testing.TB, class producer.ClassName) int {
 // envelope reads the task of id as a worker would.
 func (b *bundle) envelope(tb testing.TB, class producer.ClassName, id string) job.Envelope {
 	tb.Helper()
-	info, err := asynq.NewInspectorFromRedisClient(b.rdb).GetTaskInfo(broker.Queue(account, job.Class(class)), id)
+	info, err := asynq.NewInspectorFromRedisClient(b.rdb).GetTaskInfo(queue.Name(account, job.Class(class)), id)
 	must(tb, err)
 	e, err := job.Parse(info.Payload)
 	must(tb, err)

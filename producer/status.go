@@ -6,28 +6,28 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // State is where a message is on its way.
-type State string
+type State = ledger.State
 
 // The states. Delivered, rejected, expired, cancelled, unknown and dead are
 // ends; accepted is one when no receipt comes within 24 h.
 const (
-	Queued    State = "queued"    // waits for its turn, the quota or the rate
-	Scheduled State = "scheduled" // waits for its not-before
-	Sending   State = "sending"   // a worker has it in hand
-	Retrying  State = "retrying"  // waits for the next attempt
-	Accepted  State = "accepted"  // WeChat took it; the receipt is awaited
-	Delivered State = "delivered" // the receipt says success
-	Rejected  State = "rejected"  // refused for good: errcode, reason or receipt say why
-	Expired   State = "expired"   // its not-after came first
-	Cancelled State = "cancelled"
-	Unknown   State = "unknown" // it may have arrived; it is not sent again
-	Dead      State = "dead"    // given up; an admin can send it again
+	Queued    State = ledger.Queued    // waits for its turn, the quota or the rate
+	Scheduled State = ledger.Scheduled // waits for its not-before
+	Sending   State = ledger.Sending   // a worker sends it
+	Retrying  State = ledger.Retrying  // waits for the next attempt
+	Accepted  State = ledger.Accepted  // WeChat took it; the receipt is awaited
+	Delivered State = ledger.Delivered // the receipt says success
+	Rejected  State = ledger.Rejected  // refused for good: errcode, reason or receipt say why
+	Expired   State = ledger.Expired   // its not-after came first
+	Cancelled State = ledger.Cancelled
+	Unknown   State = ledger.Unknown // it may have arrived; it is not sent again
+	Dead      State = ledger.Dead    // given up; an admin can send it again
 )
 
 // Status is what is known of a message. Its JSON is the same in the HTTP API, on
@@ -109,7 +109,7 @@ func (p *Producer) statusOf(r *ledger.Record, v view) *Status {
 		to = wechat.MaskOpenID(to)
 	}
 	return &Status{
-		ID: r.ID, Account: p.cfg.Account, Class: ClassName(r.Class), State: State(r.State), To: to,
+		ID: r.ID, Account: p.cfg.Account, Class: r.Class, State: r.State, To: to,
 		TemplateID: r.Template, MsgID: r.MsgID, Errcode: r.Errcode, Reason: r.Reason, Remedy: remedy(r),
 		Attempts: r.Attempts, PossibleDuplicate: r.PossibleDuplicate, QueuedAt: r.QueuedAt,
 		NotBefore: r.NotBefore, NotAfter: r.NotAfter, SentAt: r.SentAt, EndedAt: r.EndedAt, Receipt: r.Receipt,
@@ -156,14 +156,18 @@ func (p *Producer) Cancel(ctx context.Context, id string) error {
 	case record == nil:
 		return fmt.Errorf("%w (ID %s)", ErrNotFound, printable(id))
 	case !cancelled:
-		return &TooLateError{ID: id, State: State(record.State)}
+		return &TooLateError{ID: id, State: record.State}
 	}
-	// The record alone keeps the message from being sent; without its task a
-	// worker is spared the fetch, and the record need not outlive it.
+	// The record keeps the message from being sent. It must outlive the task, so it is
+	// released only when that is gone.
 	err = p.tasks.Delete(ctx, p.cfg.Account, record.Class, id)
-	if err == nil || errors.Is(err, broker.ErrNotFound) {
-		_ = p.ledger.Release(ctx, id) // else it is kept for longer than it need be
+	switch {
+	case errors.Is(err, queue.ErrActive): // the worker that has it drops it
+		return nil
+	case err != nil && !errors.Is(err, queue.ErrNotFound):
+		return fmt.Errorf("producer: cancelled, but its task could not be deleted; cancel it again: %w", err)
 	}
+	_ = p.ledger.Release(ctx, id) // else it is kept for longer than it need be
 	return nil
 }
 

@@ -8,13 +8,13 @@ import (
 
 // ClassName says which queue a message waits in and which share of the day's
 // quota it may use.
-type ClassName string
+type ClassName = job.Class
 
 // The classes, most urgent first. Critical alone may use the quota's reserve.
 const (
-	Critical ClassName = "critical"
-	Default  ClassName = "default"
-	Bulk     ClassName = "bulk"
+	Critical ClassName = job.Critical
+	Default  ClassName = job.Default
+	Bulk     ClassName = job.Bulk
 )
 
 // Terms are the delivery terms of a message. Zero: Config's class, at once,

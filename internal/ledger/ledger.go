@@ -101,6 +101,7 @@ type Config struct {
 
 // Ledger reads and writes records. Safe for concurrent use.
 type Ledger struct {
+	rdb     redis.UniversalClient
 	cfg     Config
 	prefix  string
 	scripts scripts
@@ -133,7 +134,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) {
 		cfg.Resend = []job.Class{job.Critical}
 	}
 	return &Ledger{
-		cfg: cfg, prefix: prefix(cfg.Account), scripts: newScripts(), batch: &batch{rdb: rdb},
+		rdb: rdb, cfg: cfg, prefix: prefix(cfg.Account), scripts: newScripts(), batch: &batch{rdb: rdb},
 		reasons: recipientReasons(),
 	}, nil
 }

@@ -12,9 +12,6 @@ import (
 //go:embed lua/common.lua
 var commonLua string
 
-//go:embed lua/born.lua
-var bornLua string
-
 //go:embed lua/begin.lua
 var beginLua string
 
@@ -62,13 +59,12 @@ func newScript(text string) script {
 
 // scripts of one ledger.
 type scripts struct {
-	born, begin, accepted, failed, cancel, release, park, receipt script
+	begin, accepted, failed, cancel, release, park, receipt script
 	match, sweep, suppress, follow, erase                         script
 }
 
 func newScripts() scripts {
 	return scripts{
-		born:     newScript(bornLua),
 		begin:    newScript(commonLua + beginLua),
 		accepted: newScript(commonLua + acceptedLua),
 		failed:   newScript(commonLua + failedLua),

@@ -32,8 +32,8 @@ type Item struct {
 	ProcessAt time.Time // zero or past: at once. Rounded up to whole seconds.
 }
 
-// PutLua defines three functions for a script of the producer: task_active(task),
-// put(task, at, replace) and push(). The script's KEYS start with [PutKeys] and
+// PutLua defines three functions for a script of the producer: task_state(task),
+// put(task, at, state) and push(). The script's KEYS start with [PutKeys] and
 // its ARGV with [PutArgs]; the arguments of an item are [AppendItem]'s.
 //
 //go:embed lua/put.lua
@@ -110,7 +110,12 @@ func (l *Listing) Ensure(ctx context.Context, rdb redis.UniversalClient, account
 const putLoop = `
 local out = {}
 for n = 1, #KEYS - 6 do
-  out[n] = put(KEYS[6 + n], 4 + 3 * (n - 1), false)
+  local task = KEYS[6 + n]
+  out[n] = 0
+  if not task_state(task) then
+    put(task, 4 + 3 * (n - 1))
+    out[n] = 1
+  end
 end
 push()
 return out`

@@ -1,0 +1,127 @@
+package ledger
+
+import (
+	"context"
+	_ "embed" // the scripts
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/redisx"
+)
+
+// CreateLua defines create(record, at) and waits(old) for a script of the producer,
+// which joins them with the queue's half of an enqueue. The arguments of a message
+// are AppendCreate's.
+//
+//go:embed lua/create.lua
+var CreateLua string
+
+// CreateArity is how many arguments AppendCreate appends.
+const CreateArity = 10
+
+// AppendCreate appends the arguments of create for the message of an envelope.
+func (l *Ledger) AppendCreate(args []any, e *job.Envelope, hash string, now time.Time) []any {
+	state := Queued
+	if e.NotBefore.After(now) {
+		state = Scheduled
+	}
+	return append(args, millis(l.life(now, e.NotBefore, e.NotAfter)), state.letter(), classLetter(e.Class),
+		e.To, e.User, e.Template, hash, stamp(e.QueuedAt), stamp(e.NotBefore), stamp(e.NotAfter))
+}
+
+// RecordKey is the key of a message's record.
+func (l *Ledger) RecordKey(id string) string { return l.recordKey(id) }
+
+// Existing is what create returns of a record that exists.
+type Existing struct {
+	State     State
+	Class     job.Class
+	Hash      string
+	NotBefore time.Time
+}
+
+// Waits reports that the message still needs a task.
+func (e *Existing) Waits() bool { return !e.State.Ended() && e.State != Accepted }
+
+// ParseExisting reads the first four texts of create's answer.
+func ParseExisting(reply []any) (*Existing, error) {
+	v, err := texts(reply, 4)
+	if err != nil {
+		return nil, err
+	}
+	return &Existing{State: stateOf(v[0]), Class: classOf(v[1]), Hash: v[2], NotBefore: moment(v[3])}, nil
+}
+
+// In a cluster records and tasks lie in different slots, so that two scripts write
+// them. A record is listed between the two: a producer that is killed there leaves a
+// record without a task.
+
+// UnputKey lists records whose task was not put yet: a sorted set of a class letter
+// and an ID, by the time of their creation in Unix milliseconds. Only clusters have it.
+func (l *Ledger) UnputKey() string { return l.prefix + "unput" }
+
+// Unput is a member of the list.
+func Unput(class job.Class, id string) string { return classLetter(class) + id }
+
+// Orphan is a record that may have no task.
+type Orphan struct {
+	ID    string
+	Class job.Class
+}
+
+// Orphans lists records that were created before a time and whose task may never
+// have been put.
+func (l *Ledger) Orphans(ctx context.Context, before time.Time) ([]Orphan, error) {
+	const most = 500
+	members, err := l.rdb.ZRangeByScore(ctx, l.UnputKey(), &redis.ZRangeBy{
+		Min: "-inf", Max: strconv.FormatInt(before.UnixMilli(), 10), Count: most,
+	}).Result()
+	if err != nil {
+		return nil, fmt.Errorf("ledger: look for records without a task: %w", err)
+	}
+	var orphans []Orphan
+	for _, m := range members {
+		if m != "" {
+			orphans = append(orphans, Orphan{ID: m[1:], Class: classOf(m[:1])})
+		}
+	}
+	return orphans, nil
+}
+
+// resolve.lua: KEYS[1] the list, KEYS[2] the record. ARGV[1] the member, ARGV[2] '1'
+// when there is a task. Without one a record that no worker has seen is deleted.
+var resolveScript = redisx.NewScript(`
+redis.call('ZREM', KEYS[1], ARGV[1])
+local v = redis.call('HMGET', KEYS[2], 's', 'i')
+if ARGV[2] == '0' and (v[1] == 'q' or v[1] == 'w') and not v[2] then
+  return redis.call('DEL', KEYS[2])
+end
+return 0`)
+
+// Resolve takes an orphan off the list. Without a task its record is deleted unless a
+// worker has seen it: the caller of Enqueue got no ticket, and its ID is free again.
+// Should the task be put after all, Begin makes the record anew.
+func (l *Ledger) Resolve(ctx context.Context, o Orphan, hasTask bool) (deleted bool, err error) {
+	n, err := resolveScript.Run(ctx, l.rdb, []string{l.UnputKey(), l.recordKey(o.ID)}, Unput(o.Class, o.ID), flag(hasTask)).Int()
+	if err != nil {
+		return false, fmt.Errorf("ledger: resolve a record without a task: %w", err)
+	}
+	return n == 1, nil
+}
+
+// texts reads a script's list of n texts; a missing one is empty.
+func texts(reply any, n int) ([]string, error) {
+	list, ok := reply.([]any)
+	if !ok || len(list) < n {
+		return nil, fmt.Errorf("ledger: Redis answered %T where a list of %d was expected", reply, n)
+	}
+	out := make([]string, n)
+	for i := range out {
+		out[i], _ = list[i].(string)
+	}
+	return out, nil
+}
