@@ -2,8 +2,14 @@ package queue
 
 import (
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 )
 
 // NewAsynqLog is the bridge to a test of what asynq says: no Redis fails alike twice.
 func NewAsynqLog(log *zap.Logger) asynq.Logger { return newAsynqLog(log) } //nolint:ireturn // the type is not exported
+
+// NewClient is the Redis client that asynq gets.
+func NewClient(rdb redis.UniversalClient, account string) redis.UniversalClient { //nolint:ireturn // what asynq sees
+	return newClient(rdb, newFetcher(&ServerConfig{Redis: rdb, Account: account}, &clockGuard{}))
+}
