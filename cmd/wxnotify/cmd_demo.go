@@ -70,7 +70,7 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	}
 	defer st.close()
 	d := &display{out: a.Stdout, color: isTerminal(a.Stdout)}
-	s, err := newStation(st.rdb, st.config, sends|publishes, zap.NewNop(), accountHooks{
+	s, err := newServer(st.rdb, st.config, sends|publishes, zap.NewNop(), accountHooks{
 		onEvent: d.event, opsListener: st.opsLn, publicListener: st.publicLn,
 	})
 	if err != nil {
@@ -268,7 +268,7 @@ func (d *display) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-func (d *display) hello(st *stage, s *station) {
+func (d *display) hello(st *stage, s *server) {
 	_, _ = fmt.Fprintf(d.out, `wxnotify demo: an embedded Redis, a simulated WeChat, a worker and the followers'
 endpoint in this process.
 

@@ -26,7 +26,7 @@ func (a *app) enrollCommand() *cobra.Command {
 the address that WeChat pushes events and receipts to. Run any number of them
 behind TLS. Its subcommands look at the roster and change it.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.station(cmd, publishes) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, publishes) },
 	}
 	a.addSettings(cmd, connecting|calling|publishing|operating|logging)
 	cmd.AddCommand(a.enrollLink(), a.enrollList(), a.enrollExport(), a.enrollUnbind(), a.enrollErase(), a.enrollAudit())

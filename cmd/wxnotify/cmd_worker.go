@@ -13,7 +13,7 @@ func (a *app) workerCommand() *cobra.Command {
 		Long: `worker fetches messages as the gate permits, sends them, and records what became
 of each. SIGTERM drains: sends in flight finish, the rest waits in its queue.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.station(cmd, sends) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, sends) },
 	}
 	a.addSettings(cmd, connecting|calling|sending|operating|logging)
 	return cmd
@@ -26,22 +26,22 @@ func (a *app) serveCommand() *cobra.Command {
 		Long: `serve is worker and enroll in one process: the small shop's choice. A larger one
 runs any number of workers and of enrolls.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.station(cmd, sends|publishes) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, sends|publishes) },
 	}
 	a.addSettings(cmd, connecting|calling|sending|publishing|operating|logging)
 	return cmd
 }
 
-// station runs a process of these roles until its context ends.
-func (a *app) station(cmd *cobra.Command, does role) error {
+// runServer runs a process of these roles until its context ends.
+func (a *app) runServer(cmd *cobra.Command, does role) error {
 	c, err := a.load(cmd)
 	if err != nil {
 		return err
 	}
-	return a.runStation(cmd.Context(), c, does)
+	return a.serve(cmd.Context(), c, does)
 }
 
-func (a *app) runStation(ctx context.Context, c *config, does role) error {
+func (a *app) serve(ctx context.Context, c *config, does role) error {
 	if _, err := c.pick(firstAppID(c)); err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (a *app) runStation(ctx context.Context, c *config, does role) error {
 		return err
 	}
 	defer func() { _ = rdb.Close() }()
-	s, err := newStation(rdb, c, does, log, accountHooks{})
+	s, err := newServer(rdb, c, does, log, accountHooks{})
 	if err != nil {
 		return err
 	}

@@ -37,9 +37,9 @@ type accountHooks struct {
 	publicListener net.Listener
 }
 
-// station is one long-running process: its accounts, what it does with them, and
+// server is one long-running process: its accounts, what it does with them, and
 // the listeners.
-type station struct {
+type server struct {
 	accounts []*account
 	worker   *worker.Worker  // nil: sends nothing
 	enroll   *enroll.Service // nil: serves nobody outside
@@ -49,10 +49,10 @@ type station struct {
 	log      *zap.Logger
 }
 
-// newStation wires everything and opens the listeners, so that what is wrong
+// newServer wires everything and opens the listeners, so that what is wrong
 // shows before anything is sent.
-func newStation(rdb redis.UniversalClient, c *config, does role, log *zap.Logger, hooks accountHooks) (*station, error) {
-	s := &station{log: log}
+func newServer(rdb redis.UniversalClient, c *config, does role, log *zap.Logger, hooks accountHooks) (*server, error) {
+	s := &server{log: log}
 	watch, err := newObserver(log)
 	if err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func listen(name string, c *config, given net.Listener) (net.Listener, error) {
 
 // openOps opens the operators' listener. A second process on one machine finds
 // the default address taken: it goes on without, and says so.
-func (s *station) openOps(rdb redis.UniversalClient, c *config, watch *observer, given net.Listener) error {
+func (s *server) openOps(rdb redis.UniversalClient, c *config, watch *observer, given net.Listener) error {
 	ln, err := listen("ops_addr", c, given)
 	if err != nil {
 		if c.sources["ops_addr"] != "default" {
@@ -143,7 +143,7 @@ func (s *station) openOps(rdb redis.UniversalClient, c *config, watch *observer,
 	return nil
 }
 
-func (s *station) close() {
+func (s *server) close() {
 	for _, a := range s.accounts {
 		_ = a.close()
 	}
@@ -156,7 +156,7 @@ func (s *station) close() {
 
 // run works until ctx ends. The tokens are kept and the operators' listener
 // stays until the last send is over.
-func (s *station) run(ctx context.Context) error {
+func (s *server) run(ctx context.Context) error {
 	s.announce()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -190,7 +190,7 @@ func (s *station) run(ctx context.Context) error {
 }
 
 // announce writes one line for each thing that runs, with its address.
-func (s *station) announce() {
+func (s *server) announce() {
 	var ids []string
 	for _, a := range s.accounts {
 		ids = append(ids, a.appid)
