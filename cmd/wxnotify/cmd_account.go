@@ -19,8 +19,8 @@ import (
 
 // withAccount loads, connects and wires one account.
 func (a *app) withAccount(cmd *cobra.Command, do func(context.Context, *account) error) error {
-	return a.withRedis(cmd, func(ctx context.Context, c *config, entry map[string]string, rdb redis.UniversalClient) error {
-		acct, err := wire(rdb, c, entry, accountHooks{})
+	return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
+		acct, err := wire(rdb, c, entry, nil)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ type closedView struct {
 }
 
 func (a *app) showQuota(ctx context.Context, acct *account, ask bool) error {
-	view := quotaView{Account: acct.appid}
+	view := quotaView{Account: acct.AppID}
 	if ask {
 		q, err := acct.client.Quota(ctx, wechat.QuotaPath)
 		if err != nil {
@@ -87,7 +87,7 @@ func (a *app) showQuota(ctx context.Context, acct *account, ask bool) error {
 		return a.printJSON(view)
 	}
 	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
-	_, _ = fmt.Fprintf(w, "account\t%s\nday\t%s\nused\t%d of %s\n", acct.appid, s.Day, s.Used, capText(s.Cap))
+	_, _ = fmt.Fprintf(w, "account\t%s\nday\t%s\nused\t%d of %s\n", acct.AppID, s.Day, s.Used, capText(s.Cap))
 	_, _ = fmt.Fprintf(w, "reserve\t%d for class critical\nresets at\t%s\nrate\t%g a second\n", s.Reserve, s.ResetsAt.Format(time.RFC3339), s.Rate)
 	if view.WeChat != nil {
 		_, _ = fmt.Fprintf(w, "WeChat says\t%d of %d used, %d left\n", view.WeChat.Used, view.WeChat.DailyLimit, view.WeChat.Remain)
@@ -173,7 +173,7 @@ func (a *app) showToken(ctx context.Context, acct *account) error {
 		return a.printJSON(s)
 	}
 	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
-	_, _ = fmt.Fprintf(w, "account\t%s\nmode\t%s\n", acct.appid, s.Mode)
+	_, _ = fmt.Fprintf(w, "account\t%s\nmode\t%s\n", acct.AppID, s.Mode)
 	if s.Fingerprint == "" {
 		_, _ = fmt.Fprintf(w, "token\tnone; a worker, or `wxnotify token refresh`, fetches one\n")
 	} else {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -12,8 +13,6 @@ import (
 
 	"github.com/wxnotify/wxnotify/wechat"
 )
-
-const everyGroup = connecting | calling | sending | operating | publishing | serving | logging
 
 func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -31,74 +30,75 @@ func (a *app) configCommand() *cobra.Command {
 	a.addSettings(cmd, everyGroup)
 	check := &cobra.Command{
 		Use:   "check",
-		Short: "Check the configuration without talking to anybody",
+		Short: "Check the configuration without a connection to Redis or WeChat",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			if len(c.accounts) == 0 {
-				_, err := c.pick("")
-				return err
-			}
-			if err := secretsMissing(c.accounts); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(a.Stdout, "the configuration is fine: %d account(s): %s\n", len(c.accounts), strings.Join(c.appids(), ", "))
-			return err
-		},
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.checkConfig(cmd) },
 	}
 	a.addSettings(check, everyGroup)
 	cmd.AddCommand(check)
 	return cmd
 }
 
+func (a *app) checkConfig(cmd *cobra.Command) error {
+	c, err := a.load(cmd)
+	if err != nil {
+		return err
+	}
+	if len(c.Accounts) == 0 {
+		_, err := c.pick("")
+		return err
+	}
+	if err := c.secretsMissing(); err != nil {
+		return err
+	}
+	rdb, err := dial(c)
+	if err != nil {
+		return err
+	}
+	_ = rdb.Close()
+	_, err = fmt.Fprintf(a.Stdout, "the configuration is valid: %d account(s): %s\n", len(c.Accounts), strings.Join(c.appids(), ", "))
+	return err
+}
+
 // shownSetting is one row of the effective configuration.
 type shownSetting struct {
 	Name   string `json:"name"`
 	Value  string `json:"value"`
-	Source string `json:"source"`
+	Source string `json:"source"` // default, file, environment or flag
 	Env    string `json:"env"`
 	Usage  string `json:"usage"`
+
+	label string // see config.label
+}
+
+// shownAccount is what an entry of the file's accounts list sets itself. It
+// inherits the rest.
+type shownAccount struct {
+	AppID    string         `json:"appid"`
+	Settings []shownSetting `json:"settings"`
 }
 
 func (a *app) printConfig(c *config) error {
-	var rows []shownSetting
-	for _, s := range settings() {
-		rows = append(rows, shownSetting{s.Name, redact(s, c.values[s.Name]), c.sources[s.Name], s.env(), s.Usage})
-	}
-	var accounts []map[string]string
-	for _, entry := range c.accounts {
-		shown := map[string]string{}
-		for _, s := range settings() {
-			if s.Account {
-				shown[s.Name] = redact(s, entry[s.Name])
-			}
-		}
-		accounts = append(accounts, shown)
-	}
 	if a.output == "json" {
-		return a.printJSON(map[string]any{"settings": rows, "accounts": accounts})
+		return a.printJSON(map[string]any{"settings": c.shown, "accounts": c.shownAccounts})
 	}
 	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
-	for _, r := range rows {
+	for _, r := range c.shown {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Name, orDash(r.Value), r.Source, r.Env)
 	}
-	for _, entry := range accounts {
-		_, _ = fmt.Fprintf(w, "\naccount %s\t\t\t\n", entry["appid"])
-		for _, s := range settings() {
-			if s.Account && s.Name != "appid" && entry[s.Name] != redact(s, c.values[s.Name]) {
-				_, _ = fmt.Fprintf(w, "  %s\t%s\taccounts\t\n", s.Name, orDash(entry[s.Name]))
-			}
+	for _, account := range c.shownAccounts {
+		_, _ = fmt.Fprintf(w, "\naccount %s\t\t\t\n", account.AppID)
+		for _, r := range account.Settings {
+			_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t\n", r.Name, orDash(r.Value), r.Source)
 		}
 	}
 	return w.Flush()
 }
 
-// redact shows that a secret is set and which one it is, never its text.
+// redact replaces a secret by its fingerprint, by which two processes can be
+// compared.
 func redact(s setting, value string) string {
-	if !s.Secret || value == "" {
+	if !s.secret() || value == "" {
 		return value
 	}
 	if s.Name == "redis_url" {
@@ -109,40 +109,27 @@ func redact(s setting, value string) string {
 
 const redacted = "[redacted]"
 
-// redactRedis shows of an address what is known to be no password. It may be a
-// list of hosts, which net/url does not read, and it may be wrong.
+// redactRedis shows the parts of an address that cannot be a password: scheme,
+// hosts, database and some parameters. It shows nothing of an address in which
+// the end of the password is unknown, such as one with a slash in it.
 func redactRedis(address string) string {
-	scheme, rest, ok := strings.Cut(address, "://")
-	authority, tail := rest, ""
-	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
-		authority, tail = rest[:end], rest[end:]
+	parts := regexp.MustCompile(`^([a-z-]+://)([^/?#]*@)?([^@/?#]*)(/\d*)?(\?[^@#]*)?$`).FindStringSubmatch(address)
+	if parts == nil {
+		return redacted
 	}
-	if !ok || strings.Contains(tail, "@") {
-		return redacted // a slash in the password: where it ends cannot be told
+	if parts[2] != "" {
+		parts[2] = redacted + "@"
 	}
-	if at := strings.LastIndex(authority, "@"); at >= 0 {
-		authority = redacted + authority[at:]
-	}
-	tail, _, _ = strings.Cut(tail, "#")
-	path, query, asks := strings.Cut(tail, "?")
-	if strings.Trim(path, "/0123456789") != "" {
-		path = "/" + redacted
-	}
-	shown := scheme + "://" + authority + path
-	if !asks {
-		return shown
-	}
-	parameters := strings.Split(query, "&")
-	for i, parameter := range parameters {
+	parts[5] = regexp.MustCompile(`[^?&]+`).ReplaceAllStringFunc(parts[5], func(parameter string) string {
 		switch name, _, _ := strings.Cut(parameter, "="); name {
 		case "master", "tls", "sentinel_username":
+			return parameter
 		case "sentinel_password":
-			parameters[i] = name + "=" + redacted
-		default:
-			parameters[i] = redacted
+			return name + "=" + redacted
 		}
-	}
-	return shown + "?" + strings.Join(parameters, "&")
+		return redacted
+	})
+	return strings.Join(parts[1:], "")
 }
 
 func orDash(v string) string {
@@ -165,24 +152,37 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			version, revision := "development", ""
-			if info, ok := debug.ReadBuildInfo(); ok {
-				if info.Main.Version != "" && info.Main.Version != "(devel)" {
-					version = info.Main.Version
-				}
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						revision = " " + s.Value
-					}
-				}
+			if version, revision := build(); a.output == "json" {
+				return a.printJSON(map[string]string{"version": version, "revision": revision, "go": runtime.Version()})
 			}
-			if a.output == "json" {
-				return a.printJSON(map[string]string{"version": version, "revision": strings.TrimSpace(revision), "go": runtime.Version()})
-			}
-			_, err := fmt.Fprintf(a.Stdout, "wxnotify %s%s %s %s/%s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(a.Stdout, versionText())
 			return err
 		},
 	}
+}
+
+// versionText is what `version` and --version print.
+func versionText() string {
+	version, revision := build()
+	return strings.Join(strings.Fields(fmt.Sprintf("wxnotify %s %s %s %s/%s", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)), " ")
+}
+
+// build returns the version and the revision of the source; both may be unknown.
+func build() (version, revision string) {
+	version = "development"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version, ""
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		version = v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = s.Value
+		}
+	}
+	return version, revision
 }
 
 // printLine prints v as one line of JSON, for lists that programs read.

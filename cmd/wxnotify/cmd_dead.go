@@ -28,13 +28,13 @@ func (a *app) deadCommand() *cobra.Command {
 	retry := &cobra.Command{
 		Use: "retry ID...", Short: "Send them again, with a fresh budget of attempts", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			return a.withRedis(cmd, func(ctx context.Context, c *config, entry map[string]string, rdb redis.UniversalClient) error {
-				records, err := ledger.New(rdb, ledger.Config{Account: entry["appid"], Keep: c.span("keep")})
+			return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
+				records, err := newLedger(rdb, c, entry)
 				if err != nil {
 					return err
 				}
 				defer func() { _ = records.Close() }()
-				return a.each(ids, func(id string) error { return retryDead(ctx, rdb, records, entry["appid"], id) })
+				return a.each(ids, func(id string) error { return retryDead(ctx, rdb, records, entry.AppID, id) })
 			})
 		},
 	}
@@ -54,8 +54,8 @@ func (a *app) deadCommand() *cobra.Command {
 
 // withLetters opens the dead letters of the account.
 func (a *app) withLetters(cmd *cobra.Command, do func(context.Context, *ledger.Ledger, *producer.Producer) error) error {
-	return a.withRedis(cmd, func(ctx context.Context, c *config, entry map[string]string, rdb redis.UniversalClient) error {
-		records, err := ledger.New(rdb, ledger.Config{Account: entry["appid"], Keep: c.span("keep")})
+	return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
+		records, err := newLedger(rdb, c, entry)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -70,7 +71,7 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	}
 	defer st.close()
 	d := &display{out: a.Stdout, color: isTerminal(a.Stdout)}
-	s, err := newServer(st.rdb, st.config, sends|publishes, zap.NewNop(), accountHooks{
+	s, err := newServer(st.rdb, st.config, sends|publishes, zap.NewNop(), hooks{
 		onEvent: d.event, opsListener: st.opsLn, publicListener: st.publicLn,
 	})
 	if err != nil {
@@ -140,12 +141,12 @@ func setStage(messages int) (st *stage, err error) {
 		URL: public + "/callback/" + wechattest.AppID, Mode: wechattest.CallbackSecure,
 		Token: wechat.NewSecret(demoToken), EncodingAESKey: wechat.NewSecret(demoAESKey),
 	})
-	st.config, err = loadConfig("", func(string) string { return "" }, map[string]string{
+	st.config, err = loadConfig("", nil, map[string]string{
 		"redis_url": st.redisURL, "appid": wechattest.AppID, "appsecret": wechattest.AppSecret,
 		"wechat_base_url": st.pageURL, "ops_addr": st.opsLn.Addr().String(), "rate": "20", "concurrency": "16",
 		"wechat_authorize_url": st.pageURL + "/connect/oauth2/authorize", "public_url": public,
 		"callback_token": demoToken, "encoding_aes_key": demoAESKey, "enroll_key": demoEnrollKey,
-	})
+	}, everyGroup)
 	if err != nil {
 		return nil, err
 	}
@@ -319,13 +320,13 @@ func (d *display) summary(ctx context.Context, st *stage) error {
 		}
 	}
 	_, err := fmt.Fprintf(d.out, "\nAll ended: %s. Calls that WeChat counted against the day's quota: %d of %s.\n",
-		strings.Join(parts, ", "), st.platform.Account(wechattest.AppID).Used(), st.config.text("daily_quota"))
+		strings.Join(parts, ", "), st.platform.Account(wechattest.AppID).Used(), strconv.FormatInt(st.config.Account.DailyQuota, 10))
 	return err
 }
 
 func (d *display) goodbye(st *stage) {
 	link, err := producer.EnrollURL(producer.Enrollment{
-		PublicURL: st.config.text("public_url"), Account: wechattest.AppID, Key: wechat.NewSecret(demoEnrollKey), User: "patient-401",
+		PublicURL: st.config.Public.URL, Account: wechattest.AppID, Key: wechat.NewSecret(demoEnrollKey), User: "patient-401",
 	})
 	if err != nil {
 		link = err.Error()

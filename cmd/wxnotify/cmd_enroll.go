@@ -59,15 +59,21 @@ too: whoever opens the link adds &claim=… to it.`,
 			if err != nil {
 				return err
 			}
+			if err := c.linksMissing(); err != nil {
+				return err
+			}
+			if f.user == "" {
+				return usagef("--user is missing: your own id of the user")
+			}
 			e := producer.Enrollment{
-				PublicURL: c.text("public_url"), Account: entry["appid"], Key: wechat.NewSecret(c.text("enroll_key")),
+				PublicURL: c.Public.URL, Account: entry.AppID, Key: c.Public.EnrollKey,
 				User: f.user, Life: f.expires, UserInfo: f.consent, ReturnTo: f.returnTo,
 			}
 			link, err := producer.EnrollURL(e)
 			switch {
 			case err != nil:
 				return &usageError{err}
-			case f.returnTo != "" && !slices.Contains(splitList(c.text("return_urls")), f.returnTo):
+			case f.returnTo != "" && !slices.Contains(c.Public.ReturnURLs, f.returnTo):
 				return &usageError{errors.New("--return-to: not one of return_urls (WXNOTIFY_RETURN_URLS), so enroll would refuse the link")}
 			case f.unionID != "" && len(f.data) == 0:
 				return &usageError{errors.New("--unionid: goes together with --data")}
@@ -126,12 +132,12 @@ func (a *app) handOff(cmd *cobra.Command, e producer.Enrollment, f linkFlags) er
 
 // withRoster connects and opens the roster of the account.
 func (a *app) withRoster(cmd *cobra.Command, do func(ctx context.Context, r *enroll.Roster, rdb redis.UniversalClient, appid string) error) error {
-	return a.withRedis(cmd, func(ctx context.Context, _ *config, entry map[string]string, rdb redis.UniversalClient) error {
-		r, err := enroll.NewRoster(rdb, entry["appid"])
+	return a.withRedis(cmd, func(ctx context.Context, _ *config, entry *accountConfig, rdb redis.UniversalClient) error {
+		r, err := enroll.NewRoster(rdb, entry.AppID)
 		if err != nil {
 			return err
 		}
-		return do(ctx, r, rdb, entry["appid"])
+		return do(ctx, r, rdb, entry.AppID)
 	})
 }
 

@@ -20,7 +20,7 @@ func (a *app) queuesCommand() *cobra.Command {
 		Short: "What waits, what is being sent, and what holds it",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withRedis(cmd, func(ctx context.Context, _ *config, entry map[string]string, rdb redis.UniversalClient) error {
+			return a.withRedis(cmd, func(ctx context.Context, _ *config, entry *accountConfig, rdb redis.UniversalClient) error {
 				return a.showQueues(ctx, entry, rdb)
 			})
 		},
@@ -50,8 +50,8 @@ func (a *app) holdCommand(use, short string, act func(context.Context, *broker.I
 			if err != nil {
 				return &usageError{err}
 			}
-			return a.withRedis(cmd, func(ctx context.Context, _ *config, entry map[string]string, rdb redis.UniversalClient) error {
-				if err := act(ctx, broker.NewInspector(rdb), entry["appid"], class); err != nil {
+			return a.withRedis(cmd, func(ctx context.Context, _ *config, entry *accountConfig, rdb redis.UniversalClient) error {
+				if err := act(ctx, broker.NewInspector(rdb), entry.AppID, class); err != nil {
 					return err
 				}
 				_, _ = fmt.Fprintf(a.Stderr, "%s: %sd\n", class, cmd.Name())
@@ -82,8 +82,8 @@ type queueView struct {
 	Pause     *broker.Pause `json:"pause,omitempty"`
 }
 
-func (a *app) showQueues(ctx context.Context, entry map[string]string, rdb redis.UniversalClient) error {
-	states, err := broker.NewInspector(rdb).Queues(ctx, entry["appid"])
+func (a *app) showQueues(ctx context.Context, entry *accountConfig, rdb redis.UniversalClient) error {
+	states, err := broker.NewInspector(rdb).Queues(ctx, entry.AppID)
 	if err != nil {
 		return err
 	}
@@ -101,10 +101,10 @@ func (a *app) showQueues(ctx context.Context, entry map[string]string, rdb redis
 			rows = append(rows, queueView{q.Class, q.Pending, q.Active, q.Scheduled, q.Retry, q.Archived, q.Latency, q.Paused, q.Pause})
 		}
 		return a.printJSON(map[string]any{
-			"account": entry["appid"], "queues": rows, "closed": closures(s), "used": s.Used, "cap": s.Cap, "resets_at": s.ResetsAt,
+			"account": entry.AppID, "queues": rows, "closed": closures(s), "used": s.Used, "cap": s.Cap, "resets_at": s.ResetsAt,
 		})
 	}
-	_, _ = fmt.Fprintf(a.Stdout, "account %s: gate %s; %d of %s used today\n\n", entry["appid"], gateText(s), s.Used, capText(s.Cap))
+	_, _ = fmt.Fprintf(a.Stdout, "account %s: gate %s; %d of %s used today\n\n", entry.AppID, gateText(s), s.Used, capText(s.Cap))
 	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "class\tpending\tactive\tscheduled\tretry\tarchived\twaiting\theld")
 	for _, q := range states {

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -356,10 +355,10 @@ func (l inputLine) terms(t producer.Terms) producer.Terms {
 }
 
 // dryRun checks and prints what would be enqueued.
-func (a *app) dryRun(c *config, entry map[string]string, next messageReader) error {
-	rdb, err := broker.Dial(c.text("redis_url")) // not called: Check talks to nobody
+func (a *app) dryRun(c *config, entry *accountConfig, next messageReader) error {
+	rdb, err := dial(c) // not connected: Check does not need Redis
 	if err != nil {
-		return &usageError{fmt.Errorf("redis_url (WXNOTIFY_REDIS_URL): %w", err)}
+		return err
 	}
 	defer func() { _ = rdb.Close() }()
 	p, err := newProducer(rdb, c, entry)

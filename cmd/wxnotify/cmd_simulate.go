@@ -97,7 +97,7 @@ func (f simulateFlags) check() error {
 			return fmt.Errorf("--fault-%s: %v is not a share from 0 to 1, such as 0.05", name, ratio)
 		}
 	}
-	if err := utcOffset(f.utcOffset); err != nil {
+	if _, err := parseUTCOffset(f.utcOffset); err != nil {
 		return fmt.Errorf("--quota-utc-offset: %w", err)
 	}
 	return nil
@@ -117,6 +117,7 @@ func (a *app) simulate(ctx context.Context, f simulateFlags) error {
 	_, _ = fmt.Fprintf(a.Stderr, `WeChat, simulated, listens on %[1]s/  (its page; the control API is under %[1]s/_sim/)
 
   export WXNOTIFY_WECHAT_BASE_URL=%[1]s
+  export WXNOTIFY_WECHAT_AUTHORIZE_URL=%[1]s/connect/oauth2/authorize
   export WXNOTIFY_APPID=%[2]s
   export WXNOTIFY_APPSECRET=%[3]s
 `, base, f.appid, f.secret)

@@ -78,7 +78,7 @@ func (a *app) printCancelled(ctx context.Context, p *producer.Producer, id strin
 }
 
 // withRedis loads, connects and picks the account.
-func (a *app) withRedis(cmd *cobra.Command, do func(context.Context, *config, map[string]string, redis.UniversalClient) error) error {
+func (a *app) withRedis(cmd *cobra.Command, do func(context.Context, *config, *accountConfig, redis.UniversalClient) error) error {
 	c, err := a.load(cmd)
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (a *app) withRedis(cmd *cobra.Command, do func(context.Context, *config, ma
 }
 
 func (a *app) withProducer(cmd *cobra.Command, do func(context.Context, *producer.Producer) error) error {
-	return a.withRedis(cmd, func(ctx context.Context, c *config, entry map[string]string, rdb redis.UniversalClient) error {
+	return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
 		p, err := newProducer(rdb, c, entry)
 		if err != nil {
 			return err

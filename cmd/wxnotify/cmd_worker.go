@@ -1,17 +1,16 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 )
 
 func (a *app) workerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Send what is enqueued; run any number of them",
-		Long: `worker fetches messages as the gate permits, sends them, and records what became
-of each. SIGTERM drains: sends in flight finish, the rest waits in its queue.`,
+		Long: `worker fetches messages as the rate and the quota permit, sends them, and records
+the outcome of each. SIGTERM drains: sends in flight finish, the rest stays queued.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, sends) },
 	}
@@ -23,8 +22,8 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Everything of production in one process: worker, enroll, operators' pages",
-		Long: `serve is worker and enroll in one process: the small shop's choice. A larger one
-runs any number of workers and of enrolls.`,
+		Long: `serve is worker and enroll in one process. A larger installation runs any number
+of workers and of enrolls.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, sends|publishes) },
 	}
@@ -32,40 +31,35 @@ runs any number of workers and of enrolls.`,
 	return cmd
 }
 
-// runServer runs a process of these roles until its context ends.
-func (a *app) runServer(cmd *cobra.Command, does role) error {
-	c, err := a.load(cmd)
+// runServer runs a process of these roles until cmd's context ends.
+func (a *app) runServer(cmd *cobra.Command, roles role) error {
+	c, err := a.read(cmd)
 	if err != nil {
+		a.warn(c)
 		return err
 	}
-	return a.serve(cmd.Context(), c, does)
-}
-
-func (a *app) serve(ctx context.Context, c *config, does role) error {
-	if _, err := c.pick(firstAppID(c)); err != nil {
+	if len(c.Accounts) == 0 {
+		_, err := c.pick("")
 		return err
 	}
-	if err := secretsMissing(c.accounts); err != nil {
+	if err := c.secretsMissing(); err != nil {
 		return err
 	}
-	log := newLogger(a.Stderr, c.text("log_level"))
+	log := newLogger(a.Stderr, c.Log)
 	defer func() { _ = log.Sync() }()
+	for _, w := range c.Warnings {
+		log.Warn("configuration", zap.String("warning", w))
+	}
+	ctx := cmd.Context()
 	rdb, err := connect(ctx, c, log)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rdb.Close() }()
-	s, err := newServer(rdb, c, does, log, accountHooks{})
+	s, err := newServer(rdb, c, roles, log, hooks{})
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	return s.run(ctx)
-}
-
-func firstAppID(c *config) string {
-	if len(c.accounts) == 0 {
-		return ""
-	}
-	return c.accounts[0]["appid"]
 }

@@ -59,7 +59,7 @@ func TestComposeFile(t *testing.T) {
 				t.Errorf("service %s sets %s, which is no setting", name, k)
 			}
 		}
-		if _, err := loadConfig("", func(k string) string { return vars[k] }, nil); err != nil {
+		if _, err := loadConfig("", vars, nil, everyGroup); err != nil {
 			t.Errorf("service %s: %v", name, err)
 		}
 	}

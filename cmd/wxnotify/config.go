@@ -4,314 +4,297 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
-	"os"
+	"net/netip"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/knadh/koanf/parsers/yaml"
-	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/v2"
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// config is the effective configuration: settings by name, and the same per
-// account. Values are text until a room asks for them.
+//go:generate go test -run ^TestGolden -update .
+
+// config is the effective configuration of one process: defaults, overlaid by
+// the file, the environment and the flags, in this order. Its tags are the only
+// table of settings. The table also makes the flags, both READMEs,
+// .env.example and the JSON schema of the file:
+//
+//	koanf    key in the file; WXNOTIFY_<KEY> and --<key> derive from it
+//	default  the default, as text; none: empty
+//	rule     how the text is read and which texts are accepted, see rules
+//	group    the commands that use it; on a struct: for each of its fields
+//	usage    one line of documentation
 type config struct {
-	values   map[string]string
-	sources  map[string]string // where a value came from: default, file, environment, flag
-	accounts []map[string]string
+	Redis   redisConfig   `koanf:",squash" group:"connecting"`
+	Account accountConfig `koanf:",squash"` // the values that an entry of accounts inherits
+	Worker  workerConfig  `koanf:",squash" group:"sending"`
+	Public  publicConfig  `koanf:",squash" group:"publishing"`
+	Ops     opsConfig     `koanf:",squash" group:"operating"`
+	API     apiConfig     `koanf:",squash" group:"planned"`
+	Log     logConfig     `koanf:",squash" group:"logging"`
+
+	// Accounts has one entry for each account of the file's list, or the only
+	// account, or none.
+	Accounts []accountConfig `koanf:"-"`
+	// Warnings are accepted settings that are probably mistakes.
+	Warnings []string `koanf:"-"`
+
+	shown         []shownSetting // in the table's order
+	shownAccounts []shownAccount // none without the file's list
 }
 
-// loadConfig reads file < environment < flags and names every fault at once.
-func loadConfig(path string, getenv func(string) string, flags map[string]string) (*config, error) {
-	if path == "" {
-		path = getenv("WXNOTIFY_CONFIG")
-	}
-	c := &config{values: map[string]string{}, sources: map[string]string{}}
-	file, list, faults := readFile(path)
-	layers := []struct {
-		name   string
-		values map[string]string
-	}{{"default", defaults()}, {"file", file}, {"environment", fromEnvironment(getenv)}, {"flag", flags}}
-	k := koanf.New(".")
-	for _, l := range layers {
-		flat := map[string]any{}
-		for name, v := range l.values {
-			flat[name] = v
-			c.sources[strings.TrimSuffix(name, "_file")] = l.name
-			// A later layer's value beats an earlier layer's file, and the other way round.
-			if base, isFile := strings.CutSuffix(name, "_file"); isFile {
-				k.Delete(base)
-			} else {
-				k.Delete(name + "_file")
-			}
-		}
-		if err := k.Load(confmap.Provider(flat, ""), nil); err != nil {
-			return nil, fmt.Errorf("load %s: %w", l.name, err)
-		}
-	}
-	for _, s := range settings() {
-		v, err := resolve(s, k.String(s.Name), k.String(s.Name+"_file"), getenv)
-		if err != nil {
-			faults = append(faults, err)
-		}
-		c.values[s.Name] = v
-	}
-	for i, entry := range list {
-		account, errs := c.account(i, entry, getenv)
-		c.accounts = append(c.accounts, account)
-		faults = append(faults, errs...)
-	}
-	faults = append(faults, c.crossCheck()...)
-	if len(faults) > 0 {
-		return c, &usageError{fmt.Errorf("configuration: %w", errors.Join(faults...))}
-	}
-	return c, nil
+// redisConfig is what every command needs that connects.
+type redisConfig struct {
+	URL  wechat.Secret `koanf:"redis_url" default:"redis://127.0.0.1:6379/0" usage:"redis://, rediss://, redis-sentinel://host1,host2/?master=name or redis-cluster://host1,host2"`
+	Keep time.Duration `koanf:"keep" default:"72h" rule:"keep" usage:"how long a record stays after its message ended, 1h or more"`
 }
 
-func defaults() map[string]string {
-	m := map[string]string{}
-	for _, s := range settings() {
-		m[s.Name] = s.Default
-	}
-	return m
+// accountConfig is one account. Every field may differ per account.
+type accountConfig struct {
+	AppID        string        `koanf:"appid" rule:"appid" group:"connecting" usage:"the account's appid"`
+	AppSecret    wechat.Secret `koanf:"appsecret" group:"calling" usage:"the account's AppSecret"`
+	TokenMode    string        `koanf:"token_mode" default:"stable" rule:"oneof stable classic" group:"calling" usage:"which token endpoint: stable or classic"`
+	BaseURL      string        `koanf:"wechat_base_url" default:"https://api.weixin.qq.com" rule:"url" group:"calling" usage:"WeChat's API host; a simulator or proxy takes http://"`
+	AuthorizeURL string        `koanf:"wechat_authorize_url" default:"https://open.weixin.qq.com/connect/oauth2/authorize" rule:"url" group:"publishing" usage:"WeChat's OAuth page"`
+
+	DailyQuota int64         `koanf:"daily_quota" default:"100000" rule:"whole 0" group:"sending" usage:"sends a day; 0 asks WeChat's quota API"`
+	Reserve    float64       `koanf:"reserve_critical" default:"0.02" rule:"share" group:"sending" usage:"share of the quota that only class critical may use"`
+	Rate       float64       `koanf:"rate" default:"50" rule:"rate" group:"sending" usage:"sends a second, all workers together"`
+	UTCOffset  time.Duration `koanf:"quota_utc_offset" default:"+08:00" rule:"offset" group:"sending" usage:"UTC offset at whose midnight the quota's day ends"`
+	Resend     []job.Class   `koanf:"resend" default:"critical" rule:"classes" group:"sending,publishing" usage:"classes whose messages are sent again when the receipt says that WeChat failed; - for none"`
+
+	CallbackToken wechat.Secret       `koanf:"callback_token" rule:"token" group:"publishing" usage:"Token of the server configuration, 3 to 32 letters or digits"`
+	AESKey        wechat.Secret       `koanf:"encoding_aes_key" rule:"aeskey" group:"publishing" usage:"EncodingAESKey of the server configuration, 43 letters or digits"`
+	CallbackMode  wechat.CallbackMode `koanf:"callback_mode" rule:"oneof plain compat secure" group:"publishing" usage:"plain, compat or secure; secure when a key is set"`
+	PreviousToken wechat.Secret       `koanf:"callback_token_previous" rule:"token" group:"publishing" usage:"the previous Token, accepted until callback_previous_until"`
+	PreviousKey   wechat.Secret       `koanf:"encoding_aes_key_previous" rule:"aeskey" group:"publishing" usage:"the previous EncodingAESKey, accepted until callback_previous_until"`
+	PreviousUntil time.Time           `koanf:"callback_previous_until" rule:"moment" group:"publishing" usage:"when the previous ones end, such as 2026-12-01T00:00:00+08:00"`
+	ForwardURL    string              `koanf:"forward_url" rule:"url query" group:"publishing" usage:"your own server for what followers say and do: it gets WeChat's pushes in plain mode, and its replies go to the follower"`
+
+	Name              string `koanf:"account_name" group:"publishing" usage:"the account's name on the pages that followers see"`
+	EraseUnsubscribed bool   `koanf:"erase_unsubscribed" default:"false" rule:"bool" group:"publishing" usage:"erase a follower who unsubscribes: roster, records, waiting messages"`
+	Bind              string `koanf:"bind" default:"latest" rule:"oneof latest first" group:"planned" usage:"latest or first: whether a later openid of a user replaces the first one"`
 }
 
-func fromEnvironment(getenv func(string) string) map[string]string {
-	m := map[string]string{}
-	for _, s := range settings() {
-		if v := getenv(s.env()); v != "" {
-			m[s.Name] = v
-		}
-		if v := getenv(s.env() + "_FILE"); s.Secret && v != "" {
-			m[s.Name+"_file"] = v
-		}
-	}
-	return m
+// workerConfig is common to the accounts of a worker process.
+type workerConfig struct {
+	Concurrency  int           `koanf:"concurrency" default:"64" rule:"whole 1" usage:"sends in flight per process and account; at most 500 is sensible"`
+	Fetchers     int           `koanf:"fetchers" default:"4" rule:"whole 1" usage:"tasks fetched at once; raise it when Redis is far away"`
+	DrainTimeout time.Duration `koanf:"drain_timeout" default:"15s" rule:"drain" usage:"how long a stop waits for sends in flight, 11s or more"`
 }
 
-// readFile splits the file into plain settings and the accounts list.
-func readFile(path string) (values map[string]string, accounts []map[string]string, faults []error) {
-	values = map[string]string{}
-	if path == "" {
-		return values, nil, nil
-	}
-	text, err := os.ReadFile(path) // #nosec G304 -- the operator names the file
-	if err != nil {
-		return values, nil, []error{fmt.Errorf("file %s: %w; give --config a file that can be read", path, err)}
-	}
-	tree, err := yaml.Parser().Unmarshal(text)
-	if err != nil {
-		return values, nil, []error{fmt.Errorf("file %s is not YAML: %w", path, err)}
-	}
-	for name, v := range tree {
-		if name == "accounts" {
-			continue
-		}
-		if err := known(name, false); err != nil {
-			faults = append(faults, fmt.Errorf("file %s: %w", path, err))
-			continue
-		}
-		values[name] = scalar(v)
-	}
-	list, ok := tree["accounts"].([]any)
-	if tree["accounts"] != nil && !ok {
-		faults = append(faults, fmt.Errorf("file %s: accounts: must be a list", path))
-	}
-	for i, item := range list {
-		fields, ok := item.(map[string]any)
-		if !ok {
-			faults = append(faults, fmt.Errorf("file %s: accounts[%d]: must hold settings such as appid", path, i))
-			continue
-		}
-		entry := map[string]string{}
-		for name, v := range fields {
-			if err := known(name, true); err != nil {
-				faults = append(faults, fmt.Errorf("file %s: accounts[%d]: %w", path, i, err))
-				continue
-			}
-			entry[name] = scalar(v)
-		}
-		accounts = append(accounts, entry)
-	}
-	return values, accounts, faults
+// publicConfig is the listener that followers and WeChat reach.
+type publicConfig struct {
+	URL            string         `koanf:"public_url" rule:"url" usage:"base of the links that users open"`
+	Addr           string         `koanf:"public_addr" default:":8080" rule:"address" usage:"where enroll listens"`
+	EnrollKey      wechat.Secret  `koanf:"enroll_key" rule:"key" usage:"signs enrolment tickets, 32 bytes or more"`
+	ReturnURLs     []string       `koanf:"return_urls" rule:"urls query" usage:"addresses that a link may send the follower to afterwards, separated by commas"`
+	VerifyFiles    string         `koanf:"verify_files" group:"planned" usage:"folder of MP_verify_*.txt, served at the public root"`
+	TrustedProxies []netip.Prefix `koanf:"trusted_proxies" rule:"networks" group:"planned" usage:"proxies whose X-Forwarded-For counts, such as 10.0.0.0/8, separated by commas"`
 }
 
-func scalar(v any) string {
-	if f, ok := v.(float64); ok {
-		return strconv.FormatFloat(f, 'f', -1, 64)
-	}
-	return fmt.Sprint(v)
+// opsConfig is the listener that operators reach.
+type opsConfig struct {
+	Addr     string        `koanf:"ops_addr" default:"127.0.0.1:9090" rule:"address or -" usage:"where /healthz /readyz /metrics /asynqmon/ listen; - for nowhere"`
+	Login    wechat.Secret `koanf:"ops_login" rule:"login" usage:"user:password of the operators' listener; required beyond loopback"`
+	ReadOnly bool          `koanf:"ops_read_only" default:"false" rule:"bool" usage:"refuse every change on the operators' listener"`
+	Hosts    []string      `koanf:"ops_hosts" rule:"hosts" usage:"names under which a proxy reaches the operators' listener, separated by commas"`
+	Prefix   string        `koanf:"ops_prefix" rule:"path" group:"planned" usage:"path under which a proxy serves the operators' listener, such as /wxnotify"`
 }
 
-func known(name string, inAccount bool) error {
-	var names []string
-	for _, s := range settings() {
-		if inAccount && !s.Account {
-			continue
-		}
-		if name == s.Name || s.Secret && name == s.Name+"_file" {
-			return nil
-		}
-		names = append(names, s.Name)
-	}
-	return fmt.Errorf("%q is no setting here; known are %s", name, strings.Join(names, ", "))
+// apiConfig is part of the contract. No command uses it yet.
+type apiConfig struct {
+	Addr    string        `koanf:"api_addr" default:"127.0.0.1:8081" rule:"address" usage:"where the HTTP API listens"`
+	Keys    wechat.Secret `koanf:"api_keys" usage:"keys of the HTTP API"`
+	Gateway bool          `koanf:"gateway" default:"false" rule:"bool" usage:"serve WeChat's own paths on the API listener"`
 }
 
-// resolve follows file: and env: references and the _file form of a secret, and
-// validates. Its errors never show a secret's text.
-func resolve(s setting, value, file string, getenv func(string) string) (string, error) {
-	if file != "" {
-		value = "file:" + file
-	}
-	if s.Secret {
-		if path, ok := strings.CutPrefix(value, "file:"); ok {
-			text, err := os.ReadFile(path) // #nosec G304 -- the operator names the file
-			if err != nil {
-				return "", fmt.Errorf("%s: %w", s.Name, err)
-			}
-			value = strings.TrimRight(string(text), "\r\n")
-		} else if name, ok := strings.CutPrefix(value, "env:"); ok {
-			if value = getenv(name); value == "" {
-				return "", fmt.Errorf("%s: the environment variable %s is not set", s.Name, name)
-			}
-		}
-	}
-	if s.Validate != nil && (value != "" || s.Default != "") {
-		if err := s.Validate(value); err != nil {
-			return value, fmt.Errorf("%s (%s, --%s): %w", s.Name, s.env(), s.flag(), err)
-		}
-	}
-	return value, nil
+// logConfig is how the long-running commands log, on stderr.
+type logConfig struct {
+	Level  string `koanf:"log_level" default:"info" rule:"oneof debug info warn error" usage:"debug, info, warn or error"`
+	Format string `koanf:"log_format" rule:"oneof json console" usage:"json or console; console when stderr is a terminal, else json"`
 }
 
-// account lays an entry of the accounts list over the common values.
-func (c *config) account(i int, entry map[string]string, getenv func(string) string) (map[string]string, []error) {
-	var faults []error
-	out := map[string]string{}
-	for _, s := range settings() {
-		if !s.Account {
-			continue
-		}
-		value, file := entry[s.Name], entry[s.Name+"_file"]
-		if value == "" && file == "" {
-			out[s.Name] = c.values[s.Name]
-			continue
-		}
-		v, err := resolve(s, value, file, getenv)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("accounts[%d]: %w", i, err))
-		}
-		out[s.Name] = v
+// mode is callback_mode, or what it defaults to.
+func (a *accountConfig) mode() wechat.CallbackMode {
+	switch {
+	case a.CallbackMode != "":
+		return a.CallbackMode
+	case a.AESKey.IsZero():
+		return wechat.CallbackPlain
+	default:
+		return wechat.CallbackSecure
 	}
-	if entry["appid"] == "" {
-		faults = append(faults, fmt.Errorf("accounts[%d]: appid is missing", i))
-	}
-	return out, faults
 }
 
-// crossCheck finds what no setting can see alone.
-func (c *config) crossCheck() []error {
-	var faults []error
-	if len(c.accounts) == 0 && c.values["appid"] != "" {
-		only := map[string]string{}
-		for _, s := range settings() {
-			if s.Account {
-				only[s.Name] = c.values[s.Name]
-			}
-		}
-		c.accounts = []map[string]string{only}
-	}
-	var seen []string
-	for _, a := range c.accounts {
-		if a["appid"] != "" && slices.Contains(seen, a["appid"]) {
-			faults = append(faults, fmt.Errorf("accounts: %s is listed twice", a["appid"]))
-		}
-		seen = append(seen, a["appid"])
-		faults = append(faults, rotationFaults(a)...)
-	}
-	if key := c.values["enroll_key"]; key != "" && len(key) < 32 {
-		faults = append(faults, errors.New("enroll_key: shorter than 32 bytes; make one with `openssl rand -hex 32`"))
-	}
-	if l := c.values["ops_login"]; l != "" {
-		if user, password, ok := strings.Cut(l, ":"); !ok || user == "" || password == "" {
-			faults = append(faults, errors.New("ops_login: must be user:password"))
-		}
-	}
-	return faults
+// real reports whether the account calls WeChat itself, and not a simulator or
+// a proxy.
+func (a *accountConfig) real() bool {
+	host, _, _ := strings.Cut(strings.TrimPrefix(a.BaseURL, "https://"), "/")
+	return strings.HasSuffix(host, ".weixin.qq.com")
 }
 
-// rotationFaults finds a previous secret without an end.
-func rotationFaults(a map[string]string) []error {
-	if a["callback_token_previous"] == "" && a["encoding_aes_key_previous"] == "" || a["callback_previous_until"] != "" {
-		return nil
-	}
-	return []error{fmt.Errorf("account %s: callback_previous_until is missing: say until when the previous ones are taken", a["appid"])}
+// simulated reports whether the account calls a simulator: WeChat itself is
+// called by https only.
+func (a *accountConfig) simulated() bool { return strings.HasPrefix(a.BaseURL, "http://") }
+
+// complaints collects faults, which stop the program, and warnings. label names a
+// setting as the operator wrote it, see origin.
+type complaints struct {
+	faults   []error
+	warnings []string
+	label    func(name string) string
 }
 
-func (c *config) text(name string) string { return c.values[name] }
-func (c *config) number(name string) int  { n, _ := strconv.Atoi(c.values[name]); return n }
-func (c *config) span(name string) time.Duration {
-	d, _ := time.ParseDuration(c.values[name])
-	return d
+func (c *complaints) fault(bad bool, name, format string, args ...any) {
+	if bad {
+		c.faults = append(c.faults, fmt.Errorf("%s: "+format, append([]any{c.label(name)}, args...)...))
+	}
+}
+
+func (c *complaints) warn(bad bool, name, format string, args ...any) {
+	if bad {
+		c.warnings = append(c.warnings, fmt.Sprintf("%s: "+format, append([]any{c.label(name)}, args...)...))
+	}
+}
+
+// placeholder complains of a secret that stands in an example of ours. Against a
+// simulator it does no harm.
+func (c *complaints) placeholder(name string, s wechat.Secret, simulated bool) {
+	const text = "is a placeholder from an example, which anybody can read: put your own there"
+	c.fault(isPlaceholder(s) && !simulated, name, text)
+	c.warn(isPlaceholder(s) && simulated, name, text)
+}
+
+// isPlaceholder recognises the secrets of docker-compose.yml and .env.example.
+func isPlaceholder(s wechat.Secret) bool {
+	return strings.Contains(strings.ReplaceAll(strings.ToLower(s.Reveal()), "-", ""), "changeme")
+}
+
+var (
+	appIDForm     = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
+	appSecretForm = regexp.MustCompile(`^[0-9a-fA-F]{32}$`)
+)
+
+// shortToken is the length below which a callback Token is warned of. 16 of 62
+// characters are 95 bits, too many to guess.
+const shortToken = 16
+
+// validate checks what depends on more than one setting. Secrets that the
+// command has no use for were not read and are zero.
+func (a *accountConfig) validate(uses group, c *complaints) {
+	c.placeholder("appsecret", a.AppSecret, a.simulated())
+	c.placeholder("callback_token", a.CallbackToken, a.simulated())
+	c.warn(a.real() && a.AppID != "" && !appIDForm.MatchString(a.AppID), "appid", "is no appid of WeChat's: those are wx and 16 hexadecimal digits")
+	c.fault(a.real() && !a.AppSecret.IsZero() && !isPlaceholder(a.AppSecret) && !appSecretForm.MatchString(a.AppSecret.Reveal()),
+		"appsecret", "is no AppSecret: those are 32 hexadecimal digits, this is a text of %d bytes; copy it anew, there is no need to reset it",
+		len(a.AppSecret.Reveal()))
+	if uses&publishing == 0 {
+		return
+	}
+	c.fault(a.mode() != wechat.CallbackPlain && a.AESKey.IsZero() && !a.CallbackToken.IsZero(), "encoding_aes_key",
+		"is missing: callback mode %s needs it", a.mode())
+	rotating := !a.PreviousToken.IsZero() || !a.PreviousKey.IsZero()
+	c.fault(rotating && a.PreviousUntil.IsZero(), "callback_previous_until",
+		"is missing: say until when the previous secrets are accepted")
+	length := len(a.CallbackToken.Reveal())
+	c.warn(length > 0 && length < shortToken && !isPlaceholder(a.CallbackToken), "callback_token",
+		"has %d characters: take %d or more, since it alone signs WeChat's pushes", length, shortToken)
+	c.warn(!a.CallbackToken.IsZero() && a.mode() == wechat.CallbackPlain && a.real(), "callback_mode",
+		"is plain: WeChat's signature does not cover what it pushes; choose secure mode on mp.weixin.qq.com and set %s", c.label("encoding_aes_key"))
+	c.warn(a.simulated() && strings.HasPrefix(a.AuthorizeURL, "https://open.weixin.qq.com/"), "wechat_authorize_url",
+		"is WeChat's own, though %s is http://, as a simulator's: links lead followers to the real WeChat", c.label("wechat_base_url"))
+}
+
+// validate checks what depends on more than one setting of the process.
+func (c *config) validate(uses group, found *complaints) {
+	ids := c.appids()
+	for i, id := range ids {
+		if id != "" && slices.Index(ids, id) < i {
+			found.faults = append(found.faults, fmt.Errorf("accounts: %s is listed twice", id))
+		}
+	}
+	simulated := !slices.ContainsFunc(c.Accounts, func(a accountConfig) bool { return !a.simulated() })
+	found.placeholder("enroll_key", c.Public.EnrollKey, simulated)
+	found.placeholder("ops_login", c.Ops.Login, simulated)
+	if uses&operating != 0 {
+		found.fault(c.Ops.Login.IsZero() && c.Ops.Addr != none && c.Ops.Addr != "" && !loopback(c.Ops.Addr), "ops_login",
+			"is missing: other machines reach %s (%s); set user:password, or listen on 127.0.0.1", c.Ops.Addr, found.label("ops_addr"))
+	}
+}
+
+// loopback reports whether only this machine reaches addr, a host:port.
+func loopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr) // was checked
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // pick returns the account named appid, or the only one when appid is empty.
-func (c *config) pick(appid string) (map[string]string, error) {
-	if appid == "" {
-		switch len(c.accounts) {
-		case 0:
-			return nil, &usageError{errors.New("no account: set WXNOTIFY_APPID, or accounts in the file given by --config")}
-		case 1:
-			return c.accounts[0], nil
-		default:
-			return nil, &usageError{fmt.Errorf("several accounts: name one with --account (%s)", strings.Join(c.appids(), ", "))}
+func (c *config) pick(appid string) (*accountConfig, error) {
+	switch {
+	case len(c.Accounts) == 0:
+		return nil, usagef("no account: set WXNOTIFY_APPID, or accounts in the file given by --config")
+	case appid == "" && len(c.Accounts) > 1:
+		return nil, usagef("several accounts: name one with --account (%s)", strings.Join(c.appids(), ", "))
+	case appid == "":
+		return &c.Accounts[0], nil
+	}
+	for i := range c.Accounts {
+		if c.Accounts[i].AppID == appid {
+			return &c.Accounts[i], nil
 		}
 	}
-	for _, a := range c.accounts {
-		if a["appid"] == appid {
-			return a, nil
-		}
-	}
-	return nil, &usageError{fmt.Errorf("no account %s is configured; configured are: %s", appid, strings.Join(c.appids(), ", "))}
+	return nil, usagef("no account %s is configured; configured are: %s", appid, strings.Join(c.appids(), ", "))
 }
 
 func (c *config) appids() []string {
 	var ids []string
-	for _, a := range c.accounts {
-		ids = append(ids, a["appid"])
+	for _, a := range c.Accounts {
+		ids = append(ids, a.AppID)
 	}
 	return ids
 }
 
-func httpURL(v string) error {
-	u, err := url.Parse(v)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return fmt.Errorf("%q is not an http:// or https:// address", v)
+// secretsMissing names the accounts that cannot call WeChat.
+func (c *config) secretsMissing() error {
+	var faults []error
+	for _, a := range c.Accounts {
+		if a.AppSecret.IsZero() {
+			faults = append(faults, fmt.Errorf(
+				"account %s: the AppSecret is missing; set WXNOTIFY_APPSECRET or WXNOTIFY_APPSECRET_FILE, or appsecret_file in the account's entry", a.AppID))
+		}
 	}
-	if u.User != nil || u.RawQuery != "" {
-		return errors.New("the address must not hold a user or a query")
-	}
-	return nil
-}
-
-// anyHTTP is an http(s) address that may have a query.
-func anyHTTP(v string) error {
-	u, err := url.Parse(v)
-	if v != "" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil) {
-		return errors.New("this is not an http:// or https:// address")
+	if len(faults) > 0 {
+		return &usageError{errors.Join(faults...)}
 	}
 	return nil
 }
 
-func address(v string) error {
-	if v == "-" {
+// linksMissing names what is needed for enrolment links.
+func (c *config) linksMissing() error {
+	var missing []string
+	if c.Public.URL == "" {
+		missing = append(missing, "WXNOTIFY_PUBLIC_URL")
+	}
+	if c.Public.EnrollKey.IsZero() {
+		missing = append(missing, "WXNOTIFY_ENROLL_KEY or WXNOTIFY_ENROLL_KEY_FILE (make a key with `openssl rand -hex 32`)")
+	}
+	if missing == nil {
 		return nil
 	}
-	if _, port, err := net.SplitHostPort(v); err != nil || port == "" {
-		return fmt.Errorf("%q is not host:port, such as 127.0.0.1:9090 or :8080", v)
-	}
-	return nil
+	return usagef("links cannot be made: set %s", strings.Join(missing, " and "))
+}
+
+// label names a setting as the operator wrote it: a variable, a flag, or a file
+// and its key.
+func (c *config) label(name string) string { return c.row(name).label }
+
+// isDefault reports whether the setting was left at its default.
+func (c *config) isDefault(name string) bool { return c.row(name).Source == "default" }
+
+func (c *config) row(name string) shownSetting {
+	return c.shown[slices.IndexFunc(c.shown, func(s shownSetting) bool { return s.Name == name })]
 }

@@ -192,7 +192,7 @@ func TestEnrollUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		"nothing to do": {map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_APPSECRET": "x"}, []string{"enroll"}, "redis_url"},
+		"nothing to do": {map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_APPSECRET": canarySecret}, []string{"enroll"}, "WXNOTIFY_REDIS_URL"},
 		"no key": {
 			map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_PUBLIC_URL": "https://n.example"},
 			[]string{"enroll", "link", "--user", "u"},
@@ -201,13 +201,13 @@ func TestEnrollUsage(t *testing.T) {
 		"no user": {
 			map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_PUBLIC_URL": "https://n.example", "WXNOTIFY_ENROLL_KEY": strings.Repeat("k", 32)},
 			[]string{"enroll", "link"},
-			"User",
+			"--user is missing",
 		},
 		"nobody to erase": {map[string]string{"WXNOTIFY_APPID": "wxa"}, []string{"enroll", "erase"}, "--openid or --user"},
 		"previous without end": {
-			map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_CALLBACK_TOKEN": "a", "WXNOTIFY_CALLBACK_TOKEN_PREVIOUS": "b"},
+			map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_CALLBACK_TOKEN": "tokenOfToday", "WXNOTIFY_CALLBACK_TOKEN_PREVIOUS": "tokenBefore"},
 			[]string{"config", "check"},
-			"callback_previous_until",
+			"WXNOTIFY_CALLBACK_PREVIOUS_UNTIL: is missing",
 		},
 		"no class": {map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_RESEND": "urgent"}, []string{"config", "check"}, "critical"},
 	} {

@@ -1,11 +1,13 @@
-// Command wxnotify sends WeChat Official Account template messages and runs
-// what that takes: workers, a simulator to test against, and tools to look.
+// Command wxnotify sends WeChat Official Account template messages. It runs the
+// workers, the public endpoint, a simulator to test against, and the tools to
+// look at the queues.
 package main
 
 import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
@@ -15,7 +17,10 @@ func main() {
 	redis.SetLogger(quietRedis{}) // every failure reaches us as an error, with its remedy
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], environment{
-		Getenv: os.Getenv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-	}))
+	env := map[string]string{}
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		env[name] = value
+	}
+	os.Exit(run(ctx, os.Args[1:], environment{Env: env, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}))
 }

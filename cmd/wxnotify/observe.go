@@ -20,7 +20,7 @@ import (
 	"github.com/wxnotify/wxnotify/worker"
 )
 
-// observer turns what happens into log lines and metrics.
+// observer writes the log lines and metrics of what the packages report.
 type observer struct {
 	registry *prometheus.Registry
 	metrics  *ops.Metrics
@@ -63,7 +63,7 @@ func (o *observer) message(e worker.Event) {
 
 // token logs and counts what happens to an account's token.
 func (o *observer) token(appid string) func(tokenstore.Event) {
-	log := o.log.With(zap.String("account", appid))
+	log := firstOfKind(o.log.With(zap.String("account", appid)))
 	return func(e tokenstore.Event) {
 		fields := []zap.Field{zap.String("token", e.Fingerprint)}
 		if e.Err != nil {
@@ -87,8 +87,8 @@ func (o *observer) token(appid string) func(tokenstore.Event) {
 	}
 }
 
-// heard counts what followers and WeChat did.
-func (o *observer) heard(e enroll.Event) {
+// enrolled counts what followers and WeChat did.
+func (o *observer) enrolled(e enroll.Event) {
 	switch e.Kind {
 	case enroll.KindPush, enroll.KindRepeated:
 		o.metrics.ObserveCallback(e.Account, string(e.Kind), e.Name, e.Took)
@@ -101,13 +101,13 @@ func (o *observer) heard(e enroll.Event) {
 	}
 }
 
-// newOps builds the operators' listener over the accounts of this process.
+// newOps builds the operators' listener of these accounts.
 func newOps(rdb redis.UniversalClient, c *config, accounts []*account, o *observer) (*ops.Handler, error) {
 	byID := map[string]*account{}
 	checks := []ops.Check{{Name: "redis", Run: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }}}
 	for _, a := range accounts {
-		byID[a.appid] = a
-		checks = append(checks, ops.Check{Name: "token " + a.appid, Run: func(ctx context.Context) error {
+		byID[a.AppID] = a
+		checks = append(checks, ops.Check{Name: "token " + a.AppID, Run: func(ctx context.Context) error {
 			s, err := a.tokens.State(ctx)
 			if err != nil {
 				return err
@@ -116,25 +116,24 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, o *observ
 		}})
 	}
 	var logins []ops.Login
-	if user, password, ok := strings.Cut(c.text("ops_login"), ":"); ok {
+	if user, password, ok := strings.Cut(c.Ops.Login.Reveal(), ":"); ok {
 		logins = append(logins, ops.Login{Name: user, Password: wechat.NewSecret(password)})
 	}
 	return ops.New(ops.Config{
-		Redis: rdb, Addr: c.text("ops_addr"), Logins: logins, ReadOnly: c.text("ops_read_only") == "true",
+		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Logins: logins, ReadOnly: c.Ops.ReadOnly,
 		Registry: o.registry, Checks: checks, Accounts: c.appids(), Logger: o.log,
 		Gate:         func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].gate.State(ctx) },
 		OnManualHold: manualHold(rdb),
 	})
 }
 
-// manualHold notes in the broker's own record what an admin did on asynqmon, so
-// that the program never opens what a person closed.
+// manualHold records an admin's pause on asynqmon with its owner.
 func manualHold(rdb redis.UniversalClient) func(context.Context, string, bool, string) error {
 	inspector := broker.NewInspector(rdb)
 	return func(ctx context.Context, queue string, paused bool, who string) error {
 		appid, class, ok := broker.ParseQueue(queue)
 		if !ok {
-			return nil // a queue of somebody else in the same Redis
+			return nil // another program's queue in the same Redis
 		}
 		if paused {
 			return inspector.NoteHold(ctx, appid, class, broker.Pause{Owner: who, Reason: "paused on asynqmon"})

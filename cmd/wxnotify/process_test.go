@@ -157,8 +157,7 @@ func inProcess(tb testing.TB, env map[string]string, args ...string) result {
 	tb.Helper()
 	var out, errOut bytes.Buffer
 	code := run(tb.Context(), args, environment{
-		Getenv: func(k string) string { return env[k] },
-		Stdin:  strings.NewReader(""), Stdout: &out, Stderr: &errOut,
+		Env: env, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errOut,
 	})
 	return result{code, out.String(), errOut.String()}
 }

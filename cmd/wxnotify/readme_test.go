@@ -16,7 +16,8 @@ const (
 	settingsEnd   = "<!-- /settings -->"
 )
 
-// TestGoldenReadmeSettings keeps the tables of both READMEs equal to settings().
+// TestGoldenReadmeSettings keeps the tables of both READMEs equal to the table of
+// settings.
 func TestGoldenReadmeSettings(t *testing.T) {
 	t.Parallel()
 	for name, language := range map[string]readmeLanguage{"README.md": english(), "README.zh-CN.md": chinese()} {
@@ -32,17 +33,23 @@ func TestGoldenReadmeSettings(t *testing.T) {
 			if !opened || !closed {
 				t.Fatalf("%s has no %s … %s", name, strings.TrimSpace(settingsBegin), settingsEnd)
 			}
-			want := before + settingsBegin + language.table(t) + settingsEnd + after
-			if want == string(text) {
-				return
-			}
-			if !*update {
-				t.Fatalf("the settings in %s are not those of settings.go; run `go test ./cmd/wxnotify -run Golden -update` and read the difference", name)
-			}
-			if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			golden(t, path, before+settingsBegin+language.table(t)+settingsEnd+after)
 		})
+	}
+}
+
+// golden compares a generated file, or writes it with -update.
+func golden(t *testing.T, path, want string) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	if err == nil && string(got) == want {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s differs from the settings of config.go (%v); run `go generate ./cmd/wxnotify` and read the difference", path, err)
+	}
+	if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -78,16 +85,16 @@ func chinese() readmeLanguage {
 		"concurrency":               "每进程每账号同时在途的发送数；不宜超过 500",
 		"fetchers":                  "同时取多少个任务；Redis 较远时调大",
 		"quota_utc_offset":          "额度按哪个时区换日",
-		"keep":                      "消息结束后记录保留多久",
-		"drain_timeout":             "停止时等在途发送多久",
-		"callback_token":            "服务器配置里的 Token",
-		"encoding_aes_key":          "服务器配置里的 EncodingAESKey",
+		"keep":                      "消息结束后记录保留多久，至少 1h",
+		"drain_timeout":             "停止时等在途发送多久，至少 11s",
+		"callback_token":            "服务器配置里的 Token，3 到 32 位字母或数字",
+		"encoding_aes_key":          "服务器配置里的 EncodingAESKey，43 位字母或数字",
 		"callback_mode":             "plain（明文）、compat（兼容）或 secure（安全）；设了密钥即为 secure",
 		"public_url":                "用户打开的链接的前缀",
 		"callback_token_previous":   "更换前的 Token，在 callback_previous_until 之前仍然有效",
 		"encoding_aes_key_previous": "更换前的 EncodingAESKey，在 callback_previous_until 之前仍然有效",
 		"callback_previous_until":   "旧值何时失效，例如 2026-12-01T00:00:00+08:00",
-		"forward_url":               "贵方自己的服务器，接收粉丝的消息和事件：推送按明文模式转发，回复转给粉丝",
+		"forward_url":               "你自己的服务器，接收粉丝的消息和事件：推送按明文模式转发，回复转给粉丝",
 		"return_urls":               "绑定后可以跳转到的地址，用逗号分隔",
 		"account_name":              "粉丝看到的页面上显示的公众号名称",
 		"erase_unsubscribed":        "取消关注即遗忘：名册、记录和待发消息",
@@ -99,7 +106,14 @@ func chinese() readmeLanguage {
 		"ops_read_only":             "运维端口拒绝一切修改",
 		"api_addr":                  "HTTP API 的监听地址",
 		"api_keys":                  "HTTP API 的密钥",
+		"gateway":                   "在 HTTP API 的端口上提供微信自己的路径",
+		"bind":                      "latest 或 first：用户后来的 openid 是否取代原来的",
+		"verify_files":              "MP_verify_*.txt 所在目录，在公开端口的根路径提供",
+		"trusted_proxies":           "其 X-Forwarded-For 可信的代理，例如 10.0.0.0/8，用逗号分隔",
+		"ops_hosts":                 "代理访问运维端口时使用的域名，用逗号分隔",
+		"ops_prefix":                "代理提供运维端口时使用的路径，例如 /wxnotify",
 		"log_level":                 "debug、info、warn 或 error",
+		"log_format":                "json 或 console；stderr 是终端时默认 console，否则为 json",
 	}
 	return readmeLanguage{
 		head:   "| 变量 | 含义（默认值） |\n| --- | --- |\n",
@@ -122,13 +136,13 @@ func (l readmeLanguage) table(t *testing.T) string {
 		if meaning = usage; s.Default != "" {
 			meaning = fmt.Sprintf(l.form, usage, s.Default)
 		}
-		if s.Secret {
+		if s.secret() {
 			name += l.orFile
 		}
 		if s.Account {
 			name += l.perEntry
 		}
-		if s.Group&^serving == 0 {
+		if s.Group == planned {
 			name += l.later
 		}
 		fmt.Fprintf(&b, "| %s | %s |\n", name, meaning)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,10 +20,9 @@ const (
 	exitUsage  = 2 // wrong usage or configuration
 )
 
-// environment is all that the program takes from outside, so that a test can
-// be the outside.
+// environment is what the program gets from outside, so that a test can replace it.
 type environment struct {
-	Getenv         func(string) string
+	Env            map[string]string // the environment variables
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 }
@@ -32,7 +33,11 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// errSilent fails without a further word: the command has said it all.
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// errSilent fails without a message: the command has printed it already.
 var errSilent = errors.New("failed")
 
 // run is the program. It returns the exit code.
@@ -74,17 +79,17 @@ func (a *app) command() *cobra.Command {
 
 Try it with nothing installed:   wxnotify demo
 Configure it by environment:     WXNOTIFY_APPID, WXNOTIFY_APPSECRET, WXNOTIFY_REDIS_URL
-See what it would use:           wxnotify config`,
+See what it would use:           wxnotify config
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Data goes to stdout,
+messages and logs to stderr.`,
+		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q; `wxnotify help` lists the commands", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration file (WXNOTIFY_CONFIG)")
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
@@ -97,61 +102,129 @@ See what it would use:           wxnotify config`,
 	return root
 }
 
-// markUsage turns what cobra finds wrong with flags and arguments into usage
-// errors, on every command.
+// markUsage makes usage errors, in plain words, of what cobra finds wrong with
+// the flags and arguments of each command.
 func markUsage(cmd *cobra.Command) {
+	cmd.SuggestionsMinimumDistance = 2 // as cobra's own default
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
+		if unknown := unknownCommand(c, c.Flags().Args()); unknown != nil {
+			return unknown // its flags are unknown, too
+		}
+		return usagef("%s; see `%s --help`", flagFault(c, err), c.CommandPath())
 	})
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return &usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
+			if check(c, args) == nil {
+				return nil
 			}
-			return nil
+			if unknown := unknownCommand(c, args); unknown != nil {
+				return unknown
+			}
+			return usagef("wrong number of arguments; write: %s", c.UseLine())
 		}
 	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		f.Usage = strings.ReplaceAll(f.Usage, "`", "'") // pflag takes a backquoted word for the type
+	})
 	for _, child := range cmd.Commands() {
 		markUsage(child)
 	}
 }
 
-// addSettings gives cmd a flag for each setting of the groups.
+// unknownCommand returns nil where args do not begin with the name of a command.
+func unknownCommand(parent *cobra.Command, args []string) error {
+	if len(args) == 0 || !parent.HasAvailableSubCommands() {
+		return nil
+	}
+	hint := ""
+	if near := parent.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
+	}
+	return usagef("unknown command %q%s; see `%s --help`", args[0], hint, parent.CommandPath())
+}
+
+// flagFault says what is wrong with a flag. pflag's own text of a wrong value
+// names functions of Go.
+func flagFault(cmd *cobra.Command, err error) string {
+	var value *pflag.InvalidValueError
+	var unknown *pflag.NotExistError
+	switch {
+	case errors.As(err, &value):
+		kinds := map[string]string{
+			"int": "a whole number", "int64": "a whole number", "uint64": "a whole number", "float64": "a number",
+			"duration": "a duration such as 10m", "bool": "true or false",
+		}
+		return fmt.Sprintf("--%s: %s is not %s", value.GetFlag().Name, quote(value.GetValue()), kinds[value.GetFlag().Value.Type()])
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		name := unknown.GetSpecifiedName()
+		return fmt.Sprintf("unknown flag --%s; the nearest is --%s", name, nearest(name, slices.Values(names)))
+	default:
+		return err.Error()
+	}
+}
+
+// usedGroups is the annotation of a command that holds its groups of settings.
+const usedGroups = "settings"
+
+// addSettings gives cmd a flag for each setting of the groups, and has it read
+// the secrets of these groups.
 func (a *app) addSettings(cmd *cobra.Command, groups group) {
 	for _, s := range settings() {
 		if s.Group&groups == 0 || cmd.Flags().Lookup(s.flag()) != nil {
 			continue
 		}
 		usage := fmt.Sprintf("%s (%s)", s.Usage, s.env())
-		if s.Secret && s.Name != "redis_url" {
-			// A secret on the command line is seen by every user of the machine.
+		if s.secret() {
 			cmd.Flags().String(s.flag()+"-file", "", usage+", read from this file")
-			continue
 		}
-		cmd.Flags().String(s.flag(), "", usage+defaultText(s))
+		if s.secret() && s.Name != "redis_url" {
+			continue // every user of the machine sees command lines
+		}
+		if s.Default != "" {
+			usage += " [" + s.Default + "]"
+		}
+		cmd.Flags().String(s.flag(), "", usage)
 	}
+	if cmd.Annotations == nil {
+		cmd.Annotations = map[string]string{}
+	}
+	cmd.Annotations[usedGroups] = strconv.Itoa(int(groupsOf(cmd) | groups))
 }
 
-func defaultText(s setting) string {
-	if s.Default == "" {
-		return ""
-	}
-	return fmt.Sprintf(" [%s]", s.Default)
+func groupsOf(cmd *cobra.Command) group {
+	n, _ := strconv.Atoi(cmd.Annotations[usedGroups]) // none: 0
+	return group(n)
 }
 
-// load reads the configuration as cmd's flags and the environment say.
-func (a *app) load(cmd *cobra.Command) (*config, error) {
+// read reads the configuration from cmd's flags, the environment and the file.
+func (a *app) read(cmd *cobra.Command) (*config, error) {
 	if a.output != "text" && a.output != "json" {
-		return nil, &usageError{fmt.Errorf("--output: %q is not one of text, json", a.output)}
+		return nil, usagef("--output: %s is not one of text, json", quote(a.output))
 	}
 	flags := map[string]string{}
+	known := keys(false)
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		name := strings.ReplaceAll(f.Name, "-", "_")
-		for _, s := range settings() {
-			if name == s.Name || name == s.Name+"_file" {
-				flags[name] = f.Value.String()
-			}
+		if key := strings.ReplaceAll(f.Name, "-", "_"); known[key].Name != "" {
+			flags[key] = f.Value.String()
 		}
 	})
-	return loadConfig(a.configPath, a.Getenv, flags)
+	return loadConfig(a.configPath, a.Env, flags, groupsOf(cmd))
+}
+
+// load is read that prints the warnings.
+func (a *app) load(cmd *cobra.Command) (*config, error) {
+	c, err := a.read(cmd)
+	a.warn(c)
+	return c, err
+}
+
+func (a *app) warn(c *config) {
+	if c == nil {
+		return
+	}
+	for _, w := range c.Warnings {
+		_, _ = fmt.Fprintf(a.Stderr, "wxnotify: warning: %s\n", w)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -26,13 +25,11 @@ const (
 	publishes                  // serves followers and WeChat's callback
 )
 
-// accountHooks let demo and tests look in.
-type accountHooks struct {
-	httpClient *http.Client
-	onEvent    func(worker.Event)
-	onToken    func(tokenstore.Event)
-	// opsListener and publicListener are used in place of ops_addr and
-	// public_addr; nil: these are opened.
+// hooks let demo observe a server and choose its listeners.
+type hooks struct {
+	onEvent func(worker.Event) // nil: no observer
+	// opsListener and publicListener replace ops_addr and public_addr; nil: these
+	// are opened.
 	opsListener    net.Listener
 	publicListener net.Listener
 }
@@ -41,105 +38,84 @@ type accountHooks struct {
 // the listeners.
 type server struct {
 	accounts []*account
-	worker   *worker.Worker  // nil: sends nothing
-	enroll   *enroll.Service // nil: serves nobody outside
+	worker   *worker.Worker  // nil: does not send
+	enroll   *enroll.Service // nil: no public listener
 	ops      *ops.Handler
 	opsLn    net.Listener // nil: no operators' listener
-	publicLn net.Listener // nil: without enroll
+	publicLn net.Listener // nil without enroll
 	log      *zap.Logger
 }
 
-// newServer wires everything and opens the listeners, so that what is wrong
-// shows before anything is sent.
-func newServer(rdb redis.UniversalClient, c *config, does role, log *zap.Logger, hooks accountHooks) (*server, error) {
+// newServer builds everything and opens the listeners, so that every fault is
+// found before a message is sent.
+func newServer(rdb redis.UniversalClient, c *config, roles role, log *zap.Logger, h hooks) (*server, error) {
 	s := &server{log: log}
-	watch, err := newObserver(log)
-	if err != nil {
-		return nil, err
-	}
-	for _, entry := range c.accounts {
-		acct, err := wire(rdb, c, entry, accountHooks{httpClient: hooks.httpClient, onToken: watch.token(entry["appid"])})
-		if err != nil {
-			return nil, err
-		}
-		s.accounts = append(s.accounts, acct)
-	}
-	if does&sends != 0 {
-		if s.worker, err = newWorker(rdb, c, s.accounts, watch, hooks.onEvent); err != nil {
-			return nil, err
-		}
-	}
-	if does&publishes != 0 {
-		if s.enroll, err = newEnroll(rdb, c, s.accounts, watch); err != nil {
-			return nil, err
-		}
-		if s.publicLn, err = listen("public_addr", c, hooks.publicListener); err != nil {
-			return nil, err
-		}
-	}
-	if c.text("ops_addr") != "-" {
-		err = s.openOps(rdb, c, watch, hooks.opsListener)
-	}
-	if err != nil {
+	if err := s.build(rdb, c, roles, h); err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func newWorker(rdb redis.UniversalClient, c *config, accts []*account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
-	var accounts []worker.Account
-	for _, a := range accts {
-		accounts = append(accounts, worker.Account{
-			AppID: a.appid, Sender: a.client, Gate: a.gate, Ledger: a.ledger, Suppressor: a.ledger, Quota: a.client,
-		})
-	}
-	w, err := worker.New(worker.Config{
-		Redis: rdb, Accounts: accounts, Concurrency: c.number("concurrency"), Servers: c.number("fetchers"),
-		DrainTimeout: c.span("drain_timeout"), Logger: watch.log,
-		OnEvent: func(e worker.Event) {
-			watch.message(e)
-			if onEvent != nil {
-				onEvent(e)
-			}
-		},
-	})
+func (s *server) build(rdb redis.UniversalClient, c *config, roles role, h hooks) error {
+	watch, err := newObserver(s.log)
 	if err != nil {
-		return nil, &usageError{err}
+		return err
 	}
-	return w, nil
+	for i := range c.Accounts {
+		a, err := wire(rdb, c, &c.Accounts[i], watch.token(c.Accounts[i].AppID))
+		if err != nil {
+			return err
+		}
+		s.accounts = append(s.accounts, a)
+	}
+	if roles&sends != 0 {
+		if s.worker, err = newWorker(rdb, c, s.accounts, watch, h.onEvent); err != nil {
+			return err
+		}
+	}
+	if roles&publishes != 0 {
+		if s.enroll, err = newEnroll(rdb, c, s.accounts, watch); err != nil {
+			return err
+		}
+		if s.publicLn, err = listen(c.label("public_addr"), c.Public.Addr, h.publicListener); err != nil {
+			return err
+		}
+	}
+	if c.Ops.Addr == none {
+		return nil
+	}
+	return s.openOps(rdb, c, watch, h.opsListener)
 }
 
-// listen opens the address of a setting, unless a listener is given.
-func listen(name string, c *config, given net.Listener) (net.Listener, error) {
+// listen opens addr, the address of the setting label, unless a listener is given.
+func listen(label, addr string, given net.Listener) (net.Listener, error) {
 	if given != nil {
 		return given, nil
 	}
-	ln, err := net.Listen("tcp", c.text(name)) //nolint:noctx // opens at once or fails
+	ln, err := net.Listen("tcp", addr) //nolint:noctx // opens at once or fails
 	if err != nil {
-		return nil, &usageError{fmt.Errorf("%s (WXNOTIFY_%s): %w; choose another address", name, strings.ToUpper(name), err)}
+		return nil, usagef("%s: %w; choose another address", label, err)
 	}
 	return ln, nil
 }
 
-// openOps opens the operators' listener. A second process on one machine finds
-// the default address taken: it goes on without, and says so.
+// openOps opens the operators' listener. Where its default address is taken, as
+// by a second process of the machine, it is left out with a warning.
 func (s *server) openOps(rdb redis.UniversalClient, c *config, watch *observer, given net.Listener) error {
-	ln, err := listen("ops_addr", c, given)
+	ln, err := listen(c.label("ops_addr"), c.Ops.Addr, given)
 	if err != nil {
-		if c.sources["ops_addr"] != "default" {
+		if !c.isDefault("ops_addr") {
 			return fmt.Errorf("%w, or - for none", err)
 		}
 		s.log.Warn("no operators' listener: its default address is taken, probably by another process of this machine; "+
-			"set WXNOTIFY_OPS_ADDR to another one, or to - for none", zap.String("ops_addr", c.text("ops_addr")))
+			"set WXNOTIFY_OPS_ADDR to another one, or to - for none", zap.String("ops_addr", c.Ops.Addr))
 		return nil
 	}
-	s.ops, err = newOps(rdb, c, s.accounts, watch)
-	if err != nil {
-		_ = ln.Close()
+	s.opsLn = ln
+	if s.ops, err = newOps(rdb, c, s.accounts, watch); err != nil {
 		return &usageError{err}
 	}
-	s.opsLn = ln
 	return nil
 }
 
@@ -154,46 +130,46 @@ func (s *server) close() {
 	}
 }
 
-// run works until ctx ends. The tokens are kept and the operators' listener
-// stays until the last send is over.
+// run runs until ctx ends. Tokens are refreshed, and the operators' listener is
+// open, until the last send has finished.
 func (s *server) run(ctx context.Context) error {
 	s.announce()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var behind errgroup.Group
+	var support errgroup.Group
 	for _, a := range s.accounts {
-		behind.Go(func() error { return keepToken(background, a.tokens) })
+		support.Go(func() error { return keepToken(background, a.tokens) })
 	}
 	if s.opsLn != nil {
-		behind.Go(func() error { return ops.Serve(background, s.opsLn, s.ops) })
+		support.Go(func() error { return ops.Serve(background, s.opsLn, s.ops) })
 	}
-	front, ctx := errgroup.WithContext(ctx)
+	work, ctx := errgroup.WithContext(ctx)
 	if s.worker != nil {
-		front.Go(func() error { return s.worker.Run(ctx) })
+		work.Go(func() error { return s.worker.Run(ctx) })
 	}
 	if s.enroll != nil {
-		front.Go(func() error { return s.enroll.Run(ctx) })
-		front.Go(func() error { return serveHTTP(ctx, s.publicLn, s.enroll.Handler(), publicLimits()) })
+		work.Go(func() error { return s.enroll.Run(ctx) })
+		work.Go(func() error { return serveHTTP(ctx, s.publicLn, s.enroll.Handler(), publicLimits()) })
 	}
-	err := front.Wait()
+	err := work.Wait()
 	stop()
-	if err = errors.Join(err, behind.Wait()); err != nil {
+	if err = errors.Join(err, support.Wait()); err != nil {
 		return err
 	}
 	if s.worker != nil {
-		s.log.Info("worker stopped: everything in flight was finished or put back")
+		s.log.Info("worker stopped: every send in flight has finished or was requeued")
 	}
 	if s.enroll != nil {
-		s.log.Info("enroll stopped: what WeChat pushed is applied, or waits in Redis")
+		s.log.Info("enroll stopped: every push of WeChat is applied or stored in Redis")
 	}
 	return nil
 }
 
-// announce writes one line for each thing that runs, with its address.
+// announce logs what runs, with its addresses.
 func (s *server) announce() {
 	var ids []string
 	for _, a := range s.accounts {
-		ids = append(ids, a.appid)
+		ids = append(ids, a.AppID)
 	}
 	fields := []zap.Field{zap.String("accounts", strings.Join(ids, ","))}
 	if s.opsLn != nil {

@@ -1,229 +1,249 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ticket"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// group says which commands have use for a setting.
+// group is the set of commands that use a setting.
 type group int
 
 const (
-	connecting group = 1 << iota // whatever talks to Redis
-	calling                      // whatever calls WeChat
+	connecting group = 1 << iota // connects to Redis
+	calling                      // calls WeChat
 	sending                      // worker
 	operating                    // the operators' listener
 	publishing                   // enroll: links, OAuth, WeChat's callback
-	serving                      // api
 	logging
+	planned // of the contract; read and checked, without effect yet
+
+	everyGroup = planned<<1 - 1
 )
 
-// setting is one row of the only table of settings: the file's key, the
-// environment variable WXNOTIFY_<KEY> and the flag --<key> all come from Name.
+// parseGroups reads the tag, names with commas between them.
+func parseGroups(tag string) group {
+	var all group
+	for name := range strings.SplitSeq(tag, ",") {
+		all |= 1 << slices.Index([]string{"connecting", "calling", "sending", "operating", "publishing", "logging", "planned"}, name)
+	}
+	return all
+}
+
+// setting is one row of the table: a tagged field of config.
 type setting struct {
-	Name     string
-	Default  string
-	Usage    string
-	Group    group
-	Secret   bool // may be read from <NAME>_FILE or <name>_file; never printed
-	Account  bool // may differ per account in the file's accounts list
-	Validate func(string) error
+	Name    string // the key in the file
+	Default string
+	Usage   string
+	Rule    string // see rules
+	Group   group
+	Type    reflect.Type
+	Account bool // may differ per account
 }
 
 func (s setting) env() string  { return "WXNOTIFY_" + strings.ToUpper(s.Name) }
 func (s setting) flag() string { return strings.ReplaceAll(s.Name, "_", "-") }
 
-// settings lists every setting in the order in which `config` prints them.
+// secret reports whether the text is never printed and may come from
+// <NAME>_FILE or <name>_file.
+func (s setting) secret() bool { return s.Type == reflect.TypeFor[wechat.Secret]() }
+
+// settings lists the table in the order of config's fields.
 func settings() []setting {
-	return slices.Concat(sendingSettings(), publishingSettings(), listeningSettings())
-}
-
-func sendingSettings() []setting {
-	return []setting{
-		{
-			Name: "redis_url", Group: connecting, Secret: true, Default: "redis://127.0.0.1:6379/0",
-			Usage: "redis://, rediss://, redis-sentinel://host1,host2/?master=name or redis-cluster://host1,host2",
-		},
-		{Name: "appid", Group: connecting, Account: true, Validate: appidShape, Usage: "the account's appid"},
-		{Name: "appsecret", Group: calling, Account: true, Secret: true, Usage: "the account's AppSecret"},
-		{
-			Name: "token_mode", Group: calling, Account: true, Default: "stable", Validate: oneOf("stable", "classic"),
-			Usage: "which token endpoint: stable or classic",
-		},
-		{
-			Name: "wechat_base_url", Group: calling, Account: true, Default: "https://api.weixin.qq.com", Validate: httpURL,
-			Usage: "WeChat's API host; a simulator or proxy takes http://",
-		},
-		{
-			Name: "wechat_authorize_url", Group: publishing, Account: true, Validate: httpURL,
-			Default: "https://open.weixin.qq.com/connect/oauth2/authorize", Usage: "WeChat's OAuth page",
-		},
-		{
-			Name: "daily_quota", Group: sending, Account: true, Default: "100000", Validate: wholeNumber(0),
-			Usage: "sends a day; 0 asks WeChat's quota API",
-		},
-		{
-			Name: "reserve_critical", Group: sending, Account: true, Default: "0.02", Validate: share,
-			Usage: "share of the quota that only class critical may use",
-		},
-		{
-			Name: "rate", Group: sending, Account: true, Default: "50", Validate: positive,
-			Usage: "sends a second, all workers together",
-		},
-		{
-			Name: "concurrency", Group: sending, Default: "64", Validate: wholeNumber(1),
-			Usage: "sends in flight per process and account; at most 500 is sensible",
-		},
-		{
-			Name: "fetchers", Group: sending, Default: "4", Validate: wholeNumber(1),
-			Usage: "tasks fetched at once; raise it when Redis is far away",
-		},
-		{
-			Name: "quota_utc_offset", Group: sending, Account: true, Default: "+08:00", Validate: utcOffset,
-			Usage: "where the quota's day turns",
-		},
-		{
-			Name: "keep", Group: sending | connecting, Default: "72h", Validate: duration(time.Minute),
-			Usage: "how long a record stays after its message ended",
-		},
-		{
-			Name: "drain_timeout", Group: sending, Default: "15s", Validate: duration(time.Second),
-			Usage: "how long a stop waits for sends in flight",
-		},
-	}
-}
-
-func publishingSettings() []setting {
-	return []setting{
-		{Name: "callback_token", Group: publishing, Account: true, Secret: true, Usage: "Token of the server configuration"},
-		{Name: "encoding_aes_key", Group: publishing, Account: true, Secret: true, Usage: "EncodingAESKey of the server configuration"},
-		{
-			Name: "callback_mode", Group: publishing, Account: true, Validate: oneOf("", "plain", "compat", "secure"),
-			Usage: "plain, compat or secure; secure when a key is set",
-		},
-		{
-			Name: "callback_token_previous", Group: publishing, Account: true, Secret: true,
-			Usage: "the Token before, taken until callback_previous_until",
-		},
-		{
-			Name: "encoding_aes_key_previous", Group: publishing, Account: true, Secret: true,
-			Usage: "the EncodingAESKey before, taken until callback_previous_until",
-		},
-		{
-			Name: "callback_previous_until", Group: publishing, Account: true, Validate: moment,
-			Usage: "when the previous ones end, such as 2026-12-01T00:00:00+08:00",
-		},
-		{
-			Name: "forward_url", Group: publishing, Account: true, Validate: anyHTTP,
-			Usage: "your own server for what followers say and do: it sees WeChat's pushes in plain mode, and its replies go to the follower",
-		},
-		{Name: "public_url", Group: publishing, Validate: httpURL, Usage: "base of the links that users open"},
-		{Name: "public_addr", Group: publishing, Default: ":8080", Validate: address, Usage: "where enroll listens"},
-		{Name: "enroll_key", Group: publishing, Secret: true, Usage: "signs enrolment tickets, 32 bytes or more"},
-		{
-			Name: "return_urls", Group: publishing, Validate: addressList,
-			Usage: "addresses that a link may send the follower to afterwards, separated by commas",
-		},
-		{Name: "account_name", Group: publishing, Account: true, Usage: "the account's name on the pages that followers see"},
-		{
-			Name: "erase_unsubscribed", Group: publishing, Account: true, Default: "false", Validate: oneOf("true", "false"),
-			Usage: "forget who unfollows: roster, records, waiting messages",
-		},
-		{
-			Name: "resend", Group: sending | publishing, Account: true, Default: "critical", Validate: classList,
-			Usage: "classes whose messages are sent again when the receipt says that WeChat failed; - for none",
-		},
-	}
-}
-
-func listeningSettings() []setting {
-	return []setting{
-		{
-			Name: "ops_addr", Group: operating, Default: "127.0.0.1:9090", Validate: address,
-			Usage: "where /healthz /readyz /metrics /asynqmon/ listen; - for nowhere",
-		},
-		{Name: "ops_login", Group: operating, Secret: true, Usage: "user:password of the operators' listener; required beyond loopback"},
-		{
-			Name: "ops_read_only", Group: operating, Default: "false", Validate: oneOf("true", "false"),
-			Usage: "refuse every change on the operators' listener",
-		},
-		{Name: "api_addr", Group: serving, Default: "127.0.0.1:8081", Validate: address, Usage: "where the HTTP API listens"},
-		{Name: "api_keys", Group: serving, Secret: true, Usage: "keys of the HTTP API"},
-		{
-			Name: "log_level", Group: logging, Default: "info", Validate: oneOf("debug", "info", "warn", "error"),
-			Usage: "debug, info, warn or error",
-		},
-	}
-}
-
-func appidShape(v string) error {
-	if v == "" {
-		return nil
-	}
-	if len(v) > 64 || strings.ContainsFunc(v, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
-	}) {
-		return fmt.Errorf("%q is no appid: letters, digits, - and _ only, as on WeChat's console under 基本配置", v)
-	}
-	return nil
-}
-
-func oneOf(allowed ...string) func(string) error {
-	return func(v string) error {
-		if slices.Contains(allowed, v) {
-			return nil
+	var rows []setting
+	for area := range reflect.TypeFor[config]().Fields() {
+		if _, squashed := strings.CutPrefix(area.Tag.Get("koanf"), ","); !squashed {
+			continue
 		}
-		return fmt.Errorf("%q is not one of %s", v, strings.Join(allowed, ", "))
+		for f := range area.Type.Fields() {
+			tag := f.Tag.Get("group")
+			if tag == "" {
+				tag = area.Tag.Get("group")
+			}
+			rows = append(rows, setting{
+				Name: f.Tag.Get("koanf"), Default: f.Tag.Get("default"), Usage: f.Tag.Get("usage"), Rule: f.Tag.Get("rule"),
+				Group: parseGroups(tag), Type: f.Type, Account: area.Type == reflect.TypeFor[accountConfig](),
+			})
+		}
+	}
+	return rows
+}
+
+// keys lists the settings by their key in the file, or in an entry of its
+// accounts list; a secret is there by <name>_file, too.
+func keys(inAccount bool) map[string]setting {
+	out := map[string]setting{}
+	for _, s := range settings() {
+		if inAccount && !s.Account {
+			continue
+		}
+		out[s.Name] = s
+		if s.secret() {
+			out[s.Name+"_file"] = setting{Name: s.Name + "_file", Type: reflect.TypeFor[string]()}
+		}
+	}
+	return out
+}
+
+// parse reads the text of a setting by its rule, into what koanf converts to
+// the field. Its errors do not show a secret's text.
+func (s setting) parse(text string) (any, error) {
+	if text == "" {
+		return reflect.Zero(s.Type).Interface(), nil
+	}
+	name, arg, _ := strings.Cut(s.Rule, " ")
+	return rules()[name](text, arg)
+}
+
+// none is the text of an address or a list that is switched off.
+const none = "-"
+
+// reader reads the text of a setting. arg is what follows the rule's name in the
+// tag. The result has the type of the field, or is text that the field's
+// UnmarshalText reads: secrets and networks, since koanf copies values deeply,
+// but not their unexported fields.
+type reader func(text, arg string) (any, error)
+
+func rules() map[string]reader {
+	const copied = ": copy it from 服务器配置 on mp.weixin.qq.com"
+	return map[string]reader{
+		"":         func(text, _ string) (any, error) { return text, nil },
+		"token":    form(`[A-Za-z0-9]{3,32}`, "3 to 32 letters or digits", copied),
+		"aeskey":   form(`[A-Za-z0-9]{43}`, "43 letters or digits", copied),
+		"key":      form(fmt.Sprintf(`.{%d,}`, ticket.MinKey), fmt.Sprint(ticket.MinKey, " bytes or more"), ": make one with `openssl rand -hex 32`"),
+		"login":    form(`[^:]+:.+`, "user:password", ""),
+		"appid":    form(`[A-Za-z0-9_-]{1,64}`, "letters, digits, - and _", ": copy it from 基本配置 on mp.weixin.qq.com"),
+		"path":     form(`(/[^/?# ]+)+`, "a path such as /wxnotify", ""),
+		"hosts":    listOf(form(`[^/ ]+`, "a name such as ops.example.com, without scheme and path", "")),
+		"url":      httpURL,
+		"urls":     listOf(httpURL),
+		"address":  address,
+		"networks": networks,
+		"oneof":    oneOf,
+		"bool":     boolean,
+		"whole":    wholeNumber,
+		"rate":     number(func(f float64) bool { return f > 0 && f <= 1e6 }, "a number above 0"),
+		"share":    number(func(f float64) bool { return f >= 0 && f < 1 }, "a share from 0 to below 1, such as 0.02"),
+		"keep":     atLeast(time.Hour, "a record that ends before its task comes back lets the message go out twice"),
+		"drain":    atLeast(11*time.Second, "a send may take 10s, and a stop must not cut it"),
+		"offset":   func(text, _ string) (any, error) { return parseUTCOffset(text) },
+		"moment":   moment,
+		"classes":  classes,
 	}
 }
 
-// moment is empty or a time with its offset.
-func moment(v string) error {
-	if _, err := time.Parse(time.RFC3339, v); v != "" && err != nil {
-		return fmt.Errorf("%q is not a time such as 2026-12-01T00:00:00+08:00", v)
+// form accepts the texts that match pattern. Its error does not show the text.
+func form(pattern, what, remedy string) reader {
+	return func(text, _ string) (any, error) {
+		if !regexp.MustCompile(`^(?s:` + pattern + `)$`).MatchString(text) {
+			return nil, fmt.Errorf("is not %s but a text of %d bytes%s", what, len(text), remedy)
+		}
+		return text, nil
 	}
-	return nil
 }
 
-// classList is - or classes with commas between them.
-func classList(v string) error {
-	_, err := parseClasses(v)
-	return err
+func oneOf(text, allowed string) (any, error) {
+	names := strings.Fields(allowed)
+	if !slices.Contains(names, text) {
+		return nil, fmt.Errorf("%s is not one of %s", quote(text), strings.Join(names, ", "))
+	}
+	return text, nil
 }
 
-func parseClasses(v string) ([]job.Class, error) {
-	if v == "-" || v == "" {
-		return []job.Class{}, nil
+func boolean(text, _ string) (any, error) {
+	_, err := oneOf(text, "true false")
+	return text == "true", err
+}
+
+func wholeNumber(text, least string) (any, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	lowest, _ := strconv.ParseInt(least, 10, 64)
+	if err != nil || n < lowest {
+		return nil, fmt.Errorf("%s is not a whole number of at least %d", quote(text), lowest)
 	}
-	var out []job.Class
-	for name := range strings.SplitSeq(v, ",") {
-		class, err := job.ParseClass(strings.TrimSpace(name))
+	return n, nil
+}
+
+func number(accepts func(float64) bool, what string) reader {
+	return func(text, _ string) (any, error) {
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || !accepts(f) {
+			return nil, fmt.Errorf("%s is not %s", quote(text), what)
+		}
+		return f, nil
+	}
+}
+
+func atLeast(least time.Duration, reason string) reader {
+	return func(text, _ string) (any, error) {
+		d, err := time.ParseDuration(text)
 		if err != nil {
-			return nil, fmt.Errorf("%q is not one of %s, and not - for none", name, strings.Join(classNames(), ", "))
+			return nil, fmt.Errorf("%s is not a duration such as 90s or 72h", quote(text))
+		}
+		if d < least {
+			return nil, fmt.Errorf("%s is too short: at least %s, since %s", quote(text), strings.TrimSuffix(least.String(), "0m0s"), reason)
+		}
+		return d, nil
+	}
+}
+
+// parseUTCOffset reads +08:00 or -03:30.
+func parseUTCOffset(text string) (time.Duration, error) {
+	t, err := time.Parse("-07:00", text)
+	_, seconds := t.Zone()
+	if offset := time.Duration(seconds) * time.Second; err == nil && offset.Abs() <= 14*time.Hour {
+		return offset, nil
+	}
+	return 0, fmt.Errorf("%s is not a UTC offset such as +08:00", quote(text))
+}
+
+func moment(text, _ string) (any, error) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return nil, fmt.Errorf("%s is not a time such as 2026-12-01T00:00:00+08:00", quote(text))
+	}
+	return t, nil
+}
+
+// classes reads "-", or classes with commas between them.
+func classes(text, _ string) (any, error) {
+	out := []job.Class{} // not nil, which would mean the default
+	if text == none {
+		return out, nil
+	}
+	for _, name := range splitList(text) {
+		class, err := job.ParseClass(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s is not one of %s, and not - for none", quote(name), strings.Join(classNames(), ", "))
 		}
 		out = append(out, class)
 	}
 	return out, nil
 }
 
-// addressList is empty or http(s) addresses with commas between them.
-func addressList(v string) error {
-	for _, one := range splitList(v) {
-		if err := anyHTTP(one); err != nil {
-			return err
-		}
+func classNames() []string {
+	var names []string
+	for _, c := range job.Classes() {
+		names = append(names, string(c))
 	}
-	return nil
+	return names
 }
 
-func splitList(v string) []string {
+func splitList(text string) []string {
 	var out []string
-	for one := range strings.SplitSeq(v, ",") {
+	for one := range strings.SplitSeq(text, ",") {
 		if one = strings.TrimSpace(one); one != "" {
 			out = append(out, one)
 		}
@@ -231,50 +251,61 @@ func splitList(v string) []string {
 	return out
 }
 
-func wholeNumber(least int64) func(string) error {
-	return func(v string) error {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil || n < least {
-			return fmt.Errorf("%q is not a whole number from %d on", v, least)
+func listOf(read reader) reader {
+	return func(text, arg string) (any, error) {
+		list := splitList(text)
+		for _, one := range list {
+			if _, err := read(one, arg); err != nil {
+				return nil, err
+			}
 		}
-		return nil
+		return list, nil
 	}
 }
 
-func positive(v string) error {
-	if f, err := strconv.ParseFloat(v, 64); err != nil || !(f > 0) || f > 1e6 {
-		return fmt.Errorf("%q is not a number above 0", v)
+// httpURL reads an address; with "query" it may have one.
+func httpURL(text, arg string) (any, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, errors.New("is not an http:// or https:// address") // not shown: it may hold a password
 	}
-	return nil
+	if u.User != nil || u.RawQuery != "" && arg != "query" {
+		return nil, errors.New("must not hold a user or a query")
+	}
+	return text, nil
 }
 
-func share(v string) error {
-	if f, err := strconv.ParseFloat(v, 64); err != nil || !(f >= 0 && f < 1) {
-		return fmt.Errorf("%q is not a share from 0 to below 1, such as 0.02", v)
-	}
-	return nil
-}
-
-func duration(least time.Duration) func(string) error {
-	return func(v string) error {
-		if d, err := time.ParseDuration(v); err != nil || d < least {
-			return fmt.Errorf("%q is not a duration of at least %s, such as 90s or 72h", v, least)
+// networks reads addresses and networks with commas between them.
+func networks(text, _ string) (any, error) {
+	var out []string
+	for _, one := range splitList(text) {
+		p, err := netip.ParsePrefix(one)
+		if ip, errIP := netip.ParseAddr(one); errIP == nil {
+			p, err = netip.PrefixFrom(ip, ip.BitLen()), nil
 		}
-		return nil
+		if err != nil {
+			return nil, fmt.Errorf("%s is not an address or a network such as 10.0.0.0/8", quote(one))
+		}
+		out = append(out, p.String())
 	}
+	return out, nil
 }
 
-func utcOffset(v string) error {
-	_, err := parseUTCOffset(v)
-	return err
+// address reads host:port; with "or -" it may be off.
+func address(text, arg string) (any, error) {
+	if text == none && arg == "or -" {
+		return text, nil
+	}
+	if _, port, err := net.SplitHostPort(text); err != nil || port == "" {
+		return nil, fmt.Errorf("%s is not host:port, such as 127.0.0.1:9090 or :8080", quote(text))
+	}
+	return text, nil
 }
 
-// parseUTCOffset reads +08:00 or -03:30.
-func parseUTCOffset(v string) (time.Duration, error) {
-	t, err := time.Parse("-07:00", v)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a UTC offset such as +08:00", v)
+// quote shows a short text. A longer one may be a secret in the wrong place.
+func quote(text string) string {
+	if len(text) > 24 {
+		return fmt.Sprintf("a text of %d bytes", len(text))
 	}
-	_, seconds := t.Zone()
-	return time.Duration(seconds) * time.Second, nil
+	return strconv.Quote(text)
 }

@@ -21,6 +21,16 @@ func TestSimulateTurnsTheDayWhereItIsTold(t *testing.T) {
 	}
 }
 
+// The printed exports are all that wxnotify needs to use the simulator: without
+// the last one, links would lead followers to the real WeChat.
+func TestSimulatePrintsTheVariablesThatPointToIt(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil, "simulate", "--addr", "127.0.0.1:0")
+	for _, name := range []string{"APPID", "APPSECRET", "WECHAT_BASE_URL", "WECHAT_AUTHORIZE_URL"} {
+		p.says(t, "export WXNOTIFY_"+name+"=")
+	}
+}
+
 // Growth shows in a process's own figures, which operators watch.
 func TestMetricsTellTheProcess(t *testing.T) {
 	t.Parallel()

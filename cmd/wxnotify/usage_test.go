@@ -12,20 +12,34 @@ import (
 func TestWrongUsage(t *testing.T) {
 	t.Parallel()
 	account := map[string]string{"WXNOTIFY_APPID": "wxa"}
-	nowhere := map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_APPSECRET": "s", "WXNOTIFY_REDIS_URL": "redis://:pw-canary@127.0.0.1:1/0"}
+	servable := map[string]string{
+		"WXNOTIFY_APPID": "wxa", "WXNOTIFY_APPSECRET": canarySecret, "WXNOTIFY_CALLBACK_TOKEN": "tokenTokenToken16",
+		"WXNOTIFY_REDIS_URL": redistest.Start(t).URL(),
+	}
+	nowhere := map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_APPSECRET": canarySecret, "WXNOTIFY_REDIS_URL": "redis://:pw-canary@127.0.0.1:1/0"}
 	for name, c := range map[string]struct {
 		env  map[string]string
 		args []string
 		code int
 		want []string
 	}{
-		"unknown command":     {account, []string{"sned"}, 2, []string{"sned", "wxnotify help"}},
-		"unknown flag":        {account, []string{"worker", "--rtae", "5"}, 2, []string{"--rtae", "--help"}},
-		"missing argument":    {account, []string{"status"}, 2, []string{"at least 1 arg"}},
+		"unknown command":     {account, []string{"sned"}, 2, []string{`"sned"`, "did you mean send?", "wxnotify --help"}},
+		"its flags":           {account, []string{"sned", "--to", "x"}, 2, []string{`unknown command "sned"`, "did you mean send?"}},
+		"unknown subcommand":  {account, []string{"queues", "puase", "bulk"}, 2, []string{`"puase"`, "did you mean pause?", "wxnotify queues --help"}},
+		"unknown flag":        {account, []string{"worker", "--rtae", "5"}, 2, []string{"--rtae", "the nearest is --rate", "--help"}},
+		"unknown letter":      {account, []string{"worker", "-z"}, 2, []string{"-z", "--help"}},
+		"flag without value":  {account, []string{"worker", "--rate"}, 2, []string{"--rate", "--help"}},
+		"number":              {nil, []string{"demo", "--messages", "many"}, 2, []string{`--messages: "many" is not a whole number`}},
+		"duration":            {account, []string{"send", "--wait-for", "2 minutes"}, 2, []string{`--wait-for: "2 minutes" is not a duration such as 10m`}},
+		"missing argument":    {account, []string{"status"}, 2, []string{"write: wxnotify status ID..."}},
+		"too many arguments":  {account, []string{"worker", "now"}, 2, []string{"write: wxnotify worker"}},
+		"class":               {account, []string{"queues", "pause", "urgent"}, 2, []string{"urgent", "critical"}},
+		"link without a key":  {account, []string{"enroll", "link", "--user", "u"}, 2, []string{"WXNOTIFY_PUBLIC_URL and WXNOTIFY_ENROLL_KEY"}},
+		"public address":      {servable, []string{"enroll", "--public-addr", "127.0.0.1:99999"}, 2, []string{"--public-addr", "choose another address"}},
 		"unknown output":      {account, []string{"config", "--output", "xml"}, 2, []string{"--output", "json"}},
 		"no account":          {nil, []string{"status", "x"}, 2, []string{"WXNOTIFY_APPID"}},
 		"no secret":           {account, []string{"worker"}, 2, []string{"WXNOTIFY_APPSECRET"}},
-		"bad value":           {map[string]string{"WXNOTIFY_RATE": "much"}, []string{"config"}, 2, []string{"rate", "WXNOTIFY_RATE"}},
+		"bad value":           {map[string]string{"WXNOTIFY_RATE": "much"}, []string{"config"}, 2, []string{`WXNOTIFY_RATE: "much"`}},
 		"redis unreachable":   {nowhere, []string{"worker"}, 2, []string{"redis", "127.0.0.1:1"}},
 		"redis url":           {map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_REDIS_URL": "mysql://x"}, []string{"status", "x"}, 2, []string{"WXNOTIFY_REDIS_URL", "redis-sentinel"}},
 		"send without fields": {account, []string{"send"}, 2, []string{"--to", "--template"}},
@@ -49,8 +63,10 @@ func TestWrongUsage(t *testing.T) {
 					t.Errorf("stderr does not mention %q:\n%s", w, r.stderr)
 				}
 			}
-			if strings.Contains(r.stderr, "goroutine") || strings.Contains(r.stderr, "pw-canary") {
-				t.Errorf("stderr shows a stack or a password:\n%s", r.stderr)
+			for _, never := range []string{"goroutine", "pw-canary", canarySecret, "strconv", "Config.", "Enrollment.", "main.", "arg(s)"} {
+				if strings.Contains(r.stderr, never) {
+					t.Errorf("stderr shows %q: a stack, a secret or a name of Go:\n%s", never, r.stderr)
+				}
 			}
 			if r.stdout != "" {
 				t.Errorf("stdout is for data, got:\n%s", r.stdout)
@@ -76,10 +92,22 @@ func TestQue08PolicyIsWarnedOf(t *testing.T) {
 
 func TestVersionAndHelp(t *testing.T) {
 	t.Parallel()
-	if r := inProcess(t, nil, "version"); r.code != 0 || !strings.HasPrefix(r.stdout, "wxnotify ") {
-		t.Errorf("version: %+v", r)
+	version := inProcess(t, nil, "version")
+	if version.code != 0 || !strings.HasPrefix(version.stdout, "wxnotify ") {
+		t.Errorf("version: %+v", version)
+	}
+	if r := inProcess(t, nil, "--version"); r != version {
+		t.Errorf("--version: %+v, want what version prints", r)
 	}
 	r := inProcess(t, nil, "--help")
+	for _, code := range []string{"0 done", "1 failed", "2 wrong usage"} {
+		if !strings.Contains(r.stdout, code) {
+			t.Errorf("help does not document exit code %q", code)
+		}
+	}
+	if help := inProcess(t, nil, "suppress", "add", "--help").stdout; !strings.Contains(help, "--reason string") {
+		t.Errorf("help shows a quoted word as the type of --reason:\n%s", help)
+	}
 	for _, name := range []string{"demo", "serve", "worker", "enroll", "send", "status", "cancel", "quota", "token", "suppress", "queues", "simulate", "config", "version"} {
 		if !strings.Contains(r.stdout, "  "+name) {
 			t.Errorf("help does not list %s:\n%s", name, r.stdout)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strconv"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/broker"
-	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -21,7 +19,8 @@ import (
 	"github.com/wxnotify/wxnotify/worker"
 )
 
-// Where rooms meet: the interfaces that callers declared, and who fits them.
+// The interfaces that the packages declare, and the types that this program
+// gives them.
 var (
 	_ wechat.TokenSource = (*tokenstore.Store)(nil)
 	_ tokenstore.Fetcher = (*wechat.TokenFetcher)(nil)
@@ -30,30 +29,32 @@ var (
 	_ broker.Gate        = (*ratelimit.Gate)(nil)
 )
 
-// account is one account's rooms, wired together.
+// account is what the commands use of one account.
 type account struct {
-	entry  map[string]string // its settings
+	*accountConfig
 	wechat wechat.Config
-	appid  string
 	tokens *tokenstore.Store
 	client *wechat.Client
 	gate   *ratelimit.Gate
 	ledger *ledger.Ledger
 }
 
-// connect dials Redis and refuses one that would lose messages. What is only
-// unwise is logged.
+// connectTimeout bounds the check of Redis at start.
+const connectTimeout = 10 * time.Second
+
+// connect dials Redis and refuses one that would lose messages. Settings of
+// Redis that are only unwise are logged.
 func connect(ctx context.Context, c *config, log *zap.Logger) (redis.UniversalClient, error) {
-	rdb, err := broker.Dial(c.text("redis_url"))
+	rdb, err := dial(c)
 	if err != nil {
-		return nil, &usageError{fmt.Errorf("redis_url (WXNOTIFY_REDIS_URL): %w", err)}
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	report, err := broker.Check(ctx, rdb)
 	if err != nil {
 		_ = rdb.Close()
-		return nil, &usageError{fmt.Errorf("redis_url (WXNOTIFY_REDIS_URL): %w", err)}
+		return nil, usagef("%s: %w", c.label("redis_url"), err)
 	}
 	for _, w := range report.Warnings {
 		log.Warn(w)
@@ -61,74 +62,90 @@ func connect(ctx context.Context, c *config, log *zap.Logger) (redis.UniversalCl
 	return rdb, nil
 }
 
-// wire builds an account from its settings. hooks may be zero.
-func wire(rdb redis.UniversalClient, c *config, a map[string]string, hooks accountHooks) (*account, error) {
-	appid := a["appid"]
-	cfg := wechat.Config{
-		AppID: appid, AppSecret: wechat.NewSecret(a["appsecret"]), BaseURL: a["wechat_base_url"],
-		HTTPClient: hooks.httpClient,
-	}
-	gate, err := newGate(rdb, a)
+// dial reads the address of Redis. It does not connect.
+func dial(c *config) (redis.UniversalClient, error) {
+	rdb, err := broker.Dial(c.Redis.URL.Reveal())
 	if err != nil {
-		return nil, fmt.Errorf("account %s: %w", appid, err)
+		return nil, usagef("%s: %w", c.label("redis_url"), err)
 	}
-	cfg.BeforeReplay = worker.ReplayPermit(gate)
+	return rdb, nil
+}
+
+// wire builds an account from its settings. onToken may be nil.
+func wire(rdb redis.UniversalClient, c *config, a *accountConfig, onToken func(tokenstore.Event)) (*account, error) {
+	out := &account{accountConfig: a}
+	if err := out.wire(rdb, c, onToken); err != nil {
+		return nil, usagef("account %s: %w", a.AppID, err)
+	}
+	return out, nil
+}
+
+func (a *account) wire(rdb redis.UniversalClient, c *config, onToken func(tokenstore.Event)) (err error) {
+	if a.gate, err = newGate(rdb, a.accountConfig); err != nil {
+		return err
+	}
+	a.wechat = wechat.Config{
+		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, BeforeReplay: worker.ReplayPermit(a.gate),
+	}
 	var fetcher tokenstore.Fetcher = noSecret{}
-	if a["appsecret"] != "" {
-		if fetcher, err = wechat.NewTokenFetcher(cfg); err != nil {
-			return nil, &usageError{fmt.Errorf("account %s: %w", appid, err)}
+	if !a.AppSecret.IsZero() {
+		if fetcher, err = wechat.NewTokenFetcher(a.wechat); err != nil {
+			return err
 		}
 	}
-	mode := tokenstore.Stable
-	if a["token_mode"] == "classic" {
-		mode = tokenstore.Classic
+	mode := map[string]tokenstore.Mode{"stable": tokenstore.Stable, "classic": tokenstore.Classic}[a.TokenMode]
+	if a.tokens, err = tokenstore.New(rdb, fetcher, tokenstore.Config{AppID: a.AppID, Mode: mode, OnEvent: onToken}); err != nil {
+		return err
 	}
-	tokens, err := tokenstore.New(rdb, fetcher, tokenstore.Config{AppID: appid, Mode: mode, OnEvent: hooks.onToken})
-	if err != nil {
-		return nil, fmt.Errorf("account %s: %w", appid, err)
+	if a.client, err = wechat.NewClient(a.wechat, a.tokens); err != nil {
+		return err
 	}
-	client, err := wechat.NewClient(cfg, tokens)
-	if err != nil {
-		return nil, &usageError{fmt.Errorf("account %s: %w", appid, err)}
-	}
-	resend, err := parseClasses(a["resend"])
-	if err != nil {
-		return nil, &usageError{fmt.Errorf("account %s: resend: %w", appid, err)}
-	}
-	records, err := ledger.New(rdb, ledger.Config{Account: appid, Keep: c.span("keep"), Resend: resend})
-	if err != nil {
-		return nil, fmt.Errorf("account %s: %w", appid, err)
-	}
-	return &account{entry: a, wechat: cfg, appid: appid, tokens: tokens, client: client, gate: gate, ledger: records}, nil
+	a.ledger, err = newLedger(rdb, c, a.accountConfig)
+	return err
 }
 
-// errNoSecret is what a command meets that needs a token where no AppSecret is
-// configured; looking at Redis alone needs none.
-var errNoSecret = errors.New("appsecret is missing; set WXNOTIFY_APPSECRET or WXNOTIFY_APPSECRET_FILE")
-
-type noSecret struct{}
-
-func (noSecret) FetchClassic(context.Context) (wechat.Token, error) {
-	return wechat.Token{}, errNoSecret
+func newLedger(rdb redis.UniversalClient, c *config, a *accountConfig) (*ledger.Ledger, error) {
+	return ledger.New(rdb, ledger.Config{Account: a.AppID, Keep: c.Redis.Keep, Resend: a.Resend})
 }
 
-func (noSecret) FetchStable(context.Context, bool) (wechat.Token, error) {
-	return wechat.Token{}, errNoSecret
+// newProducer opens the producer of one account.
+func newProducer(rdb redis.UniversalClient, c *config, a *accountConfig) (*producer.Producer, error) {
+	return producer.New(rdb, producer.Config{Account: a.AppID, Keep: c.Redis.Keep})
 }
 
-func newGate(rdb redis.UniversalClient, a map[string]string) (*ratelimit.Gate, error) {
-	rate, _ := strconv.ParseFloat(a["rate"], 64)
-	quota, _ := strconv.ParseInt(a["daily_quota"], 10, 64)
-	reserve, _ := strconv.ParseFloat(a["reserve_critical"], 64)
-	offset, err := parseUTCOffset(a["quota_utc_offset"])
-	if err != nil {
-		return nil, err
-	}
+// newGate opens the gate of one account.
+func newGate(rdb redis.UniversalClient, a *accountConfig) (*ratelimit.Gate, error) {
 	return ratelimit.New(rdb, ratelimit.Config{
-		Key: "wxn:{" + a["appid"] + "}:", Rate: rate, DailyQuota: quota, Reserve: reserve,
-		UTCOffset: offset, Owner: owner(),
+		Key: "wxn:{" + a.AppID + "}:", Rate: a.Rate, DailyQuota: a.DailyQuota, Reserve: a.Reserve,
+		UTCOffset: a.UTCOffset, Owner: owner(),
 	})
 }
+
+// newWorker builds the worker of these accounts. onEvent may be nil.
+func newWorker(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
+	cfg := worker.Config{
+		Redis: rdb, Concurrency: c.Worker.Concurrency, Servers: c.Worker.Fetchers, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log,
+		OnEvent: func(e worker.Event) {
+			watch.message(e)
+			if onEvent != nil {
+				onEvent(e)
+			}
+		},
+	}
+	for _, a := range accounts {
+		cfg.Accounts = append(cfg.Accounts, worker.Account{
+			AppID: a.AppID, Sender: a.client, Gate: a.gate, Ledger: a.ledger, Suppressor: a.ledger, Quota: a.client,
+		})
+	}
+	w, err := worker.New(cfg)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return w, nil
+}
+
+// close releases what the account holds. Redis stays open.
+func (a *account) close() error { return a.ledger.Close() }
 
 // owner names this process in leases and pauses.
 func owner() string {
@@ -139,33 +156,16 @@ func owner() string {
 	return host + ":" + strconv.Itoa(os.Getpid())
 }
 
-// close releases what the account holds; Redis stays open.
-func (a *account) close() error { return a.ledger.Close() }
+// errNoSecret is the error of a command that needs a token where no AppSecret is
+// configured. Reading Redis needs none.
+var errNoSecret = errors.New("appsecret is missing; set WXNOTIFY_APPSECRET or WXNOTIFY_APPSECRET_FILE")
 
-// newProducer opens the producer of one account.
-func newProducer(rdb redis.UniversalClient, c *config, a map[string]string) (*producer.Producer, error) {
-	return producer.New(rdb, producer.Config{Account: a["appid"], Keep: c.span("keep")})
+type noSecret struct{}
+
+func (noSecret) FetchClassic(context.Context) (wechat.Token, error) {
+	return wechat.Token{}, errNoSecret
 }
 
-// secretsMissing names the accounts that cannot call WeChat.
-func secretsMissing(accounts []map[string]string) error {
-	var faults []error
-	for _, a := range accounts {
-		if a["appsecret"] == "" {
-			faults = append(faults, fmt.Errorf(
-				"account %s: appsecret is missing; set WXNOTIFY_APPSECRET or WXNOTIFY_APPSECRET_FILE, or appsecret_file in the account's entry", a["appid"]))
-		}
-	}
-	if len(faults) > 0 {
-		return &usageError{errors.Join(faults...)}
-	}
-	return nil
-}
-
-func classNames() []string {
-	var names []string
-	for _, c := range job.Classes() {
-		names = append(names, string(c))
-	}
-	return names
+func (noSecret) FetchStable(context.Context, bool) (wechat.Token, error) {
+	return wechat.Token{}, errNoSecret
 }

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
@@ -24,33 +21,33 @@ var (
 	_ enroll.Tasks     = (*broker.Inspector)(nil)
 )
 
-// newEnroll builds the public service over the accounts of this process. What is
-// not configured is left out and said; nothing at all is a fault.
-func newEnroll(rdb redis.UniversalClient, c *config, accts []*account, watch *observer) (*enroll.Service, error) {
+// newEnroll builds the public service of these accounts. What is not configured
+// is left out with a warning; nothing to serve at all is an error.
+func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer) (*enroll.Service, error) {
 	cfg := enroll.Config{
-		Redis: rdb, PublicURL: c.text("public_url"), Key: wechat.NewSecret(c.text("enroll_key")),
-		ReturnURLs: splitList(c.text("return_urls")), ConsumerID: owner(), Logger: watch.log, OnEvent: watch.heard,
+		Redis: rdb, PublicURL: c.Public.URL, Key: c.Public.EnrollKey, ReturnURLs: c.Public.ReturnURLs,
+		ConsumerID: owner(), Logger: watch.log, OnEvent: watch.enrolled,
 	}
-	links := cfg.PublicURL != "" && !cfg.Key.IsZero()
-	if !links {
-		watch.log.Warn("followers cannot enrol: set WXNOTIFY_PUBLIC_URL and WXNOTIFY_ENROLL_KEY (or WXNOTIFY_ENROLL_KEY_FILE)")
+	missing := c.linksMissing()
+	if missing != nil {
+		watch.log.Warn("followers cannot enrol", zap.NamedError("cause", missing))
 	}
-	calls := false
-	for _, a := range accts {
+	pushes := false
+	for _, a := range accounts {
 		acct, err := enrollAccount(rdb, a)
 		if err != nil {
-			return nil, &usageError{fmt.Errorf("account %s: %w", a.appid, err)}
+			return nil, usagef("account %s: %w", a.AppID, err)
 		}
 		if acct.Callback == nil {
-			watch.log.Warn("WeChat's pushes are not taken: set WXNOTIFY_CALLBACK_TOKEN, and WXNOTIFY_ENCODING_AES_KEY for secure mode",
-				zap.String("account", a.appid))
+			watch.log.Warn("WeChat's pushes are refused: set WXNOTIFY_CALLBACK_TOKEN, and WXNOTIFY_ENCODING_AES_KEY for secure mode",
+				zap.String("account", a.AppID))
 		}
-		calls = calls || acct.Callback != nil
+		pushes = pushes || acct.Callback != nil
 		cfg.Accounts = append(cfg.Accounts, acct)
 	}
-	if !links && !calls {
-		return nil, &usageError{errors.New("enroll has nothing to do: set WXNOTIFY_PUBLIC_URL and WXNOTIFY_ENROLL_KEY so that followers can enrol, " +
-			"WXNOTIFY_CALLBACK_TOKEN so that WeChat's pushes are taken")}
+	if missing != nil && !pushes {
+		return nil, usagef("enroll has nothing to do: set WXNOTIFY_PUBLIC_URL and WXNOTIFY_ENROLL_KEY so that followers can enrol, " +
+			"WXNOTIFY_CALLBACK_TOKEN so that WeChat's pushes are accepted")
 	}
 	s, err := enroll.New(cfg)
 	if err != nil {
@@ -59,70 +56,55 @@ func newEnroll(rdb redis.UniversalClient, c *config, accts []*account, watch *ob
 	return s, nil
 }
 
-func enrollAccount(rdb redis.UniversalClient, a *account) (enroll.Account, error) {
-	out := enroll.Account{
-		AppID: a.appid, Name: a.entry["account_name"], Platform: a.client, AuthorizeURL: a.entry["wechat_authorize_url"],
-		EraseUnsubscribed: a.entry["erase_unsubscribed"] == "true",
-		Receipts:          a.ledger, Followers: a.ledger, Resender: resender{a.appid, broker.NewEnqueuer(rdb)},
+func enrollAccount(rdb redis.UniversalClient, a *account) (out enroll.Account, err error) {
+	out = enroll.Account{
+		AppID: a.AppID, Name: a.Name, Platform: a.client, AuthorizeURL: a.AuthorizeURL, EraseUnsubscribed: a.EraseUnsubscribed,
+		Receipts: a.ledger, Followers: a.ledger, Resender: resender{a.AppID, broker.NewEnqueuer(rdb)},
 	}
 	oauth, err := wechat.NewOAuth(a.wechat)
 	if err != nil {
 		return out, err
 	}
 	out.OAuth = oauth
-	roster, err := enroll.NewRoster(rdb, a.appid)
+	roster, err := enroll.NewRoster(rdb, a.AppID)
 	if err != nil {
 		return out, err
 	}
 	out.Eraser = enroll.NewEraser(roster, a.ledger, broker.NewInspector(rdb))
-	if a.entry["callback_token"] == "" {
+	if a.CallbackToken.IsZero() {
 		return out, nil
 	}
-	if out.Callback, err = newCallback(a.entry); err != nil {
+	if out.Callback, err = newCallback(a.accountConfig); err != nil || a.ForwardURL == "" {
 		return out, err
 	}
-	if target := a.entry["forward_url"]; target != "" {
-		if out.Forward, err = enroll.NewHTTPForwarder(target, out.Callback, nil); err != nil {
-			return out, err
-		}
-	}
-	return out, nil
+	out.Forward, err = enroll.NewHTTPForwarder(a.ForwardURL, out.Callback, nil)
+	return out, err
 }
 
-// newCallback reads an account's half of the server configuration.
-func newCallback(a map[string]string) (*wechat.Callback, error) {
-	until, _ := time.Parse(time.RFC3339, a["callback_previous_until"]) // was checked; zero when there is none
-	rotating := func(current, previous string) []wechat.RotatingSecret {
-		var out []wechat.RotatingSecret
-		if current != "" {
-			out = append(out, wechat.RotatingSecret{Value: wechat.NewSecret(current)})
+// newCallback builds our half of the account's server configuration.
+func newCallback(a *accountConfig) (*wechat.Callback, error) {
+	rotating := func(current, previous wechat.Secret) (out []wechat.RotatingSecret) {
+		if !current.IsZero() {
+			out = append(out, wechat.RotatingSecret{Value: current})
 		}
-		if previous != "" {
-			out = append(out, wechat.RotatingSecret{Value: wechat.NewSecret(previous), Until: until})
+		if !previous.IsZero() {
+			out = append(out, wechat.RotatingSecret{Value: previous, Until: a.PreviousUntil})
 		}
 		return out
 	}
-	mode := wechat.CallbackMode(a["callback_mode"])
-	if mode == "" {
-		mode = wechat.CallbackPlain
-		if a["encoding_aes_key"] != "" {
-			mode = wechat.CallbackSecure
-		}
-	}
 	return wechat.NewCallback(wechat.CallbackConfig{
-		AppID: a["appid"], Mode: mode,
-		Tokens:  rotating(a["callback_token"], a["callback_token_previous"]),
-		AESKeys: rotating(a["encoding_aes_key"], a["encoding_aes_key_previous"]),
+		AppID: a.AppID, Mode: a.mode(),
+		Tokens: rotating(a.CallbackToken, a.PreviousToken), AESKeys: rotating(a.AESKey, a.PreviousKey),
 	})
 }
 
-// resender puts what WeChat failed to deliver on its queue again.
+// resender enqueues again what WeChat failed to deliver.
 type resender struct {
 	appid string
 	queue *broker.Enqueuer
 }
 
-// Resend is done, too, when the task is there already.
+// Resend succeeds, too, when the task exists already.
 func (r resender) Resend(ctx context.Context, s *ledger.Settled) error {
 	return r.queue.Again(ctx, broker.Item{
 		Account: r.appid, Class: s.Class, ID: s.ID, Payload: s.Resend.Payload, ProcessAt: s.Resend.After,

@@ -1,0 +1,315 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// checked runs `config check` with a complete account and these variables.
+func checked(t *testing.T, vars map[string]string) result {
+	t.Helper()
+	env := map[string]string{"WXNOTIFY_APPID": "wx0123456789abcdef", "WXNOTIFY_APPSECRET": canarySecret}
+	maps.Copy(env, vars)
+	return inProcess(t, env, "config", "check")
+}
+
+// TestSecretsAreCheckedBeforeTheyAreUsed: what editors, shells and env files
+// leave around a secret is named. WeChat would answer 40125, whose remedy is to
+// reset an AppSecret that is right.
+func TestSecretsAreCheckedBeforeTheyAreUsed(t *testing.T) {
+	t.Parallel()
+	const bom = "\ufeff"
+	for name, c := range map[string]struct{ variable, value, want string }{
+		"AppSecret, blank behind":      {"WXNOTIFY_APPSECRET", canarySecret + " ", "ends with a blank"},
+		"AppSecret, blank before":      {"WXNOTIFY_APPSECRET", "\t" + canarySecret, "starts with a blank"},
+		"AppSecret, wide blank":        {"WXNOTIFY_APPSECRET", canarySecret + "\u3000", "ends with a blank"},
+		"AppSecret, blank of no width": {"WXNOTIFY_APPSECRET", canarySecret + "\u200b", "ends with a blank"},
+		"AppSecret, BOM":               {"WXNOTIFY_APPSECRET", bom + canarySecret, "byte order mark"},
+		"AppSecret, quotes":            {"WXNOTIFY_APPSECRET", `"` + canarySecret + `"`, "quote"},
+		"AppSecret, one quote":         {"WXNOTIFY_APPSECRET", canarySecret + `'`, "quote"},
+		"AppSecret, quotes of a text":  {"WXNOTIFY_APPSECRET", "“" + canarySecret + "”", "quote"},
+		"AppSecret, CR":                {"WXNOTIFY_APPSECRET", canarySecret + "\r", "carriage return"},
+		"AppSecret, line break":        {"WXNOTIFY_APPSECRET", canarySecret + "\n", "ends with a line break"},
+		"AppSecret, two lines":         {"WXNOTIFY_APPSECRET", canarySecret + "\n" + canarySecret, "more than one line"},
+		"AppSecret, all at once":       {"WXNOTIFY_APPSECRET", bom + canarySecret + " \r", "without one; it holds a carriage return (CR): the file has the line ends of Windows; it ends with a blank"},
+		"AppSecret, cut":               {"WXNOTIFY_APPSECRET", canarySecret[:31], "32 hexadecimal digits"},
+		"AppSecret, another letter":    {"WXNOTIFY_APPSECRET", canarySecret[:31] + "g", "32 hexadecimal digits"},
+		"Token, one letter":            {"WXNOTIFY_CALLBACK_TOKEN", "c", "3 to 32 letters or digits"},
+		"Token, two letters":           {"WXNOTIFY_CALLBACK_TOKEN", "ca", "3 to 32 letters or digits"},
+		"Token, 33 letters":            {"WXNOTIFY_CALLBACK_TOKEN", canarySecret + "c", "3 to 32 letters or digits"},
+		"Token, a dash":                {"WXNOTIFY_CALLBACK_TOKEN", "canary-canary-canary", "3 to 32 letters or digits"},
+		"Token, a blank":               {"WXNOTIFY_CALLBACK_TOKEN", "canaryTokenCanary ", "ends with a blank"},
+		"previous Token":               {"WXNOTIFY_CALLBACK_TOKEN_PREVIOUS", "c", "3 to 32 letters or digits"},
+		"AES key, cut":                 {"WXNOTIFY_ENCODING_AES_KEY", canaryAESKey[:42], "43 letters or digits"},
+		"AES key, padded":              {"WXNOTIFY_ENCODING_AES_KEY", canaryAESKey[:42] + "=", "43 letters or digits"},
+		"AES key, quoted":              {"WXNOTIFY_ENCODING_AES_KEY", "'" + canaryAESKey + "'", "quote"},
+		"enrolment key, 31 bytes":      {"WXNOTIFY_ENROLL_KEY", canarySecret[:31], "32 bytes or more"},
+		"enrolment key, blank":         {"WXNOTIFY_ENROLL_KEY", " " + canarySecret, "starts with a blank"},
+		"login without password":       {"WXNOTIFY_OPS_LOGIN", "canarycanary", "user:password"},
+		"redis, quotes":                {"WXNOTIFY_REDIS_URL", `"redis://:` + canarySecret + `@h/0"`, "quote"},
+		"appid, quotes":                {"WXNOTIFY_APPID", `"wx0123456789abcdef"`, "quote"},
+		"number, comment":              {"WXNOTIFY_RATE", "50 # per second", "a comment behind a value is read as part of it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := checked(t, map[string]string{c.variable: c.value})
+			if r.code != exitUsage || !strings.Contains(r.stderr, c.variable+": ") || !strings.Contains(r.stderr, c.want) {
+				t.Errorf("exit %d, want 2 and %s: …%s:\n%s", r.code, c.variable, c.want, r.stderr)
+			}
+			if strings.Contains(r.stderr, canarySecret[:8]) || strings.Contains(r.stderr, "canary") {
+				t.Errorf("the error shows the secret:\n%s", r.stderr)
+			}
+		})
+	}
+}
+
+// TestSecretFilesAreChecked: the same for files, where the line end of the last
+// line is no part of the secret.
+func TestSecretFilesAreChecked(t *testing.T) {
+	t.Parallel()
+	for content, want := range map[string]string{
+		canarySecret: "", canarySecret + "\n": "", canarySecret + "\r\n": "",
+		canarySecret + " \n": "ends with a blank", "\ufeff" + canarySecret + "\r\n": "byte order mark",
+		`"` + canarySecret + "\"\n": "quote", canarySecret + "\r\n" + canarySecret + "\r\n": "more than one line", "\n": "missing",
+	} {
+		env := map[string]string{"WXNOTIFY_APPID": "wx0123456789abcdef", "WXNOTIFY_APPSECRET_FILE": write(t, "secret", content)}
+		r := inProcess(t, env, "config", "check")
+		if want == "" && r.code == exitDone {
+			continue
+		}
+		if want == "" || r.code != exitUsage || !strings.Contains(r.stderr, "WXNOTIFY_APPSECRET_FILE") || !strings.Contains(r.stderr, want) {
+			t.Errorf("%q: exit %d, want %q:\n%s", content, r.code, want, r.stderr)
+		}
+		if strings.Contains(r.stderr, canarySecret[:8]) {
+			t.Errorf("the error shows the secret:\n%s", r.stderr)
+		}
+	}
+}
+
+// TestSecretsOfSimulatorsAreFree: only WeChat's own AppSecrets have a known form.
+func TestSecretsOfSimulatorsAreFree(t *testing.T) {
+	t.Parallel()
+	r := checked(t, map[string]string{
+		"WXNOTIFY_WECHAT_BASE_URL": "http://127.0.0.1:8090", "WXNOTIFY_APPSECRET": "secret-of-one", "WXNOTIFY_APPID": "wxa",
+		"WXNOTIFY_WECHAT_AUTHORIZE_URL": "http://127.0.0.1:8090/connect/oauth2/authorize",
+	})
+	if r.code != exitDone || r.stderr != "" {
+		t.Errorf("exit %d:\n%s", r.code, r.stderr)
+	}
+}
+
+func TestValueAndFileOfASecretAreRefusedTogether(t *testing.T) {
+	t.Parallel()
+	for _, s := range settings() {
+		if !s.secret() {
+			continue
+		}
+		r := checked(t, map[string]string{s.env(): canarySecret, s.env() + "_FILE": write(t, "secret", canarySecret)})
+		if want := s.env() + " and " + s.env() + "_FILE are both set"; r.code != exitUsage || !strings.Contains(r.stderr, want) {
+			t.Errorf("exit %d, want %q:\n%s", r.code, want, r.stderr)
+		}
+	}
+}
+
+// TestWarningsDoNotStop: what is probably a mistake is named, on stderr.
+func TestWarningsDoNotStop(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		vars map[string]string
+		want string
+	}{
+		"short Token":      {map[string]string{"WXNOTIFY_CALLBACK_TOKEN": "canary123456789"}, "WXNOTIFY_CALLBACK_TOKEN: has 15 characters"},
+		"plain mode":       {map[string]string{"WXNOTIFY_CALLBACK_TOKEN": "canaryTokenCanary"}, "WXNOTIFY_CALLBACK_MODE: is plain"},
+		"typing error":     {map[string]string{"WXNOTIFY_RAET": "5"}, "WXNOTIFY_RAET: has no effect, it is no setting; the nearest is WXNOTIFY_RATE"},
+		"one underscore":   {map[string]string{"WXNOTIFY_APP_SECRET": "x"}, "the nearest is WXNOTIFY_APPSECRET"},
+		"file of a number": {map[string]string{"WXNOTIFY_RATE_FILE": "x"}, "WXNOTIFY_RATE_FILE: has no effect, only secrets are read from a file: set WXNOTIFY_RATE"},
+		"not used yet":     {map[string]string{"WXNOTIFY_BIND": "first"}, "WXNOTIFY_BIND: has no effect yet"},
+		"strange appid":    {map[string]string{"WXNOTIFY_APPID": "foo"}, "WXNOTIFY_APPID: is no appid of WeChat's"},
+		"real OAuth":       {map[string]string{"WXNOTIFY_WECHAT_BASE_URL": "http://sim"}, "WXNOTIFY_WECHAT_AUTHORIZE_URL: is WeChat's own"},
+		"placeholder": {
+			map[string]string{"WXNOTIFY_WECHAT_BASE_URL": "http://sim", "WXNOTIFY_ENROLL_KEY": strings.Repeat("change-me-", 4)},
+			"WXNOTIFY_ENROLL_KEY: is a placeholder",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := checked(t, c.vars)
+			if r.code != exitDone || !strings.Contains(r.stderr, "wxnotify: warning: ") || !strings.Contains(r.stderr, c.want) {
+				t.Errorf("exit %d, want 0 and a warning %q:\n%s", r.code, c.want, r.stderr)
+			}
+			if strings.Contains(r.stderr, "canary") {
+				t.Errorf("the warning shows the Token:\n%s", r.stderr)
+			}
+		})
+	}
+}
+
+func TestNoWarningWithoutAMistake(t *testing.T) {
+	t.Parallel()
+	r := checked(t, map[string]string{
+		"WXNOTIFY_CALLBACK_TOKEN": "canaryTokenCanar", "WXNOTIFY_ENCODING_AES_KEY": canaryAESKey, "WXNOTIFY_ENROLL_KEY": canarySecret,
+		// what Kubernetes sets for Services named wxnotify and wxnotify-enroll
+		"WXNOTIFY_SERVICE_HOST": "10.0.0.1", "WXNOTIFY_SERVICE_PORT": "8080", "WXNOTIFY_PORT": "tcp://10.0.0.1:8080",
+		"WXNOTIFY_PORT_8080_TCP": "tcp://10.0.0.1:8080", "WXNOTIFY_PORT_8080_TCP_ADDR": "10.0.0.1", "WXNOTIFY_ENROLL_SERVICE_PORT_HTTP": "8080",
+		"PATH": "/bin", "WXNOTIFYX": "1",
+	})
+	if r.code != exitDone || r.stderr != "" {
+		t.Errorf("exit %d:\n%s", r.code, r.stderr)
+	}
+	file := write(t, "c.yaml", "appid: wx0123456789abcdef\nappsecret: env:WXNOTIFY_MY_SECRET\n")
+	for _, uses := range []group{everyGroup, connecting} {
+		c, err := loadConfig(file, environ("WXNOTIFY_MY_SECRET", canarySecret), nil, uses)
+		if err != nil || len(c.Warnings) > 0 {
+			t.Errorf("a variable that the file refers to: %v, %v", c.Warnings, err)
+		}
+	}
+}
+
+// TestPlaceholdersOfExamplesAreRefused: everybody knows those of
+// docker-compose.yml, so they protect nothing.
+func TestPlaceholdersOfExamplesAreRefused(t *testing.T) {
+	t.Parallel()
+	for variable, value := range map[string]string{
+		"WXNOTIFY_ENROLL_KEY": "change-me-change-me-change-me-change-me", "WXNOTIFY_CALLBACK_TOKEN": "changeme",
+		"WXNOTIFY_OPS_LOGIN": "admin:change-me", "WXNOTIFY_APPSECRET": "change-me",
+	} {
+		if r := checked(t, map[string]string{variable: value}); r.code != exitUsage || !strings.Contains(r.stderr, variable+": is a placeholder") {
+			t.Errorf("%s: exit %d:\n%s", variable, r.code, r.stderr)
+		}
+	}
+}
+
+func TestSettingsThatNeedOneAnother(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		vars map[string]string
+		want string
+	}{
+		"secure without a key":       {map[string]string{"WXNOTIFY_CALLBACK_MODE": "secure", "WXNOTIFY_CALLBACK_TOKEN": "canaryTokenCanary"}, "WXNOTIFY_ENCODING_AES_KEY: is missing"},
+		"previous without an end":    {map[string]string{"WXNOTIFY_CALLBACK_TOKEN_PREVIOUS": "canaryBefore"}, "WXNOTIFY_CALLBACK_PREVIOUS_UNTIL: is missing"},
+		"operators without a login":  {map[string]string{"WXNOTIFY_OPS_ADDR": "0.0.0.0:9090"}, "WXNOTIFY_OPS_LOGIN: is missing"},
+		"operators on all addresses": {map[string]string{"WXNOTIFY_OPS_ADDR": ":9090"}, "WXNOTIFY_OPS_LOGIN: is missing"},
+		"keep of a minute":           {map[string]string{"WXNOTIFY_KEEP": "1m"}, `WXNOTIFY_KEEP: "1m" is too short: at least 1h, since a record that ends before its task comes back lets the message go out twice`},
+		"keep of 59 minutes":         {map[string]string{"WXNOTIFY_KEEP": "59m59s"}, "at least 1h"},
+	} {
+		if r := checked(t, c.vars); r.code != exitUsage || !strings.Contains(r.stderr, c.want) {
+			t.Errorf("%s: exit %d, want %q:\n%s", name, r.code, c.want, r.stderr)
+		}
+	}
+	for _, vars := range []map[string]string{
+		{"WXNOTIFY_KEEP": "1h"},
+		{"WXNOTIFY_OPS_ADDR": "-"},
+		{"WXNOTIFY_OPS_ADDR": "localhost:1"},
+		{"WXNOTIFY_OPS_ADDR": "[::1]:1"},
+		{"WXNOTIFY_OPS_ADDR": ":9090", "WXNOTIFY_OPS_LOGIN": "admin:a b#c"},
+	} {
+		if r := checked(t, vars); r.code != exitDone {
+			t.Errorf("%v: exit %d:\n%s", vars, r.code, r.stderr)
+		}
+	}
+}
+
+// TestEnvFileAsUsersWriteIt: docker run --env-file keeps quotes and comments.
+func TestEnvFileAsUsersWriteIt(t *testing.T) {
+	t.Parallel()
+	f, err := os.Open("testdata/user.env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	env := map[string]string{}
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if name, value, ok := strings.Cut(s.Text(), "="); ok && !strings.HasPrefix(s.Text(), "#") {
+			env[name] = value
+		}
+	}
+	r := inProcess(t, env, "config", "check")
+	for _, want := range []string{
+		"WXNOTIFY_APPID: has a quote", "WXNOTIFY_APP_SECRET: has no effect, it is no setting; the nearest is WXNOTIFY_APPSECRET",
+		`WXNOTIFY_RATE: "50 # per second" is not a number above 0; a comment behind a value`,
+	} {
+		if r.code != exitUsage || !strings.Contains(r.stderr, want) {
+			t.Errorf("exit %d, want %q:\n%s", r.code, want, r.stderr)
+		}
+	}
+	if strings.Contains(r.stderr, "hunter2") || strings.Contains(r.stderr, "0123456789abcdef") {
+		t.Errorf("the error shows a secret:\n%s", r.stderr)
+	}
+}
+
+// TestCommandsReadOnlyTheSecretsThatTheyUse: the help desk's `status` needs no
+// AppSecret.
+func TestCommandsReadOnlyTheSecretsThatTheyUse(t *testing.T) {
+	t.Parallel()
+	env := environ("WXNOTIFY_APPID", "wxa", "WXNOTIFY_APPSECRET_FILE", "/run/secrets/not-mine", "WXNOTIFY_ENROLL_KEY", "x")
+	c, err := loadConfig("", env, nil, connecting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Accounts[0].AppSecret.IsZero() {
+		t.Error("the AppSecret was read")
+	}
+	root := (&app{}).command()
+	for name, uses := range map[string]group{
+		"status": connecting, "send": connecting, "worker": connecting | calling | sending | operating | logging,
+		"queues": connecting | sending, "config": everyGroup,
+	} {
+		cmd, _, err := root.Find([]string{name})
+		if err != nil || groupsOf(cmd) != uses {
+			t.Errorf("%s reads %b, want %b (%v)", name, groupsOf(cmd), uses, err)
+		}
+	}
+	if r := inProcess(t, env, "worker"); r.code != exitUsage || !strings.Contains(r.stderr, "/run/secrets/not-mine") {
+		t.Errorf("worker: exit %d:\n%s", r.code, r.stderr)
+	}
+}
+
+// TestPasswordOnTheCommandLineIsWarnedOf: every user of a machine reads the list
+// of processes.
+func TestPasswordOnTheCommandLineIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	env := environ("WXNOTIFY_APPID", "wx0123456789abcdef", "WXNOTIFY_APPSECRET", canarySecret)
+	r := inProcess(t, env, "config", "check", "--redis-url", "redis://:pw@127.0.0.1/0")
+	if r.code != exitDone || !strings.Contains(r.stderr, "--redis-url: every user of this machine") {
+		t.Errorf("exit %d:\n%s", r.code, r.stderr)
+	}
+	file := write(t, "url", "redis://:pw@127.0.0.1/0\n")
+	if r := inProcess(t, env, "config", "check", "--redis-url-file", file); r.code != exitDone || r.stderr != "" {
+		t.Errorf("exit %d:\n%s", r.code, r.stderr)
+	}
+}
+
+// FuzzSecretsAreNeverShown: whatever surrounds a secret, no error, no warning and
+// no row of `config` shows it.
+func FuzzSecretsAreNeverShown(f *testing.F) {
+	f.Add("", "")
+	f.Add("\ufeff\"", " # comment\r\n")
+	f.Add("admin:", "")
+	f.Add("env:", "file:")
+	f.Fuzz(func(t *testing.T, before, after string) {
+		for _, s := range settings() {
+			if !s.secret() || s.Name == "redis_url" || strings.HasPrefix(before, "file:") || strings.HasPrefix(before, "env:") {
+				continue // redis_url may show a host; a reference names its file or variable
+			}
+			c, err := loadConfig("", environ("WXNOTIFY_APPID", "wxa", s.env(), before+canarySecret+after), nil, everyGroup)
+			if text := fmt.Sprint(err, c.Warnings, c.shown); strings.Contains(text, canarySecret[:12]) {
+				t.Errorf("%s: %s", s.env(), text)
+			}
+		}
+	})
+}
+
+func TestNearestTakesTheFewestChanges(t *testing.T) {
+	t.Parallel()
+	names := slices.Values([]string{"rate", "keep", "appid", "appsecret", "fetchers"})
+	for typed, want := range map[string]string{"raet": "rate", "app_secret": "appsecret", "fetcher": "fetchers", "kep": "keep", "apid": "appid", "rate": "rate"} {
+		if got := nearest(typed, names); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", typed, got, want)
+		}
+	}
+}
