@@ -52,7 +52,7 @@ generate: ## write generated documents again
 	$(GO) generate ./...
 
 check-generated: generate ## fail when a generated document drifted
-	git diff --exit-code -- docs
+	git diff --exit-code -- docs README.md README.zh-CN.md .env.example
 
 golden: ## write golden files again; read the difference before you commit it
 	$(GO) test ./... -run Golden -update
