@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 )
 
-// maxClientMsgID is our own bound: WeChat documents neither length nor charset
-// of client_msg_id, and 32 of [A-Za-z0-9_-] is what is known to be taken.
+// maxClientMsgID is our own limit. WeChat documents neither the length nor the
+// characters of client_msg_id; 32 of [A-Za-z0-9_-] are known to be accepted.
 const maxClientMsgID = 32
 
-// ClientMsgID is the client_msg_id of a message ID: the ID itself when it is at
-// most 32 of [A-Za-z0-9_-], else a hash of it in that form. It depends on the ID
-// alone, so every attempt of every process says the same.
+// ClientMsgID returns the client_msg_id for a message ID: the ID itself if it is
+// 1 to 32 characters of [A-Za-z0-9_-], otherwise a hash of it in that form. It
+// depends on the ID alone, so every attempt of every process sends the same.
 func ClientMsgID(id string) string {
 	if len(id) > 0 && len(id) <= maxClientMsgID && plain(id) {
 		return id
@@ -32,8 +32,8 @@ func plain(text string) bool {
 	return true
 }
 
-// Hash is a 64-bit fingerprint of a body, in short text form, that tells a
-// repeated Enqueue from a reused ID.
+// Hash returns a 64-bit fingerprint of a body as 11 characters. Enqueue uses it
+// to tell a repeated call from a reused ID.
 func Hash(body []byte) string { return hash(nil, body) }
 
 func hash(prefix, body []byte) string {
@@ -44,12 +44,16 @@ func hash(prefix, body []byte) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(sum[:0])[:8])
 }
 
-// WithRecipient writes the openid into the body of a message that was addressed
-// to a user. Nothing else of the body changes, and body itself stays as it is.
+// WithRecipient returns the body of a message addressed to a user with the openid
+// added as its first field. The rest is copied unchanged; body is not modified.
 func WithRecipient(body []byte, openid string) []byte {
-	out := make([]byte, 0, len(body)+len(openid)+len(`"touser":"",`))
+	quoted, err := json.Marshal(openid)
+	if err != nil { // cannot happen: a string always encodes
+		quoted = []byte(`""`)
+	}
+	out := make([]byte, 0, len(body)+len(quoted)+len(`"touser":,`))
 	out = append(out, `{"touser":`...)
-	out = appendString(out, openid)
+	out = append(out, quoted...)
 	rest := body
 	if len(rest) > 0 {
 		rest = rest[1:]
@@ -60,21 +64,7 @@ func WithRecipient(body []byte, openid string) []byte {
 	return append(out, rest...)
 }
 
-func appendString(out []byte, text string) []byte {
-	if plain(text) {
-		out = append(out, '"')
-		out = append(out, text...)
-		return append(out, '"')
-	}
-	quoted, err := json.Marshal(text)
-	if err != nil { // a string always encodes
-		return append(out, `""`...)
-	}
-	return append(out, quoted...)
-}
-
-// emptyObject reports whether rest, what follows an opening brace, closes it
-// at once.
+// emptyObject reports whether rest, the text after an opening brace, has no field.
 func emptyObject(rest []byte) bool {
 	for _, c := range rest {
 		switch c {

@@ -34,7 +34,7 @@ func lean() job.Envelope {
 	return job.Envelope{ID: "a b/ü", Class: job.Default, User: "u-17", Body: []byte("{\n\"data\":{}}")}
 }
 
-func TestGolden(t *testing.T) {
+func TestEncodeAndParseAgreeWithTheGoldenFiles(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]job.Envelope{"v1.golden": full(), "v1-user.golden": lean()} {
 		t.Run(name, func(t *testing.T) {
@@ -58,26 +58,26 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("what an earlier producer wrote is read otherwise (-want +got):\n%s", diff)
+				t.Errorf("Parse reads the golden file differently (-want +got):\n%s", diff)
 			}
 			if !bytes.Equal(encoded, golden) {
-				t.Errorf("Encode writes\n%s\nan earlier worker expects\n%s", encoded, golden)
+				t.Errorf("Encode writes\n%s\nthe golden file has\n%s", encoded, golden)
 			}
 		})
 	}
 }
 
-func TestParseVersions(t *testing.T) {
+func TestParseIgnoresUnknownFieldsAndReportsNewerVersions(t *testing.T) {
 	t.Parallel()
-	t.Run("an unknown field is tolerated", func(t *testing.T) {
+	t.Run("unknown field is ignored", func(t *testing.T) {
 		t.Parallel()
 		e, err := job.Parse([]byte(`{"v":1,"id":"x","c":"bulk","to":"o1","new":{"deep":[1]}}` + "\n{}"))
 		if err != nil || e.ID != "x" || e.Class != job.Bulk {
 			t.Errorf("got %+v, %v", e, err)
 		}
 	})
-	for _, line := range []string{`{"v":2}`, `{"v":7,"id":{"no":"longer text"}}`} {
-		t.Run("a newer version is told apart "+line, func(t *testing.T) {
+	for _, line := range []string{`{"v":2}`, `{"v":7,"id":{"no":"longer text"}}`, `{"q":"2027-01-01","id":7,"v":2}`} {
+		t.Run("newer version is reported "+line, func(t *testing.T) {
 			t.Parallel()
 			_, err := job.Parse([]byte(line + "\n{}"))
 			var newer *job.NewerVersionError
@@ -85,13 +85,13 @@ func TestParseVersions(t *testing.T) {
 				t.Errorf("got %v, want a NewerVersionError", err)
 			}
 			if errors.Is(err, job.ErrMalformed) {
-				t.Error("a newer version must not look like damage")
+				t.Error("a newer version is reported as malformed")
 			}
 		})
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseRefusesMalformedEnvelopes(t *testing.T) {
 	t.Parallel()
 	for name, data := range map[string]string{
 		"nothing":         "",
@@ -100,7 +100,7 @@ func TestParseRefuses(t *testing.T) {
 		"no version":      `{"id":"x","c":"bulk","to":"o1"}` + "\n{}",
 		"version below 1": `{"v":-1,"id":"x","c":"bulk","to":"o1"}` + "\n{}",
 		"no id":           `{"v":1,"c":"bulk","to":"o1"}` + "\n{}",
-		"nobody":          `{"v":1,"id":"x","c":"bulk"}` + "\n{}",
+		"no recipient":    `{"v":1,"id":"x","c":"bulk"}` + "\n{}",
 		"two recipients":  `{"v":1,"id":"x","c":"bulk","to":"o1","u":"u1"}` + "\n{}",
 		"class":           `{"v":1,"id":"x","c":"urgent","to":"o1"}` + "\n{}",
 		"no body":         `{"v":1,"id":"x","c":"bulk","to":"o1"}` + "\n",
@@ -119,7 +119,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestEncodeRefuses(t *testing.T) {
+func TestEncodeNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	_, err := job.Encode(job.Envelope{To: "a", User: "b\xff"})
 	if err == nil {
@@ -132,7 +132,7 @@ func TestEncodeRefuses(t *testing.T) {
 	}
 }
 
-func TestParseClass(t *testing.T) {
+func TestParseClassKnowsAllClasses(t *testing.T) {
 	t.Parallel()
 	for _, c := range job.Classes() {
 		if got, err := job.ParseClass(string(c)); got != c || err != nil {
@@ -186,7 +186,7 @@ func TestSnd08ClientMsgID(t *testing.T) {
 	}
 }
 
-func TestHash(t *testing.T) {
+func TestHashCoversBodyAndRecipientOnly(t *testing.T) {
 	t.Parallel()
 	e := full()
 	if e.Hash() != job.Hash(e.Body) {
@@ -208,7 +208,7 @@ func TestHash(t *testing.T) {
 	}
 }
 
-func TestWithRecipient(t *testing.T) {
+func TestWithRecipientAddsToUserAsFirstField(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ body, openid, want string }{
 		{`{"template_id":"T","data":{"a":{"value":"& <"}}}`, "o_-1", `{"touser":"o_-1","template_id":"T","data":{"a":{"value":"& <"}}}`},

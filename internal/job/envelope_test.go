@@ -12,10 +12,9 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 )
 
-// What Encode writes by itself is what encoding/json would write, and what Parse
-// reads by itself is what encoding/json would read: the golden files hold the
-// usual lines, this the unusual ones.
-func TestTermsAgreeWithJSON(t *testing.T) {
+// The golden files hold usual IDs, this test the unusual ones: each is written
+// without HTML escapes and read back unchanged.
+func TestUnusualTextSurvivesEncodeAndParse(t *testing.T) {
 	t.Parallel()
 	for name, id := range map[string]string{
 		"plain": "order-1001-paid", "quote": `a"b`, "backslash": `a\b`, "html": "<a&b>", "tab": "a\tb",
@@ -50,7 +49,7 @@ func TestTermsAgreeWithJSON(t *testing.T) {
 	}
 }
 
-// A line that is JSON but not as Encode writes it reads the same.
+// Parse accepts any JSON with the right fields, not only the form Encode writes.
 func TestParseReadsAnyJSON(t *testing.T) {
 	t.Parallel()
 	want := job.Envelope{ID: "x", Class: job.Bulk, To: "o1", QueuedAt: time.UnixMilli(17).UTC(), Body: []byte("{}")}
