@@ -117,7 +117,7 @@ type account struct {
 	keys    keys
 	roster  *Roster
 	tickets *ticket.Sealer // nil: no one can enrol
-	desk    *ticket.Desk
+	desk    *ticket.HandOffStore
 	base    string // PublicURL/enroll/{appid}
 	inbox   *inbox // nil: no callback
 	erasing chan struct{}
@@ -160,7 +160,7 @@ func New(cfg Config) (*Service, error) {
 
 func (s *Service) newAccount(a Account) (*account, error) {
 	acct := &account{
-		Account: a, keys: keys(a.AppID), desk: ticket.NewDesk(s.cfg.Redis, a.AppID), erasing: make(chan struct{}, 1),
+		Account: a, keys: keys(a.AppID), desk: ticket.NewHandOffStore(s.cfg.Redis, a.AppID), erasing: make(chan struct{}, 1),
 	}
 	var err error
 	if acct.roster, err = NewRoster(s.cfg.Redis, a.AppID); err != nil {

@@ -104,14 +104,14 @@ type Config struct {
 // Producer enqueues messages of one account. Safe for concurrent use; concurrent
 // calls share round trips.
 type Producer struct {
-	rdb     redis.UniversalClient
-	cfg     Config
-	ledger  *ledger.Ledger
-	tasks   *queue.Inspector
-	desk    *ticket.Desk
-	memory  *redisx.MemoryGuard
-	listing queue.Listing
-	singles map[job.Class]*redisx.Group[*entry, reply] // single messages that share calls
+	rdb      redis.UniversalClient
+	cfg      Config
+	ledger   *ledger.Ledger
+	tasks    *queue.Inspector
+	handOffs *ticket.HandOffStore
+	memory   *redisx.MemoryGuard
+	listing  queue.Listing
+	singles  map[job.Class]*redisx.Group[*entry, reply] // single messages that share calls
 
 	mu      sync.Mutex
 	closed  bool
@@ -145,7 +145,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
 	p := &Producer{
-		rdb: rdb, cfg: cfg, ledger: records, tasks: queue.NewInspector(rdb), desk: ticket.NewDesk(rdb, cfg.Account),
+		rdb: rdb, cfg: cfg, ledger: records, tasks: queue.NewInspector(rdb), handOffs: ticket.NewHandOffStore(rdb, cfg.Account),
 		memory: redisx.NewMemoryGuard(rdb), singles: map[job.Class]*redisx.Group[*entry, reply]{},
 	}
 	for _, class := range job.Classes() {

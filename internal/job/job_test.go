@@ -148,7 +148,7 @@ func TestParseClassKnowsAllClasses(t *testing.T) {
 }
 
 // snd-08: at most 32 of [A-Za-z0-9_-], unique, stable.
-func TestSnd08ClientMsgID(t *testing.T) {
+func TestSnd08ClientMsgIDIsShortUniqueAndStable(t *testing.T) {
 	t.Parallel()
 	n := 1_000_000
 	if testing.Short() {

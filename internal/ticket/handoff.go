@@ -15,23 +15,25 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// maxClaims is how many wrong claims a ticket bears: whoever found the link may
-// not try out telephone numbers on it.
+// maxClaims is how many wrong claims are compared before a ticket matches none:
+// a person who found the link must not be able to guess telephone numbers with it.
 const maxClaims = 5
 
-// ErrMismatch is a claim that is not of the data stored first.
+// ErrMismatch reports a claim or unionid that differs from what was saved.
 var ErrMismatch = errors.New("the claim does not match the data stored with the ticket")
 
-// Key holds a ticket's state, a hash: s is the sealed ticket once it was opened,
-// so that a QR code or an OAuth state may name it by its ID; u tells who used it.
+// Key returns the Redis key of a ticket's state, a hash. Field s is the sealed
+// ticket, written when it is first opened, so that a QR code or an OAuth state can
+// refer to it by its ID; u is the openid that used it.
 func Key(account string, id ID) string { return "wxn:{" + account + "}:t:" + id.String() }
 
-// handOffKey holds the digests of the data that the business stored first.
+// handOffKey returns the Redis key of the digests that Save writes: c of the
+// claim, u of the unionid; x counts wrong claims.
 func handOffKey(account string, id ID) string { return "wxn:{" + account + "}:h:" + id.String() }
 
-// Claim is the digest of data that a link carries in place of the data itself:
-// HMAC-SHA-256, keyed by the ticket's text, of the lines name=value in the
-// order of the names, each ended by a line feed; in lower-case hex.
+// Claim returns the digest that a link carries in place of the data itself:
+// HMAC-SHA-256, keyed by the ticket's text, of the lines name=value sorted by
+// name, each ended by a line feed; in lower-case hex.
 func Claim(text string, data map[string]string) string {
 	mac := hmac.New(sha256.New, []byte(text))
 	for _, name := range slices.Sorted(maps.Keys(data)) {
@@ -40,26 +42,29 @@ func Claim(text string, data map[string]string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// digest of what must not be readable in Redis.
+// digest is stored in Redis in place of the text.
 func digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
 }
 
-// Desk keeps the data handed off with tickets, as digests, for one account.
-type Desk struct {
+// HandOffStore keeps digests of the data that a business hands off with its
+// tickets, for one account. Safe for concurrent use.
+type HandOffStore struct {
 	rdb     redis.UniversalClient
 	account string
 }
 
-// NewDesk of an account.
-func NewDesk(rdb redis.UniversalClient, account string) *Desk { return &Desk{rdb, account} }
+// NewHandOffStore returns the store of an account.
+func NewHandOffStore(rdb redis.UniversalClient, account string) *HandOffStore {
+	return &HandOffStore{rdb, account}
+}
 
-// Deposit stores the claim, and the digest of unionid when it is given, until
-// the ticket expires.
-func (d *Desk) Deposit(ctx context.Context, id ID, claim, unionID string, life time.Duration) error {
-	key := handOffKey(d.account, id)
-	_, err := d.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
+// Save stores digests of the claim and, unless it is empty, of unionID. They
+// expire after life, with the ticket. The error is Redis'.
+func (s *HandOffStore) Save(ctx context.Context, id ID, claim, unionID string, life time.Duration) error {
+	key := handOffKey(s.account, id)
+	_, err := s.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		p.HSet(ctx, key, "c", digest(claim))
 		if unionID != "" {
 			p.HSet(ctx, key, "u", digest(unionID))
@@ -68,32 +73,35 @@ func (d *Desk) Deposit(ctx context.Context, id ID, claim, unionID string, life t
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("ticket: store the data handed off: %w", err)
+		return fmt.Errorf("ticket: save the handed-off data: %w", err)
 	}
 	return nil
 }
 
-// compare counts wrong claims, and keeps nothing that was not deposited.
+// checkClaim compares the claim and counts wrong ones. A key that does not exist
+// is not created.
 //
-// KEYS[1] the data handed off. ARGV[1] the claim's digest, ARGV[2] how many
-// wrong ones it bears.
-var compare = redis.NewScript(`
-local v = redis.call('HMGET', KEYS[1], 'c', 'x')
-if not v[1] or tonumber(v[2] or '0') >= tonumber(ARGV[2]) then return 0 end
-if v[1] == ARGV[1] then return 1 end
+// KEYS[1] the hash that Save wrote. ARGV[1] the claim's digest, ARGV[2] maxClaims.
+// Returns 1 if the claim matches, else 0.
+var checkClaim = redis.NewScript(`
+local saved = redis.call('HMGET', KEYS[1], 'c', 'x')
+local claim, wrong = saved[1], tonumber(saved[2] or '0')
+if not claim or wrong >= tonumber(ARGV[2]) then return 0 end
+if claim == ARGV[1] then return 1 end
 redis.call('HINCRBY', KEYS[1], 'x', 1)
 return 0
 `)
 
-// Compare checks a claim. The error is ErrMismatch, also when nothing is stored
-// (any more) or too many wrong ones were made, or Redis'.
-func (d *Desk) Compare(ctx context.Context, id ID, claim string) error {
+// CheckClaim compares claim, in either case of hex, with the saved one. The error
+// is ErrMismatch or Redis'. ErrMismatch also means that nothing is saved, that it
+// expired, or that 5 wrong claims were made.
+func (s *HandOffStore) CheckClaim(ctx context.Context, id ID, claim string) error {
 	if claim == "" {
-		return ErrMismatch // nobody guesses so
+		return ErrMismatch // a missing claim is not a guess: it is not counted
 	}
-	same, err := compare.Run(ctx, d.rdb, []string{handOffKey(d.account, id)}, digest(strings.ToLower(claim)), maxClaims).Bool()
+	same, err := checkClaim.Run(ctx, s.rdb, []string{handOffKey(s.account, id)}, digest(strings.ToLower(claim)), maxClaims).Bool()
 	if err != nil {
-		return fmt.Errorf("ticket: compare the data handed off: %w", err)
+		return fmt.Errorf("ticket: check the claim: %w", err)
 	}
 	if !same {
 		return ErrMismatch
@@ -101,15 +109,16 @@ func (d *Desk) Compare(ctx context.Context, id ID, claim string) error {
 	return nil
 }
 
-// SamePerson checks the unionid that WeChat told of whoever came back. It is nil
-// when none was deposited, ErrMismatch when the deposit is gone.
-func (d *Desk) SamePerson(ctx context.Context, id ID, unionID string) error {
-	v, err := d.rdb.HMGet(ctx, handOffKey(d.account, id), "c", "u").Result()
+// CheckUnionID compares unionID, as WeChat told it, with the saved one. It
+// returns nil if none was saved, ErrMismatch if they differ or the saved data has
+// expired, or Redis' error.
+func (s *HandOffStore) CheckUnionID(ctx context.Context, id ID, unionID string) error {
+	saved, err := s.rdb.HMGet(ctx, handOffKey(s.account, id), "c", "u").Result()
 	if err != nil {
-		return fmt.Errorf("ticket: read the data handed off: %w", err)
+		return fmt.Errorf("ticket: read the handed-off data: %w", err)
 	}
-	want, wanted := v[1].(string)
-	if v[0] == nil || wanted && (unionID == "" || want != digest(unionID)) {
+	want, wanted := saved[1].(string)
+	if saved[0] == nil || wanted && (unionID == "" || want != digest(unionID)) {
 		return ErrMismatch
 	}
 	return nil

@@ -1,6 +1,6 @@
-// Package ticket is the wire between who makes an enrolment link and who serves
-// it: the sealed enrolment ticket in the link's address, and where a ticket's
-// state lies in Redis. producer seals, enroll opens.
+// Package ticket defines what producer and enroll share: the sealed enrolment
+// ticket in a link's URL, the Redis keys of a ticket's state, and the digests of
+// data handed off with it. producer seals tickets, enroll opens them.
 package ticket
 
 import (
@@ -21,31 +21,31 @@ import (
 const (
 	// MinKey is the least length of the enrolment key in bytes.
 	MinKey = 32
-	// MaxLife is how long a ticket may be valid: a QR code lives no longer
-	// (docs: 生成带参数的二维码).
+	// MaxLife is how long a ticket may be valid: the longest life of a temporary
+	// QR code (docs: 生成带参数的二维码).
 	MaxLife = 30 * 24 * time.Hour
-	// MaxText bounds a ticket's text; a longer one is not looked at.
+	// MaxText is the greatest length of a ticket's text; Open refuses longer ones.
 	MaxText = 512
 
 	version    = 1
-	idSize     = 12 // the nonce of AES-GCM, which names the ticket too
+	idSize     = 12 // the ID is the nonce of AES-GCM
 	headerSize = 1 + 4 + 1
 )
 
-// ErrInvalid is a text that is no ticket of this account and key: damaged,
-// forged, or sealed for another account.
+// ErrInvalid reports a text that is not a ticket of this account and key: it is
+// damaged, forged, or sealed for another account.
 var ErrInvalid = errors.New("not an enrolment ticket of this account")
 
-// ErrExpired is a genuine ticket whose time is over.
+// ErrExpired reports a genuine ticket past its expiry.
 var ErrExpired = errors.New("the enrolment ticket has expired")
 
-// ID names a ticket without telling anything of it.
+// ID identifies a ticket; it is random.
 type ID [idSize]byte
 
 // String is the ID in 24 hex digits.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
-// ParseID reads what String wrote.
+// ParseID reads what String wrote. The error is ErrInvalid.
 func ParseID(text string) (ID, error) {
 	var id ID
 	if len(text) != hex.EncodedLen(idSize) {
@@ -62,14 +62,14 @@ type Ticket struct {
 	ID        ID        // set by Seal
 	User      string    // the business's own id of the user
 	ExpiresAt time.Time // whole seconds
-	// UserInfo asks the follower for consent (snsapi_userinfo), which tells the
-	// unionid. False: silent.
+	// UserInfo asks the follower for consent (scope snsapi_userinfo), which also
+	// yields the unionid. False: scope snsapi_base, without a question.
 	UserInfo bool
-	// HandOff: the business stored data first, which must match on return.
+	// HandOff says that data was saved in the HandOffStore; the claim must match it.
 	HandOff bool
 }
 
-// The flags of a sealed ticket. They are never reused.
+// The flags of a sealed ticket. A bit is never reused.
 const (
 	flagUserInfo = 1 << iota
 	flagHandOff
@@ -77,15 +77,15 @@ const (
 
 // Sealer seals and opens the tickets of one account. Safe for concurrent use.
 //
-// A ticket is encrypted and authenticated (AES-256-GCM), so that the address
-// shows nothing of the user. One key is good for 2³² tickets.
+// A ticket is encrypted and authenticated (AES-256-GCM), so the URL reveals
+// nothing about the user. One key may seal 2³² tickets.
 type Sealer struct {
 	aead    cipher.AEAD
 	account []byte
 }
 
-// NewSealer derives the key of tickets from the enrolment key, at least MinKey
-// bytes that producer and enroll share.
+// NewSealer derives the ticket key from the enrolment key, which has at least
+// MinKey bytes and is the same for producer and enroll.
 func NewSealer(key []byte, account string) (*Sealer, error) {
 	if len(key) < MinKey {
 		return nil, fmt.Errorf("the enrolment key must have %d bytes or more; make one with `openssl rand -hex 32`", MinKey)
@@ -108,7 +108,7 @@ func NewSealer(key []byte, account string) (*Sealer, error) {
 	return &Sealer{aead: aead, account: []byte(account)}, nil
 }
 
-// Derive makes the 32-byte key for one purpose out of the enrolment key.
+// Derive derives the 32-byte key for one purpose from the enrolment key.
 func Derive(key []byte, purpose string) ([]byte, error) {
 	derived, err := hkdf.Key(sha256.New, key, nil, "wxnotify enrolment "+purpose, 32)
 	if err != nil {
@@ -117,7 +117,7 @@ func Derive(key []byte, purpose string) ([]byte, error) {
 	return derived, nil
 }
 
-// Seal gives t an ID and returns its text, letters, digits, - and _ only.
+// Seal returns the text of t, in letters, digits, - and _ only, and its new ID.
 func (s *Sealer) Seal(t Ticket) (string, ID) {
 	rand.Read(t.ID[:])
 	var flags byte
@@ -139,7 +139,7 @@ func (s *Sealer) Seal(t Ticket) (string, ID) {
 // Open reads what Seal wrote. The error is ErrInvalid, or ErrExpired together
 // with the ticket.
 func (s *Sealer) Open(text string, now time.Time) (Ticket, error) {
-	if len(text) > MaxText || strings.ContainsAny(text, "\r\n") { // which base64 would skip
+	if len(text) > MaxText || strings.ContainsAny(text, "\r\n") { // base64 ignores line breaks
 		return Ticket{}, ErrInvalid
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)

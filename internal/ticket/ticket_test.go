@@ -28,7 +28,7 @@ func sealer(tb testing.TB, key, account string) *ticket.Sealer {
 	return s
 }
 
-func TestRoundTrip(t *testing.T) {
+func TestOpenReturnsWhatSealWasGiven(t *testing.T) {
 	t.Parallel()
 	s := sealer(t, key, account)
 	now := time.Unix(1_800_000_000, 0)
@@ -52,8 +52,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// Nothing of the user can be read from a link, and no two links are alike.
-func TestNothingPersonalInIt(t *testing.T) {
+func TestTicketTextHidesTheUserAndIsUnique(t *testing.T) {
 	t.Parallel()
 	s := sealer(t, key, account)
 	terms := ticket.Ticket{User: "13800000000", ExpiresAt: time.Now().Add(time.Hour)}
@@ -102,7 +101,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func TestBadKeysAndIDs(t *testing.T) {
+func TestBadKeysAndIDsAreRefused(t *testing.T) {
 	t.Parallel()
 	if _, err := ticket.NewSealer([]byte("short"), account); err == nil || !strings.Contains(err.Error(), "openssl rand") {
 		t.Errorf("a short key: %v", err)
@@ -123,7 +122,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(genuine)
 	f.Add("")
 	f.Add(strings.Repeat("A", 60))
-	s := sealer(f, crand.Text()+crand.Text(), account) // which sealed none of the texts
+	s := sealer(f, crand.Text()+crand.Text(), account) // it sealed none of the texts
 	f.Fuzz(func(t *testing.T, text string) {
 		if _, err := s.Open(text, now); err == nil {
 			t.Errorf("accepted %q", text)
@@ -131,7 +130,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// Beside the two million tickets here, the enroll room tries states and signatures.
+// The same attack on OAuth states and signatures is in package enroll.
 func TestRandomTicketsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := sealer(t, key, account)
@@ -139,7 +138,7 @@ func TestRandomTicketsAreRefused(t *testing.T) {
 	if testing.Short() {
 		n = 20_000
 	}
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a repeatable forger
+	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable
 	now := time.Unix(1_800_000_000, 0)
 	raw := make([]byte, 40)
 	for range n {
@@ -152,15 +151,15 @@ func TestRandomTicketsAreRefused(t *testing.T) {
 	}
 }
 
-func TestHandOff(t *testing.T) {
+func TestHandOffStoreMatchesOnlyTheSavedClaimAndUnionID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
-		desk := ticket.NewDesk(rdb, account)
+		store := ticket.NewHandOffStore(rdb, account)
 		text, id := sealer(t, key, account).Seal(ticket.Ticket{User: "u-1", ExpiresAt: time.Now().Add(time.Hour), HandOff: true})
 		data := map[string]string{"phone": "13800000000", "name": "王"}
 		claim := ticket.Claim(text, data)
-		if err := desk.Deposit(t.Context(), id, claim, "unionid-1", time.Hour); err != nil {
+		if err := store.Save(t.Context(), id, claim, "unionid-1", time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		for name, c := range map[string]struct {
@@ -170,19 +169,19 @@ func TestHandOff(t *testing.T) {
 			"the same": {claim, nil}, "in capitals": {strings.ToUpper(claim), nil},
 			"none": {"", ticket.ErrMismatch}, "of other data": {ticket.Claim(text, map[string]string{"phone": "1"}), ticket.ErrMismatch},
 		} {
-			if err := desk.Compare(t.Context(), id, c.claim); !errors.Is(err, c.want) {
+			if err := store.CheckClaim(t.Context(), id, c.claim); !errors.Is(err, c.want) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 		for unionID, want := range map[string]error{"unionid-1": nil, "unionid-2": ticket.ErrMismatch, "": ticket.ErrMismatch} {
-			if err := desk.SamePerson(t.Context(), id, unionID); !errors.Is(err, want) {
+			if err := store.CheckUnionID(t.Context(), id, unionID); !errors.Is(err, want) {
 				t.Errorf("unionid %q: %v", unionID, err)
 			}
 		}
-		for range 5 { // whoever tries out numbers ends the link
-			_ = desk.Compare(t.Context(), id, "wrong")
+		for range 5 { // guesses end the link
+			_ = store.CheckClaim(t.Context(), id, "wrong")
 		}
-		if err := desk.Compare(t.Context(), id, claim); !errors.Is(err, ticket.ErrMismatch) {
+		if err := store.CheckClaim(t.Context(), id, claim); !errors.Is(err, ticket.ErrMismatch) {
 			t.Errorf("after five wrong claims: %v", err)
 		}
 		for _, v := range rdb.HGetAll(t.Context(), "wxn:{"+account+"}:h:"+id.String()).Val() {
@@ -191,7 +190,7 @@ func TestHandOff(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Hour + time.Second) // in the bubble
-		if err := desk.SamePerson(t.Context(), id, "unionid-1"); !errors.Is(err, ticket.ErrMismatch) {
+		if err := store.CheckUnionID(t.Context(), id, "unionid-1"); !errors.Is(err, ticket.ErrMismatch) {
 			t.Errorf("after its time: %v", err)
 		}
 		if left := rdb.Keys(t.Context(), "*").Val(); len(left) != 0 {
