@@ -114,13 +114,13 @@ type Service struct {
 // account is what the handlers of one account share.
 type account struct {
 	Account
-	keys    keys
-	roster  *Roster
-	tickets *ticket.Sealer // nil: no one can enrol
-	desk    *ticket.HandOffStore
-	base    string // PublicURL/enroll/{appid}
-	inbox   *inbox // nil: no callback
-	erasing chan struct{}
+	keys     keys
+	roster   *Roster
+	tickets  *ticket.Sealer // nil: no one can enrol
+	handOffs *ticket.HandOffStore
+	base     string // PublicURL/enroll/{appid}
+	inbox    *inbox // nil: no callback
+	erasing  chan struct{}
 }
 
 // New checks cfg and names all faults at once. It does not talk to Redis.
@@ -160,7 +160,7 @@ func New(cfg Config) (*Service, error) {
 
 func (s *Service) newAccount(a Account) (*account, error) {
 	acct := &account{
-		Account: a, keys: keys(a.AppID), desk: ticket.NewHandOffStore(s.cfg.Redis, a.AppID), erasing: make(chan struct{}, 1),
+		Account: a, keys: keys(a.AppID), handOffs: ticket.NewHandOffStore(s.cfg.Redis, a.AppID), erasing: make(chan struct{}, 1),
 	}
 	var err error
 	if acct.roster, err = NewRoster(s.cfg.Redis, a.AppID); err != nil {

@@ -186,7 +186,7 @@ func (s *Service) enrol(ctx context.Context, a *account, t ticket.Ticket, code s
 // bind compares the person and writes the binding.
 func (s *Service) bind(ctx context.Context, a *account, b Binding, t ticket.Ticket) (Bound, error) {
 	if t.HandOff {
-		err := a.desk.CheckUnionID(ctx, t.ID, b.UnionID)
+		err := a.handOffs.CheckUnionID(ctx, t.ID, b.UnionID)
 		if errors.Is(err, ticket.ErrMismatch) {
 			return wordMismatch, nil
 		}

@@ -62,7 +62,7 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request, a *account) {
 	ctx, cancel := context.WithTimeout(r.Context(), redisWait)
 	defer cancel()
 	if t.HandOff {
-		if err := a.desk.CheckClaim(ctx, t.ID, q.Get("claim")); errors.Is(err, ticket.ErrMismatch) {
+		if err := a.handOffs.CheckClaim(ctx, t.ID, q.Get("claim")); errors.Is(err, ticket.ErrMismatch) {
 			s.turnAway(w, r, a, pageMismatch, http.StatusForbidden, "E-CLAIM")
 			return
 		} else if err != nil {

@@ -85,7 +85,7 @@ func (p *Producer) HandOff(ctx context.Context, e Enrollment, h HandOff) (string
 	if err != nil {
 		return "", err
 	}
-	if err := p.desk.Save(ctx, link.id, ticket.Claim(link.text, h.Data), h.UnionID, e.life()+openGrace); err != nil {
+	if err := p.handOffs.Save(ctx, link.id, ticket.Claim(link.text, h.Data), h.UnionID, e.life()+openGrace); err != nil {
 		return "", fmt.Errorf("producer: %w", err)
 	}
 	return link.url, nil

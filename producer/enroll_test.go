@@ -93,10 +93,10 @@ func TestHandOff(t *testing.T) {
 	if !got.HandOff || !got.UserInfo {
 		t.Errorf("ticket %+v: it must ask for the person", got)
 	}
-	desk := ticket.NewHandOffStore(rdb, account)
-	must(t, desk.CheckClaim(t.Context(), got.ID, producer.Claim(link, data)))
-	must(t, desk.CheckUnionID(t.Context(), got.ID, "unionid-1"))
-	if err := desk.CheckClaim(t.Context(), got.ID, producer.Claim(link, map[string]string{"phone": "1"})); !errors.Is(err, ticket.ErrMismatch) {
+	handOffs := ticket.NewHandOffStore(rdb, account)
+	must(t, handOffs.CheckClaim(t.Context(), got.ID, producer.Claim(link, data)))
+	must(t, handOffs.CheckUnionID(t.Context(), got.ID, "unionid-1"))
+	if err := handOffs.CheckClaim(t.Context(), got.ID, producer.Claim(link, map[string]string{"phone": "1"})); !errors.Is(err, ticket.ErrMismatch) {
 		t.Errorf("other data: %v", err)
 	}
 	for name, bad := range map[string]func() (string, error){

@@ -24,7 +24,7 @@ var ErrMismatch = errors.New("the claim does not match the data stored with the 
 
 // Key returns the Redis key of a ticket's state, a hash. Field s is the sealed
 // ticket, written when it is first opened, so that a QR code or an OAuth state can
-// refer to it by its ID; u is the openid that used it.
+// refer to it by its ID; u marks who used it.
 func Key(account string, id ID) string { return "wxn:{" + account + "}:t:" + id.String() }
 
 // handOffKey returns the Redis key of the digests that Save writes: c of the

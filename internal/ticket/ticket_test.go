@@ -67,7 +67,7 @@ func TestTicketTextHidesTheUserAndIsUnique(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestOpenRefusesForgedForeignAndExpiredTickets(t *testing.T) {
 	t.Parallel()
 	s := sealer(t, key, account)
 	now := time.Unix(1_800_000_000, 0)
