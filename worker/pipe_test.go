@@ -68,7 +68,7 @@ func newPipe(t *testing.T, cfg wechattest.Config, terms terms) *pipe {
 		if err != nil {
 			return nil, err
 		}
-		return redistest.Roomy(conn), nil
+		return redistest.Buffered(conn), nil
 	}
 	rdb := redis.NewClient(&redis.Options{
 		Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true,
