@@ -133,8 +133,8 @@ func look(t *testing.T, b *browsertest.Browser, url, picture string) {
 	for _, fault := range browsertest.Do(t, b, "faults", chromedp.Evaluate[[]string](faultsOf)) {
 		t.Errorf("%s: %s", picture, fault)
 	}
-	b.Keep(t, picture)
-	for _, said := range b.Complaints() {
+	b.Screenshot(t, picture)
+	for _, said := range b.Console() {
 		t.Errorf("%s: console: %s", picture, said)
 	}
 }

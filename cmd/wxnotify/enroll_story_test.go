@@ -88,16 +88,16 @@ func TestEnrolStory(t *testing.T) {
 	link := w.run(t, "enroll", "link", "--user", "patient-401")
 	browsertest.Do(t, b, "be the follower", chromedp.Navigate(w.base+"/connect/"))
 	browsertest.Do(t, b, "cookie", chromedp.Evaluate[any](`document.cookie = "`+wechattest.PersonCookie+`=`+storyOpenID+`; path=/connect/"`))
-	_ = b.Complaints()                 // the simulator has no page there
+	_ = b.Console()                 // the simulator has no page there
 	b.Visit(t, link, "关注", "1-follow") // bound, but a stranger: shown how to follow
-	_ = b.Complaints()                 // WeChat's page has no icon
+	_ = b.Console()                 // WeChat's page has no icon
 	w.follower(t, "subscribe")
 	browsertest.Do(t, b, "open the link again", chromedp.Navigate(link))
 	dom := b.Shows(t, "已完成", "2-bound")
 	if strings.Contains(dom, storyOpenID) || strings.Contains(dom, "patient-401") {
 		t.Error("the page shows the openid or the user")
 	}
-	for _, said := range b.Complaints() {
+	for _, said := range b.Console() {
 		t.Errorf("console: %s", said)
 	}
 
@@ -179,7 +179,7 @@ func TestEnrolStoryDesktop(t *testing.T) {
 	if list := w.run(t, "enroll", "list"); !strings.Contains(list, "by qr") {
 		t.Errorf("list: %s", list)
 	}
-	for _, said := range b.Complaints() {
+	for _, said := range b.Console() {
 		t.Errorf("console: %s", said)
 	}
 }

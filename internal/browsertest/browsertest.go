@@ -1,5 +1,5 @@
-// Package browsertest gives tests a Chromium of their own, and what its console
-// said.
+// Package browsertest starts a headless Chromium for a test and records its console
+// messages.
 package browsertest
 
 import (
@@ -17,10 +17,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// limit ends a browser whose test hangs.
+// limit bounds the life of a browser, for tests that hang.
 const limit = 5 * time.Minute
 
-// Config of a browser. The zero value speaks English on a desktop.
+// Config of a browser. The zero value is an English desktop.
 type Config struct {
 	Language  string // of Accept-Language; default en-US
 	UserAgent string // default: Chromium's own
@@ -30,19 +30,19 @@ type Config struct {
 
 // Browser is one headless Chromium.
 type Browser struct {
-	Ctx context.Context //nolint:containedctx // chromedp keeps its browser there
+	Ctx context.Context //nolint:containedctx // chromedp's handle of the browser
 
-	mu   sync.Mutex
-	said []string
+	mu      sync.Mutex
+	console []string
 }
 
-// New starts a Chromium for the length of the test. Without the binary the test
-// is skipped, but fails where CI is set: CI must have it. A short run skips it
-// too: pages take their time.
+// New starts a Chromium until the test ends. If the binary is missing, the test is
+// skipped, or fails if the environment variable CI is set. With -short the test is
+// skipped because pages load slowly.
 func New(t *testing.T, c Config) *Browser {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("a browser is left to the whole run")
+		t.Skip("browser tests are skipped with -short")
 	}
 	if c.Language == "" {
 		c.Language = "en-US"
@@ -87,43 +87,44 @@ func (b *Browser) listen(event any) {
 	defer b.mu.Unlock()
 	switch e := event.(type) {
 	case *log.EventEntryAdded:
-		b.said = append(b.said, string(e.Entry.Source)+": "+e.Entry.Text+" "+e.Entry.URL)
+		b.console = append(b.console, string(e.Entry.Source)+": "+e.Entry.Text+" "+e.Entry.URL)
 	case *runtime.EventExceptionThrown:
-		b.said = append(b.said, "exception: "+e.ExceptionDetails.Text)
+		b.console = append(b.console, "exception: "+e.ExceptionDetails.Text)
 	}
 }
 
-// Complaints are what the console said since the last call: of the policy, of
-// missing files, of errors.
-func (b *Browser) Complaints() []string {
+// Console returns the console messages since the last call: violations of the
+// content security policy, missing files, exceptions.
+func (b *Browser) Console() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	said := b.said
-	b.said = nil
-	return said
+	messages := b.console
+	b.console = nil
+	return messages
 }
 
-// Do runs an action; when it fails the test ends with what the page holds.
+// Do runs an action. If it fails, the test fails with the page and the console.
 func Do[T any](t *testing.T, b *Browser, what string, a chromedp.Action[T]) T {
 	t.Helper()
 	v, err := chromedp.Run(b.Ctx, a)
 	if err != nil {
 		dom, _ := chromedp.Run(b.Ctx, chromedp.OuterHTML(chromedp.CSS("html")))
 		_, body, _ := strings.Cut(dom, "<body")
-		t.Fatalf("%s: %v\nconsole: %.2000q\n%.9000s", what, err, b.Complaints(), body)
+		t.Fatalf("%s: %v\nconsole: %.2000q\n%.9000s", what, err, b.Console(), body)
 	}
 	return v
 }
 
-// Visit opens a page, waits for a text in it, keeps a picture, and returns the DOM.
+// Visit opens a page, waits for a text in it, saves a screenshot, and returns the
+// DOM.
 func (b *Browser) Visit(t *testing.T, url, text, picture string) string {
 	t.Helper()
 	Do(t, b, "open "+url, chromedp.Navigate(url))
 	return b.Shows(t, text, picture)
 }
 
-// Shows waits for a text on the page, which may load itself anew meanwhile, keeps
-// a picture, and returns the DOM.
+// Shows waits up to 30 s for a text on the page, also if the page reloads itself,
+// saves a screenshot, and returns the DOM.
 func (b *Browser) Shows(t *testing.T, text, picture string) string {
 	t.Helper()
 	seen := chromedp.Poll[bool](
@@ -136,14 +137,14 @@ func (b *Browser) Shows(t *testing.T, text, picture string) string {
 		}
 	}
 	Do(t, b, "the page shows "+text, seen)
-	b.Keep(t, picture)
+	b.Screenshot(t, picture)
 	return Do(t, b, "DOM", chromedp.OuterHTML(chromedp.CSS("html")))
 }
 
-// Keep keeps a picture among the test's artifacts.
-func (b *Browser) Keep(t *testing.T, picture string) {
+// Screenshot saves picture.png among the test's artifacts.
+func (b *Browser) Screenshot(t *testing.T, picture string) {
 	t.Helper()
-	shot := Do(t, b, "picture", chromedp.FullScreenshot(100))
+	shot := Do(t, b, "screenshot", chromedp.FullScreenshot(100))
 	if err := os.WriteFile(filepath.Join(t.ArtifactDir(), picture+".png"), shot, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func TestQue10ChromiumSeesNobody(t *testing.T) {
 			t.Errorf("%s shows %q", p.path, found)
 		}
 	}
-	for _, c := range b.Complaints() {
+	for _, c := range b.Console() {
 		t.Errorf("console: %s", c)
 	}
 }
@@ -54,7 +54,7 @@ func TestChromiumShowsRefusals(t *testing.T) {
 	browsertest.Do(t, b, "menu", chromedp.Click(chromedp.CSS(`button[aria-label="actions"]`)))
 	browsertest.Do(t, b, "archive all", chromedp.Click(chromedp.Search(`//li[contains(., "Archive All")]`)))
 	notice := browsertest.Do(t, b, "notice", chromedp.Text(chromedp.CSS(`#wxnotify-notice`)))
-	b.Keep(t, "refused")
+	b.Screenshot(t, "refused")
 	if !strings.Contains(notice, "archiving all tasks") {
 		t.Errorf("notice %q", notice)
 	}
@@ -87,7 +87,7 @@ func TestChromiumIndexInTrouble(t *testing.T) {
 	if found := leaks(dom); found != nil {
 		t.Errorf("the page leaks %q", found)
 	}
-	for _, c := range b.Complaints() {
+	for _, c := range b.Console() {
 		t.Errorf("console: %s", c)
 	}
 }
