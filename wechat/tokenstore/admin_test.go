@@ -11,7 +11,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
 
-func TestNewNamesAllFaults(t *testing.T) {
+func TestNewNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	_, err := tokenstore.New(nil, nil, tokenstore.Config{
 		Mode: 7, Lease: time.Second, FetchTimeout: 2 * time.Second, Margin: -1, WarThreshold: -1,
@@ -29,7 +29,7 @@ func TestNewNamesAllFaults(t *testing.T) {
 	}
 }
 
-func TestState(t *testing.T) {
+func TestStateShowsTokenLeaseAndCounts(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Stable, func(t *testing.T, f *fleet) {
 		f.cfg.Owner = "worker-1"
@@ -91,7 +91,7 @@ func TestRefreshIgnoresTheBackOff(t *testing.T) {
 	})
 }
 
-func TestRefreshJoinsAFetchUnderWay(t *testing.T) {
+func TestRefreshWaitsForAFetchInProgress(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		a, b := f.store(), f.store()
@@ -122,7 +122,7 @@ func TestDropReachesEveryProcess(t *testing.T) {
 		old := mustToken(t, a)
 		mustToken(t, quiet)
 		mustToken(t, b)
-		f.wx.set(func(p *platform) { p.fail = answer(-1, "system error") }) // Run may not get a new one at once
+		f.wx.set(func(p *platform) { p.fail = answer(-1, "system error") }) // so that Run gets no new one
 		pass(time.Second)
 		if err := a.Drop(t.Context()); err != nil {
 			t.Fatal(err)
@@ -135,7 +135,7 @@ func TestDropReachesEveryProcess(t *testing.T) {
 		}
 		f.wx.set(func(p *platform) { p.fail = nil })
 		pass(4 * time.Second)
-		_, _ = quiet.Token(t.Context()) // looks beside the send
+		_, _ = quiet.Token(t.Context()) // reads Redis in the background
 		synctest.Wait()
 		for _, s := range []*tokenstore.Store{a, quiet, b} {
 			if got := mustToken(t, s); got.Generation <= old.Generation {
@@ -149,7 +149,7 @@ func TestDropReachesEveryProcess(t *testing.T) {
 	})
 }
 
-func TestShortLifeIsKeptHalfAMinute(t *testing.T) {
+func TestShortLivedTokenIsUsedForHalfAMinute(t *testing.T) {
 	t.Parallel()
 	for _, life := range []time.Duration{0, time.Second, 29 * time.Second} {
 		bubble(t, tokenstore.Stable, func(t *testing.T, f *fleet) {
@@ -166,7 +166,7 @@ func TestShortLifeIsKeptHalfAMinute(t *testing.T) {
 	}
 }
 
-func TestStableWithLittleLeft(t *testing.T) {
+func TestStableTokenNearItsEndIsRefreshedEarly(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Stable, func(t *testing.T, f *fleet) {
 		s := newStore(t, f.rdb, &shortLived{life: 345 * time.Second}, f.cfg) // the documentation's example

@@ -30,7 +30,7 @@ func sendFor(t *testing.T, d time.Duration, wx *platform, stores ...*tokenstore.
 	return last
 }
 
-func TestTok06WrongSecretBacksOff(t *testing.T) {
+func TestTok06WrongSecretStartsABackOff(t *testing.T) {
 	t.Parallel()
 	for _, code := range []wechat.Code{40001, 40125} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestTok06WrongSecretBacksOff(t *testing.T) {
 	}
 }
 
-func TestTok07WhitelistNamesTheAddress(t *testing.T) {
+func TestTok07WhitelistErrorNamesTheAddress(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Stable, func(t *testing.T, f *fleet) {
 		f.wx.fail = answer(40164, "invalid ip 114.221.21.30 ipv6 ::ffff:114.221.21.30, not in whitelist")
@@ -107,9 +107,9 @@ func TestBackOffStepsByCause(t *testing.T) {
 	}{
 		{answer(-1, "system error"), time.Second, time.Minute, "busy: may be over any moment"},
 		{transport, time.Second, time.Minute, "the network: as busy"},
-		{answer(40125, "invalid appsecret"), time.Second, 10 * time.Minute, "somebody must act"},
-		{answer(40243, "appsecret is frozen"), time.Second, 10 * time.Minute, "somebody must act"},
-		{answer(50007, "account frozen"), time.Second, 10 * time.Minute, "somebody must act"},
+		{answer(40125, "invalid appsecret"), time.Second, 10 * time.Minute, "an administrator must act"},
+		{answer(40243, "appsecret is frozen"), time.Second, 10 * time.Minute, "an administrator must act"},
+		{answer(50007, "account frozen"), time.Second, 10 * time.Minute, "an administrator must act"},
 		{answer(40164, "invalid ip 1.2.3.4, not in whitelist"), 5 * time.Second, 5 * time.Minute, "the console needs five minutes"},
 		{answer(89501, "pending"), 10 * time.Minute, 10 * time.Minute, "a person was asked"},
 		{answer(89503, "confirm"), 10 * time.Minute, 10 * time.Minute, "a person was asked"},
@@ -151,7 +151,7 @@ func TestBackOffStepsByCause(t *testing.T) {
 	}
 }
 
-func TestEveryProcessSeesTheSameCause(t *testing.T) {
+func TestEveryProcessReturnsTheSameCause(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{
 		answer(40164, "invalid ip 1.2.3.4, not in whitelist"),
@@ -170,7 +170,7 @@ func TestEveryProcessSeesTheSameCause(t *testing.T) {
 	}
 }
 
-func TestLiveTokenSurvivesAFailingRefresh(t *testing.T) {
+func TestTokenStaysInUseWhileItsRefreshFails(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		s := f.store()
@@ -187,7 +187,7 @@ func TestLiveTokenSurvivesAFailingRefresh(t *testing.T) {
 		pass(2 * time.Second)
 		unavailable(t, s)
 		f.wx.set(func(p *platform) { p.fail = nil })
-		pass(time.Minute + time.Second) // Run recovers by itself
+		pass(time.Minute + time.Second) // Run fetches again
 		before := f.wx.fetches()
 		mustToken(t, s)
 		if f.wx.fetches() != before {

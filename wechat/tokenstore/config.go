@@ -26,8 +26,8 @@ type Fetcher interface {
 // Mode says which of WeChat's two token endpoints is used.
 type Mode int
 
-// The modes. Stable is the default and the better one: its token is the same
-// for everybody who asks, so that two systems of one account live in peace.
+// The modes. Stable is the default and preferable: all systems of one account get the
+// same token and do not supersede each other's.
 const (
 	Stable  Mode = iota // POST /cgi-bin/stable_token
 	Classic             // GET /cgi-bin/token: each fetch supersedes the token before
@@ -50,41 +50,40 @@ type Config struct {
 	// Owner names this process in leases. Default: host, process id and a
 	// random part.
 	Owner string
-	// Margin is how long before a token's expiry Run fetches the next one.
-	// Default 4 minutes in Stable mode, where an earlier call is given the same
-	// token again (WeChat rolls it 5 minutes before its end), 10 minutes in
-	// Classic mode. A token with less life than this is kept 30 s.
+	// Margin is how long before a token's expiry Run fetches the next one. Default
+	// 4 minutes in Stable mode, where WeChat returns the same token until 5 minutes
+	// before its expiry; 10 minutes in Classic mode. A token with less life than
+	// this is refreshed after 30 s.
 	Margin time.Duration
-	// Lease is how long one process has to itself to fetch a token; when it is
-	// killed meanwhile, another takes over after this. A process that stalls for
-	// longer is fenced: what it brings home late overwrites nothing newer.
-	// Default 10 s.
+	// Lease is how long one process may fetch alone. If it is killed, another takes
+	// over after this. If it stalls for longer, its late token overwrites no newer
+	// one. Default 10 s.
 	Lease time.Duration
 	// FetchTimeout bounds one call of Fetcher. Shorter than Lease. Default 8 s.
 	FetchTimeout time.Duration
 	// Wait bounds how long Token waits for another process's fetch. Default
-	// Lease and FetchTimeout together: a killed holder and its heir.
+	// Lease + FetchTimeout: the lease of a killed process and its successor's fetch.
 	Wait time.Duration
-	// Reread is how old a process's view of Redis may grow before it is read
-	// again, beside a send and never in its way. Default 3 s.
+	// Reread is the age at which a process's copy of Redis' data is read again, in
+	// the background. Default 3 s.
 	Reread time.Duration
-	// RefusedGap is the least time between a fetch and the next one that a
-	// refusal of its token causes, all processes together; Token waits that long.
-	// When tokens are refused the moment they are fetched, it doubles each time,
-	// up to 5 minutes, and Token returns an error meanwhile. Default 2 s.
+	// RefusedGap is the least time, over all processes, from a fetch to the next one
+	// caused by a refusal; Token waits that long. If tokens are refused within 250 ms
+	// of their fetch it doubles each time, up to 5 minutes, and Token returns an
+	// error until it is over. Default 2 s.
 	RefusedGap time.Duration
 	// WarThreshold is how many fresh tokens of Classic mode may be refused within
 	// an hour before State.War is set. Default 3.
 	WarThreshold int
-	// OnEvent is told what happens to the token, in the goroutine in which it
-	// happens: it must return soon. Nil: nobody is told.
+	// OnEvent is called for each event, synchronously: it must return soon. Nil: no
+	// events.
 	OnEvent func(Event)
 }
 
-// What WeChat allows and what experience set; see the package comment.
+// Limits of WeChat and our own; see the package comment.
 const (
 	minLife       = 30 * time.Second       // a token is kept at least this long
-	young         = 250 * time.Millisecond // refused earlier than this: refused at once
+	young         = 250 * time.Millisecond // a token refused at less than this age was refused at once
 	maxRefusedGap = 5 * time.Minute
 	maxForced     = 20 // forced refreshes a day (docs: 获取稳定版接口调用凭据)
 	forcedGap     = 30 * time.Second

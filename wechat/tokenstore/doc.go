@@ -1,9 +1,8 @@
-// Package tokenstore keeps one access token for the whole fleet in Redis.
+// Package tokenstore shares one access token between processes through Redis.
 //
-// WeChat hands out one access token per account, good for two hours. A fleet in
-// which every process fetches its own pays for it: in classic mode each fetch
-// kills the token of all the others. So the token lies in Redis, one process
-// fetches it, and all use it.
+// WeChat gives an account one access token at a time, valid for two hours. In
+// classic mode each fetch supersedes the token before, so processes must not fetch
+// on their own. One process fetches the token and stores it in Redis; all use it.
 //
 // # Make a store
 //
@@ -14,60 +13,65 @@
 //	tokens, err := tokenstore.New(rdb, fetcher, tokenstore.Config{AppID: account.AppID})
 //	client, err := wechat.NewClient(account, tokens)
 //
-// # Keep it warm
+// # Refresh ahead
 //
-// Run fetches the next token before the old one ends, so that no send waits:
+// Run fetches the next token before the old one expires, so that no send waits:
 //
 //	go tokens.Run(ctx)
 //
-// Every process runs it. A lease in Redis, with its owner's name, lets one of
-// them fetch; the others go on with the old token. Each lease comes with a
-// generation that only grows. A process that stalls past its lease comes home
-// with an old generation, and what it brings overwrites nothing newer.
+// Every process runs it. A lease in Redis lets one of them fetch; the others use
+// the old token meanwhile. Each lease has a generation, the number of the token to
+// be fetched, above all numbers given out before. A process that stalls beyond its
+// lease has a lower generation than its successor and overwrites no newer token.
 //
 // # Send
 //
-// Token answers from the process's memory: a send costs no Redis call. The
-// memory follows Redis by notice (with Run) and by a look every Config.Reread,
-// beside a send and not in its way.
+// Token returns the token in memory: a send costs no Redis call. The memory follows
+// Redis by notices (with Run), and by a read in the background every Config.Reread.
 //
 // # When WeChat refuses a token
 //
-// The client calls Invalidate with the token that was refused. The store
-// compares first: when the fleet has another token by now, nothing happens.
-// Otherwise the next Token fetches. In Stable mode WeChat may hand out the very
-// token that it refuses; only then a forced refresh follows, at most 20 a day
-// and 30 s apart, counted in Redis. Fetches that refusals cause are at least
-// Config.RefusedGap apart in the whole fleet and at most one a minute in the
-// long run; for tokens refused the moment they are fetched the gap doubles, up
-// to 5 minutes.
+// The client calls Invalidate with the refused token. If it has been replaced
+// already, nothing happens. Otherwise the next Token fetches. In Stable mode WeChat
+// may return the token that it refuses; only then a forced refresh follows, at most
+// 20 a day and 30 s apart, counted in Redis. Fetches caused by refusals are at least
+// Config.RefusedGap apart over all processes, and at most one a minute in the long
+// run. If a token is refused within 250 ms of its fetch the gap doubles, up to 5
+// minutes.
 //
-// In Classic mode, fresh tokens refused again and again are a token war:
-// another system fetches tokens of this account. State.War and EventWar say so.
+// Repeated refusals of fresh tokens in Classic mode are a token war: another system
+// fetches tokens of this account. State.War and EventWar report it.
 //
 // # When there is no token
 //
-// After a failed fetch (wrong secret, address not on the whitelist, WeChat
-// down) a record in Redis keeps the whole fleet from asking before the step is
-// over: 1, 2, 4 … seconds, up to 1 minute for what may pass by itself, 5 minutes
-// for the whitelist, 10 for the secret; as long as WeChat says for the rest.
-// Token then returns an *UnavailableError at once, with the cause, the remedy
-// and the moment of the next try, and recovers by itself.
+// A failed fetch (wrong secret, address not on the whitelist, WeChat down) is
+// recorded in Redis, and no process asks WeChat before the back-off is over: 1, 2,
+// 4 … seconds, up to 1 minute for temporary causes, 5 minutes for the whitelist, 10
+// for the secret; otherwise as long as WeChat's documentation says. Until then Token
+// returns an *UnavailableError at once, with the cause, the remedy and the time of
+// the next attempt.
 //
-// # When Redis is away
+// # When Redis is unavailable
 //
-// A token in a process's memory stays in use until it expires. Nothing is
-// fetched without the shared lease, though: that would be a fetch per process,
-// and in classic mode a war of the fleet against itself. A process without a
-// token says so with ErrRedis.
+// A token in memory stays in use until it expires. Nothing is fetched without the
+// shared lease: each process would fetch its own token, and in classic mode each
+// fetch would supersede the others. A process without a token returns ErrRedis.
 //
-// # What lies in Redis
+// # When Redis loses its data or its clock is set
 //
-// The keys are wxn:{appid}:token and, with the suffixes :lease, :gen, :backoff,
-// :count and :war, what belongs to it; each has a TTL, 30 days at most. The
-// token itself lies in the first one in the clear: whoever reads this Redis can
-// send in the account's name, so guard it like the AppSecret, which is never
-// there. Times are Redis' own; the clocks of the processes are not compared. No
-// text of this package (errors, events, state) holds a token or a secret, only
-// fingerprints.
+// A token in memory stays in use until it expires or is refused; then the process
+// takes the one in Redis, whatever its generation. A process remembers which
+// generation it saw refused and never compares it by order, so a refusal cannot
+// affect tokens fetched after the loss. Times in Redis that only make sense if its
+// clock was set back (a token fetched over a minute in the future) are ignored: the
+// token is fetched again and no hold or back-off outlasts its length.
+//
+// # What is stored in Redis
+//
+// The keys are wxn:{appid}:token, and the same with the suffixes :lease, :gen,
+// :backoff, :count and :war; each has a TTL, 30 days at most. The first one holds the
+// token in plain text: anyone who can read this Redis can send messages for the
+// account, so protect it like the AppSecret, which is not stored. Times are on Redis'
+// clock; the clocks of the processes are not compared. No text of this package
+// (errors, events, state) holds a token or a secret, only fingerprints.
 package tokenstore

@@ -9,7 +9,7 @@ type EventKind string
 const (
 	EventFetched EventKind = "fetched" // this process fetched a token
 	EventForced  EventKind = "forced"  // it was fetched by a forced refresh
-	EventRefused EventKind = "refused" // WeChat refused the fleet's current token
+	EventRefused EventKind = "refused" // WeChat refused the current token
 	EventFailed  EventKind = "failed"  // a fetch failed, or Redis did
 	EventWar     EventKind = "war"     // another system fetches tokens of this account
 )
@@ -26,6 +26,6 @@ type Event struct {
 	Took        time.Duration // fetched, forced, failed: the call to WeChat
 	Err         error         // failed, refused, war
 	Remedy      string        // one sentence for an operator; may be empty
-	RetryAt     time.Time     // failed: nobody asks WeChat before this
+	RetryAt     time.Time     // failed: no process asks WeChat before this
 	Refusals    int           // war: fresh tokens refused within an hour
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
 
-// exampleRedis stands in for the fleet's Redis.
+// exampleRedis stands in for the shared Redis.
 func exampleRedis() (*redis.Client, func()) {
 	m := miniredis.NewMiniRedis()
 	if err := m.Start(); err != nil {
@@ -24,7 +24,7 @@ func exampleRedis() (*redis.Client, func()) {
 	return rdb, func() { _ = rdb.Close(); m.Close() }
 }
 
-// exampleStore is New where nothing can go wrong.
+// exampleStore is New without errors.
 func exampleStore(rdb *redis.Client, wx *platform, cfg tokenstore.Config) *tokenstore.Store {
 	cfg.AppID = "wx0123456789abcdef"
 	s, err := tokenstore.New(rdb, wx, cfg)
@@ -145,7 +145,7 @@ func ExampleStore_Refresh() {
 	_, err := tokens.Token(ctx)
 	fmt.Println(err != nil)
 
-	wx.fail = nil // an admin has mended the secret and does not wait for the back-off
+	wx.fail = nil // an administrator has fixed the secret and does not wait for the back-off
 	_, err = tokens.Refresh(ctx)
 	fmt.Println(err)
 	// Output:

@@ -11,9 +11,8 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// failure is a failed fetch as it lies in Redis for the whole fleet to read. It
-// is rebuilt into the error that the fetching process saw, so that callers in
-// every process can ask for the errcode.
+// failure is a failed fetch as stored in Redis. Every process rebuilds from it the
+// error that the fetching process saw, including the errcode.
 type failure struct {
 	Op         string      `json:"op,omitempty"`
 	Code       wechat.Code `json:"code,omitempty"`
@@ -22,12 +21,12 @@ type failure struct {
 	Transport  bool        `json:"transport,omitempty"`
 	HTTPStatus int         `json:"http,omitempty"`
 	Ambiguous  bool        `json:"ambiguous,omitempty"`
-	Text       string      `json:"text,omitempty"` // of anything but an answer
+	Text       string      `json:"text,omitempty"` // unless WeChat answered
 }
 
-// newFailure keeps what is fit for text. Of an error that is neither WeChat's
-// answer nor a transport error only the type is told, for a fetcher of another
-// make may have the secret in its words.
+// newFailure keeps only text without secrets. Of an error that is neither WeChat's
+// answer nor a transport error it keeps the type alone, because another Fetcher may
+// put the secret into its text.
 func newFailure(op string, err error) failure {
 	var answer *wechat.Error
 	if errors.As(err, &answer) {
@@ -53,7 +52,7 @@ func newFailure(op string, err error) failure {
 	return failure{Op: op, Text: fmt.Sprintf("the fetch failed with a %T, whose text is withheld", err)}
 }
 
-// transportText leaves out the URL, in which the classic endpoint takes the secret.
+// transportText omits the URL, which holds the secret for the classic endpoint.
 func transportText(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -84,14 +83,14 @@ func (f failure) remedy() string {
 	case f.Code != 0:
 		return (&wechat.Error{Op: f.Op, Code: f.Code, Msg: f.Msg}).Remedy()
 	case f.Transport:
-		return "check the network, DNS and any proxy between here and WeChat's API host; the next try comes by itself"
+		return "check the network, DNS and any proxy between here and WeChat's API host; the next attempt is automatic"
 	}
-	return "look into the token fetcher; the next try comes by itself"
+	return "check the token fetcher; the next attempt is automatic"
 }
 
 func (f failure) encode() string {
 	b, err := json.Marshal(f)
-	if err != nil { // strings, numbers and booleans always encode
+	if err != nil { // cannot happen: strings, numbers and booleans always encode
 		return "{}"
 	}
 	return string(b)
@@ -105,35 +104,26 @@ func decodeFailure(text string) failure {
 	return f
 }
 
-// steps says how long the fleet leaves WeChat alone after the first, second …
-// failure in a row; the last one repeats. docs: 获取接口调用凭据 § 错误码.
-func (f failure) steps() []time.Duration {
+// steps returns how long no process asks WeChat after the first failure, and at most
+// after several in a row; each doubles the step. docs: 获取接口调用凭据 § 错误码.
+func (f failure) steps() (first, most time.Duration) {
 	switch f.Code {
-	case wechat.CodeIPNotListed: // heals within five minutes of the console's change
-		return doubling(5*time.Second, 5*time.Minute)
-	case 40001, 40002, 40013, 40125, 40243, 41002, 41004, 43002, 50004, 50007: // somebody must act
-		return doubling(time.Second, 10*time.Minute)
+	case wechat.CodeIPNotListed: // a change in the console takes up to five minutes
+		return 5 * time.Second, 5 * time.Minute
+	case 40001, 40002, 40013, 40125, 40243, 41002, 41004, 43002, 50004, 50007: // an administrator must act
+		return time.Second, 10 * time.Minute
 	case 89501, 89503: // an administrator was asked to confirm
-		return []time.Duration{10 * time.Minute}
-	case 89506: // refused: again after 24 h
-		return []time.Duration{24 * time.Hour}
-	case 89507: // refused: again after 1 h
-		return []time.Duration{time.Hour}
-	case 45009: // the day's fetches are gone; one probe an hour is allowed
-		return []time.Duration{time.Hour}
-	case 45011: // the minute's
-		return []time.Duration{time.Minute}
-	case -1, 0: // busy, or the network: it may be over any moment
-		return doubling(time.Second, time.Minute)
+		return 10 * time.Minute, 10 * time.Minute
+	case 89506: // the administrator refused: allowed again after 24 h
+		return 24 * time.Hour, 24 * time.Hour
+	case 89507: // the administrator refused: allowed again after 1 h
+		return time.Hour, time.Hour
+	case 45009: // the day's quota is used up; try once an hour
+		return time.Hour, time.Hour
+	case 45011: // the minute's quota is used up
+		return time.Minute, time.Minute
+	case -1, 0: // WeChat is busy, or the network failed
+		return time.Second, time.Minute
 	}
-	return doubling(time.Second, 5*time.Minute)
-}
-
-// doubling is first, 2·first, 4·first … up to most.
-func doubling(first, most time.Duration) []time.Duration {
-	var steps []time.Duration
-	for d := first; d < most; d *= 2 {
-		steps = append(steps, d)
-	}
-	return append(steps, most)
+	return time.Second, 5 * time.Minute
 }

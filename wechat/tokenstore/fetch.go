@@ -17,33 +17,39 @@ const (
 	modePeek  askMode = "peek"  // read only
 	modeWant  askMode = "want"  // a token that works
 	modeDue   askMode = "due"   // a token that is not due for its refresh
-	modeAdmin askMode = "admin" // a newer token, whatever the back-off says
+	modeAdmin askMode = "admin" // another token than the given one, despite the back-off
 )
 
-// answer is ask.lua's.
+// answer is the reply of ask.lua.
 type answer struct {
-	kind  string // token, refused, none, wait, backoff, hold, lease
+	kind  string // token, lease, wait, backoff, hold, none
 	token wechat.Token
-	due   time.Time
-	left  time.Duration // wait, backoff, hold
-	down  *UnavailableError
+	due   time.Time         // token: when Run fetches the next one
+	left  time.Duration     // wait, backoff, hold
+	down  *UnavailableError // backoff, hold
 	lease lease
 }
 
-// lease is one process's leave to fetch once.
+// lease allows one process to fetch once.
 type lease struct {
 	id         string
-	generation int64
-	refused    string // fingerprint of the token that WeChat refused, if one was
+	generation int64  // of the token to be fetched
+	refused    string // fingerprint of the refused token that caused the fetch, or empty
 }
 
-// lookup asks Redis until there is a token, fetching it when this process is
-// given the lease.
-func (s *Store) lookup(ctx context.Context, mode askMode, after int64) (wechat.Token, error) {
+// args adds named arguments to those that identify the lease.
+func (l lease) args(more args) args {
+	more["lease"], more["generation"] = l.id, l.generation
+	return more
+}
+
+// lookup asks Redis until there is a token. If this process gets the lease, it
+// fetches the token. previous is the generation that modeAdmin replaces.
+func (s *Store) lookup(ctx context.Context, mode askMode, previous int64) (wechat.Token, error) {
 	deadline := time.Now().Add(s.cfg.Wait)
 	for n := 0; ; n++ {
-		changed := s.changes() // before asking, so that no change slips between
-		a, err := s.ask(ctx, mode, after)
+		changed := s.changes() // before asking, so that no change is missed
+		a, err := s.ask(ctx, mode, previous)
 		if err != nil {
 			return wechat.Token{}, s.redisDown(err)
 		}
@@ -51,9 +57,9 @@ func (s *Store) lookup(ctx context.Context, mode askMode, after int64) (wechat.T
 		case "token":
 			return a.token, nil
 		case "lease":
-			return s.lead(ctx, a.lease)
+			return s.fetchUnder(ctx, a.lease)
 		case "wait":
-			a.left = min(a.left+time.Millisecond, poll(n))
+			a.left = min(a.left+time.Millisecond, pollDelay(n))
 		case "hold":
 			if a.left > s.cfg.RefusedGap {
 				return wechat.Token{}, a.down
@@ -66,74 +72,66 @@ func (s *Store) lookup(ctx context.Context, mode askMode, after int64) (wechat.T
 				Cause: ErrWaited, RetryAt: time.Now().Add(a.left), Remedy: remedyWaited,
 			}
 		}
-		if err := pause(ctx, a.left, changed); err != nil {
+		wait(ctx, a.left, changed)
+		if err := ctx.Err(); err != nil {
 			return wechat.Token{}, err
 		}
 	}
 }
 
-// redisDown keeps callers off Redis for a second, too: thousands of sends must
-// not all wait for a dead connection.
+// redisDown makes Token return err for a second, so that thousands of sends do not
+// all wait for a dead connection.
 func (s *Store) redisDown(err error) error {
 	now := time.Now()
 	down := &UnavailableError{Cause: err, RetryAt: now.Add(time.Second), Remedy: remedyRedis}
-	s.see(now, wechat.Token{}, time.Time{}, down)
+	s.update(now, wechat.Token{}, down)
 	return down
 }
 
-// ask runs ask.lua and takes what it says into the view.
-func (s *Store) ask(ctx context.Context, mode askMode, after int64) (answer, error) {
+// ask runs ask.lua and updates the view.
+func (s *Store) ask(ctx context.Context, mode askMode, previous int64) (answer, error) {
 	id := s.cfg.Owner + "/" + strconv.FormatInt(s.asked.Add(1), 10)
-	at := time.Now() // before the call, so that a slow answer never lengthens a life
-	reply, err := s.eval(ctx, s.scripts.ask, id, s.cfg.Lease.Milliseconds(), string(mode), s.refused.Load(), after)
+	at := time.Now() // before the call: a slow reply must not lengthen a token's life
+	r, err := s.eval(ctx, s.scripts.ask, args{
+		"lease": id, "lease_ms": s.cfg.Lease, "mode": string(mode), "refused": s.view.Load().refused, "previous": previous,
+	})
 	if err != nil {
 		return answer{}, err
 	}
-	return s.read(asRow(reply), id, at)
-}
-
-// read takes an answer that was asked for at moment at into the view.
-func (s *Store) read(r row, id string, at time.Time) (answer, error) {
-	a := answer{kind: r.text(0)}
-	if a.kind != "token" {
-		s.refuse(r.number(3))
+	if refused := r.number("refused"); refused != 0 {
+		s.refuse(refused)
 	}
+	a := answer{kind: r["kind"], left: max(r.millis("ms"), 0)}
 	switch a.kind {
 	case "token":
 		a.token = wechat.Token{
-			Generation: r.number(1), Value: wechat.NewSecret(r.text(2)), ExpiresAt: at.Add(r.millis(3)),
+			Generation: r.number("generation"), Value: wechat.NewSecret(r["value"]), ExpiresAt: at.Add(r.millis("expires_ms")),
 		}
-		a.due = at.Add(r.millis(4))
-		s.see(at, a.token, a.due, nil)
-	case "refused":
-		s.refuse(r.number(1))
-		s.see(at, wechat.Token{}, time.Time{}, nil)
-	case "none":
-		s.see(at, wechat.Token{}, time.Time{}, nil)
+		a.due = at.Add(r.millis("due_ms"))
 	case "backoff":
-		f := decodeFailure(r.text(2))
-		a.left = r.millis(1)
+		f := decodeFailure(r["failure"])
 		a.down = &UnavailableError{Cause: f.err(), RetryAt: at.Add(a.left), Remedy: f.remedy()}
-		s.see(at, wechat.Token{}, time.Time{}, a.down)
 	case "hold":
-		a.left = r.millis(1)
 		a.down = &UnavailableError{Cause: ErrRefused, RetryAt: at.Add(a.left), Remedy: remedyRefused}
-		if a.left > s.cfg.RefusedGap { // a short one is waited for
-			s.see(at, wechat.Token{}, time.Time{}, a.down)
+		if a.left <= s.cfg.RefusedGap {
+			return a, nil // Token waits that long
 		}
 	case "wait":
-		a.left = max(r.millis(1), 0)
+		return a, nil
 	case "lease":
-		a.lease = lease{id: id, generation: r.number(1), refused: r.text(2)}
+		a.lease = lease{id: id, generation: r.number("generation"), refused: r["fingerprint"]}
+		return a, nil
+	case "none":
 	default:
 		return answer{}, fmt.Errorf("%w: the script answered %q", ErrRedis, a.kind)
 	}
+	s.update(at, a.token, a.down)
 	return a, nil
 }
 
-// lead fetches under the lease. It ends the fetch even when ctx ends: a classic
-// fetch has superseded the old token the moment WeChat has read it.
-func (s *Store) lead(ctx context.Context, l lease) (wechat.Token, error) {
+// fetchUnder fetches a token under the lease l. It does not stop when ctx ends: a
+// classic fetch supersedes the old token as soon as WeChat has read the request.
+func (s *Store) fetchUnder(ctx context.Context, l lease) (wechat.Token, error) {
 	ctx = context.WithoutCancel(ctx)
 	begun := time.Now()
 	token, forced, err := s.fetch(ctx, l)
@@ -143,9 +141,9 @@ func (s *Store) lead(ctx context.Context, l lease) (wechat.Token, error) {
 	return s.keep(ctx, l, token, forced, begun)
 }
 
-// fetch asks WeChat. A refused token that comes again is what a forced refresh
-// is for; where none is allowed or it fails, the refused one is kept once more:
-// the refusal may be over, and its next one waits longer.
+// fetch asks WeChat, and forces a refresh if WeChat returns the refused token again.
+// If that is not allowed or fails, the refused token is used once more: the refusal
+// may be over, and the hold after its next refusal is longer.
 func (s *Store) fetch(ctx context.Context, l lease) (token wechat.Token, forced bool, err error) {
 	if s.cfg.Mode == Classic {
 		token, err = s.call(ctx, s.fetcher.FetchClassic)
@@ -184,19 +182,20 @@ func (s *Store) call(ctx context.Context, fetch func(context.Context) (wechat.To
 	return token, err
 }
 
-// mayForce asks the fleet's counters. Without Redis nothing is forced.
+// mayForce reports whether the shared budget allows a forced refresh. Without Redis
+// it does not.
 func (s *Store) mayForce(ctx context.Context, l lease) bool {
-	reply, err := s.eval(ctx, s.scripts.force, l.id, l.generation, maxForced,
-		forcedGap.Milliseconds(), s.cfg.Lease.Milliseconds())
-	return err == nil && reply == int64(1)
+	r, err := s.eval(ctx, s.scripts.force, l.args(args{
+		"lease_ms": s.cfg.Lease, "per_day": maxForced, "gap_ms": forcedGap,
+	}))
+	return err == nil && r.number("allowed") == 1
 }
 
-// keep stores the token for the fleet. A newer one in Redis wins, even over
-// this process's own fetch.
+// keep stores the token for all processes. If Redis has a newer one, that one is
+// returned instead.
 func (s *Store) keep(ctx context.Context, l lease, token wechat.Token, forced bool, begun time.Time) (wechat.Token, error) {
 	now := time.Now()
 	life := max(token.ExpiresAt.Sub(now), minLife)
-	fresh := max(life-s.cfg.Margin, minLife)
 	token.Generation, token.ExpiresAt = l.generation, now.Add(life)
 
 	e := Event{
@@ -206,29 +205,25 @@ func (s *Store) keep(ctx context.Context, l lease, token wechat.Token, forced bo
 	if forced {
 		e.Kind = EventForced
 	}
-	reply, err := s.eval(ctx, s.scripts.keep, l.id, l.generation, token.Value.Reveal(),
-		life.Milliseconds(), fresh.Milliseconds(), token.Value.Fingerprint())
-	if err != nil {
-		// The token is good all the same: this process lives on it.
-		s.see(now, token, now.Add(fresh), nil)
-		s.tell(e)
+	r, err := s.eval(ctx, s.scripts.keep, l.args(args{
+		"value": token.Value.Reveal(), "fingerprint": token.Value.Fingerprint(),
+		"life_ms": life, "due_ms": max(life-s.cfg.Margin, minLife),
+	}))
+	s.tell(e)
+	if err != nil { // the token works all the same: this process uses it
 		s.tell(Event{
 			Kind: EventFailed, Generation: l.generation, Remedy: remedyRedis,
 			Err: fmt.Errorf("store the fetched token: %w", err),
 		})
-		return token, nil
+	} else if r.number("kept") != 1 {
+		return s.newer(ctx)
 	}
-	s.tell(e)
-	if reply != int64(1) {
-		return s.overtaken(ctx)
-	}
-	s.see(now, token, now.Add(fresh), nil)
+	s.update(now, token, nil)
 	return token, nil
 }
 
-// overtaken is for a process that comes home when a newer token is there: it
-// takes that one, and does not fetch a second time.
-func (s *Store) overtaken(ctx context.Context) (wechat.Token, error) {
+// newer returns the newer token that Redis got during this process's fetch.
+func (s *Store) newer(ctx context.Context) (wechat.Token, error) {
 	a, err := s.ask(ctx, modePeek, 0)
 	if err != nil {
 		return wechat.Token{}, s.redisDown(err)
@@ -239,31 +234,26 @@ func (s *Store) overtaken(ctx context.Context) (wechat.Token, error) {
 	return wechat.Token{}, &UnavailableError{Cause: ErrWaited, RetryAt: time.Now(), Remedy: remedyWaited}
 }
 
-// failed writes the fleet's back-off and returns what Token says until it is
-// over; or, when another process took over meanwhile, what that one got.
+// failed records the failure for all processes and returns the error of the back-off,
+// or the newer token if another process has stored one.
 func (s *Store) failed(ctx context.Context, l lease, begun time.Time, err error) (wechat.Token, error) {
 	f := newFailure(s.op(), err)
 	at := time.Now()
-	args := []any{l.id, l.generation, f.encode()}
-	for _, step := range f.steps() {
-		args = append(args, step.Milliseconds())
-	}
-	reply, evalErr := s.eval(ctx, s.scripts.fail, args...)
+	first, most := f.steps()
+	r, evalErr := s.eval(ctx, s.scripts.fail, l.args(args{"failure": f.encode(), "first_ms": first, "most_ms": most}))
 	if evalErr != nil {
 		return wechat.Token{}, s.redisDown(errors.Join(f.err(), evalErr))
 	}
-	wait, _ := reply.(int64)
-	if wait == 0 {
-		return s.overtaken(ctx)
+	step := r.millis("ms")
+	if step == 0 {
+		return s.newer(ctx)
 	}
-	down := &UnavailableError{
-		Cause: f.err(), RetryAt: at.Add(time.Duration(wait) * time.Millisecond), Remedy: f.remedy(),
-	}
+	down := &UnavailableError{Cause: f.err(), RetryAt: at.Add(step), Remedy: f.remedy()}
 	s.tell(Event{
 		Kind: EventFailed, Generation: l.generation, Took: at.Sub(begun),
 		Err: down.Cause, Remedy: down.Remedy, RetryAt: down.RetryAt,
 	})
-	s.see(at, wechat.Token{}, time.Time{}, down)
+	s.update(at, wechat.Token{}, down)
 	return wechat.Token{}, down
 }
 

@@ -64,11 +64,11 @@ func (e *endpoint) send(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"errcode":0,"errmsg":"ok","msgid":%d}`, 3662956322040938501+int64(len(e.accepted)))
 }
 
-// kill ends the current token, as a fetch by somebody outside the fleet does.
+// kill ends the current token, as a fetch by another system does.
 func (e *endpoint) kill() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.current = "SOMEBODY-ELSES"
+	e.current = "ANOTHER-SYSTEMS"
 }
 
 func (e *endpoint) fetched() int {
@@ -141,7 +141,7 @@ func TestTok01EightProcessesFetchOnce(t *testing.T) {
 	}
 }
 
-func TestTok01EightProcessesWithoutRun(t *testing.T) {
+func TestTok01EightProcessesFetchOnceWithoutRun(t *testing.T) {
 	t.Parallel()
 	all, e, _ := startFleet(t, slow)
 	sendAll(t, all, e, "m")
@@ -166,7 +166,7 @@ func TestTok02EightProcessesRefreshOnce(t *testing.T) {
 	}
 }
 
-func TestTok03AStoppedProcessOverwritesNothing(t *testing.T) {
+func TestTok03ResumedProcessNeverOverwritesNewer(t *testing.T) {
 	t.Parallel()
 	arrived, answer := make(chan struct{}), make(chan struct{})
 	all, e, server := startFleet(t, func(n int) {
@@ -179,7 +179,7 @@ func TestTok03AStoppedProcessOverwritesNothing(t *testing.T) {
 	a.tell(t, order{Do: "token"})
 	<-arrived
 	a.signal(t, syscall.SIGSTOP)
-	close(answer) // T1 is on its way to a process that sleeps
+	close(answer) // T1 goes to a stopped process
 	rdb := server.Client(t)
 	// The lease is over.
 	if err := rdb.Del(t.Context(), "wxn:{"+appID+"}:token:lease").Err(); err != nil {
@@ -206,7 +206,7 @@ func TestTok03AStoppedProcessOverwritesNothing(t *testing.T) {
 	}
 }
 
-func TestTok11AKilledHolderIsReplaced(t *testing.T) {
+func TestTok11LeaseOfAKilledProcessIsTakenOver(t *testing.T) {
 	t.Parallel()
 	const lease = 2 * time.Second
 	arrived, never := make(chan struct{}), make(chan struct{})

@@ -21,8 +21,8 @@ const appID = "wx0123456789abcdef"
 
 var _ wechat.TokenSource = (*tokenstore.Store)(nil)
 
-// platform is WeChat's two token endpoints and one call that needs the token.
-// It is harsh: a superseded token is refused at once.
+// platform stands in for WeChat's two token endpoints and one call that needs the
+// token. A superseded token is refused at once.
 type platform struct {
 	mu      sync.Mutex
 	serial  int
@@ -48,7 +48,7 @@ func (p *platform) roll() {
 	p.expires = time.Now().Add(life)
 }
 
-// kill ends the current token, as a fetch by somebody else does.
+// kill supersedes the current token, as a fetch by another system does.
 func (p *platform) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,7 +141,7 @@ func (n *notes) of(kind tokenstore.EventKind) []tokenstore.Event {
 	return out
 }
 
-// fleet is one Redis, one platform and any number of stores, in a bubble.
+// fleet is one Redis, one platform and any number of stores in a bubble.
 type fleet struct {
 	t     *testing.T
 	mini  *miniredis.Miniredis
@@ -149,15 +149,18 @@ type fleet struct {
 	wx    *platform
 	notes *notes
 	cfg   tokenstore.Config
+
+	stopClock chan struct{} // stops the clock that setClock started
+	losses    int           // calls of loseRedis
 }
 
-// bubble runs a story in virtual time.
-func bubble(t *testing.T, mode tokenstore.Mode, story func(t *testing.T, f *fleet)) {
+// bubble runs test in virtual time.
+func bubble(t *testing.T, mode tokenstore.Mode, test func(t *testing.T, f *fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		m, c := redistest.Mini(t)
 		n := &notes{}
-		story(t, &fleet{
+		test(t, &fleet{
 			t: t, mini: m, rdb: c, wx: &platform{}, notes: n,
 			cfg: tokenstore.Config{AppID: appID, Mode: mode, OnEvent: n.add},
 		})
@@ -179,7 +182,7 @@ func newStore(tb testing.TB, rdb redis.UniversalClient, fetcher tokenstore.Fetch
 	return s
 }
 
-// run runs s in the background until the story is over.
+// run runs s in the background until the test ends.
 func (f *fleet) run(s *tokenstore.Store) {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(f.t.Context())
@@ -190,11 +193,11 @@ func (f *fleet) run(s *tokenstore.Store) {
 		if err := <-done; err != nil {
 			f.t.Errorf("Run: %v", err)
 		}
-		pass(2 * time.Second) // go-redis' own goroutine of the subscription rests between tries
+		pass(2 * time.Second) // go-redis' subscription goroutine pauses between attempts
 	})
 }
 
-// pass lets d of virtual time go by.
+// pass waits for d of virtual time.
 func pass(d time.Duration) { <-time.After(d) }
 
 func mustToken(t *testing.T, s *tokenstore.Store) wechat.Token {
@@ -222,7 +225,7 @@ func mustInvalidate(t *testing.T, s *tokenstore.Store, stale wechat.Token) {
 	}
 }
 
-// unavailable asserts that Token has none to give, and says why.
+// unavailable asserts that Token returns an *UnavailableError.
 func unavailable(t *testing.T, s *tokenstore.Store) *tokenstore.UnavailableError {
 	t.Helper()
 	token, err := s.Token(t.Context())
@@ -233,7 +236,7 @@ func unavailable(t *testing.T, s *tokenstore.Store) *tokenstore.UnavailableError
 	return down
 }
 
-// deliver sends one message the way wechat.Client does: with one replay.
+// deliver sends one message as wechat.Client does, with one replay.
 func deliver(ctx context.Context, s *tokenstore.Store, send func(wechat.Token) error) error {
 	token, err := s.Token(ctx)
 	if err != nil {

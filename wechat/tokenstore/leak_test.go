@@ -16,7 +16,7 @@ import (
 
 const secretCanary = "SECRET-CANARY"
 
-// leakyError is of a fetcher that minds nothing.
+// leakyError is the error of a Fetcher that puts the secret into its text.
 type leakyError struct{ secret string }
 
 func (e leakyError) Error() string { return "GET …&secret=" + e.secret + " failed" }
@@ -47,7 +47,7 @@ func causes(err error) []error {
 	return nil
 }
 
-func TestTok14NoSecretAndNoTokenInAnyText(t *testing.T) {
+func TestTok14NoTextHoldsASecretOrToken(t *testing.T) {
 	t.Parallel()
 	leaks := []error{
 		leakyError{secretCanary},
@@ -68,7 +68,7 @@ func TestTok14NoSecretAndNoTokenInAnyText(t *testing.T) {
 	}
 }
 
-// plantAndGrep lives through a token's whole life and greps all that was said.
+// plantAndGrep goes through a token's life and searches all texts for the secret.
 func plantAndGrep(t *testing.T, f *fleet, leak error) {
 	t.Helper()
 	var said strings.Builder
@@ -77,7 +77,7 @@ func plantAndGrep(t *testing.T, f *fleet, leak error) {
 	token := mustToken(t, s)
 	hear(token)
 	hear(mustState(t, s))
-	for range 6 { // refused until it is forced, fought over, named
+	for range 6 { // refused until it is forced, and a war is reported
 		pass(2 * time.Minute)
 		mustInvalidate(t, s, mustToken(t, s))
 		hear(mustState(t, s))
@@ -103,7 +103,7 @@ func plantAndGrep(t *testing.T, f *fleet, leak error) {
 			hear(e.Err)
 		}
 	}
-	synctest.Wait() // nothing writes while it is printed
+	synctest.Wait() // no goroutine writes while it is printed
 	hear(fmt.Sprintf("%+v %#v", s, s))
 
 	if !strings.Contains(said.String(), token.Value.Fingerprint()) {
@@ -117,7 +117,7 @@ func plantAndGrep(t *testing.T, f *fleet, leak error) {
 	grepRedis(t, f)
 }
 
-// grepRedis: the token lies in one field of one key, the secret nowhere.
+// grepRedis checks that the token is in one field of one key and the secret is not in Redis.
 func grepRedis(t *testing.T, f *fleet) {
 	t.Helper()
 	dump := f.mini.Dump()

@@ -131,7 +131,7 @@ func (m *member) send(ctx context.Context, o order) (r report) {
 	return r
 }
 
-// process is a member seen from the test.
+// process is a member as the test controls it.
 type process struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser

@@ -3,6 +3,7 @@ package tokenstore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,58 +16,76 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
 
-// deed is what one process does at one moment of a drawn story.
-type deed struct {
-	after   time.Duration // since the deed before
+// step is what one process does.
+type step struct {
+	after   time.Duration // since the step before
 	process int
-	verb    string
+	action  string
 }
 
-// drawStory draws deeds and how each fetch at WeChat goes.
-func drawStory(rt *rapid.T) (deeds []deed, fetches []drawnFetch) {
-	deeds = rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) deed {
-		return deed{
+// drawSteps draws steps and how each fetch at WeChat goes.
+func drawSteps(rt *rapid.T, actions ...string) (steps []step, fetches []fetchPlan) {
+	actions = append(actions, "token", "token", "token", "refused", "refresh", "drop", "leave")
+	steps = rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
+		return step{
 			after:   time.Duration(rapid.IntRange(0, 40_000).Draw(rt, "after ms")) * time.Millisecond,
 			process: rapid.IntRange(0, 3).Draw(rt, "process"),
-			verb:    rapid.SampledFrom([]string{"token", "token", "token", "refused", "refresh", "drop", "leave"}).Draw(rt, "verb"),
+			action:  rapid.SampledFrom(actions).Draw(rt, "action"),
 		}
-	}), 5, 40).Draw(rt, "deeds")
-	fetches = rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) drawnFetch {
-		return drawnFetch{
+	}), 5, 40).Draw(rt, "steps")
+	fetches = rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) fetchPlan {
+		return fetchPlan{
 			takes: time.Duration(rapid.SampledFrom([]int{0, 20, 900, 9_000, 15_000, 45_000}).Draw(rt, "takes ms")) * time.Millisecond,
 			fails: rapid.IntRange(0, 3).Draw(rt, "fails") == 0,
 		}
 	}), 1, 20).Draw(rt, "fetches")
-	return deeds, fetches
+	return steps, fetches
 }
 
-type drawnFetch struct {
-	takes time.Duration // beyond 10 s the process stalled, and heeds no deadline
+type fetchPlan struct {
+	takes time.Duration // beyond 10 s the process stalls and ignores its deadline
 	fails bool
 }
 
-// referee is the platform of a drawn story, and watches who fetches when.
-type referee struct {
+// checkedPlatform is the platform of a drawn run; it checks that leases exclude each
+// other.
+type checkedPlatform struct {
 	platform
-	story []drawnFetch
+	plan []fetchPlan
 
 	mu     sync.Mutex
 	begun  int
 	spans  []span
+	lost   bool
 	faults []string
+}
+
+// lose ends the check of leases: Redis has lost them, and its clock is only set once a
+// second from now on.
+func (r *checkedPlatform) lose() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost = true
+}
+
+// recover makes all further fetches succeed at once.
+func (r *checkedPlatform) recover() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.plan = []fetchPlan{{}}
 }
 
 type span struct{ from, to time.Time }
 
 const testLease = 10 * time.Second
 
-func (r *referee) FetchClassic(ctx context.Context) (wechat.Token, error) {
+func (r *checkedPlatform) FetchClassic(ctx context.Context) (wechat.Token, error) {
 	r.mu.Lock()
-	drawn := r.story[r.begun%len(r.story)]
+	drawn := r.plan[r.begun%len(r.plan)]
 	r.begun++
 	now := time.Now()
 	for _, s := range r.spans {
-		if now.Before(s.to) && !now.Before(s.from) {
+		if !r.lost && now.Before(s.to) && !now.Before(s.from) {
 			r.faults = append(r.faults, "two processes hold the lease at once")
 		}
 	}
@@ -83,11 +102,22 @@ func (r *referee) FetchClassic(ctx context.Context) (wechat.Token, error) {
 
 func TestPropertyOneLeaseAndGenerationsOnlyGrow(t *testing.T) {
 	t.Parallel()
+	checkRuns(t)
+}
+
+// Redis may lose all data at any time while its clock is set back.
+func TestPropertyAnEmptiedRedisStopsNoProcess(t *testing.T) {
+	t.Parallel()
+	checkRuns(t, "lose", "lose", "refused", "refused")
+}
+
+func checkRuns(t *testing.T, actions ...string) {
+	t.Helper()
 	rapid.Check(t, func(rt *rapid.T) {
-		deeds, fetches := drawStory(rt)
+		steps, fetches := drawSteps(rt, actions...)
 		var faults []string
 		synctest.Test(t, func(t *testing.T) {
-			faults = playStory(t, deeds, fetches)
+			faults = play(t, steps, fetches)
 			synctest.Wait()
 		})
 		for _, fault := range faults {
@@ -96,45 +126,66 @@ func TestPropertyOneLeaseAndGenerationsOnlyGrow(t *testing.T) {
 	})
 }
 
-func playStory(t *testing.T, deeds []deed, fetches []drawnFetch) []string {
+func play(t *testing.T, steps []step, fetches []fetchPlan) []string {
 	t.Helper()
 	m, rdb := redistest.Mini(t)
-	ref := &referee{story: fetches}
+	f := &fleet{t: t, mini: m}
+	wx := &checkedPlatform{plan: fetches}
 	var stores []*tokenstore.Store
 	for range 4 {
-		stores = append(stores, newStore(t, rdb, ref, tokenstore.Config{
+		stores = append(stores, newStore(t, rdb, wx, tokenstore.Config{
 			AppID: appID, Mode: tokenstore.Classic, Lease: testLease,
 		}))
 	}
 	fault := func(text string) {
-		ref.mu.Lock()
-		defer ref.mu.Unlock()
-		ref.faults = append(ref.faults, text)
+		wx.mu.Lock()
+		defer wx.mu.Unlock()
+		wx.faults = append(wx.faults, text)
 	}
 	var wg sync.WaitGroup
 	last := ""
-	for _, d := range deeds {
+	for _, d := range steps {
 		pass(d.after)
-		wg.Go(func() { act(t.Context(), stores[d.process], d.verb, fault) })
+		if d.action == "lose" {
+			wx.lose()
+			f.loseRedis()
+			last = ""
+			continue
+		}
+		wg.Go(func() { act(t.Context(), stores[d.process], d.action, fault) })
 		synctest.Wait()
 		if g := m.HGet("wxn:{"+appID+"}:token", "g"); g != "" {
-			if g < last { // equally many digits: they compare as text
+			if g < last { // texts of equal length
 				fault("the generation in Redis went back from " + last + " to " + g)
 			}
 			last = g
 		}
 	}
 	wg.Wait()
-	pass(10 * time.Minute) // lookups whose callers left end, too
-	return ref.faults
+	pass(10 * time.Minute) // for lookups whose callers left, holds and back-offs
+	wx.recover()
+	before := wx.fetches()
+	for round := range 3 {
+		for i, s := range stores {
+			// In the first round the token in memory and the one in Redis may both be dead.
+			if err := deliver(t.Context(), s, wx.send); err != nil && round > 0 {
+				fault(fmt.Sprintf("process %d cannot send in the end: %v", i, err))
+			}
+		}
+		pass(4 * time.Second)
+	}
+	if n := wx.fetches() - before; n > 2 {
+		fault(fmt.Sprintf("%d fetches for the last sends", n))
+	}
+	return wx.faults
 }
 
-// act does one deed and checks what every answer of the store must be.
-func act(ctx context.Context, s *tokenstore.Store, verb string, fault func(string)) {
+// act does one step and checks what holds for every answer of the store.
+func act(ctx context.Context, s *tokenstore.Store, action string, fault func(string)) {
 	begun := time.Now()
 	var token wechat.Token
 	var err error
-	switch verb {
+	switch action {
 	case "refresh":
 		token, err = s.Refresh(ctx)
 	case "drop":
@@ -157,10 +208,10 @@ func act(ctx context.Context, s *tokenstore.Store, verb string, fault func(strin
 		fault("a token without generation or life")
 	case err != nil && !errors.As(err, &down):
 		fault("an error without a time to come again: " + err.Error())
-	case time.Since(begun) > 2*time.Minute: // its wait, then a stalled fetch of its own
-		fault("somebody waited for ever")
+	case time.Since(begun) > 2*time.Minute: // Config.Wait, then a stalled fetch of its own
+		fault("a caller waited for more than two minutes")
 	}
-	if err == nil && verb == "refused" {
+	if err == nil && action == "refused" {
 		if err := s.Invalidate(ctx, token); err != nil {
 			fault(err.Error())
 		}

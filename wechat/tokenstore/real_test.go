@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,43 +13,11 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
 
-// TestScriptsOnARealServer goes through every script's answers where numbers,
-// absent fields and key declarations are judged by Redis itself.
-func TestScriptsOnARealServer(t *testing.T) {
+// Real servers check numbers, absent fields and key declarations more strictly than
+// miniredis.
+func TestAllScriptsOnEveryKindOfRedis(t *testing.T) {
 	t.Parallel()
-	t.Run("one server", func(t *testing.T) {
-		t.Parallel()
-		allScripts(t, redistest.Start(t).Client(t))
-	})
-	t.Run("cluster", func(t *testing.T) {
-		t.Parallel()
-		allScripts(t, startCluster(t))
-	})
-}
-
-// startCluster makes a cluster of one node, which refuses keys of two slots in
-// one script just as a large one does.
-func startCluster(t *testing.T) *redis.ClusterClient {
-	t.Helper()
-	server := redistest.Start(t, "--cluster-enabled", "yes")
-	node := server.Client(t)
-	if err := node.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for {
-		info, err := node.ClusterInfo(ctx).Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(info, "cluster_state:ok") {
-			break
-		}
-	}
-	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.Addr}, Protocol: 2})
-	t.Cleanup(func() { _ = c.Close() })
-	return c
+	redistest.Each(t, allScripts)
 }
 
 func allScripts(t *testing.T, rdb redis.UniversalClient) {
@@ -89,11 +56,11 @@ func allScripts(t *testing.T, rdb redis.UniversalClient) {
 	go func() { done <- other.Run(ctx) }()
 	cancel()
 	if err := <-done; err != nil {
-		t.Errorf("Run = %v at its context's end, want nil", err)
+		t.Errorf("Run = %v after its context ended, want nil", err)
 	}
 	for key := range keysOf(t, rdb) {
 		if ttl := rdb.PTTL(t.Context(), key).Val(); ttl <= 0 {
-			t.Errorf("key %s has no end", key)
+			t.Errorf("key %s has no TTL", key)
 		}
 	}
 }
@@ -110,9 +77,7 @@ func keysOf(t *testing.T, rdb redis.UniversalClient) map[string]bool {
 	return keys
 }
 
-// TestRunHearsANotice: a process that only runs learns of a new token from
-// another one without asking on its own.
-func TestRunHearsANotice(t *testing.T) {
+func TestRunLearnsOfANewTokenByNotice(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
 	wx := &platform{}
@@ -130,7 +95,7 @@ func TestRunHearsANotice(t *testing.T) {
 	}
 	for got := mustToken(t, listener); got.Generation < fresh.Generation; got = mustToken(t, listener) {
 		if ctx.Err() != nil {
-			t.Fatal("the notice was not heard")
+			t.Fatal("the notice did not arrive")
 		}
 	}
 	cancel()

@@ -10,7 +10,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
 
-func TestASendCostsNoRedisCall(t *testing.T) {
+func TestTokenInMemoryCostsNoRedisCall(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Stable, func(t *testing.T, f *fleet) {
 		s := f.store()
@@ -32,7 +32,7 @@ func TestASendCostsNoRedisCall(t *testing.T) {
 	})
 }
 
-func TestRedisDownTokenInHandStaysInUse(t *testing.T) {
+func TestTokenInMemoryStaysInUseWhileRedisIsDown(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		s, newcomer := f.store(), f.store()
@@ -54,7 +54,7 @@ func TestRedisDownTokenInHandStaysInUse(t *testing.T) {
 			t.Errorf("after its expiry: %v, want ErrRedis", down)
 		}
 		if n := f.wx.fetches(); n != 1 {
-			t.Errorf("%d fetches: without the shared lease nobody may fetch", n)
+			t.Errorf("%d fetches: without the shared lease no process may fetch", n)
 		}
 		if n := len(f.notes.of(tokenstore.EventFailed)); n != 1 {
 			t.Errorf("the outage was told %d times, want once", n)
@@ -66,7 +66,7 @@ func TestRedisDownTokenInHandStaysInUse(t *testing.T) {
 	})
 }
 
-func TestRedisDownWhileARefusalIsTold(t *testing.T) {
+func TestRefusalWhileRedisIsDownIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		s, other := f.store(), f.store()
@@ -90,7 +90,7 @@ func TestRedisDownWhileARefusalIsTold(t *testing.T) {
 	})
 }
 
-func TestRedisThatLostEverything(t *testing.T) {
+func TestEmptiedRedisCostsOneFetch(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		a, b := f.store(), f.store()
@@ -111,7 +111,7 @@ func TestRedisThatLostEverything(t *testing.T) {
 	})
 }
 
-func TestStoreFailsAfterTheFetch(t *testing.T) {
+func TestFetchedTokenIsUsedIfItCannotBeStored(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		f.wx.after = func(int, wechat.Token) error { f.mini.SetError("LOADING the dataset"); return nil }
@@ -120,12 +120,12 @@ func TestStoreFailsAfterTheFetch(t *testing.T) {
 			t.Errorf("the fetched token is good, yet %v", err)
 		}
 		if n := len(f.notes.of(tokenstore.EventFailed)); n != 1 {
-			t.Errorf("told %d times that it could not be stored, want once", n)
+			t.Errorf("%d events that it could not be stored, want 1", n)
 		}
 	})
 }
 
-func TestEveryKeyHasAnEnd(t *testing.T) {
+func TestEveryKeyHasATTL(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		s := f.store()
@@ -146,10 +146,10 @@ func TestEveryKeyHasAnEnd(t *testing.T) {
 		}
 		for _, key := range keys {
 			if !strings.HasPrefix(key, "wxn:{"+appID+"}:token") {
-				t.Errorf("key %s is outside the room", key)
+				t.Errorf("key %s is outside the package's prefix", key)
 			}
 			if f.mini.TTL(key) <= 0 {
-				t.Errorf("key %s never ends", key)
+				t.Errorf("key %s has no TTL", key)
 			}
 		}
 		pass(31 * 24 * time.Hour)

@@ -9,7 +9,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
 
-func TestRefusedClassicTokensAreFetchedCalmly(t *testing.T) {
+func TestFetchesAfterRefusalsAtOnceSlowDown(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		s := f.store()
@@ -31,7 +31,7 @@ func TestRefusedClassicTokensAreFetchedCalmly(t *testing.T) {
 	})
 }
 
-func TestRefusalsNeverSpendTheClassicQuota(t *testing.T) {
+func TestRefusalsNeverUseUpTheClassicQuota(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		s := f.store()
@@ -47,7 +47,7 @@ func TestRefusalsNeverSpendTheClassicQuota(t *testing.T) {
 	})
 }
 
-func TestTokenKilledEveryTwoSeconds(t *testing.T) {
+func TestSendsContinueWhenTheTokenDiesEveryTwoSeconds(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		s := f.store()
@@ -80,9 +80,9 @@ func TestTokenKilledEveryTwoSeconds(t *testing.T) {
 	})
 }
 
-// A drawn story found this one: a fleet whose every fetch outlasted its lease and
-// then failed forgot each failure, since a newer lease was out, and never rested.
-func TestFetchesThatOutlastTheLeaseBackOffToo(t *testing.T) {
+// Found by the property test: a failure was forgotten if a newer lease was out, so
+// processes whose every fetch outlasted its lease asked WeChat without a pause.
+func TestFailedFetchesThatOutlastTheLeaseStartABackOff(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		f.wx.after = func(int, wechat.Token) error {

@@ -13,7 +13,7 @@ import (
 //go:embed lua/*.lua
 var lua embed.FS // read-only: the scripts' text
 
-// scripts are what processes do to the shared token; each is one atomic step.
+// scripts are the operations on the shared token; each is atomic.
 type scripts struct{ ask, keep, fail, force, refuse, drop, state *redis.Script }
 
 func loadScripts() (s scripts, err error) {
@@ -34,55 +34,61 @@ func loadScripts() (s scripts, err error) {
 	return s, nil
 }
 
-// keysOf lists the account's keys as every script declares them. All share one
-// hash tag, so that one cluster node has them all.
+// keysOf lists the account's keys in the order in which every script declares
+// them. All have one hash tag, so they are on one node of a cluster.
 func keysOf(appID string) []string {
 	token := "wxn:{" + appID + "}:token"
 	return []string{token, token + ":lease", token + ":gen", token + ":backoff", token + ":count", token + ":war"}
 }
 
-// channel is where the scripts say that something changed.
+// channel is where the scripts announce changes.
 func (s *Store) channel() string { return s.keys[0] + ":notice" }
 
-// eval runs one script. Redis errors are marked with ErrRedis.
-func (s *Store) eval(ctx context.Context, script *redis.Script, args ...any) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
-	defer cancel()
-	reply, err := script.Run(ctx, s.rdb, s.keys, args...).Result()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRedis, err)
-	}
-	return reply, nil
-}
+// args are the named arguments of a script. A Duration is passed in milliseconds.
+type args map[string]any
 
-// row reads a script's answer of strings and numbers; what is missing reads as
-// empty and as zero.
-type row []any
+// reply holds the named values that a script returned; a missing one is empty or 0.
+type reply map[string]string
 
-func asRow(reply any) row {
-	r, _ := reply.([]any)
-	return r
-}
-
-func (r row) text(i int) string {
-	if i >= len(r) {
-		return ""
-	}
-	switch v := r[i].(type) {
-	case string:
-		return v
-	case int64:
-		return strconv.FormatInt(v, 10)
-	}
-	return ""
-}
-
-func (r row) number(i int) int64 {
-	n, err := strconv.ParseInt(r.text(i), 10, 64)
+func (r reply) number(name string) int64 {
+	n, err := strconv.ParseInt(r[name], 10, 64)
 	if err != nil {
 		return 0
 	}
 	return n
 }
 
-func (r row) millis(i int) time.Duration { return time.Duration(r.number(i)) * time.Millisecond }
+func (r reply) millis(name string) time.Duration {
+	return time.Duration(r.number(name)) * time.Millisecond
+}
+
+// time is the zero time for 0.
+func (r reply) time(name string) time.Time {
+	ms := r.number(name)
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// eval runs one script. Errors are marked with ErrRedis.
+func (s *Store) eval(ctx context.Context, script *redis.Script, named args) (reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
+	argv := make([]any, 0, 2*len(named))
+	for name, value := range named {
+		if d, ok := value.(time.Duration); ok {
+			value = d.Milliseconds()
+		}
+		argv = append(argv, name, value)
+	}
+	values, err := script.Run(ctx, s.rdb, s.keys, argv...).Slice()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRedis, err)
+	}
+	r := make(reply, len(values)/2)
+	for i := 0; i+1 < len(values); i += 2 {
+		r[fmt.Sprint(values[i])] = fmt.Sprint(values[i+1])
+	}
+	return r, nil
+}

@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// Store hands out the fleet's one access token of an account; it is a
+// Store provides the access token that all processes of an account share; it is a
 // wechat.TokenSource. Safe for concurrent use.
 type Store struct {
 	rdb     redis.UniversalClient
@@ -21,15 +23,13 @@ type Store struct {
 	cfg     Config
 	keys    []string
 	scripts scripts
-	asked   atomic.Int64 // numbers this process's questions for the lease
+	asked   atomic.Int64 // makes this process's lease ids unique
 
-	view    atomic.Pointer[view] // what this process knows of Redis
-	refused atomic.Int64         // the newest generation known to be refused
+	view    atomic.Pointer[view]
 	peeking atomic.Bool
-	marking chan struct{} // holds one while a refusal is told
+	calls   singleflight.Group
 
 	mu      sync.Mutex
-	flight  *flight       // the lookup that callers without a token share
 	changed chan struct{} // closed when view changes
 }
 
@@ -52,65 +52,81 @@ func New(rdb redis.UniversalClient, fetcher Fetcher, cfg Config) (*Store, error)
 	}
 	s := &Store{
 		rdb: rdb, fetcher: fetcher, cfg: cfg, keys: keysOf(cfg.AppID), scripts: loaded,
-		changed: make(chan struct{}), marking: make(chan struct{}, 1),
+		changed: make(chan struct{}),
 	}
 	s.view.Store(&view{})
 	return s, nil
 }
 
-// Token returns the fleet's token: from this process's memory while it is
-// good, which costs no Redis call; else from Redis; else from WeChat, fetched by
-// one process while the others wait for it. The error is ctx's or an
-// *UnavailableError, which comes at once while a back-off lasts.
+// Token returns the shared token: from memory while it works, without a Redis call;
+// else from Redis; else from WeChat, fetched by one process while the others wait.
+// The error is ctx's or an *UnavailableError, which is returned at once during a
+// back-off.
 func (s *Store) Token(ctx context.Context) (wechat.Token, error) {
-	now := time.Now()
-	v := s.view.Load()
-	if s.usable(v, now) {
-		if now.Sub(v.checked) > s.cfg.Reread {
-			s.peekBeside(ctx)
+	for {
+		now := time.Now()
+		v := s.view.Load()
+		if v.usable(now) {
+			if now.Sub(v.checked) > s.cfg.Reread {
+				s.peekInBackground(ctx)
+			}
+			return v.token, nil
 		}
-		return v.token, nil
+		if v.down != nil && now.Before(v.down.RetryAt) && now.Sub(v.checked) <= s.cfg.Reread {
+			return wechat.Token{}, v.down
+		}
+		if err := ctx.Err(); err != nil {
+			return wechat.Token{}, err
+		}
+		token, err := s.share(ctx, "lookup", func(ctx context.Context) (wechat.Token, error) {
+			return s.lookup(ctx, modeWant, 0)
+		})
+		if err != nil || token.Generation != s.view.Load().refused {
+			return token, err
+		}
+		// The token was refused during the lookup: look again.
 	}
-	if v.down != nil && now.Before(v.down.RetryAt) && now.Sub(v.checked) <= s.cfg.Reread {
-		return wechat.Token{}, v.down
-	}
-	return s.join(ctx)
 }
 
-// Invalidate says that WeChat refused stale. When stale is the fleet's current
-// token, the next Token fetches another one: by a normal fetch, and in Stable
-// mode by a forced refresh when WeChat hands out the refused token again and the
-// day's counter allows it. Any other token is ignored: somebody refreshed
-// already. The error is Redis'; this process does not use the token again.
+// Invalidate reports that WeChat refused stale. If stale is the current token, the
+// next Token fetches another one: by a normal fetch, and in Stable mode by a forced
+// refresh if WeChat returns the refused token again and the day's budget allows it.
+// Any other token is ignored because it has been replaced already. The error is
+// Redis' or ctx's; also then this process does not use the token again.
 func (s *Store) Invalidate(ctx context.Context, stale wechat.Token) error {
 	generation, err := s.generationOf(ctx, stale)
 	if err != nil || generation == 0 {
 		return err
 	}
-	select { // one tells Redis, the others wait for it
-	case s.marking <- struct{}{}:
-		defer func() { <-s.marking }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if s.view.Load().token.Generation > generation || s.refused.Load() >= generation {
+	v := s.view.Load()
+	if v.refused == generation || v.token.Generation != generation && v.token.Generation != 0 {
 		return nil
 	}
-	reply, err := s.eval(ctx, s.scripts.refuse, generation, flag(s.cfg.Mode == Classic),
-		young.Milliseconds(), warWindow.Milliseconds(),
-		s.cfg.RefusedGap.Milliseconds(), maxRefusedGap.Milliseconds(), rand.IntN(50))
-	s.refuse(generation) // after Redis, so that no lookup overtakes the count
+	// Hundreds of sends may be refused at once; one of them tells Redis.
+	_, err = s.share(ctx, "refuse/"+strconv.FormatInt(generation, 10), func(ctx context.Context) (wechat.Token, error) {
+		return wechat.Token{}, s.markRefused(ctx, stale, generation)
+	})
+	return err
+}
+
+func (s *Store) markRefused(ctx context.Context, stale wechat.Token, generation int64) error {
+	r, err := s.eval(ctx, s.scripts.refuse, args{
+		"generation": generation, "classic": flag(s.cfg.Mode == Classic), "young_ms": young, "window_ms": warWindow,
+		"gap_ms": s.cfg.RefusedGap, "max_gap_ms": maxRefusedGap, "spread": rand.IntN(50),
+	})
+	// Only now: a concurrent lookup must not mark the token before refuse.lua counts it.
+	s.refuse(generation)
 	if err != nil {
-		return err // the next question for a token tells Redis of the refusal
+		return err // the next ask tells Redis of the refusal
 	}
-	if r := asRow(reply); r.number(0) == 1 {
-		s.tellRefused(stale, generation, int(r.number(1)))
+	if r.number("marked") == 1 {
+		s.tellRefused(stale, generation, int(r.number("recent")))
 	}
 	return nil
 }
 
-// generationOf is stale's generation; one that came without is known by its
-// value. Zero: it is not the current token.
+// generationOf returns stale's generation. A token without one is recognised by its
+// value. 0: it is not the current token.
 func (s *Store) generationOf(ctx context.Context, stale wechat.Token) (int64, error) {
 	if stale.Generation != 0 {
 		return stale.Generation, nil
@@ -120,19 +136,19 @@ func (s *Store) generationOf(ctx context.Context, stale wechat.Token) (int64, er
 			return 0, err
 		}
 	}
-	if cur := s.view.Load().token; cur.Value.Fingerprint() == stale.Value.Fingerprint() {
-		return cur.Generation, nil
+	if current := s.view.Load().token; current.Value.Fingerprint() == stale.Value.Fingerprint() {
+		return current.Generation, nil
 	}
 	return 0, nil
 }
 
-func (s *Store) tellRefused(stale wechat.Token, generation int64, fresh int) {
+func (s *Store) tellRefused(stale wechat.Token, generation int64, recent int) {
 	e := Event{
 		Kind: EventRefused, Fingerprint: stale.Value.Fingerprint(), Generation: generation,
-		Err: ErrRefused, Remedy: remedyRefused, Refusals: fresh,
+		Err: ErrRefused, Remedy: remedyRefused, Refusals: recent,
 	}
 	s.tell(e)
-	if fresh > s.cfg.WarThreshold {
+	if recent > s.cfg.WarThreshold {
 		e.Kind, e.Err, e.Remedy = EventWar, ErrWar, remedyWar
 		s.tell(e)
 	}
@@ -143,48 +159,19 @@ func (s *Store) tell(e Event) {
 	s.cfg.OnEvent(e)
 }
 
-// flight is one lookup and those who wait for it.
-type flight struct {
-	done  chan struct{}
-	token wechat.Token
-	err   error
-}
-
-// join waits for the process's one lookup, beginning it if need be. The lookup
-// goes on when the caller that began it leaves: the others still wait, and a
-// fetch given up half way may have cost the fleet its token.
-func (s *Store) join(ctx context.Context) (wechat.Token, error) {
-	if err := ctx.Err(); err != nil {
-		return wechat.Token{}, err
+// share runs f once for all concurrent callers with the same key. f goes on when the
+// caller that started it leaves: the others still wait for it, and in classic mode an
+// abandoned fetch may already have superseded the token of all processes.
+func (s *Store) share(ctx context.Context, key string, f func(context.Context) (wechat.Token, error)) (wechat.Token, error) {
+	shared := context.WithoutCancel(ctx)
+	result := s.calls.DoChan(key, func() (any, error) { return f(shared) })
+	select {
+	case r := <-result:
+		token, _ := r.Val.(wechat.Token)
+		return token, r.Err
+	case <-ctx.Done():
+		return wechat.Token{}, ctx.Err()
 	}
-	for {
-		s.mu.Lock()
-		f := s.flight
-		if f == nil {
-			f = &flight{done: make(chan struct{})}
-			s.flight = f
-			go s.fly(context.WithoutCancel(ctx), f)
-		}
-		s.mu.Unlock()
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return wechat.Token{}, ctx.Err()
-		}
-		// A token refused while the lookup was on its way is none: look again.
-		if f.err == nil && f.token.Generation <= s.refused.Load() {
-			continue
-		}
-		return f.token, f.err
-	}
-}
-
-func (s *Store) fly(ctx context.Context, f *flight) {
-	f.token, f.err = s.lookup(ctx, modeWant, 0)
-	s.mu.Lock()
-	s.flight = nil
-	s.mu.Unlock()
-	close(f.done)
 }
 
 func flag(b bool) int {

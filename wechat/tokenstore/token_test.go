@@ -12,7 +12,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
 
-func TestTok01OneFetchForEverybody(t *testing.T) {
+func TestTok01ConcurrentSendsCauseOneFetch(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		f.wx.before = func(context.Context) error { pass(20 * time.Millisecond); return nil }
@@ -34,7 +34,7 @@ func TestTok01OneFetchForEverybody(t *testing.T) {
 	})
 }
 
-func TestTok02OneRefreshAfterOurTokenDied(t *testing.T) {
+func TestTok02RefusedSendsCauseOneRefresh(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		var stores []*tokenstore.Store
@@ -63,12 +63,12 @@ func TestTok02OneRefreshAfterOurTokenDied(t *testing.T) {
 	})
 }
 
-func TestTok03AnOlderFetchNeverOverwritesANewer(t *testing.T) {
+func TestTok03OlderFetchNeverOverwritesNewer(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		f.wx.after = func(n int, _ wechat.Token) error {
 			if n == 1 {
-				pass(30 * time.Second) // a stalled process heeds no deadline
+				pass(30 * time.Second) // a stalled process ignores its deadline
 			}
 			return nil
 		}
@@ -88,7 +88,7 @@ func TestTok03AnOlderFetchNeverOverwritesANewer(t *testing.T) {
 			t.Errorf("B waited %v, want the lease of 10s", took)
 		}
 		if got := <-late; got.Generation != t2.Generation || got.Value != t2.Value {
-			t.Errorf("A came home with generation %d, want B's %d", got.Generation, t2.Generation)
+			t.Errorf("A returned generation %d, want B's %d", got.Generation, t2.Generation)
 		}
 		if st := mustState(t, b); st.Fingerprint != t2.Value.Fingerprint() {
 			t.Errorf("redis holds %s, want T2 %s", st.Fingerprint, t2.Value.Fingerprint())
@@ -99,7 +99,7 @@ func TestTok03AnOlderFetchNeverOverwritesANewer(t *testing.T) {
 	})
 }
 
-func TestTok03AnOlderFailureStopsNobody(t *testing.T) {
+func TestTok03OlderFailureStartsNoBackOff(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		f.wx.after = func(n int, _ wechat.Token) error {
@@ -121,12 +121,12 @@ func TestTok03AnOlderFailureStopsNobody(t *testing.T) {
 		}
 		wg.Wait()
 		if st := mustState(t, b); st.LastError != nil {
-			t.Errorf("an overtaken failure closed the account: %v", st.LastError)
+			t.Errorf("an older failure started a back-off: %v", st.LastError)
 		}
 	})
 }
 
-func TestTok04WaiterRereads(t *testing.T) {
+func TestTok04WaitingProcessTakesTheFetchedToken(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		release := make(chan struct{})
@@ -152,7 +152,7 @@ func TestTok04WaiterRereads(t *testing.T) {
 	})
 }
 
-func TestTok05InvalidateComparesFirst(t *testing.T) {
+func TestTok05InvalidateIgnoresAReplacedToken(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		a, b := f.store(), f.store()
@@ -177,7 +177,7 @@ func TestTok05InvalidateComparesFirst(t *testing.T) {
 	})
 }
 
-func TestTok05InvalidateKnowsATokenByItsValue(t *testing.T) {
+func TestTok05InvalidateRecognisesATokenByItsValue(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		old := mustToken(t, f.store())
@@ -190,7 +190,7 @@ func TestTok05InvalidateKnowsATokenByItsValue(t *testing.T) {
 	})
 }
 
-func TestTok10ForcedRefreshIsRare(t *testing.T) {
+func TestTok10ForcedRefreshKeepsWithinTheDailyBudget(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Stable, func(t *testing.T, f *fleet) {
 		s := f.store()
@@ -245,7 +245,7 @@ func TestTok10ForcedRefreshIsRare(t *testing.T) {
 	})
 }
 
-func TestTok10NormalFetchComesFirst(t *testing.T) {
+func TestTok10NormalFetchPrecedesForcedRefresh(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Stable, func(t *testing.T, f *fleet) {
 		s := f.store()
@@ -260,7 +260,7 @@ func TestTok10NormalFetchComesFirst(t *testing.T) {
 	})
 }
 
-func TestTok11AnotherTakesOverADeadHoldersLease(t *testing.T) {
+func TestTok11ExpiredLeaseIsTakenOver(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		dead := make(chan struct{})
@@ -281,13 +281,13 @@ func TestTok11AnotherTakesOverADeadHoldersLease(t *testing.T) {
 			t.Errorf("took over after %v, want the lease of 10s", took)
 		}
 		lease := "wxn:{" + appID + "}:token:lease"
-		if err := f.rdb.Set(t.Context(), lease, "somebody/7:9", time.Minute).Err(); err != nil {
+		if err := f.rdb.Set(t.Context(), lease, "other/7:9", time.Minute).Err(); err != nil {
 			t.Fatal(err)
 		}
-		close(dead) // the first holder wakes and lets go of what is not its own any more
+		close(dead) // the first holder resumes and must not release the lease of another
 		synctest.Wait()
-		if got := f.rdb.Get(t.Context(), lease).Val(); got != "somebody/7:9" {
-			t.Errorf("lease = %q: released by one who did not own it", got)
+		if got := f.rdb.Get(t.Context(), lease).Val(); got != "other/7:9" {
+			t.Errorf("lease = %q: released by a process that did not hold it", got)
 		}
 		if got := mustToken(t, b); got.Generation != mine.Generation {
 			t.Error("the dead holder's token replaced the newer one")
@@ -295,11 +295,11 @@ func TestTok11AnotherTakesOverADeadHoldersLease(t *testing.T) {
 	})
 }
 
-func TestTok11NobodyWaitsForEver(t *testing.T) {
+func TestTok11WaitingForALeaseIsBounded(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		lease := "wxn:{" + appID + "}:token:lease"
-		if err := f.rdb.Set(t.Context(), lease, "somebody/7:9", time.Hour).Err(); err != nil {
+		if err := f.rdb.Set(t.Context(), lease, "other/7:9", time.Hour).Err(); err != nil {
 			t.Fatal(err)
 		}
 		begun := time.Now()
@@ -310,7 +310,7 @@ func TestTok11NobodyWaitsForEver(t *testing.T) {
 	})
 }
 
-func TestTok12NoSendWaitsForARefresh(t *testing.T) {
+func TestTok12SendsNeverWaitWithRun(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []tokenstore.Mode{tokenstore.Stable, tokenstore.Classic} {
 		t.Run(mode.String(), func(t *testing.T) {
@@ -343,7 +343,7 @@ func TestTok12NoSendWaitsForARefresh(t *testing.T) {
 	}
 }
 
-func TestTok15TokenWarIsNamed(t *testing.T) {
+func TestTok15TokenWarIsReported(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		s := f.store()
@@ -369,12 +369,12 @@ func TestTok15TokenWarIsNamed(t *testing.T) {
 		}
 		pass(2 * time.Hour)
 		if st := mustState(t, s); st.War {
-			t.Error("the war is over and still told")
+			t.Error("the war is over and still reported")
 		}
 	})
 }
 
-func TestTok15AFleetAloneHasNoWar(t *testing.T) {
+func TestTok15NoWarWithoutAnotherSystem(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		s := f.store()

@@ -8,37 +8,35 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// view is what this process last saw in Redis. It is never changed, only
-// replaced.
+// view is what this process knows of Redis. A view is never modified, only replaced.
 type view struct {
-	token   wechat.Token // zero: none seen
-	due     time.Time    // when Run fetches the next one
-	checked time.Time    // when Redis was last read
-	down    *UnavailableError
+	token   wechat.Token      // zero: none
+	refused int64             // the generation that was refused last; 0: none
+	checked time.Time         // when Redis was last read
+	down    *UnavailableError // why there is no token; nil if there is one
 }
 
-func (s *Store) usable(v *view, now time.Time) bool {
-	return v.token.Generation > s.refused.Load() && now.Before(v.token.ExpiresAt)
-}
+func (v *view) usable(now time.Time) bool { return now.Before(v.token.ExpiresAt) }
 
-// refuse notes that generation and all before it are not to be used.
+// refuse drops the token and remembers that generation was refused.
 func (s *Store) refuse(generation int64) {
-	for {
-		was := s.refused.Load()
-		if was >= generation || s.refused.CompareAndSwap(was, generation) {
-			return
-		}
-	}
-}
-
-// see replaces the view by what Redis said at moment at. An older token never
-// replaces a newer one, whatever a Redis that failed over may say.
-func (s *Store) see(at time.Time, token wechat.Token, due time.Time, down *UnavailableError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := *s.view.Load()
-	if token.Generation > v.token.Generation {
-		v.token, v.due = token, due
+	v.token, v.refused = wechat.Token{}, generation
+	s.view.Store(&v)
+}
+
+// update replaces the view with what Redis answered at the time at. A token that
+// works is not replaced by one of a lower generation: a failover may have lost the
+// newest token. When it expires or is refused, any other one replaces it: Redis may
+// have lost its data and given out lower generations since.
+func (s *Store) update(at time.Time, token wechat.Token, down *UnavailableError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := *s.view.Load()
+	if token.Generation != v.refused && (token.Generation > v.token.Generation || !v.usable(at)) {
+		v.token = token
 	}
 	v.checked, v.down = at, down
 	s.view.Store(&v)
@@ -46,15 +44,16 @@ func (s *Store) see(at time.Time, token wechat.Token, due time.Time, down *Unava
 	s.changed = make(chan struct{})
 }
 
+// changes returns a channel that is closed at the next change of the view.
 func (s *Store) changes() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.changed
 }
 
-// peekBeside reads Redis in the background; a failure changes nothing, the
-// token in hand stays good until its expiry.
-func (s *Store) peekBeside(ctx context.Context) {
+// peekInBackground reads Redis without delaying the caller. If that fails, the
+// token in memory stays in use until it expires.
+func (s *Store) peekInBackground(ctx context.Context) {
 	if !s.peeking.CompareAndSwap(false, true) {
 		return
 	}
@@ -63,7 +62,7 @@ func (s *Store) peekBeside(ctx context.Context) {
 		defer s.peeking.Store(false)
 		if err := s.peek(ctx); err != nil {
 			v := s.view.Load()
-			s.see(time.Now(), v.token, v.due, v.down) // ask again after Reread, not at once
+			s.update(time.Now(), v.token, v.down) // the next read is due after Reread, not at once
 		}
 	}()
 }
@@ -74,23 +73,23 @@ func (s *Store) peek(ctx context.Context) error {
 	return err
 }
 
-// poll is how long to wait for another process before looking again: 20 ms at
-// first, half a second in the end, spread so that processes do not look in step.
-func poll(n int) time.Duration {
+// pollDelay is how long to wait for another process before the n-th question: 20 ms
+// at first, up to 500 ms, with ±50 % so that processes do not ask in step.
+func pollDelay(n int) time.Duration {
 	d := min(20*time.Millisecond<<min(n, 5), 500*time.Millisecond)
 	return d/2 + rand.N(d)
 }
 
-// pause waits for a change or for d.
-func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
+// wait returns after d, when ctx ends, or when wake delivers or is closed, which
+// it reports.
+func wait[T any](ctx context.Context, d time.Duration, wake <-chan T) (closed bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-timer.C:
-		return nil
-	case <-changed:
-		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+	case <-timer.C:
+	case _, open := <-wake:
+		return !open
 	}
+	return false
 }

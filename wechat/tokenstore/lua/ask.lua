@@ -1,56 +1,74 @@
--- Ask for the token, or for the lease to fetch one.
--- ARGV 1 lease id  2 lease ms  3 mode: peek, want, due, admin  4 generation the
--- caller saw refused (0: none)  5 admin: the token must be newer than this generation
--- Answers: token, refused, none, wait, backoff, hold, lease. The last four end
--- with the generation that is refused, 0 for none.
-local id, mode = ARGV[1], ARGV[3]
-local t = redis.call('HMGET', TOKEN, 'v', 'g', 'e', 'd', 'f', 'p', 'r', 'h')
-local g = tonumber(t[2]) or 0
-local refused = t[7] == '1'
-if g > 0 and not refused and tonumber(ARGV[4]) >= g then
-  redis.call('HSET', TOKEN, 'r', '1') -- a refusal that Redis had not heard of
-  refused = true
-end
-local live = t[1] and not refused and tonumber(t[3]) > now
-local serve = live
-if mode == 'due' then serve = live and tonumber(t[4]) > now end
-if mode == 'admin' then serve = live and g > tonumber(ARGV[5]) end
-if serve then
-  return {'token', int(g), t[1], int(tonumber(t[3]) - now), int(tonumber(t[4]) - now)}
+-- Returns the token, or a lease to fetch one, or why there is neither.
+-- lease       id of the lease, if one is given     lease_ms  its length
+-- mode        peek: give no lease; want: any token that works; due: a token that is
+--             not due for its refresh; admin: another token than previous, despite
+--             the back-off
+-- refused     the generation that the caller saw refused last, 0: none
+-- previous    admin: a generation
+-- Reply: kind, and with
+--   token     generation, value, expires_ms, due_ms
+--   lease     generation, fingerprint of the refused token, if one caused this fetch
+--   wait      ms that another process's lease lasts
+--   backoff   ms, failure
+--   hold      ms until a refusal may cause a fetch
+--   none      peek: nothing prevents a fetch
+-- Replies without a token have refused: the generation in Redis if it is refused, else 0.
+local token = read_token()
+-- Generations are compared for equality only: if Redis has lost its data, a new
+-- token may have a lower generation than one that the caller remembers as refused.
+if token.generation > 0 and token.generation == tonumber(arg.refused) and not token.refused then
+  redis.call('HSET', TOKEN, 'r', '1') -- Redis did not answer when the caller saw the refusal
+  token.refused = true
 end
 
-local bad = (refused and int(g)) or '0'
-if mode == 'peek' and refused then return {'refused', bad} end
+local good = token.value and not token.refused and token.expires > now
+if arg.mode == 'due' then good = good and token.due > now end
+if arg.mode == 'admin' then good = good and token.generation ~= tonumber(arg.previous) end
+if good then
+  return {'kind', 'token', 'generation', int(token.generation), 'value', token.value,
+    'expires_ms', int(token.expires - now), 'due_ms', int(token.due - now)}
+end
+
+local refused = (token.refused and int(token.generation)) or '0'
+local function answer(kind, ...) return {'kind', kind, 'refused', refused, ...} end
+local function lease(generation)
+  return answer('lease', 'generation', generation, 'fingerprint', (token.refused and token.fingerprint) or '')
+end
+
+if arg.mode == 'peek' and token.refused then return answer('none') end
 local held = redis.call('GET', LEASE)
-if held and mode ~= 'peek' then
-  if string.sub(held, 1, #id + 1) == id .. ':' then -- our own question, repeated by the client
-    return {'lease', string.sub(held, #id + 2), (refused and t[6]) or '', bad}
+if held and arg.mode ~= 'peek' then
+  if string.sub(held, 1, #arg.lease + 1) == arg.lease .. ':' then -- go-redis repeated this call
+    return lease(string.sub(held, #arg.lease + 2))
   end
-  return {'wait', int(redis.call('PTTL', LEASE)), '', bad}
+  return answer('wait', 'ms', int(redis.call('PTTL', LEASE)))
 end
-if mode ~= 'admin' then
-  local b = redis.call('HMGET', BACKOFF, 'u', 'j')
-  if (tonumber(b[1]) or 0) > now then return {'backoff', int(tonumber(b[1]) - now), b[2], bad} end
+if arg.mode ~= 'admin' then
+  local b = redis.call('HMGET', BACKOFF, 'u', 'j', 'a')
+  if number(b[1]) > now and not clock_set_back(number(b[3])) then
+    return answer('backoff', 'ms', int(tonumber(b[1]) - now), 'failure', b[2])
+  end
 end
-if mode == 'peek' then return {'none'} end
+if arg.mode == 'peek' then return answer('none') end
 
--- A refusal causes a fetch only so often: not before the gap that refuse.lua set,
--- and out of a bucket of 60 that regains one a minute, so that whoever kills our
--- tokens, 24 hours of it stay below the 2000 fetches that classic mode has a day.
--- A dropped token (no fingerprint) is an admin's wish and waits for nothing.
-if mode ~= 'admin' and refused and t[6] then
-  local minute, burst = 60000, 60
-  local tat = math.max(tonumber(redis.call('HGET', COUNT, 'rb')) or 0, now)
-  local at = math.max(tonumber(t[8]) or 0, tat - (burst - 1) * minute)
-  if at > now then return {'hold', int(at - now), '', bad} end
-  redis.call('HSET', COUNT, 'rb', int(tat + minute))
+-- A refusal may cause a fetch after the gap set by refuse.lua, and only from a
+-- bucket of 60 that regains one a minute: however often tokens are refused, a day
+-- costs less than the 2000 fetches that WeChat allows in classic mode. A token that
+-- was dropped has no fingerprint: that was an administrator, and nothing is held.
+if arg.mode ~= 'admin' and token.refused and token.fingerprint then
+  local most = 60 * MINUTE
+  local bucket = math.max(number(redis.call('HGET', COUNT, 'rb')), now)
+  if bucket > now + most then bucket = now + most - MINUTE end -- the clock was set back: one at once
+  local at = math.max(token.hold, bucket + MINUTE - most)
+  if at > now then return answer('hold', 'ms', int(at - now)) end
+  redis.call('HSET', COUNT, 'rb', int(bucket + MINUTE))
 end
 
--- The generation only grows, even over a Redis that lost everything: it is never
--- below the clock. It fences the fetch that this lease allows.
-local gen = math.max((tonumber(redis.call('GET', GEN)) or 0) + 1, g + 1, now)
-redis.call('SET', GEN, int(gen), 'PX', 30 * DAY)
-redis.call('SET', LEASE, id .. ':' .. int(gen), 'PX', ARGV[2])
-today()
+-- The new generation is above all that Redis gave out and not below the clock, so that
+-- it is unique and usually grows even if Redis has lost everything.
+local generation = int(math.max(number(redis.call('GET', GEN)) + 1, token.generation + 1, now))
+redis.call('SET', GEN, generation, 'PX', 30 * DAY)
+redis.call('SET', LEASE, arg.lease .. ':' .. generation, 'PX', arg.lease_ms)
+start_day()
 redis.call('HINCRBY', COUNT, 'n', 1)
-return {'lease', int(gen), (refused and t[6]) or '', bad}
+return lease(generation)

@@ -1,5 +1,5 @@
--- Forget the token and the back-off. The generation stays as a tombstone, so
--- that the processes' caches know that theirs was dropped, not lost.
+-- Deletes the token and the back-off. The generation stays, marked as refused, so
+-- that every process stops using the token it remembers.
 if redis.call('EXISTS', TOKEN) == 1 then
   redis.call('HDEL', TOKEN, 'v', 'p')
   redis.call('HSET', TOKEN, 'r', '1')
@@ -8,4 +8,4 @@ if redis.call('EXISTS', TOKEN) == 1 then
 end
 redis.call('DEL', BACKOFF)
 notify('dropped')
-return 1
+return {}

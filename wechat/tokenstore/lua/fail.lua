@@ -1,15 +1,16 @@
--- Record a failed fetch, so that nobody asks WeChat before the step is over.
--- ARGV 1 lease id  2 generation  3 the failure, JSON  4.. the steps in ms
--- Returns the step's length in ms; 0 when somebody stored a newer token meanwhile.
--- A failure counts even when a newer lease was given: were it forgotten, a fleet
--- whose every fetch outlasts its lease would ask WeChat without end.
+-- Records a failed fetch: no process asks WeChat again before the step is over. The
+-- failure counts even if a newer lease was given out. Otherwise processes whose
+-- every fetch outlasts its lease would ask WeChat without a pause.
+-- lease, generation, failure: JSON, first_ms: the first step, doubled for each further
+-- failure in a row up to most_ms
+-- Reply: ms, the length of the step; 0 if a newer token has been stored.
 local b = redis.call('HMGET', BACKOFF, 'g', 'u', 's')
-if b[1] == ARGV[2] then return math.max(tonumber(b[2]) - now, 0) end -- repeated by the client
-release(ARGV[1] .. ':' .. ARGV[2])
-if (tonumber(redis.call('HGET', TOKEN, 'g')) or 0) > tonumber(ARGV[2]) then return 0 end
-local step = (tonumber(b[3]) or 0) + 1
-local wait = tonumber(ARGV[3 + math.min(step, #ARGV - 3)])
-redis.call('HSET', BACKOFF, 'u', int(now + wait), 's', int(step), 'g', ARGV[2], 'j', ARGV[3])
-redis.call('PEXPIRE', BACKOFF, wait + 3600000)
+if b[1] == arg.generation then return {'ms', int(math.max(number(b[2]) - now, 0))} end -- go-redis repeated this call
+release()
+if number(redis.call('HGET', TOKEN, 'g')) > tonumber(arg.generation) then return {'ms', 0} end
+local step = number(b[3]) + 1
+local wait = math.min(tonumber(arg.first_ms) * 2 ^ (step - 1), tonumber(arg.most_ms))
+redis.call('HSET', BACKOFF, 'u', int(now + wait), 's', int(step), 'g', arg.generation, 'j', arg.failure, 'a', int(now))
+redis.call('PEXPIRE', BACKOFF, int(wait + 60 * MINUTE))
 notify('failed')
-return wait
+return {'ms', int(wait)}

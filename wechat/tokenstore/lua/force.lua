@@ -1,15 +1,17 @@
--- Ask leave for one forced refresh. WeChat allows few a day and wants a gap.
--- ARGV 1 lease id  2 generation  3 a day  4 gap ms  5 lease ms
--- Returns 1 for yes. It is counted here, before the call, so that a crash
--- cannot forget it; the lease starts anew, since a second call follows.
-if redis.call('GET', GEN) ~= ARGV[2] then return 0 end
-today()
+-- Asks for permission to force one refresh; WeChat allows few a day. It is counted
+-- here, before the call, so that a crash cannot lose it. The lease begins anew
+-- because a second call follows.
+-- lease, generation, lease_ms, per_day, gap_ms: between two
+-- Reply: allowed 1 or 0.
+if redis.call('GET', GEN) ~= arg.generation then return {'allowed', 0} end
+start_day()
 local c = redis.call('HMGET', COUNT, 'f', 'lf', 'lg')
-if c[3] == ARGV[2] then return 1 end -- repeated by the client
-if tonumber(c[1]) >= tonumber(ARGV[3]) then return 0 end
-if now - (tonumber(c[2]) or 0) < tonumber(ARGV[4]) then return 0 end
+if c[3] == arg.generation then return {'allowed', 1} end -- go-redis repeated this call
+if tonumber(c[1]) >= tonumber(arg.per_day) then return {'allowed', 0} end
+if math.abs(now - number(c[2])) < tonumber(arg.gap_ms) then return {'allowed', 0} end
 redis.call('HINCRBY', COUNT, 'f', 1)
 redis.call('HINCRBY', COUNT, 'n', 1)
-redis.call('HSET', COUNT, 'lf', int(now), 'lg', ARGV[2])
-redis.call('SET', LEASE, ARGV[1] .. ':' .. ARGV[2], 'PX', ARGV[5]) -- nobody else has it: the generation is ours
-return 1
+redis.call('HSET', COUNT, 'lf', int(now), 'lg', arg.generation)
+-- No other process holds a lease: our generation is the last.
+redis.call('SET', LEASE, arg.lease .. ':' .. arg.generation, 'PX', arg.lease_ms)
+return {'allowed', 1}

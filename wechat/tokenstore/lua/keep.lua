@@ -1,17 +1,17 @@
--- Keep a fetched token, unless a newer one is there.
--- ARGV 1 lease id  2 generation  3 value  4 life ms  5 refresh due in ms  6 fingerprint
-local gen = tonumber(ARGV[2])
-local g = tonumber(redis.call('HGET', TOKEN, 'g')) or 0
-release(ARGV[1] .. ':' .. ARGV[2])
-if g > gen then
+-- Stores a fetched token unless a newer one is there.
+-- lease, generation, value, fingerprint, life_ms, due_ms
+-- Reply: kept 1, or 0 if a newer one is there.
+local stored = number(redis.call('HGET', TOKEN, 'g'))
+release()
+if stored > tonumber(arg.generation) then
   notify('older')
-  return 0
+  return {'kept', 0}
 end
-if g == gen then return 1 end -- repeated by the client
+if stored == tonumber(arg.generation) then return {'kept', 1} end -- go-redis repeated this call
 redis.call('DEL', TOKEN)
-redis.call('HSET', TOKEN, 'v', ARGV[3], 'g', ARGV[2], 'f', int(now), 'e', int(now + ARGV[4]),
-  'd', int(now + ARGV[5]), 'p', ARGV[6])
-redis.call('PEXPIRE', TOKEN, ARGV[4] + 60000)
+redis.call('HSET', TOKEN, 'v', arg.value, 'g', arg.generation, 'f', int(now), 'e', int(now + arg.life_ms),
+  'd', int(now + arg.due_ms), 'p', arg.fingerprint)
+redis.call('PEXPIRE', TOKEN, int(arg.life_ms + MINUTE))
 redis.call('DEL', BACKOFF)
 notify('kept')
-return 1
+return {'kept', 1}

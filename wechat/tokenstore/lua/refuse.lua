@@ -1,30 +1,31 @@
--- WeChat refused a token: mark it, if it is the current one, and say until when
--- nobody fetches another.
--- ARGV 1 generation  2 classic: 1 or 0  3 a token younger than this (ms) was
--- refused at once  4 the war's window, ms  5 least and 6 longest gap from fetch
--- to fetch, ms  7 spread of the longer gaps, percent
--- Returns {1 if marked, fresh tokens refused within the window}.
-local t = redis.call('HMGET', TOKEN, 'g', 'r', 'f', 'd')
-if t[1] ~= ARGV[1] or t[2] == '1' then return {0, 0} end
-today()
-local gap, age = tonumber(ARGV[5]), now - tonumber(t[3])
-if age < tonumber(ARGV[3]) then
+-- Marks the current token as refused by WeChat, if it is of this generation, and
+-- sets the time before which this refusal causes no fetch.
+-- generation   classic: 1 or 0
+-- young_ms     a token refused at less than this age was refused at once
+-- gap_ms       least time from fetch to fetch; doubled, up to max_gap_ms, for each
+--              further token refused at once
+-- spread       percent added to a doubled gap
+-- window_ms    within which refusals of fresh tokens are counted
+-- Reply: marked 1 or 0, recent: fresh tokens refused within the window.
+local token = read_token()
+if int(token.generation) ~= arg.generation or token.refused then return {'marked', 0, 'recent', 0} end
+start_day()
+local fetched = math.min(token.fetched, now) -- later only if the clock was set back
+local gap = tonumber(arg.gap_ms)
+if now - fetched < tonumber(arg.young_ms) then
   local streak = redis.call('HINCRBY', COUNT, 'rs', 1)
-  if streak > 1 then -- spread, or a rival with a beat of its own would meet us each time
-    gap = gap * 2 ^ (streak - 1) * (1 + tonumber(ARGV[7]) / 100)
-  end
+  -- The spread keeps two systems from replacing each other's token in step.
+  if streak > 1 then gap = gap * 2 ^ (streak - 1) * (1 + tonumber(arg.spread) / 100) end
 else
   redis.call('HSET', COUNT, 'rs', '0')
 end
-redis.call('HSET', TOKEN, 'r', '1', 'h', int(tonumber(t[3]) + math.min(gap, tonumber(ARGV[6]))))
-local fresh = 0
-if ARGV[2] == '1' and tonumber(t[4]) > now then
+redis.call('HSET', TOKEN, 'r', '1', 'h', int(fetched + math.min(gap, tonumber(arg.max_gap_ms))))
+local recent = 0
+if arg.classic == '1' and token.due > now then
   redis.call('LPUSH', WAR, int(now))
   redis.call('LTRIM', WAR, 0, 199)
-  redis.call('PEXPIRE', WAR, ARGV[4])
-  for _, at in ipairs(redis.call('LRANGE', WAR, 0, -1)) do
-    if now - tonumber(at) < tonumber(ARGV[4]) then fresh = fresh + 1 end
-  end
+  redis.call('PEXPIRE', WAR, arg.window_ms)
+  recent = recent_refusals(tonumber(arg.window_ms))
 end
 notify('refused')
-return {1, fresh}
+return {'marked', 1, 'recent', recent}
