@@ -105,7 +105,7 @@ func TestBackOffStepsByCause(t *testing.T) {
 		last        time.Duration
 		explanation string
 	}{
-		{answer(-1, "system error"), time.Second, time.Minute, "busy: may be over any moment"},
+		{answer(-1, "system error"), time.Second, time.Minute, "busy: may end soon"},
 		{transport, time.Second, time.Minute, "the network: as busy"},
 		{answer(40125, "invalid appsecret"), time.Second, 10 * time.Minute, "an administrator must act"},
 		{answer(40243, "appsecret is frozen"), time.Second, 10 * time.Minute, "an administrator must act"},

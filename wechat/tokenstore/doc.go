@@ -20,7 +20,7 @@
 //	go tokens.Run(ctx)
 //
 // Every process runs it. A lease in Redis lets one of them fetch; the others use
-// the old token meanwhile. Each lease has a generation, the number of the token to
+// the old token until then. Each lease has a generation, the number of the token to
 // be fetched, above all numbers given out before. A process that stalls beyond its
 // lease has a lower generation than its successor and overwrites no newer token.
 //

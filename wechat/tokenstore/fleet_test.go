@@ -99,11 +99,11 @@ func startFleet(t *testing.T, onFetch func(n int)) ([]*process, *endpoint, *redi
 func sendAll(t *testing.T, all []*process, e *endpoint, name string) {
 	t.Helper()
 	for i, p := range all {
-		p.tell(t, order{Do: "send", Name: fmt.Sprintf("%s-%d", name, i), N: 50})
+		p.send(t, order{Do: "send", Name: fmt.Sprintf("%s-%d", name, i), N: 50})
 	}
 	sent := 0
 	for _, p := range all {
-		r := p.hear(t)
+		r := p.receive(t)
 		sent += r.Sent
 		for _, text := range r.Errors {
 			t.Errorf("send: %s", text)
@@ -130,10 +130,10 @@ func TestTok01EightProcessesFetchOnce(t *testing.T) {
 	t.Parallel()
 	all, e, _ := startFleet(t, slow)
 	for _, p := range all {
-		p.tell(t, order{Do: "run"})
+		p.send(t, order{Do: "run"})
 	}
 	for _, p := range all {
-		p.hear(t)
+		p.receive(t)
 	}
 	sendAll(t, all, e, "m")
 	if n := e.fetched(); n != 1 {
@@ -176,7 +176,7 @@ func TestTok03ResumedProcessNeverOverwritesNewer(t *testing.T) {
 		}
 	})
 	a := all[0]
-	a.tell(t, order{Do: "token"})
+	a.send(t, order{Do: "token"})
 	<-arrived
 	a.signal(t, syscall.SIGSTOP)
 	close(answer) // T1 goes to a stopped process
@@ -185,16 +185,16 @@ func TestTok03ResumedProcessNeverOverwritesNewer(t *testing.T) {
 	if err := rdb.Del(t.Context(), "wxn:{"+appID+"}:token:lease").Err(); err != nil {
 		t.Fatal(err)
 	}
-	all[1].tell(t, order{Do: "token"})
-	t2 := all[1].hear(t)
+	all[1].send(t, order{Do: "token"})
+	t2 := all[1].receive(t)
 	a.signal(t, syscall.SIGCONT)
-	if r := a.hear(t); r.Generation != t2.Generation || r.Fingerprint != t2.Fingerprint || len(r.Fetched) != 1 ||
+	if r := a.receive(t); r.Generation != t2.Generation || r.Fingerprint != t2.Fingerprint || len(r.Fetched) != 1 ||
 		r.Fetched[0] == t2.Fingerprint {
 		t.Errorf("A woke with %+v, want T1 fetched and B's T2 %s in use", r, t2.Fingerprint)
 	}
 	for _, p := range all[1:] {
-		p.tell(t, order{Do: "token"})
-		if r := p.hear(t); r.Generation != t2.Generation {
+		p.send(t, order{Do: "token"})
+		if r := p.receive(t); r.Generation != t2.Generation {
 			t.Errorf("generation %d, want T2's %d", r.Generation, t2.Generation)
 		}
 	}
@@ -224,19 +224,19 @@ func TestTok11LeaseOfAKilledProcessIsTakenOver(t *testing.T) {
 		all = append(all, startMember(t, cfg))
 	}
 	for _, p := range all[1:] { // started, so that only their waiting is timed
-		p.tell(t, order{Do: "nothing"})
-		p.hear(t)
+		p.send(t, order{Do: "nothing"})
+		p.receive(t)
 	}
-	all[0].tell(t, order{Do: "token"})
+	all[0].send(t, order{Do: "token"})
 	<-arrived
 	begun := time.Now()
 	all[0].signal(t, syscall.SIGKILL)
 	for _, p := range all[1:] {
-		p.tell(t, order{Do: "token"})
+		p.send(t, order{Do: "token"})
 	}
 	var generation int64
 	for _, p := range all[1:] {
-		r := p.hear(t)
+		r := p.receive(t)
 		if generation == 0 {
 			generation = r.Generation
 		}

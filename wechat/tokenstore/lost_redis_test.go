@@ -66,8 +66,7 @@ func TestOldRefusalDoesNotRefuseTokensOfAnEmptiedRedis(t *testing.T) {
 	})
 }
 
-// One process fetches after the loss and knows of no refusal; its token must not be
-// refused because another process remembers one.
+// The process that fetches after the loss knows of no refusal.
 func TestOldRefusalDoesNotRefuseATokenThatAnotherProcessFetched(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
@@ -98,8 +97,7 @@ func TestOldRefusalDoesNotRefuseATokenThatAnotherProcessFetched(t *testing.T) {
 	})
 }
 
-// The token is refused after the loss: its process remembers a generation from
-// before, and everybody has replaced it.
+// The refused token is from before the loss; Redis has another one already.
 func TestLateRefusalOfATokenFromBeforeTheLossIsIgnored(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {

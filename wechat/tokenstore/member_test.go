@@ -23,7 +23,7 @@ import (
 // memberEnv carries a member's configuration to the process that is one.
 const memberEnv = "WXNOTIFY_TOKENSTORE_MEMBER"
 
-// memberConfig is what a process of the fleet is told at its start.
+// memberConfig configures a process of the fleet.
 type memberConfig struct {
 	Redis, WeChat       string
 	Lease, FetchTimeout time.Duration
@@ -82,13 +82,13 @@ func memberMain(config string, in io.Reader, out io.Writer) error {
 		} else if err != nil {
 			return err
 		}
-		if err := reports.Encode(m.obey(ctx, o)); err != nil {
+		if err := reports.Encode(m.execute(ctx, o)); err != nil {
 			return err
 		}
 	}
 }
 
-func (m *member) obey(ctx context.Context, o order) report {
+func (m *member) execute(ctx context.Context, o order) report {
 	var r report
 	switch o.Do {
 	case "run":
@@ -173,21 +173,21 @@ func (p *process) signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
-func (p *process) tell(t *testing.T, o order) {
+func (p *process) send(t *testing.T, o order) {
 	t.Helper()
 	if err := json.NewEncoder(p.in).Encode(o); err != nil {
-		t.Fatalf("tell %+v: %v", o, err)
+		t.Fatalf("send %+v: %v", o, err)
 	}
 }
 
-func (p *process) hear(t *testing.T) (r report) {
+func (p *process) receive(t *testing.T) (r report) {
 	t.Helper()
 	line, err := p.out.ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(line, &r)
 	}
 	if err != nil {
-		t.Errorf("a member said %q: %v", line, err)
+		t.Errorf("a member answered %q: %v", line, err)
 	}
 	return r
 }

@@ -57,7 +57,7 @@ func TestTokenInMemoryStaysInUseWhileRedisIsDown(t *testing.T) {
 			t.Errorf("%d fetches: without the shared lease no process may fetch", n)
 		}
 		if n := len(f.notes.of(tokenstore.EventFailed)); n != 1 {
-			t.Errorf("the outage was told %d times, want once", n)
+			t.Errorf("%d events for the outage, want 1", n)
 		}
 		f.mini.SetError("")
 		pass(2 * time.Second)
