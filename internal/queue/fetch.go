@@ -173,7 +173,9 @@ func (f *fetcher) wait(ctx context.Context, now time.Time) {
 	case <-f.changed:
 	case <-f.inFlight.freed:
 	case <-opened[ratelimit.General]:
+		f.closed[ratelimit.General] = closure{}
 	case <-opened[ratelimit.Reserved]:
+		f.closed[ratelimit.Reserved] = closure{}
 	case <-timer.C:
 		for _, d := range f.inFlight.take(staleAfter, time.Now()) {
 			f.gate.Return(d.permit)

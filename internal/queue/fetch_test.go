@@ -310,3 +310,26 @@ func (g *failingGate) Take(ctx context.Context, tier ratelimit.Tier) (ratelimit.
 	}
 	return g.gate.Take(ctx, tier)
 }
+
+// A refusal that the gate has taken back must not keep an idle loop awake.
+func TestFetchRestsAfterAClosureOfAnEmptyQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, rdb := redistest.Mini(t)
+		g, h := &gate{}, patient()
+		g.set(&ratelimit.ClosedError{Reason: ratelimit.ReasonQuota, Until: time.Now().Add(time.Hour)}, ratelimit.General, ratelimit.Reserved)
+		put(t, rdb, job.Default, items(1, job.Default)...)
+		stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle})
+		time.Sleep(1500 * time.Millisecond) // virtual; the gate has refused
+		rdb.Del(t.Context(), key(job.Default, "pending"))
+		g.set(nil, ratelimit.General, ratelimit.Reserved)
+		n := m.CommandCount()
+		time.Sleep(10 * time.Second) // never ends while the loop spins
+		if perSecond := float64(m.CommandCount()-n) / 10; perSecond > 45 {
+			t.Errorf("%.0f commands a second", perSecond)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
