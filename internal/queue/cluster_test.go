@@ -52,7 +52,7 @@ func TestCluster(t *testing.T) {
 	if err := n.Delete(t.Context(), account, job.Bulk, "bulk-000001"); err != nil {
 		t.Error(err)
 	}
-	if err := n.Pause(t.Context(), account, job.Bulk, queue.Pause{Owner: "x"}); err != nil {
+	if err := n.Pause(t.Context(), account, job.Bulk, "x", ""); err != nil {
 		t.Error(err)
 	}
 	one.Del(t.Context(), "wxn:{"+account+"}:watchdog", "wxn:{"+account+"}:orphans")

@@ -2,10 +2,10 @@ package queue
 
 import (
 	"context"
-	_ "embed" // the script
+	_ "embed" // the scripts
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,105 +14,154 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
-// ErrActive is returned for a task that a worker has in hand.
-var ErrActive = errors.New("queue: the message is being sent at this moment: try again when it has ended")
+// ErrActive is returned for a task that a worker is processing.
+var ErrActive = errors.New("queue: a worker is sending this message: try again when the attempt has ended")
 
 // ErrNotFound is returned for a task that is not in the queue.
 var ErrNotFound = errors.New("queue: no such message in this queue: check the account, class and ID")
 
-// Inspector looks at queues and acts on them. It asks Redis itself, where
-// asynq's inspector takes no context, fails for a queue that nobody used yet,
-// and for all queues when one message is missing.
+// sampleSize is the number of tasks per state whose size is measured.
+const sampleSize = 5
+
+var (
+	//go:embed lua/state.lua
+	stateLua string
+	//go:embed lua/delete.lua
+	deleteLua string
+
+	stateScript  = redisx.NewScript(stateLua)
+	deleteScript = redisx.NewScript(deleteLua)
+)
+
+// Inspector reads queues and acts on them. It is used in place of asynq's
+// inspector, which takes no context, returns an error for a queue that was never
+// used, and fails for every queue when the data of one task is missing.
 type Inspector struct{ rdb redis.UniversalClient }
 
 // NewInspector does not talk to Redis.
 func NewInspector(rdb redis.UniversalClient) *Inspector { return &Inspector{rdb: rdb} }
 
-// QueueState is what a class's queue holds.
-type QueueState struct {
-	Class     job.Class
+// State is one queue at one moment.
+type State struct {
+	Name      string    // as asynq lists it: "<appid>:<class>" for a queue of wxnotify
+	Class     job.Class // empty for a queue of another program
 	Pending   int64
 	Active    int64
 	Scheduled int64
 	Retry     int64
-	Archived  int64
-	Paused    bool
-	Pause     *Pause        // who paused it; nil when not paused, or paused by somebody unknown
-	Latency   time.Duration // since the next task became pending; zero when none is
+	Archived  int64 // tasks that asynq gave up; wxnotify archives none
+	Completed int64
+	// Processed counts completed and failed attempts since the queue was created,
+	// Failed the failed ones. A task that was put back counts in neither. The Today
+	// counters start at 00:00 UTC, asynq's day.
+	Processed, Failed           int64
+	ProcessedToday, FailedToday int64
+	Paused                      bool
+	Pause                       *Pause        // nil: not paused, or paused by another tool
+	Latency                     time.Duration // since the next task became pending; zero without one
+	Memory                      int64         // bytes, estimated from a sample; 0 when Redis refuses MEMORY USAGE
+	Missing                     int           // sampled tasks whose message is gone: evicted or deleted by hand
+	Err                         error         // the queue could not be read; the counts are zero
 }
 
-// Queues counts the account's queues, most urgent first, in two round trips. A
-// queue that nobody used yet is empty, not an error.
-func (n *Inspector) Queues(ctx context.Context, account string) ([]QueueState, error) {
-	queues := allKeysOf(account)
-	type reply struct {
-		pending, active            *redis.IntCmd
-		scheduled, retry, archived *redis.IntCmd
-		paused                     *redis.IntCmd
-		next                       *redis.StringSliceCmd
-		record                     *redis.StringCmd
+// Queues reads the account's queues, most urgent first, in one round trip. A
+// queue that was never used is empty, not an error.
+func (n *Inspector) Queues(ctx context.Context, account string) ([]State, error) {
+	var names []string
+	for _, class := range job.Classes() {
+		names = append(names, Name(account, class))
 	}
-	replies := make([]reply, len(queues))
-	pipe := n.rdb.Pipeline()
-	for i, q := range queues {
-		replies[i] = reply{
-			pending: pipe.LLen(ctx, q.pending), active: pipe.LLen(ctx, q.active),
-			scheduled: pipe.ZCard(ctx, q.scheduled), retry: pipe.ZCard(ctx, q.retry), archived: pipe.ZCard(ctx, q.archived),
-			paused: pipe.Exists(ctx, q.paused), next: pipe.LRange(ctx, q.pending, -1, -1),
-			record: pipe.Get(ctx, pauseKey(account, q.class)),
+	states := n.read(ctx, names)
+	for i := range states {
+		if err := states[i].Err; err != nil {
+			return nil, wrap("queues", err)
 		}
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return nil, wrap("queues", err)
-	}
-	states := make([]QueueState, len(queues))
-	for i, q := range queues {
-		r := &replies[i]
-		states[i] = QueueState{
-			Class: q.class, Pending: r.pending.Val(), Active: r.active.Val(), Scheduled: r.scheduled.Val(),
-			Retry: r.retry.Val(), Archived: r.archived.Val(), Paused: r.paused.Val() > 0,
-		}
-		if states[i].Paused {
-			states[i].Pause, _ = parsePause(r.record.Val())
-		}
-	}
-	return states, n.latency(ctx, queues, states, func(i int) []string { return replies[i].next.Val() })
+	return states, nil
 }
 
-func (n *Inspector) latency(ctx context.Context, queues []keys, states []QueueState, next func(i int) []string) error {
-	since := make([]*redis.StringCmd, len(queues))
-	pipe := n.rdb.Pipeline()
-	for i, q := range queues {
-		if ids := next(i); len(ids) > 0 {
-			since[i] = pipe.HGet(ctx, q.tasks+ids[0], "pending_since")
-		}
+// AllQueues reads every queue that asynq lists, sorted by name, in two round
+// trips. A queue that cannot be read has Err set; the others are still read.
+func (n *Inspector) AllQueues(ctx context.Context) ([]State, error) {
+	names, err := n.rdb.SMembers(ctx, allQueues).Result()
+	if err != nil {
+		return nil, wrap("list the queues", err)
 	}
-	if pipe.Len() == 0 {
-		return nil
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return wrap("queues", err)
-	}
-	for i := range queues {
-		if since[i] == nil {
-			continue
-		}
-		if nanos, err := strconv.ParseInt(since[i].Val(), 10, 64); err == nil {
-			states[i].Latency = max(time.Since(time.Unix(0, nanos)), 0)
-		}
-	}
-	return nil
+	slices.Sort(names)
+	return n.read(ctx, names), nil
 }
 
-var (
-	//go:embed lua/delete.lua
-	deleteLua string
+func (n *Inspector) read(ctx context.Context, names []string) []State {
+	now := time.Now()
+	states := make([]State, len(names))
+	replies := make([]*redisx.Call, len(names))
+	pauses := make([]*redis.StringCmd, len(names)) // nil for a queue of another program
+	var cmds []redis.Cmder
+	for i, name := range names {
+		states[i].Name = name
+		replies[i] = stateScript.Call(ctx, stateKeys(name, now), asynqKey(name, "t:"), sampleSize)
+		cmds = append(cmds, replies[i])
+		if account, class, ok := ParseName(name); ok {
+			states[i].Class = class
+			pauses[i] = redis.NewStringCmd(ctx, "get", pauseKey(account, class))
+			cmds = append(cmds, pauses[i])
+		}
+	}
+	redisx.Exec(ctx, n.rdb, cmds...)
+	for i := range states {
+		states[i].set(now, replies[i], pauses[i])
+	}
+	return states
+}
 
-	deleteScript = redisx.NewScript(deleteLua)
-)
+// stateKeys are the keys of state.lua.
+func stateKeys(name string, now time.Time) []string {
+	day := now.UTC().Format(":" + time.DateOnly)
+	keys := []string{
+		"active", "pending", "scheduled", "retry", "archived", "completed", "paused",
+		"processed", "failed", "processed" + day, "failed" + day,
+	}
+	for i := range keys {
+		keys[i] = asynqKey(name, keys[i])
+	}
+	return keys
+}
 
-// Delete removes a task that waits. The error is ErrActive for one that a worker
-// handles and ErrNotFound when there is none.
+// set reads the reply of state.lua and the record of the pause.
+func (s *State) set(now time.Time, state *redisx.Call, pause *redis.StringCmd) {
+	numbers, err := state.Int64Slice()
+	var paused, pausedAt, since, missing int64
+	into := []*int64{
+		&s.Active, &s.Pending, &s.Scheduled, &s.Retry, &s.Archived, &s.Completed, &paused, &pausedAt,
+		&s.Processed, &s.Failed, &s.ProcessedToday, &s.FailedToday, &since, &s.Memory, &missing,
+	}
+	if err == nil && len(numbers) != len(into) {
+		err = fmt.Errorf("state.lua returned %d numbers", len(numbers))
+	}
+	var record string
+	if err == nil && pause != nil {
+		if record, err = pause.Result(); errors.Is(err, redis.Nil) {
+			err = nil
+		}
+	}
+	if err != nil {
+		s.Err = fmt.Errorf("read the queue %s: %w", s.Name, err)
+		return
+	}
+	for i, n := range numbers {
+		*into[i] = n
+	}
+	s.Missing = int(missing)
+	if since > 0 {
+		s.Latency = max(now.Sub(time.Unix(0, since)), 0)
+	}
+	if s.Paused = paused > 0; s.Paused {
+		s.Pause = parsePause(record, pausedAt)
+	}
+}
+
+// Delete removes a task that waits. The error is ErrActive for a task that a
+// worker is processing and ErrNotFound when there is none.
 func (n *Inspector) Delete(ctx context.Context, account string, class job.Class, id string) error {
 	q := keysOf(account, class)
 	state, err := deleteScript.Run(ctx, n.rdb,
@@ -146,7 +195,7 @@ func (n *Inspector) Has(ctx context.Context, account string, class job.Class, id
 	return has, nil
 }
 
-// wake tells idle workers; should it fail, they look in a second.
+// wake tells idle workers. If the call fails, they find the task within a second.
 func (n *Inspector) wake(ctx context.Context, account string, class job.Class) {
 	_ = n.rdb.Publish(ctx, wakeChannel(account), string(class)).Err()
 }

@@ -44,9 +44,12 @@ type keys struct {
 	deliveries string // the number of the last delivery; it lives as long as the queue is used
 }
 
+// asynqKey is asynq's key of any queue, also of another program's.
+func asynqKey(queue, name string) string { return "asynq:{" + queue + "}:" + name }
+
 func keysOf(account string, class job.Class) keys {
 	queue := Name(account, class)
-	asynq, ours := "asynq:{"+queue+"}:", "wxn:{"+queue+"}:"
+	asynq, ours := asynqKey(queue, ""), "wxn:{"+queue+"}:"
 	return keys{
 		class: class, queue: queue,
 		pending: asynq + "pending", paused: asynq + "paused", active: asynq + "active", lease: asynq + "lease",

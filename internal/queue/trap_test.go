@@ -227,7 +227,7 @@ func TestTrapT07MissingMessages(t *testing.T) { //nolint:tparallel // the subtes
 	t.Run("consoles work again when the next one is missing", func(t *testing.T) {
 		put(t, rdb, job.Bulk, queue.Item{ID: "gone", Payload: []byte("x")})
 		q := queue.NewInspector(rdb)
-		if err := q.Pause(ctx, account, job.Bulk, queue.Pause{Owner: "test"}); err != nil {
+		if err := q.Pause(ctx, account, job.Bulk, "test", ""); err != nil {
 			t.Fatal(err)
 		}
 		rdb.Del(ctx, key(job.Bulk, "t:gone"))
