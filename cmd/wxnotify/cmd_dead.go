@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -111,8 +111,7 @@ func (a *app) printDead(s *producer.Status) error {
 	return err
 }
 
-// retryDead runs the archived task again, or puts the payload that the ledger
-// kept on its queue where asynq's archive has let go of it.
+// retryDead enqueues the payload that the ledger kept.
 func retryDead(ctx context.Context, rdb redis.UniversalClient, records *ledger.Ledger, appid, id string) error {
 	found, err := records.Get(ctx, id)
 	if err != nil {
@@ -121,11 +120,6 @@ func retryDead(ctx context.Context, rdb redis.UniversalClient, records *ledger.L
 	if found[0] == nil || found[0].State != ledger.Dead {
 		return errors.New("is not dead; `wxnotify status` says what it is")
 	}
-	class := found[0].Class
-	err = broker.NewInspector(rdb).RunTask(ctx, appid, class, id)
-	if !errors.Is(err, broker.ErrNotFound) {
-		return err
-	}
 	payload, err := records.Payload(ctx, id)
 	if err != nil {
 		return err
@@ -133,13 +127,13 @@ func retryDead(ctx context.Context, rdb redis.UniversalClient, records *ledger.L
 	if payload == nil {
 		return errors.New("its payload was dropped: enqueue the message under a new ID")
 	}
-	queue := broker.NewEnqueuer(rdb)
-	defer func() { _ = queue.Close() }()
-	results, err := queue.Enqueue(ctx, []broker.Item{{Account: appid, Class: class, ID: id, Payload: payload}}, nil)
-	if err != nil {
+	class := found[0].Class
+	// A task of this ID that another tool archived would count as enqueued already.
+	if err := queue.NewInspector(rdb).Delete(ctx, appid, class, id); err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return err
 	}
-	return results[0].Err
+	_, err = queue.Put(ctx, rdb, appid, class, queue.Item{ID: id, Payload: payload})
+	return err
 }
 
 // each does one thing to many IDs and fails when one failed.

@@ -75,3 +75,43 @@ func TestJSONIsTheSameEverywhere(t *testing.T) {
 		t.Errorf("retry of a letter without its payload: exit %d, %s", r.code, r.stderr)
 	}
 }
+
+// TestQueuesNamesWhoPausedAClass: the operator and the reason, or another tool.
+func TestQueuesNamesWhoPausedAClass(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	env := map[string]string{"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": "wxa"}
+	rdb := server.Client(t)
+	if r := inProcess(t, env, "queues", "pause", "bulk", "--reason", "stocktaking"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	rdb.Set(t.Context(), "asynq:{wxa:default}:paused", time.Now().Unix(), 0) // what asynq's own tools write
+	if r := inProcess(t, env, "queues"); !strings.Contains(r.stdout, "(command line) since 20") || !strings.Contains(r.stdout, ": stocktaking") ||
+		!strings.Contains(r.stdout, "by another tool; `wxnotify queues resume default` resumes it") {
+		t.Errorf("queues:\n%s%s", r.stdout, r.stderr)
+	}
+	var shown struct {
+		Queues []struct {
+			Class          string         `json:"class"`
+			Paused         bool           `json:"paused"`
+			Pause          map[string]any `json:"pause"`
+			ProcessedToday *int64         `json:"processed_today"`
+		} `json:"queues"`
+	}
+	r := inProcess(t, env, "queues", "--output", "json")
+	if err := json.Unmarshal([]byte(r.stdout), &shown); err != nil || len(shown.Queues) != 3 {
+		t.Fatalf("%v: %s%s", err, r.stdout, r.stderr)
+	}
+	critical, normal, bulk := shown.Queues[0], shown.Queues[1], shown.Queues[2]
+	if critical.Paused || !normal.Paused || normal.Pause != nil || !bulk.Paused || bulk.Pause["reason"] != "stocktaking" || bulk.ProcessedToday == nil {
+		t.Errorf("%+v", shown)
+	}
+	for _, class := range []string{"bulk", "default"} {
+		if r := inProcess(t, env, "queues", "resume", class); r.code != 0 || !strings.Contains(r.stderr, class+": resumed") {
+			t.Errorf("resume %s: exit %d %s", class, r.code, r.stderr)
+		}
+	}
+	if r := inProcess(t, env, "queues"); strings.Contains(r.stdout, "another tool") || strings.Contains(r.stdout, "stocktaking") {
+		t.Errorf("still paused:\n%s", r.stdout)
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/enroll"
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -120,24 +119,8 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, o *observ
 		logins = append(logins, ops.Login{Name: user, Password: wechat.NewSecret(password)})
 	}
 	return ops.New(ops.Config{
-		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Logins: logins, ReadOnly: c.Ops.ReadOnly,
+		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Logins: logins,
 		Registry: o.registry, Checks: checks, Accounts: c.appids(), Logger: o.log,
-		Gate:         func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].gate.State(ctx) },
-		OnManualHold: manualHold(rdb),
+		Gate: func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].gate.State(ctx) },
 	})
-}
-
-// manualHold records an admin's pause on asynqmon with its owner.
-func manualHold(rdb redis.UniversalClient) func(context.Context, string, bool, string) error {
-	inspector := broker.NewInspector(rdb)
-	return func(ctx context.Context, queue string, paused bool, who string) error {
-		appid, class, ok := broker.ParseQueue(queue)
-		if !ok {
-			return nil // another program's queue in the same Redis
-		}
-		if paused {
-			return inspector.NoteHold(ctx, appid, class, broker.Pause{Owner: who, Reason: "paused on asynqmon"})
-		}
-		return inspector.NoteOpen(ctx, appid, class)
-	}
 }

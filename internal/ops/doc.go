@@ -1,32 +1,30 @@
-// Package ops is the operators' listener: what admins look at and act with, what
-// Prometheus reads, and what a supervisor asks.
+// Package ops is the operators' listener: pages for admins, metrics for
+// Prometheus, and health checks for a supervisor. It changes nothing.
 //
 // # What it serves
 //
-//	/            queues, accounts and what is wrong, on one page (Chinese or English)
+//	/            queues, accounts and problems on one page (Chinese or English)
 //	/healthz     200 while the process answers; open
 //	/readyz      200 when every Check passes, 503 otherwise; open, causes for admins only
 //	/metrics     Prometheus; behind the login when there is one (basic_auth in the scrape config)
-//	/asynqmon/   the queues' console, masked and guarded
+//	/asynqmon/   asynq's own pages, masked and read-only
 //
-// # Who may come in
+// # Access
 //
-// A loopback address needs no login; any other address has to have one, or New
-// refuses. Without a login the Host header must name the loopback (or one of
-// Config.Hosts), so that a page on the Internet cannot reach the listener by
-// pointing its own name at 127.0.0.1. Every change must prove that it comes from
-// a page of this very listener: see sameOrigin.
+// A loopback address needs no login; for any other address New returns an error
+// unless a login is configured. Without a login the Host header must name the
+// loopback or one of Config.Hosts: otherwise a page on the Internet could reach
+// the listener through a DNS name that resolves to 127.0.0.1.
 //
-// # What is kept from sight
+// # Masking
 //
-// Payloads, results, errors and task IDs pass through one mask: openids, phone
-// numbers, credentials and message values are shortened before they reach a
-// page. A task ID that had to be masked is replaced by a sealed alias, so that
-// an admin can still act on the task.
+// Payloads, results, errors and task IDs are masked before they reach a page:
+// openids, phone numbers, credentials and message values are shortened. A task
+// whose ID contains personal data is listed under its masked ID.
 //
-// # What is refused
+// # Why asynqmon is read-only
 //
-// Archiving all tasks, and running or deleting more than 10 000 at once: asynq
-// does each in one script that stops Redis for seconds, and archiving leaves the
-// data of all but the last 10 000 tasks behind for good.
+// asynqmon archives, runs and deletes all tasks of a queue in one script, which
+// stops Redis for seconds, and does not update the ledger. Admins act with
+// `wxnotify queues`, `wxnotify dead` and `wxnotify cancel` instead.
 package ops

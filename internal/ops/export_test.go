@@ -1,30 +1,41 @@
 package ops
 
+import "github.com/wxnotify/wxnotify/internal/job"
+
 // Mask is the built-in mask, for tests.
-func Mask(text string) string { return newMasker(nil).text(text) }
+func Mask(text string) string { return newMasker().text(text) }
 
 // ShowPayload is how a payload is shown, for tests.
-func ShowPayload(taskType string, data []byte) string { return newMasker(nil).payload(taskType, data) }
+func ShowPayload(taskType string, data []byte) string { return newMasker().payload(taskType, data) }
 
 // ShowResult is how a result is shown, for tests.
-func ShowResult(data []byte) string { return newMasker(nil).result("", data) }
+func ShowResult(data []byte) string { return newMasker().result("", data) }
 
-// FilterJSON masks a JSON document, for tests.
-func FilterJSON(doc []byte) ([]byte, error) {
-	m := newMasker(nil)
-	names, err := newAliases(m)
+// MaskAnswer masks an answer of asynqmon's, for tests.
+func MaskAnswer(doc []byte) ([]byte, error) {
+	m := newMasker()
+	masked, err := m.json(doc, m.answerLeaf)
 	if err != nil {
 		return nil, err
 	}
-	return (&filter{mask: m, aliases: names}).json(doc)
+	return encodeJSON(masked)
 }
 
-// Alias returns an ID as it is shown, and what the shown one is opened to.
-func Alias(id string) (shown, opened string, err error) {
-	names, err := newAliases(newMasker(nil))
-	if err != nil {
-		return "", "", err
+// MaskIDs masks task IDs as one process does, for tests.
+func MaskIDs(ids ...string) []string {
+	m := newMasker()
+	var shown []string
+	for _, id := range ids {
+		shown = append(shown, m.id(id))
 	}
-	shown = names.hide(id)
-	return shown, names.open(shown), nil
+	return shown
 }
+
+// PreparePage is how asynqmon's page is prepared, for tests.
+func PreparePage(page string) error {
+	_, _, err := preparePage([]byte(page))
+	return err
+}
+
+// ShowTerms is how the terms of an envelope are shown, for tests.
+func ShowTerms(e job.Envelope) map[string]any { return newMasker().terms(e) }

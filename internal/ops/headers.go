@@ -2,14 +2,15 @@ package ops
 
 import "net/http"
 
-// ownPolicy is for our own pages: no script, no picture, nothing from elsewhere.
-// The one style sheet is named by its hash.
-func ownPolicy(styleHash string) string {
+// stylePolicy is for our own pages: one inline style sheet, named by its hash,
+// and nothing else.
+func stylePolicy(styleHash string) string {
 	return "default-src 'none'; style-src '" + styleHash + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
-// secure sets what holds for every answer; a page may loosen its own policy.
-func secure(next http.Handler) http.Handler {
+// withSecurityHeaders sets the headers of every answer. A page may relax its own
+// Content-Security-Policy.
+func withSecurityHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		head := w.Header()
 		head.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -24,9 +25,13 @@ func secure(next http.Handler) http.Handler {
 	})
 }
 
-// say answers with one plain sentence. asynqmon's pages show it as it is.
-func say(w http.ResponseWriter, status int, sentence string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+// writeText answers with one line of plain text.
+func writeText(w http.ResponseWriter, status int, text string) {
+	writeBody(w, status, "text/plain; charset=utf-8", []byte(text+"\n"))
+}
+
+func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(sentence + "\n")) // the reader may be gone: nothing to do about it
+	_, _ = w.Write(body) // an error means that the client has disconnected
 }

@@ -12,66 +12,63 @@ import (
 
 const (
 	checkTimeout = 2 * time.Second
-	// readyFor keeps an open page from becoming a way to hammer Redis.
+	// readyFor is how long a result is reused, since /readyz is open and each run
+	// asks Redis.
 	readyFor = time.Second
 )
 
-// healthz says that the process answers. It looks at nothing else: a supervisor
-// that restarts workers because Redis is down makes it worse.
-func (h *Handler) healthz(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") }
+// healthz answers while the process runs. It checks nothing else: restarting
+// workers because Redis is down would make the outage longer.
+func (h *Handler) healthz(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok") }
 
-// readyz lists the checks. Why one failed is for admins: it may name addresses.
+// readyz lists the checks. Causes are for admins: they may contain addresses.
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
-	_, admitted := h.login.admit(r)
-	causes := admitted == http.StatusOK && h.login.knowsHost(r.Host)
-	status := http.StatusOK
+	showCauses := h.auth.authenticate(r) == nil && h.auth.knowsHost(r.Host)
+	status, verdict := http.StatusOK, "ready"
 	var lines strings.Builder
 	for i, err := range h.ready.run(r.Context()) {
-		word := "ok"
+		result := "ok"
 		if err != nil {
-			status, word = http.StatusServiceUnavailable, "failed"
-			if causes {
-				word += ": " + h.mask.text(err.Error())
+			status, verdict, result = http.StatusServiceUnavailable, "not ready", "failed"
+			if showCauses {
+				result += ": " + h.mask.text(err.Error())
 			}
 		}
-		lines.WriteString(h.cfg.Checks[i].Name + ": " + word + "\n")
+		lines.WriteString(h.cfg.Checks[i].Name + ": " + result + "\n")
 	}
-	body := lines.String()
-	if status == http.StatusOK {
-		body += "ready"
-	} else {
-		body += "not ready"
-	}
-	say(w, status, body)
+	writeText(w, status, lines.String()+verdict)
 }
 
-// readiness runs the checks, all at once, at most once each readyFor.
+// readiness runs all checks concurrently, at most once each readyFor.
 type readiness struct {
-	checks []Check
-	turn   chan struct{}
-	at     time.Time
-	last   []error
+	checks  []Check
+	running chan struct{} // held by the caller that runs the checks
+	at      time.Time
+	last    []error
 }
 
 func newReadiness(checks []Check) *readiness {
-	return &readiness{checks: checks, turn: make(chan struct{}, 1)}
+	return &readiness{checks: checks, running: make(chan struct{}, 1)}
 }
 
 // run returns one error, or nil, for each check.
 func (r *readiness) run(ctx context.Context) []error {
+	result := make([]error, len(r.checks))
 	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
+	case r.running <- struct{}{}:
+		defer func() { <-r.running }()
 	case <-ctx.Done():
-		return r.all(ctx.Err())
+		for i := range result {
+			result[i] = ctx.Err()
+		}
+		return result
 	}
 	if r.last != nil && time.Since(r.at) < readyFor {
 		return r.last
 	}
-	// Not the caller's context: who goes away early must not fail the others.
+	// Other callers reuse the result: it must not fail because this client left.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
-	result := make([]error, len(r.checks))
 	var wg sync.WaitGroup
 	for i, c := range r.checks {
 		wg.Go(func() { result[i] = c.within(ctx) })
@@ -81,15 +78,7 @@ func (r *readiness) run(ctx context.Context) []error {
 	return result
 }
 
-func (r *readiness) all(err error) []error {
-	out := make([]error, len(r.checks))
-	for i := range out {
-		out[i] = err
-	}
-	return out
-}
-
-// within gives up on a check that is deaf to its context.
+// within returns when ctx ends, even if Run ignores ctx.
 func (c Check) within(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()

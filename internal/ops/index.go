@@ -3,16 +3,15 @@ package ops
 import (
 	"bytes"
 	_ "embed"
-	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -22,21 +21,19 @@ var indexHTML string
 //go:embed index.css
 var indexCSS string
 
-// fullShare of Redis' memory is where enqueueing stops.
+// fullShare is the share of maxmemory from which on Enqueue refuses messages.
 const fullShare = 0.75
 
-// indexPage is what index.html shows.
+// indexPage is the data of index.html.
 type indexPage struct {
-	T        words
-	Style    template.CSS
-	At       string
-	ReadOnly bool
-	Gates    []gateRow
-	Queues   []queueRow
-	Troubles []trouble
-	Checks   []checkRow
-	Used     string
-	Max      string
+	T         words
+	Style     template.CSS
+	At        string
+	Gates     []gateRow
+	Queues    []queueRow
+	Problems  []problem
+	Checks    []checkRow
+	Used, Max string
 }
 
 type gateRow struct {
@@ -49,36 +46,31 @@ type gateRow struct {
 type pauseRow struct{ Reason, Detail, Until, Owner string }
 
 type queueRow struct {
-	*queueStat
-	Link   string
-	Counts []int64 // pending active scheduled retry archived completed
-	Oldest string
-	Bytes  string
+	Name, Link      string
+	Broken, Failed  bool   // Failed: it could not be read
+	Paused          string // by whom and why; empty when not paused
+	States          []int64
+	Waiting, Memory string
 }
 
-type trouble struct {
-	Subject, Text, More string
-	Commands            []string
-}
+type problem struct{ Subject, Text, Detail, Command string }
 
 type checkRow struct{ Name, Err string }
 
-// index shows everything at a glance. It needs no script.
+// index shows everything on one page. It needs no script.
 func (h *Handler) index(w http.ResponseWriter, r *http.Request) {
-	s, err := h.metrics.watch.look(r.Context())
+	s, err := h.metrics.watch.read(r.Context())
 	if err != nil {
-		say(w, http.StatusServiceUnavailable, "Redis did not answer in time.")
+		writeText(w, http.StatusServiceUnavailable, "Redis did not answer in time.")
 		return
 	}
-	page := indexPage{
-		T: language(r), Style: template.CSS(indexCSS), At: s.At.Format("2006-01-02 15:04:05 -07:00"), ReadOnly: h.cfg.ReadOnly,
-	}
-	page.Troubles = h.troubles(s, page.T)
+	t := language(r)
+	page := indexPage{T: t, Style: template.CSS(indexCSS), At: s.At.Format("2006-01-02 15:04:05 -07:00"), Problems: h.problems(s, t)}
 	for _, g := range s.Gates {
-		page.Gates = append(page.Gates, h.gateRow(g, page.T))
+		page.Gates = append(page.Gates, h.gateRow(g, t))
 	}
-	for _, q := range s.Queues {
-		page.Queues = append(page.Queues, queueRowOf(q, h.mask))
+	for i := range s.Queues {
+		page.Queues = append(page.Queues, h.queueRow(&s.Queues[i], t))
 	}
 	for i, err := range h.ready.run(r.Context()) {
 		row := checkRow{Name: h.cfg.Checks[i].Name}
@@ -99,18 +91,17 @@ func (h *Handler) index(w http.ResponseWriter, r *http.Request) {
 		err = tmpl.Execute(&body, page)
 	}
 	if err != nil {
-		h.log.Error("index page", zap.Error(err))
-		say(w, http.StatusInternalServerError, "The page could not be made; see the log.")
+		h.log.Error("rendering the index page failed", zap.Error(err))
+		writeText(w, http.StatusInternalServerError, "The page could not be rendered; see the log.")
 		return
 	}
-	w.Header().Set("Content-Security-Policy", ownPolicy(hash([]byte(indexCSS))))
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Language", page.T.Lang)
+	w.Header().Set("Content-Security-Policy", stylePolicy(hashSource([]byte(indexCSS))))
+	w.Header().Set("Content-Language", t.Lang)
 	w.Header().Set("Vary", "Accept-Language")
-	_, _ = w.Write(body.Bytes()) // the reader may be gone: nothing to do about it
+	writeBody(w, http.StatusOK, "text/html; charset=utf-8", body.Bytes())
 }
 
-func (h *Handler) gateRow(g gateStat, t words) gateRow {
+func (h *Handler) gateRow(g gateState, t words) gateRow {
 	row := gateRow{Account: g.Account, State: g.State, Rate: t.Unlimited}
 	if g.Err != nil {
 		row.Err = h.mask.text(g.Err.Error())
@@ -133,74 +124,47 @@ func (h *Handler) gateRow(g gateStat, t words) gateRow {
 	return row
 }
 
-func queueRowOf(q *queueStat, m *masker) queueRow {
-	row := queueRow{queueStat: q, Link: monitorRoot + "/queues/" + url.PathEscape(q.Name), Bytes: bytesText(q.Memory)}
-	shown := *q
-	shown.Name = m.text(q.Name)
-	row.queueStat = &shown
-	for _, s := range []string{"pending", "active", "scheduled", "retry", "archived", "completed"} {
-		row.Counts = append(row.Counts, q.Count[s])
+func (h *Handler) queueRow(q *queue.State, t words) queueRow {
+	row := queueRow{
+		Name: h.mask.text(q.Name), Link: monitorRoot + "/queues/" + url.PathEscape(q.Name),
+		Failed: q.Err != nil, Broken: q.Err != nil || q.Missing > 0, Memory: bytesText(q.Memory),
+	}
+	switch {
+	case q.Pause != nil:
+		row.Paused = h.mask.text(t.By + " " + q.Pause.Owner + ": " + q.Pause.Reason)
+	case q.Paused:
+		row.Paused = t.OtherTool
+	}
+	for _, s := range statesOf(q) {
+		row.States = append(row.States, s.tasks)
 	}
 	if q.Latency > 0 {
-		row.Oldest = q.Latency.Round(time.Second).String()
+		row.Waiting = q.Latency.Round(time.Second).String()
 	}
 	return row
 }
 
-// troubles lists what needs a hand, each with its remedy.
-func (h *Handler) troubles(s *snapshot, t words) []trouble {
-	var out []trouble
+// problems lists what an admin must act on, each with its remedy.
+func (h *Handler) problems(s *snapshot, t words) []problem {
+	var out []problem
 	if s.QueuesErr != nil {
-		out = append(out, trouble{Subject: t.Queues, Text: t.NotReadable, More: h.mask.text(s.QueuesErr.Error())})
+		out = append(out, problem{Subject: t.Queues, Text: t.NotReadable, Detail: h.mask.text(s.QueuesErr.Error())})
 	}
 	if s.MemoryErr == nil && s.Memory.Policy != "" && s.Memory.Policy != "noeviction" {
-		out = append(out, trouble{Subject: "Redis", Text: t.Evicts, Commands: []string{"CONFIG SET maxmemory-policy noeviction"}})
+		out = append(out, problem{Subject: "Redis", Text: t.Evicts, Command: "CONFIG SET maxmemory-policy noeviction"})
 	}
 	if s.Memory.share() > fullShare {
-		out = append(out, trouble{Subject: "Redis", Text: t.NearFull})
+		out = append(out, problem{Subject: "Redis", Text: t.NearFull})
 	}
-	for _, q := range s.Queues {
-		if q.Count["archived"] > archiveNear {
-			out = append(out, trouble{Subject: h.mask.text(q.Name), Text: t.NearCap})
+	for i := range s.Queues {
+		switch q := &s.Queues[i]; {
+		case q.Err != nil:
+			out = append(out, problem{Subject: h.mask.text(q.Name), Text: t.NotReadable, Detail: h.mask.text(q.Err.Error())})
+		case q.Missing > 0:
+			out = append(out, problem{Subject: h.mask.text(q.Name), Text: t.WithoutData})
 		}
-	}
-	for _, q := range s.broken() {
-		tr := trouble{Subject: h.mask.text(q.Name), Text: t.NotReadable}
-		if q.Err != nil {
-			tr.More = h.mask.text(q.Err.Error())
-		} else {
-			tr.Text, tr.More, tr.Commands = t.WithoutData, t.WhyWithoutData, h.repairs(q, t)
-		}
-		out = append(out, tr)
 	}
 	return out
-}
-
-func (h *Handler) repairs(q *queueStat, t words) []string {
-	var commands []string
-	for _, m := range q.Missing {
-		command := m.repair(q.Name)
-		if h.mask.text(command) != command {
-			command = fmt.Sprintf("# %s: %s", t.Hidden, m.list(q.Name))
-		}
-		if !slices.Contains(commands, command) {
-			commands = append(commands, command)
-		}
-	}
-	return commands
-}
-
-// list is the command that shows a state's sampled IDs.
-func (m missing) list(queue string) string {
-	key := quoted(queueKey(queue, m.State))
-	switch m.State {
-	case "pending":
-		return "LRANGE " + key + " -" + strconv.Itoa(sampled) + " -1"
-	case "active":
-		return "LRANGE " + key + " 0 " + strconv.Itoa(sampled-1)
-	default:
-		return "ZRANGE " + key + " 0 " + strconv.Itoa(sampled-1)
-	}
 }
 
 func bytesText(n int64) string {

@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -16,57 +15,53 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/crypto/bcrypt"
-
-	"github.com/wxnotify/wxnotify/wechat"
 )
 
 const (
-	// maxFailures of one address, and maxAllFailures of all of them, in
-	// failureWindow; then nobody there is listened to until the window ends.
+	// maxFailures of one address, or maxAllFailures of all addresses, in
+	// failureWindow: further logins are refused until the window ends.
 	maxFailures    = 5
 	maxAllFailures = 100
 	failureWindow  = time.Minute
-	// rememberFor spares a page's twenty requests twenty bcrypt runs.
+	// rememberFor is how long a correct login is not verified again: a page makes
+	// about twenty requests, and bcrypt is slow by design.
 	rememberFor = 5 * time.Minute
-	// maxGuesses are looked at at once: a flood must not take the sender's CPU, nor
-	// get past the count of failures by coming all at the same time.
-	maxGuesses = 2
-	// nobody is who acts where no login is needed.
-	nobody = "loopback"
+	// maxVerifying passwords are verified at once: concurrent guesses must neither
+	// take the sender's CPU nor bypass the count of failures.
+	maxVerifying = 2
 )
 
-// gatekeeper lets admins in.
-type gatekeeper struct {
-	logins map[string]string
-	hostOK map[string]bool
-	anyone bool // no login is needed
+// authenticator checks logins and host names.
+type authenticator struct {
+	logins map[string]string // name → password or bcrypt hash; empty: no login is required
+	hosts  map[string]bool
 	log    *zap.Logger
-	key    []byte // of this process: what mac proves is worthless elsewhere
+	key    []byte // random per process: a mac is valid in this process only
 	slots  chan struct{}
 
 	mu       sync.Mutex
-	known    map[string]time.Time // mac of name and password → until when
+	verified map[string]time.Time // mac of name and password → expiry
 	failures map[string]int       // by address, and "" for all
 	window   time.Time
 }
 
-func newGatekeeper(cfg Config, log *zap.Logger) *gatekeeper {
-	g := &gatekeeper{
-		logins: map[string]string{}, hostOK: map[string]bool{}, anyone: len(cfg.Logins) == 0, log: log,
-		key: make([]byte, 32), slots: make(chan struct{}, maxGuesses),
-		known: map[string]time.Time{}, failures: map[string]int{},
+func newAuthenticator(cfg Config, log *zap.Logger) *authenticator {
+	a := &authenticator{
+		logins: map[string]string{}, hosts: map[string]bool{}, log: log,
+		key: make([]byte, 32), slots: make(chan struct{}, maxVerifying),
+		verified: map[string]time.Time{}, failures: map[string]int{},
 	}
-	_, _ = rand.Read(g.key) // never fails
+	_, _ = rand.Read(a.key) // never fails
 	for _, l := range cfg.Logins {
-		g.logins[l.Name] = l.Password.Reveal()
+		a.logins[l.Name] = l.Password.Reveal()
 	}
 	for _, host := range cfg.Hosts {
-		g.hostOK[bareHost(host)] = true
+		a.hosts[bareHost(host)] = true
 	}
-	return g
+	return a
 }
 
-func loginFaults(logins []Login) []error {
+func validateLogins(logins []Login) []error {
 	var faults []error
 	seen := map[string]bool{}
 	for i, l := range logins {
@@ -77,9 +72,9 @@ func loginFaults(logins []Login) []error {
 			faults = append(faults, fmt.Errorf("config.Logins[%d]: %s is listed twice", i, l.Name))
 		case password == "":
 			faults = append(faults, fmt.Errorf("config.Logins[%d]: %s has no password", i, l.Name))
-		case hashed(password):
+		case isHash(password):
 			if _, err := bcrypt.Cost([]byte(password)); err != nil {
-				faults = append(faults, fmt.Errorf("config.Logins[%d]: the password of %s begins like a bcrypt hash but is none: "+
+				faults = append(faults, fmt.Errorf("config.Logins[%d]: the password of %s begins like a bcrypt hash but is not one: "+
 					"make one with `htpasswd -nB %s`", i, l.Name, l.Name))
 			}
 		}
@@ -88,142 +83,122 @@ func loginFaults(logins []Login) []error {
 	return faults
 }
 
-// HashPassword returns the bcrypt hash that Login.Password takes. bcrypt reads
-// at most 72 bytes; a longer password is an error.
-func HashPassword(password wechat.Secret) (string, error) {
-	if password.Reveal() == "" {
-		return "", errors.New("hash password: it is empty")
-	}
-	hash, err := bcrypt.GenerateFromPassword([]byte(password.Reveal()), bcrypt.DefaultCost)
-	if err != nil {
-		return "", fmt.Errorf("hash password: %w", err)
-	}
-	return string(hash), nil
-}
-
-func hashed(password string) bool {
+func isHash(password string) bool {
 	return strings.HasPrefix(password, "$2a$") || strings.HasPrefix(password, "$2b$") || strings.HasPrefix(password, "$2y$")
 }
 
-type whoKey struct{}
+var (
+	errLogin     = errors.New("login required")
+	errThrottled = errors.New("too many failed logins")
+)
 
-// who is the admin of a request that passed require.
-func who(r *http.Request) string {
-	name, _ := r.Context().Value(whoKey{}).(string)
-	return name
-}
-
-// require answers 401 until a known name and password come.
-func (g *gatekeeper) require(next http.Handler) http.Handler {
+// requireLogin answers 401 unless the request has a correct name and password.
+func (a *authenticator) requireLogin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, status := g.admit(r)
-		switch status {
-		case http.StatusOK:
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), whoKey{}, name)))
-		case http.StatusTooManyRequests:
+		switch err := a.authenticate(r); {
+		case err == nil:
+			next.ServeHTTP(w, r)
+		case errors.Is(err, errThrottled):
 			w.Header().Set("Retry-After", strconv.Itoa(int(failureWindow.Seconds())))
-			say(w, status, "Too many failed logins. Wait a minute and try again.")
+			writeText(w, http.StatusTooManyRequests, "Too many failed logins. Wait a minute and try again.")
 		default:
 			w.Header().Set("WWW-Authenticate", `Basic realm="wxnotify operators", charset="UTF-8"`)
-			say(w, status, "Log in with a name and password of the operators' listener (WXNOTIFY_OPS_LOGIN).")
+			writeText(w, http.StatusUnauthorized,
+				"Log in with a name and password of the operators' listener (WXNOTIFY_OPS_LOGIN).")
 		}
 	})
 }
 
-// admit returns who asks and 200, or 401, or 429.
-func (g *gatekeeper) admit(r *http.Request) (string, int) {
-	if g.anyone {
-		return nobody, http.StatusOK
+// authenticate returns nil, errLogin or errThrottled.
+func (a *authenticator) authenticate(r *http.Request) error {
+	if len(a.logins) == 0 {
+		return nil
 	}
 	name, password, ok := r.BasicAuth()
 	if !ok {
-		return "", http.StatusUnauthorized // no guess: costs nothing
+		return errLogin // not counted: no password was tried
 	}
-	mac := g.mac(name, password)
-	if g.remembers(mac) {
-		return name, http.StatusOK
+	mac := a.mac(name, password)
+	if a.isVerified(mac) {
+		return nil
 	}
-	select { // what waits here is judged when its turn comes, not when it arrived
-	case g.slots <- struct{}{}:
-		defer func() { <-g.slots }()
+	select {
+	case a.slots <- struct{}{}:
+		defer func() { <-a.slots }()
 	case <-r.Context().Done():
-		return "", http.StatusUnauthorized
+		return errLogin
 	}
-	from := remote(r)
+	// Both are checked after the wait: the result of a concurrent request counts.
+	from := clientAddr(r)
 	switch {
-	case g.remembers(mac): // one of this page's twenty requests was quicker
-		return name, http.StatusOK
-	case g.throttled(from):
-		return "", http.StatusTooManyRequests
-	case !g.verify(name, password):
-		g.failed(from)
-		// The name is not logged: people type passwords into the wrong field.
-		g.log.Warn("failed login", zap.String("remote", from))
-		return "", http.StatusUnauthorized
+	case a.isVerified(mac):
+		return nil
+	case a.throttled(from):
+		return errThrottled
+	case !a.verify(name, password):
+		a.countFailure(from)
+		// The name is not logged: it may be a password typed into the wrong field.
+		a.log.Warn("login failed", zap.String("remote", from))
+		return errLogin
 	}
-	g.remember(mac)
-	return name, http.StatusOK
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.verified[mac] = time.Now().Add(rememberFor) // bounded by the number of logins
+	return nil
 }
 
 // verify takes as long for an unknown name as for a known one.
-func (g *gatekeeper) verify(name, password string) bool {
-	want, known := g.logins[name]
+func (a *authenticator) verify(name, password string) bool {
+	want, known := a.logins[name]
 	if !known {
-		for _, any := range g.logins { // some login's kind of password
-			want = any
+		for _, other := range a.logins {
+			want = other
 			break
 		}
 	}
-	if hashed(want) {
+	if isHash(want) {
 		return bcrypt.CompareHashAndPassword([]byte(want), []byte(password)) == nil && known
 	}
-	return hmac.Equal([]byte(g.mac("", want)), []byte(g.mac("", password))) && known
+	return hmac.Equal([]byte(a.mac("", want)), []byte(a.mac("", password))) && known
 }
 
-func (g *gatekeeper) mac(name, password string) string {
-	m := hmac.New(sha256.New, g.key)
+func (a *authenticator) mac(name, password string) string {
+	m := hmac.New(sha256.New, a.key)
 	_, _ = fmt.Fprintf(m, "%d:%s:%s", len(name), name, password)
 	return string(m.Sum(nil))
 }
 
-func (g *gatekeeper) remembers(mac string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	until, ok := g.known[mac]
+func (a *authenticator) isVerified(mac string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	until, ok := a.verified[mac]
 	if ok && time.Now().After(until) {
-		delete(g.known, mac)
+		delete(a.verified, mac)
 		return false
 	}
 	return ok
 }
 
-// remember is bounded by the number of logins: only right passwords come here.
-func (g *gatekeeper) remember(mac string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.known[mac] = time.Now().Add(rememberFor)
-}
-
-func (g *gatekeeper) throttled(from string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if time.Since(g.window) > failureWindow {
-		g.window = time.Now()
-		clear(g.failures)
+func (a *authenticator) throttled(from string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if time.Since(a.window) > failureWindow {
+		a.window = time.Now()
+		clear(a.failures)
 	}
-	return g.failures[from] >= maxFailures || g.failures[""] >= maxAllFailures
+	return a.failures[from] >= maxFailures || a.failures[""] >= maxAllFailures
 }
 
-func (g *gatekeeper) failed(from string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.failures[from]++
-	g.failures[""]++
+func (a *authenticator) countFailure(from string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.failures[from]++
+	a.failures[""]++
 }
 
-// remote is the address of the connection. No header is believed: anybody can
-// write one.
-func remote(r *http.Request) string {
+// clientAddr is the address of the connection. Headers such as X-Forwarded-For
+// are ignored: any client can set them.
+func clientAddr(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr

@@ -1,6 +1,10 @@
 package ops
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"regexp"
 	"slices"
 	"strconv"
@@ -9,53 +13,62 @@ import (
 	"unicode/utf8"
 )
 
-// masker hides people and credentials in text that a person will read.
+// masker hides personal data and credentials in text that a person will read.
 type masker struct {
-	run, phone, field, prose *regexp.Regexp
-	more                     func(string) string
+	run, phone, assigned, prose *regexp.Regexp
+	key                         []byte // of the suffix of masked task IDs
 }
 
 const (
 	openidLen = 28 // "o" and 27 more, in base64url
-	// tokenLen is where a run of base64url is taken for a credential. WeChat's
-	// tokens have 136 and more; a SHA-256 in hex has 64 and is kept.
+	// tokenLen is the length from which a run of base64url is taken for a
+	// credential. WeChat's tokens have 136 and more; a SHA-256 in hex has 64 and is
+	// kept.
 	tokenLen = 80
 	redacted = "[redacted]"
-	// credential names what must not be shown in name=value.
+	// credential matches the names whose values are never shown.
 	credential = `access_?token|refresh_?token|secret|session_?key|ticket|passw(?:or)?d|encoding_?aes_?key`
 )
 
-func newMasker(more func(string) string) *masker {
+func newMasker() *masker {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
 	return &masker{
+		key:   key,
 		run:   regexp.MustCompile(`[A-Za-z0-9_-]{28,}`),
 		phone: regexp.MustCompile(`(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}`),
-		// name=value and "name": value of what must never be shown, however short;
-		// name: value only when it is long, for "no secret: set one" is prose.
-		// "code" only as a query's: "errcode=40001" is an answer, no secret.
-		field: regexp.MustCompile(`(?i)((?:` + credential + `)(?:["']?\s*=\s*["']?|["']\s*:\s*["']?)|\bcode=|authorization:\s*(?:basic|bearer)\s+)([^\s"'&,;})<>]+)`),
-		prose: regexp.MustCompile(`(?i)((?:` + credential + `):\s+)([^\s"'&,;})<>]{16,})`),
-		more:  more,
+		// name=value and "name": value are masked whatever their length; name: value
+		// only when it is long, because "no secret: set one" is prose. "code" only in
+		// a query: "errcode=40001" is WeChat's answer, not a secret.
+		assigned: regexp.MustCompile(`(?i)((?:` + credential + `)(?:["']?\s*=\s*["']?|["']\s*:\s*["']?)|\bcode=|authorization:\s*(?:basic|bearer)\s+)([^\s"'&,;})<>]+)`),
+		prose:    regexp.MustCompile(`(?i)((?:` + credential + `):\s+)([^\s"'&,;})<>]{16,})`),
 	}
 }
 
 // text masks whatever looks like an openid, a phone number or a credential.
 func (m *masker) text(s string) string {
-	if s == "" {
-		return s
-	}
-	s = m.field.ReplaceAllString(s, "${1}"+redacted)
+	s = m.assigned.ReplaceAllString(s, "${1}"+redacted)
 	s = m.prose.ReplaceAllString(s, "${1}"+redacted)
 	s = m.run.ReplaceAllStringFunc(s, maskRun)
-	s = m.phones(s)
-	if m.more != nil {
-		s = m.more(s)
-	}
-	return s
+	return m.phones(s)
 }
 
-// maskRun judges a maximal run of base64url. The whole run goes when an openid
-// may begin anywhere in it: cutting 28 bytes out could cut too early and leave
-// the tail of the real one.
+// id masks a task ID. Masked IDs get a suffix that differs for each ID and stays
+// the same while the process runs: asynqmon's page needs distinct row keys.
+func (m *masker) id(s string) string {
+	shown := m.text(s)
+	if shown == s {
+		return s
+	}
+	const suffixLen = 4
+	sum := hmac.New(sha256.New, m.key)
+	sum.Write([]byte(s))
+	return shown + "~" + hex.EncodeToString(sum.Sum(nil)[:suffixLen])
+}
+
+// maskRun masks a maximal run of base64url if an openid may begin anywhere in it.
+// The whole run is masked: cutting out 28 bytes could start too early and leave
+// the end of the real openid.
 func maskRun(run string) string {
 	if len(run) >= tokenLen {
 		return redacted
@@ -67,8 +80,8 @@ func maskRun(run string) string {
 	return shorten(run)
 }
 
-// wordsOnly is a_name_in_lower_case, which no openid is: 27 random characters
-// have a capital or a digit but once in a million million.
+// wordsOnly reports whether the run is a_name_in_lower_case. An openid has 27
+// random characters; the chance of no capital and no digit is below 10^-12.
 func wordsOnly(run string) bool {
 	if !strings.ContainsAny(run, "_-") {
 		return false
@@ -81,7 +94,7 @@ func wordsOnly(run string) bool {
 	return true
 }
 
-// shorten is the form in which an openid may be shown.
+// shorten returns the form in which an openid may be shown.
 func shorten(openid string) string {
 	if len(openid) < 10 {
 		return "…"
@@ -89,7 +102,7 @@ func shorten(openid string) string {
 	return openid[:4] + "…" + openid[len(openid)-2:]
 }
 
-// phones masks mobile numbers that stand alone: not the middle of a longer number.
+// phones masks mobile numbers, but not parts of longer numbers.
 func (m *masker) phones(s string) string {
 	var b strings.Builder
 	end := 0
@@ -112,7 +125,7 @@ func digitBefore(s string, i int) bool { return i > 0 && isDigit(s[i-1]) }
 func digitAfter(s string, i int) bool  { return i < len(s) && isDigit(s[i]) }
 func isDigit(c byte) bool              { return c >= '0' && c <= '9' }
 
-// digitsMasked keeps the last two digits: enough to talk about, not to call.
+// digitsMasked keeps the last two digits.
 func digitsMasked(number string) string {
 	b := []byte(number)
 	kept := 2
@@ -128,9 +141,9 @@ func digitsMasked(number string) string {
 	return string(b)
 }
 
-// value is how a value of a message is shown: its first letter and its length.
-// Nothing of one that begins with a digit, for that may be a code or an amount.
-func (m *masker) value(s string) string {
+// maskValue shows a value of a message as its first letter and its length. A value
+// that begins with a digit may be a code or an amount: only its length is shown.
+func maskValue(s string) string {
 	n := utf8.RuneCountInString(s)
 	if n == 0 {
 		return ""

@@ -12,66 +12,67 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 )
 
-// What ObserveSend takes besides WeChat's errcode.
+// Values of ObserveSend's errcode.
 const (
-	// SentOK is errcode 0: accepted.
-	SentOK = "0"
-	// SentNowhere is a send that surely did not reach WeChat: no connection.
-	SentNowhere = "not-sent"
-	// SentUnknown is a send whose answer was lost.
-	SentUnknown = "unknown"
+	SentOK      = "0"        // accepted
+	SentNowhere = "not-sent" // did not reach WeChat: no connection
+	SentUnknown = "unknown"  // the answer was lost
 )
 
-// Metrics is what the program reports as it happens. No label names a person or a
-// message: each has few values. Safe for concurrent use.
+// Metrics counts what the program does. No label names a person or a message:
+// each has few values. Safe for concurrent use.
 type Metrics struct {
-	sends    *prometheus.CounterVec
-	latency  *prometheus.HistogramVec
-	ended    *prometheus.CounterVec
-	leases   *prometheus.CounterVec
-	fetches  *prometheus.CounterVec
-	fetched  *prometheus.GaugeVec
-	expires  *prometheus.GaugeVec
-	errcodes *regexp.Regexp
-
+	sends     *prometheus.CounterVec
+	latency   *prometheus.HistogramVec
+	ended     *prometheus.CounterVec
+	fetches   *prometheus.CounterVec
+	fetched   *prometheus.GaugeVec
+	expires   *prometheus.GaugeVec
 	callbacks *prometheus.CounterVec
 	callback  *prometheus.HistogramVec
 	forwards  *prometheus.CounterVec
 	forward   *prometheus.HistogramVec
 	followers *prometheus.CounterVec
+	errcodes  *regexp.Regexp
 }
 
-// NewMetrics registers them: once for each registry.
+// NewMetrics registers the metrics. It returns an error when reg has them already.
 func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
+	var faults []error
+	register := func(c prometheus.Collector) { faults = append(faults, reg.Register(c)) }
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		register(c)
+		return c
 	}
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"account"})
+		register(g)
+		return g
 	}
+	seconds := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+		register(h)
+		return h
+	}
+	sends := []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	pushes := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
 	m := &Metrics{
 		sends: counter("wxnotify_sends_total",
-			"Calls of template/send by WeChat's errcode; 0 is accepted, not-sent and unknown are without an answer.", "account", "class", "errcode"),
-		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "wxnotify_send_seconds", Help: "Time that a call of template/send took, with or without an answer.",
-			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-		}, []string{"account", "class"}),
-		ended: counter("wxnotify_messages_ended_total", "Messages by the state in which they ended.", "account", "class", "state"),
-		leases: counter("wxnotify_leases_expired_total",
-			"Tasks that were taken back from a worker that fell silent.", "account"),
-		fetches: counter("wxnotify_token_fetches_total", "Access tokens asked of WeChat, by cause and result.", "account", "cause", "result"),
-		fetched: gauge("wxnotify_token_fetched_timestamp_seconds", "When the access token in use was fetched.", "account"),
-		expires: gauge("wxnotify_token_expires_timestamp_seconds", "When the access token in use ends.", "account"),
+			"Calls of template/send by WeChat's errcode; 0: accepted; not-sent, unknown: no answer.", "account", "class", "errcode"),
+		latency:   seconds("wxnotify_send_seconds", "Duration of a call of template/send, with or without an answer.", sends, "account", "class"),
+		ended:     counter("wxnotify_messages_ended_total", "Messages by the state in which they ended.", "account", "class", "state"),
+		fetches:   counter("wxnotify_token_fetches_total", "Access tokens fetched from WeChat, by cause and result.", "account", "cause", "result"),
+		fetched:   gauge("wxnotify_token_fetched_timestamp_seconds", "When the access token in use was fetched."),
+		expires:   gauge("wxnotify_token_expires_timestamp_seconds", "When the access token in use expires."),
+		callbacks: counter("wxnotify_callbacks_total", "Requests to the callback URL: push and repeated by event, refused by fault.", "account", "result", "event"),
+		callback:  seconds("wxnotify_callback_seconds", "Time until a push was acknowledged; WeChat closes the connection after 5.", pushes, "account"),
+		forwards:  counter("wxnotify_forwards_total", "Pushes forwarded to the business's own server: ok, failed, late.", "account", "result"),
+		forward:   seconds("wxnotify_forward_seconds", "Time in which the business's own server answered a push.", pushes, "account"),
+		followers: counter("wxnotify_enroll_total",
+			"Other events of followers and receipts: enrolled, settled, unmatched, missing, erased, verified, with details.", "account", "kind", "detail"),
 		// WeChat's errcodes are -1 and numbers of up to seven digits.
 		errcodes: regexp.MustCompile(`^-?\d{1,9}$`),
-	}
-	m.hear(counter)
-	var faults []error
-	for _, c := range []prometheus.Collector{
-		m.sends, m.latency, m.ended, m.leases, m.fetches, m.fetched, m.expires,
-		m.callbacks, m.callback, m.forwards, m.forward, m.followers,
-	} {
-		faults = append(faults, reg.Register(c))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
@@ -79,8 +80,8 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-// ObserveSend counts one call of template/send. errcode is WeChat's in decimal, or
-// SentNowhere or SentUnknown; anything else counts as "other", so that no text
+// ObserveSend counts one call of template/send. errcode is WeChat's in decimal,
+// SentNowhere or SentUnknown; any other text counts as "other", so that no text
 // from outside becomes a label.
 func (m *Metrics) ObserveSend(account string, class job.Class, errcode string, took time.Duration) {
 	if errcode != SentNowhere && errcode != SentUnknown && !m.errcodes.MatchString(errcode) {
@@ -95,11 +96,9 @@ func (m *Metrics) ObserveEnd(account string, class job.Class, state ledger.State
 	m.ended.WithLabelValues(account, string(class), string(state)).Inc()
 }
 
-// ObserveLeaseExpired counts a task taken back from a silent worker.
-func (m *Metrics) ObserveLeaseExpired(account string) { m.leases.WithLabelValues(account).Inc() }
-
-// ObserveTokenFetch counts a token asked of WeChat. cause is one of a few words
-// of the caller ("due", "refused", "forced"); expires is zero when it failed.
+// ObserveTokenFetch counts a token fetched from WeChat. cause is one of a few
+// words of the caller ("due", "refused", "forced"); expires is zero when the fetch
+// failed.
 func (m *Metrics) ObserveTokenFetch(account, cause string, expires time.Time) {
 	result := "ok"
 	if expires.IsZero() {
@@ -112,10 +111,22 @@ func (m *Metrics) ObserveTokenFetch(account, cause string, expires time.Time) {
 	}
 }
 
-// Gauge is a value that the program reads when it is asked. Name and the names of
-// Labels are Prometheus'; values of Labels must not name a person or a message.
-type Gauge struct {
-	Name, Help string
-	Labels     map[string]string
-	Value      float64
+// ObserveCallback counts one request to the callback URL. result and event each
+// have few values. took is zero for a refused request.
+func (m *Metrics) ObserveCallback(account, result, event string, took time.Duration) {
+	m.callbacks.WithLabelValues(account, result, event).Inc()
+	if took > 0 {
+		m.callback.WithLabelValues(account).Observe(took.Seconds())
+	}
+}
+
+// ObserveForward counts a push that was forwarded to the business.
+func (m *Metrics) ObserveForward(account, result string, took time.Duration) {
+	m.forwards.WithLabelValues(account, result).Inc()
+	m.forward.WithLabelValues(account).Observe(took.Seconds())
+}
+
+// ObserveFollower counts n other events of followers and receipts.
+func (m *Metrics) ObserveFollower(account, kind, detail string, n int) {
+	m.followers.WithLabelValues(account, kind, detail).Add(float64(n))
 }

@@ -2,225 +2,160 @@ package ops
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	_ "embed"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
 
-	"github.com/hibiken/asynq"
 	"github.com/hibiken/asynqmon"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/queue"
 )
 
 const (
 	monitorRoot = "/asynqmon"
-	noticePath  = monitorRoot + "/wxnotify-notice.js"
-	// maxPage bounds what one request may read: a page of a million tasks would
-	// stop Redis.
+	// maxPage bounds the tasks of one request: a page of a million would stop Redis.
 	maxPage = 200
-	// maxBody is asynqmon's own bound of a batch request.
-	maxBody = 1_000_000
-	// noncePlace is where a nonce goes. asynqmon's page makes its style sheets
-	// as it runs, so no hash can name them; its library takes a nonce from a
-	// meta element and puts it on each.
+	// noncePlace marks where a nonce goes. asynqmon's page creates style sheets at
+	// run time, so no hash can name them; its library reads a nonce from a meta
+	// element and sets it on each.
 	noncePlace = "wxnotify-nonce"
+	// readOnly names the commands that act.
+	readOnly = "These pages are read-only. Act with the command line: `wxnotify queues pause|resume CLASS`, " +
+		"`wxnotify dead retry ID`, `wxnotify cancel ID`."
 )
 
-// notice shows refusals: asynqmon's page ignores the answer of an action that failed.
-//
-//go:embed notice.js
-var notice []byte
-
-// monitor is asynqmon behind the guard and the filter.
+// monitor serves asynqmon read-only, with its answers masked.
 type monitor struct {
-	h      *Handler
+	rdb    redis.UniversalClient
+	mask   *masker
 	inner  http.Handler
-	tasks  *asynq.Inspector
-	filter *filter
-	page   []byte // asynqmon's only HTML, tidied; noncePlace stands for each answer's nonce
-	policy string
+	page   []byte // asynqmon's only HTML page; noncePlace stands for the nonce
+	policy string // its Content-Security-Policy, with noncePlace too
 }
 
-func newMonitor(h *Handler) (*monitor, error) {
-	names, err := newAliases(h.mask)
-	if err != nil {
-		return nil, err
-	}
-	m := &monitor{h: h, filter: &filter{mask: h.mask, aliases: names}, tasks: asynq.NewInspectorFromRedisClient(h.cfg.Redis)}
+func newMonitor(rdb redis.UniversalClient, inspector *queue.Inspector, mask *masker) (*monitor, error) {
+	m := &monitor{rdb: rdb, mask: mask}
 	m.inner = asynqmon.New(asynqmon.Options{
-		RootPath: monitorRoot, ReadOnly: h.cfg.ReadOnly,
-		RedisConnOpt:     &sharedRedis{rdb: h.cfg.Redis, queues: h.queues},
-		PayloadFormatter: asynqmon.PayloadFormatterFunc(h.mask.payload),
-		ResultFormatter:  asynqmon.ResultFormatterFunc(h.mask.result),
-	}) // never closed: Redis is the caller's
-	page := newAnswer()
-	m.inner.ServeHTTP(page, httptest.NewRequest(http.MethodGet, monitorRoot+"/", http.NoBody)) //nolint:noctx // a page from memory, before anything runs
-	if !page.done() {
-		return nil, fmt.Errorf("asynqmon's page cannot be built: %s", page.body.String())
+		RootPath: monitorRoot, ReadOnly: true,
+		RedisConnOpt:     redisClient{inspector.MonitorClient()},
+		PayloadFormatter: asynqmon.PayloadFormatterFunc(mask.payload),
+		ResultFormatter:  asynqmon.ResultFormatterFunc(mask.result),
+	}) // not closed: the caller owns Redis
+	page := httptest.NewRecorder()
+	m.inner.ServeHTTP(page, httptest.NewRequest(http.MethodGet, monitorRoot+"/", http.NoBody)) //nolint:noctx // served from memory
+	if page.Code != http.StatusOK {
+		return nil, fmt.Errorf("asynqmon's page cannot be built: %s", page.Body)
 	}
-	if m.page, m.policy, err = tidy(page.body.Bytes()); err != nil {
-		return nil, err
-	}
-	return m, nil
+	var err error
+	m.page, m.policy, err = preparePage(page.Body.Bytes())
+	return m, err
 }
 
-// tidy takes the fonts of another company out of asynqmon's page (where that
-// company is blocked they hold up the page for a minute), adds our notice, and
-// names its inline scripts by their hashes, so that no other script runs.
-func tidy(page []byte) (tidied []byte, policy string, err error) {
-	foreign := regexp.MustCompile(`<link[^>]*href="https?://[^>]*>`)
-	page = foreign.ReplaceAll(page, nil)
+// preparePage removes the fonts of a foreign host from asynqmon's page (where the
+// host is blocked, the page would wait for them) and returns a policy that names
+// the page's inline scripts by their hashes, so that no other script runs.
+func preparePage(page []byte) (prepared []byte, policy string, err error) {
+	page = regexp.MustCompile(`<link[^>]*href="https?://[^>]*>`).ReplaceAll(page, nil)
 	head := []byte("<head>")
 	if !bytes.Contains(page, head) {
 		return nil, "", errors.New("asynqmon's page has no head")
 	}
-	page = bytes.Replace(page, head, []byte(`<head><meta property="csp-nonce" content="`+noncePlace+`"/><script src="`+noticePath+`"></script>`), 1)
-	var scripts strings.Builder
+	page = bytes.Replace(page, head, []byte(`<head><meta property="csp-nonce" content="`+noncePlace+`"/>`), 1)
+	var hashes strings.Builder
 	for _, script := range regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllSubmatch(page, -1) {
-		scripts.WriteString(" '" + hash(script[1]) + "'")
+		hashes.WriteString(" '" + hashSource(script[1]) + "'")
 	}
-	hashes := scripts.String()
-	if hashes == "" {
-		return nil, "", errors.New("asynqmon's page has no inline script: it changed, look at its policy anew")
+	if hashes.Len() == 0 {
+		return nil, "", errors.New("asynqmon's page has no inline script: review the policy for this version of asynqmon")
 	}
-	return page, "default-src 'none'; script-src 'self'" + hashes + "; style-src 'self' 'nonce-" + noncePlace + "'; " +
+	return page, "default-src 'none'; script-src 'self'" + hashes.String() + "; style-src 'self' 'nonce-" + noncePlace + "'; " +
 		"img-src 'self' data:; connect-src 'self'; manifest-src 'self'; font-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'", nil
 }
 
-func hash(text []byte) string {
+// hashSource is a hash as a Content-Security-Policy writes it.
+func hashSource(text []byte) string {
 	sum := sha256.Sum256(text)
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // ServeHTTP implements http.Handler.
 func (m *monitor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch path := r.URL.Path; {
-	case strings.HasPrefix(path, monitorRoot+"/api/"):
-		m.api(w, r)
+	path, isAPI := strings.CutPrefix(r.URL.Path, monitorRoot+"/api")
+	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		say(w, http.StatusMethodNotAllowed, "Nothing to change here.")
-	case path == noticePath:
-		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
-		_, _ = w.Write(notice) // the reader may be gone: nothing to do about it
-	default:
+		w.Header().Set("Allow", "GET, HEAD")
+		writeText(w, http.StatusMethodNotAllowed, readOnly)
+	case !isAPI:
 		m.static(w, r)
+	case path == "/metrics":
+		writeText(w, http.StatusNotFound, "Graphs need Prometheus, which is not configured here. The numbers are at /metrics.")
+	case path == "/redis_info":
+		m.redisInfo(w, r)
+	default:
+		m.api(w, r)
 	}
 }
 
-// static serves a file of asynqmon's, or its page for any path that is none.
+// static serves a file of asynqmon's, or its page for any other path.
 func (m *monitor) static(w http.ResponseWriter, r *http.Request) {
-	a := newAnswer()
-	m.inner.ServeHTTP(a, r)
-	kind := a.header.Get("Content-Type")
-	if !a.done() || kind == "" || strings.HasPrefix(kind, "text/html") {
+	answer := httptest.NewRecorder()
+	m.inner.ServeHTTP(answer, r)
+	contentType := answer.Header().Get("Content-Type")
+	if answer.Code >= http.StatusMultipleChoices || contentType == "" || strings.HasPrefix(contentType, "text/html") {
 		nonce := rand.Text()
 		w.Header().Set("Content-Security-Policy", strings.Replace(m.policy, noncePlace, nonce, 1))
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write(bytes.Replace(m.page, []byte(noncePlace), []byte(nonce), 1)) // the reader may be gone: nothing to do about it
+		writeBody(w, http.StatusOK, "text/html; charset=utf-8", bytes.Replace(m.page, []byte(noncePlace), []byte(nonce), 1))
 		return
 	}
-	w.Header().Set("Content-Type", kind)
-	w.Header().Set("Cache-Control", "private, max-age=3600") // a program's files, no data
-	_, _ = w.Write(a.body.Bytes())                           // the reader may be gone: nothing to do about it
+	w.Header().Set("Cache-Control", "private, max-age=3600") // files of the program, no data
+	writeBody(w, http.StatusOK, contentType, answer.Body.Bytes())
 }
 
-// api passes a request to asynqmon: changes through the guard, answers through
-// the filter.
+// api passes a question to asynqmon and masks the answer: JSON stays JSON, an
+// error stays one line.
 func (m *monitor) api(w http.ResponseWriter, r *http.Request) {
-	path := strings.TrimPrefix(r.URL.Path, monitorRoot+"/api")
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		m.change(w, r, path)
+	answer := httptest.NewRecorder()
+	m.inner.ServeHTTP(answer, withBoundedPage(r))
+	body := bytes.TrimSpace(answer.Body.Bytes())
+	// For an unknown path of its API asynqmon answers 200 with its page.
+	if bytes.HasPrefix(bytes.ToLower(body), []byte("<!doctype")) {
+		writeText(w, http.StatusNotFound, "Not found.")
 		return
 	}
-	switch {
-	case path == "/metrics":
-		say(w, http.StatusNotFound, "Graphs need Prometheus, which is not set up here. The numbers are at /metrics.")
-		return
-	case path == "/redis_info" && !plainClient(m.h.cfg.Redis):
-		m.redisInfo(w, r)
-		return
-	}
-	a := newAnswer()
-	m.pass(a, m.rewrite(r, path))
-	if path == "/redis_info" && a.done() { // Redis' own words: nothing of ours is in there
-		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		_, _ = w.Write(a.body.Bytes()) // the reader may be gone: nothing to do about it
-		return
-	}
-	a.send(w, m.filter)
-}
-
-// pass asks asynqmon. For a path of its API that it does not know it answers
-// with its page and 200, which reads as success.
-func (m *monitor) pass(a *answer, r *http.Request) {
-	m.inner.ServeHTTP(a, r)
-	if bytes.HasPrefix(bytes.ToLower(a.body.Bytes()), []byte("<!doctype")) {
-		*a = *newAnswer()
-		say(a, http.StatusNotFound, "There is no such thing.")
-	}
-}
-
-// rewrite returns the request as asynqmon should see it: aliases opened, pages
-// of a sane size, on the path that the guard has judged.
-func (m *monitor) rewrite(r *http.Request, path string) *http.Request {
-	parts := strings.Split(path, "/")
-	for i := range parts {
-		parts[i] = m.openSegment(parts[i])
-	}
-	request := r.Clone(r.Context())
-	query := r.URL.Query()
-	if n, err := strconv.Atoi(query.Get("size")); err == nil && (n > maxPage || n < 1) {
-		query.Set("size", strconv.Itoa(maxPage))
-	}
-	request.URL = &url.URL{Path: monitorRoot + "/api" + strings.Join(parts, "/"), RawQuery: query.Encode()}
-	request.RequestURI = ""
-	return request
-}
-
-// openSegment opens the alias in "<alias>", "<alias>:verb" and "…_tasks:verb".
-func (m *monitor) openSegment(segment string) string {
-	if !strings.Contains(segment, sealMark) {
-		return segment
-	}
-	name, verb, found := cutLast(segment, ":")
-	if opened := m.filter.aliases.open(name); found && opened != name {
-		return opened + ":" + verb
-	}
-	return m.filter.aliases.open(segment)
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
-}
-
-// plainClient reports whether asynqmon knows how to ask this kind for its INFO.
-func plainClient(rdb redis.UniversalClient) bool {
-	switch rdb.(type) {
-	case *redis.Client, *redis.ClusterClient:
-		return true
-	default:
-		return false
-	}
-}
-
-// redisInfo is asynqmon's page of Redis for the clients that it does not know.
-func (m *monitor) redisInfo(w http.ResponseWriter, r *http.Request) {
-	text, err := m.h.cfg.Redis.Info(r.Context()).Result()
+	masked, err := m.mask.json(body, m.mask.answerLeaf)
 	if err != nil {
-		say(w, http.StatusBadGateway, m.h.mask.text(err.Error()))
+		writeText(w, answer.Code, m.mask.text(string(body)))
+		return
+	}
+	writeJSON(w, answer.Code, masked)
+}
+
+func withBoundedPage(r *http.Request) *http.Request {
+	query := r.URL.Query()
+	if n, err := strconv.Atoi(query.Get("size")); err != nil || (n >= 1 && n <= maxPage) {
+		return r
+	}
+	query.Set("size", strconv.Itoa(maxPage))
+	bounded := r.Clone(r.Context())
+	bounded.URL.RawQuery = query.Encode()
+	return bounded
+}
+
+// redisInfo answers in asynqmon's place, which knows two kinds of clients only.
+// Redis' own words are not masked: they contain nothing personal.
+func (m *monitor) redisInfo(w http.ResponseWriter, r *http.Request) {
+	text, err := m.rdb.Info(r.Context()).Result()
+	if err != nil {
+		writeText(w, http.StatusBadGateway, m.mask.text(err.Error()))
 		return
 	}
 	info := map[string]string{}
@@ -229,65 +164,27 @@ func (m *monitor) redisInfo(w http.ResponseWriter, r *http.Request) {
 			info[name] = value
 		}
 	}
-	body, err := plainJSON(map[string]any{"address": "-", "info": info, "raw_info": text, "cluster": false, "raw_cluster_nodes": "", "queue_locations": nil})
+	address := "-"
+	if client, ok := m.rdb.(*redis.Client); ok {
+		address = client.Options().Addr
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"address": address, "info": info, "raw_info": text, "cluster": false, "raw_cluster_nodes": "", "queue_locations": nil,
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := encodeJSON(v)
 	if err != nil {
-		say(w, http.StatusInternalServerError, err.Error())
+		writeText(w, http.StatusInternalServerError, err.Error())
 		return
 	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_, _ = w.Write(body) // the reader may be gone: nothing to do about it
+	writeBody(w, status, "application/json; charset=utf-8", body)
 }
 
-// sharedRedis hands our client to asynqmon: it works with sentinel and cluster
-// alike, and asynqmon opens no connections of its own.
-type sharedRedis struct {
-	rdb    redis.UniversalClient
-	queues *queueReader
-	asked  bool
-}
+// redisClient gives asynqmon our connection: it opens none of its own, and works
+// with Sentinel and Cluster.
+type redisClient struct{ redis.UniversalClient }
 
-// MakeRedisClient implements asynq.RedisConnOpt. asynqmon asks twice: first for
-// the client that it shows the INFO of, whose type it looks at, then for its
-// Inspector's, which gets the one that bears with broken queues.
-func (s *sharedRedis) MakeRedisClient() any {
-	if !s.asked {
-		s.asked = true
-		return s.rdb
-	}
-	return &tolerant{UniversalClient: s.rdb, queues: s.queues}
-}
-
-// tolerant answers asynq's estimate of a queue's memory itself when the script
-// fails. It fails when the data of one sampled task is missing, and asynqmon
-// then shows no queue at all.
-type tolerant struct {
-	redis.UniversalClient
-	queues *queueReader
-}
-
-// EvalSha implements redis.Scripter.
-func (t *tolerant) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	return t.bear(ctx, t.UniversalClient.EvalSha(ctx, sha, keys, args...), keys)
-}
-
-// Eval implements redis.Scripter.
-func (t *tolerant) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
-	return t.bear(ctx, t.UniversalClient.Eval(ctx, script, keys, args...), keys)
-}
-
-// bear knows the script by its keys: the six states, then the groups.
-func (t *tolerant) bear(ctx context.Context, cmd *redis.Cmd, keys []string) *redis.Cmd {
-	var refused redis.Error
-	if err := cmd.Err(); err == nil || !errors.As(err, &refused) || redis.HasErrorPrefix(err, "NOSCRIPT") {
-		return cmd
-	}
-	if len(keys) != 7 {
-		return cmd
-	}
-	queue, ok := strings.CutSuffix(strings.TrimPrefix(keys[6], "asynq:{"), "}:groups")
-	if !ok {
-		return cmd
-	}
-	stat := t.queues.read(ctx, []string{queue})[0]
-	return redis.NewCmdResult(stat.Memory, nil)
-}
+// MakeRedisClient implements asynq.RedisConnOpt.
+func (c redisClient) MakeRedisClient() any { return c.UniversalClient }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The limits of a connection. An answer may take long on a large queue; a
-// request may not.
+// Limits of a connection. writeTimeout is long because a page of a large queue
+// takes time.
 const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 15 * time.Second
@@ -21,8 +21,8 @@ const (
 )
 
 // Serve answers on ln until ctx ends, lets the running requests finish for at
-// most 5 s, and returns nil. It closes ln. TLS is the caller's: pass a
-// tls.Listener, or put a proxy in front.
+// most 5 s, and returns nil. It closes ln. For TLS pass a tls.Listener, or put a
+// proxy in front.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler:           h,

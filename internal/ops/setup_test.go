@@ -7,9 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,10 +23,10 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	account = "wx0123456789abcdef"
-	queue   = account + ":bulk"
+	account   = "wx0123456789abcdef"
+	bulkQueue = account + ":bulk"
 
-	// The canaries: none may be seen anywhere.
+	// The canaries: none may appear on any page.
 	openid   = "oCANARYx7Qk_4-pLmNb0TzYw8dEf"
 	openid2  = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M"
 	phone    = "13812345678"
@@ -96,14 +94,14 @@ func states(t *testing.T, rdb *redis.Client) *asynq.Inspector {
 	client := asynq.NewClientFromRedisClient(rdb)
 	inspect := asynq.NewInspectorFromRedisClient(rdb)
 	put := func(id string, opts ...asynq.Option) {
-		opts = append([]asynq.Option{asynq.Queue(queue), asynq.TaskID(id), asynq.MaxRetry(1 << 20)}, opts...)
+		opts = append([]asynq.Option{asynq.Queue(bulkQueue), asynq.TaskID(id), asynq.MaxRetry(1 << 20)}, opts...)
 		if _, err := client.Enqueue(asynq.NewTask(job.TaskType, payload(t, id)), opts...); err != nil {
 			t.Fatal(err)
 		}
 	}
 	release := make(chan struct{})
 	server := asynq.NewServerFromRedisClient(rdb, asynq.Config{
-		Queues: map[string]int{queue: 1}, Concurrency: 8, LogLevel: asynq.FatalLevel,
+		Queues: map[string]int{bulkQueue: 1}, Concurrency: 8, LogLevel: asynq.FatalLevel,
 		RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return time.Hour },
 	})
 	handler := asynq.HandlerFunc(func(_ context.Context, task *asynq.Task) error {
@@ -132,14 +130,14 @@ func states(t *testing.T, rdb *redis.Client) *asynq.Inspector {
 		server.Shutdown()
 	})
 	until(t, func() bool {
-		q, err := inspect.GetQueueInfo(queue)
+		q, err := inspect.GetQueueInfo(bulkQueue)
 		if err != nil || q.Active != 1 || q.Retry != 1 || q.Archived != 1 || q.Completed != 1 {
 			return false
 		}
 		servers, err := inspect.Servers() // the heartbeat writes who works on what
 		return err == nil && len(servers) == 1 && len(servers[0].ActiveWorkers) == 1
 	})
-	if err := inspect.PauseQueue(queue); err != nil {
+	if err := inspect.PauseQueue(bulkQueue); err != nil {
 		t.Fatal(err)
 	}
 	put("pending-1-paid")
@@ -148,14 +146,14 @@ func states(t *testing.T, rdb *redis.Client) *asynq.Inspector {
 	return inspect
 }
 
-// until asks again and again; each question is a trip to Redis, so it does not spin.
+// until repeats done, which asks Redis each time, until it is true.
 func until(tb testing.TB, done func() bool) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
 	defer cancel()
 	for !done() {
 		if ctx.Err() != nil {
-			tb.Fatal("it did not come about in 30 s")
+			tb.Fatal("the condition did not hold within 30 s")
 		}
 	}
 }
@@ -168,60 +166,26 @@ func newStory(t *testing.T) *story {
 	return s
 }
 
-// bundle is a listener on a Redis, and what it told the program.
+// bundle is a listener on a Redis.
 type bundle struct {
 	url     string
 	handler *ops.Handler
 	client  *http.Client
-
-	mu    sync.Mutex
-	audit []ops.AuditEvent
-	holds []string
 }
 
 func serve(t *testing.T, rdb redis.UniversalClient, change func(*ops.Config)) *bundle {
 	t.Helper()
-	b := &bundle{}
-	cfg := ops.Config{
-		Redis: rdb, Addr: "127.0.0.1:9090", Accounts: []string{account},
-		Audit: func(e ops.AuditEvent) { b.mu.Lock(); b.audit = append(b.audit, e); b.mu.Unlock() },
-		OnManualHold: func(_ context.Context, queue string, paused bool, who string) error {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			word := "resume "
-			if paused {
-				word = "pause "
-			}
-			b.holds = append(b.holds, word+queue+" by "+who)
-			return nil
-		},
-	}
+	cfg := ops.Config{Redis: rdb, Addr: "127.0.0.1:9090", Accounts: []string{account}}
 	if change != nil {
 		change(&cfg)
 	}
-	var err error
-	if b.handler, err = ops.New(cfg); err != nil {
+	handler, err := ops.New(cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(b.handler)
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	b.url, b.client = server.URL, server.Client()
-	return b
-}
-
-func (b *bundle) lastAudit() ops.AuditEvent {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.audit) == 0 {
-		return ops.AuditEvent{}
-	}
-	return b.audit[len(b.audit)-1]
-}
-
-func (b *bundle) told() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.holds)
+	return &bundle{url: server.URL, handler: handler, client: server.Client()}
 }
 
 type reply struct {
@@ -256,13 +220,38 @@ func (b *bundle) ask(t *testing.T, method, path, body string, header ...string) 
 	return reply{resp.StatusCode, resp.Header, string(text)}
 }
 
-// get reads a page; change asks as a page of the listener does.
 func (b *bundle) get(t *testing.T, path string, header ...string) reply {
 	t.Helper()
 	return b.ask(t, http.MethodGet, path, "", header...)
 }
 
-func (b *bundle) change(t *testing.T, method, path, body string, header ...string) reply {
+// backlog is a Redis with pending tasks, without a server.
+func backlog(t *testing.T, ids ...string) (*redis.Client, *asynq.Inspector) {
 	t.Helper()
-	return b.ask(t, method, "/asynqmon/api"+path, body, append([]string{"Origin", b.url}, header...)...)
+	rdb := redistest.Start(t).Client(t)
+	client := asynq.NewClientFromRedisClient(rdb)
+	for _, id := range ids {
+		if _, err := client.Enqueue(asynq.NewTask(job.TaskType, payload(t, id)), asynq.Queue(bulkQueue), asynq.TaskID(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return rdb, asynq.NewInspectorFromRedisClient(rdb)
+}
+
+// fill adds n entries without data to a state, in scripts that end in time.
+func fill(t *testing.T, rdb *redis.Client, name string, n int) {
+	t.Helper()
+	const script = `for i = ARGV[1], ARGV[2] do
+	if ARGV[3] == "list" then redis.call("LPUSH", KEYS[1], "f" .. i) else redis.call("ZADD", KEYS[1], i, "f" .. i) end
+	end return 1`
+	const chunk = 50_000
+	kind := "zset"
+	if name == "pending" || name == "active" {
+		kind = "list"
+	}
+	for i := 1; i <= n; i += chunk {
+		if err := rdb.Eval(t.Context(), script, []string{"asynq:{" + bulkQueue + "}:" + name}, i, min(i+chunk-1, n), kind).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

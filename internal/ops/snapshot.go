@@ -3,116 +3,125 @@ package ops
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
 const (
-	// freshFor lets several scrapers and pages share one look at Redis.
+	// freshFor is how long a snapshot is reused by other scrapes and pages.
 	freshFor = 3 * time.Second
-	// lookTimeout bounds one look; what was not read by then is left out.
-	lookTimeout = 2 * time.Second
+	// readTimeLimit bounds one snapshot. What was not read in time has an error.
+	readTimeLimit = 2 * time.Second
 )
 
-// snapshot is everything that metrics and the index page show.
+// snapshot is what metrics and the index page show.
 type snapshot struct {
 	At        time.Time
-	Queues    []*queueStat
+	Queues    []queue.State
 	QueuesErr error
 	Memory    redisMemory
 	MemoryErr error
-	Gates     []gateStat
-	Gauges    []Gauge
+	Gates     []gateState
 }
 
-// redisMemory is of the fullest node. Max is 0 when Redis has no bound.
+// redisMemory is that of the fullest node. Max is 0 when Redis has no limit.
 type redisMemory struct {
 	Used, Max int64
 	Policy    string
 }
 
-type gateStat struct {
+type gateState struct {
 	Account string
 	State   ratelimit.State
 	Err     error
 }
 
+// stateCount is the number of a queue's tasks in one of asynq's states.
+type stateCount struct {
+	name  string
+	tasks int64
+}
+
+// statesOf lists the states in the order of the index page.
+func statesOf(q *queue.State) []stateCount {
+	return []stateCount{
+		{"pending", q.Pending},
+		{"active", q.Active},
+		{"scheduled", q.Scheduled},
+		{"retry", q.Retry},
+		{"archived", q.Archived},
+		{"completed", q.Completed},
+	}
+}
+
 // watcher takes snapshots, at most one each freshFor.
 type watcher struct {
-	cfg    Config
-	queues *queueReader
-	turn   chan struct{} // of who takes the snapshot
-	last   *snapshot
+	cfg       Config
+	inspector *queue.Inspector
+	reading   chan struct{} // held by the caller that reads
+	last      *snapshot
 }
 
-func newWatcher(cfg Config, queues *queueReader) *watcher {
-	return &watcher{cfg: cfg, queues: queues, turn: make(chan struct{}, 1)}
+func newWatcher(cfg Config, inspector *queue.Inspector) *watcher {
+	return &watcher{cfg: cfg, inspector: inspector, reading: make(chan struct{}, 1)}
 }
 
-// look returns a snapshot not older than freshFor. The error is ctx's.
-func (w *watcher) look(ctx context.Context) (*snapshot, error) {
+// read returns a snapshot not older than freshFor. The error is ctx's.
+func (w *watcher) read(ctx context.Context) (*snapshot, error) {
 	select {
-	case w.turn <- struct{}{}:
-		defer func() { <-w.turn }()
+	case w.reading <- struct{}{}:
+		defer func() { <-w.reading }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for a look at the queues: %w", ctx.Err())
+		return nil, fmt.Errorf("wait for a snapshot: %w", ctx.Err())
 	}
 	if w.last != nil && time.Since(w.last.At) < freshFor {
 		return w.last, nil
 	}
-	// Not the caller's context: who goes away early must not spoil it for others.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+	// Other callers reuse the snapshot: it must not fail because this client left.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeLimit)
 	defer cancel()
 	s := &snapshot{At: time.Now()}
-	var names []string
-	if names, s.QueuesErr = w.queues.names(ctx); s.QueuesErr == nil {
-		s.Queues = w.queues.read(ctx, names)
-	}
+	s.Queues, s.QueuesErr = w.inspector.AllQueues(ctx)
 	s.Memory, s.MemoryErr = readMemory(ctx, w.cfg.Redis)
 	if w.cfg.Gate != nil {
 		for _, account := range w.cfg.Accounts {
-			g := gateStat{Account: account}
+			g := gateState{Account: account}
 			g.State, g.Err = w.cfg.Gate(ctx, account)
 			s.Gates = append(s.Gates, g)
 		}
-	}
-	if w.cfg.Gauges != nil {
-		s.Gauges = w.cfg.Gauges(ctx)
 	}
 	w.last = s
 	return s, nil
 }
 
-// readMemory asks each primary of a cluster and keeps the fullest.
+// readMemory returns the memory of Redis, of a cluster that of the fullest primary.
 func readMemory(ctx context.Context, rdb redis.UniversalClient) (redisMemory, error) {
 	cluster, ok := rdb.(*redis.ClusterClient)
 	if !ok {
-		return memoryOf(rdb.Info(ctx, "memory"))
+		return parseMemory(rdb.Info(ctx, "memory"))
 	}
-	nodes := make(chan redisMemory, 1)
-	nodes <- redisMemory{}
+	var mu sync.Mutex
+	var fullest redisMemory
 	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-		m, err := memoryOf(node.Info(ctx, "memory"))
-		if err != nil {
-			return err
-		}
-		fullest := <-nodes
-		if m.share() >= fullest.share() {
+		m, err := parseMemory(node.Info(ctx, "memory"))
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil && m.share() >= fullest.share() {
 			fullest = m
 		}
-		nodes <- fullest
-		return nil
+		return err
 	})
 	if err != nil {
 		return redisMemory{}, fmt.Errorf("read the memory of the cluster: %w", err)
 	}
-	return <-nodes, nil
+	return fullest, nil
 }
 
 func (m redisMemory) share() float64 {
@@ -122,7 +131,7 @@ func (m redisMemory) share() float64 {
 	return float64(m.Used) / float64(m.Max)
 }
 
-func memoryOf(cmd *redis.StringCmd) (redisMemory, error) {
+func parseMemory(cmd *redis.StringCmd) (redisMemory, error) {
 	text, err := cmd.Result()
 	if err != nil {
 		return redisMemory{}, fmt.Errorf("read the memory of Redis: %w", err)
@@ -141,9 +150,4 @@ func memoryOf(cmd *redis.StringCmd) (redisMemory, error) {
 		}
 	}
 	return m, nil
-}
-
-// broken lists the queues that need a hand.
-func (s *snapshot) broken() []*queueStat {
-	return slices.DeleteFunc(slices.Clone(s.Queues), func(q *queueStat) bool { return !q.Broken() })
 }

@@ -8,21 +8,20 @@ import (
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
-// words are the texts of the index page in one language.
+// words holds the texts of the index page in one language.
 type words struct {
-	Lang, Other, OtherName                                        string
-	Title, AsOf, Reload, ReadOnly, Console, Ready, Metrics        string
-	Accounts, Account, Quota, Reserve, Resets, Rate, Gate         string
-	Open, Closed, Until, NoEnd, By, Unlimited, Unknown            string
-	Queues, Queue, Pending, Active, Scheduled, Retry, Archived    string
-	Completed, Oldest, Memory, Paused, Broken, NoQueues, Checks   string
-	OK, Failed, Redis, Of, NoBound, Attention, NotReadable        string
-	WithoutData, WhyWithoutData, Remove, Hidden, Evicts, NearFull string
-	NearCap                                                       string
-	Reasons                                                       map[ratelimit.Reason]string
+	Lang, Other, OtherName                                      string
+	Title, AsOf, Reload, Console, Ready, Metrics                string
+	Accounts, Account, Quota, Reserve, Resets, Rate, Gate       string
+	Open, Closed, Until, NoEnd, By, Unlimited, Unknown          string
+	Queues, Queue, Pending, Active, Scheduled, Retry, Archived  string
+	Completed, Oldest, Memory, Paused, Broken, NoQueues, Checks string
+	OK, Failed, Redis, Of, NoBound, Attention, NotReadable      string
+	OtherTool, WithoutData, Evicts, NearFull                    string
+	Reasons                                                     map[ratelimit.Reason]string
 }
 
-// Reason names why a gate is closed.
+// Reason describes why a gate is closed.
 func (w words) Reason(r ratelimit.Reason) string {
 	if name, ok := w.Reasons[r]; ok {
 		return name
@@ -30,7 +29,7 @@ func (w words) Reason(r ratelimit.Reason) string {
 	return string(r)
 }
 
-// language picks by ?lang=, else by Accept-Language; English when neither helps.
+// language picks by ?lang=, then by Accept-Language. Default: English.
 func language(r *http.Request) words {
 	switch r.URL.Query().Get("lang") {
 	case "zh":
@@ -43,7 +42,7 @@ func language(r *http.Request) words {
 		tag, params, _ := strings.Cut(strings.TrimSpace(part), ";")
 		q := 1.0
 		if v, ok := strings.CutPrefix(strings.TrimSpace(params), "q="); ok {
-			q, _ = strconv.ParseFloat(v, 64) // nonsense is 0: not wanted
+			q, _ = strconv.ParseFloat(v, 64) // 0 when malformed: the language is not chosen
 		}
 		main, _, _ := strings.Cut(strings.ToLower(tag), "-")
 		if (main == "zh" || main == "en") && q > best {
@@ -59,26 +58,24 @@ func language(r *http.Request) words {
 func english() words {
 	return words{
 		Lang: "en", Other: "zh", OtherName: "中文",
-		Title: "wxnotify operations", AsOf: "as of", Reload: "Reload", ReadOnly: "read-only",
+		Title: "wxnotify operations", AsOf: "as of", Reload: "Reload",
 		Console: "Queue console", Ready: "Readiness", Metrics: "Metrics",
 		Accounts: "Accounts", Account: "Account", Quota: "Quota today", Reserve: "for critical only", Resets: "resets", Rate: "Rate",
-		Gate: "Gate", Open: "open", Closed: "closed", Until: "until", NoEnd: "until somebody opens it", By: "by",
+		Gate: "Gate", Open: "open", Closed: "closed", Until: "until", NoEnd: "until an admin opens it", By: "by",
 		Unlimited: "no limit", Unknown: "not known",
 		Queues: "Queues", Queue: "Queue", Pending: "Pending", Active: "Active", Scheduled: "Scheduled", Retry: "Retry",
 		Archived: "Archived", Completed: "Completed", Oldest: "Oldest waits", Memory: "Memory", Paused: "paused", Broken: "broken",
-		NoQueues: "No queue yet: the first message makes one.", Checks: "Readiness", OK: "ok", Failed: "failed",
-		Redis: "Redis memory", Of: "of", NoBound: "no bound set", Attention: "Needs a hand", NotReadable: "cannot be read",
-		WithoutData:    "has entries whose task is gone. Workers skip over them about once a second, and what is behind them waits.",
-		WhyWithoutData: "Redis evicted the data, or somebody deleted it. Set maxmemory-policy noeviction, then take the entries out with redis-cli:",
-		Remove:         "Remove", Hidden: "the ID is personal and not shown here; list it with",
-		Evicts:   "Redis may evict data (maxmemory-policy is not noeviction): messages can be lost without a trace. Set maxmemory-policy noeviction.",
-		NearFull: "Redis is over 75 % full. At 100 % nothing is enqueued and no worker fetches: raise maxmemory or clear old tasks.",
-		NearCap:  "is close to 10 000 archived tasks, where asynq drops the oldest. Their records stay in the ledger; run or delete archived tasks.",
+		NoQueues: "No queue yet: the first message creates one.", Checks: "Readiness", OK: "ok", Failed: "failed",
+		Redis: "Redis memory", Of: "of", NoBound: "no limit set", Attention: "Action needed", NotReadable: "cannot be read",
+		OtherTool:   "by another tool; `wxnotify queues resume` resumes it",
+		WithoutData: "has tasks whose data is gone: Redis evicted it, or it was deleted by hand. Running workers remove such tasks. Set maxmemory-policy noeviction.",
+		Evicts:      "Redis may evict data (maxmemory-policy is not noeviction): messages can be lost unnoticed. Set maxmemory-policy noeviction.",
+		NearFull:    "Redis is over 75 % full: Enqueue refuses messages. At 100 % workers stop too. Raise maxmemory, or wait until the queues are shorter.",
 		Reasons: map[ratelimit.Reason]string{
 			ratelimit.ReasonQuota: "the day's quota is used up", ratelimit.ReasonRefused: "WeChat says the quota is used up (45009)",
 			ratelimit.ReasonMinute: "too fast for WeChat (45011)", ratelimit.ReasonUnreconciled: "the count was lost; asking WeChat",
 			ratelimit.ReasonAccount: "WeChat refuses the account", ratelimit.ReasonToken: "no access token",
-			ratelimit.ReasonBreaker: "WeChat is down; probing", ratelimit.ReasonManual: "held by an admin",
+			ratelimit.ReasonBreaker: "WeChat is down; probing", ratelimit.ReasonManual: "closed by an admin",
 		},
 	}
 }
@@ -86,26 +83,24 @@ func english() words {
 func chinese() words {
 	return words{
 		Lang: "zh", Other: "en", OtherName: "English",
-		Title: "wxnotify 运维", AsOf: "截至", Reload: "刷新", ReadOnly: "只读",
+		Title: "wxnotify 运维", AsOf: "截至", Reload: "刷新",
 		Console: "队列控制台", Ready: "就绪检查", Metrics: "指标",
 		Accounts: "公众号", Account: "公众号", Quota: "今日配额", Reserve: "仅供 critical", Resets: "重置于", Rate: "速率",
-		Gate: "闸门", Open: "开放", Closed: "关闭", Until: "直到", NoEnd: "直到有人打开", By: "操作者",
+		Gate: "闸门", Open: "开放", Closed: "关闭", Until: "直到", NoEnd: "直到管理员打开", By: "操作者",
 		Unlimited: "不限", Unknown: "未知",
 		Queues: "队列", Queue: "队列", Pending: "待发", Active: "发送中", Scheduled: "定时", Retry: "待重试",
 		Archived: "已归档", Completed: "已完成", Oldest: "最久等待", Memory: "内存", Paused: "已暂停", Broken: "损坏",
 		NoQueues: "还没有队列：第一条消息会创建它。", Checks: "就绪检查", OK: "正常", Failed: "失败",
 		Redis: "Redis 内存", Of: "/", NoBound: "未设上限", Attention: "需要处理", NotReadable: "无法读取",
-		WithoutData:    "中有任务数据已丢失的条目。工作进程大约每秒跳过一条，排在后面的任务只能等待。",
-		WhyWithoutData: "数据被 Redis 淘汰或被人删除。请设置 maxmemory-policy noeviction，再用 redis-cli 移除这些条目：",
-		Remove:         "移除", Hidden: "该 ID 含个人信息，此处不显示；可这样列出",
-		Evicts:   "Redis 可能淘汰数据（maxmemory-policy 不是 noeviction），消息会无声丢失。请设置 maxmemory-policy noeviction。",
-		NearFull: "Redis 内存已用超过 75%。用满后既不能入队，也不能取任务：请调大 maxmemory 或清理旧任务。",
-		NearCap:  "的归档任务接近 10 000 条，asynq 会丢弃最旧的。账本中的记录不受影响；请运行或删除归档任务。",
+		OtherTool:   "由其他工具暂停；可用 `wxnotify queues resume` 恢复",
+		WithoutData: "中有任务数据已丢失：数据被 Redis 淘汰或被人删除。运行中的 worker 会移除这些任务。请设置 maxmemory-policy noeviction。",
+		Evicts:      "Redis 可能淘汰数据（maxmemory-policy 不是 noeviction），消息会无声丢失。请设置 maxmemory-policy noeviction。",
+		NearFull:    "Redis 内存已用超过 75%：Enqueue 拒绝新消息。用满后 worker 也会停止。请调大 maxmemory，或等待队列变短。",
 		Reasons: map[ratelimit.Reason]string{
 			ratelimit.ReasonQuota: "今日配额已用完", ratelimit.ReasonRefused: "微信答复配额已用完（45009）",
 			ratelimit.ReasonMinute: "超过微信每分钟限额（45011）", ratelimit.ReasonUnreconciled: "计数丢失，正向微信核对",
 			ratelimit.ReasonAccount: "微信拒绝该公众号", ratelimit.ReasonToken: "没有 access token",
-			ratelimit.ReasonBreaker: "微信接口故障，探测中", ratelimit.ReasonManual: "管理员已暂停",
+			ratelimit.ReasonBreaker: "微信接口故障，探测中", ratelimit.ReasonManual: "管理员已关闭",
 		},
 	}
 }
