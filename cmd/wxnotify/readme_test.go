@@ -103,7 +103,6 @@ func chinese() readmeLanguage {
 		"enroll_key":                "给绑定凭证签名的密钥，至少 32 字节",
 		"ops_addr":                  "/healthz /readyz /metrics /asynqmon/ 的监听地址；- 表示不监听",
 		"ops_login":                 "运维端口的 用户名:密码；监听在回环地址之外时必填",
-		"ops_read_only":             "运维端口拒绝一切修改",
 		"api_addr":                  "HTTP API 的监听地址",
 		"api_keys":                  "HTTP API 的密钥",
 		"gateway":                   "在 HTTP API 的端口上提供微信自己的路径",
