@@ -27,7 +27,7 @@ func platform(t task, stdin io.Reader, stdout io.Writer) error {
 		return fmt.Errorf("listen on loopback: %w", err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- p.ServeLean(l) }()
+	go func() { served <- serveLean(l, p) }()
 	if err := json.NewEncoder(stdout).Encode(outcome{URL: "http://" + l.Addr().String()}); err != nil {
 		return fmt.Errorf("write the address: %w", err)
 	}

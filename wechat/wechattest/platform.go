@@ -4,7 +4,6 @@ import (
 	"context"
 	htmltemplate "html/template"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -42,7 +41,6 @@ type Platform struct {
 	// of all pushes, also those that pushed no longer holds
 	pushTaken, pushFailed int
 	loops                 []*Loopback
-	conns                 map[net.Conn]struct{} // of ServeLean
 	rids                  rids
 	oauth                 oauth
 	closed                bool
@@ -63,7 +61,6 @@ func New(cfg Config) *Platform {
 		script:   newScript(cfg.Seed),
 		chats:    newChats(cfg),
 		counts:   map[string]*CallCount{},
-		conns:    map[net.Conn]struct{}{},
 		lastID:   firstMessageID(),
 		oauth:    newOAuth(),
 		rids:     rids{byID: map[string]ridEntry{}},
@@ -105,9 +102,6 @@ func (p *Platform) Close() {
 	p.mu.Lock()
 	p.closed = true
 	loops := slices.Clone(p.loops)
-	for c := range p.conns {
-		_ = c.Close()
-	}
 	p.mu.Unlock()
 	p.cancel()
 	for _, l := range loops {
