@@ -60,7 +60,7 @@ func TestDriftInOtherAnswers(t *testing.T) {
 		user.SubscribedAt.Unix() != 1382694957 || user.Remark != "a\"\x07b\uFFFD\\" {
 		t.Errorf("user %+v, %v", user, err)
 	}
-	quota, err := answered(t, []byte(`{"errcode":0,"quota":{"daily_limit":"1000","used":"900","remain":100}}`)).Quota(t.Context(), wechat.QuotaPath)
+	quota, err := answered(t, []byte(`{"errcode":0,"quota":{"daily_limit":"1000","used":"900","remain":100}}`)).Quota(t.Context(), wechat.SendPath)
 	if err != nil || quota != (wechat.Quota{DailyLimit: 1000, Used: 900, Remain: 100}) {
 		t.Errorf("quota %+v, %v", quota, err)
 	}

@@ -104,7 +104,7 @@ func everyCall(t *testing.T, p *platform) map[string]error {
 	ctx := t.Context()
 	errs := make(map[string]error)
 	_, errs["send"] = c.SendTemplate(ctx, orderPaid())
-	_, errs["quota"] = c.Quota(ctx, wechat.QuotaPath)
+	_, errs["quota"] = c.Quota(ctx, wechat.SendPath)
 	_, errs["rid"] = c.RequestByRID(ctx, "61725984-6126f6f9-040f19c4")
 	_, errs["templates"] = c.Templates(ctx)
 	_, errs["add"] = c.AddTemplate(ctx, "47123", []string{"时间"})

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// QuotaPath is the path of template sends, and its cgi_path for Quota.
-const QuotaPath = "/cgi-bin/message/template/send"
+// SendPath is the path of template sends, and its cgi_path for Quota.
+const SendPath = "/cgi-bin/message/template/send"
 
 // Client calls WeChat's server API for one account. Safe for concurrent use.
 type Client struct {
@@ -60,14 +60,14 @@ func (c *Client) SendTemplateBody(ctx context.Context, body []byte) (MessageID, 
 	if body == nil {
 		body = []byte{}
 	}
-	err := c.do(ctx, call{op: QuotaPath, body: body}, &sent, c.beforeReplay)
+	err := c.do(ctx, call{op: SendPath, body: body}, &sent, c.beforeReplay)
 	if err != nil {
 		return 0, err
 	}
 	if sent.Errcode == nil && sent.MsgID == nil {
 		// Some JSON of somebody between us and WeChat: believing it would lose
 		// the message.
-		return 0, unreadable(QuotaPath, "the answer has neither errcode nor msgid")
+		return 0, unreadable(SendPath, "the answer has neither errcode nor msgid")
 	}
 	if sent.MsgID == nil {
 		return 0, nil

@@ -38,7 +38,7 @@ func TestBaseURLWithPath(t *testing.T) {
 	if _, err := c.SendTemplate(t.Context(), orderPaid()); err != nil {
 		t.Fatal(err)
 	}
-	if got := p.calls()[0].path; got != "/wechat"+wechat.QuotaPath {
+	if got := p.calls()[0].path; got != "/wechat"+wechat.SendPath {
 		t.Errorf("called %s", got)
 	}
 }

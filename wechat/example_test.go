@@ -75,7 +75,7 @@ func ExampleAmbiguous() {
 func ExampleClient_Quota() {
 	client, stop := simulated(`{"errcode":0,"errmsg":"ok","quota":{"daily_limit":100000,"used":900,"remain":99100}}`)
 	defer stop()
-	quota, err := client.Quota(context.Background(), wechat.QuotaPath)
+	quota, err := client.Quota(context.Background(), wechat.SendPath)
 	fmt.Println(quota.Remain, "of", quota.DailyLimit, err)
 	// Output: 99100 of 100000 <nil>
 }

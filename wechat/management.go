@@ -15,7 +15,7 @@ type Quota struct {
 }
 
 // Quota calls POST /cgi-bin/openapi/quota/get (docs: 查询API调用额度) for one
-// API path, such as QuotaPath.
+// API path, such as SendPath.
 func (c *Client) Quota(ctx context.Context, path string) (Quota, error) {
 	const op = "/cgi-bin/openapi/quota/get"
 	var answer struct {

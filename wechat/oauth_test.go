@@ -350,8 +350,8 @@ func TestKindsOfOAuthErrors(t *testing.T) {
 		{"/sns/userinfo", wechat.CodeUnauthorized, wechat.KindManagement, "snsapi_userinfo"},
 		{"/sns/userinfo", wechat.CodePunished, wechat.KindAccount, "punishment"},
 		{"/sns/auth", wechat.CodeInvalidOpenID, wechat.KindManagement, "Start the authorisation again"},
-		{wechat.QuotaPath, wechat.CodeInvalidCredential, wechat.KindToken, "token"},
-		{wechat.QuotaPath, wechat.CodeUnauthorized, wechat.KindAccount, "service account"},
+		{wechat.SendPath, wechat.CodeInvalidCredential, wechat.KindToken, "token"},
+		{wechat.SendPath, wechat.CodeUnauthorized, wechat.KindAccount, "service account"},
 	} {
 		e := &wechat.Error{Op: tt.op, Code: tt.code}
 		if e.Kind() != tt.kind || !strings.Contains(e.Remedy(), tt.remedy) {

@@ -116,7 +116,7 @@ func sampleCalls() map[string]struct {
 			return "done", c.DeleteTemplate(ctx, "TEMPLATE_ID")
 		}), "done"},
 		"quota-get": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
-			return c.Quota(ctx, wechat.QuotaPath)
+			return c.Quota(ctx, wechat.SendPath)
 		}), "{DailyLimit:100000 Used:0 Remain:100000}"},
 		"rid-get": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
 			r, err := c.RequestByRID(ctx, "61725984-6126f6f9-040f19c4")
@@ -167,7 +167,7 @@ func TestPublishedSamples(t *testing.T) {
 	played := 0
 	for _, s := range readSamples(t).HTTP {
 		c, ok := calls[s.ID]
-		if s.Path == wechat.QuotaPath || strings.HasPrefix(s.ID, "token-") && strings.HasSuffix(s.ID, "-on-call") {
+		if s.Path == wechat.SendPath || strings.HasPrefix(s.ID, "token-") && strings.HasSuffix(s.ID, "-on-call") {
 			c.call, ok = sent(string(s.Request)), true
 			if m := (struct {
 				MsgID json.Number `json:"msgid"`
@@ -263,7 +263,7 @@ func TestPublishedMessagesAreValid(t *testing.T) {
 	t.Parallel()
 	warned := 0
 	for _, s := range readSamples(t).HTTP {
-		if s.Path != wechat.QuotaPath || s.Request == nil {
+		if s.Path != wechat.SendPath || s.Request == nil {
 			continue
 		}
 		m, err := wechat.ParseTemplateMessage(s.Request)

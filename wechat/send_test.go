@@ -32,7 +32,7 @@ func TestSendTemplate(t *testing.T) {
 		t.Fatalf("SendTemplate = %v, %v; the msgid must survive beyond 2^53", id, err)
 	}
 	call := p.calls()[0]
-	if call.method != http.MethodPost || call.path != wechat.QuotaPath || call.token != canaryToken {
+	if call.method != http.MethodPost || call.path != wechat.SendPath || call.token != canaryToken {
 		t.Errorf("called %s %s with token %q", call.method, call.path, call.token)
 	}
 	if want := "application/json; charset=utf-8"; call.contentType != want {
@@ -77,7 +77,7 @@ func TestSnd04RefusalIsTypedError(t *testing.T) {
 	if !errors.As(err, &e) || id != 0 {
 		t.Fatalf("got %v, %v; want *wechat.Error", id, err)
 	}
-	want := wechat.Error{Op: wechat.QuotaPath, Code: 43004, Msg: "require subscribe", RID: "5dc4e0ae-0ed2bb2b-6a1e4a1c"}
+	want := wechat.Error{Op: wechat.SendPath, Code: 43004, Msg: "require subscribe", RID: "5dc4e0ae-0ed2bb2b-6a1e4a1c"}
 	if *e != want {
 		t.Errorf("got %+v, want %+v", *e, want)
 	}

@@ -66,12 +66,12 @@ func Example() {
 }
 
 func ExampleJudge() {
-	cut := &wechat.TransportError{Op: wechat.QuotaPath, Ambiguous: true, Err: context.DeadlineExceeded}
+	cut := &wechat.TransportError{Op: wechat.SendPath, Ambiguous: true, Err: context.DeadlineExceeded}
 	for _, a := range []worker.Attempt{{N: 1}, {N: 10, Replay: true, Open: 8 * time.Minute}} {
 		v := worker.Judge(cut, a, worker.Policy{})
 		fmt.Println(v.Action, v.State, v.After, v.Reason)
 	}
-	gone := &wechat.Error{Op: wechat.QuotaPath, Code: 43004}
+	gone := &wechat.Error{Op: wechat.SendPath, Code: 43004}
 	v := worker.Judge(gone, worker.Attempt{N: 1}, worker.Policy{})
 	fmt.Println(v.Action, v.State, v.Reason, v.Suppress.For)
 	// Output:

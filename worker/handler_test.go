@@ -79,7 +79,7 @@ func TestHandleWaitsForTheResend(t *testing.T) {
 // What WeChat's support asks for is in the event of a refused message.
 func TestHandleTellsRID(t *testing.T) {
 	t.Parallel()
-	b := setup(t, answers(&wechat.Error{Op: wechat.QuotaPath, Code: 47003, RID: "61725984-6126f6f9-040f19c4"}))
+	b := setup(t, answers(&wechat.Error{Op: wechat.SendPath, Code: 47003, RID: "61725984-6126f6f9-040f19c4"}))
 	if err := b.deliver(t, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -169,7 +169,7 @@ func (s *supervisor) reconcile(ctx context.Context) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, quotaTimeout)
 	defer cancel()
-	q, err := s.quota.Quota(limited, wechat.QuotaPath)
+	q, err := s.quota.Quota(limited, wechat.SendPath)
 	if err == nil {
 		return s.gate.Reconcile(ctx, q.DailyLimit, s.believed(q))
 	}

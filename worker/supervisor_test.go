@@ -25,7 +25,7 @@ type quota struct {
 func (q *quota) Quota(_ context.Context, path string) (wechat.Quota, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if path != wechat.QuotaPath {
+	if path != wechat.SendPath {
 		return wechat.Quota{}, errors.New("asked for " + path)
 	}
 	q.asked = append(q.asked, time.Now())

@@ -172,14 +172,14 @@ func (v Verdict) giveUp() Verdict {
 // a token, say nothing about the message.
 func answer(err error) (*wechat.Error, bool) {
 	var e *wechat.Error
-	ok := errors.As(err, &e) && e.Op == wechat.QuotaPath
+	ok := errors.As(err, &e) && e.Op == wechat.SendPath
 	return e, ok
 }
 
 // lost is a send that did not come back with an answer.
 func lost(err error) (*wechat.TransportError, bool) {
 	var e *wechat.TransportError
-	ok := errors.As(err, &e) && e.Op == wechat.QuotaPath
+	ok := errors.As(err, &e) && e.Op == wechat.SendPath
 	return e, ok
 }
 

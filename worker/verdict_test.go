@@ -18,11 +18,11 @@ import (
 )
 
 func refusal(code wechat.Code) *wechat.Error {
-	return &wechat.Error{Op: wechat.QuotaPath, Code: code, Msg: "as WeChat says"}
+	return &wechat.Error{Op: wechat.SendPath, Code: code, Msg: "as WeChat says"}
 }
 
 func transport(status int, ambiguous bool, err error) *wechat.TransportError {
-	return &wechat.TransportError{Op: wechat.QuotaPath, HTTPStatus: status, Ambiguous: ambiguous, Err: err}
+	return &wechat.TransportError{Op: wechat.SendPath, HTTPStatus: status, Ambiguous: ambiguous, Err: err}
 }
 
 // row is what the table must say of a code: at the first attempt, at the last

@@ -68,7 +68,7 @@ type closedView struct {
 func (a *app) showQuota(ctx context.Context, acct *account, ask bool) error {
 	view := quotaView{Account: acct.AppID}
 	if ask {
-		q, err := acct.client.Quota(ctx, wechat.QuotaPath)
+		q, err := acct.client.Quota(ctx, wechat.SendPath)
 		if err != nil {
 			return fmt.Errorf("ask WeChat: %w", err)
 		}

@@ -128,5 +128,5 @@ func (s *simulator) stats(ctx context.Context) (stats, error) {
 
 // refusedForQuota counts the sends answered 45009.
 func (s stats) refusedForQuota() int64 {
-	return int64(s.Calls[wechat.QuotaPath].ByErrcode["45009"])
+	return int64(s.Calls[wechat.SendPath].ByErrcode["45009"])
 }

@@ -72,7 +72,7 @@ func (st *stage) callsOfADay(counted stats) int64 {
 	if st.cap() > 0 && len(counted.Accounts) == 1 {
 		return counted.Accounts[0].Used
 	}
-	return int64(counted.Calls[wechat.QuotaPath].Total)
+	return int64(counted.Calls[wechat.SendPath].Total)
 }
 
 // seenOf lists how a message was seen.

@@ -30,7 +30,7 @@ func startEndpoint(t *testing.T, onFetch func(n int)) *endpoint {
 	e := &endpoint{accepted: map[string]int{}, onFetch: onFetch}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /cgi-bin/token", e.token)
-	mux.HandleFunc("POST "+wechat.QuotaPath, e.send)
+	mux.HandleFunc("POST "+wechat.SendPath, e.send)
 	e.Server = httptest.NewServer(mux)
 	t.Cleanup(e.Close)
 	return e

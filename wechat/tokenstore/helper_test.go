@@ -100,7 +100,7 @@ func (p *platform) FetchStable(ctx context.Context, force bool) (wechat.Token, e
 	return p.fetch(ctx, force, force)
 }
 
-var errRefused = &wechat.Error{Op: wechat.QuotaPath, Code: 40001, Msg: "invalid credential"}
+var errRefused = &wechat.Error{Op: wechat.SendPath, Code: 40001, Msg: "invalid credential"}
 
 func (p *platform) send(t wechat.Token) error {
 	p.mu.Lock()

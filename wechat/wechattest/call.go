@@ -45,7 +45,7 @@ func routes() map[string]route {
 		"/cgi-bin/template/get_industry":             get(serveIndustryGet),
 		"/wxa/sec/queryblocktmplmsg":                 post(serveBlockedMessages),
 
-		QuotaPath:                      post(serveQuotaGet),
+		QuotaGetPath:                   post(serveQuotaGet),
 		"/cgi-bin/openapi/quota/clear": post(serveQuotaClear),
 		"/cgi-bin/openapi/rid/get":     post(serveRIDGet),
 		"/cgi-bin/clear_quota":         post(serveClearQuota),

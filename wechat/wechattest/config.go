@@ -20,10 +20,10 @@ const (
 
 // The API paths that tests script and count most.
 const (
-	SendPath        = wechat.QuotaPath
+	SendPath        = wechat.SendPath
 	TokenPath       = "/cgi-bin/token"
 	StableTokenPath = "/cgi-bin/stable_token"
-	QuotaPath       = "/cgi-bin/openapi/quota/get"
+	QuotaGetPath    = "/cgi-bin/openapi/quota/get"
 	OAuthTokenPath  = "/sns/oauth2/access_token"
 )
 

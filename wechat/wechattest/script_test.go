@@ -136,7 +136,7 @@ func TestRepliesForOneRecipientOneAccountOnePath(t *testing.T) {
 		wechattest.Errcode(43004).For("oX"),
 		wechattest.Errcode(48004).Account("wxB"),
 		wechattest.Errcode(-1).Times(2).For("oY"),
-		wechattest.Errcode(45011).On(wechattest.QuotaPath),
+		wechattest.Errcode(45011).On(wechattest.QuotaGetPath),
 	)
 	if got := b.raw(openid, ""); got != "0" {
 		t.Errorf("a call that no reply is for: %q, want 0", got)
@@ -149,7 +149,7 @@ func TestRepliesForOneRecipientOneAccountOnePath(t *testing.T) {
 	if got := b.raw("oX", ""); got != "43004" {
 		t.Errorf("oX: %q, want 43004", got)
 	}
-	if r := b.post(wechattest.QuotaPath, `{}`); r.code() != 45011 {
+	if r := b.post(wechattest.QuotaGetPath, `{}`); r.code() != 45011 {
 		t.Errorf("quota/get: %v, want 45011", r)
 	}
 	b.token = b.p.Account("wxB").FetchToken().Reveal()
