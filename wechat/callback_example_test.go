@@ -102,10 +102,10 @@ func ExampleCallback_Seal() {
 	}}})
 	defer platform.Close()
 	platform.Account(wechattest.AppID).Say("oSIM6t0follower0000000000001", "hello")
-	for platform.PushesWaiting() > 0 {
+	for platform.PushCounts().Waiting > 0 {
 		runtime.Gosched()
 	}
-	fmt.Println(string(platform.Pushes()[0].Reply))
+	fmt.Println(platform.Pushes()[0].Reply)
 	// Output: <xml><Content>hello yourself</Content></xml>
 }
 

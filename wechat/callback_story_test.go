@@ -126,8 +126,8 @@ func TestFollowersStory(t *testing.T) {
 					t.Errorf("text: %+v, its number is %v", e, id)
 				}
 				pushes := p.Pushes()
-				if said := pushes[len(pushes)-1]; !said.Taken || string(said.Reply) != hello ||
-					(mode == wechat.CallbackSecure) == strings.Contains(string(said.Answer), "退订") {
+				if said := pushes[len(pushes)-1]; !said.Taken || said.Reply != hello ||
+					(mode == wechat.CallbackSecure) == strings.Contains(said.Answer, "退订") {
 					t.Errorf("the reply came as %+v", said)
 				}
 			})

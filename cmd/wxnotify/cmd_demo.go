@@ -20,6 +20,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/simserver"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -80,7 +81,7 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	defer s.close()
 
 	var g errgroup.Group
-	g.Go(func() error { return serveHTTP(ctx, st.pageLn, st.platform, limits{}) })
+	g.Go(func() error { return serveHTTP(ctx, st.pageLn, simserver.New(st.platform), limits{}) })
 	g.Go(func() error { return s.run(ctx) })
 	d.hello(st, s)
 	err = a.demoMessages(ctx, st, d, messages)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxnotify/wxnotify/internal/simserver"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -121,7 +122,7 @@ func (a *app) simulate(ctx context.Context, f simulateFlags) error {
   export WXNOTIFY_APPID=%[2]s
   export WXNOTIFY_APPSECRET=%[3]s
 `, base, f.appid, f.secret)
-	return serveHTTP(ctx, ln, p, limits{})
+	return serveHTTP(ctx, ln, simserver.New(p), limits{})
 }
 
 // limits of a listener's connections. Zero: none, beside the wait for a header,

@@ -18,7 +18,7 @@ const plenty = 100_000_000
 // of its own, so that its cost is in nobody's figures.
 func platform(t task, stdin io.Reader, stdout io.Writer) error {
 	p := wechattest.New(wechattest.Config{
-		Latency: t.Latency, KeepSeen: 1000, KeepBodies: -1,
+		Latency: t.Latency, KeepSeen: 1000,
 		Accounts: []wechattest.AccountConfig{{AppID: wechattest.AppID, DailyQuota: plenty}},
 	})
 	defer p.Close()

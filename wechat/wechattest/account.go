@@ -7,16 +7,16 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// Account is one account on the platform. Its verbs are what an administrator
+// Account is one account on the platform. Its methods do what an administrator
 // or a follower does; they are safe for concurrent use and take effect at once.
 type Account struct {
-	p   *Platform
-	cfg AccountConfig
+	p *Platform
 
 	// Guarded by the platform's lock.
+	cfg          AccountConfig
 	templates    []*template
 	followers    map[string]*follower
-	roster       []string // openids of followers, in the order of their coming
+	roster       []string // keys of followers, in the order they were added
 	frozen       wechat.Code
 	tokensFrozen wechat.Code
 	classic      *accessToken
@@ -30,8 +30,8 @@ type Account struct {
 	clears       monthCount
 	apiClears    monthCount
 	outbox       outbox
-	loop         *Loopback // to Callback.Handler
-	qrcodes      map[string]qrcode
+	loop         *Loopback // serves Callback.Handler
+	qrcodes      []QRCode
 }
 
 // follower is what the platform knows of one openid beyond the default.
@@ -40,9 +40,9 @@ type follower struct {
 	since    time.Time
 	scene    string
 	qrScene  string
-	refused  map[string]bool
+	refused  map[string]bool // templates
 	reject   wechat.Code
-	snapshot bool   // a virtual user of a page in quick look
+	snapshot bool   // a virtual user of a page in snapshot mode
 	status   string // of receipts
 }
 
@@ -54,7 +54,6 @@ func newAccount(p *Platform, cfg AccountConfig) *Account {
 		counters:  map[string]*counter{},
 		limits:    defaultLimits(cfg),
 		recent:    newDedupe(),
-		qrcodes:   map[string]qrcode{},
 		industry:  [2]string{"1", "4"},
 	}
 	for _, t := range cfg.Templates {
@@ -69,37 +68,42 @@ func newAccount(p *Platform, cfg AccountConfig) *Account {
 // AppID returns the account's appid.
 func (a *Account) AppID() string { return a.cfg.AppID }
 
-// Follow makes the openids followers.
+// Follow makes the openids followers, without an event.
 func (a *Account) Follow(openids ...string) {
-	a.each(openids, func(f *follower) { a.follow(f, "ADD_SCENE_SEARCH") })
+	a.change(openids, func(f *follower) {
+		if !f.follows {
+			f.follows, f.since, f.scene = true, time.Now(), sceneSearch
+		}
+	})
 }
 
-// Unfollow makes the openids non-followers: a send answers 43004.
+// Unfollow makes the openids non-followers, without an event: a send answers
+// 43004.
 func (a *Account) Unfollow(openids ...string) {
-	a.each(openids, func(f *follower) { f.follows = false })
+	a.change(openids, func(f *follower) { f.follows = false })
 }
 
-// Refuse makes openid refuse one template, as the recipient can in WeChat
-// 8.0.38 and later: a send answers 43101.
+// Refuse makes openid refuse one template, as users can since WeChat 8.0.38: a
+// send answers 43101.
 func (a *Account) Refuse(openid, templateID string) {
-	a.each([]string{openid}, func(f *follower) { f.refused[templateID] = true })
+	a.change([]string{openid}, func(f *follower) { f.refused[templateID] = true })
 }
 
 // Allow undoes Refuse.
 func (a *Account) Allow(openid, templateID string) {
-	a.each([]string{openid}, func(f *follower) { delete(f.refused, templateID) })
+	a.change([]string{openid}, func(f *follower) { delete(f.refused, templateID) })
 }
 
-// Reject answers every send to openid with code, such as 43019 (blacklist),
-// 43117 (too often) or 50002 (limited); 0 stops it.
+// Reject answers every send to openid with code, such as 43019 (blacklisted),
+// 43117 (too frequent) or 50002 (limited). 0 ends it.
 func (a *Account) Reject(openid string, code wechat.Code) {
-	a.each([]string{openid}, func(f *follower) { f.reject = code })
+	a.change([]string{openid}, func(f *follower) { f.reject = code })
 }
 
-// SetReceipt sets the status of openid's receipts, such as "failed:user block";
-// empty means success.
+// SetReceipt sets the status of openid's receipts, such as "failed:user block".
+// Empty means success.
 func (a *Account) SetReceipt(openid, status string) {
-	a.each([]string{openid}, func(f *follower) { f.status = status })
+	a.change([]string{openid}, func(f *follower) { f.status = status })
 }
 
 // Follows reports whether openid is a follower.
@@ -108,18 +112,22 @@ func (a *Account) Follows(openid string) bool {
 	return a.follows(openid)
 }
 
-// AddTemplate adds t, or replaces the template with its id.
+// AddTemplate adds t, or replaces the template with the same id.
 func (a *Account) AddTemplate(t Template) {
 	defer a.p.locked()()
-	a.templates = slices.DeleteFunc(a.templates, func(o *template) bool { return o.ID == t.ID })
+	a.deleteTemplate(t.ID)
 	a.templates = append(a.templates, newTemplate(t))
 }
 
-// DeleteTemplate removes a template, as an administrator or a change of
-// industry does: a send answers 40037.
+// DeleteTemplate deletes a template, as an administrator or a change of industry
+// does: a send answers 40037.
 func (a *Account) DeleteTemplate(id string) {
 	defer a.p.locked()()
-	a.templates = slices.DeleteFunc(a.templates, func(o *template) bool { return o.ID == id })
+	a.deleteTemplate(id)
+}
+
+func (a *Account) deleteTemplate(id string) {
+	a.templates = slices.DeleteFunc(a.templates, func(t *template) bool { return t.ID == id })
 }
 
 // Templates returns the account's templates.
@@ -132,56 +140,78 @@ func (a *Account) Templates() []Template {
 	return list
 }
 
-// SetSecret changes the AppSecret, which kills every token.
+// SetSecret changes the AppSecret, which invalidates every token.
 func (a *Account) SetSecret(secret wechat.Secret) {
 	defer a.p.locked()()
 	a.cfg.AppSecret = secret
 	a.killTokens()
 }
 
-// SetAllowedIPs changes the IP whitelist of the token endpoints; none allows all.
+// SetAllowedIPs changes the IP whitelist of the token endpoints. None allows all.
 func (a *Account) SetAllowedIPs(ips ...string) {
 	defer a.p.locked()()
 	a.cfg.AllowedIPs = ips
 }
 
 // Freeze answers every call that carries a token with code, such as 48004 or
-// 50007; 0 thaws.
+// 50007. 0 ends it.
 func (a *Account) Freeze(code wechat.Code) {
 	defer a.p.locked()()
 	a.frozen = code
 }
 
-// FreezeTokens answers every fetch of a token with code, such as 40243 or
-// 89503; 0 thaws.
+// FreezeTokens answers every token fetch with code, such as 40243 or 89503. 0
+// ends it.
 func (a *Account) FreezeTokens(code wechat.Code) {
 	defer a.p.locked()()
 	a.tokensFrozen = code
 }
 
-// each changes followers under the lock and keeps the roster.
-func (a *Account) each(openids []string, change func(*follower)) {
+// AccountStats is the state of an account. It holds no token and no secret.
+type AccountStats struct {
+	AppID       string      `json:"appid"`
+	Name        string      `json:"name"`
+	DailyLimit  int64       `json:"daily_limit"`
+	Used        int64       `json:"used"` // template sends that count against today's quota
+	MinuteLimit int64       `json:"minute_limit"`
+	Frozen      wechat.Code `json:"frozen"`
+	Templates   int         `json:"templates"`
+}
+
+// Stats returns the account's state.
+func (a *Account) Stats() AccountStats {
+	defer a.p.locked()()
+	return AccountStats{
+		AppID: a.cfg.AppID, Name: a.cfg.Name, DailyLimit: a.limit(SendPath),
+		Used: a.counter(SendPath, time.Now()).used, MinuteLimit: a.cfg.MinuteQuota,
+		Frozen: a.frozen, Templates: len(a.templates),
+	}
+}
+
+// change applies a change to followers under the lock.
+func (a *Account) change(openids []string, change func(*follower)) {
 	defer a.p.locked()()
 	for _, openid := range openids {
 		change(a.follower(openid))
 	}
 }
 
-// follower returns the entry of openid, made when it is missing. The lock is held.
+// follower returns the entry of openid and creates it when missing. The lock is
+// held.
 func (a *Account) follower(openid string) *follower {
 	f := a.followers[openid]
 	if f == nil {
-		f = &follower{follows: !a.p.cfg.Strangers, since: time.Now(), scene: "ADD_SCENE_SEARCH", refused: map[string]bool{}}
+		f = a.newFollower()
+		f.refused = map[string]bool{}
 		a.followers[openid] = f
 		a.roster = append(a.roster, openid)
 	}
 	return f
 }
 
-func (a *Account) follow(f *follower, scene string) {
-	if !f.follows {
-		f.follows, f.since, f.scene = true, time.Now(), scene
-	}
+// newFollower is the state of an openid without an entry.
+func (a *Account) newFollower() *follower {
+	return &follower{follows: !a.p.cfg.Strangers, since: time.Now(), scene: sceneSearch}
 }
 
 func (a *Account) follows(openid string) bool {

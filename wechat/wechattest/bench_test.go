@@ -19,7 +19,7 @@ func (s sink) WriteHeader(int)             {}
 
 // BenchmarkSend is the platform's own share of a send, without net/http.
 func BenchmarkSend(b *testing.B) {
-	p := wechattest.New(wechattest.Config{KeepBodies: -1, Accounts: []wechattest.AccountConfig{{AppID: wechattest.AppID, DailyQuota: 1 << 60}}})
+	p := wechattest.New(wechattest.Config{KeepSeen: 1000, Accounts: []wechattest.AccountConfig{{AppID: wechattest.AppID, DailyQuota: 1 << 60}}})
 	defer p.Close()
 	target, err := url.Parse(wechattest.SendPath + "?access_token=" + p.Account(wechattest.AppID).FetchToken().Reveal())
 	if err != nil {

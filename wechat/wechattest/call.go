@@ -1,24 +1,22 @@
 package wechattest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// maxBody bounds a request's body; WeChat answers 45002 beyond its own limit.
+// maxBody is the longest request body in bytes; a longer one is answered 45002.
 const maxBody = 1 << 20
 
-// route is one API path: its verb, whether it takes an access token, and what
-// it does.
+// route is one API path: its method, whether it takes an access token, and its
+// handler.
 type route struct {
 	method string
 	token  bool
@@ -45,7 +43,7 @@ func routes() map[string]route {
 		"/cgi-bin/template/get_industry":             get(serveIndustryGet),
 		"/wxa/sec/queryblocktmplmsg":                 post(serveBlockedMessages),
 
-		QuotaGetPath:                   post(serveQuotaGet),
+		quotaGetPath:                   post(serveQuotaGet),
 		"/cgi-bin/openapi/quota/clear": post(serveQuotaClear),
 		"/cgi-bin/openapi/rid/get":     post(serveRIDGet),
 		"/cgi-bin/clear_quota":         post(serveClearQuota),
@@ -59,151 +57,133 @@ func routes() map[string]route {
 	}
 }
 
-// call is one API call on its way through the platform.
+// call is one API call.
 type call struct {
-	p        *Platform
-	ctx      context.Context //nolint:containedctx // lives as long as the request
-	path     string
-	rawQuery string
-	method   string
-	remote   string
-	body     []byte
-	now      time.Time
-	account  *Account // known once the token or the secret is checked
+	p       *Platform
+	r       *http.Request
+	body    []byte
+	now     time.Time
+	account *Account // set once the token or the secret has been checked
 
-	params url.Values
-	parsed bool
-	msg    message
-	bad    wechat.Code // of parsing msg
-	early  func()      // runs before the answer leaves
+	params  url.Values // see query
+	decoded bool
+	msg     message     // see message
+	msgCode wechat.Code // why body is not a message
+
+	beforeAnswer func()
 }
 
-// answer is what the API says: an errcode with WeChat's wording, or a body.
+// answer is the API's answer: an errcode with WeChat's errmsg, or a body.
 type answer struct {
 	code wechat.Code
-	text string // replaces the wording of code
-	body []byte // a success's JSON; nil with code 0 is {"errcode":0,"errmsg":"ok"}
+	text string // errmsg; empty: WeChat's usual one for code
+	body []byte // JSON of a success; nil with code 0 is {"errcode":0,"errmsg":"ok"}
 }
 
 func refuse(code wechat.Code) answer { return answer{code: code} }
 
-// ServeHTTP serves the API, the control API under /_sim/ and the page. A reply
-// that cuts the connection panics with http.ErrAbortHandler, as net/http wants it.
+// ServeHTTP serves the API paths and the authorization page. A scripted reply
+// that cuts the connection panics with http.ErrAbortHandler, which net/http
+// handles.
 func (p *Platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt, ok := p.routes[r.URL.Path]
-	if !ok {
-		p.others.ServeHTTP(w, r)
+	switch {
+	case ok:
+	case r.URL.Path == authorizePath:
+		p.serveAuthorize(w, r)
+		return
+	default:
+		http.NotFound(w, r)
 		return
 	}
-	c := &call{
-		p: p, ctx: r.Context(), path: r.URL.Path, rawQuery: r.URL.RawQuery,
-		method: r.Method, remote: r.RemoteAddr,
-	}
-	body, err := readBody(w, r)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		rt = route{r.Method, false, func(*call) answer { return refuse(45002) }}
-	case err != nil:
-		p.count(c.path, 0, true)
-		return // the caller went away in the middle of its request
+	} else if err != nil {
+		p.count(r.URL.Path, 0, true)
+		return // the caller hung up while sending
 	}
-	c.body, c.now = body, time.Now()
-	p.serve(w, c, rt)
+	p.serve(w, &call{p: p, r: r, body: body, now: time.Now()}, rt)
 }
 
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength == 0 || r.Body == nil {
-		return nil, nil
-	}
-	if n := r.ContentLength; n > 0 && n <= maxBody {
-		body := make([]byte, n)
-		_, err := io.ReadFull(r.Body, body)
-		return body, err //nolint:wrapcheck // looked at by ServeHTTP only
-	}
-	return io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)) //nolint:wrapcheck // looked at by ServeHTTP only
-}
-
-// serve plays the call's part of the script around the API's own answer.
+// serve applies the script to the call and answers it.
 func (p *Platform) serve(w http.ResponseWriter, c *call, rt route) {
 	var reply Reply
 	if p.armed.Load() {
-		p.mu.Lock()
-		reply = p.script.next(c)
-		p.mu.Unlock()
+		reply = p.nextReply(c)
 	}
 	if reply.kind != replyNormal && !reply.effect {
-		c.bookScripted(reply)
+		c.spendScripted(reply)
 		p.fault(w, c, reply, nil)
 		return
 	}
 	a := c.answer(rt)
-	if c.early != nil {
-		c.early()
+	if c.beforeAnswer != nil {
+		c.beforeAnswer()
 	}
 	if !c.wait(p.cfg.Latency) || reply.kind == replyNormal && !c.wait(reply.delay) {
-		p.count(c.path, 0, true)
-		panic(http.ErrAbortHandler)
+		p.abort(c)
 	}
 	text := c.encode(a)
 	if reply.kind != replyNormal {
 		p.fault(w, c, reply, text)
 		return
 	}
-	p.count(c.path, a.code, false)
-	p.write(w, http.StatusOK, text)
+	p.count(c.path(), a.code, false)
+	p.write(w, text)
 }
 
-// bookScripted counts a scripted errcode against the quota, as WeChat would
-// have counted the call.
-func (c *call) bookScripted(reply Reply) {
+// abort counts the call as lost and cuts the connection.
+func (p *Platform) abort(c *call) {
+	p.count(c.path(), 0, true)
+	panic(http.ErrAbortHandler)
+}
+
+// spendScripted counts a call with a scripted errcode against the quota, as
+// WeChat would.
+func (c *call) spendScripted(reply Reply) {
 	if reply.kind != replyErrcode {
 		return
 	}
 	defer c.p.locked()()
 	if c.checkToken() == 0 {
-		c.account.spend(c.path, c.now)
+		c.account.spend(c.path(), c.now)
 	}
 }
 
-// fault carries out a reply that is not the API's own; own is the API's answer
+// fault carries out a reply other than the API's own answer, which own holds
 // when the call took effect.
 func (p *Platform) fault(w http.ResponseWriter, c *call, reply Reply, own []byte) {
 	if reply.kind == replyErrcode {
 		if !c.wait(p.cfg.Latency) {
-			p.count(c.path, 0, true)
-			panic(http.ErrAbortHandler)
+			p.abort(c)
 		}
-		p.count(c.path, reply.code, false)
-		p.write(w, http.StatusOK, c.encode(answer{code: reply.code, text: reply.text}))
+		p.count(c.path(), reply.code, false)
+		p.write(w, c.encode(answer{code: reply.code, text: reply.text}))
 		return
 	}
-	p.count(c.path, 0, true)
+	p.count(c.path(), 0, true)
 	switch reply.kind {
-	case replyHang:
-		c.wait(reply.delay)
-	case replyCutMid:
-		cutMid(w, own)
 	case replyStatus, replyGarbage:
 		w.Header().Set("Content-Type", "text/html")
 		w.Header().Set("Content-Length", strconv.Itoa(len(reply.text)))
 		w.WriteHeader(reply.status)
-		io.WriteString(w, reply.text) //nolint:errcheck // the caller may have gone
+		io.WriteString(w, reply.text) //nolint:errcheck // the caller may have hung up
 		return
+	case replyHang:
+		c.wait(reply.delay)
+	case replyCutMid: // promise the whole answer, send half of it
+		w.Header().Set("Content-Length", strconv.Itoa(len(own)))
+		w.WriteHeader(http.StatusOK)
+		w.Write(own[:len(own)/2])             //nolint:errcheck // the caller may have hung up
+		http.NewResponseController(w).Flush() //nolint:errcheck // not every writer can flush
 	case replyNormal, replyErrcode, replyCut:
 	}
-	panic(http.ErrAbortHandler) // the server closes the connection without an answer
+	panic(http.ErrAbortHandler)
 }
 
-// cutMid promises the whole answer and sends half of it.
-func cutMid(w http.ResponseWriter, own []byte) {
-	w.Header().Set("Content-Length", strconv.Itoa(len(own)))
-	w.WriteHeader(http.StatusOK)
-	w.Write(own[:len(own)/2])             //nolint:errcheck // the caller may have gone
-	http.NewResponseController(w).Flush() //nolint:errcheck // not every writer can
-}
-
-// wait passes d, and reports false when the caller or the platform goes first.
+// wait waits for d. It returns false when the caller hangs up or the platform
+// closes first.
 func (c *call) wait(d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -213,13 +193,13 @@ func (c *call) wait(d time.Duration) bool {
 	select {
 	case <-timer.C:
 		return true
-	case <-c.ctx.Done():
+	case <-c.r.Context().Done():
 	case <-c.p.ctx.Done():
 	}
 	return false
 }
 
-func (p *Platform) write(w http.ResponseWriter, status int, body []byte) {
+func (p *Platform) write(w http.ResponseWriter, body []byte) {
 	h := w.Header()
 	if p.cfg.TextPlain {
 		h.Set("Content-Type", "text/plain")
@@ -227,13 +207,12 @@ func (p *Platform) write(w http.ResponseWriter, status int, body []byte) {
 		h.Set("Content-Type", "application/json; encoding=utf-8")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	w.Write(body) //nolint:errcheck // the caller may have gone
+	w.Write(body) //nolint:errcheck // the caller may have hung up
 }
 
-// answer runs the checks that all API paths share, then the path's own.
+// answer runs the checks that all API paths share, then the path's handler.
 func (c *call) answer(rt route) answer {
-	if c.method != rt.method {
+	if c.r.Method != rt.method {
 		if rt.method == http.MethodGet {
 			return refuse(43001)
 		}
@@ -247,7 +226,7 @@ func (c *call) answer(rt route) answer {
 	return rt.handle(c)
 }
 
-// admit checks the token and the account's state and books the call.
+// admit checks the token and the account's state, and counts the call.
 func (c *call) admit() wechat.Code {
 	defer c.p.locked()()
 	if code := c.checkToken(); code != 0 {
@@ -256,7 +235,7 @@ func (c *call) admit() wechat.Code {
 	if c.account.frozen != 0 {
 		return c.account.frozen
 	}
-	return c.account.spend(c.path, c.now)
+	return c.account.spend(c.path(), c.now)
 }
 
 // checkToken finds the account by the access token. The lock is held.
@@ -273,49 +252,47 @@ func (c *call) checkToken() wechat.Code {
 	return t.check(c.now)
 }
 
-// token reads the access token without a map where it is the only parameter.
-func (c *call) token() string {
-	if value, ok := strings.CutPrefix(c.rawQuery, "access_token="); ok && !strings.ContainsAny(value, "&%+") {
-		return value
-	}
-	return c.query().Get("access_token")
-}
+func (c *call) path() string { return c.r.URL.Path }
+
+func (c *call) token() string { return c.query().Get("access_token") }
 
 func (c *call) query() url.Values {
 	if c.params == nil {
-		c.params, _ = url.ParseQuery(c.rawQuery) // what can be read, as servers do
+		c.params = c.r.URL.Query()
 	}
 	return c.params
 }
 
-// message reads the body once, as a template message.
+// message decodes the body as a template message, once.
 func (c *call) message() (*message, wechat.Code) {
-	if !c.parsed {
-		c.msg, c.bad = parseMessage(c.body)
-		c.parsed = true
+	if !c.decoded {
+		c.msg, c.msgCode = parseMessage(c.body)
+		c.decoded = true
 	}
-	return &c.msg, c.bad
+	return &c.msg, c.msgCode
 }
 
-// matches reports whether a scripted reply is meant for this call. The lock is held.
+// matches reports whether a scripted reply applies to this call. The lock is
+// held.
 func (c *call) matches(r Reply) bool {
 	if r.openid != "" {
-		if m, bad := c.message(); bad != 0 || m.toUser != r.openid {
+		if m, code := c.message(); code != 0 || m.toUser != r.openid {
 			return false
 		}
 	}
-	return r.appid == "" || r.appid == c.scriptAppID()
+	return r.appid == "" || r.appid == c.appID()
 }
 
-func (c *call) scriptAppID() string {
+// appID is the account that the call is for, before any check. The lock is held.
+func (c *call) appID() string {
 	if t := c.p.tokens[c.token()]; t != nil {
 		return t.account.cfg.AppID
 	}
-	if c.path == StableTokenPath { // the only call that names it in the body
+	if c.path() == StableTokenPath { // the only call with the appid in the body
 		var in struct {
 			AppID string `json:"appid"`
 		}
-		_ = json.Unmarshal(c.body, &in) // empty when it cannot be read
+		_ = json.Unmarshal(c.body, &in) // empty when it cannot be decoded
 		return in.AppID
 	}
 	return c.query().Get("appid")

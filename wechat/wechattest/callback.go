@@ -20,48 +20,48 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// CallbackMode is how events are secured (消息加解密方式).
+// CallbackMode is the security mode of events (消息加解密方式).
 type CallbackMode int
 
-// The modes of the server configuration.
+// The security modes.
 const (
-	CallbackPlain  CallbackMode = iota // clear text, a signature over the query only
-	CallbackCompat                     // clear text and the encrypted form in one document
-	CallbackSecure                     // the encrypted form alone
+	CallbackPlain  CallbackMode = iota // in the clear; the signature does not cover the body
+	CallbackCompat                     // in the clear and encrypted, in one document
+	CallbackSecure                     // encrypted
 )
 
 // CallbackConfig is the server configuration of an account (服务器配置). Without
 // URL and Handler no event is sent.
 type CallbackConfig struct {
-	// URL receives the events, its path and query kept.
+	// URL receives the events. Its path and query are kept.
 	URL string
-	// Handler receives the events without a socket; URL then only gives the path.
+	// Handler receives the events without a socket. URL then gives the path only.
 	Handler http.Handler
 	// Mode secures the events. Default CallbackPlain.
 	Mode CallbackMode
 	// Token signs each event.
 	Token wechat.Secret
-	// EncodingAESKey is 43 letters and digits; needed by compat and secure mode.
+	// EncodingAESKey is 43 letters and digits. Compat and secure mode need it.
 	EncodingAESKey wechat.Secret
-	// Delay passes between the acceptance of a message and its receipt. Default 0.
+	// Delay is the time from the acceptance of a message to its receipt. Default 0.
 	Delay time.Duration
-	// BeforeAnswer delivers the receipt before the send is answered.
+	// BeforeAnswer delivers the receipt before the send is answered. Default false.
 	BeforeAnswer bool
 	// Copies is how often each receipt is delivered. Default 1.
 	Copies int
-	// LostShare of the receipts, 0 to 1, is never sent.
+	// LostShare is the share of receipts, 0 to 1, that is never sent. Default 0.
 	LostShare float64
-	// ZeroMsgID sends MsgID 0 for messages with a client_msg_id, as was reported
-	// of WeChat.
+	// ZeroMsgID sends MsgID 0 for messages with a client_msg_id, as developers
+	// reported of WeChat. Default false.
 	ZeroMsgID bool
-	// Timeout is what the server has to answer. Default 5 s.
+	// Timeout is the time in which the server must answer. Default 5 s.
 	Timeout time.Duration
 	// Tries is how often an event is tried. Default 3.
 	Tries int
-	// RetryGap passes between two tries. Default 0: at once.
+	// RetryGap is the time between two tries. Default 0.
 	RetryGap time.Duration
-	// SameQuery repeats the first try byte for byte. Default: each try of an
-	// event is signed, and encrypted, anew. What WeChat does is not documented.
+	// SameQuery repeats the first try byte for byte. Default false: each try is
+	// signed and encrypted anew. WeChat does not document which it does.
 	SameQuery bool
 }
 
@@ -81,17 +81,28 @@ func (c CallbackConfig) withDefaults() CallbackConfig {
 	return c
 }
 
+// Validate reports what a push with c would fail for: a URL that is not absolute,
+// or a key of another form in compat and secure mode.
+func (c CallbackConfig) Validate() error {
+	var err error
+	if c.Mode != CallbackPlain {
+		_, _, err = newCipher(c.EncodingAESKey.Reveal())
+	}
+	_, urlErr := c.withDefaults().target(nil)
+	return errors.Join(err, urlErr)
+}
+
 func (c CallbackConfig) enabled() bool { return c.URL != "" || c.Handler != nil }
 
-// sign is hex(sha1(concat(sort(parts)))), the one formula of all signatures
-// (wechat docs: 消息加解密说明).
+// sign is hex(sha1(concat(sort(parts)))), the formula of all signatures (docs:
+// 消息加解密说明).
 func sign(parts ...string) string {
 	slices.Sort(parts)
 	sum := sha1.Sum([]byte(strings.Join(parts, ""))) //nolint:gosec // WeChat's signature is SHA-1
 	return hex.EncodeToString(sum[:])
 }
 
-// signedQuery is the query of an event; encrypted is empty in plain mode.
+// signedQuery is the query of an event. encrypted is empty in plain mode.
 func (c CallbackConfig) signedQuery(openid, encrypted string, now time.Time) url.Values {
 	timestamp, nonce := strconv.FormatInt(now.Unix(), 10), strconv.FormatUint(uint64(rand.Uint32()), 10)
 	q := url.Values{
@@ -105,7 +116,7 @@ func (c CallbackConfig) signedQuery(openid, encrypted string, now time.Time) url
 	return q
 }
 
-// target is the callback's address with more parameters.
+// target is URL with more parameters.
 func (c CallbackConfig) target(q url.Values) (string, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" {
@@ -117,13 +128,13 @@ func (c CallbackConfig) target(q url.Values) (string, error) {
 	return u.String(), nil
 }
 
-// delivery is one try of an event, ready to be sent.
+// delivery is the content of one request to the account's server.
 type delivery struct {
 	target, body string
 }
 
-// delivery secures one event in the account's mode. created is the event's own
-// time, now that of the try.
+// delivery signs and encrypts an event as the account's mode requires. created is
+// the event's CreateTime, now the time of the query.
 func (a *Account) delivery(cb CallbackConfig, e Event, created, now time.Time) (delivery, error) {
 	fields := e.fields(a.cfg.OriginalID, created)
 	plain, encrypted := "<xml>"+fields+"</xml>", ""
@@ -153,8 +164,8 @@ func (d delivery) request(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-// VerifyCallback does what the console does when the server configuration is
-// saved: a GET that must be answered with echostr, byte for byte.
+// VerifyCallback makes the request that WeChat makes when the server
+// configuration is saved: a GET that must be answered with echostr, byte for byte.
 func (a *Account) VerifyCallback(ctx context.Context) error {
 	cb := a.callback()
 	ctx, cancel := context.WithTimeout(ctx, cb.Timeout)
@@ -183,7 +194,7 @@ func (a *Account) VerifyCallback(ctx context.Context) error {
 	return nil
 }
 
-// exchange makes one request to the callback and reads the answer.
+// exchange makes one request to the account's server and reads the answer.
 func (a *Account) exchange(cb CallbackConfig, req *http.Request) (int, []byte, error) {
 	resp, err := a.p.callbackClient(a, cb).Do(req)
 	if err != nil {
@@ -192,27 +203,26 @@ func (a *Account) exchange(cb CallbackConfig, req *http.Request) (int, []byte, e
 	defer resp.Body.Close() //nolint:errcheck // read only
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
-		return 0, nil, fmt.Errorf("wechattest: callback: read answer: %w", err)
+		return 0, nil, fmt.Errorf("wechattest: callback: read the answer: %w", err)
 	}
 	return resp.StatusCode, body, nil
 }
 
-// withoutURL drops the URL, which carries signatures, from an error.
+// withoutURL removes the URL, which carries signatures, from an error.
 func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err
 }
 
-// callback returns the account's server configuration.
+// callback returns the account's server configuration with defaults.
 func (a *Account) callback() CallbackConfig {
 	defer a.p.locked()()
 	return a.cfg.Callback.withDefaults()
 }
 
-// SetCallback changes the server configuration, at once.
+// SetCallback changes the server configuration.
 func (a *Account) SetCallback(cb CallbackConfig) {
 	defer a.p.locked()()
 	a.cfg.Callback = cb

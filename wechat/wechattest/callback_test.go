@@ -103,7 +103,7 @@ func TestReceiptInEveryMode(t *testing.T) {
 				in := b.listen(wechattest.CallbackConfig{URL: "http://shop.test/wx?a=1", Mode: mode, Delay: 2 * time.Second})
 				sent := b.send(order(openid, "id-1"))
 				synctest.Wait()
-				if n := b.p.PushesWaiting(); n != 1 || len(in.events()) != 0 {
+				if n := b.p.PushCounts().Waiting; n != 1 || len(in.events()) != 0 {
 					t.Fatalf("before the delay: %d waiting, %d arrived; want 1 and 0", n, len(in.events()))
 				}
 				time.Sleep(2 * time.Second)
@@ -238,7 +238,7 @@ func TestEventsAreTriedThreeTimes(t *testing.T) {
 				in := b.listen(wechattest.CallbackConfig{}, tt.answers...)
 				start := time.Now()
 				b.a.Push(wechattest.Event{Name: "CLICK", OpenID: openid, Key: "menu"})
-				for b.p.PushesWaiting() > 0 {
+				for b.p.PushCounts().Waiting > 0 {
 					time.Sleep(time.Second)
 					synctest.Wait()
 				}
@@ -344,8 +344,8 @@ func TestCloseDropsReceiptsInWait(t *testing.T) {
 			b.send(order(openid, ""))
 		}
 		b.p.Close()
-		if n := len(in.events()); n != 0 || b.p.PushesWaiting() == 0 {
-			t.Errorf("%d arrived, %d waiting; want none and some", n, b.p.PushesWaiting())
+		if n := len(in.events()); n != 0 || b.p.PushCounts().Waiting == 0 {
+			t.Errorf("%d arrived, %d waiting; want none and some", n, b.p.PushCounts().Waiting)
 		}
 	})
 }
@@ -364,8 +364,8 @@ func TestThousandsOfReceiptsArriveOnce(t *testing.T) {
 		for _, e := range in.events() {
 			ids[*e.MsgID] = true
 		}
-		if len(ids) != 1000 || len(in.events()) != 1000 || b.p.PushesWaiting() != 0 {
-			t.Errorf("%d events for %d messages, %d waiting; want 1000, 1000, 0", len(in.events()), len(ids), b.p.PushesWaiting())
+		if len(ids) != 1000 || len(in.events()) != 1000 || b.p.PushCounts().Waiting != 0 {
+			t.Errorf("%d events for %d messages, %d waiting; want 1000, 1000, 0", len(in.events()), len(ids), b.p.PushCounts().Waiting)
 		}
 	})
 }

@@ -23,9 +23,10 @@ const (
 	SendPath        = wechat.SendPath
 	TokenPath       = "/cgi-bin/token"
 	StableTokenPath = "/cgi-bin/stable_token"
-	QuotaGetPath    = "/cgi-bin/openapi/quota/get"
 	OAuthTokenPath  = "/sns/oauth2/access_token"
 )
+
+const quotaGetPath = "/cgi-bin/openapi/quota/get"
 
 // Config describes a platform. The zero value is one account, AppID with
 // AppSecret, where every openid is a follower and nothing fails.
@@ -33,58 +34,58 @@ type Config struct {
 	// Accounts on the platform. Default: one, with AppID and AppSecret.
 	Accounts []AccountConfig
 	// Strangers makes every openid a non-follower (43004) until Follow is
-	// called. Default false: everybody follows until Unfollow.
+	// called. Default false: every openid follows until Unfollow.
 	Strangers bool
-	// AnyTemplate accepts every template id, and checks no keys of the ones it
-	// does not know. Default false: 40037.
+	// AnyTemplate accepts every template id, and checks no keys of an unknown
+	// template. Default false: 40037.
 	AnyTemplate bool
-	// Latency passes between the moment a call took effect and its answer.
-	// Default 0.
+	// Latency passes between a call's effect and its answer. Default 0.
 	Latency time.Duration
 	// Duplicate is the answer to a second message with the same openid and
 	// client_msg_id. Default SameMsgID.
 	Duplicate DuplicateAnswer
 	// DuplicateWindow is how long the platform remembers a client_msg_id.
-	// Default 10 minutes, WeChat's promise.
+	// Default 10 minutes, as WeChat documents.
 	DuplicateWindow time.Duration
 	// DuplicateContent answers 40241 to the same content for the same openid
-	// within 60 seconds when the client_msg_id does not decide. Default false.
+	// within 60 seconds, unless the client_msg_id is a known duplicate. Default
+	// false.
 	DuplicateContent bool
 	// StrictUnicode answers 47002 to a body with \u escapes. Default false:
 	// accepted.
 	StrictUnicode bool
-	// UnionIDs gives every user a unionid. Default false: no Open Platform account.
+	// UnionIDs gives every user a unionid, as for an account that is bound to an
+	// Open Platform account. Default false.
 	UnionIDs bool
 	// TextPlain sends answers as text/plain, as WeChat does at times. Default
 	// false: application/json.
 	TextPlain bool
 	// QuotaUTCOffset is the offset of the midnight at which daily counters
-	// restart. Default +8 h (China); UTC is any value under a second, such as 1.
+	// restart. Default +8 h (China); for UTC set any value under a second, such
+	// as 1.
 	QuotaUTCOffset time.Duration
-	// Seed makes the mix of Fault repeatable. Default 1.
+	// Seed makes the faults of Fault repeatable. Default 1.
 	Seed uint64
-	// KeepSeen bounds the messages that are remembered; the oldest go first.
+	// KeepSeen is how many of the newest messages are kept, each with its body.
 	// Default 1 000 000.
 	KeepSeen int
-	// KeepBodies is how many of the newest messages keep their body. Default
-	// 10 000; negative keeps none, which is the choice of a benchmark.
-	KeepBodies int
-	// CallbackClient delivers events. Default: a client of the platform's own.
+	// CallbackClient delivers events to CallbackConfig.URL. Default: a client of
+	// the platform's own.
 	CallbackClient *http.Client
 }
 
-// AccountConfig describes one account. An empty AppID is refused by a panic in
-// New, since a test with it cannot mean anything.
+// AccountConfig describes one account. New panics when AppID is empty.
 type AccountConfig struct {
 	AppID string
-	// AppSecret guards the token endpoints. Default: the constant AppSecret.
+	// AppSecret is what the token endpoints ask for. Default: the constant
+	// AppSecret.
 	AppSecret wechat.Secret
 	// OriginalID is the gh_ id in events. Default: gh_ and the end of AppID.
 	OriginalID string
-	// Name is shown on the page. Default: the AppID.
+	// Name is shown on pages. Default: the AppID.
 	Name string
-	// OpenIDPrefix makes other openids invalid (40003), as openids of another
-	// account are. Default: every well-formed openid is of this account.
+	// OpenIDPrefix makes openids without this prefix invalid (40003), as openids
+	// of another account are. Default: every well-formed openid is valid.
 	OpenIDPrefix string
 	// Templates of the account. Default: DefaultTemplates().
 	Templates []Template
@@ -95,7 +96,7 @@ type AccountConfig struct {
 	// AllowedIPs are the addresses that may fetch tokens (40164 otherwise).
 	// Default: all.
 	AllowedIPs []string
-	// WrongSecret is the errcode for a wrong AppSecret: WeChat answers 40125 or
+	// WrongSecret is the errcode for a wrong AppSecret; WeChat answers 40125 or
 	// 40001. Default 40125.
 	WrongSecret wechat.Code
 	// OAuthDomain is the host that redirect_uri must have. Default: any.
@@ -104,8 +105,8 @@ type AccountConfig struct {
 	Callback CallbackConfig
 }
 
-// DuplicateAnswer is what the platform says to a repeated client_msg_id. What
-// WeChat says is not documented, so a client must live with each.
+// DuplicateAnswer is the answer to a repeated client_msg_id. WeChat does not
+// document it, so a client must handle each.
 type DuplicateAnswer int
 
 // The answers to a repeated client_msg_id.
@@ -131,9 +132,6 @@ func (c Config) withDefaults() Config {
 	if c.KeepSeen == 0 {
 		c.KeepSeen = 1_000_000
 	}
-	if c.KeepBodies == 0 {
-		c.KeepBodies = 10_000
-	}
 	return c
 }
 
@@ -141,7 +139,7 @@ func (c AccountConfig) withDefaults() AccountConfig {
 	if c.AppID == "" {
 		panic("wechattest: AccountConfig.AppID is empty; give the account an appid such as wechattest.AppID")
 	}
-	if c.AppSecret.Reveal() == "" {
+	if c.AppSecret.IsZero() {
 		c.AppSecret = wechat.NewSecret(AppSecret)
 	}
 	if c.OriginalID == "" {
@@ -154,7 +152,7 @@ func (c AccountConfig) withDefaults() AccountConfig {
 		c.Templates = DefaultTemplates()
 	}
 	if c.WrongSecret == 0 {
-		c.WrongSecret = 40125
+		c.WrongSecret = wechat.CodeInvalidSecret
 	}
 	if c.DailyQuota == 0 {
 		c.DailyQuota = 100_000

@@ -7,13 +7,13 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// dedupe remembers what was sent a moment ago.
+// dedupe remembers recent sends of one account.
 type dedupe struct {
 	ids      map[idKey]sentID
-	idQueue  []idKey
+	idQueue  []idKey // keys of ids, oldest first
 	content  map[uint64]time.Time
 	hashSeed maphash.Seed
-	swept    time.Time
+	swept    time.Time // when content was last cleaned
 }
 
 type idKey struct{ openid, clientMsgID string }
@@ -23,14 +23,14 @@ type sentID struct {
 	at    time.Time
 }
 
-// contentWindow is WeChat's "duplicate in 60 seconds".
+// contentWindow is the window of errcode 40241, "duplicate in 60 seconds".
 const contentWindow = time.Minute
 
 func newDedupe() dedupe {
 	return dedupe{ids: map[idKey]sentID{}, content: map[uint64]time.Time{}, hashSeed: maphash.MakeSeed()}
 }
 
-// byID returns the message sent with this key inside the window.
+// byID returns the message sent with this key within the window.
 func (d *dedupe) byID(key idKey, now time.Time, window time.Duration) (wechat.MessageID, bool) {
 	first, ok := d.ids[key]
 	if !ok || now.Sub(first.at) >= window {
@@ -55,24 +55,18 @@ func (d *dedupe) remember(key idKey, msgid wechat.MessageID, now time.Time, wind
 	d.idQueue = append(d.idQueue, key)
 }
 
-// sameContent reports whether the recipient got the same content within a
-// minute, and remembers it otherwise.
+// sameContent reports whether the recipient got the same content within
+// contentWindow. If not, it remembers the content.
 func (d *dedupe) sameContent(m *message, now time.Time) bool {
-	var h maphash.Hash
-	h.SetSeed(d.hashSeed)
-	for _, s := range []string{m.toUser, m.templateID, m.url, m.miniAppID, m.miniPath} {
-		h.WriteString(s)
-		h.WriteByte(0)
-	}
-	sum := h.Sum64()
-	for _, f := range m.fields { // in any order
-		sum += maphash.String(d.hashSeed, f.key+"\x00"+f.value)
+	sum := maphash.Comparable(d.hashSeed, [...]string{m.toUser, m.templateID, m.url, m.miniAppID, m.miniPath})
+	for key, value := range m.values { // a sum does not depend on the order
+		sum += maphash.Comparable(d.hashSeed, [...]string{key, value})
 	}
 	if now.Sub(d.swept) > contentWindow {
 		d.swept = now
-		for key, at := range d.content {
+		for sum, at := range d.content {
 			if now.Sub(at) >= contentWindow {
-				delete(d.content, key)
+				delete(d.content, sum)
 			}
 		}
 	}

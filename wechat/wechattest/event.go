@@ -14,23 +14,20 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// Event is what the platform tells an account's server. Empty fields are left
-// out of the document.
+// Event is an event, or a follower's message, that the platform pushes to an
+// account's server. Empty fields are left out of the document.
 type Event struct {
-	Name    string // TEMPLATESENDJOBFINISH, subscribe, unsubscribe, SCAN …
-	OpenID  string // FromUserName
-	Key     string // EventKey: the scene of a QR code
-	Ticket  string
-	MsgID   wechat.MessageID // of a receipt's message, or of a follower's own
-	Status  string           // of a receipt
-	MsgType string           // default "event"; "text" is what a follower writes
-	Content string           // of a text
-	Subject string           // the OpenID element: whose consent ended
-	Extra   string           // more elements, as XML
+	Name    string           `json:"event,omitempty"` // such as wechat.EventSubscribe
+	OpenID  string           `json:"openid"`          // FromUserName
+	Key     string           `json:"event_key,omitempty"`
+	Ticket  string           `json:"-"`                      // of a QR code
+	MsgID   wechat.MessageID `json:"msgid,omitempty,string"` // of a receipt's message, or of the follower's own
+	Status  string           `json:"status,omitempty"`       // of a receipt
+	MsgType string           `json:"msgtype"`                // default "event"; "text" is a follower's message
+	Content string           `json:"content,omitempty"`      // of a text
+	Subject string           `json:"subject,omitempty"`      // the OpenID element: whose consent ended
+	Extra   string           `json:"-"`                      // more elements, as XML
 }
-
-// receiptEvent is the name of a template message's receipt.
-const receiptEvent = "TEMPLATESENDJOBFINISH"
 
 // The statuses of receipts, byte for byte as WeChat sends them.
 const (
@@ -49,22 +46,22 @@ func (e Event) fields(originalID string, now time.Time) string {
 	element("ToUserName", cdata(originalID))
 	element("FromUserName", cdata(e.OpenID))
 	element("CreateTime", strconv.FormatInt(now.Unix(), 10))
-	if e.MsgType != "" && e.MsgType != "event" {
+	if e.MsgType != wechat.MsgTypeEvent {
 		element("MsgType", cdata(e.MsgType))
 		element("Content", cdata(e.Content))
 		element("MsgId", e.MsgID.String())
 		b.WriteString(e.Extra)
 		return b.String()
 	}
-	element("MsgType", cdata("event"))
+	element("MsgType", cdata(e.MsgType))
 	element("Event", cdata(e.Name))
-	if e.Key != "" || e.Name == "subscribe" {
+	if e.Key != "" || e.Name == wechat.EventSubscribe {
 		element("EventKey", cdata(e.Key))
 	}
 	if e.Ticket != "" {
 		element("Ticket", cdata(e.Ticket))
 	}
-	if e.Name == receiptEvent {
+	if e.Name == wechat.EventTemplateFinished {
 		element("MsgID", e.MsgID.String())
 		element("Status", cdata(e.Status))
 	}
@@ -79,10 +76,10 @@ func cdata(s string) string {
 	return "<![CDATA[" + strings.ReplaceAll(s, "]]>", "]]]]><![CDATA[>") + "]]>"
 }
 
-// encrypt is the platform's half of 消息加解密. It, decrypt and sign are written
-// apart from package wechat's on purpose: two programs that agree on the
-// published vectors and with each other are unlikely to share a mistake. Random 16 bytes, the length, the
-// text and the appid, padded to 32, AES-256-CBC with the key's head as vector.
+// encrypt is the platform's half of 消息加解密: 16 random bytes, the length, the text
+// and the appid, padded to a multiple of 32, in AES-256-CBC with the first bytes
+// of the key as vector. encrypt, decrypt and sign share no code with package
+// wechat, so that each tests the other.
 func encrypt(encodingAESKey, appid, text string) (string, error) {
 	var random [aes.BlockSize]byte
 	rand.Read(random[:])
@@ -104,7 +101,7 @@ func encryptWith(random [aes.BlockSize]byte, encodingAESKey, appid, text string)
 	return base64.StdEncoding.EncodeToString(plain), nil
 }
 
-// padTo is the length that the cipher text is a multiple of.
+// padTo is the block length of the padding in bytes.
 const padTo = 32
 
 func newCipher(encodingAESKey string) (key []byte, block cipher.Block, err error) {
@@ -121,7 +118,7 @@ func newCipher(encodingAESKey string) (key []byte, block cipher.Block, err error
 
 var errReply = errors.New("wechattest: the passive reply is not encrypted for this account")
 
-// decrypt opens what an account's server encrypted.
+// decrypt decrypts the Encrypt element of a passive reply.
 func decrypt(encodingAESKey, appid, text string) (string, error) {
 	key, block, err := newCipher(encodingAESKey)
 	if err != nil {

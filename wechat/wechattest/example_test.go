@@ -5,7 +5,6 @@ import (
 	"io"
 	"log"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 
 	"github.com/wxnotify/wxnotify/wechat"
@@ -94,21 +93,4 @@ func ExampleAccount_SetCallback() {
 	// Output:
 	// receipt: true
 	// m1 200 {"errcode":0
-}
-
-func ExamplePlatform_Control() {
-	p := wechattest.New(wechattest.Config{})
-	defer p.Close()
-	server := httptest.NewServer(p) // from any language: wxnotify simulate
-	defer server.Close()
-	post(p, "m1")
-	resp, err := http.Get(server.URL + "/_sim/stats") //nolint:noctx // as short as an example should be
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer resp.Body.Close()
-	fmt.Println(resp.StatusCode, resp.Header.Get("Content-Type"))
-	// Output:
-	// m1 200 {"errcode":0
-	// 200 application/json; charset=utf-8
 }

@@ -12,3 +12,9 @@ func Sign(parts ...string) string { return sign(parts...) }
 func Decrypt(encodingAESKey, appid, text string) (string, error) {
 	return decrypt(encodingAESKey, appid, text)
 }
+
+// SetPathQuota changes the number of calls a day to one API path.
+func (a *Account) SetPathQuota(path string, limit int64) {
+	defer a.p.locked()()
+	a.limits[path] = limit
+}

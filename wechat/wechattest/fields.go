@@ -10,17 +10,18 @@ import (
 )
 
 // checkFields compares the message with the template's keys and their types
-// (wechat docs: 类目模板, 参数值限制说明). It returns the errcode and WeChat's
-// wording, which names the first key at fault.
+// (docs: 类目模板, 参数值限制说明). It returns the errcode and the errmsg, which
+// names the first key at fault. It shares no code with package wechat, so that
+// each tests the other.
 func (t *template) checkFields(m *message) (wechat.Code, string) {
 	for _, line := range t.lines {
-		value := m.value(line.Key)
+		value := m.values[line.Key]
 		kind := fieldKind(line.Key)
 		switch {
 		case kind == "":
-			continue // a historic key: cut on display, never refused
+			continue // a historic key, whose value WeChat does not check
 		case kind == "const" && value == "":
-			continue // it must be an approved value or empty
+			continue // must be an approved value or empty
 		case strings.TrimSpace(value) == "":
 			return 47003, "argument invalid! data." + line.Key + ".value is empty"
 		case !validField(kind, value), !t.allowed(line.Key, value):
@@ -35,7 +36,8 @@ func (t *template) allowed(key, value string) bool {
 	return list == nil || slices.Contains(list, value)
 }
 
-// fieldKind is the type in front of the key's number; empty for historic keys.
+// fieldKind is the type, which comes before the key's number. Empty for historic
+// keys.
 func fieldKind(key string) string {
 	kind := strings.TrimRight(key, "0123456789")
 	if kind == key || kind == "keyword" {
@@ -75,7 +77,7 @@ func validField(kind, value string) bool {
 	return true
 }
 
-// halves counts a Chinese character as two letters.
+// halves counts a Chinese character as two.
 func halves(s string) int {
 	n := 0
 	for _, r := range s {
@@ -89,8 +91,8 @@ func halves(s string) int {
 
 func isHan(r rune) bool { return unicode.Is(unicode.Han, r) }
 
-// units counts as UTF-16 does: an emoji is two, the stricter of the two
-// readings that WeChat's page allows.
+// units counts UTF-16 units: an emoji is two, the stricter of two readings of
+// WeChat's page.
 func units(s string) int {
 	n := utf8.RuneCountInString(s)
 	for _, r := range s {
@@ -109,7 +111,7 @@ func isDigit(r rune) bool   { return r >= '0' && r <= '9' }
 func isDecimal(r rune) bool { return isDigit(r) || r == '.' || r == '-' || r == '+' }
 func isLetter(r rune) bool  { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
 
-// validAmount takes one currency sign, up to 12 digits, with or without commas,
+// validAmount accepts one currency sign, up to 12 digits with or without commas,
 // decimals, and 元.
 func validAmount(value string) bool {
 	value = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "元"))
@@ -125,7 +127,7 @@ func validAmount(value string) bool {
 	return len(whole) <= 12 && only(whole, isDigit) && only(decimals, isDigit)
 }
 
-// validTime takes a day, an hour, or both, and a range of two with ~.
+// validTime accepts a date, a time of day, or both, and a range of two with ~.
 func validTime(value string) bool {
 	from, to, isRange := strings.Cut(strings.ReplaceAll(value, "～", "~"), "~")
 	return validMoment(strings.TrimSpace(from)) && (!isRange || validMoment(strings.TrimSpace(to)))
@@ -159,9 +161,9 @@ func validHour(s string) bool {
 	return n[0] <= 24 && n[1] < 60 && n[2] < 60 && (count >= 2 || count == 1 && !only(s, isDigit))
 }
 
-// numbers reads up to three numbers of up to four digits between separators;
-// one separator at the end is allowed, as after 10月. The count is 0 when s is
-// something else.
+// numbers reads up to three numbers of up to four digits between separators. One
+// separator may follow the last, as in 10月. The count is 0 when s has another
+// form.
 func numbers(s string, separator func(rune) bool) (n [3]int, count int) {
 	digits := 0
 	for _, r := range s {

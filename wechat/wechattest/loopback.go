@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Loopback serves a handler over net.Pipe: real HTTP/1.1 connections that can be
-// cut, without a socket, so that it works in a synctest bubble.
+// Loopback serves a handler over net.Pipe: HTTP/1.1 connections without a socket,
+// which can be cut and work in a synctest bubble.
 type Loopback struct {
 	start  sync.Once
 	conns  chan net.Conn
@@ -22,7 +22,8 @@ type Loopback struct {
 	dialer *http.Transport
 }
 
-// NewLoopback makes a Loopback for h. Nothing runs before Client is called.
+// NewLoopback makes a Loopback for h. It starts no goroutine before Client is
+// called.
 func NewLoopback(h http.Handler) *Loopback {
 	l := &Loopback{
 		conns: make(chan net.Conn), done: make(chan struct{}), ended: make(chan struct{}),
@@ -36,8 +37,8 @@ func NewLoopback(h http.Handler) *Loopback {
 	return l
 }
 
-// Client returns a client whose every request reaches the handler, whatever its
-// host. It follows no redirect, so that a test sees each.
+// Client returns a client whose every request, for any host, reaches the handler.
+// It follows no redirects.
 func (l *Loopback) Client() *http.Client {
 	l.start.Do(func() {
 		go func() {
@@ -53,14 +54,14 @@ func (l *Loopback) Client() *http.Client {
 
 // Close cuts all connections and returns when the server has ended.
 func (l *Loopback) Close() {
-	l.start.Do(func() { close(l.ended) }) // it never ran
+	l.start.Do(func() { close(l.ended) }) // the server never started
 	l.stop.Do(func() { close(l.done) })
 	_ = l.server.Close()
 	l.dialer.CloseIdleConnections()
 	<-l.ended
 }
 
-// dial makes a connection and hands its far end to the server.
+// dial makes a connection and gives its other end to the server.
 func (l *Loopback) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	near, far := net.Pipe()
 	select {

@@ -6,26 +6,20 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// The lifetimes of web OAuth (wechat docs: 网页授权).
+// Times of web authorization (docs: 网页授权).
 const (
 	codeLife    = 5 * time.Minute
 	refreshLife = 30 * 24 * time.Hour
 )
 
-// The scopes of web OAuth.
-const (
-	ScopeBase     = "snsapi_base"     // silent: the openid alone
-	ScopeUserInfo = "snsapi_userinfo" // after consent: name and picture too
-)
-
-// grant is what a code, a user's access token or a refresh token stands for.
+// grant belongs to a code, a user's access token or a refresh token.
 type grant struct {
 	account *Account
 	openid  string
 	scope   string
 	expires time.Time
 	used    bool   // of a code
-	access  string // of a refresh token: the access token that it prolongs
+	access  string // of a refresh token: the access token that it renews
 }
 
 // oauth holds the grants of all accounts, by their text.
@@ -37,29 +31,25 @@ func newOAuth() oauth {
 	return oauth{codes: map[string]*grant{}, access: map[string]*grant{}, refresh: map[string]*grant{}}
 }
 
-// OAuthCode hands out a code as the authorize page does when openid has agreed:
-// single use, five minutes.
+// OAuthCode makes a code as the authorization page does after consent: for one
+// use within five minutes.
 func (a *Account) OAuthCode(openid, scope string) string {
 	defer a.p.locked()()
-	return a.code(openid, scope)
-}
-
-func (a *Account) code(openid, scope string) string {
 	now, o := time.Now(), &a.p.oauth
-	for text, g := range o.codes { // an hour on, a code is unknown and not just old
+	for text, g := range o.codes { // an hour after its expiry a code is unknown (40029)
 		if now.Sub(g.expires) > time.Hour {
 			delete(o.codes, text)
 		}
 	}
-	text := "0" + newTicket()[3:34]
+	text := "0" + randomText(31)
 	o.codes[text] = &grant{account: a, openid: openid, scope: scope, expires: now.Add(codeLife)}
 	return text
 }
 
-// SetSnapshot makes openid the virtual user of a page in quick look: the OAuth
+// SetSnapshot makes openid the virtual user of a page in snapshot mode: the OAuth
 // answer has is_snapshotuser 1, and the openid must not be bound.
 func (a *Account) SetSnapshot(openid string) {
-	a.each([]string{openid}, func(f *follower) { f.snapshot = true })
+	a.change([]string{openid}, func(f *follower) { f.snapshot = true })
 }
 
 // snsToken is the answer to a code or a refresh token.
@@ -118,14 +108,14 @@ func (c *call) grantTokens(a *Account, g *grant) snsToken {
 	if f := a.followers[g.openid]; f != nil && f.snapshot {
 		out.Snapshot = 1
 	}
-	if g.scope == ScopeUserInfo {
+	if g.scope == wechat.ScopeUserInfo {
 		out.UnionID = a.unionID(g.openid)
 	}
 	return out
 }
 
-// serveOAuthRefresh is GET /sns/oauth2/refresh_token: the access token stays the
-// same while it lives, and lives longer.
+// serveOAuthRefresh is GET /sns/oauth2/refresh_token. It extends the access token,
+// or makes a new one when it has expired.
 func serveOAuthRefresh(c *call) answer {
 	q := c.query()
 	defer c.p.locked()()
@@ -184,7 +174,7 @@ func serveOAuthCheck(c *call) answer {
 	return refuse(code)
 }
 
-// serveOAuthUser is GET /sns/userinfo. Sex and region are empty since 2021-10.
+// serveOAuthUser is GET /sns/userinfo. Sex and region have been empty since 2021-10.
 func serveOAuthUser(c *call) answer {
 	defer c.p.locked()()
 	g, code := c.userGrant()
@@ -192,7 +182,7 @@ func serveOAuthUser(c *call) answer {
 		return refuse(code)
 	}
 	f := g.account.followers[g.openid]
-	if g.scope != ScopeUserInfo || f != nil && f.snapshot {
+	if g.scope != wechat.ScopeUserInfo || f != nil && f.snapshot {
 		return refuse(48001)
 	}
 	return object(struct {

@@ -1,6 +1,7 @@
 package wechattest_test
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -38,7 +39,11 @@ func (b *bench) visit(query string, form url.Values, cookie *http.Cookie) (*http
 		b.Fatal(err)
 	}
 	defer resp.Body.Close()
-	return resp, string(readAll(b.T, resp))
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return resp, string(text)
 }
 
 func (b *bench) exchange(code string) reply {

@@ -9,13 +9,13 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// How often a month an account may clear its counters (wechat docs: 重置 API 调用次数).
+// How often a month an account may clear its counters (docs: 重置 API 调用次数).
 const (
 	clearsPerMonth    = 10
 	apiClearsPerMonth = 50
 )
 
-// decode reads the body as JSON into v.
+// decode decodes the JSON body into v.
 func (c *call) decode(v any) wechat.Code {
 	if len(c.body) == 0 {
 		return 44002
@@ -56,7 +56,7 @@ func serveQuotaGet(c *call) answer {
 	}{0, "ok", quota{limit, n.used, max(0, limit-n.used)}, perMinute, rate{}})
 }
 
-// cgiPath reads and checks the path of a quota call.
+// cgiPath returns the checked path that a quota call is about.
 func (c *call) cgiPath() (string, answer) {
 	var in struct {
 		CGIPath string `json:"cgi_path"`
@@ -67,13 +67,13 @@ func (c *call) cgiPath() (string, answer) {
 	if strings.HasPrefix(in.CGIPath, "/sns/") {
 		return "", answer{code: 76022, text: "could not use this cgi_path, no permission"}
 	}
-	if _, ok := c.p.routes[in.CGIPath]; !ok {
+	if !c.p.Serves(in.CGIPath) {
 		return "", refuse(76021)
 	}
 	return in.CGIPath, answer{}
 }
 
-// serveQuotaClear is POST /cgi-bin/openapi/quota/clear: one API's counter.
+// serveQuotaClear is POST /cgi-bin/openapi/quota/clear, for one API's counter.
 func serveQuotaClear(c *call) answer {
 	path, bad := c.cgiPath()
 	if bad.code != 0 {
@@ -87,7 +87,7 @@ func serveQuotaClear(c *call) answer {
 	return answer{}
 }
 
-// serveClearQuota is POST /cgi-bin/clear_quota: all counters of the account.
+// serveClearQuota is POST /cgi-bin/clear_quota, for all counters of the account.
 func serveClearQuota(c *call) answer {
 	var in struct {
 		AppID string `json:"appid"`
@@ -101,14 +101,15 @@ func serveClearQuota(c *call) answer {
 	return c.clearAll()
 }
 
-// serveClearQuotaV2 is POST /cgi-bin/clear_quota/v2, by secret instead of token.
-// The page names body fields and shows a query: both are taken.
+// serveClearQuotaV2 is POST /cgi-bin/clear_quota/v2, with the secret instead of a
+// token. WeChat's page names body fields and its example has a query, so both
+// are accepted.
 func serveClearQuotaV2(c *call) answer {
 	var in struct {
 		AppID  string `json:"appid"`
 		Secret string `json:"appsecret"`
 	}
-	_ = json.Unmarshal(c.body, &in) // the query may hold them instead
+	_ = json.Unmarshal(c.body, &in) // may be in the query instead
 	if q := c.query(); in.AppID == "" {
 		in.AppID, in.Secret = q.Get("appid"), q.Get("appsecret")
 	}
@@ -133,48 +134,44 @@ func (c *call) clearAll() answer {
 	return answer{}
 }
 
-// keepRIDs is how many failed calls rid/get remembers.
+// keepRIDs is how many failed calls are kept for rid/get.
 const keepRIDs = 1024
 
-// ridEntry is a failed call that rid/get can tell about.
+// ridEntry is a failed call as rid/get answers it.
 type ridEntry struct {
 	account *Account
 	at      time.Time
 	took    time.Duration
 	path    string
-	token   string // its head alone
+	token   string // the first characters only
 	body    []byte
 	answer  []byte
 	ip      string
 }
 
-// rids remembers the newest failed calls.
+// rids holds the newest failed calls.
 type rids struct {
 	byID  map[string]ridEntry
-	queue []string
+	queue []string // keys of byID, oldest first
 }
 
-func (r *rids) add(rid string, e ridEntry) {
-	if len(r.queue) >= keepRIDs {
-		delete(r.byID, r.queue[0])
-		r.queue = r.queue[1:]
-	}
-	r.byID[rid] = e
-	r.queue = append(r.queue, rid)
-}
-
-// note keeps a failed call for rid/get. Calls that carry a secret are left out.
-func (c *call) note(rid string, text []byte) {
+// recordRID keeps a failed call for rid/get, except a call with an AppSecret.
+func (c *call) recordRID(rid string, text []byte) {
 	token := c.token()
 	if c.account == nil || token == "" {
 		return
 	}
-	e := ridEntry{
-		account: c.account, at: c.now, took: time.Since(c.now), path: c.path,
+	defer c.p.locked()()
+	r := &c.p.rids
+	if len(r.queue) >= keepRIDs {
+		delete(r.byID, r.queue[0])
+		r.queue = r.queue[1:]
+	}
+	r.queue = append(r.queue, rid)
+	r.byID[rid] = ridEntry{
+		account: c.account, at: c.now, took: time.Since(c.now), path: c.path(),
 		token: token[:min(8, len(token))], body: c.body, answer: text, ip: c.ip(),
 	}
-	defer c.p.locked()()
-	c.p.rids.add(rid, e)
 }
 
 var ridForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$`)
@@ -218,7 +215,7 @@ func serveRIDGet(c *call) answer {
 	}})
 }
 
-// serveIPList answers get_api_domain_ip and getcallbackip.
+// serveIPList is GET /cgi-bin/get_api_domain_ip and GET /cgi-bin/getcallbackip.
 func serveIPList(*call) answer {
 	return object(map[string][]string{"ip_list": {"127.0.0.1"}})
 }

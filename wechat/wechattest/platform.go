@@ -2,7 +2,6 @@ package wechattest
 
 import (
 	"context"
-	htmltemplate "html/template"
 	"maps"
 	"net/http"
 	"slices"
@@ -12,19 +11,17 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// Platform is WeChat's server side, simulated. It is an http.Handler: put it
-// behind httptest.NewServer or a listener, or reach it by Client without a
+// Platform simulates WeChat's servers. It is an http.Handler: put it behind
+// httptest.NewServer or another listener, or reach it through Client without a
 // socket. Safe for concurrent use.
 type Platform struct {
 	cfg    Config
 	routes map[string]route
-	others http.Handler
-	sheets func() *htmltemplate.Template
 	loop   *Loopback
-	ctx    context.Context //nolint:containedctx // ends with Close; what it bounds outlives every call
+	ctx    context.Context //nolint:containedctx // cancelled by Close; bounds background work
 	cancel context.CancelFunc
 	pushes sync.WaitGroup
-	armed  atomic.Bool // a script or a fault is set
+	armed  atomic.Bool // a reply is scripted or a fault is set
 	// outward delivers events to real addresses.
 	outward *http.Client
 
@@ -38,7 +35,7 @@ type Platform struct {
 	fetches  int
 	lastID   wechat.MessageID
 	pushed   []Push
-	// of all pushes, also those that pushed no longer holds
+	// Counts of all pushes, also of those that pushed no longer holds.
 	pushTaken, pushFailed int
 	loops                 []*Loopback
 	rids                  rids
@@ -46,20 +43,21 @@ type Platform struct {
 	closed                bool
 }
 
-// New makes a platform. Make it inside the synctest bubble that uses it, and
-// Close it there.
+// New makes a platform. In a synctest bubble, call New and Close inside the
+// bubble.
 func New(cfg Config) *Platform {
 	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // see Platform.ctx
 	p := &Platform{
 		cfg:      cfg,
+		routes:   routes(),
 		ctx:      ctx,
 		cancel:   cancel,
 		outward:  &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: pushers}},
 		accounts: map[string]*Account{},
 		tokens:   map[string]*accessToken{},
 		script:   newScript(cfg.Seed),
-		chats:    newChats(cfg),
+		chats:    newChats(cfg.KeepSeen),
 		counts:   map[string]*CallCount{},
 		lastID:   firstMessageID(),
 		oauth:    newOAuth(),
@@ -70,14 +68,11 @@ func New(cfg Config) *Platform {
 		p.accounts[ac.AppID] = a
 		p.order = append(p.order, a)
 	}
-	p.routes = routes()
-	p.others = p.pages()
 	p.loop = p.newLoopback(p)
 	return p
 }
 
-// Account returns the account with this appid. It panics when there is none,
-// since a test that names a wrong account cannot go on.
+// Account returns the account with this appid. It panics when there is none.
 func (p *Platform) Account(appid string) *Account {
 	if a := p.accounts[appid]; a != nil {
 		return a
@@ -88,16 +83,16 @@ func (p *Platform) Account(appid string) *Account {
 // Accounts returns all accounts in the order of Config.Accounts.
 func (p *Platform) Accounts() []*Account { return slices.Clone(p.order) }
 
-// BaseURL is the API's address for Client, for wechat.Config.BaseURL. A platform
-// behind a listener of yours has the listener's address.
+// BaseURL is the value of wechat.Config.BaseURL for use with Client. A platform
+// behind your own listener has the listener's address instead.
 func (p *Platform) BaseURL() string { return "http://api.wechat.test" }
 
-// Client returns a client whose every request, whatever its host, reaches the
+// Client returns a client whose every request, for any host, reaches the
 // platform without a socket, over connections that can be cut.
 func (p *Platform) Client() *http.Client { return p.loop.Client() }
 
-// Close cuts all connections of Client, wakes what hangs, drops receipts that
-// were not delivered, and returns when all of that has ended.
+// Close cuts all connections of Client, ends hanging calls, drops undelivered
+// events, and returns when all background work has ended.
 func (p *Platform) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -111,27 +106,33 @@ func (p *Platform) Close() {
 	p.outward.CloseIdleConnections()
 }
 
-// newLoopback makes a Loopback that ends with the platform.
+// newLoopback makes a Loopback that Close closes.
 func (p *Platform) newLoopback(h http.Handler) *Loopback {
 	l := NewLoopback(h)
 	p.loops = append(p.loops, l)
 	return l
 }
 
-// locked takes the lock and returns its release.
+// locked locks the platform and returns the unlock function.
 func (p *Platform) locked() func() {
 	p.mu.Lock()
 	return p.mu.Unlock
 }
 
+// Serves reports whether path is an API path of the platform.
+func (p *Platform) Serves(path string) bool {
+	_, ok := p.routes[path]
+	return ok
+}
+
 // CallCount counts the calls of one API path.
 type CallCount struct {
-	Total int // every call that arrived, whatever its answer
-	OK    int // answered with errcode 0 or without one
+	Total int `json:"total"` // every call that arrived, with any answer
+	OK    int `json:"ok"`    // answered with errcode 0 or without one
 	// Lost calls got no answer of the API: cut, hung, an HTTP status, garbage.
-	// Their effect, if any, is seen in Seen.
-	Lost   int
-	ByCode map[wechat.Code]int // answered with this errcode, 0 left out
+	// Their effect, if any, shows in Seen.
+	Lost   int                 `json:"lost"`
+	ByCode map[wechat.Code]int `json:"by_errcode"` // answered with this errcode, without 0
 }
 
 // Calls returns the count of one path, such as SendPath.
@@ -156,12 +157,11 @@ func (p *Platform) CallsByPath() map[string]CallCount {
 
 func (n *CallCount) clone() CallCount {
 	c := *n
-	c.ByCode = make(map[wechat.Code]int, len(n.ByCode))
-	maps.Copy(c.ByCode, n.ByCode)
+	c.ByCode = maps.Clone(n.ByCode)
 	return c
 }
 
-// count books the end of a call; lost means that the caller got no answer.
+// count records the end of a call; lost means that the caller got no answer.
 func (p *Platform) count(path string, code wechat.Code, lost bool) {
 	defer p.locked()()
 	n := p.counts[path]
@@ -177,5 +177,21 @@ func (p *Platform) count(path string, code wechat.Code, lost bool) {
 		n.OK++
 	default:
 		n.ByCode[code]++
+	}
+}
+
+// Reset drops messages, counts, scripted replies, faults, used quotas, waiting
+// events and remembered client_msg_ids. Accounts, templates, followers and
+// tokens stay.
+func (p *Platform) Reset() {
+	p.ClearScript()
+	defer p.locked()()
+	p.chats.clear()
+	clear(p.counts)
+	p.fetches, p.pushed, p.pushTaken, p.pushFailed = 0, nil, 0, 0
+	for _, a := range p.order {
+		clear(a.counters)
+		a.recent = newDedupe()
+		a.outbox.queue = nil
 	}
 }

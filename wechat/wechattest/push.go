@@ -7,26 +7,31 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// pushers is how many events of one account are under way at once.
+// pushers is how many events of one account are delivered at once.
 const pushers = 64
 
-// keepPushes bounds the list of Pushes.
+// keepPushes is how many of the newest pushes are kept.
 const keepPushes = 10_000
 
 // Push is one event that the platform tried to deliver.
 type Push struct {
-	AppID string
-	Event Event
-	At    time.Time // of the last try
-	Tries int
-	Taken bool  // the server answered in time with 200 and an empty body, success or a reply
-	Err   error // of the last try that failed without an answer, or with an unreadable reply
-	// Answer is the body of the last answer as it came, at most 64 KB.
-	Answer []byte
-	// Reply is the passive reply in Answer, in the clear; empty when there is none.
-	Reply []byte
+	AppID string `json:"account"`
+	Event
+	At    time.Time `json:"at"` // of the last try
+	Tries int       `json:"tries"`
+	// Taken means that the server answered in time with 200 and an empty body,
+	// success, or a reply.
+	Taken bool `json:"taken"`
+	// Err is why the last try got no answer, or an unreadable reply.
+	Err error `json:"-"`
+	// Answer is the body of the last answer, at most 64 KB.
+	Answer string `json:"answer"`
+	// Reply is the passive reply in Answer, decrypted. Empty: none.
+	Reply string `json:"reply,omitempty"`
 }
 
 // outbox holds an account's events until they are due, oldest first.
@@ -41,34 +46,46 @@ type duePush struct {
 	seq   int64 // of the message that this is the receipt of; 0 for other events
 }
 
-// Pushes returns the events that were tried, oldest first, at most 10 000.
+// Pushes returns the delivered and failed events, oldest first, at most 10 000.
 func (p *Platform) Pushes() []Push {
 	defer p.locked()()
 	return append([]Push(nil), p.pushed...)
 }
 
-// PushesWaiting counts the events not yet tried to the end.
-func (p *Platform) PushesWaiting() int {
+// PushCounts counts events since the start or the last Reset.
+type PushCounts struct {
+	Taken   int `json:"taken"`
+	Failed  int `json:"failed"`  // not taken after the last try
+	Waiting int `json:"waiting"` // not due yet, or being delivered
+}
+
+// PushCounts returns the counts of all accounts' events.
+func (p *Platform) PushCounts() PushCounts {
 	defer p.locked()()
-	n := 0
+	n := PushCounts{Taken: p.pushTaken, Failed: p.pushFailed}
 	for _, a := range p.order {
-		n += len(a.outbox.queue) + a.outbox.running
+		n.Waiting += len(a.outbox.queue) + a.outbox.running
 	}
 	return n
 }
 
-// Push delivers an event to the account's server in the background, with
-// WeChat's timeout and tries. Without a callback it does nothing.
+// Push delivers an event to the account's server in the background, with the
+// timeout and the tries of its CallbackConfig. Without a server it does nothing.
 func (a *Account) Push(e Event) {
 	defer a.p.locked()()
-	a.enqueue(duePush{event: e, due: time.Now()})
+	a.enqueueNow(e)
 }
 
-// enqueue hands a push to a pusher, started when there are fewer than the bound.
-// The lock is held.
+func (a *Account) enqueueNow(e Event) { a.enqueue(duePush{event: e, due: time.Now()}) }
+
+// enqueue queues an event and starts a goroutine for it, at most pushers. The
+// lock is held.
 func (a *Account) enqueue(d duePush) {
 	if !a.cfg.Callback.enabled() || a.p.closed {
 		return
+	}
+	if d.event.MsgType == "" {
+		d.event.MsgType = wechat.MsgTypeEvent
 	}
 	a.outbox.queue = append(a.outbox.queue, d)
 	if a.outbox.running < pushers {
@@ -78,7 +95,7 @@ func (a *Account) enqueue(d duePush) {
 	}
 }
 
-// drain pushes until the outbox is empty.
+// drain delivers events until the outbox is empty.
 func (a *Account) drain() {
 	defer a.p.pushes.Done()
 	for {
@@ -103,24 +120,24 @@ func (a *Account) nextPush() (duePush, bool) {
 	return d, true
 }
 
-// push tries one event until it is taken or the tries are used up.
+// push tries one event until it is taken or no try is left.
 func (a *Account) push(ctx context.Context, d duePush) {
 	cb := a.callback()
 	result := Push{AppID: a.cfg.AppID, Event: d.event}
-	created := time.Now() // the event's own time, the same in every try
+	created := time.Now() // CreateTime, the same in every try
 	if d.due.Before(created) {
 		created = d.due
 	}
-	var now delivery
+	var request delivery
 	for range cb.Tries {
 		result.Tries++
 		result.At = time.Now()
-		if now.target == "" || !cb.SameQuery {
-			if now, result.Err = a.delivery(cb, d.event, created, result.At); result.Err != nil {
+		if request.target == "" || !cb.SameQuery {
+			if request, result.Err = a.delivery(cb, d.event, created, result.At); result.Err != nil {
 				break
 			}
 		}
-		a.try(ctx, cb, now, &result)
+		a.try(ctx, cb, request, &result)
 		if result.Taken || !wait(ctx, cb.RetryGap) {
 			break
 		}
@@ -140,18 +157,18 @@ func (a *Account) push(ctx context.Context, d duePush) {
 	}
 }
 
-// try makes one request and writes what came of it into result.
+// try makes one request and writes its outcome into result.
 func (a *Account) try(ctx context.Context, cb CallbackConfig, d delivery, result *Push) {
 	ctx, cancel := context.WithTimeout(ctx, cb.Timeout)
 	defer cancel()
-	result.Taken, result.Answer, result.Reply = false, nil, nil
+	result.Taken, result.Answer, result.Reply = false, "", ""
 	req, err := d.request(ctx)
 	if err != nil {
 		result.Err = err
 		return
 	}
 	status, body, err := a.exchange(cb, req)
-	result.Answer, result.Err = body, err
+	result.Answer, result.Err = string(body), err
 	if err != nil || status != http.StatusOK {
 		return
 	}
@@ -164,9 +181,9 @@ func (a *Account) try(ctx context.Context, cb CallbackConfig, d delivery, result
 	}
 }
 
-// reply reads a passive reply: encrypted in secure mode, in any way in compat
-// mode, clear in plain mode.
-func (a *Account) reply(cb CallbackConfig, answer []byte) ([]byte, error) {
+// reply opens a passive reply: encrypted in secure mode, clear in plain mode,
+// either in compat mode.
+func (a *Account) reply(cb CallbackConfig, answer []byte) (string, error) {
 	var envelope struct {
 		Encrypt      string `xml:"Encrypt"`
 		MsgSignature string `xml:"MsgSignature"`
@@ -174,28 +191,27 @@ func (a *Account) reply(cb CallbackConfig, answer []byte) ([]byte, error) {
 		Nonce        string `xml:"Nonce"`
 	}
 	if err := xml.Unmarshal(answer, &envelope); err != nil {
-		return nil, errors.New("wechattest: the passive reply is not XML")
+		return "", errors.New("wechattest: the passive reply is not XML")
 	}
 	if envelope.Encrypt == "" && cb.Mode != CallbackSecure {
-		return answer, nil
+		return string(answer), nil
 	}
 	if cb.Mode == CallbackPlain || envelope.MsgSignature !=
 		sign(cb.Token.Reveal(), envelope.TimeStamp, envelope.Nonce, envelope.Encrypt) {
-		return nil, errReply
+		return "", errReply
 	}
-	text, err := decrypt(cb.EncodingAESKey.Reveal(), a.cfg.AppID, envelope.Encrypt)
-	return []byte(text), err
+	return decrypt(cb.EncodingAESKey.Reveal(), a.cfg.AppID, envelope.Encrypt)
 }
 
-// receipt schedules the receipts of an accepted message. The lock is held. The
-// result runs before the answer leaves; nil when nothing must.
+// receipt queues the receipts of an accepted message. The lock is held. The
+// result, if not nil, must run before the send is answered.
 func (a *Account) receipt(m Seen) func() {
 	cb := a.cfg.Callback
-	if !cb.enabled() || cb.LostShare > 0 && a.p.script.dice.Float64() < cb.LostShare {
+	if !cb.enabled() || cb.LostShare > 0 && a.p.script.random.Float64() < cb.LostShare {
 		return nil
 	}
 	cb = cb.withDefaults()
-	e := Event{Name: receiptEvent, OpenID: m.OpenID, MsgID: m.MsgID, Status: ReceiptSuccess}
+	e := Event{Name: wechat.EventTemplateFinished, OpenID: m.OpenID, MsgID: m.MsgID, Status: ReceiptSuccess, MsgType: wechat.MsgTypeEvent}
 	if f := a.followers[m.OpenID]; f != nil && f.status != "" {
 		e.Status = f.status
 	}
@@ -216,7 +232,7 @@ func (a *Account) receipt(m Seen) func() {
 	return func() { a.push(a.p.ctx, d) }
 }
 
-// wait passes d and reports false when ctx ends first.
+// wait waits for d. It returns false when ctx ends first.
 func wait(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil

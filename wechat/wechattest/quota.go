@@ -6,13 +6,13 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// counter counts one API's calls of the day and of the minute.
+// counter counts the calls of one API in the current day and minute.
 type counter struct {
 	day, used       int64
 	minute, current int64
 }
 
-// defaultLimits are the daily numbers of a new account (wechat docs: 接口调用频次限制).
+// defaultLimits are the calls a day that an account may make (docs: 接口调用频次限制).
 func defaultLimits(cfg AccountConfig) map[string]int64 {
 	return map[string]int64{
 		SendPath:                 cfg.DailyQuota,
@@ -24,7 +24,7 @@ func defaultLimits(cfg AccountConfig) map[string]int64 {
 	}
 }
 
-// otherLimit is the daily number of calls to an API that the page does not list.
+// otherLimit is the limit of an API that the page does not list.
 const otherLimit = 1_000_000
 
 func (a *Account) limit(path string) int64 {
@@ -34,13 +34,13 @@ func (a *Account) limit(path string) int64 {
 	return otherLimit
 }
 
-// day numbers the quota day that now lies in.
+// day is the number of the quota day at now.
 func (p *Platform) day(now time.Time) int64 {
 	const secondsADay = 24 * 60 * 60
 	return (now.Unix() + int64(p.cfg.QuotaUTCOffset/time.Second)) / secondsADay
 }
 
-// counter returns the path's counter, set to now. The lock is held.
+// counter returns the path's counter for now. The lock is held.
 func (a *Account) counter(path string, now time.Time) *counter {
 	n := a.counters[path]
 	if n == nil {
@@ -56,9 +56,9 @@ func (a *Account) counter(path string, now time.Time) *counter {
 	return n
 }
 
-// spend books one call, or refuses it: 45009 for the day, 45011 for the minute.
-// Every call that got past the token check counts, whatever its errcode, which
-// is the careful reading of an undocumented rule.
+// spend counts one call, or refuses it: 45009 for the day, 45011 for the minute.
+// Every call with a valid token counts, whatever its errcode: WeChat does not
+// document this, and it is the stricter choice. The lock is held.
 func (a *Account) spend(path string, now time.Time) wechat.Code {
 	n := a.counter(path, now)
 	if n.used >= a.limit(path) {
@@ -84,14 +84,8 @@ func (a *Account) SetMinuteQuota(limit int64) {
 	a.cfg.MinuteQuota = limit
 }
 
-// SetPathQuota changes the number of calls a day to one API path.
-func (a *Account) SetPathQuota(path string, limit int64) {
-	defer a.p.locked()()
-	a.limits[path] = limit
-}
-
-// SetUsed says that n sends were made today, as when another program shares
-// the account.
+// SetUsed sets how many sends of today count against the quota, as when another
+// program uses the account too.
 func (a *Account) SetUsed(n int64) {
 	defer a.p.locked()()
 	a.counter(SendPath, time.Now()).used = n
@@ -103,16 +97,16 @@ func (a *Account) Used() int64 {
 	return a.counter(SendPath, time.Now()).used
 }
 
-// monthCount counts the quota clearings of a month.
+// monthCount counts the quota resets of a month.
 type monthCount struct {
-	month time.Month
-	year  int
+	month string
 	n     int
 }
 
+// add counts one more, or returns false when limit is reached.
 func (m *monthCount) add(now time.Time, limit int) bool {
-	if y, mon, _ := now.Date(); y != m.year || mon != m.month {
-		*m = monthCount{month: mon, year: y}
+	if month := now.Format("2006-01"); month != m.month {
+		*m = monthCount{month: month}
 	}
 	if m.n >= limit {
 		return false

@@ -107,7 +107,7 @@ func TestQuotaGetAndClear(t *testing.T) {
 		b.a.SetUsed(900)
 		ask := func() (limit, used, remain int64) {
 			t.Helper()
-			r := b.post(wechattest.QuotaGetPath, `{"cgi_path":"`+wechattest.SendPath+`"}`)
+			r := b.post(quotaGetPath, `{"cgi_path":"`+wechattest.SendPath+`"}`)
 			if r.code() != 0 {
 				t.Fatalf("quota/get: %v", r)
 			}
@@ -120,7 +120,7 @@ func TestQuotaGetAndClear(t *testing.T) {
 		for path, want := range map[string]wechat.Code{
 			"cgi-bin/x": 76021, "/cgi-bin/nothing": 76021, "/sns/userinfo": 76022,
 		} {
-			if r := b.post(wechattest.QuotaGetPath, `{"cgi_path":"`+path+`"}`); r.code() != want {
+			if r := b.post(quotaGetPath, `{"cgi_path":"`+path+`"}`); r.code() != want {
 				t.Errorf("quota of %s: %v, want %d", path, r, want)
 			}
 		}

@@ -110,13 +110,13 @@ func (s *stage) arrange(id string, code wechat.Code) {
 		s.a.AddTemplate(wechattest.Template{ID: "TEMPLATE_ID"})
 	case id == "sns-access-token":
 		s.a.SetSnapshot(openid)
-		oauth.Set("code", s.a.OAuthCode(openid, wechattest.ScopeUserInfo))
+		oauth.Set("code", s.a.OAuthCode(openid, wechat.ScopeUserInfo))
 		s.query = oauth
 	case id == "sns-access-token-bad-code":
 		oauth.Set("code", "x")
 		s.query = oauth
 	case id == "sns-access-token-used-code":
-		oauth.Set("code", s.a.OAuthCode(openid, wechattest.ScopeBase))
+		oauth.Set("code", s.a.OAuthCode(openid, wechat.ScopeBase))
 		s.call(http.MethodGet, wechattest.OAuthTokenPath, oauth, "")
 		s.query = oauth
 	case id == "sns-refresh":
@@ -136,7 +136,7 @@ func (b *bench) grant() reply {
 	b.Helper()
 	return b.call(http.MethodGet, wechattest.OAuthTokenPath, url.Values{
 		"appid": {wechattest.AppID}, "secret": {wechattest.AppSecret}, "grant_type": {"authorization_code"},
-		"code": {b.a.OAuthCode(openid, wechattest.ScopeUserInfo)},
+		"code": {b.a.OAuthCode(openid, wechat.ScopeUserInfo)},
 	}, "")
 }
 

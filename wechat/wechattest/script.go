@@ -9,9 +9,9 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// Reply is one answer of a script or a fault: what happens instead of, or on
-// top of, the platform's own answer. Make it with Errcode, HTTPStatus, Hang,
-// Slow, CutBefore, CutAfterAccept, CutMidAnswer, Garbage or OK.
+// Reply replaces or follows the platform's own answer to a call. Make it with
+// Errcode, HTTPStatus, Hang, Slow, CutBefore, CutAfterAccept, CutMidAnswer,
+// Garbage or OK.
 type Reply struct {
 	kind    replyKind
 	path    string
@@ -22,7 +22,7 @@ type Reply struct {
 	status  int
 	delay   time.Duration
 	effect  bool // the call takes effect before the fault
-	repeats int  // further uses; negative: for ever
+	repeats int  // further uses; negative: no limit
 }
 
 type replyKind int
@@ -37,31 +37,31 @@ const (
 	replyGarbage
 )
 
-// OK is the platform's own answer: it spaces faults in a script.
+// OK is the platform's own answer, to place between faults of a script.
 func OK() Reply { return Reply{} }
 
-// Errcode answers with an errcode and WeChat's wording for it. The call has no
-// effect but counts against the quota.
+// Errcode answers with an errcode and WeChat's errmsg for it. The call has no
+// effect unless Accepted, but counts against the quota.
 func Errcode(code wechat.Code) Reply { return Reply{kind: replyErrcode, code: code} }
 
-// HTTPStatus answers with a status, as a gateway does, and a page of HTML. The
-// call has no effect unless Accepted.
+// HTTPStatus answers with a status and an HTML page, as a gateway does. The call
+// has no effect unless Accepted.
 func HTTPStatus(status int) Reply {
 	return Reply{kind: replyStatus, status: status, text: "<html><body><h1>" + http.StatusText(status) + "</h1></body></html>\n"}
 }
 
-// Hang takes the call, says nothing for d and cuts the connection. The call has
+// Hang reads the call, sends nothing for d and cuts the connection. The call has
 // no effect unless Accepted.
 func Hang(d time.Duration) Reply { return Reply{kind: replyHang, delay: d} }
 
-// Slow gives the platform's own answer, d later. The call takes effect at once.
+// Slow gives the platform's own answer after d. The call takes effect at once.
 func Slow(d time.Duration) Reply { return Reply{delay: d} }
 
 // CutBefore cuts the connection before the call takes effect.
 func CutBefore() Reply { return Reply{kind: replyCut} }
 
-// CutAfterAccept lets the call take effect and cuts the connection without one
-// byte of an answer.
+// CutAfterAccept lets the call take effect and cuts the connection before the
+// first byte of the answer.
 func CutAfterAccept() Reply { return Reply{kind: replyCut, effect: true} }
 
 // CutMidAnswer lets the call take effect and cuts the connection in the middle
@@ -87,13 +87,13 @@ func (r Reply) Account(appid string) Reply { r.appid = appid; return r }
 // message although the caller is told otherwise.
 func (r Reply) Accepted() Reply { r.effect = true; return r }
 
-// Msg sets the errmsg of an Errcode.
+// Msg sets the errmsg of an Errcode. Empty: WeChat's usual one.
 func (r Reply) Msg(text string) Reply { r.text = text; return r }
 
-// Times makes the reply serve n calls instead of one.
+// Times makes the reply apply to n calls instead of one.
 func (r Reply) Times(n int) Reply { r.repeats = n - 1; return r }
 
-// Forever makes the reply serve every call until ClearScript.
+// Forever makes the reply apply to every call until ClearScript.
 func (r Reply) Forever() Reply { r.repeats = -1; return r }
 
 func (r Reply) target() string {
@@ -103,11 +103,11 @@ func (r Reply) target() string {
 	return r.path
 }
 
-// script holds the replies in wait and the standing faults.
+// script holds the queued replies and the faults, by API path.
 type script struct {
 	replies map[string][]Reply
 	faults  map[string][]fault
-	dice    *rand.Rand
+	random  *rand.Rand
 }
 
 type fault struct {
@@ -119,47 +119,54 @@ func newScript(seed uint64) script {
 	return script{
 		replies: map[string][]Reply{},
 		faults:  map[string][]fault{},
-		dice:    rand.New(rand.NewPCG(seed, seed)), //nolint:gosec // a repeatable mix is wanted
+		random:  rand.New(rand.NewPCG(seed, seed)), //nolint:gosec // must be repeatable
 	}
 }
 
-// Script queues replies: each call to a path takes the next one that applies to
-// it, whatever its token, and the platform's own answers follow when none is left.
+// Script queues replies. Each call to a path takes the next reply that applies to
+// it, with any token. When none is left, the platform answers by its own rules.
 func (p *Platform) Script(replies ...Reply) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.locked()()
 	for _, r := range replies {
 		p.script.replies[r.target()] = append(p.script.replies[r.target()], r)
 	}
 	p.armed.Store(true)
 }
 
-// Fault gives a share of the calls to the reply's path this reply, at random
-// from Config.Seed: Fault(0.20, CutAfterAccept()) is one in five. Ratios of
-// several faults on a path add up.
+// Fault gives this reply to a random share of the calls to its path:
+// Fault(0.20, CutAfterAccept()) is one in five. Several faults on a path exclude
+// each other, so their ratios add up. Config.Seed makes the choice repeatable.
 func (p *Platform) Fault(ratio float64, reply Reply) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.locked()()
 	p.script.faults[reply.target()] = append(p.script.faults[reply.target()], fault{ratio, reply})
 	p.armed.Store(true)
 }
 
-// Always gives every call to the reply's path this reply.
+// Always gives this reply to every call to its path.
 func (p *Platform) Always(reply Reply) { p.Fault(1, reply) }
 
-// ClearScript drops the replies in wait and all faults.
+// ClearScript drops the queued replies and all faults.
 func (p *Platform) ClearScript() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	clear(p.script.replies)
-	clear(p.script.faults)
+	p.ClearReplies()
+	p.ClearFaults()
 	p.armed.Store(false)
 }
 
-// Scripted counts the replies still in wait; one with Forever counts once.
+// ClearReplies drops the queued replies.
+func (p *Platform) ClearReplies() {
+	defer p.locked()()
+	clear(p.script.replies)
+}
+
+// ClearFaults drops all faults.
+func (p *Platform) ClearFaults() {
+	defer p.locked()()
+	clear(p.script.faults)
+}
+
+// Scripted counts the queued replies; one with Forever counts once.
 func (p *Platform) Scripted() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.locked()()
 	n := 0
 	for _, list := range p.script.replies {
 		for _, r := range list {
@@ -169,33 +176,34 @@ func (p *Platform) Scripted() int {
 	return n
 }
 
-// next takes the reply for a call. The platform's lock is held.
-func (s *script) next(c *call) Reply {
-	for i, r := range s.replies[c.path] {
+// nextReply takes the reply for a call from the script.
+func (p *Platform) nextReply(c *call) Reply {
+	defer p.locked()()
+	s, path := &p.script, c.path()
+	for i, r := range s.replies[path] {
 		if !c.matches(r) {
 			continue
 		}
 		switch {
 		case r.repeats > 0:
-			s.replies[c.path][i].repeats--
+			s.replies[path][i].repeats--
 		case r.repeats == 0:
-			s.replies[c.path] = slices.Delete(s.replies[c.path], i, i+1)
+			s.replies[path] = slices.Delete(s.replies[path], i, i+1)
 		}
 		return r
 	}
-	list := s.faults[c.path]
-	if len(list) == 0 {
-		return Reply{}
+	if len(s.faults[path]) == 0 {
+		return Reply{} // without a random number, so that other paths stay repeatable
 	}
-	dice := s.dice.Float64()
-	for _, f := range list {
+	at := s.random.Float64()
+	for _, f := range s.faults[path] {
 		if !c.matches(f.reply) {
 			continue
 		}
-		if dice < f.ratio {
+		if at < f.ratio {
 			return f.reply
 		}
-		dice -= f.ratio
+		at -= f.ratio
 	}
 	return Reply{}
 }

@@ -136,7 +136,7 @@ func TestRepliesForOneRecipientOneAccountOnePath(t *testing.T) {
 		wechattest.Errcode(43004).For("oX"),
 		wechattest.Errcode(48004).Account("wxB"),
 		wechattest.Errcode(-1).Times(2).For("oY"),
-		wechattest.Errcode(45011).On(wechattest.QuotaGetPath),
+		wechattest.Errcode(45011).On(quotaGetPath),
 	)
 	if got := b.raw(openid, ""); got != "0" {
 		t.Errorf("a call that no reply is for: %q, want 0", got)
@@ -149,7 +149,7 @@ func TestRepliesForOneRecipientOneAccountOnePath(t *testing.T) {
 	if got := b.raw("oX", ""); got != "43004" {
 		t.Errorf("oX: %q, want 43004", got)
 	}
-	if r := b.post(wechattest.QuotaGetPath, `{}`); r.code() != 45011 {
+	if r := b.post(quotaGetPath, `{}`); r.code() != 45011 {
 		t.Errorf("quota/get: %v, want 45011", r)
 	}
 	b.token = b.p.Account("wxB").FetchToken().Reveal()
@@ -263,7 +263,7 @@ func TestTextPlainAnswers(t *testing.T) {
 
 func TestSeenIsBounded(t *testing.T) {
 	t.Parallel()
-	b := setup(t, wechattest.Config{KeepSeen: 8, KeepBodies: 3})
+	b := setup(t, wechattest.Config{KeepSeen: 8})
 	for i := range 40 {
 		b.send(order(openid, strconv.Itoa(i)))
 	}
@@ -271,16 +271,8 @@ func TestSeenIsBounded(t *testing.T) {
 	if len(seen) < 8 || len(seen) > 9 || seen[len(seen)-1].Seq != 40 || b.p.SeenTotal() != 40 {
 		t.Fatalf("%d kept up to %d of %d, want about 8 of 40", len(seen), seen[len(seen)-1].Seq, b.p.SeenTotal())
 	}
-	bodies := 0
-	for _, s := range seen {
-		if s.Body != nil {
-			bodies++
-		} else if _, err := s.Message(); err == nil {
-			t.Error("Message of a body that was not kept: want an error")
-		}
-	}
-	if bodies != 3 || b.p.SeenCount("39") != 1 || b.p.SeenCount("0") != 0 {
-		t.Errorf("%d bodies kept, want 3; the newest counted, the oldest forgotten", bodies)
+	if b.p.SeenCount("39") != 1 || b.p.SeenCount("0") != 0 || len(b.p.SeenWith("39")) != 1 || b.p.SeenWith("0") != nil {
+		t.Error("want the newest counted and the oldest dropped")
 	}
 	if page := b.p.SeenAfter(37, 2); len(page) != 2 || page[0].Seq != 38 {
 		t.Errorf("SeenAfter(37, 2) = %+v, want 38 and 39", page)
@@ -288,10 +280,14 @@ func TestSeenIsBounded(t *testing.T) {
 	if page := b.p.SeenAfter(0, 1); len(page) != 1 || page[0].Seq != seen[0].Seq {
 		t.Errorf("SeenAfter(0, 1) = %+v, want the oldest kept", page)
 	}
-	none := setup(t, wechattest.Config{KeepBodies: -1})
-	none.send(order(openid, "1"))
-	if none.p.Seen()[0].Body != nil {
-		t.Error("KeepBodies -1 kept a body")
+	if page := b.p.SeenBefore(40, 2); len(page) != 2 || page[0].Seq != 39 || page[1].Seq != 38 {
+		t.Errorf("SeenBefore(40, 2) = %+v, want 39 and 38", page)
+	}
+	if page := b.p.SeenBefore(0, 1); len(page) != 1 || page[0].Seq != 40 {
+		t.Errorf("SeenBefore(0, 1) = %+v, want the newest", page)
+	}
+	if page := b.p.SeenBefore(1, 9); len(page) != 0 {
+		t.Errorf("SeenBefore(1, 9) = %+v, want none", page)
 	}
 }
 

@@ -3,23 +3,21 @@ package wechattest
 import (
 	"bytes"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// firstMessageID starts the numbers beyond 2^53, and apart from those of the
-// platform that ran before.
+// firstMessageID is above 2^53, and above the msgids of platforms made earlier.
 func firstMessageID() wechat.MessageID {
 	return wechat.MessageID(time.Now().UnixMilli() << 20)
 }
 
-// serveSend is POST /cgi-bin/message/template/send (wechat docs: 发送模板消息).
+// serveSend is POST /cgi-bin/message/template/send (docs: 发送模板消息).
 func serveSend(c *call) answer {
-	m, bad := c.message()
-	if bad != 0 {
-		return refuse(bad)
+	m, code := c.message()
+	if code != 0 {
+		return refuse(code)
 	}
 	if c.p.cfg.StrictUnicode && bytes.Contains(c.body, []byte(`\u`)) {
 		return refuse(47002)
@@ -34,18 +32,18 @@ func serveSend(c *call) answer {
 	return c.deliver(m)
 }
 
-// checkShape refuses what no account can send.
+// checkShape makes the checks that do not depend on the account.
 func checkShape(m *message) wechat.Code {
 	switch {
-	case !validOpenID(m.toUser): // before the template, as seen
+	case !validOpenID(m.toUser): // WeChat checks it before the template
 		return 40003
 	case m.templateID == "" || len(m.templateID) > 64:
 		return 40036
 	case len(m.url) > 2048:
 		return 40039
-	case m.hasMini && m.miniAppID == "" && m.miniPath != "":
+	case m.miniAppID == "" && m.miniPath != "":
 		return 40166
-	case !m.hasData:
+	case m.values == nil:
 		return 47001
 	}
 	return 0
@@ -63,7 +61,7 @@ func validOpenID(s string) bool {
 	return true
 }
 
-// checkMessage compares the message with the account. The lock is held.
+// checkMessage makes the checks that depend on the account. The lock is held.
 func (a *Account) checkMessage(m *message) (wechat.Code, string) {
 	if !a.owns(m.toUser) {
 		return 40003, ""
@@ -93,12 +91,11 @@ func (a *Account) checkMessage(m *message) (wechat.Code, string) {
 	return 0, ""
 }
 
-// deliver puts the message into the recipient's chat, unless it stands there
-// already. The lock is held.
+// deliver puts the message into the recipient's chat unless it is a duplicate.
+// The lock is held.
 func (c *call) deliver(m *message) answer {
 	a, cfg := c.account, &c.p.cfg
-	// Copies, since the parts of m would keep its whole body.
-	key := idKey{strings.Clone(m.toUser), strings.Clone(m.clientMsgID)}
+	key := idKey{m.toUser, m.clientMsgID}
 	if m.clientMsgID != "" {
 		if first, seen := a.recent.byID(key, c.now, cfg.DuplicateWindow); seen {
 			return duplicateAnswer(cfg.Duplicate, first)
@@ -111,11 +108,11 @@ func (c *call) deliver(m *message) answer {
 	id := c.p.lastID
 	a.recent.remember(key, id, c.now, cfg.DuplicateWindow)
 	s := Seen{
-		AppID: a.cfg.AppID, OpenID: key.openid, ClientMsgID: key.clientMsgID, TemplateID: strings.Clone(m.templateID),
+		AppID: a.cfg.AppID, OpenID: key.openid, ClientMsgID: key.clientMsgID, TemplateID: m.templateID,
 		MsgID: id, At: c.now, Body: c.body,
 	}
 	s.Seq = c.p.chats.add(s)
-	c.early = a.receipt(s)
+	c.beforeAnswer = a.receipt(s)
 	return accepted(id)
 }
 

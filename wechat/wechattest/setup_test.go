@@ -12,7 +12,10 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
-const openid = "oSIM6t0follower0000000000001"
+const (
+	openid       = "oSIM6t0follower0000000000001"
+	quotaGetPath = "/cgi-bin/openapi/quota/get"
+)
 
 // bench is a platform with a caller that has a token.
 type bench struct {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Template is one template of an account as the console's 我的模板 shows it.
+// Template is one template of an account, as 我的模板 lists it.
 type Template struct {
 	ID      string `json:"template_id"`
 	Title   string `json:"title"`
@@ -15,8 +15,8 @@ type Template struct {
 	// Content names the keys: 商品:{{thing1.DATA}}. Every key is required.
 	Content string `json:"content"`
 	Example string `json:"example"`
-	// Const lists the allowed values of const keys; a key without a list takes
-	// any value of up to 20 characters.
+	// Const lists the allowed values of const keys. A key without a list takes any
+	// value of up to 20 characters.
 	Const map[string][]string `json:"const,omitempty"`
 	// Banned templates answer 43116.
 	Banned bool `json:"banned,omitempty"`
@@ -27,8 +27,8 @@ var placeholder = regexp.MustCompile(`^(.*?)[:：]?\s*\{ ?\{\s*([A-Za-z_]+\d*)\.
 // Line is one placeholder of a template with the label in front of it.
 type Line struct{ Label, Key string }
 
-// DefaultTemplates returns the templates of an account that lists none: an
-// order, a lab result and a delivery, with typed keys.
+// DefaultTemplates returns the default of AccountConfig.Templates: an order, a
+// lab result and a delivery, with typed keys.
 func DefaultTemplates() []Template {
 	return []Template{
 		{
@@ -50,7 +50,7 @@ func DefaultTemplates() []Template {
 	}
 }
 
-// template is a Template with its keys read once.
+// template is a Template with its parsed lines.
 type template struct {
 	Template
 	lines []Line

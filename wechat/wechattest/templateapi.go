@@ -8,28 +8,20 @@ import (
 	"unicode/utf8"
 )
 
-// maxTemplates is how many templates one account holds, of all kinds together.
+// maxTemplates is how many templates one account can have.
 const maxTemplates = 25
 
 // serveTemplateList is GET /cgi-bin/template/get_all_private_template.
 func serveTemplateList(c *call) answer {
-	type item struct {
-		ID      string `json:"template_id"`
-		Title   string `json:"title"`
-		Primary string `json:"primary_industry"`
-		Deputy  string `json:"deputy_industry"`
-		Content string `json:"content"`
-		Example string `json:"example"`
+	list := c.account.Templates()
+	for i := range list {
+		list[i].Const, list[i].Banned = nil, false // not part of WeChat's answer
 	}
-	list := []item{}
-	for _, t := range c.account.Templates() {
-		list = append(list, item{t.ID, t.Title, t.Primary, t.Deputy, t.Content, t.Example})
-	}
-	return object(map[string][]item{"template_list": list})
+	return object(map[string][]Template{"template_list": list})
 }
 
-// serveTemplateAdd is POST /cgi-bin/template/api_add_template. A short id of
-// digits is a category template, whose keys follow keyword_name_list.
+// serveTemplateAdd is POST /cgi-bin/template/api_add_template. A numeric short id
+// names a category template, whose keys follow keyword_name_list.
 func serveTemplateAdd(c *call) answer {
 	var in struct {
 		ShortID  string   `json:"template_id_short"`
@@ -42,7 +34,7 @@ func serveTemplateAdd(c *call) answer {
 	switch {
 	case in.ShortID == "":
 		return refuse(40036)
-	case err != nil: // TM… and OPENTM… can no longer be added
+	case err != nil: // historic ids, TM… and OPENTM…, can no longer be added
 		return refuse(40247)
 	case len(in.Keywords) == 0 || slices.ContainsFunc(in.Keywords, badKeyword):
 		return refuse(40246)
@@ -51,10 +43,10 @@ func serveTemplateAdd(c *call) answer {
 	if len(c.account.templates) >= maxTemplates {
 		return refuse(45026)
 	}
-	t := Template{ID: newTicket()[3:46], Title: "类目模板 " + in.ShortID}
+	t := Template{ID: randomText(43), Title: "类目模板 " + in.ShortID}
 	var content []string
 	for i, keyword := range in.Keywords {
-		content = append(content, keyword+":{{"+keywordKind(keyword)+strconv.Itoa(i+1)+".DATA}}")
+		content = append(content, keyword+":{{"+keywordType(keyword)+strconv.Itoa(i+1)+".DATA}}")
 	}
 	t.Content = strings.Join(content, "\n")
 	c.account.templates = append(c.account.templates, newTemplate(t))
@@ -69,9 +61,9 @@ func badKeyword(s string) bool {
 	return strings.TrimSpace(s) == "" || utf8.RuneCountInString(s) > 20 || strings.ContainsAny(s, "{}\\")
 }
 
-// keywordKind guesses the type that WeChat's library gives a keyword.
-func keywordKind(keyword string) string {
-	for _, k := range []struct{ part, kind string }{
+// keywordType guesses the type that WeChat's template library gives a keyword.
+func keywordType(keyword string) string {
+	for _, k := range []struct{ part, name string }{
 		{"时间", "time"},
 		{"日期", "time"},
 		{"金额", "amount"},
@@ -86,7 +78,7 @@ func keywordKind(keyword string) string {
 		{"订单号", "character_string"},
 	} {
 		if strings.Contains(keyword, k.part) {
-			return k.kind
+			return k.name
 		}
 	}
 	return "thing"
@@ -101,15 +93,14 @@ func serveTemplateDelete(c *call) answer {
 		return refuse(code)
 	}
 	defer c.p.locked()()
-	before := len(c.account.templates)
-	c.account.templates = slices.DeleteFunc(c.account.templates, func(t *template) bool { return t.ID == in.ID })
-	if len(c.account.templates) == before {
+	if c.account.template(in.ID) == nil {
 		return refuse(40037)
 	}
+	c.account.deleteTemplate(in.ID)
 	return answer{}
 }
 
-// serveBlockedMessages is POST /wxa/sec/queryblocktmplmsg: nothing is blocked.
+// serveBlockedMessages is POST /wxa/sec/queryblocktmplmsg. No message is blocked.
 func serveBlockedMessages(c *call) answer {
 	var in json.RawMessage
 	if code := c.decode(&in); code != 0 {
@@ -118,8 +109,8 @@ func serveBlockedMessages(c *call) answer {
 	return answer{body: []byte(`{"errcode":0,"errmsg":"ok","msginfo":[]}`)}
 }
 
-// serveIndustrySet is POST /cgi-bin/template/api_set_industry: once a month, and
-// the templates of an industry that was given up are gone.
+// serveIndustrySet is POST /cgi-bin/template/api_set_industry: once a month. It
+// deletes the templates of an industry that is no longer set.
 func serveIndustrySet(c *call) answer {
 	var in struct {
 		First  string `json:"industry_id1"`
@@ -152,22 +143,23 @@ func serveIndustrySet(c *call) answer {
 	return answer{}
 }
 
-// industryClass is one of the 41 industries (wechat docs: 设置所属行业).
-type industryClass struct {
-	First  string `json:"first_class"`
-	Second string `json:"second_class"`
-}
-
 // serveIndustryGet is GET /cgi-bin/template/get_industry.
 func serveIndustryGet(c *call) answer {
 	defer c.p.locked()()
 	first, _ := industryOf(c.account.industry[0])
 	second, _ := industryOf(c.account.industry[1])
-	return object(map[string]industryClass{"primary_industry": first, "secondary_industry": second})
+	return object(map[string]industry{"primary_industry": first, "secondary_industry": second})
 }
 
-func industryOf(id string) (industryClass, bool) {
-	all := []industryClass{
+// industry is one of WeChat's industries.
+type industry struct {
+	First  string `json:"first_class"`
+	Second string `json:"second_class"`
+}
+
+// industryOf returns the industry with this number, 1 to 41 (docs: 设置所属行业).
+func industryOf(id string) (industry, bool) {
+	all := []industry{
 		{"IT科技", "互联网|电子商务"},
 		{"IT科技", "IT软件与服务"},
 		{"IT科技", "IT硬件与设备"},
@@ -212,7 +204,7 @@ func industryOf(id string) (industryClass, bool) {
 	}
 	n, err := strconv.Atoi(id)
 	if err != nil || n < 1 || n > len(all) {
-		return industryClass{}, false
+		return industry{}, false
 	}
 	return all[n-1], true
 }

@@ -1,10 +1,7 @@
 package wechattest
 
 import (
-	"crypto/rand"
 	"crypto/subtle"
-	"encoding/base64"
-	"encoding/json"
 	"net"
 	"net/netip"
 	"slices"
@@ -15,22 +12,22 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// The lifetimes of access tokens (wechat docs: 获取 Access token, 获取稳定版接口调用凭据).
+// Times of access tokens (docs: 获取接口调用凭据, 获取稳定版接口调用凭据).
 const (
 	tokenLife  = 7200 * time.Second
-	tokenGrace = 5 * time.Minute // an old token works on, so that workers can change over
+	tokenGrace = 5 * time.Minute // a superseded token stays valid for this time
 
 	forcePerDay = 20
 	forceGap    = 30 * time.Second
 )
 
-// accessToken is one token and its end.
+// accessToken is one token of an account.
 type accessToken struct {
 	value      string
 	account    *Account
-	expires    time.Time
-	superseded time.Time // 40001 from here on; zero: not superseded
-	refused    bool      // 40001 although it is still handed out
+	expires    time.Time // 42001 from then on
+	superseded time.Time // 40001 from then on; zero: not superseded
+	refused    bool      // 40001 although stable_token still returns it
 }
 
 func (t *accessToken) check(now time.Time) wechat.Code {
@@ -51,7 +48,7 @@ type forceCount struct {
 
 // issue makes a new token of the account. The lock is held.
 func (a *Account) issue(now time.Time) *accessToken {
-	for value, t := range a.p.tokens { // forget what ended long ago
+	for value, t := range a.p.tokens { // drop tokens that expired long ago
 		if len(a.p.tokens) > 4096 && now.Sub(t.expires) > tokenLife {
 			delete(a.p.tokens, value)
 		}
@@ -61,14 +58,10 @@ func (a *Account) issue(now time.Time) *accessToken {
 	return t
 }
 
-// newTokenText is as long as the tokens that WeChat hands out.
-func newTokenText() string {
-	random := make([]byte, 96)
-	rand.Read(random)
-	return "91_" + base64.RawURLEncoding.EncodeToString(random)
-}
+// newTokenText is as long as WeChat's tokens.
+func newTokenText() string { return "91_" + randomText(128) }
 
-// classicToken starts a new era: the token before works five minutes more.
+// classicToken makes a new token. The one before stays valid for tokenGrace.
 func (a *Account) classicToken(now time.Time) *accessToken {
 	if old := a.classic; old != nil && old.superseded.IsZero() {
 		old.superseded = now.Add(tokenGrace)
@@ -77,7 +70,7 @@ func (a *Account) classicToken(now time.Time) *accessToken {
 	return a.classic
 }
 
-// stableToken hands out the same token until five minutes before its end.
+// stableToken returns the same token until tokenGrace before its expiry.
 func (a *Account) stableToken(now time.Time) *accessToken {
 	t := a.stable
 	if t == nil || !t.superseded.IsZero() || t.expires.Sub(now) <= tokenGrace {
@@ -86,9 +79,9 @@ func (a *Account) stableToken(now time.Time) *accessToken {
 	return a.stable
 }
 
-// forceToken drops the stable token at once, twenty times a day and thirty
-// seconds apart. WeChat does not say how it refuses; 45009 and 45011 stand in
-// the page's list of errors.
+// forceToken replaces the stable token at once, at most forcePerDay times a day
+// and forceGap apart. WeChat does not document which errcode refuses it; 45009
+// and 45011 are in the page's list of errors.
 func (a *Account) forceToken(now time.Time) (*accessToken, wechat.Code) {
 	if day := a.p.day(now); day != a.forced.day {
 		a.forced = forceCount{day: day, last: a.forced.last}
@@ -108,7 +101,7 @@ func (a *Account) forceToken(now time.Time) (*accessToken, wechat.Code) {
 	return a.stable, 0
 }
 
-// killTokens ends every token of the account; the next fetch brings a new one.
+// killTokens invalidates every token of the account. The lock is held.
 func (a *Account) killTokens() {
 	now := time.Now()
 	for _, t := range a.p.tokens {
@@ -118,23 +111,23 @@ func (a *Account) killTokens() {
 	}
 }
 
-// KillTokens ends every token of every account at once (40001), as a reset of
-// the AppSecret or a fetch by somebody else does. The next fetch brings a new one.
+// KillTokens invalidates every token of every account at once (40001), as a reset
+// of the AppSecret or another program's fetch does. The next fetch returns a new
+// one.
 func (p *Platform) KillTokens() {
-	defer p.locked()()
-	for _, a := range p.accounts {
-		a.killTokens()
+	for _, a := range p.order {
+		a.KillTokens()
 	}
 }
 
-// KillTokens ends every token of the account at once.
+// KillTokens invalidates every token of the account at once (40001).
 func (a *Account) KillTokens() {
 	defer a.p.locked()()
 	a.killTokens()
 }
 
-// RefuseStableToken refuses the present stable token (40001) while stable_token
-// goes on handing it out: only force_refresh helps.
+// RefuseStableToken refuses the current stable token (40001) while stable_token
+// still returns it. Only force_refresh replaces it.
 func (a *Account) RefuseStableToken() {
 	defer a.p.locked()()
 	if a.stable != nil {
@@ -142,14 +135,14 @@ func (a *Account) RefuseStableToken() {
 	}
 }
 
-// FetchToken does what another program does that shares the account: it fetches
-// a classic token, which supersedes the one before.
+// FetchToken fetches a classic token, which supersedes the one before, as another
+// program that uses the account does.
 func (a *Account) FetchToken() wechat.Secret {
 	defer a.p.locked()()
 	return wechat.NewSecret(a.classicToken(time.Now()).value)
 }
 
-// TokenFetches counts the tokens handed out by both token endpoints.
+// TokenFetches counts the tokens that both token endpoints returned.
 func (p *Platform) TokenFetches() int {
 	defer p.locked()()
 	return p.fetches
@@ -171,11 +164,8 @@ func serveStableToken(c *call) answer {
 		Secret       string `json:"secret"`
 		ForceRefresh bool   `json:"force_refresh"`
 	}
-	if len(c.body) == 0 {
-		return refuse(44002)
-	}
-	if json.Unmarshal(c.body, &in) != nil {
-		return refuse(47001)
+	if code := c.decode(&in); code != 0 {
+		return refuse(code)
 	}
 	return c.tokenFetch(in.GrantType, in.AppID, in.Secret, func(a *Account) (*accessToken, wechat.Code) {
 		if in.ForceRefresh {
@@ -185,7 +175,7 @@ func serveStableToken(c *call) answer {
 	})
 }
 
-// tokenFetch checks who asks, in WeChat's order, and hands out a token.
+// tokenFetch checks the caller, in WeChat's order, and returns a token.
 func (c *call) tokenFetch(grant, appid, secret string, fetch func(*Account) (*accessToken, wechat.Code)) answer {
 	defer c.p.locked()()
 	a, bad := c.credentials(appid, secret)
@@ -201,7 +191,7 @@ func (c *call) tokenFetch(grant, appid, secret string, fetch func(*Account) (*ac
 	if a.tokensFrozen != 0 {
 		return refuse(a.tokensFrozen)
 	}
-	if code := a.spend(c.path, c.now); code != 0 {
+	if code := a.spend(c.path(), c.now); code != 0 {
 		return refuse(code)
 	}
 	t, code := fetch(a)
@@ -236,9 +226,9 @@ func (c *call) credentials(appid, secret string) (*Account, answer) {
 	return a, answer{}
 }
 
-// ip is the caller's address; a call without a socket comes from loopback.
+// ip is the caller's address. A call without a socket comes from 127.0.0.1.
 func (c *call) ip() string {
-	host, _, err := net.SplitHostPort(c.remote)
+	host, _, err := net.SplitHostPort(c.r.RemoteAddr)
 	if err != nil {
 		return "127.0.0.1"
 	}
@@ -248,6 +238,7 @@ func (c *call) ip() string {
 	return host
 }
 
+// mapped is the IPv6 form of an address in errmsg 40164.
 func mapped(ip string) string {
 	if strings.Contains(ip, ":") {
 		return ip

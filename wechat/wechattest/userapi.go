@@ -3,17 +3,17 @@ package wechattest
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// userPage is how many openids user/get returns at once.
+// userPage is how many openids one answer of user/get has at most.
 const userPage = 10_000
 
-// userInfo is one user as user/info answers since 2021-12-27: no name, no
-// picture; a non-follower has the openid alone.
+// userInfo is one user as user/info answers since 2021-12-27: without name and
+// picture, and for a non-follower the openid only.
 type userInfo struct {
 	Subscribe     int     `json:"subscribe"`
 	OpenID        string  `json:"openid"`
@@ -68,7 +68,8 @@ func serveUserBatch(c *call) answer {
 	return object(map[string][]userInfo{"user_info_list": list})
 }
 
-// userInfo describes openid; false when it is none of this account. The lock is held.
+// userInfo describes openid, or returns false when it is not valid for this
+// account. The lock is held.
 func (a *Account) userInfo(openid, lang string) (userInfo, bool) {
 	if !a.owns(openid) {
 		return userInfo{}, false
@@ -79,12 +80,12 @@ func (a *Account) userInfo(openid, lang string) (userInfo, bool) {
 	}
 	f := a.followers[openid]
 	if f == nil {
-		f = &follower{since: time.Now(), scene: "ADD_SCENE_SEARCH"}
+		f = a.newFollower()
 	}
 	if lang == "" {
 		lang = "zh_CN"
 	}
-	number, _ := strconv.ParseInt(f.qrScene, 10, 64) // 0 for a scene of text
+	number, _ := strconv.ParseInt(f.qrScene, 10, 64) // 0 for a text scene
 	text := f.qrScene
 	if number != 0 {
 		text = ""
@@ -97,12 +98,11 @@ func (a *Account) userInfo(openid, lang string) (userInfo, bool) {
 
 // owns reports whether openid is well-formed and of this account.
 func (a *Account) owns(openid string) bool {
-	prefix := a.cfg.OpenIDPrefix
-	return validOpenID(openid) && len(openid) >= len(prefix) && openid[:len(prefix)] == prefix
+	return validOpenID(openid) && strings.HasPrefix(openid, a.cfg.OpenIDPrefix)
 }
 
-// unionID joins the openids of one person that differ in the account's prefix
-// alone. Empty unless Config.UnionIDs.
+// unionID is the same for openids that differ in the accounts' OpenIDPrefix only.
+// Empty unless Config.UnionIDs.
 func (a *Account) unionID(openid string) string {
 	if !a.p.cfg.UnionIDs {
 		return ""
@@ -111,8 +111,8 @@ func (a *Account) unionID(openid string) string {
 	return "oU" + base64.RawURLEncoding.EncodeToString(sum[:])[:26]
 }
 
-// serveUserGet is GET /cgi-bin/user/get: the followers that were named by
-// Follow, by an event or by OAuth, in the order of their coming.
+// serveUserGet is GET /cgi-bin/user/get: the followers that a method of Account
+// has named, in the order of their first mention.
 func serveUserGet(c *call) answer {
 	next := c.query().Get("next_openid")
 	defer c.p.locked()()
@@ -137,7 +137,7 @@ func serveUserGet(c *call) answer {
 	out := struct {
 		Total int    `json:"total"`
 		Count int    `json:"count"`
-		Data  *data  `json:"data,omitempty"` // missing on the last, empty page
+		Data  *data  `json:"data,omitempty"` // missing on an empty page
 		Next  string `json:"next_openid"`
 	}{Total: total, Count: len(all)}
 	if len(all) > 0 {
@@ -146,20 +146,13 @@ func serveUserGet(c *call) answer {
 	return object(out)
 }
 
-// The bounds of qrcode/create (wechat docs: 生成带参数的二维码).
+// The limits of qrcode/create (docs: 生成带参数的二维码).
 const (
 	qrDefaultSeconds = 60
 	qrMaxSeconds     = 2_592_000
 	qrMaxLimitID     = 100_000
 	qrMaxText        = 64
 )
-
-// qrcode is a parametric QR code that was handed out.
-type qrcode struct {
-	scene   string
-	made    time.Time
-	expires time.Time // zero: never
-}
 
 // serveQRCode is POST /cgi-bin/qrcode/create.
 func serveQRCode(c *call) answer {
@@ -186,22 +179,21 @@ func serveQRCode(c *call) answer {
 	if !valid[in.Action] || in.Seconds < 0 || in.Seconds > qrMaxSeconds {
 		return refuse(40035)
 	}
-	q := qrcode{scene: text, made: c.now}
+	q := QRCode{Ticket: newTicket(), Scene: text}
 	if in.Action == "QR_SCENE" || in.Action == "QR_LIMIT_SCENE" {
-		q.scene = strconv.FormatInt(id, 10)
+		q.Scene = strconv.FormatInt(id, 10)
 	}
 	if in.Action == "QR_SCENE" || in.Action == "QR_STR_SCENE" {
 		if in.Seconds == 0 {
 			in.Seconds = qrDefaultSeconds
 		}
-		q.expires = c.now.Add(time.Duration(in.Seconds) * time.Second)
+		q.Expires = c.now.Add(time.Duration(in.Seconds) * time.Second)
 	}
-	ticket := newTicket()
 	defer c.p.locked()()
-	c.account.qrcodes[ticket] = q
+	c.account.qrcodes = append(c.account.qrcodes, q)
 	return object(struct {
 		Ticket  string `json:"ticket"`
 		Seconds int64  `json:"expire_seconds,omitempty"`
 		URL     string `json:"url"`
-	}{ticket, in.Seconds, "http://weixin.qq.com/q/" + url.PathEscape(ticket[3:25])})
+	}{q.Ticket, in.Seconds, "http://weixin.qq.com/q/" + q.Ticket[3:25]})
 }
