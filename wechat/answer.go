@@ -9,71 +9,67 @@ import (
 	"strings"
 )
 
-// decodeAnswer turns the bytes of an answer into an error or into result, a
-// pointer to a struct. It is the only place that knows errcode: a missing one
-// means success.
-func decodeAnswer(k call, data []byte, result any) error {
-	if sent, ok := result.(*sendAnswer); ok && sent.readPlain(data) {
+// status is the part that all answers share. Types of answers embed it.
+type status struct {
+	Errcode *looseInt   `json:"errcode"` // nil: success
+	Errmsg  looseString `json:"errmsg"`
+}
+
+func (s *status) get() *status { return s }
+
+// answer is a pointer to a struct that embeds status, or to a status for a call
+// that answers nothing else.
+type answer interface{ get() *status }
+
+// decodeAnswer decodes data into a, or returns WeChat's error. It is the only
+// place that knows errcode.
+func decodeAnswer(k call, data []byte, a answer) error {
+	*a.get() = status{} // a repeated call decodes into the same answer
+	if sent, ok := a.(*sendAnswer); ok && sent.decodeUsual(data) {
 		return nil
 	}
 	data = readable(data)
-	var status struct {
-		Errcode *looseInt   `json:"errcode"`
-		Errmsg  looseString `json:"errmsg"`
-	}
 	if len(data) == 0 || data[0] != '{' {
-		return unreadable(k.op, "the answer is not a JSON object: something between us and WeChat may have answered")
+		return unreadable(k.op, "the answer is not a JSON object: a proxy may have answered in WeChat's place")
 	}
-	if err := json.Unmarshal(data, &status); err != nil {
-		return unreadable(k.op, "the answer is not readable JSON: something between us and WeChat may have answered")
+	err := json.Unmarshal(data, a)
+	if s := a.get(); s.Errcode != nil && *s.Errcode != 0 {
+		return newError(k.op, Code(*s.Errcode), string(s.Errmsg), k.known())
 	}
-	if status.Errcode != nil && *status.Errcode != 0 {
-		return newError(k.op, Code(*status.Errcode), string(status.Errmsg), k.secrets())
+	if err != nil {
+		return unreadable(k.op, "the answer is not the documented JSON: a proxy may have answered in WeChat's place")
 	}
-	if result == nil {
-		if status.Errcode == nil {
-			return unreadable(k.op, "the answer has no errcode")
-		}
-		return nil
-	}
-	if err := json.Unmarshal(data, result); err != nil {
-		return unreadable(k.op, "the answer's fields are not as documented")
+	if s, ok := a.(*status); ok && s.Errcode == nil {
+		return unreadable(k.op, "the answer has no errcode")
 	}
 	return nil
 }
 
-// sendAnswer is what a send that was accepted says.
+// sendAnswer is the answer to a template send.
 type sendAnswer struct {
-	Errcode *looseInt `json:"errcode"`
-	MsgID   *looseInt `json:"msgid"`
+	status
+	MsgID *looseInt `json:"msgid"`
 }
 
-// readPlain reads the answer as WeChat documents it, to the byte, which spares
-// decoding it twice. Whatever differs is for the whole decoder.
-func (a *sendAnswer) readPlain(data []byte) bool {
-	const head, longest = `{"errcode":0,"errmsg":"ok","msgid":`, 18
-	number, found := bytes.CutPrefix(data, []byte(head))
+// decodeUsual decodes a success exactly as WeChat documents it, without
+// encoding/json. It returns false for anything else.
+func (a *sendAnswer) decodeUsual(data []byte) bool {
+	number, found := bytes.CutPrefix(data, []byte(`{"errcode":0,"errmsg":"ok","msgid":`))
 	if !found {
 		return false
 	}
 	number, found = bytes.CutSuffix(number, []byte{'}'})
-	if !found || len(number) == 0 || len(number) > longest || len(number) > 1 && number[0] == '0' {
+	id, err := strconv.ParseUint(string(number), 10, 63)
+	if !found || err != nil || len(number) > 1 && number[0] == '0' {
 		return false
 	}
-	var both [2]looseInt // errcode and msgid
-	for _, b := range number {
-		if !isDigit(b) {
-			return false
-		}
-		both[1] = both[1]*10 + looseInt(b-'0')
-	}
-	a.Errcode, a.MsgID = &both[0], &both[1]
+	values := [2]looseInt{0, looseInt(id)} // one allocation for both
+	a.Errcode, a.MsgID = &values[0], &values[1]
 	return true
 }
 
-// readable makes JSON of what WeChat sends: without byte order mark, with raw
-// control characters inside strings escaped. Bad UTF-8 is left to
-// encoding/json, which puts U+FFFD in its place.
+// readable makes valid JSON of an answer: it removes a byte order mark and
+// escapes control characters in strings. encoding/json replaces invalid UTF-8.
 func readable(data []byte) []byte {
 	data = bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(data), []byte("\xEF\xBB\xBF")))
 	if bytes.IndexFunc(data, func(r rune) bool { return r < ' ' }) < 0 {
@@ -106,7 +102,7 @@ func escapeControls(data []byte) []byte {
 	return out
 }
 
-// looseInt reads a number, a number in quotes, an empty string or null.
+// looseInt decodes a number, a number in quotes, an empty string or null.
 type looseInt int64
 
 var errNotInteger = errors.New("not an integer")
@@ -121,7 +117,7 @@ func (n *looseInt) UnmarshalJSON(data []byte) error {
 		*n = looseInt(v)
 		return nil
 	}
-	// 7200.0 and 7.2e3 are integers too; beyond 2^53 a float would guess.
+	// 7200.0 and 7.2e3 are integers too. Above 2^53 a float is not exact.
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || f != math.Trunc(f) || math.Abs(f) >= 1<<53 {
 		return errNotInteger
@@ -130,12 +126,12 @@ func (n *looseInt) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// looseString reads a string, a number, or null.
+// looseString decodes a string, a number or null.
 type looseString string
 
 func (s *looseString) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] == '"' {
-		//nolint:wrapcheck // json puts the field's name around it
+		//nolint:wrapcheck // json adds the field's name
 		return json.Unmarshal(data, (*string)(s))
 	}
 	if string(data) == "null" {

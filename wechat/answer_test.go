@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -22,6 +24,7 @@ func TestTolerantDecoding(t *testing.T) {
 		{"string", `{"errcode":"0","errmsg":"ok","msgid":"3662956322040938501"}`, 3662956322040938501},
 		{"no errcode", `{"errmsg":"ok","msgid":7}`, 7},
 		{"no msgid", `{"errcode":0,"errmsg":"ok"}`, 0},
+		{"largest", `{"errcode":0,"errmsg":"ok","msgid":9223372036854775807}`, 1<<63 - 1},
 		{"zero", `{"errcode":0,"msgid":0}`, 0},
 		{"empty string", `{"errcode":0,"msgid":""}`, 0},
 		{"float", `{"errcode":0.0,"msgid":12.0}`, 12},
@@ -43,7 +46,8 @@ func TestTolerantDecoding(t *testing.T) {
 	}
 	for _, answer := range []string{
 		`{"errcode":0,"msgid":3.5}`, `{"errcode":0,"msgid":9007199254740993.0}`, `{"errcode":0,"msgid":1e300}`, `{"errcode":0,"msgid":99999999999999999999}`,
-		`{"errcode":0,"msgid":true}`, `{"errcode":0}{"errcode":1}`, `"ok"`, "\xEF\xBB\xBF", "\x00",
+		`{"errcode":0,"errmsg":"ok","msgid":9223372036854775808}`, `{"errcode":0,"errmsg":"ok","msgid":007}`, `{"errcode":0,"errmsg":"ok","msgid":}`,
+		`{"errcode":0,"errmsg":"ok","msgid":+7}`, `{"errcode":0,"msgid":true}`, `{"errcode":0}{"errcode":1}`, `"ok"`, "\xEF\xBB\xBF", "\x00",
 	} {
 		id, err := answered(t, []byte(answer)).SendTemplate(t.Context(), orderPaid())
 		if !wechat.Ambiguous(err) || id != 0 {
@@ -67,6 +71,34 @@ func TestDriftInOtherAnswers(t *testing.T) {
 	templates, err := answered(t, []byte(`{"template_list":[]}`)).Templates(t.Context())
 	if err != nil || len(templates) != 0 {
 		t.Errorf("templates %v, %v", templates, err)
+	}
+}
+
+// A documented answer is decoded without encoding/json, whatever the length of
+// its msgid.
+//
+//nolint:paralleltest // AllocsPerRun counts the whole process
+func TestUsualAnswersAreDecodedWithoutJSON(t *testing.T) {
+	allocs := func(answer string) float64 {
+		transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Request: r, Body: io.NopCloser(strings.NewReader(answer))}, nil
+		})
+		c, err := wechat.NewClient(wechat.Config{AppID: "wx1", HTTPClient: &http.Client{Transport: transport}}, wechat.StaticToken(canaryToken))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return testing.AllocsPerRun(100, func() {
+			if _, err := c.SendTemplateBody(t.Context(), []byte(`{}`)); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	short := allocs(`{"errcode":0,"errmsg":"ok","msgid":7}`)
+	if long := allocs(answerOK); long > short {
+		t.Errorf("%v allocations for a msgid of 19 digits, %v for one of 1", long, short)
+	}
+	if spaced := allocs(`{"errcode":0, "errmsg":"ok","msgid":7}`); spaced <= short {
+		t.Errorf("%v allocations for an answer with a space, want more than %v: the test does not see encoding/json", spaced, short)
 	}
 }
 

@@ -10,25 +10,25 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// answerLimit bounds an answer; the longest real one, 25 templates, has some
-// ten kilobytes.
+// answerLimit is the longest answer in bytes. The longest real one, 25
+// templates, has about ten thousand.
 const answerLimit = 1 << 20
 
-// contentType: WeChat reads the body as UTF-8 only when told.
+// contentType names the charset because WeChat assumes another one otherwise.
 const contentType = "application/json; charset=utf-8"
 
 // caller makes single calls to one host.
 type caller struct {
-	base    url.URL
-	http    *http.Client
-	timeout time.Duration
+	base      url.URL
+	client    *http.Client
+	transport http.RoundTripper
+	timeout   time.Duration
 }
 
 func newCaller(cfg Config) (*caller, error) {
@@ -36,28 +36,37 @@ func newCaller(cfg Config) (*caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	hc := cfg.HTTPClient
-	if hc == nil {
-		hc = newHTTPClient()
+	c := &caller{base: *base, client: cfg.HTTPClient, timeout: cfg.Timeout}
+	if c.client == nil {
+		c.client = newHTTPClient()
 	}
-	timeout := cfg.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
+	if c.transport = c.client.Transport; c.transport == nil {
+		c.transport = http.DefaultTransport
 	}
-	return &caller{base: *base, http: withoutRedirects(hc), timeout: timeout}, nil
+	if c.timeout == 0 {
+		c.timeout = defaultTimeout
+	}
+	if limit := c.client.Timeout; limit > 0 {
+		c.timeout = min(c.timeout, limit)
+	}
+	return c, nil
 }
 
 // call is one request.
 type call struct {
 	op    string // the path
 	query url.Values
-	token string          // added to the query; empty: none
-	body  []byte          // nil: GET
-	known func() []string // texts that must appear in no error; asked for when there is one
-	once  bool            // net/http must not repeat it, though it is a GET
+	token string // added to the query; empty: none
+	body  []byte // nil: GET
+	// appSecret and secrets must appear in no error, like token, the openid of
+	// the query and the recipient in body.
+	appSecret Secret
+	secrets   []string
+	// once forbids net/http to repeat a GET on another connection.
+	once bool
 }
 
-// do makes the call once and returns the answer's bytes. Every failure is a
+// do makes the call once and returns the answer's body. Every failure is a
 // *TransportError.
 func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
@@ -65,38 +74,35 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 	}
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	traced, written := traceWrites(limited, k.body != nil)
-	if k.once {
-		var end context.CancelCauseFunc
-		traced, end = refuseRepeats(traced)
-		defer end(nil)
-	}
-	resp, err := c.http.Do(c.request(traced, k))
+	traced, trace := traceWrites(limited, k)
+	defer trace.abort(nil)
+	resp, err := c.transport.RoundTrip(c.request(traced, k))
 	if err != nil {
-		err = c.explainTimeout(ctx, limited, withoutURL(err))
 		if errors.Is(context.Cause(traced), errRepeat) {
 			err = errRepeat
+		} else {
+			err = c.explainTimeout(ctx, limited, withoutURL(err))
 		}
-		return nil, &TransportError{Op: k.op, Ambiguous: written.Load() && !isDialError(err), Err: conceal(err, k.secrets())}
+		ambiguous := trace.written.Load() && !isDialError(err)
+		return nil, &TransportError{Op: k.op, Ambiguous: ambiguous, Err: k.conceal(err)}
 	}
-	defer func() { _ = resp.Body.Close() }() // read to the end or given up
+	defer func() { _ = resp.Body.Close() }()
+	// The body of another status is read too, so that the connection is reused.
 	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
-	if resp.StatusCode != http.StatusOK {
-		// Read to the end all the same, so that the connection lives on.
+	switch {
+	case resp.StatusCode != http.StatusOK:
 		return nil, statusError(k.op, resp.StatusCode)
-	}
-	if err != nil {
+	case err != nil:
 		err = fmt.Errorf("read the answer: %w", c.explainTimeout(ctx, limited, err))
-		return nil, &TransportError{Op: k.op, HTTPStatus: resp.StatusCode, Ambiguous: true, Err: conceal(err, k.secrets())}
-	}
-	if len(data) > answerLimit {
+		return nil, &TransportError{Op: k.op, HTTPStatus: resp.StatusCode, Ambiguous: true, Err: k.conceal(err)}
+	case len(data) > answerLimit:
 		return nil, unreadable(k.op, fmt.Sprintf("the answer is longer than %d bytes", answerLimit))
 	}
 	return data, nil
 }
 
-// request builds the URL field by field: no text with the token is ever
-// parsed, so no parse error can quote it.
+// request sets the URL's fields one by one: no text with the token is parsed, so
+// no parse error can quote it.
 func (c *caller) request(ctx context.Context, k call) *http.Request {
 	u := c.base
 	u.Path += k.op
@@ -110,44 +116,15 @@ func (c *caller) request(ctx context.Context, k call) *http.Request {
 		req.Header.Set("Content-Type", contentType)
 		req.ContentLength = int64(len(k.body))
 		req.Body = newBody(k.body)
-		// net/http repeats a POST by itself only on a connection that was kept
-		// alive and died before a single byte of this request was written: safe,
-		// and it spares a failure whenever WeChat closes an idle connection.
+		// With GetBody net/http repeats a POST on another connection when a kept
+		// one fails before a byte of the request was written. That is safe, and
+		// prevents a failed send when WeChat closes an idle connection.
 		req.GetBody = func() (io.ReadCloser, error) { return newBody(k.body), nil }
 	}
 	return req.WithContext(ctx)
 }
 
-// secrets are the texts that must appear in no error.
-func (k call) secrets() []string {
-	if k.known == nil {
-		return nil
-	}
-	return k.known()
-}
-
-// alsoKnown adds texts to those that must appear in no error.
-func (k call) alsoKnown(more func() []string) func() []string {
-	known := k.known
-	if known == nil {
-		return more
-	}
-	return func() []string { return append(known(), more()...) }
-}
-
-// quoting are texts as they are and as a query has them.
-func quoting(texts ...string) func() []string {
-	return func() []string {
-		out := slices.Clone(texts)
-		for _, text := range texts {
-			out = append(out, url.QueryEscape(text))
-		}
-		return out
-	}
-}
-
-// encodedQuery spares the usual call, which has the token alone, a map and its
-// sorting.
+// encodedQuery avoids a copy of the query's map for the token.
 func (k call) encodedQuery() string {
 	rest := k.query.Encode()
 	if k.token == "" {
@@ -160,8 +137,8 @@ func (k call) encodedQuery() string {
 	return query
 }
 
-// newBody tells net/http when there is nothing to send: it would take a length
-// of 0 for an unknown one.
+// newBody uses NoBody for an empty body, whose length net/http would otherwise
+// take for unknown.
 func newBody(body []byte) io.ReadCloser {
 	if len(body) == 0 {
 		return http.NoBody
@@ -169,39 +146,54 @@ func newBody(body []byte) io.ReadCloser {
 	return io.NopCloser(bytes.NewReader(body))
 }
 
-// traceWrites tells whether bytes of the request may have left. When net/http
-// starts a POST anew, nothing of the time before was written.
-func traceWrites(ctx context.Context, post bool) (context.Context, *atomic.Bool) {
-	written := new(atomic.Bool)
-	trace := &httptrace.ClientTrace{
-		WroteHeaders: func() { written.Store(true) },
-		WroteRequest: func(httptrace.WroteRequestInfo) { written.Store(true) },
+// known returns the texts that must appear in no error, as they are and as a
+// query escapes them.
+func (k call) known() []string {
+	texts := append([]string{k.token, k.appSecret.Reveal(), k.query.Get("openid"), recipientOf(k.body)}, k.secrets...)
+	for _, text := range texts {
+		texts = append(texts, url.QueryEscape(text))
 	}
-	if post {
-		trace.GetConn = func(string) { written.Store(false) }
-	}
-	return httptrace.WithClientTrace(ctx, trace), written
+	return texts
+}
+
+// writeTrace observes what net/http writes of one call.
+type writeTrace struct {
+	written atomic.Bool // bytes of the request may have left
+	sent    atomic.Bool // a whole request has left
+	abort   context.CancelCauseFunc
 }
 
 var errRepeat = errors.New("the connection was lost after the request was written")
 
-// refuseRepeats ends the context when net/http is about to make a request
-// again that it has written already. It does so by itself with a GET whose kept
-// connection breaks before the answer.
-func refuseRepeats(ctx context.Context) (context.Context, context.CancelCauseFunc) {
-	ctx, end := context.WithCancelCause(ctx)
-	sent := new(atomic.Bool)
+// traceWrites observes the call made with the returned context. net/http repeats
+// a POST only when nothing of it was written. It repeats a GET whose kept
+// connection breaks before the answer, unless the call is once: then the trace
+// cancels the context with errRepeat.
+func traceWrites(ctx context.Context, k call) (context.Context, *writeTrace) {
+	t := &writeTrace{abort: func(error) {}}
+	if k.once {
+		ctx, t.abort = context.WithCancelCause(ctx)
+	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest: func(info httptrace.WroteRequestInfo) { sent.Store(sent.Load() || info.Err == nil) },
 		GetConn: func(string) {
-			if sent.Load() {
-				end(errRepeat)
+			switch {
+			case k.body != nil:
+				t.written.Store(false)
+			case k.once && t.sent.Load():
+				t.abort(errRepeat)
 			}
 		},
-	}), end
+		WroteHeaders: func() { t.written.Store(true) },
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			t.written.Store(true)
+			if info.Err == nil {
+				t.sent.Store(true)
+			}
+		},
+	}), t
 }
 
-// explainTimeout says in words that it was our own limit that ended the call.
+// explainTimeout replaces an error that Config.Timeout caused.
 func (c *caller) explainTimeout(ctx, limited context.Context, err error) error {
 	if ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %s: %w", c.timeout, context.DeadlineExceeded)
@@ -209,57 +201,62 @@ func (c *caller) explainTimeout(ctx, limited context.Context, err error) error {
 	return err
 }
 
-// statusError is an answer whose HTTP status is not 200. A server error may
-// hide a message that was accepted; a redirect or a client error cannot.
+// statusError is an answer with another HTTP status than 200. WeChat may have
+// accepted the message before a server error, but not before a redirect or a
+// client error.
 func statusError(op string, status int) *TransportError {
 	text := "HTTP " + strconv.Itoa(status)
-	if words := http.StatusText(status); words != "" {
-		text += " " + words
+	if name := http.StatusText(status); name != "" {
+		text += " " + name
 	}
 	refused := status >= 300 && status < 500
 	return &TransportError{Op: op, HTTPStatus: status, Ambiguous: !refused, Err: errors.New(text)}
 }
 
-// unreadable is a 200 answer that is not WeChat's. It never quotes the body.
+// unreadable is an answer with status 200 that is not WeChat's. It never quotes
+// the body.
 func unreadable(op, why string) *TransportError {
 	return &TransportError{Op: op, HTTPStatus: http.StatusOK, Ambiguous: true, Err: errors.New(why)}
 }
 
-// withoutURL drops the *url.Error around what went wrong: it prints the whole
-// URL, token included.
+// withoutURL unwraps *url.Error, which prints the whole URL with the token. A
+// RoundTripper that uses an http.Client returns one.
 func withoutURL(err error) error {
-	var u *url.Error
-	for errors.As(err, &u) {
+	for {
+		u, ok := errors.AsType[*url.Error](err)
+		if !ok {
+			return err
+		}
 		err = u.Err
 	}
-	return err
 }
 
 func isDialError(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
 }
 
-// concealed stands in for an error whose text holds something secret: it still
-// answers errors.Is, but hands nobody the original.
-type concealed struct {
+// concealedError replaces an error whose text has a secret. errors.Is works on
+// it, but it does not return the original.
+type concealedError struct {
 	text  string
 	cause error
 }
 
-func (e *concealed) Error() string        { return e.text }
-func (e *concealed) Is(target error) bool { return errors.Is(e.cause, target) }
+func (e *concealedError) Error() string        { return e.text }
+func (e *concealedError) Is(target error) bool { return errors.Is(e.cause, target) }
 
-// conceal returns err itself unless its text quotes one of known, or what the
-// other side wrote instead of HTTP, which may be anything.
-func conceal(err error, known []string) error {
+// conceal returns err unless its text has one of the call's secrets, or quotes an
+// answer that is not HTTP, which may hold anything.
+func (k call) conceal(err error) error {
 	text := err.Error()
 	if strings.Contains(text, "malformed") {
-		return &concealed{text: "the answer is not HTTP", cause: err}
+		return &concealedError{text: "the answer is not HTTP", cause: err}
 	}
+	known := k.known()
 	for _, secret := range known {
 		if len(secret) >= shortestSecret && strings.Contains(text, secret) {
-			return &concealed{text: scrub(text, known), cause: err}
+			return &concealedError{text: scrub(text, known), cause: err}
 		}
 	}
 	return err

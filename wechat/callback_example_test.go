@@ -146,7 +146,7 @@ func ExampleAuthorize_Link() {
 	fmt.Println(err)
 	// Output:
 	// https://open.weixin.qq.com/connect/oauth2/authorize?appid=wx0123456789abcdef&redirect_uri=https%3A%2F%2Fh5.example.com%2Fback&response_type=code&scope=snsapi_base&state=f00d#wechat_redirect <nil>
-	// wechat: Authorize.State holds other characters than letters and digits, which WeChat refuses: encode it as hex
+	// wechat: Authorize.State has characters other than letters and digits, which WeChat refuses: encode it as hex
 }
 
 // authorizing is a platform with the client that asks it who users are.
@@ -175,7 +175,7 @@ func ExampleOAuth_Exchange() {
 	}
 	// Output:
 	// oSIM…01 false [redacted] <nil>
-	// code-used – Start the authorisation again: this code was exchanged already.
+	// code-used – Start the authorization again: this code was exchanged already.
 }
 
 func ExampleOAuth_Profile() {

@@ -7,25 +7,26 @@ import (
 	"sync/atomic"
 )
 
-// SendPath is the path of template sends, and its cgi_path for Quota.
+// SendPath is the API path of template sends, also for Client.Quota.
 const SendPath = "/cgi-bin/message/template/send"
 
 // Client calls WeChat's server API for one account. Safe for concurrent use.
 type Client struct {
 	caller       *caller
 	tokens       TokenSource
-	secret       Secret // only to keep it out of errors
+	appSecret    Secret // only to keep it out of errors
 	beforeReplay func(context.Context) error
-	// hopeless is the token that was the second one to get 48001: asking for a
-	// third would burn token fetches on an account that lacks the permission.
-	hopeless atomic.Pointer[Secret]
+	// unauthorized is the token of the last replay that got 48001 too. A call
+	// with it is not replayed again: the account lacks the permission, and each
+	// replay would cost a token fetch.
+	unauthorized atomic.Pointer[Secret]
 }
 
-// NewClient checks cfg and names all faults at once.
+// NewClient checks cfg and reports all its faults at once.
 func NewClient(cfg Config, tokens TokenSource) (*Client, error) {
 	err := cfg.validate(false)
 	if tokens == nil {
-		err = errors.Join(err, errors.New("wechat: NewClient needs a TokenSource: give a tokenstore, ReuseTokenSource or StaticToken"))
+		err = errors.Join(err, errors.New("wechat: NewClient needs a TokenSource: use a tokenstore, ReuseTokenSource or StaticToken"))
 	}
 	if err != nil {
 		return nil, err
@@ -34,15 +35,15 @@ func NewClient(cfg Config, tokens TokenSource) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{caller: caller, tokens: tokens, secret: cfg.AppSecret, beforeReplay: cfg.BeforeReplay}, nil
+	return &Client{caller: caller, tokens: tokens, appSecret: cfg.AppSecret, beforeReplay: cfg.BeforeReplay}, nil
 }
 
-// CloseIdleConnections closes the kept connections of the client's HTTP client.
-func (c *Client) CloseIdleConnections() { c.caller.http.CloseIdleConnections() }
+// CloseIdleConnections closes the idle connections of the client's HTTP client.
+func (c *Client) CloseIdleConnections() { c.caller.client.CloseIdleConnections() }
 
 // SendTemplate sends m (docs: 发送模板消息). The error is *Error,
-// *TransportError, *TokenRefusedError, *TokenError with the token source's own,
-// or *InvalidError when m cannot be encoded. It does not call m.Validate.
+// *TransportError, *TokenRefusedError, *TokenError, or *InvalidError when m
+// cannot be encoded. It does not call m.Validate.
 func (c *Client) SendTemplate(ctx context.Context, m *TemplateMessage) (MessageID, error) {
 	body, err := MarshalBody(m)
 	if err != nil {
@@ -51,22 +52,20 @@ func (c *Client) SendTemplate(ctx context.Context, m *TemplateMessage) (MessageI
 	return c.SendTemplateBody(ctx, body)
 }
 
-// SendTemplateBody sends body, an encoded TemplateMessage, byte for byte: the
-// replay with another token carries the very same bytes. Errors as of
-// SendTemplate. A MessageID of 0 without error is an accepted message whose
-// number WeChat did not tell.
+// SendTemplateBody sends body, an encoded TemplateMessage, byte for byte, also
+// when the call is replayed with another token. Errors are those of SendTemplate.
+// A MessageID of 0 without an error means that WeChat accepted the message and
+// did not return its msgid.
 func (c *Client) SendTemplateBody(ctx context.Context, body []byte) (MessageID, error) {
-	var sent sendAnswer
 	if body == nil {
 		body = []byte{}
 	}
-	err := c.do(ctx, call{op: SendPath, body: body}, &sent, c.beforeReplay)
-	if err != nil {
+	var sent sendAnswer
+	if err := c.do(ctx, call{op: SendPath, body: body}, &sent, c.beforeReplay); err != nil {
 		return 0, err
 	}
 	if sent.Errcode == nil && sent.MsgID == nil {
-		// Some JSON of somebody between us and WeChat: believing it would lose
-		// the message.
+		// Another server's JSON. To treat it as success would lose the message.
 		return 0, unreadable(SendPath, "the answer has neither errcode nor msgid")
 	}
 	if sent.MsgID == nil {
@@ -75,29 +74,30 @@ func (c *Client) SendTemplateBody(ctx context.Context, body []byte) (MessageID, 
 	return MessageID(*sent.MsgID), nil
 }
 
-// get calls a reading API, post one that takes a JSON body.
-func (c *Client) get(ctx context.Context, op string, query url.Values, result any) error {
-	return c.do(ctx, call{op: op, query: query}, result, nil)
+// get makes a GET.
+func (c *Client) get(ctx context.Context, op string, query url.Values, a answer) error {
+	return c.do(ctx, call{op: op, query: query}, a, nil)
 }
 
-func (c *Client) post(ctx context.Context, op string, request, result any) error {
+// post makes a POST with a JSON body.
+func (c *Client) post(ctx context.Context, op string, request any, a answer) error {
 	body, err := marshalRaw(request)
 	if err != nil {
 		return err
 	}
-	return c.do(ctx, call{op: op, body: body}, result, nil)
+	return c.do(ctx, call{op: op, body: body}, a, nil)
 }
 
-// do makes the call, and once more with another token when the first was
-// refused. result is written by a successful answer only.
-func (c *Client) do(ctx context.Context, k call, result any, beforeReplay func(context.Context) error) error {
+// do makes the call, and replays it once with another token when the first was
+// refused.
+func (c *Client) do(ctx context.Context, k call, a answer, beforeReplay func(context.Context) error) error {
 	token, err := c.tokens.Token(ctx)
 	if err != nil {
 		return &TokenError{Err: err}
 	}
-	first := c.once(ctx, k, token, result)
-	var refusal *Error
-	if !errors.As(first, &refusal) || !refusal.Code.otherTokenMayHelp() || c.isHopeless(refusal.Code, token) {
+	first := c.doOnce(ctx, k, token, a)
+	refusal, ok := errors.AsType[*Error](first)
+	if !ok || !refusal.Code.otherTokenMayHelp() || c.isUnauthorized(refusal.Code, token) {
 		return first
 	}
 	another, err := c.anotherToken(ctx, token)
@@ -105,36 +105,37 @@ func (c *Client) do(ctx context.Context, k call, result any, beforeReplay func(c
 		return &TokenError{Err: err, Called: true}
 	}
 	if another.Value == token.Value {
-		return refusedForGood(refusal, false)
+		return tokenRefused(refusal, false)
 	}
 	if beforeReplay != nil {
 		if err := beforeReplay(ctx); err != nil {
 			return errors.Join(first, err)
 		}
 	}
-	second := c.once(ctx, k, another, result)
-	if errors.As(second, &refusal) && refusal.Code.otherTokenMayHelp() {
-		if refusal.Code == CodeUnauthorized {
-			c.hopeless.Store(&another.Value)
-		}
-		return refusedForGood(refusal, true)
+	second := c.doOnce(ctx, k, another, a)
+	refusal, ok = errors.AsType[*Error](second)
+	if !ok || !refusal.Code.otherTokenMayHelp() {
+		return second
 	}
-	return second
+	if refusal.Code == CodeUnauthorized {
+		c.unauthorized.Store(&another.Value)
+	}
+	return tokenRefused(refusal, true)
 }
 
-// refusedForGood keeps 48001 as it is: with another token refused as well, it
-// is an answer about the account.
-func refusedForGood(refusal *Error, replayed bool) error {
+// tokenRefused returns a 48001 unchanged: after another token got it too, it is
+// about the account and not about the token.
+func tokenRefused(refusal *Error, replayed bool) error {
 	if refusal.Kind() != KindToken {
 		return refusal
 	}
 	return &TokenRefusedError{Last: refusal, Replayed: replayed}
 }
 
-// isHopeless reports whether token already is the other token of an account
-// that WeChat does not authorise.
-func (c *Client) isHopeless(code Code, token Token) bool {
-	known := c.hopeless.Load()
+// isUnauthorized reports whether an earlier call found that another token does
+// not help against 48001.
+func (c *Client) isUnauthorized(code Code, token Token) bool {
+	known := c.unauthorized.Load()
 	return code == CodeUnauthorized && known != nil && *known == token.Value
 }
 
@@ -145,15 +146,12 @@ func (c *Client) anotherToken(ctx context.Context, stale Token) (Token, error) {
 	return c.tokens.Token(ctx)
 }
 
-// once makes one HTTP call with one token.
-func (c *Client) once(ctx context.Context, k call, token Token, result any) error {
-	k.token = token.Value.Reveal()
-	k.known = k.alsoKnown(func() []string {
-		return []string{k.token, url.QueryEscape(k.token), c.secret.Reveal(), k.query.Get("openid"), recipientOf(k.body)}
-	})
+// doOnce makes one HTTP call with one token.
+func (c *Client) doOnce(ctx context.Context, k call, token Token, a answer) error {
+	k.token, k.appSecret = token.Value.Reveal(), c.appSecret
 	data, err := c.caller.do(ctx, k)
 	if err != nil {
 		return err
 	}
-	return decodeAnswer(k, data, result)
+	return decodeAnswer(k, data, a)
 }

@@ -80,10 +80,10 @@ var codeTable = [...]codeRow{
 	{48004, KindAccount, "api-forbidden", "api forbidden for irregularities, view detail on mp.weixin.qq.com", "Read the punishment notice on mp.weixin.qq.com and act on it."},
 	{48008, KindAccount, "message-type-without-permission", "no permission for this message type", "Apply for the permission on mp.weixin.qq.com."},
 	{50001, KindAccount, "user-unauthorized", "api unauthorized or user unauthorized", "Check the account's permissions on mp.weixin.qq.com."},
-	{61003, KindAccount, "component-not-authorized", "component is not authorized by this account", "Authorise the third-party platform again."},
+	{61003, KindAccount, "component-not-authorized", "component is not authorized by this account", "Authorize the third-party platform again."},
 	{61004, KindAccount, "component-ip-not-registered", "access clientip is not registered", "Register this machine's address with the third-party platform."},
 	{61007, KindAccount, "component-without-permission", "api is unauthorized to component", "Grant the third-party platform this permission."},
-	{61023, KindAccount, "component-refresh-token-invalid", "refresh_token is invalid", "Authorise the third-party platform again."},
+	{61023, KindAccount, "component-refresh-token-invalid", "refresh_token is invalid", "Authorize the third-party platform again."},
 
 	// Template management.
 	{40246, KindManagement, "keyword-name-invalid", "keyword name invalid", "Take the keyword names from the template library, as raw UTF-8."},
@@ -97,16 +97,16 @@ var codeTable = [...]codeRow{
 	{43001, KindManagement, "require-get", "require GET method", "Report it, and check that no proxy changes the method."},
 	{43003, KindManagement, "require-https", "require https", "Use https:// in the base URL."},
 
-	// Web authorisation (enrolment).
-	{40029, KindManagement, "invalid-code", "invalid code", "Start the authorisation again: a code is good once, for five minutes, for the account that asked."},
-	{40030, KindManagement, "invalid-refresh-token", "invalid refresh_token", "Start the authorisation again."},
+	// Web authorization (enrolment).
+	{40029, KindManagement, "invalid-code", "invalid code", "Start the authorization again: a code is good once, for five minutes, for the account that asked."},
+	{40030, KindManagement, "invalid-refresh-token", "invalid refresh_token", "Start the authorization again."},
 	{40062, KindManagement, "invalid-title-size", "invalid title size", "Shorten the title to 15 characters."},
-	{40163, KindManagement, "code-used", "code been used", "Start the authorisation again: this code was exchanged already."},
-	{41008, KindManagement, "code-missing", "missing code", "Start the authorisation again: the browser came back without a code."},
+	{40163, KindManagement, "code-used", "code been used", "Start the authorization again: this code was exchanged already."},
+	{41008, KindManagement, "code-missing", "missing code", "Start the authorization again: the browser came back without a code."},
 	{41009, KindManagement, "oauth-openid-missing", "missing openid", "Name the user's openid in the call."},
-	{42002, KindManagement, "refresh-token-expired", "refresh_token expired", "Start the authorisation again: a refresh token lives 30 days."},
-	{42003, KindManagement, "code-expired", "code expired", "Start the authorisation again: a code lives five minutes."},
-	{42007, KindManagement, "password-changed", "user changed password, token invalid", "Start the authorisation again: the user changed the password."},
+	{42002, KindManagement, "refresh-token-expired", "refresh_token expired", "Start the authorization again: a refresh token lives 30 days."},
+	{42003, KindManagement, "code-expired", "code expired", "Start the authorization again: a code lives five minutes."},
+	{42007, KindManagement, "password-changed", "user changed password, token invalid", "Start the authorization again: the user changed the password."},
 
 	// Parametric QR codes and short keys.
 	{45029, KindManagement, "qrcode-limit", "qrcode count out of limit", "Use temporary QR codes: an account has 100 000 permanent ones."},

@@ -1,6 +1,6 @@
 // Package wechat speaks with WeChat for Official Accounts: it calls the server
 // API for template messages, what manages them, the access token, QR codes and
-// web authorisation, and it opens what WeChat's server pushes. It knows nothing
+// web authorization, and it opens what WeChat's server pushes. It knows nothing
 // of queues and needs the standard library only.
 //
 // # Send a message

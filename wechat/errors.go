@@ -35,7 +35,7 @@ func (e *Error) Error() string {
 
 // Kind is the code's kind, except on the calls that fetch a token: what they
 // refuse concerns the account, never a message. On the calls of web
-// authorisation a refusal concerns the one user, or the account.
+// authorization a refusal concerns the one user, or the account.
 func (e *Error) Kind() Kind {
 	kind := e.Code.Kind()
 	if isOAuth(e.Op) {
@@ -47,8 +47,10 @@ func (e *Error) Kind() Kind {
 	return kind
 }
 
-// Remedy is one sentence that tells an operator what to do, with the address
-// or field that WeChat named.
+const wrongAppIDRemedy = "Correct the account's appid in the configuration: no WeChat account has it."
+
+// Remedy is one sentence that tells an operator what to do, with the address or
+// field that WeChat named.
 func (e *Error) Remedy() string {
 	if remedy := oauthRemedy(e.Op, e.Code); remedy != "" {
 		return remedy
@@ -57,7 +59,7 @@ func (e *Error) Remedy() string {
 	case fetch && e.Code == CodeInvalidCredential:
 		return CodeInvalidSecret.Remedy()
 	case fetch && e.Code == CodeInvalidAppID:
-		return "Correct the account's appid in the configuration: WeChat knows no such account."
+		return wrongAppIDRemedy
 	case fetch && e.Code == CodeQuota:
 		return "The day's token fetches are used up: find what fetches in a loop, and use stable_token."
 	}

@@ -73,7 +73,7 @@ func renderErrorsDoc() string {
 	}
 	b.WriteString("\n## Errcodes of WeChat\n\n")
 	b.WriteString("On the calls that fetch a token every code but -1 and 45011 is of kind account. ")
-	b.WriteString("On those of web authorisation, /sns/…, a code is of kind management, since it concerns one user, unless it concerns the account's own credentials or standing.\n\n")
+	b.WriteString("On those of web authorization, /sns/…, a code is of kind management, since it concerns one user, unless it concerns the account's own credentials or standing.\n\n")
 	b.WriteString("| errcode | name | kind | WeChat says | what to do |\n| ---: | --- | --- | --- | --- |\n")
 	for _, code := range wechat.Codes() {
 		fmt.Fprintf(&b, "| %d | %s | %s | %s | %s |\n", code, code.Name(), code.Kind(), cell(code.Says()), cell(code.Remedy()))

@@ -12,15 +12,13 @@ const (
 	stablePath  = "/cgi-bin/stable_token"
 )
 
-// longestLife bounds what WeChat says of a token's life; it is two hours by
-// the documentation.
+// longestLife limits the expires_in that is believed. WeChat documents two hours.
 const longestLife = 24 * time.Hour
 
 func fetchesToken(op string) bool { return op == classicPath || op == stablePath }
 
-// TokenFetcher asks WeChat for an access token. It needs no TokenSource and
-// keeps nothing: ReuseTokenSource and the Redis store are built on it. Safe for
-// concurrent use.
+// TokenFetcher fetches access tokens. It keeps nothing: use it with
+// ReuseTokenSource or package tokenstore. Safe for concurrent use.
 type TokenFetcher struct {
 	caller *caller
 	appID  string
@@ -39,12 +37,12 @@ func NewTokenFetcher(cfg Config) (*TokenFetcher, error) {
 	return &TokenFetcher{caller: caller, appID: cfg.AppID, secret: cfg.AppSecret}, nil
 }
 
-// CloseIdleConnections closes the kept connections of the fetcher's HTTP client.
-func (f *TokenFetcher) CloseIdleConnections() { f.caller.http.CloseIdleConnections() }
+// CloseIdleConnections closes the idle connections of the fetcher's HTTP client.
+func (f *TokenFetcher) CloseIdleConnections() { f.caller.client.CloseIdleConnections() }
 
 // FetchClassic calls GET /cgi-bin/token (docs: 获取接口调用凭据). Each call
-// supersedes the token before, which works for five more minutes. At most 2000
-// a day. Errors are *Error of KindAccount, KindBusy or KindRate, and
+// supersedes the previous token, which stays valid for five minutes. At most 2000
+// calls a day. Errors are *Error of KindAccount, KindBusy or KindRate, and
 // *TransportError.
 func (f *TokenFetcher) FetchClassic(ctx context.Context) (Token, error) {
 	return f.fetch(ctx, call{op: classicPath, query: url.Values{
@@ -55,9 +53,9 @@ func (f *TokenFetcher) FetchClassic(ctx context.Context) (Token, error) {
 }
 
 // FetchStable calls POST /cgi-bin/stable_token (docs: 获取稳定版接口调用凭据).
-// Without force it returns the current token with what is left of its life,
-// which may be little. With force the current token is dropped at once: at most
-// 20 a day, 30 s apart. Errors as of FetchClassic.
+// Without force it returns the current token, which may expire soon. With force
+// WeChat replaces the current token at once: at most 20 calls a day, 30 s apart.
+// Errors are those of FetchClassic.
 func (f *TokenFetcher) FetchStable(ctx context.Context, force bool) (Token, error) {
 	body, err := marshalRaw(struct {
 		GrantType string `json:"grant_type"`
@@ -72,14 +70,14 @@ func (f *TokenFetcher) FetchStable(ctx context.Context, force bool) (Token, erro
 }
 
 func (f *TokenFetcher) fetch(ctx context.Context, k call) (Token, error) {
-	secret := f.secret.Reveal()
-	k.known = func() []string { return []string{secret, url.QueryEscape(secret)} }
-	asked := time.Now() // the life counts from before the answer travelled
+	k.appSecret = f.secret
+	asked := time.Now() // expires_in counts from WeChat's answer at the earliest
 	data, err := f.caller.do(ctx, k)
 	if err != nil {
 		return Token{}, err
 	}
 	var answer struct {
+		status
 		Token     looseString `json:"access_token"`
 		ExpiresIn *looseInt   `json:"expires_in"`
 	}

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Quota is one API's daily budget as WeChat counts it (±1 %, it may lag).
+// Quota is the daily quota of one API as WeChat counts it, within 1 % and with
+// some delay.
 type Quota struct {
 	DailyLimit int64 `json:"daily_limit"`
 	Used       int64 `json:"used"`
@@ -19,6 +20,7 @@ type Quota struct {
 func (c *Client) Quota(ctx context.Context, path string) (Quota, error) {
 	const op = "/cgi-bin/openapi/quota/get"
 	var answer struct {
+		status
 		Quota *struct {
 			DailyLimit looseInt `json:"daily_limit"`
 			Used       looseInt `json:"used"`
@@ -37,22 +39,23 @@ func (c *Client) Quota(ctx context.Context, path string) (Quota, error) {
 	return Quota{int64(answer.Quota.DailyLimit), int64(answer.Quota.Used), int64(answer.Quota.Remain)}, nil
 }
 
-// RequestRecord is what WeChat kept of one call. Bodies are WeChat's own copy
-// and hold the recipient: do not log them.
+// RequestRecord is WeChat's record of one call. The bodies have the recipient's
+// openid: do not log them.
 type RequestRecord struct {
 	InvokedAt    time.Time
 	Cost         time.Duration
-	URL          string // the query, access token removed
+	URL          string // without the access token
 	RequestBody  string
 	ResponseBody string
 	ClientIP     string
 }
 
-// RequestByRID calls POST /cgi-bin/openapi/rid/get (docs: 查询rid信息): what
-// WeChat saw of the call that was answered with this rid, for seven days.
+// RequestByRID calls POST /cgi-bin/openapi/rid/get (docs: 查询rid信息): WeChat's
+// record of the call that was answered with this rid, for seven days.
 func (c *Client) RequestByRID(ctx context.Context, rid string) (RequestRecord, error) {
 	const op = "/cgi-bin/openapi/rid/get"
 	var answer struct {
+		status
 		Request *struct {
 			InvokeTime   looseInt    `json:"invoke_time"`
 			CostMs       looseInt    `json:"cost_in_ms"`
@@ -82,8 +85,8 @@ func (c *Client) RequestByRID(ctx context.Context, rid string) (RequestRecord, e
 	}, nil
 }
 
-// UserInfo is what WeChat tells of a user. Of somebody who does not follow the
-// account only OpenID and UnionID are set.
+// UserInfo is a user. For a user who does not follow the account only OpenID and
+// UnionID are set.
 type UserInfo struct {
 	Subscribed     bool
 	OpenID         string
@@ -103,6 +106,7 @@ type UserInfo struct {
 func (c *Client) UserInfo(ctx context.Context, openid string) (UserInfo, error) {
 	const op = "/cgi-bin/user/info"
 	var answer struct {
+		status
 		Subscribe      *looseInt   `json:"subscribe"`
 		OpenID         looseString `json:"openid"`
 		UnionID        looseString `json:"unionid"`
@@ -120,7 +124,7 @@ func (c *Client) UserInfo(ctx context.Context, openid string) (UserInfo, error) 
 		return UserInfo{}, err
 	}
 	if answer.Subscribe == nil {
-		return UserInfo{}, unreadable(op, "the answer does not say whether the user follows")
+		return UserInfo{}, unreadable(op, "the answer has no subscribe")
 	}
 	info := UserInfo{
 		Subscribed:     *answer.Subscribe != 0,
@@ -158,6 +162,7 @@ type Industry struct {
 func (c *Client) Industries(ctx context.Context) (primary, secondary Industry, err error) {
 	const op = "/cgi-bin/template/get_industry"
 	var answer struct {
+		status
 		Primary   *Industry `json:"primary_industry"`
 		Secondary Industry  `json:"secondary_industry"`
 	}
@@ -171,11 +176,11 @@ func (c *Client) Industries(ctx context.Context) (primary, secondary Industry, e
 }
 
 // SetIndustries calls POST /cgi-bin/template/api_set_industry (docs:
-// 设置所属行业) with two of WeChat's industry numbers, 1 to 41. Once a month; it
-// deletes the templates of the industries before.
+// 设置所属行业) with two of WeChat's industry numbers, 1 to 41. At most once a month.
+// It deletes the templates of the previous industries.
 func (c *Client) SetIndustries(ctx context.Context, primary, secondary int) error {
 	return c.post(ctx, "/cgi-bin/template/api_set_industry", struct {
 		Primary   string `json:"industry_id1"`
 		Secondary string `json:"industry_id2"`
-	}{strconv.Itoa(primary), strconv.Itoa(secondary)}, nil)
+	}{strconv.Itoa(primary), strconv.Itoa(secondary)}, new(status))
 }

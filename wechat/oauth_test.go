@@ -68,7 +68,7 @@ func TestOau10OrderOfTheLink(t *testing.T) {
 		authorize(func(a *wechat.Authorize) { a.State = strings.Repeat("Z", 128) }),
 	} {
 		link, err := a.Link()
-		if err != nil || !order.MatchString(strings.TrimPrefix(link, wechat.DefaultAuthorizeURL)) {
+		if err != nil || !order.MatchString(strings.TrimPrefix(link, "https://open.weixin.qq.com/connect/oauth2/authorize")) {
 			t.Errorf("link %s, %v", link, err)
 		}
 	}
@@ -124,8 +124,8 @@ func TestLinkNamesAllFaults(t *testing.T) {
 	}
 }
 
-// TestAuthorisationStory goes the user's whole way at the simulated platform.
-func TestAuthorisationStory(t *testing.T) {
+// TestAuthorizationStory goes the user's whole way at the simulated platform.
+func TestAuthorizationStory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := wechattest.New(wechattest.Config{UnionIDs: true})
@@ -332,10 +332,10 @@ func TestKindsOfOAuthErrors(t *testing.T) {
 		kind   wechat.Kind
 		remedy string
 	}{
-		{"/sns/oauth2/access_token", wechat.CodeInvalidCode, wechat.KindManagement, "Start the authorisation again"},
-		{"/sns/oauth2/access_token", wechat.CodeUsedCode, wechat.KindManagement, "Start the authorisation again"},
-		{"/sns/oauth2/access_token", wechat.CodeExpiredCode, wechat.KindManagement, "Start the authorisation again"},
-		{"/sns/oauth2/access_token", wechat.CodeMissingCode, wechat.KindManagement, "Start the authorisation again"},
+		{"/sns/oauth2/access_token", wechat.CodeInvalidCode, wechat.KindManagement, "Start the authorization again"},
+		{"/sns/oauth2/access_token", wechat.CodeUsedCode, wechat.KindManagement, "Start the authorization again"},
+		{"/sns/oauth2/access_token", wechat.CodeExpiredCode, wechat.KindManagement, "Start the authorization again"},
+		{"/sns/oauth2/access_token", wechat.CodeMissingCode, wechat.KindManagement, "Start the authorization again"},
 		{"/sns/oauth2/access_token", wechat.CodeInvalidCredential, wechat.KindAccount, "AppSecret"},
 		{"/sns/oauth2/access_token", wechat.CodeInvalidSecret, wechat.KindAccount, "AppSecret"},
 		{"/sns/oauth2/access_token", wechat.CodeInvalidAppID, wechat.KindAccount, "appid"},
@@ -343,13 +343,13 @@ func TestKindsOfOAuthErrors(t *testing.T) {
 		{"/sns/oauth2/access_token", wechat.CodeBusy, wechat.KindBusy, ""},
 		{"/sns/oauth2/access_token", wechat.CodeRate, wechat.KindRate, ""},
 		{"/sns/oauth2/access_token", 77777, wechat.KindUnknown, ""},
-		{"/sns/oauth2/refresh_token", wechat.CodeInvalidRefresh, wechat.KindManagement, "Start the authorisation again"},
-		{"/sns/oauth2/refresh_token", wechat.CodeExpiredRefresh, wechat.KindManagement, "Start the authorisation again"},
-		{"/sns/userinfo", wechat.CodeInvalidCredential, wechat.KindManagement, "Start the authorisation again"},
-		{"/sns/userinfo", wechat.CodeExpiredToken, wechat.KindManagement, "Start the authorisation again"},
+		{"/sns/oauth2/refresh_token", wechat.CodeInvalidRefresh, wechat.KindManagement, "Start the authorization again"},
+		{"/sns/oauth2/refresh_token", wechat.CodeExpiredRefresh, wechat.KindManagement, "Start the authorization again"},
+		{"/sns/userinfo", wechat.CodeInvalidCredential, wechat.KindManagement, "Start the authorization again"},
+		{"/sns/userinfo", wechat.CodeExpiredToken, wechat.KindManagement, "Start the authorization again"},
 		{"/sns/userinfo", wechat.CodeUnauthorized, wechat.KindManagement, "snsapi_userinfo"},
 		{"/sns/userinfo", wechat.CodePunished, wechat.KindAccount, "punishment"},
-		{"/sns/auth", wechat.CodeInvalidOpenID, wechat.KindManagement, "Start the authorisation again"},
+		{"/sns/auth", wechat.CodeInvalidOpenID, wechat.KindManagement, "Start the authorization again"},
 		{wechat.SendPath, wechat.CodeInvalidCredential, wechat.KindToken, "token"},
 		{wechat.SendPath, wechat.CodeUnauthorized, wechat.KindAccount, "service account"},
 	} {

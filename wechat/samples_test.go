@@ -48,7 +48,7 @@ func fetched(call func(context.Context, *wechat.TokenFetcher) (wechat.Token, err
 	}
 }
 
-// authorized makes a call of web authorisation.
+// authorized makes a call of web authorization.
 func authorized(call func(context.Context, *wechat.OAuth) (any, error)) sampleCall {
 	return func(t *testing.T, p *platform) (string, error) {
 		t.Helper()

@@ -135,7 +135,7 @@ func TestReplayIsAskedForOnceAndBounded(t *testing.T) {
 			kind: wechat.KindRecipient, code: 43004, explanation: "the second answer stands for itself",
 		},
 		{
-			name: "unauthorised twice", answers: []string{answer48001}, calls: 2, asked: 1,
+			name: "unauthorized twice", answers: []string{answer48001}, calls: 2, asked: 1,
 			kind: wechat.KindAccount, code: 48001, explanation: "48001 keeps its own code: the token is not to blame",
 		},
 		{
@@ -179,7 +179,7 @@ func TestReplayIsAskedForOnceAndBounded(t *testing.T) {
 	}
 }
 
-func TestUnauthorisedAccountBurnsNoTokens(t *testing.T) {
+func TestUnauthorizedAccountBurnsNoTokens(t *testing.T) {
 	t.Parallel()
 	p := answers(t, answer48001)
 	tokens := &source{tokens: []string{"token-number-1", "token-number-2", "token-number-3", "token-number-4"}}

@@ -15,14 +15,15 @@ type Template struct {
 	Example         string
 }
 
-// Keys are the template's placeholders in their order.
+// Keys returns the keys of the template's placeholders in their order.
 func (t Template) Keys() []string { return ParseTemplateKeys(t.Content) }
 
 // Templates calls GET /cgi-bin/template/get_all_private_template (docs:
-// 获取已添加至账号下所有模板列表). It may leave category templates out.
+// 获取已添加至账号下所有模板列表). WeChat may omit category templates.
 func (c *Client) Templates(ctx context.Context) ([]Template, error) {
 	const op = "/cgi-bin/template/get_all_private_template"
 	var answer struct {
+		status
 		List *[]struct {
 			ID              looseString `json:"template_id"`
 			Title           looseString `json:"title"`
@@ -51,10 +52,11 @@ func (c *Client) Templates(ctx context.Context) ([]Template, error) {
 
 // AddTemplate calls POST /cgi-bin/template/api_add_template (docs: 添加模板)
 // and returns the new template's id. shortID is the number in the template
-// library; keywords are chosen from it, and their order is the fields' order.
+// library, keywords are those of the library, in the order of the new template.
 func (c *Client) AddTemplate(ctx context.Context, shortID string, keywords []string) (string, error) {
 	const op = "/cgi-bin/template/api_add_template"
 	var answer struct {
+		status
 		ID looseString `json:"template_id"`
 	}
 	err := c.post(ctx, op, struct {
@@ -71,19 +73,19 @@ func (c *Client) AddTemplate(ctx context.Context, shortID string, keywords []str
 }
 
 // DeleteTemplate calls POST /cgi-bin/template/del_private_template (docs:
-// 删除模板). Messages that wait for the template will be refused with 40037.
+// 删除模板). Later sends with the template are answered 40037.
 func (c *Client) DeleteTemplate(ctx context.Context, templateID string) error {
 	return c.post(ctx, "/cgi-bin/template/del_private_template", struct {
 		ID string `json:"template_id"`
-	}{templateID}, nil)
+	}{templateID}, new(status))
 }
 
-// keyPattern knows the documented form and the one with spaces between the
-// braces that copies of the pages carry.
+// keyPattern matches the documented form and the one with spaces that copies of
+// WeChat's pages have.
 var keyPattern = regexp.MustCompile(`\{\s*\{\s*([A-Za-z_][A-Za-z0-9_]*)\.DATA\s*\}\s*\}`)
 
-// ParseTemplateKeys finds the placeholders of a template's content, in their
-// order, each once.
+// ParseTemplateKeys returns the keys of a template's content, in their order and
+// without duplicates.
 func ParseTemplateKeys(content string) []string {
 	var keys []string
 	seen := make(map[string]bool)
