@@ -6,19 +6,22 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
-// MarshalBody encodes m as WeChat wants it: raw UTF-8 without any \u escape
-// that JSON does not force, keys in order so that equal messages are equal
-// bytes, no newline at the end. Text that is not UTF-8 is refused with an
-// *InvalidError.
+// MarshalBody encodes m as WeChat requires: raw UTF-8 with only those \u escapes
+// that JSON requires. Equal messages give equal bytes. Text that is not UTF-8 is
+// refused with an *InvalidError.
+//
+// encoding/json cannot do that: it escapes U+2028 and U+2029, and WeChat may
+// refuse an escape with 47002.
 func MarshalBody(m *TemplateMessage) ([]byte, error) {
 	if m == nil {
-		return nil, &InvalidError{Faults: []Fault{newFault("", FaultMessageMissing)}}
+		return nil, invalid([]Fault{newFault("", FaultMessageMissing)})
 	}
-	if faults := m.encodingFaults(); len(faults) > 0 {
-		return nil, &InvalidError{Faults: faults}
+	if err := invalid(m.encodingFaults()); err != nil {
+		return nil, err
 	}
 	out := make([]byte, 0, 256+64*len(m.Data))
 	out = append(out, '{')
@@ -32,10 +35,7 @@ func MarshalBody(m *TemplateMessage) ([]byte, error) {
 	}
 	out = appendOptional(out, "client_msg_id", m.ClientMsgID)
 	out = append(appendKey(out, "data"), '{')
-	keys := make([]string, 0, 16) // on the stack for the usual message
-	for key := range m.Data {
-		keys = append(keys, key)
-	}
+	keys := slices.AppendSeq(make([]string, 0, 16), maps.Keys(m.Data))
 	slices.Sort(keys)
 	for _, key := range keys {
 		field := m.Data[key]
@@ -64,7 +64,7 @@ func appendKey(out []byte, key string) []byte {
 	return append(appendString(out, key), ':')
 }
 
-// appendString escapes only what JSON forces: quote, backslash, controls.
+// appendString escapes only quotes, backslashes and control characters.
 func appendString(out []byte, text string) []byte {
 	const hex = "0123456789abcdef"
 	out = append(out, '"')
@@ -92,47 +92,53 @@ func appendString(out []byte, text string) []byte {
 	return append(append(out, text[start:]...), '"')
 }
 
-// encodingFaults names every text of m that is not UTF-8.
+// encodingFaults lists every text of m that is not UTF-8.
 func (m *TemplateMessage) encodingFaults() []Fault {
-	if m.isUTF8() {
-		return nil
-	}
 	var faults []Fault
-	check := func(path, text string) {
+	check := func(text, path string) {
 		if !utf8.ValidString(text) {
 			faults = append(faults, newFault(path, FaultEncoding))
 		}
 	}
-	check("touser", m.ToUser)
-	check("template_id", m.TemplateID)
-	check("url", m.URL)
+	check(m.ToUser, "touser")
+	check(m.TemplateID, "template_id")
+	check(m.URL, "url")
 	if m.MiniProgram != nil {
-		check("miniprogram.appid", m.MiniProgram.AppID)
-		check("miniprogram.pagepath", m.MiniProgram.PagePath)
+		check(m.MiniProgram.AppID, "miniprogram.appid")
+		check(m.MiniProgram.PagePath, "miniprogram.pagepath")
 	}
-	check("client_msg_id", m.ClientMsgID)
-	for _, key := range slices.Sorted(maps.Keys(m.Data)) {
-		check(keyPath(key), key)
-		check(keyPath(key)+".value", m.Data[key].Value)
-		check(keyPath(key)+".color", m.Data[key].Color)
+	check(m.ClientMsgID, "client_msg_id")
+	return append(faults, m.fieldFaults(func(key string, f Field) (faults []Fault) {
+		// keyPath only for a fault: usually there is none.
+		if !utf8.ValidString(key) {
+			faults = append(faults, newFault(keyPath(key), FaultEncoding))
+		}
+		if !utf8.ValidString(f.Value) {
+			faults = append(faults, newFault(keyPath(key)+".value", FaultEncoding))
+		}
+		if !utf8.ValidString(f.Color) {
+			faults = append(faults, newFault(keyPath(key)+".color", FaultEncoding))
+		}
+		return faults
+	})...)
+}
+
+// fieldFaults collects the faults of all fields of Data in the order of the keys.
+func (m *TemplateMessage) fieldFaults(check func(key string, f Field) []Fault) []Fault {
+	found := map[string][]Fault{}
+	for key, f := range m.Data {
+		if faults := check(key, f); faults != nil {
+			found[key] = faults
+		}
+	}
+	var faults []Fault
+	for _, key := range slices.Sorted(maps.Keys(found)) {
+		faults = append(faults, found[key]...)
 	}
 	return faults
 }
 
-// isUTF8 is the quick answer for the usual message.
-func (m *TemplateMessage) isUTF8() bool {
-	for key, f := range m.Data {
-		if !utf8.ValidString(key) || !utf8.ValidString(f.Value) || !utf8.ValidString(f.Color) {
-			return false
-		}
-	}
-	if p := m.MiniProgram; p != nil && (!utf8.ValidString(p.AppID) || !utf8.ValidString(p.PagePath)) {
-		return false
-	}
-	return utf8.ValidString(m.ToUser) && utf8.ValidString(m.TemplateID) && utf8.ValidString(m.URL) && utf8.ValidString(m.ClientMsgID)
-}
-
-// marshalRaw encodes a request of the management calls without HTML escapes.
+// marshalRaw encodes the request of a management call without HTML escapes.
 func marshalRaw(request any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -143,17 +149,13 @@ func marshalRaw(request any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// recipientOf finds the openid in an encoded message without decoding it: it
-// is wanted only to keep it out of error texts.
+// recipientOf returns the openid in an encoded message, only to keep it out of
+// error texts.
 func recipientOf(body []byte) string {
-	const mark = `"touser":"`
-	_, rest, found := bytes.Cut(body, []byte(mark))
+	_, rest, _ := strings.Cut(string(body), `"touser":"`)
+	openid, _, found := strings.Cut(rest, `"`)
 	if !found {
 		return ""
 	}
-	openid, _, found := bytes.Cut(rest, []byte{'"'})
-	if !found {
-		return ""
-	}
-	return string(openid)
+	return openid
 }

@@ -11,50 +11,50 @@ import (
 	"time"
 )
 
-// DefaultCallbackWindow is the default of CallbackConfig.Window.
-const DefaultCallbackWindow = 10 * time.Minute
+// defaultCallbackWindow is the default of CallbackConfig.Window.
+const defaultCallbackWindow = 10 * time.Minute
 
-// CallbackMode is how WeChat secures what it pushes, as the account's server
-// configuration says (消息加解密方式). It is pinned: what comes in a weaker mode
-// is refused.
+// CallbackMode is the security mode of WeChat's pushes, as set in the account's
+// server configuration (消息加解密方式). A push in another mode is refused.
 type CallbackMode string
 
 // The modes.
 const (
-	CallbackPlain  CallbackMode = "plain"  // 明文模式: the signature does not cover the body
-	CallbackCompat CallbackMode = "compat" // 兼容模式: both in one document; only the encrypted one is read
+	CallbackPlain  CallbackMode = "plain"  // 明文模式: in the clear; the signature does not cover the body
+	CallbackCompat CallbackMode = "compat" // 兼容模式: in the clear and encrypted; only the encrypted part is read
 	CallbackSecure CallbackMode = "secure" // 安全模式: encrypted
 )
 
 // RotatingSecret is a Token or an EncodingAESKey.
 type RotatingSecret struct {
 	Value Secret
-	// Until ends a previous one that is being rotated out; from then on it is
-	// refused. Zero: no end, as the current one has.
+	// Until is when a previous value is refused. Zero: never, as for the current
+	// one.
 	Until time.Time
 }
 
 func (s RotatingSecret) live(now time.Time) bool { return s.Until.IsZero() || now.Before(s.Until) }
 
-// CallbackConfig is our half of an account's server configuration (服务器配置).
+// CallbackConfig is an account's server configuration (服务器配置).
 type CallbackConfig struct {
 	// AppID is the account's appid. Required.
 	AppID string
-	// Mode is what 消息加解密方式 says. Required.
+	// Mode is the account's 消息加解密方式. Required.
 	Mode CallbackMode
-	// Tokens sign: the current one first, then previous ones. At least one.
+	// Tokens verify and make signatures: the current one first, then previous
+	// ones. At least one.
 	Tokens []RotatingSecret
-	// AESKeys are EncodingAESKeys, 43 letters and digits each: the current one
-	// first. Compat and secure need at least one, plain does not look at them.
+	// AESKeys are EncodingAESKeys, 43 letters and digits each, the current one
+	// first. Compat and secure need at least one, plain ignores them.
 	AESKeys []RotatingSecret
-	// Window is how far a timestamp may lie from now, both ways. Default 10
-	// minutes; zero means the default.
+	// Window is how far a timestamp may be from now, in both directions. Zero: 10
+	// minutes.
 	Window time.Duration
 }
 
-// Callback verifies and opens what comes to an account's callback URL, and
-// secures what goes back. It keeps nothing: what must happen once is the
-// business of who remembers Push.Nonce. Safe for concurrent use.
+// Callback verifies and decrypts requests to an account's callback URL, and
+// encrypts replies. It keeps no state: to handle a push once, remember Push.Nonce.
+// Safe for concurrent use.
 type Callback struct {
 	appID   string
 	mode    CallbackMode
@@ -63,7 +63,7 @@ type Callback struct {
 	window  time.Duration
 }
 
-// NewCallback checks cfg and names all faults at once.
+// NewCallback checks cfg and reports all its faults at once.
 func NewCallback(cfg CallbackConfig) (*Callback, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func NewCallback(cfg CallbackConfig) (*Callback, error) {
 	c.tokens = append(c.tokens, cfg.Tokens...)
 	c.aesKeys = append(c.aesKeys, cfg.AESKeys...)
 	if c.window == 0 {
-		c.window = DefaultCallbackWindow
+		c.window = defaultCallbackWindow
 	}
 	return c, nil
 }
@@ -87,10 +87,10 @@ func (c CallbackConfig) validate() error {
 	}
 	encrypted := c.Mode == CallbackCompat || c.Mode == CallbackSecure
 	if c.Mode != CallbackPlain && !encrypted {
-		fault("CallbackConfig.Mode is none of plain, compat and secure: write what 消息加解密方式 says on mp.weixin.qq.com")
+		fault("CallbackConfig.Mode is none of plain, compat and secure: use the 消息加解密方式 set on mp.weixin.qq.com")
 	}
 	if len(c.Tokens) == 0 {
-		fault("CallbackConfig.Tokens is empty: give the Token of 服务器配置")
+		fault("CallbackConfig.Tokens is empty: set the Token of 服务器配置")
 	}
 	for i, t := range c.Tokens {
 		if text := t.Value.Reveal(); text == "" || strings.TrimSpace(text) != text || hasControl(text, false) {
@@ -98,7 +98,7 @@ func (c CallbackConfig) validate() error {
 		}
 	}
 	if encrypted && len(c.AESKeys) == 0 {
-		fault("CallbackConfig.AESKeys is empty, which mode %s cannot do without: give the EncodingAESKey of 服务器配置", c.Mode)
+		fault("CallbackConfig.AESKeys is empty, and mode %s needs one: set the EncodingAESKey of 服务器配置", c.Mode)
 	}
 	for i, k := range c.AESKeys {
 		if _, err := decodeAESKey(k.Value); err != nil {
@@ -106,32 +106,32 @@ func (c CallbackConfig) validate() error {
 		}
 	}
 	if len(c.Tokens) > 0 && !c.Tokens[0].Until.IsZero() {
-		fault("CallbackConfig.Tokens[0].Until is set: the first Token is the current one and has no end; put previous ones behind it")
+		fault("CallbackConfig.Tokens[0].Until is set: the first Token is the current one and has no end; put previous ones after it")
 	}
 	if len(c.AESKeys) > 0 && !c.AESKeys[0].Until.IsZero() {
-		fault("CallbackConfig.AESKeys[0].Until is set: the first key is the current one and has no end; put previous ones behind it")
+		fault("CallbackConfig.AESKeys[0].Until is set: the first key is the current one and has no end; put previous ones after it")
 	}
 	if c.Window < 0 {
-		fault("CallbackConfig.Window is negative: set a positive duration, or zero for %s", DefaultCallbackWindow)
+		fault("CallbackConfig.Window is negative: set a positive duration, or zero for %s", defaultCallbackWindow)
 	}
 	return errors.Join(faults...)
 }
 
-// Push is what WeChat pushed, verified and in the clear.
+// Push is a verified and decrypted push of WeChat.
 type Push struct {
 	Event *Event
-	// Document is what Event was read from: the body itself in plain mode, else
-	// what was encrypted. It holds the openid and what a follower wrote.
+	// Document is the decoded document: the body in plain mode, else the decrypted
+	// text. It has the openid and what a follower wrote.
 	Document []byte
 	// Nonce identifies the signed query: 64 hex digits. Remember it until
-	// FreshUntil, since until then the query verifies again.
+	// FreshUntil: until then the same query is valid again.
 	Nonce string
 	// Digest is the SHA-256 of Document, 64 hex digits. The same Nonce with the
-	// same Digest is WeChat's own repetition; with another one, somebody put
-	// another body under a captured query, which plain mode cannot see.
+	// same Digest is a repeated delivery by WeChat. With another Digest it is a
+	// captured query with another body, which plain mode does not detect.
 	Digest string
-	// SignedAt is the query's timestamp, FreshUntil the moment from which it is
-	// stale.
+	// SignedAt is the query's timestamp, FreshUntil the time from which the query
+	// is refused.
 	SignedAt, FreshUntil time.Time
 
 	urlNonce string
@@ -139,28 +139,27 @@ type Push struct {
 	aesKey   Secret
 }
 
-// Echo verifies the GET that WeChat makes when the server configuration is
-// saved, and returns the echostr to answer: alone, as text/plain (docs: 接入指南).
-// The error is a *CallbackError.
+// Echo verifies the GET that WeChat makes when the server configuration is saved,
+// and returns the echostr to answer as the only text, as text/plain (docs:
+// 接入指南). The error is a *CallbackError.
 func (c *Callback) Echo(query url.Values) (string, error) {
 	if _, err := c.verify(query, "signature", time.Now()); err != nil {
 		return "", err
 	}
-	// Not signed, so it is held to be harmless: WeChat sends digits.
+	// It is not signed, so it must be harmless: WeChat sends digits.
 	echo := query.Get("echostr")
 	if echo == "" || len(echo) > 256 || strings.Trim(echo, echoLetters) != "" {
-		return "", refused(CallbackFaultSignature, "the query has no echostr of WeChat's form")
+		return "", refused(CallbackFaultSignature, "the query has no valid echostr")
 	}
 	return echo, nil
 }
 
 const echoLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.~"
 
-// Open verifies the POST of an event and reads it (docs: 消息加解密说明). In plain
-// mode signature must be right, in compat and secure mode msg_signature, which
-// alone covers what is encrypted; the clear part of a compat document is not
-// looked at. Every live Token and EncodingAESKey is tried. The error is a
-// *CallbackError.
+// Open verifies the POST of an event and decodes it (docs: 消息加解密说明). In plain
+// mode it verifies signature, in compat and secure mode msg_signature, which also
+// covers the encrypted text; the clear part of a compat document is ignored. Every
+// valid Token and EncodingAESKey is tried. The error is a *CallbackError.
 func (c *Callback) Open(query url.Values, body []byte) (*Push, error) {
 	if c.mode == CallbackPlain {
 		return c.openPlain(query, body)
@@ -169,7 +168,7 @@ func (c *Callback) Open(query url.Values, body []byte) (*Push, error) {
 }
 
 func (c *Callback) openPlain(query url.Values, body []byte) (*Push, error) {
-	encrypted := refused(CallbackFaultMode, "WeChat encrypts, and mode plain is configured")
+	encrypted := refused(CallbackFaultMode, "the body is encrypted, and mode plain is configured")
 	if strings.EqualFold(query.Get("encrypt_type"), "aes") {
 		return nil, encrypted
 	}
@@ -196,8 +195,8 @@ func (c *Callback) openEncrypted(query url.Values, body []byte) (*Push, error) {
 	if text == "" {
 		return nil, refused(CallbackFaultMode, "the body has no Encrypt, and mode "+string(c.mode)+" is configured")
 	}
-	// signature, without msg_, is not looked at: it covers less of the same
-	// with the same Token, and WeChat's page says not to rely on it here.
+	// signature, without msg_, does not cover the body, and WeChat's page says not
+	// to use it in these modes.
 	now := time.Now()
 	q, err := c.verify(query, "msg_signature", now, text)
 	if err != nil {
@@ -219,9 +218,9 @@ func (c *Callback) openEncrypted(query url.Values, body []byte) (*Push, error) {
 	return p, nil
 }
 
-// decrypt tries the live keys, and tells which one it was.
+// decrypt tries the valid keys and returns the one that fits.
 func (c *Callback) decrypt(text string, now time.Time) ([]byte, Secret, error) {
-	other := false
+	otherAppID := false
 	for _, k := range c.aesKeys {
 		if !k.live(now) {
 			continue
@@ -230,12 +229,12 @@ func (c *Callback) decrypt(text string, now time.Time) ([]byte, Secret, error) {
 		if err == nil {
 			return document, k.Value, nil
 		}
-		other = other || errors.Is(err, errOtherAppID)
+		otherAppID = otherAppID || errors.Is(err, errOtherAppID)
 	}
-	if other {
-		return nil, Secret{}, refused(CallbackFaultAppID, "the appid behind the document is not the account's")
+	if otherAppID {
+		return nil, Secret{}, refused(CallbackFaultAppID, "the appid in the encrypted text is not the account's")
 	}
-	return nil, Secret{}, refused(CallbackFaultEncryption, "no live EncodingAESKey opens it")
+	return nil, Secret{}, refused(CallbackFaultEncryption, "no valid EncodingAESKey decrypts it")
 }
 
 func (c *Callback) newPush(q signedQuery, document []byte, fields map[string]string) (*Push, error) {
@@ -245,31 +244,30 @@ func (c *Callback) newPush(q signedQuery, document []byte, fields map[string]str
 	}
 	return &Push{
 		Event: event, Document: document,
-		// Of the signature alone: one signed text can be cut into timestamp and
-		// nonce in several ways, and they are all the same query.
+		// Made from the signature only: the same signed text can be split into
+		// timestamp and nonce in several ways.
 		Nonce: hexSHA256([]byte(q.signature)), Digest: hexSHA256(document),
 		SignedAt: q.at, FreshUntil: q.at.Add(c.window),
 		urlNonce: q.nonce, token: q.token,
 	}, nil
 }
 
-// Nonce names the query of a verification as Push.Nonce names that of a push, and
-// tells how long to remember it: twice CallbackConfig.Window. In plain mode the
-// same query would verify with any body.
+// Nonce returns for the query of Echo what Push.Nonce is for a push, and how long
+// to remember it: twice CallbackConfig.Window. In plain mode the same query is
+// valid with any body.
 func (c *Callback) Nonce(query url.Values) (name string, keep time.Duration) {
 	return hexSHA256([]byte(query.Get("signature"))), 2 * c.window
 }
 
-// Seal makes the body of a passive reply to p as the mode asks: in secure mode
-// the envelope with Encrypt, MsgSignature, TimeStamp and Nonce, made with the
-// Token and key that p came with. In plain and compat mode, and when reply is
-// empty, "success" or encrypted already, it returns reply. Another reply that is
-// no XML of WeChat's form is a *CallbackError.
+// Seal returns the body of a passive reply to p. In secure mode it is the document
+// with Encrypt, MsgSignature, TimeStamp and Nonce, made with the Token and key of
+// p. In plain and compat mode, and when reply is empty, "success" or encrypted
+// already, it is reply. A reply that is not WeChat's XML is a *CallbackError.
 func (c *Callback) Seal(p *Push, reply []byte) ([]byte, error) {
 	if c.mode != CallbackSecure || len(reply) == 0 || string(reply) == "success" {
 		return reply, nil
 	}
-	fields, err := parseXMLDocument(tidy(reply)) // a JSON reply shows the follower an error
+	fields, err := parseXMLDocument(tidy(reply)) // WeChat shows followers an error for a JSON reply
 	if err != nil {
 		return nil, refused(CallbackFaultDocument, "the reply: "+detail(err))
 	}
@@ -287,9 +285,9 @@ func (c *Callback) Seal(p *Push, reply []byte) ([]byte, error) {
 		"<Nonce><![CDATA[" + p.urlNonce + "]]></Nonce></xml>"), nil
 }
 
-// Sign makes the query of a document that is handed on in the clear to a server
-// that knows the current Token: signature, timestamp, nonce and openid, as
-// WeChat's own plain mode has them.
+// Sign returns the query for a document that is forwarded in the clear to a server
+// with the current Token: signature, timestamp, nonce and openid, as in WeChat's
+// plain mode.
 func (c *Callback) Sign(openid string, now time.Time) url.Values {
 	timestamp, nonce := strconv.FormatInt(now.Unix(), 10), newNonce()
 	return url.Values{
@@ -298,7 +296,7 @@ func (c *Callback) Sign(openid string, now time.Time) url.Values {
 	}
 }
 
-// detail is one of this package's own error texts, as a part of a sentence.
+// detail is the text of one of this package's errors without its prefix.
 func detail(err error) string { return strings.TrimPrefix(err.Error(), "wechat: ") }
 
 func hexSHA256(data []byte) string {

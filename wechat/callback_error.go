@@ -2,8 +2,8 @@ package wechat
 
 import "strconv"
 
-// CallbackFault says why a callback was refused. The words are stable, few, and
-// fit for a metric's label.
+// CallbackFault is why a callback was refused. The values are stable and few, so
+// that they can be a metric's label.
 type CallbackFault string
 
 // The faults of a callback.
@@ -16,59 +16,43 @@ const (
 	CallbackFaultDocument   CallbackFault = "xml"
 )
 
-// callbackFaults is the list for docs/errors.md, in the order of the checks.
-//
-//nolint:gochecknoglobals // a table that nobody writes to
-var callbackFaults = [...]struct {
+type callbackFaultRow struct {
 	fault           CallbackFault
 	meaning, remedy string
-}{
-	{CallbackFaultSignature, "The query is not signed with the account's Token.", "Compare the callback's token with Token under 服务器配置 on mp.weixin.qq.com; when they are equal, somebody else than WeChat called."},
-	{CallbackFaultStale, "The query was signed too long ago, or in the future.", "Set this machine's clock by NTP; when it is right, somebody repeated an old query."},
-	{CallbackFaultMode, "The body is not secured in the way that is configured.", "Set the callback's mode to 消息加解密方式 under 服务器配置 on mp.weixin.qq.com: 明文模式 is plain, 兼容模式 compat, 安全模式 secure."},
+}
+
+// callbackFaults is the list for docs/errors.md, in the order of the checks.
+//
+//nolint:gochecknoglobals // never changed
+var callbackFaults = [...]callbackFaultRow{
+	{CallbackFaultSignature, "The query is not signed with the account's Token.", "Compare the callback's token with Token under 服务器配置 on mp.weixin.qq.com; when they are equal, the call was not from WeChat."},
+	{CallbackFaultStale, "The query was signed too long ago, or in the future.", "Set this machine's clock by NTP; when it is right, the call repeats an old query."},
+	{CallbackFaultMode, "The body is not in the configured security mode.", "Set the callback's mode to 消息加解密方式 under 服务器配置 on mp.weixin.qq.com: 明文模式 is plain, 兼容模式 compat, 安全模式 secure."},
 	{CallbackFaultEncryption, "The body cannot be decrypted.", "Compare the callback's AES key with EncodingAESKey under 服务器配置 on mp.weixin.qq.com."},
 	{CallbackFaultAppID, "The body was encrypted for another account.", "Check the account's appid, and that no other account's 服务器配置 names this URL."},
-	{CallbackFaultDocument, "The document cannot be read.", "Report it when WeChat sent it: the document is no XML of WeChat's form."},
+	{CallbackFaultDocument, "The document cannot be read.", "Report it if WeChat sent it: the document is not XML as WeChat documents it."},
 }
 
-// CallbackFaults lists every fault of a callback.
-func CallbackFaults() []CallbackFault {
-	faults := make([]CallbackFault, 0, len(callbackFaults))
-	for _, row := range callbackFaults {
-		faults = append(faults, row.fault)
-	}
-	return faults
-}
-
-// Meaning is one sentence on what was wrong.
-func (f CallbackFault) Meaning() string {
+func (f CallbackFault) row() callbackFaultRow {
 	for _, row := range callbackFaults {
 		if row.fault == f {
-			return row.meaning
+			return row
 		}
 	}
-	return ""
+	return callbackFaultRow{fault: f}
 }
 
 // Remedy is one sentence that tells an operator what to do.
-func (f CallbackFault) Remedy() string {
-	for _, row := range callbackFaults {
-		if row.fault == f {
-			return row.remedy
-		}
-	}
-	return ""
-}
+func (f CallbackFault) Remedy() string { return f.row().remedy }
 
-// CallbackError is a callback that was refused. It holds no secret, no openid
-// and nothing of the body, and is meant for an operator: to the caller say no
-// more than 403.
+// CallbackError is a callback that was refused. It has no secret, no openid and
+// nothing of the body. It is for an operator: answer the caller 403 only.
 type CallbackError struct {
 	Fault  CallbackFault
-	Detail string // what was wrong with this one
+	Detail string // what was wrong with this callback
 }
 
-// Error reads like "wechat: callback refused (stale): it was signed … ago, …:
+// Error is such as "wechat: callback refused (stale): it was signed … ago, …:
 // Set this machine's clock by NTP; …".
 func (e *CallbackError) Error() string {
 	text := "wechat: callback refused (" + string(e.Fault) + "): " + e.Detail
@@ -82,7 +66,7 @@ func refused(fault CallbackFault, detail string) *CallbackError {
 	return &CallbackError{Fault: fault, Detail: detail}
 }
 
-// indexed is a field of CallbackConfig's lists.
+// indexed is an element of one of CallbackConfig's lists.
 func indexed(list string, i int) string {
 	return "CallbackConfig." + list + "[" + strconv.Itoa(i) + "]"
 }

@@ -33,8 +33,8 @@ func ExampleNewCallback() {
 	_, err := wechat.NewCallback(wechat.CallbackConfig{AppID: "wx0123456789abcdef", Mode: wechat.CallbackSecure})
 	fmt.Println(err)
 	// Output:
-	// wechat: CallbackConfig.Tokens is empty: give the Token of 服务器配置
-	// wechat: CallbackConfig.AESKeys is empty, which mode secure cannot do without: give the EncodingAESKey of 服务器配置
+	// wechat: CallbackConfig.Tokens is empty: set the Token of 服务器配置
+	// wechat: CallbackConfig.AESKeys is empty, and mode secure needs one: set the EncodingAESKey of 服务器配置
 }
 
 func ExampleCallback_Echo() {
@@ -66,7 +66,7 @@ func ExampleCallback_Open() {
 	// Output:
 	// oia2…G8 came by bind-1001
 	// stale
-	// Set this machine's clock by NTP; when it is right, somebody repeated an old query.
+	// Set this machine's clock by NTP; when it is right, the call repeats an old query.
 }
 
 // A server in secure mode that answers what a follower writes.
@@ -127,7 +127,7 @@ func ExampleParseEvent() {
 	fmt.Println(err)
 	// Output:
 	// subscribe 2014-03-24 11:02:00 bind-1001
-	// wechat: the document has a DTD, an entity or an instruction, which WeChat's never have
+	// wechat: the document has a DTD, an entity or an instruction, which WeChat does not use
 }
 
 func ExampleEvent_DedupeKey() {
@@ -175,7 +175,7 @@ func ExampleOAuth_Exchange() {
 	}
 	// Output:
 	// oSIM…01 false [redacted] <nil>
-	// code-used – Start the authorization again: this code was exchanged already.
+	// code-used – Start the authorization again: this code has been used.
 }
 
 func ExampleOAuth_Profile() {

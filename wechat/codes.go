@@ -1,6 +1,7 @@
 package wechat
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 )
@@ -8,7 +9,7 @@ import (
 // Code is WeChat's errcode.
 type Code int
 
-// The codes that programs decide on. The whole table is in docs/errors.md.
+// The codes that programs compare with. docs/errors.md has the whole table.
 const (
 	CodeOK                Code = 0
 	CodeBusy              Code = -1
@@ -41,43 +42,43 @@ const (
 	CodeUserLimited       Code = 50002
 )
 
-// Kind says what an errcode means to a sender.
+// Kind is what an errcode means for a sender.
 type Kind int
 
 // The kinds. KindUnknown is the zero value: a code outside the table.
 const (
-	KindUnknown    Kind = iota // not in the table: two retries, then give up
+	KindUnknown    Kind = iota // not in the table: retry twice, then give up
 	KindToken                  // 40001 40014 42001 41001: replay once with another token
-	KindBusy                   // -1: back off; the outcome is not known
-	KindRate                   // 45011: the minute's quota; slow down
-	KindQuota                  // 45009: the day's quota
-	KindRecipient              // this recipient cannot be written to
+	KindBusy                   // -1: retry later; the outcome is unknown
+	KindRate                   // 45011: the quota of the minute is used up
+	KindQuota                  // 45009: the quota of the day is used up
+	KindRecipient              // this recipient cannot receive messages
 	KindRefused                // 43101: this recipient refuses this template
-	KindFrequency              // 43117: this recipient was written to too often; later
-	KindMessage                // this message is wrong for good
+	KindFrequency              // 43117: this recipient got too many messages; retry later
+	KindMessage                // this message will never be accepted
 	KindTemplate               // this template cannot be used
-	KindAccount                // nothing of this account can be sent now
-	KindDuplicate              // 40241: WeChat saw the same content a moment ago
-	KindManagement             // only calls other than a send answer it
+	KindAccount                // no message of this account can be sent now
+	KindDuplicate              // 40241: WeChat got the same content within the last minute
+	KindManagement             // never the answer to a send
 	KindOK                     // 0: no error
 )
 
-// kindTexts are each kind's name and what the worker makes of it.
+// kindTexts has each kind's name and what the worker does with the message.
 //
-//nolint:gochecknoglobals // a table that nobody writes to
+//nolint:gochecknoglobals // never changed
 var kindTexts = [...]struct{ name, meaning string }{
-	KindUnknown:    {"unknown", "Not in the table. Tried twice more, then recorded as dead."},
-	KindToken:      {"token", "The access token was refused. The client asks for another and replays once; a second refusal counts as account."},
-	KindBusy:       {"busy", "WeChat was busy and the outcome is not known. Sent again with the same client_msg_id while WeChat still drops duplicates."},
-	KindRate:       {"rate", "Too many calls this minute. The gate slows down; the message waits."},
+	KindUnknown:    {"unknown", "Not in the table. The message is retried twice, then recorded as dead."},
+	KindToken:      {"token", "The access token was refused. The client replays the call once with another token; a second refusal counts as account."},
+	KindBusy:       {"busy", "WeChat was busy and the outcome is unknown. The message is retried with the same client_msg_id while WeChat still drops duplicates."},
+	KindRate:       {"rate", "Too many calls in this minute. The gate lowers the rate; the message waits."},
 	KindQuota:      {"quota", "The day's quota is used up. The gate closes until the reset; the message waits."},
-	KindRecipient:  {"recipient", "This recipient cannot be written to. The message is rejected, others go on."},
-	KindRefused:    {"refused", "This recipient switched this template off. The message is rejected, others go on."},
-	KindFrequency:  {"frequency", "This recipient was written to too often. The message waits for hours, others go on."},
-	KindMessage:    {"message", "This message is wrong for good. It is rejected, others go on."},
-	KindTemplate:   {"template", "This template cannot be used. A few retries, then its messages stop; other templates go on."},
-	KindAccount:    {"account", "Nothing of this account can be sent now. The account pauses and probes; messages keep their attempts."},
-	KindDuplicate:  {"duplicate", "WeChat saw the same content a moment ago. On our own replay it counts as accepted, else as rejected."},
+	KindRecipient:  {"recipient", "This recipient cannot receive messages. The message is rejected, other messages continue."},
+	KindRefused:    {"refused", "This recipient refuses this template. The message is rejected, other messages continue."},
+	KindFrequency:  {"frequency", "This recipient got too many messages. The message waits for hours, other messages continue."},
+	KindMessage:    {"message", "WeChat will never accept this message. It is rejected, other messages continue."},
+	KindTemplate:   {"template", "This template cannot be used. After a few retries its messages stop, other templates continue."},
+	KindAccount:    {"account", "No message of this account can be sent now. The account pauses and probes; messages keep their attempts."},
+	KindDuplicate:  {"duplicate", "WeChat got the same content within the last minute. On our own replay the message counts as accepted, else as rejected."},
 	KindManagement: {"management", "Never the answer to a send, only to other calls."},
 	KindOK:         {"ok", "No error."},
 }
@@ -99,7 +100,7 @@ func (k Kind) String() string {
 	return kindTexts[k].name
 }
 
-// Meaning is one or two sentences on what becomes of a message.
+// Meaning is one or two sentences about what happens to the message.
 func (k Kind) Meaning() string {
 	if k < 0 || int(k) >= len(kindTexts) {
 		return ""
@@ -107,73 +108,55 @@ func (k Kind) Meaning() string {
 	return kindTexts[k].meaning
 }
 
-// codeRow is what we know of one code.
+// codeRow is one row of codeTable.
 type codeRow struct {
 	code   Code
 	kind   Kind
 	name   string // short, stable
-	says   string // WeChat's words
-	remedy string // one sentence to an operator
+	says   string // WeChat's errmsg
+	remedy string // one sentence for an operator
 }
 
 // codeIndex finds a code's row in codeTable.
 //
-//nolint:gochecknoglobals // made from the table once
-var codeIndex = indexCodes(codeTable[:])
-
-func indexCodes(rows []codeRow) map[Code]*codeRow {
-	index := make(map[Code]*codeRow, len(rows))
-	for i := range rows {
-		index[rows[i].code] = &rows[i]
+//nolint:gochecknoglobals // never changed
+var codeIndex = func() map[Code]codeRow {
+	index := make(map[Code]codeRow, len(codeTable))
+	for _, row := range codeTable {
+		index[row.code] = row
 	}
 	return index
-}
+}()
 
 // Codes lists every code of the table, smallest first.
-func Codes() []Code {
-	codes := make([]Code, 0, len(codeTable))
-	for i := range codeTable {
-		codes = append(codes, codeTable[i].code)
+func Codes() []Code { return slices.Sorted(maps.Keys(codeIndex)) }
+
+func (c Code) row() codeRow {
+	if row, ok := codeIndex[c]; ok {
+		return row
 	}
-	slices.Sort(codes)
-	return codes
+	return codeRow{
+		code: c, name: "unknown",
+		remedy: "This program does not know the code: look it up on developers.weixin.qq.com, with the rid, and report it.",
+	}
 }
 
-// Name is the code's short stable name, such as "require-subscribe". A code
-// outside the table is "unknown".
-func (c Code) Name() string {
-	if row, ok := codeIndex[c]; ok {
-		return row.name
-	}
-	return "unknown"
-}
+// Name is the code's short stable name, such as "require-subscribe". For a code
+// outside the table it is "unknown".
+func (c Code) Name() string { return c.row().name }
 
-// Kind looks the code up in the table.
-func (c Code) Kind() Kind {
-	if row, ok := codeIndex[c]; ok {
-		return row.kind
-	}
-	return KindUnknown
-}
+// Kind is the code's kind. For a code outside the table it is KindUnknown.
+func (c Code) Kind() Kind { return c.row().kind }
 
-// Says is WeChat's usual text for the code, empty outside the table.
-func (c Code) Says() string {
-	if row, ok := codeIndex[c]; ok {
-		return row.says
-	}
-	return ""
-}
+// Says is WeChat's usual errmsg for the code. For a code outside the table it is
+// empty.
+func (c Code) Says() string { return c.row().says }
 
 // Remedy is one sentence that tells an operator what to do.
-func (c Code) Remedy() string {
-	if row, ok := codeIndex[c]; ok {
-		return row.remedy
-	}
-	return "WeChat answered a code that this program does not know: look it up on developers.weixin.qq.com, with the rid, and report it."
-}
+func (c Code) Remedy() string { return c.row().remedy }
 
-// otherTokenMayHelp reports whether one replay with another token is worth a
-// call. 48001 is in, since the token of another account gets it too.
+// otherTokenMayHelp reports whether a replay with another token may succeed. It
+// may for 48001, since the token of another account gets it too.
 func (c Code) otherTokenMayHelp() bool {
 	return c.Kind() == KindToken || c == CodeUnauthorized
 }

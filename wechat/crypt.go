@@ -11,23 +11,23 @@ import (
 	"math"
 )
 
-// The cipher of 消息加解密说明: AES-256-CBC with the key's head as vector, over
-// 16 random bytes, the length of the document in 4 bytes, the document and the
-// appid, padded to a multiple of 32.
+// The cipher of 消息加解密说明: AES-256-CBC with the first bytes of the key as vector,
+// over 16 random bytes, the length of the document in 4 bytes, the document and
+// the appid, padded to a multiple of 32.
 const (
 	aesKeyLength = 43 // of EncodingAESKey
-	padBlock     = 32 // twice the cipher's own block, so the pad is 1 to 32
+	padBlock     = 32 // twice the cipher's block
 	headLength   = aes.BlockSize + 4
 )
 
 var (
 	errAESKey     = errors.New("wechat: not an EncodingAESKey: it is 43 letters and digits")
-	errCipherText = errors.New("wechat: not WeChat's cipher text, or made with another EncodingAESKey")
+	errCipherText = errors.New("wechat: not a cipher text of WeChat, or made with another EncodingAESKey")
 	errOtherAppID = errors.New("wechat: encrypted for another appid")
 )
 
-// decodeAESKey is lenient on the last character, as WeChat is: it holds 6 bits
-// of which 4 belong to the key, and the others are not zero in most keys.
+// decodeAESKey ignores the unused bits of the last character, as WeChat does: they
+// are not zero in most keys.
 func decodeAESKey(encoded Secret) ([]byte, error) {
 	text := encoded.Reveal()
 	if len(text) != aesKeyLength {
@@ -40,8 +40,8 @@ func decodeAESKey(encoded Secret) ([]byte, error) {
 	return key, nil
 }
 
-// decrypt returns the document in text, whatever it is. Its errors are
-// errAESKey, errCipherText and errOtherAppID.
+// decrypt returns the document encrypted in text. Its errors are errAESKey,
+// errCipherText and errOtherAppID.
 func decrypt(encodingAESKey Secret, appid, text string) ([]byte, error) {
 	key, err := decodeAESKey(encodingAESKey)
 	if err != nil {
@@ -70,8 +70,8 @@ func decrypt(encodingAESKey Secret, appid, text string) ([]byte, error) {
 	return rest[:length:length], nil
 }
 
-// unpad takes PKCS#7 with blocks of 32 off: 1 to 32 bytes that all tell their
-// number.
+// unpad removes PKCS#7 padding with blocks of 32: 1 to 32 bytes whose value is
+// their number.
 func unpad(data []byte) ([]byte, bool) {
 	n := int(data[len(data)-1])
 	if n < 1 || n > padBlock || n > len(data) {
@@ -85,7 +85,7 @@ func unpad(data []byte) ([]byte, bool) {
 	return data[:len(data)-n], true
 }
 
-// encrypt is the way back, for passive replies.
+// encrypt encrypts a passive reply.
 func encrypt(encodingAESKey Secret, appid string, document []byte) (string, error) {
 	var random [aes.BlockSize]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -98,7 +98,7 @@ func encryptWith(random [aes.BlockSize]byte, encodingAESKey Secret, appid string
 		return "", err
 	}
 	if uint64(len(document)) > math.MaxUint32 {
-		return "", errors.New("wechat: the document is longer than its length field can tell: shorten it")
+		return "", errors.New("wechat: the document is longer than its length field allows: shorten it")
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {

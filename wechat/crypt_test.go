@@ -254,7 +254,7 @@ func TestNewCallbackNamesAllFaults(t *testing.T) {
 	for want, cfg := range map[string]wechat.CallbackConfig{
 		"Tokens is empty":         {AppID: cbAppID, Mode: wechat.CallbackPlain},
 		"AESKeys is empty":        {AppID: cbAppID, Mode: wechat.CallbackSecure, Tokens: rotating(cbToken)},
-		"which mode compat":       {AppID: cbAppID, Mode: wechat.CallbackCompat, Tokens: rotating(cbToken)},
+		"and mode compat needs one":       {AppID: cbAppID, Mode: wechat.CallbackCompat, Tokens: rotating(cbToken)},
 		"Tokens[0].Until is set":  {AppID: cbAppID, Mode: wechat.CallbackPlain, Tokens: []wechat.RotatingSecret{ended}},
 		"AESKeys[0].Until is set": {AppID: cbAppID, Mode: wechat.CallbackSecure, Tokens: rotating(cbToken), AESKeys: []wechat.RotatingSecret{endedKey}},
 	} {

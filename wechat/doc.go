@@ -1,7 +1,7 @@
-// Package wechat speaks with WeChat for Official Accounts: it calls the server
-// API for template messages, what manages them, the access token, QR codes and
-// web authorization, and it opens what WeChat's server pushes. It knows nothing
-// of queues and needs the standard library only.
+// Package wechat is a client for WeChat Official Accounts: it calls the server API
+// for template messages and their management, access tokens, QR codes and web
+// authorization, and it verifies and decrypts WeChat's pushes. It uses the
+// standard library only.
 //
 // # Send a message
 //
@@ -10,50 +10,57 @@
 //	if err := message.Validate(); err != nil { … } // all faults at once
 //	msgid, err := client.SendTemplate(ctx, message)
 //
-// A [Client] makes one HTTP call for each call of a method. The one thing it
-// repeats is a call whose token WeChat refused: once, with another token, and
-// the very same bytes.
+// A [Client] makes one HTTP call for each method call. It repeats a call only when
+// WeChat refused its token: once, with another token and the same body.
 //
-// # Read the error
+// # Handle errors
 //
-// [KindOf] says what an answer of WeChat means to a sender, [CodeOf] which one
-// it was, [Ambiguous] whether WeChat may have accepted the message all the same.
+// [KindOf] is what WeChat's answer means for a sender, [CodeOf] the errcode, and
+// [Ambiguous] whether WeChat may have accepted the message in spite of the error.
 // The types are [*Error] for an answer with an errcode, [*TransportError] for no
-// answer, [*TokenError] when there was no token, [*TokenRefusedError] when two
-// were refused, and [*InvalidError] for a message refused before WeChat saw it.
-// No error text holds a secret, a token or a whole openid. docs/errors.md is
+// answer, [*TokenError] for no token, [*TokenRefusedError] for two refused tokens,
+// and [*InvalidError] for a message refused without a call. No error text has a
+// secret, a token or a whole openid. docs/errors.md lists all codes; it is
 // generated from this package's tables.
 //
-// # Open what WeChat pushes
+// # Receive pushes
 //
-// A [Callback] is our half of an account's server configuration. It serves no
+// A [Callback] verifies and decrypts requests of WeChat's server. It serves no
 // HTTP: give it the query and the body.
 //
 //	callback, err := wechat.NewCallback(wechat.CallbackConfig{AppID: …, Mode: wechat.CallbackSecure, Tokens: …, AESKeys: …})
-//	echo, err := callback.Echo(r.URL.Query())       // GET: the console's question
+//	echo, err := callback.Echo(r.URL.Query())       // GET, when the configuration is saved
 //	push, err := callback.Open(r.URL.Query(), body) // POST: push.Event, verified
-//	answer, err := callback.Seal(push, reply)       // or just "success"
+//	answer, err := callback.Seal(push, reply)       // or answer "success"
 //
-// The mode is pinned, Tokens and keys rotate with an overlap, and old queries are
-// refused with a [*CallbackError]. What must happen once is remembered by the
-// caller: Push.Nonce names the query, Event.DedupeKey the event.
+// Requests in another mode and old queries are refused with a [*CallbackError].
+// Tokens and keys can overlap while they are rotated. To handle a push once,
+// remember Push.Nonce for the query and Event.DedupeKey for the event.
 //
-// # Ask who a user is
+// # Identify users
 //
-// [Authorize] makes the link of the page, an [OAuth] exchanges the code that
-// comes back. A code is good once: after any error, start again.
+// [Authorize] makes the link of the authorization page, an [OAuth] exchanges the
+// code of the redirect. A code is valid once: after any error, start again.
 //
 //	link, err := wechat.Authorize{AppID: …, RedirectURI: …, State: …}.Link()
 //	user, err := oauth.Exchange(ctx, wechat.NewSecret(code))
-//	if user.Snapshot { … } // nobody: never bind it
+//	if user.Snapshot { … } // a virtual user: never bind it
 //
-// Or let the user scan: [Client.CreateQR] makes a code whose scene comes back as
-// Event.Scene.
+// With a QR code, [Client.CreateQR] makes a code whose scene is Event.Scene of the
+// scan.
 //
 // # Share the token
 //
-// A [TokenSource] hands out the access token. [ReuseTokenSource] keeps it in one
+// A [TokenSource] returns the access token. [ReuseTokenSource] keeps it in one
 // process; package tokenstore shares it through Redis.
+//
+// # Use more of the API
+//
+// wxnotify itself does not use all of this package. Also for your own programs are
+// the template and industry methods of [Client], [Client.RequestByRID],
+// [OAuth.Refresh] and [OAuth.Check], [ParseTemplateMessage],
+// [TemplateMessage.ValidateFor], [TemplateMessage.Warnings], [ReuseTokenSource],
+// [StaticToken] and the constants of [Code].
 package wechat
 
 //go:generate go test -run ^TestErrorsDoc$ -update .

@@ -11,24 +11,24 @@ import (
 )
 
 const (
-	// documentLimit bounds what WeChat pushes, in bytes; an event has one or
-	// two thousand.
+	// documentLimit is the longest document in bytes. An event has one or two
+	// thousand.
 	documentLimit = 1 << 20
-	// documentDepth bounds the nesting; real events go four deep.
+	// documentDepth is the deepest nesting. Real events have four levels.
 	documentDepth = 16
 )
 
 var (
-	errDocument      = errors.New("wechat: not a document of WeChat's: one <xml> element is expected")
-	errDocumentType  = errors.New("wechat: the document has a DTD, an entity or an instruction, which WeChat's never have")
-	errDocumentDeep  = errors.New("wechat: the document is nested too deep")
+	errDocument      = errors.New("wechat: not a document of WeChat: expected one <xml> element")
+	errDocumentType  = errors.New("wechat: the document has a DTD, an entity or an instruction, which WeChat does not use")
+	errDocumentDeep  = errors.New("wechat: the document is nested too deeply")
 	errDocumentLarge = errors.New("wechat: the document is longer than 1 MB")
 )
 
-// parseDocument returns the text of the elements right below <xml>; those with
-// elements of their own are left out. The first of a name counts, white space
-// around names and texts does not. A JSON object, which mini programs may
-// choose, is read alike.
+// parseDocument returns the texts of the elements directly below <xml> that have no
+// elements of their own, without white space around names and texts. Of several
+// elements with one name it returns the first. It also accepts a JSON object,
+// which mini programs can choose.
 func parseDocument(data []byte) (map[string]string, error) {
 	if len(data) > documentLimit {
 		return nil, errDocumentLarge
@@ -43,7 +43,7 @@ func parseDocument(data []byte) (map[string]string, error) {
 func parseJSONDocument(data []byte) (map[string]string, error) {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(readable(data), &object); err != nil {
-		return nil, errDocument // json's own words may quote the document
+		return nil, errDocument // json's error may quote the document
 	}
 	fields := make(map[string]string, len(object))
 	for name, value := range object {
@@ -56,12 +56,12 @@ func parseJSONDocument(data []byte) (map[string]string, error) {
 	return fields, nil
 }
 
-// strayPattern is white space between < and a name, which XML forbids and
-// WeChat's sample of 授权用户信息变更 has.
+// strayPattern is white space between < and a name. XML forbids it, and WeChat's
+// sample of 授权用户信息变更 has it.
 var strayPattern = regexp.MustCompile(`<(/?)\s+([A-Za-z_])`)
 
-// tidy makes XML of what WeChat sends: texts may hold bad UTF-8 and control
-// characters, and names a space in front.
+// tidy makes valid XML of a document: texts may have invalid UTF-8 and control
+// characters, and names a space before them.
 func tidy(data []byte) []byte {
 	if !strayPattern.Match(data) && bytes.IndexFunc(data, isForbiddenInXML) < 0 {
 		return data
@@ -94,11 +94,11 @@ func isForbiddenInXML(r rune) bool {
 	return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == '\uFFFD' || r == '\uFFFE' || r == '\uFFFF'
 }
 
-// documentReader walks one document.
+// documentReader collects the fields of one document.
 type documentReader struct {
 	fields map[string]string
 	depth  int
-	ended  bool // the root is closed
+	ended  bool // the root element is closed
 	name   string
 	text   strings.Builder
 	leaf   bool
@@ -116,15 +116,15 @@ func parseXMLDocument(data []byte) (map[string]string, error) {
 			return r.fields, nil
 		}
 		if err != nil {
-			return nil, errDocument // xml's own words may quote the document
+			return nil, errDocument // xml's error may quote the document
 		}
-		if err := r.take(token, first); err != nil {
+		if err := r.read(token, first); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func (r *documentReader) take(token xml.Token, first bool) error {
+func (r *documentReader) read(token xml.Token, first bool) error {
 	switch t := token.(type) {
 	case xml.StartElement:
 		return r.start(t.Name)

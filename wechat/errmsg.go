@@ -7,15 +7,15 @@ import (
 	"unicode/utf8"
 )
 
-// errmsgLimit bounds what is kept of WeChat's words, in bytes.
+// errmsgLimit is how much of an errmsg is kept, in bytes.
 const errmsgLimit = 300
 
-// shortestSecret is the length from which a text is looked for in foreign
-// words: real secrets have 32 characters, tokens over a hundred, openids 28,
-// while the "token" of somebody's test is part of half of all errmsgs.
+// shortestSecret is the length from which secrets are searched for in foreign
+// texts. Real secrets have 32 characters, tokens over a hundred, openids 28. A
+// shorter one, such as "token" in a test, is a word of many errmsgs.
 const shortestSecret = 8
 
-// Patterns of WeChat's errmsg. Its tail varies: " rid: x", ", rid: x",
+// Patterns of WeChat's errmsg. Its end varies: " rid: x", ", rid: x",
 // " hint: [x]", " hints: [x!]", ", hints: [ req_id: x ]".
 var (
 	ridPattern        = regexp.MustCompile(`(?i)[\s,;]*\brid:\s*([0-9A-Za-z-]*)`)
@@ -28,14 +28,14 @@ var (
 	openidPattern     = regexp.MustCompile(`^o[A-Za-z0-9_-]{27}$`)
 )
 
-// newError makes the error of an answer. known are texts that must not appear:
-// the token of the call, the secret, the recipient.
+// newError makes the error of an answer. known are texts that it must not have,
+// such as the call's token.
 func newError(op string, code Code, errmsg string, known []string) *Error {
 	msg, rid := splitErrmsg(errmsg)
 	return &Error{Op: op, Code: code, Msg: scrub(msg, known), RID: scrub(rid, known)}
 }
 
-// splitErrmsg parts WeChat's words from the request id and drops hints.
+// splitErrmsg separates the request id from errmsg, and removes hints.
 func splitErrmsg(errmsg string) (msg, rid string) {
 	msg = hintPattern.ReplaceAllString(errmsg, "")
 	if m := ridPattern.FindStringSubmatch(msg); m != nil {
@@ -48,8 +48,8 @@ func splitErrmsg(errmsg string) (msg, rid string) {
 	return msg, rid
 }
 
-// scrub makes foreign text fit for a log: one line, short, valid UTF-8,
-// without credentials and with openids masked.
+// scrub makes a foreign text safe for a log: one line, short, valid UTF-8, without
+// credentials, with openids masked.
 func scrub(text string, known []string) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	text = credentialPattern.ReplaceAllString(text, "${1}"+placeholder)
@@ -68,8 +68,8 @@ func scrub(text string, known []string) string {
 	return strings.TrimSpace(cut(text, errmsgLimit))
 }
 
-// maskLongWord keeps request ids, which are three groups of eight hex digits,
-// and long words such as keys, and hides what could be a credential or an openid.
+// maskLongWord keeps request ids and long key names, and masks what may be a
+// credential or an openid.
 func maskLongWord(word string) string {
 	if isRID(word) || keyLikePattern.MatchString(word) {
 		return word
@@ -91,8 +91,8 @@ func isRID(word string) bool {
 	return strings.Trim(word, "0123456789abcdefABCDEF-") == ""
 }
 
-// MaskOpenID shortens an openid for people: its first four characters, "…" and
-// its last two. One of ten characters or fewer becomes "…".
+// MaskOpenID shortens an openid for logs and pages to its first four characters,
+// "…" and its last two. An openid of at most ten characters becomes "…".
 func MaskOpenID(openid string) string {
 	if len(openid) <= 10 {
 		return "…"
@@ -100,7 +100,7 @@ func MaskOpenID(openid string) string {
 	return cut(openid, 4) + "…" + strings.ToValidUTF8(openid[len(openid)-2:], "")
 }
 
-// cut returns at most limit bytes of text, whole runes only.
+// cut returns at most limit bytes of text, in whole runes.
 func cut(text string, limit int) string {
 	if len(text) <= limit {
 		return text
@@ -111,8 +111,7 @@ func cut(text string, limit int) string {
 	return text[:limit]
 }
 
-// IP is the caller's address that WeChat named when it refused it (40164), or
-// empty.
+// IP is the caller's address in the errmsg of 40164, or empty.
 func (e *Error) IP() string {
 	m := ipPattern.FindStringSubmatch(e.Msg)
 	if m == nil {
@@ -121,7 +120,7 @@ func (e *Error) IP() string {
 	return strings.TrimRight(m[1], ".:")
 }
 
-// Field is the path that WeChat named when it refused a value (47003), such as
+// Field is the path of the refused value in the errmsg of 47003, such as
 // "data.time10.value", or empty.
 func (e *Error) Field() string {
 	m := fieldPattern.FindStringSubmatch(e.Msg)

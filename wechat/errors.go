@@ -15,7 +15,7 @@ type Error struct {
 	RID  string // WeChat's request id, valid seven days for rid/get; may be empty
 }
 
-// Error reads like
+// Error is such as
 // "wechat: /cgi-bin/message/template/send: 43004 require-subscribe: require subscribe (rid …)".
 func (e *Error) Error() string {
 	var b strings.Builder
@@ -33,9 +33,9 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Kind is the code's kind, except on the calls that fetch a token: what they
-// refuse concerns the account, never a message. On the calls of web
-// authorization a refusal concerns the one user, or the account.
+// Kind is the code's kind, with two exceptions: calls that fetch a token are
+// refused for the account, never for a message, and calls of web authorization
+// for one user or for the account.
 func (e *Error) Kind() Kind {
 	kind := e.Code.Kind()
 	if isOAuth(e.Op) {
@@ -61,10 +61,10 @@ func (e *Error) Remedy() string {
 	case fetch && e.Code == CodeInvalidAppID:
 		return wrongAppIDRemedy
 	case fetch && e.Code == CodeQuota:
-		return "The day's token fetches are used up: find what fetches in a loop, and use stable_token."
+		return "Find the program that fetches tokens in a loop, and use stable_token: the token fetches of the day are used up."
 	}
 	if ip := e.IP(); e.Code == CodeIPNotListed && ip != "" {
-		return "Add " + ip + " to the IP whitelist under 设置与开发 > 开发接口管理 on mp.weixin.qq.com; it takes about five minutes, then sending resumes by itself."
+		return "Add " + ip + " to the IP whitelist under 设置与开发 > 开发接口管理 on mp.weixin.qq.com; it takes about five minutes, then sending resumes automatically."
 	}
 	if field := e.Field(); e.Code == CodeInvalidArgument && field != "" {
 		return "Correct the value of " + field + " so that it fits the key's type and limit: WeChat refused it."
@@ -72,56 +72,56 @@ func (e *Error) Remedy() string {
 	return e.Code.Remedy()
 }
 
-// TransportError is a call that did not come back with a WeChat answer:
-// a network failure, an HTTP status other than 200, or a body that is not JSON.
+// TransportError is a call without an answer of WeChat: a network failure, an HTTP
+// status other than 200, or a body that is not WeChat's JSON.
 type TransportError struct {
 	Op         string
-	HTTPStatus int  // 0 when no status line arrived
+	HTTPStatus int  // 0 without a status line
 	Ambiguous  bool // true when WeChat may have acted on the request
 	Err        error
 }
 
-// Error says what failed and whether WeChat may have acted on it.
+// Error has the cause and whether WeChat may have acted on the request.
 func (e *TransportError) Error() string {
 	outcome := "nothing reached WeChat"
 	switch {
 	case e.Ambiguous:
 		outcome = "WeChat may have acted on it"
 	case e.HTTPStatus != 0:
-		outcome = "refused before it was acted on"
+		outcome = "WeChat did not act on it"
 	}
 	return fmt.Sprintf("wechat: %s: %v (%s)", e.Op, e.Err, outcome)
 }
 
-// Unwrap returns the cause; no *url.Error is ever in the chain, since it
-// carries the access token.
+// Unwrap returns the cause. The chain has no *url.Error, since that has the access
+// token.
 func (e *TransportError) Unwrap() error { return e.Err }
 
-// TokenError is a call that was not made, or not made again, because the token
-// source gave no token. WeChat has not acted on it.
+// TokenError is a call that was not made, or not replayed, because the token source
+// returned an error. WeChat has not acted on it.
 type TokenError struct {
 	Err error
-	// Called reports that a call was made with a token that WeChat refused, and
-	// only the second try wants a token: the first counts against the quota.
+	// Called means that WeChat refused a first call, which counts against the
+	// quota, and the error is from getting another token for the replay.
 	Called bool
 }
 
-// Error carries the source's own text.
+// Error has the source's own text.
 func (e *TokenError) Error() string { return "wechat: get access token: " + e.Err.Error() }
 
 // Unwrap returns the token source's error.
 func (e *TokenError) Unwrap() error { return e.Err }
 
-// TokenRefusedError is a call that WeChat refused for its token although the
-// client asked for another one. Its kind is KindAccount: no message of the
-// account can be sent until somebody looks.
+// TokenRefusedError is a call that WeChat refused for its token after the client
+// asked for another one. Its kind is KindAccount: no message of the account can be
+// sent until an operator acts.
 type TokenRefusedError struct {
 	Last *Error // the last refusal
-	// Replayed is false when the source had only the refused token to give.
+	// Replayed is false when the source returned the refused token again.
 	Replayed bool
 }
 
-// Error says whether a second token was tried.
+// Error has the last refusal and whether a second token was tried.
 func (e *TokenRefusedError) Error() string {
 	if e.Replayed {
 		return e.Last.Error() + "; a second token was refused too"
@@ -132,15 +132,13 @@ func (e *TokenRefusedError) Error() string {
 // Unwrap returns the last refusal.
 func (e *TokenRefusedError) Unwrap() error { return e.Last }
 
-// KindOf returns the kind of the *Error in err's chain, KindUnknown otherwise.
-// A *TokenRefusedError is KindAccount.
+// KindOf returns the kind of the *Error in err's chain, or KindUnknown. A
+// *TokenRefusedError is KindAccount.
 func KindOf(err error) Kind {
-	var refused *TokenRefusedError
-	if errors.As(err, &refused) {
+	if _, ok := errors.AsType[*TokenRefusedError](err); ok {
 		return KindAccount
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind()
 	}
 	return KindUnknown
@@ -148,23 +146,21 @@ func KindOf(err error) Kind {
 
 // CodeOf returns the errcode of the *Error in err's chain.
 func CodeOf(err error) (Code, bool) {
-	var e *Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
 		return 0, false
 	}
 	return e.Code, true
 }
 
-// Ambiguous reports whether WeChat may have accepted the message although err
-// came back: errcode -1, an answer lost after the request was written, HTTP 5xx,
-// an unreadable body. Trouble with getting a token is never ambiguous.
+// Ambiguous reports whether WeChat may have accepted the message in spite of err:
+// for errcode -1, an answer lost after the request was written, HTTP 5xx, and an
+// unreadable body. A *TokenError is never ambiguous.
 func Ambiguous(err error) bool {
-	var token *TokenError
-	if errors.As(err, &token) {
+	if _, ok := errors.AsType[*TokenError](err); ok {
 		return false
 	}
-	var transport *TransportError
-	if errors.As(err, &transport) {
+	if transport, ok := errors.AsType[*TransportError](err); ok {
 		return transport.Ambiguous
 	}
 	code, ok := CodeOf(err)

@@ -9,52 +9,48 @@ import (
 	"time"
 )
 
-// Names of events that programs decide on. WeChat writes them in any case:
-// compare with Event.Is.
+// Names of events. WeChat may write them in any case: compare with Event.Is.
 const (
-	EventSubscribe               = "subscribe"
-	EventUnsubscribe             = "unsubscribe"
-	EventScan                    = "SCAN"
-	EventTemplateFinished        = "TEMPLATESENDJOBFINISH"
-	EventAuthorizationRevoked    = "user_authorization_revoke"
-	EventAuthorizationCancelled  = "user_authorization_cancellation"
-	EventSubscriptionPopup       = "subscribe_msg_popup_event"
-	EventSubscriptionChanged     = "subscribe_msg_change_event"
-	EventSubscriptionMessageSent = "subscribe_msg_sent_event"
+	EventSubscribe              = "subscribe"
+	EventUnsubscribe            = "unsubscribe"
+	EventScan                   = "SCAN"
+	EventTemplateFinished       = "TEMPLATESENDJOBFINISH"
+	EventAuthorizationRevoked   = "user_authorization_revoke"
+	EventAuthorizationCancelled = "user_authorization_cancellation"
 )
 
-// Values of Event.MsgType that programs decide on.
+// Values of Event.MsgType.
 const (
 	MsgTypeEvent = "event"
 	MsgTypeText  = "text"
 )
 
-// Event is what WeChat's server tells an account's: an event, or a message that
-// a follower wrote (docs: 接收事件推送, 接收普通消息). Elements that are not
-// listed here are left out; they stay in Push.Document.
+// Event is an event, or a follower's message, that WeChat pushes to an account's
+// server (docs: 接收事件推送, 接收普通消息). Other elements are in Push.Document
+// only.
 type Event struct {
 	To        string    // the account's gh_ id, not its appid
 	OpenID    string    // FromUserName: a follower, or WeChat's own account
-	CreatedAt time.Time // whole seconds; zero when WeChat does not tell
-	MsgType   string    // "event", "text" …; the set is open
-	Name      string    // of an event, such as "subscribe"; the set is open
+	CreatedAt time.Time // in whole seconds; zero when missing
+	MsgType   string    // "event", "text" …; WeChat may add values
+	Name      string    // of an event, such as "subscribe"; WeChat may add values
 	Key       string    // EventKey
-	Ticket    string    // of the QR code that was scanned
-	// MsgID is the msgid of the message that a receipt is for, or the number of
-	// a follower's own message. 0: none, or WeChat does not tell.
+	Ticket    string    // of the scanned QR code
+	// MsgID is the msgid of a receipt's message, or the id of a follower's own
+	// message. 0: none, or WeChat left it out.
 	MsgID   MessageID
 	Status  string // of a receipt, such as "success" or "failed:user block"
 	Content string // of a text message
 	// Subject is the OpenID element of user_authorization_revoke and
-	// user_authorization_cancellation: the user whose data must go. OpenID is
-	// somebody else there. Empty for all other events.
+	// user_authorization_cancellation: the user whose data must be deleted, while
+	// OpenID is another sender. Empty for all other events.
 	Subject string
 }
 
-// ParseEvent reads a document: XML without DTD and entities, nested at most 16
-// deep and 1 MB long, or a JSON object. Elements and names that it does not know
-// do no harm. MsgID and MsgId are both taken, as whole numbers. An error never
-// quotes the document. It verifies nothing: that is Callback.Open's.
+// ParseEvent decodes a document: XML without DTD and entities, nested at most 16
+// levels deep and at most 1 MB long, or a JSON object. It ignores unknown elements
+// and accepts both MsgID and MsgId. An error never quotes the document. ParseEvent
+// verifies no signature: use Callback.Open for that.
 func ParseEvent(document []byte) (*Event, error) {
 	fields, err := parseDocument(document)
 	if err != nil {
@@ -89,23 +85,23 @@ func newEvent(fields map[string]string) (*Event, error) {
 	return e, nil
 }
 
-// wholeNumber is 0 for no text. Never by way of a float: ids go beyond 2^53.
+// wholeNumber is 0 for an empty text. It uses no float: ids are above 2^53.
 func wholeNumber(text string) (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
-	//nolint:wrapcheck // the caller says what it was, without quoting it
+	//nolint:wrapcheck // the caller names the element and does not quote the text
 	return strconv.ParseInt(text, 10, 64)
 }
 
-// Is reports whether e is the event of this name, in any case.
+// Is reports whether e is the event with this name, in upper or lower case.
 func (e *Event) Is(name string) bool {
 	return strings.EqualFold(e.MsgType, MsgTypeEvent) && strings.EqualFold(e.Name, name)
 }
 
-// Scene is the scene of the QR code that was scanned, empty when there was
-// none: EventKey as it is for SCAN, without one "qrscene_" for subscribe. A
-// subscribe without that prefix came some other way (docs: 生成带参数的二维码).
+// Scene is the scene of the scanned QR code: EventKey of SCAN, and EventKey of
+// subscribe without its prefix "qrscene_" (docs: 生成带参数的二维码). It is empty
+// without a QR code.
 func (e *Event) Scene() string {
 	switch {
 	case e.Is(EventScan):
@@ -118,16 +114,15 @@ func (e *Event) Scene() string {
 	return ""
 }
 
-// DedupeKey is the same for each delivery of one event and differs between
-// events: 64 hex digits over everything that tells them apart. WeChat delivers
-// up to four times within some twenty seconds, so an hour is long enough to
-// remember it.
+// DedupeKey is equal for repeated deliveries of one event and differs between
+// events: 64 hex digits. WeChat delivers an event up to four times within about
+// twenty seconds, so it is enough to remember the key for an hour.
 func (e *Event) DedupeKey() string {
 	h := sha256.New()
 	for _, part := range []string{
 		e.To, e.OpenID, strconv.FormatInt(e.CreatedAt.Unix(), 10), e.MsgType, e.Name, e.Key, e.MsgID.String(), e.Status, e.Subject,
 	} {
-		// With its length in front, no two lists read the same.
+		// With the lengths, different lists give different texts.
 		_, _ = h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
 	}
 	return hex.EncodeToString(h.Sum(nil))

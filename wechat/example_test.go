@@ -47,7 +47,7 @@ func ExampleClient_SendTemplateBody() {
 	}
 	// Output:
 	// wechat: /cgi-bin/message/template/send: 43004 require-subscribe: require subscribe (rid 61725984-6126f6f9-040f19c4)
-	// 61725984-6126f6f9-040f19c4 Ask the recipient to follow the account again: only followers can be written to.
+	// 61725984-6126f6f9-040f19c4 Ask the recipient to follow the account again: only followers receive messages.
 }
 
 func ExampleKindOf() {
@@ -209,7 +209,7 @@ func ExampleMarshalBody() {
 func ExampleParseTemplateMessage() {
 	_, err := wechat.ParseTemplateMessage([]byte(`{"toUser":"o1","data":{"amount1":{"value":100}}}`))
 	fmt.Println(err)
-	// Output: wechat: message refused: data.amount1.value is not text: put it in quotes (field-type); toUser is not a field of WeChat's: write touser (field-unknown)
+	// Output: wechat: message refused: data.amount1.value is not text: write it in quotes (field-type); toUser is not a field of WeChat's message: write touser (field-unknown)
 }
 
 func ExampleParseTemplateKeys() {

@@ -2,10 +2,38 @@ package wechat
 
 import "crypto/aes"
 
-// Signature is the formula of all signatures, for the published vectors.
+// FaultCodes lists every code of the table in its order: faults of a message,
+// faults of its delivery terms, warnings.
+func FaultCodes() []FaultCode {
+	var codes []FaultCode
+	for _, row := range faultTable {
+		codes = append(codes, row.code)
+	}
+	return codes
+}
+
+// Meaning is what is wrong, the end of a sentence that starts with a path.
+func (c FaultCode) Meaning() string { return c.row().means }
+
+// Remedy is what to do, without capital and full stop.
+func (c FaultCode) Remedy() string { return c.row().do }
+
+// CallbackFaults lists every fault of a callback in the order of the checks.
+func CallbackFaults() []CallbackFault {
+	var faults []CallbackFault
+	for _, row := range callbackFaults {
+		faults = append(faults, row.fault)
+	}
+	return faults
+}
+
+// Meaning is one sentence about what was wrong.
+func (f CallbackFault) Meaning() string { return f.row().meaning }
+
+// Signature is signature, for the published vectors.
 func Signature(parts ...string) string { return signature(parts...) }
 
-// Decrypt opens Encrypt, for the published vectors and for fuzzing.
+// Decrypt decrypts Encrypt, for the published vectors and for fuzzing.
 func Decrypt(encodingAESKey, appid, text string) ([]byte, error) {
 	return decrypt(NewSecret(encodingAESKey), appid, text)
 }
@@ -15,5 +43,5 @@ func EncryptWith(random [aes.BlockSize]byte, encodingAESKey, appid string, docum
 	return encryptWith(random, NewSecret(encodingAESKey), appid, document)
 }
 
-// ParseDocument is what an envelope is read with.
+// ParseDocument is parseDocument, for fuzzing.
 func ParseDocument(data []byte) (map[string]string, error) { return parseDocument(data) }

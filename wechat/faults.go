@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// FaultCode names what is wrong with a message before WeChat sees it. Codes are
-// stable and documented in docs/errors.md.
+// FaultCode is what is wrong with a message that is refused before it is sent to
+// WeChat. Codes are stable and documented in docs/errors.md.
 type FaultCode string
 
 // Faults of a message, found by Validate.
@@ -35,24 +35,20 @@ const (
 	FaultBodyTooLarge       FaultCode = "body-too-large"
 )
 
-// Faults of what surrounds a message, found by the producer, the HTTP API and
-// the CSV import.
+// Faults of the delivery terms of a message, found by package producer.
 const (
 	FaultIDMissing       FaultCode = "id-missing"
 	FaultIDInvalid       FaultCode = "id-invalid"
-	FaultIDReused        FaultCode = "id-reused"
 	FaultAddressTwice    FaultCode = "address-twice"
 	FaultUserInvalid     FaultCode = "user-invalid"
-	FaultAccountUnknown  FaultCode = "account-unknown"
 	FaultClassUnknown    FaultCode = "class-unknown"
 	FaultTemplateUnknown FaultCode = "template-unknown"
 	FaultNotAfterPast    FaultCode = "not-after-past"
 	FaultWindowEmpty     FaultCode = "window-empty"
 	FaultTooFarAhead     FaultCode = "not-before-too-far"
-	FaultQueueFull       FaultCode = "queue-full"
 )
 
-// Warnings: WeChat takes the message, but its reader may not see all of it.
+// Warnings: WeChat accepts the message, but does not show all of it.
 const (
 	WarnHistoricHidden FaultCode = "historic-hidden"
 	WarnHistoricCut    FaultCode = "historic-cut"
@@ -69,67 +65,54 @@ type faultRow struct {
 	do    string // the remedy
 }
 
-// faultTable is the only list of refusals: messages and docs/errors.md come
-// from here.
+// faultTable is the only list of faults. The texts of errors and docs/errors.md
+// are made from it.
 //
-//nolint:gochecknoglobals // a table that nobody writes to
+//nolint:gochecknoglobals // never changed
 var faultTable = [...]faultRow{
 	{FaultMessageMissing, "is missing", "give a message"},
-	{FaultOpenIDMissing, "is missing", "name the recipient's openid under this account, or a user of the roster"},
-	{FaultOpenIDInvalid, "is not an openid", "use the openid as WeChat gave it: up to 64 letters, digits, '-' and '_'"},
-	{FaultOpenIDSeveral, "names several recipients", "enqueue one message for each recipient"},
+	{FaultOpenIDMissing, "is missing", "give the recipient's openid under this account, or a user of the roster"},
+	{FaultOpenIDInvalid, "is not an openid", "use the openid exactly as WeChat returned it: up to 64 letters, digits, '-' and '_'"},
+	{FaultOpenIDSeveral, "has several recipients", "enqueue one message for each recipient"},
 	{FaultTemplateMissing, "is missing", "copy the template's id from 模板消息 > 我的模板"},
 	{FaultTemplateInvalid, "is not a template id", "copy the template's id from 模板消息 > 我的模板: up to 64 letters, digits, '-' and '_'"},
-	{FaultURLInvalid, "is not an http or https address", "write it in full, like https://example.com/orders/1"},
-	{FaultMiniProgramAppID, "is missing", "name the mini program's appid, or drop miniprogram"},
+	{FaultURLInvalid, "is not an http or https address", "write it in full, such as https://example.com/orders/1"},
+	{FaultMiniProgramAppID, "is missing", "give the mini program's appid, or remove miniprogram"},
 	{FaultMiniProgramInvalid, "is not an appid", "copy the mini program's appid: up to 64 letters, digits, '-' and '_'"},
-	{FaultClientMsgID, "is not usable", "leave it empty, or use up to 32 letters, digits, '-' and '_'"},
+	{FaultClientMsgID, "is not a client_msg_id", "leave it empty, or use up to 32 letters, digits, '-' and '_'"},
 	{FaultDataMissing, "has no values", "give a value for each key of the template"},
 	{FaultKeyEmpty, "has an empty key", "use the name between the braces of the template, such as thing1"},
-	{FaultKeySuffix, "carries the suffix .DATA", "drop it: write thing1 for {{thing1.DATA}}"},
+	{FaultKeySuffix, "has the suffix .DATA", "remove the suffix: write thing1 for {{thing1.DATA}}"},
 	{FaultKeyInvalid, "is not a key", "use the name between the braces of the template, such as thing1: letters, '_' and digits"},
 	{FaultKeyMissing, "is missing", "give a value: the template has this key"},
-	{FaultKeyUnknown, "is not a key of the template", "drop it, or correct its name"},
-	{FaultValueEmpty, "is empty", "give a value: WeChat refuses blank ones"},
+	{FaultKeyUnknown, "is not a key of the template", "remove it, or correct its name"},
+	{FaultValueEmpty, "is empty", "give a value: WeChat refuses blank values"},
 	{FaultValueTooLong, "is too long", "shorten it"},
-	{FaultValueForm, "does not fit its type", "write it in the form that the key's type asks for"},
-	{FaultControl, "holds a control character or a line break", "take it out"},
+	{FaultValueForm, "does not fit its type", "write it in the form that the key's type requires"},
+	{FaultControl, "has a control character or a line break", "remove it"},
 	{FaultEncoding, "is not UTF-8", "convert it to UTF-8"},
-	{FaultJSON, "is not a JSON object", "write it like {\"touser\":…,\"template_id\":…,\"data\":{…}}"},
-	{FaultFieldUnknown, "is not a field of WeChat's", "correct its name, or drop it"},
-	{FaultFieldType, "has another type", "write text in quotes, data and its values as objects"},
-	{FaultBodyTooLarge, "is too large", "shorten the values: the encoded message may have 16 KB"},
+	{FaultJSON, "is not a JSON object", "write it as {\"touser\":…,\"template_id\":…,\"data\":{…}}"},
+	{FaultFieldUnknown, "is not a field of WeChat's message", "correct its name, or remove it"},
+	{FaultFieldType, "has a wrong type", "write text in quotes, data and its values as objects"},
+	{FaultBodyTooLarge, "is too large", "shorten the values: the encoded message may have at most 16 KB"},
 
-	{FaultIDMissing, "is missing", "give the message an id of your own, such as order-1001-paid: it keeps a repeated call from sending twice"},
+	{FaultIDMissing, "is missing", "give the message an id of your own, such as order-1001-paid: with it a repeated call does not send twice"},
 	{FaultIDInvalid, "is not an id", "use up to 128 printable ASCII characters without spaces"},
-	{FaultIDReused, "belongs to another message", "choose a new id: this one was used with other content"},
-	{FaultAddressTwice, "names both an openid and a user", "give one of them"},
+	{FaultAddressTwice, "has both an openid and a user", "give one of them"},
 	{FaultUserInvalid, "is not a user id", "use up to 128 printable characters"},
-	{FaultAccountUnknown, "is not configured", "use one of the configured accounts"},
 	{FaultClassUnknown, "is not a class", "use critical, default or bulk"},
 	{FaultTemplateUnknown, "is not a template of the account", "refresh the template list, or correct the id"},
-	{FaultNotAfterPast, "is in the past", "choose a later end, or drop the message"},
-	{FaultWindowEmpty, "is before not-before", "let the message end after it may start"},
+	{FaultNotAfterPast, "is in the past", "choose a later not-after, or do not send the message"},
+	{FaultWindowEmpty, "is before not-before", "choose a not-after that is later than not-before"},
 	{FaultTooFarAhead, "is too far ahead", "enqueue the message later"},
-	{FaultQueueFull, "has no room", "enqueue again later, or give Redis more memory"},
 
 	{WarnHistoricHidden, "is not shown", "move the text into a keyword: since 2023-05-04 WeChat hides first and remark"},
-	{WarnHistoricCut, "will be cut on display", "keep it within about 20 characters: WeChat ends longer ones with an ellipsis"},
-	{WarnColor, "is not shown", "drop it: WeChat has ignored colours since 2023-05-04"},
-	{WarnEmoji, "holds emoji, which are not shown", "take them out: WeChat has dropped them since 2023-05"},
-	{WarnLineBreak, "holds a line break", "take it out: WeChat shows one line"},
+	{WarnHistoricCut, "will be cut on display", "keep it within about 20 characters: WeChat shows longer ones with an ellipsis"},
+	{WarnColor, "is not shown", "remove it: WeChat has ignored colours since 2023-05-04"},
+	{WarnEmoji, "has emoji, which are not shown", "remove them: WeChat has hidden emoji since 2023-05"},
+	{WarnLineBreak, "has a line break", "remove it: WeChat shows one line"},
 	{WarnShortThing, "may be too long", "keep short_thing within about 10 characters; its limit is not documented"},
-	{WarnSingleVariable, "has one variable only", "use a template with more: WeChat may not show the first variable"},
-}
-
-// FaultCodes lists every code of the table in its order: faults of a message,
-// faults of what surrounds it, warnings.
-func FaultCodes() []FaultCode {
-	codes := make([]FaultCode, 0, len(faultTable))
-	for _, row := range faultTable {
-		codes = append(codes, row.code)
-	}
-	return codes
+	{WarnSingleVariable, "has only one variable", "use a template with more: WeChat may hide the first variable"},
 }
 
 func (c FaultCode) row() faultRow {
@@ -141,22 +124,16 @@ func (c FaultCode) row() faultRow {
 	return faultRow{code: c, means: "is refused", do: "see docs/errors.md"}
 }
 
-// Meaning says what is wrong, as the end of a sentence that starts with a path.
-func (c FaultCode) Meaning() string { return c.row().means }
-
-// Remedy says what to do, without capital and full stop.
-func (c FaultCode) Remedy() string { return c.row().do }
-
 // Fault is one thing wrong with a message.
 type Fault struct {
-	// Path is the field, such as "data.thing1.value"; empty: the whole message.
+	// Path is the field, such as "data.thing1.value". Empty: the whole message.
 	Path string    `json:"path"`
 	Code FaultCode `json:"code"`
 	// Message says what is wrong and what to do. It quotes no value.
 	Message string `json:"message"`
 }
 
-// NewFault makes the fault of code at path, with the table's words.
+// NewFault returns the fault of code at path, with the text of docs/errors.md.
 func NewFault(path string, code FaultCode) Fault { return newFault(path, code) }
 
 func newFault(path string, code FaultCode) Fault {
@@ -164,7 +141,7 @@ func newFault(path string, code FaultCode) Fault {
 	return Fault{Path: path, Code: code, Message: row.means + ": " + row.do}
 }
 
-// faultf is a fault whose words say more than the table's.
+// faultf is a fault with a more specific text than the table's.
 func faultf(path string, code FaultCode, format string, args ...any) Fault {
 	return Fault{Path: path, Code: code, Message: fmt.Sprintf(format, args...)}
 }
@@ -178,13 +155,14 @@ func (f Fault) String() string {
 	return path + " " + f.Message + " (" + string(f.Code) + ")"
 }
 
-// InvalidError is a message refused before WeChat saw it, with all its faults.
+// InvalidError is a message that was refused before it was sent to WeChat, with
+// all its faults.
 type InvalidError struct{ Faults []Fault }
 
-// faultsShown bounds the text of an InvalidError; Faults holds them all.
+// faultsShown is how many faults the text of an InvalidError has.
 const faultsShown = 20
 
-// Error lists the faults.
+// Error lists the first faults.
 func (e *InvalidError) Error() string {
 	shown := e.Faults
 	if len(shown) > faultsShown {

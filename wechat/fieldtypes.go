@@ -1,6 +1,7 @@
 package wechat
 
 import (
+	"cmp"
 	"regexp"
 	"strconv"
 	"strings"
@@ -11,27 +12,23 @@ import (
 // fieldType is the rule of one key prefix (docs: 发送模板消息 § 参数值内容限制说明).
 type fieldType struct {
 	limit  int                       // in units; 0: none documented
-	units  func(string) int          // how the limit counts
+	units  func(string) int          // counts the units of a value
 	form   func(value string) string // what is wrong with the form, or empty
 	blank  bool                      // may be empty
-	advice string                    // completes "is too long: n of at most …"
+	advice string                    // remedy for a value that is too long
 }
 
-// typeOf finds the rule by the key's prefix: letters and underscores before
-// the number. An unknown prefix has none, nor has a key without a number: name
-// and time are free text in historic templates.
+// typeOf finds the rule by the key's prefix, the letters and underscores before
+// the number. Unknown prefixes and keys without a number have no rule: in
+// historic templates name and time are free text.
 func typeOf(key string) fieldType {
-	end := len(key)
-	for end > 0 && isDigit(key[end-1]) {
-		end--
-	}
-	prefix := key[:end]
+	prefix := strings.TrimRight(key, "0123456789")
 	if prefix == key && key != "first" && key != "remark" {
 		return fieldType{}
 	}
 	switch prefix {
 	case "thing", "short_thing": // short_thing's own limit is not documented
-		return fieldType{limit: 20, units: units16, advice: "name the thing shortly"}
+		return fieldType{limit: 20, units: units16, advice: "shorten the text"}
 	case "character_string":
 		return fieldType{limit: 32, units: units16, form: noHan}
 	case "time", "date":
@@ -54,39 +51,33 @@ func typeOf(key string) fieldType {
 		return fieldType{limit: 20, units: halfWidths, advice: "10 Chinese characters or 20 letters"}
 	case "phrase":
 		return fieldType{limit: 10, units: halfWidths, advice: "5 Chinese characters"}
-	case "first", "remark": // not shown, so blank is no loss
+	case "first", "remark": // not shown
 		return fieldType{blank: true}
 	default:
 		return fieldType{}
 	}
 }
 
-// valueFault is the first thing wrong with a value of key. The caller says where:
-// the usual value has no fault, and its path would be made in vain.
+// valueFault returns the first fault of a value of key, without its Path.
 func valueFault(key, value string) (Fault, bool) {
-	const path = ""
 	t := typeOf(key)
 	if strings.TrimSpace(value) == "" {
-		return newFault(path, FaultValueEmpty), !t.blank
+		return newFault("", FaultValueEmpty), !t.blank
 	}
 	if t.limit > 0 {
 		if n := t.units(value); n > t.limit {
-			advice := t.advice
-			if advice == "" {
-				advice = "shorten it"
-			}
-			return faultf(path, FaultValueTooLong, "is too long: it counts %d, at most %d are allowed: %s", n, t.limit, advice), true
+			return faultf("", FaultValueTooLong, "is too long: it counts %d, at most %d are allowed: %s", n, t.limit, cmp.Or(t.advice, "shorten it")), true
 		}
 	}
 	if t.form != nil {
 		if wrong := t.form(value); wrong != "" {
-			return faultf(path, FaultValueForm, "%s", wrong), true
+			return faultf("", FaultValueForm, "%s", wrong), true
 		}
 	}
 	return Fault{}, false
 }
 
-// units16 counts an emoji as two, as the strictest known reading does.
+// units16 counts UTF-16 units, the strictest known reading: an emoji is two.
 func units16(text string) int {
 	n := 0
 	for _, r := range text {
@@ -109,8 +100,8 @@ func halfWidths(text string) int {
 
 func digits(text string) int {
 	n := 0
-	for _, r := range text {
-		if '0' <= r && r <= '9' {
+	for i := range len(text) {
+		if isDigit(text[i]) {
 			n++
 		}
 	}
@@ -119,17 +110,17 @@ func digits(text string) int {
 
 func noHan(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
-		return "holds Chinese characters: a character_string takes digits, letters and symbols"
+		return "has Chinese characters: a character_string accepts digits, letters and symbols"
 	}
 	return ""
 }
 
 func noLetters(text string) string {
 	if strings.ContainsFunc(text, unicode.IsLetter) {
-		return "holds letters: a phone_number takes digits and symbols, like +86-0766-66888866"
+		return "has letters: a phone_number accepts digits and symbols, such as +86-0766-66888866"
 	}
 	if digits(text) == 0 {
-		return "has no digits: a phone_number takes digits and symbols, like +86-0766-66888866"
+		return "has no digits: a phone_number accepts digits and symbols, such as +86-0766-66888866"
 	}
 	return ""
 }
@@ -137,8 +128,8 @@ func noLetters(text string) string {
 var (
 	numberPattern = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?$`)
 	letterPattern = regexp.MustCompile(`^[A-Za-z]+$`)
-	// The currency sign is one character, the digits before the point up to 12
-	// with or without separators, 元 may close it.
+	// At most one currency sign, up to 12 digits with or without commas, decimals,
+	// and 元.
 	amountPattern = regexp.MustCompile(`^-?\p{Sc}?\s?-?([0-9][0-9,]*)(\.[0-9]+)?\s?元?$`)
 )
 
@@ -151,18 +142,15 @@ func numberForm(text string) string {
 
 func lettersOnly(text string) string {
 	if !letterPattern.MatchString(strings.TrimSpace(text)) {
-		return "holds other characters than letters"
+		return "has characters other than letters"
 	}
 	return ""
 }
 
 func amountForm(text string) string {
-	if isPlainAmount(text) {
-		return ""
-	}
 	m := amountPattern.FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil {
-		return "is not an amount: write at most one currency sign, digits, decimals if any, and 元 if you like, such as ¥100.21"
+		return "is not an amount: write digits with optional decimals, currency sign or 元, such as ¥100.21"
 	}
 	if digits(m[1]) > 12 {
 		return "has more than 12 digits before the decimals"
@@ -177,12 +165,9 @@ var timePattern = regexp.MustCompile(`^(?:(?:([0-9]{4})\s*[年/.-]\s*)?([0-9]{1,
 
 var monthPattern = regexp.MustCompile(`^([0-9]{4})\s*[年/.-]\s*([0-9]{1,2})\s*月?$`)
 
-const timeAdvice = "is not a time: write it in the 24-hour clock, like 2019年10月1日 15:01, 15:01, 2019-10-01 15:01:02, or two of them joined by ~"
+const timeAdvice = "is not a time: use the 24-hour clock, such as 2019年10月1日 15:01, 15:01, 2019-10-01 15:01:02, or two of them joined by ~"
 
 func timeForm(text string) string {
-	if isPlainTime(text) {
-		return ""
-	}
 	parts := strings.Split(strings.ReplaceAll(text, "～", "~"), "~")
 	if len(parts) > 2 {
 		return timeAdvice
@@ -207,7 +192,7 @@ func isTime(text string) bool {
 		inRange(m[4], 0, 24) && inRange(m[5], 0, 59) && inRange(m[6], 0, 59)
 }
 
-// inRange is true for a part that is not there.
+// inRange is true for a missing part.
 func inRange(digits string, low, high int) bool {
 	if digits == "" {
 		return true

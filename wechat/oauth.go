@@ -193,7 +193,7 @@ func (o *OAuth) token(ctx context.Context, k call) (UserToken, error) {
 	if err := o.get(ctx, k, &answer); err != nil {
 		return UserToken{}, err
 	}
-	if answer.AccessToken == "" || answer.ExpiresIn == nil || *answer.ExpiresIn < 0 || !isToken(string(answer.OpenID), OpenIDLimit) {
+	if answer.AccessToken == "" || answer.ExpiresIn == nil || *answer.ExpiresIn < 0 || !isToken(string(answer.OpenID), openIDLimit) {
 		return UserToken{}, unreadable(k.op, "the answer has no access_token, no expires_in or no openid")
 	}
 	life := min(time.Duration(min(*answer.ExpiresIn, 1<<30))*time.Second, longestLife)

@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// Faults of a message written as JSON.
+// Faults of a message in JSON.
 const (
 	FaultJSON         FaultCode = "not-json"
 	FaultFieldUnknown FaultCode = "field-unknown"
 	FaultFieldType    FaultCode = "field-type"
 )
 
-// ParseTemplateMessage reads a message from WeChat's JSON, as a person or
-// another program writes it. It returns an *InvalidError with every field that
-// has another name or type, since WeChat's own answer to those, 47001 or 40036,
-// does not say which. Legacy topcolor is left out, path of a mini program is
-// read as pagepath. It does not call Validate.
+// ParseTemplateMessage decodes a message from WeChat's JSON. It returns an
+// *InvalidError with every field that has a wrong name or type; WeChat's own answer
+// to those, 47001 or 40036, does not name the field. It ignores the obsolete
+// topcolor and accepts path for a mini program's pagepath. It does not call
+// Validate.
 func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(readable(data), &object); err != nil || object == nil {
@@ -42,7 +42,7 @@ func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
 			m.MiniProgram = r.miniProgram(value)
 		case "data":
 			m.Data = r.data(value)
-		case "topcolor": // legacy, not rendered
+		case "topcolor": // obsolete
 		default:
 			r.unknown(key, key, "touser", "template_id", "url", "client_msg_id", "miniprogram", "data")
 		}
@@ -53,20 +53,20 @@ func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
 	return m, nil
 }
 
-// messageReader gathers the faults.
+// messageReader decodes fields and collects their faults.
 type messageReader struct{ faults []Fault }
 
 func (r *messageReader) text(path string, value json.RawMessage, into *string) {
 	if err := json.Unmarshal(value, into); err != nil {
-		r.faults = append(r.faults, faultf(path, FaultFieldType, "is not text: put it in quotes"))
+		r.faults = append(r.faults, faultf(path, FaultFieldType, "is not text: write it in quotes"))
 	}
 }
 
-// object is nil for null and for what is none.
+// object returns nil for null and for another type.
 func (r *messageReader) object(path string, value json.RawMessage, form string) map[string]json.RawMessage {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(value, &object); err != nil {
-		r.faults = append(r.faults, faultf(path, FaultFieldType, "is not an object: write it like %s", form))
+		r.faults = append(r.faults, faultf(path, FaultFieldType, "is not an object: write it as %s", form))
 	}
 	return object
 }
@@ -112,20 +112,20 @@ func (r *messageReader) data(value json.RawMessage) map[string]Field {
 	return fields
 }
 
-// unknown names the field that was probably meant.
+// unknown adds the fault of an unknown field, with the known one that it resembles.
 func (r *messageReader) unknown(path, name string, known ...string) {
 	path = scrub(path, nil)
 	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
 	for _, k := range known {
 		if plain(k) == plain(name) {
-			r.faults = append(r.faults, faultf(path, FaultFieldUnknown, "is not a field of WeChat's: write %s", k))
+			r.faults = append(r.faults, faultf(path, FaultFieldUnknown, "is not a field of WeChat's message: write %s", k))
 			return
 		}
 	}
-	r.faults = append(r.faults, faultf(path, FaultFieldUnknown, "is not a field of WeChat's: there are %s", strings.Join(known, ", ")))
+	r.faults = append(r.faults, faultf(path, FaultFieldUnknown, "is not a field of WeChat's message: there are %s", strings.Join(known, ", ")))
 }
 
-// UnmarshalJSON also takes path, which an SDK writes for pagepath.
+// UnmarshalJSON also accepts path for pagepath, which some SDKs write.
 func (p *MiniProgram) UnmarshalJSON(data []byte) error {
 	var fields struct {
 		AppID    string `json:"appid"`

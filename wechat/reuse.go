@@ -9,32 +9,32 @@ import (
 
 // Times of ReuseTokenSource.
 const (
-	// refreshEarly is how long before its end a token is replaced: from then on
-	// WeChat hands out the next one, and both work.
+	// refreshEarly is how long before its expiry a token is replaced. From then
+	// on WeChat returns the next one, and both are valid.
 	refreshEarly = 5 * time.Minute
-	// shortestKeep bounds the fetches for a token that has little life left.
+	// shortestKeep limits the fetches for a token that expires soon.
 	shortestKeep = 30 * time.Second
-	// forceGap and forcesPerDay are WeChat's allowance of forced refreshes.
+	// forceGap and forcesPerDay are WeChat's limits for forced refreshes.
 	forceGap     = 30 * time.Second
 	forcesPerDay = 20
-	// After a failed fetch nobody asks again for retryFirst, then twice as
-	// long each time up to retryLast: a wrong secret must not hammer WeChat.
+	// After a failed fetch the next one waits for retryFirst, then twice as long
+	// each time, up to retryLast.
 	retryFirst = time.Second
 	retryLast  = time.Minute
 )
 
-var errNoFetch = errors.New("wechat: ReuseTokenSource has no fetch function: give it one, such as TokenFetcher.FetchStable")
+var errNoFetch = errors.New("wechat: ReuseTokenSource has no fetch function: use one such as TokenFetcher.FetchStable")
 
-// TokenFetch gets a token from WeChat. force asks for another one than WeChat
-// hands out by itself, since that one was refused.
+// TokenFetch fetches a token from WeChat. force requests a new token in place of
+// the current one, which was refused.
 type TokenFetch func(ctx context.Context, force bool) (Token, error)
 
-// ReuseTokenSource keeps one token in this process and fetches it through
-// fetch, such as (*TokenFetcher).FetchStable, when it is missing, nears its end
-// or was refused. Concurrent callers share one fetch, and each may give up by
-// its own ctx. A failed fetch is answered to everybody for one second, longer
-// when it fails again, one minute at most. Several processes share a token with
-// package tokenstore instead.
+// ReuseTokenSource keeps one token in this process. It fetches a token with fetch,
+// such as (*TokenFetcher).FetchStable, when it has none, when the current one
+// expires soon, and when it was refused. Concurrent callers share one fetch, and
+// each can give up through its own ctx. After a failed fetch it returns the same
+// error for one second, then up to one minute. To share a token between processes
+// use package tokenstore.
 //
 //nolint:ireturn // sources are decorators of one interface
 func ReuseTokenSource(fetch TokenFetch) TokenSource {
@@ -43,8 +43,8 @@ func ReuseTokenSource(fetch TokenFetch) TokenSource {
 
 type reuseSource struct {
 	fetch TokenFetch
-	// slot locks the fields below. A channel, so that the ctx of a waiter
-	// counts while somebody else fetches.
+	// slot locks the fields below. It is a channel, so that a caller can give up
+	// through its ctx during another caller's fetch.
 	slot      chan struct{}
 	current   Token
 	refreshAt time.Time
@@ -55,7 +55,7 @@ type reuseSource struct {
 	backoff   time.Duration
 }
 
-// Token returns the kept token, or fetches one.
+// Token returns the current token, or fetches one.
 func (s *reuseSource) Token(ctx context.Context) (Token, error) {
 	if s.fetch == nil {
 		return Token{}, errNoFetch
@@ -78,7 +78,7 @@ func (s *reuseSource) Token(ctx context.Context) (Token, error) {
 	return s.current, nil
 }
 
-// currentOr prefers a token that still works to the failure of its successor.
+// currentOr returns a token that is still valid in place of an error.
 func (s *reuseSource) currentOr(usable bool, err error) (Token, error) {
 	if usable {
 		return s.current, nil
@@ -86,7 +86,7 @@ func (s *reuseSource) currentOr(usable bool, err error) (Token, error) {
 	return Token{}, err
 }
 
-// Invalidate drops the kept token when it is stale.
+// Invalidate drops the current token if it is stale.
 func (s *reuseSource) Invalidate(ctx context.Context, stale Token) error {
 	if err := s.lock(ctx); err != nil {
 		return err
@@ -98,7 +98,8 @@ func (s *reuseSource) Invalidate(ctx context.Context, stale Token) error {
 	return nil
 }
 
-// refresh fetches, by force only when WeChat hands out the refused token again.
+// refresh fetches a token, with force only when WeChat returns the refused one
+// again.
 func (s *reuseSource) refresh(ctx context.Context) error {
 	token, err := s.fetch(ctx, false)
 	if err == nil && !s.refused.IsZero() && token.Value == s.refused && s.mayForce() {
@@ -106,7 +107,7 @@ func (s *reuseSource) refresh(ctx context.Context) error {
 		token, err = s.fetch(ctx, true)
 	}
 	if err != nil {
-		// That one caller gave up says nothing about WeChat.
+		// When the caller gave up, the error says nothing about WeChat.
 		if ctx.Err() == nil {
 			s.backoff = min(max(2*s.backoff, retryFirst), retryLast)
 			s.failure, s.retryAt = err, time.Now().Add(s.backoff)
@@ -118,8 +119,8 @@ func (s *reuseSource) refresh(ctx context.Context) error {
 	return nil
 }
 
-// refreshTime is five minutes before the end, but not at once for a token that
-// has less to live.
+// refreshTime is refreshEarly before the expiry, but at least shortestKeep from
+// now.
 func refreshTime(now, expires time.Time) time.Time {
 	at := expires.Add(-refreshEarly)
 	if soonest := now.Add(shortestKeep); at.Before(soonest) {

@@ -4,8 +4,8 @@ import (
 	"crypto/rand"
 	"crypto/sha1"
 	"crypto/subtle"
+	"encoding/binary"
 	"encoding/hex"
-	"math/big"
 	"net/url"
 	"slices"
 	"strconv"
@@ -13,20 +13,20 @@ import (
 	"time"
 )
 
-// nonceLimit bounds WeChat's nonce, some ten digits. The signature does not
-// cover where one part ends and the next begins: a nonce of 64 more characters
-// could swallow three whole cipher blocks from the head of Encrypt.
+// nonceLimit is the longest nonce; WeChat's has about ten digits. The signature
+// does not cover the borders between its parts: a nonce longer by 64 characters
+// could take three whole cipher blocks from the start of Encrypt.
 const nonceLimit = 60
 
-// signature is hex(sha1(concat(sort(parts)))), the one formula of all
-// signatures (docs: 消息加解密说明).
+// signature is hex(sha1(concat(sort(parts)))), the formula of all signatures
+// (docs: 消息加解密说明).
 func signature(parts ...string) string {
 	slices.Sort(parts)
 	sum := sha1.Sum([]byte(strings.Join(parts, "")))
 	return hex.EncodeToString(sum[:])
 }
 
-// signedQuery is a query whose signature one of the tokens made.
+// signedQuery is a verified query and the token of its signature.
 type signedQuery struct {
 	token     Secret
 	at        time.Time
@@ -34,8 +34,8 @@ type signedQuery struct {
 	signature string
 }
 
-// verify checks the signature that stands in the named parameter, over
-// timestamp, nonce and more, and then its age.
+// verify checks the signature in the named parameter, over timestamp, nonce and
+// more, and then the timestamp.
 func (c *Callback) verify(query url.Values, parameter string, now time.Time, more ...string) (signedQuery, error) {
 	given, timestamp := query.Get(parameter), query.Get("timestamp")
 	at, ok := parseTimestamp(timestamp)
@@ -43,10 +43,10 @@ func (c *Callback) verify(query url.Values, parameter string, now time.Time, mor
 	if given == "" {
 		return q, refused(CallbackFaultSignature, "the query has no "+parameter)
 	}
-	// Nothing but digits and a short word: a longer or stranger one may be
-	// another cut of the same signed text, or have more text appended to it.
+	// Only digits and a short word: a longer one may be another split of the same
+	// signed text, or have more text appended.
 	if !ok || !isToken(q.nonce, nonceLimit) {
-		return q, refused(CallbackFaultSignature, "the query has no timestamp and nonce of WeChat's form")
+		return q, refused(CallbackFaultSignature, "the query has no valid timestamp and nonce")
 	}
 	for _, t := range c.tokens {
 		if !t.live(now) {
@@ -71,7 +71,7 @@ func (c *Callback) checkAge(at, now time.Time) error {
 	return nil
 }
 
-// parseTimestamp reads seconds as WeChat writes them: digits without sign or
+// parseTimestamp parses seconds as WeChat writes them: digits without sign and
 // leading zero.
 func parseTimestamp(text string) (time.Time, bool) {
 	if text == "" || text[0] < '1' || text[0] > '9' {
@@ -84,14 +84,12 @@ func parseTimestamp(text string) (time.Time, bool) {
 	return time.Unix(seconds, 0), true
 }
 
-// latestSecond is the end of the year 9999, the last that time.Time can print.
+// latestSecond is the end of the year 9999, the last that time.Time can format.
 const latestSecond = 253402300799
 
-// newNonce makes ten digits, as WeChat's own nonce has.
+// newNonce makes ten digits, as WeChat's nonce has.
 func newNonce() string {
-	n, err := rand.Int(rand.Reader, big.NewInt(9_000_000_000))
-	if err != nil { // crypto/rand ends the process before it fails
-		panic("wechat: no randomness: " + err.Error())
-	}
-	return strconv.FormatInt(n.Int64()+1_000_000_000, 10)
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return strconv.FormatUint(binary.BigEndian.Uint64(b[:])%9_000_000_000+1_000_000_000, 10)
 }

@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// Token is an access token with the moment it stops working.
+// Token is an access token.
 type Token struct {
 	Value     Secret
 	ExpiresAt time.Time
-	// Generation orders tokens of one account: a higher one is newer. Zero: the
-	// source does not count.
+	// Generation orders the tokens of one account: a higher one is newer. Zero:
+	// the source does not number tokens.
 	Generation int64
 }
 
-// TokenSource hands out the account's access token.
+// TokenSource returns the account's access token.
 type TokenSource interface {
-	// Token returns a token believed valid.
+	// Token returns a token that is valid as far as the source knows.
 	Token(ctx context.Context) (Token, error)
-	// Invalidate says that WeChat refused stale. A source whose current token
-	// is another one ignores it: somebody refreshed already.
+	// Invalidate reports that WeChat refused stale. A source that has another
+	// token already ignores it.
 	Invalidate(ctx context.Context, stale Token) error
 }
 
-// StaticToken is a source of one token that never changes, for tests and
-// scripts. Invalidate does nothing, so a refused token is not replayed.
+// StaticToken is a source of one token, for tests and scripts. Its Invalidate does
+// nothing, so a refused call is not replayed.
 //
 //nolint:ireturn // sources are decorators of one interface
 func StaticToken(value string) TokenSource { return staticToken{Token{Value: NewSecret(value)}} }

@@ -9,11 +9,10 @@ import (
 
 const ellipsis = "…"
 
-// Truncate returns a copy of m in which every thing and short_thing that is
-// too long ends with an ellipsis within its limit, and the paths that were cut.
-// m itself stays as it is; without anything to cut, it is what comes back.
-// Other types are left alone: a cut order number, amount, time or constant
-// says something false.
+// Truncate returns a copy of m in which every thing and short_thing value that is
+// too long ends with an ellipsis within its limit, and the paths of these values.
+// It does not change m, and returns m when nothing is too long. It does not
+// truncate other types: a truncated order number, amount or time is wrong.
 func Truncate(m *TemplateMessage) (*TemplateMessage, []string) {
 	if m == nil {
 		return nil, nil
@@ -40,8 +39,8 @@ func Truncate(m *TemplateMessage) (*TemplateMessage, []string) {
 	return &short, paths
 }
 
-// truncateText cuts between characters as a reader sees them: never between a
-// letter and its accent, nor inside a joined emoji.
+// truncateText cuts between visible characters: never between a letter and its
+// accent, nor inside a joined emoji.
 func truncateText(text string, limit int) string {
 	runes := []rune(text)
 	end, units := 0, len(ellipsis[:1])
@@ -60,7 +59,7 @@ func truncateText(text string, limit int) string {
 
 const zeroWidthJoiner = '\u200D'
 
-// isJoined is true for what belongs to the character before it.
+// isJoined reports whether r is a part of the character before it.
 func isJoined(r rune) bool {
 	return r == zeroWidthJoiner || unicode.Is(unicode.M, r) || 0xFE00 <= r && r <= 0xFE0F || 0x1F3FB <= r && r <= 0x1F3FF
 }

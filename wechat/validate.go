@@ -10,31 +10,34 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a message. WeChat documents none of these; they keep what is
-// surely wrong out of the queue.
+// Limits of a message. WeChat does not document them; they refuse only what
+// cannot be valid.
 const (
-	BodyLimit        = 16 << 10 // bytes of the encoded message
-	OpenIDLimit      = 64
-	TemplateIDLimit  = 64
-	ClientMsgIDLimit = 32
+	bodyLimit        = 16 << 10 // bytes of the encoded message
+	openIDLimit      = 64
+	templateIDLimit  = 64
+	clientMsgIDLimit = 32
 	keyLimit         = 64
 )
 
-// isKeyName is true for letters, digits and '_' that start with no digit.
+// isKeyName reports whether key consists of letters, digits and '_' and does not
+// start with a digit.
 func isKeyName(key string) bool {
-	return isToken(key, keyLimit) && !strings.Contains(key, "-") && (key[0] < '0' || key[0] > '9')
+	return isToken(key, keyLimit) && !strings.Contains(key, "-") && !isDigit(key[0])
 }
 
-// isHistoric is true for the keys of historic templates: first, remark and
-// keyword with a number.
+func isDigit(b byte) bool { return '0' <= b && b <= '9' }
+
+// isHistoric reports whether key belongs to a historic template: first, remark,
+// or keyword with a number.
 func isHistoric(key string) bool {
 	number, ok := strings.CutPrefix(key, "keyword")
 	return key == "first" || key == "remark" || ok && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 // Validate checks m against WeChat's rules (docs: 发送模板消息 § 参数值内容限制说明)
-// and returns an *InvalidError with all faults at once, or nil. It is lenient
-// where WeChat's documentation leaves room.
+// and returns an *InvalidError with all faults, or nil. Where WeChat's page is
+// not precise, it accepts.
 func (m *TemplateMessage) Validate() error {
 	if m == nil {
 		return invalid([]Fault{newFault("", FaultMessageMissing)})
@@ -42,17 +45,17 @@ func (m *TemplateMessage) Validate() error {
 	return invalid(append(m.recipientFaults(), m.contentFaults()...))
 }
 
-// ValidateContent checks everything but ToUser, for a message whose recipient
-// is found later.
+// ValidateContent checks all but ToUser, for a message whose recipient is not
+// known yet.
 func (m *TemplateMessage) ValidateContent() error {
 	if m == nil {
-		return invalid([]Fault{newFault("", FaultMessageMissing)})
+		return m.Validate()
 	}
 	return invalid(m.contentFaults())
 }
 
 // ValidateFor checks m as Validate does, and its keys against those of the
-// template, as Template.Keys or ParseTemplateKeys give them.
+// template, which Template.Keys and ParseTemplateKeys return.
 func (m *TemplateMessage) ValidateFor(keys []string) error {
 	if m == nil {
 		return m.Validate()
@@ -69,7 +72,7 @@ func (m *TemplateMessage) KeyFaults(keys []string) []Fault {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.Data)) {
-		// A key that is no key at all has its own fault.
+		// A malformed key has a fault of its own.
 		if keyFault(key) == "" && !slices.Contains(keys, key) {
 			faults = append(faults, newFault(keyPath(key), FaultKeyUnknown))
 		}
@@ -88,10 +91,10 @@ func (m *TemplateMessage) recipientFaults() []Fault {
 	switch to := m.ToUser; {
 	case strings.TrimSpace(to) == "":
 		return []Fault{newFault("touser", FaultOpenIDMissing)}
-	case isToken(to, OpenIDLimit):
+	case isToken(to, openIDLimit):
 		return nil
 	case !utf8.ValidString(to):
-		return nil // contentFaults says so
+		return nil // see encodingFaults
 	case len(strings.FieldsFunc(to, isListSeparator)) > 1:
 		return []Fault{newFault("touser", FaultOpenIDSeveral)}
 	default:
@@ -105,12 +108,12 @@ func isListSeparator(r rune) bool {
 
 func (m *TemplateMessage) contentFaults() []Fault {
 	faults := m.encodingFaults()
-	clean := len(faults) == 0
+	isUTF8 := len(faults) == 0
 	add := func(path string, code FaultCode) { faults = append(faults, newFault(path, code)) }
 	switch id := m.TemplateID; {
 	case strings.TrimSpace(id) == "":
 		add("template_id", FaultTemplateMissing)
-	case !isToken(id, TemplateIDLimit) && utf8.ValidString(id):
+	case !isToken(id, templateIDLimit) && utf8.ValidString(id):
 		add("template_id", FaultTemplateInvalid)
 	}
 	if m.URL != "" && !isWebURL(m.URL) && utf8.ValidString(m.URL) {
@@ -127,56 +130,23 @@ func (m *TemplateMessage) contentFaults() []Fault {
 			add("miniprogram.pagepath", FaultControl)
 		}
 	}
-	if m.ClientMsgID != "" && !isToken(m.ClientMsgID, ClientMsgIDLimit) && utf8.ValidString(m.ClientMsgID) {
+	if m.ClientMsgID != "" && !isToken(m.ClientMsgID, clientMsgIDLimit) && utf8.ValidString(m.ClientMsgID) {
 		add("client_msg_id", FaultClientMsgID)
 	}
 	if len(m.Data) == 0 {
 		add("data", FaultDataMissing)
 	}
-	faults = append(faults, m.dataFaults()...)
-	if clean && m.mayExceed(BodyLimit) {
-		if body, err := MarshalBody(m); err == nil && len(body) > BodyLimit {
+	faults = append(faults, m.fieldFaults(faultsOfField)...)
+	if isUTF8 {
+		if body, err := MarshalBody(m); err == nil && len(body) > bodyLimit {
 			faults = append(faults, faultf("", FaultBodyTooLarge,
-				"is too large: %d bytes when encoded, %d are allowed: shorten the values", len(body), BodyLimit))
+				"is too large: the encoded message has %d bytes, and %d are allowed: shorten the values", len(body), bodyLimit))
 		}
 	}
 	return faults
 }
 
-// dataFaults spares the usual message, which has none, the sorting of its keys.
-func (m *TemplateMessage) dataFaults() []Fault {
-	bad := false
-	for key, f := range m.Data {
-		bad = bad || len(fieldFaults(key, f)) > 0
-	}
-	if !bad {
-		return nil
-	}
-	var faults []Fault
-	for _, key := range slices.Sorted(maps.Keys(m.Data)) {
-		faults = append(faults, fieldFaults(key, m.Data[key])...)
-	}
-	return faults
-}
-
-// mayExceed is false when m fits in limit however it is escaped, which spares
-// encoding the usual message just to measure it.
-func (m *TemplateMessage) mayExceed(limit int) bool {
-	const longestEscape, names = 6, 64
-	n := len(m.ToUser) + len(m.TemplateID) + len(m.URL) + len(m.ClientMsgID)
-	if m.MiniProgram != nil {
-		n += len(m.MiniProgram.AppID) + len(m.MiniProgram.PagePath)
-	}
-	for key, f := range m.Data {
-		n += names + len(key) + len(f.Value) + len(f.Color)
-	}
-	return longestEscape*n+4*names > limit
-}
-
 func isWebURL(text string) bool {
-	if isPlainURL(text) {
-		return true
-	}
 	if hasControl(text, false) || strings.ContainsAny(text, " \u3000") {
 		return false
 	}
@@ -184,14 +154,14 @@ func isWebURL(text string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
 }
 
-// fieldFaults checks one key with its value.
-func fieldFaults(key string, f Field) []Fault {
+// faultsOfField checks one key with its value.
+func faultsOfField(key string, f Field) []Fault {
 	if !utf8.ValidString(key) || !utf8.ValidString(f.Value) || !utf8.ValidString(f.Color) {
-		return nil // encodingFaults says so
+		return nil // see encodingFaults
 	}
 	var faults []Fault
 	code := keyFault(key)
-	path := func() string { // made for a fault only
+	path := func() string { // only for a fault: usually there is none
 		if code == FaultKeyEmpty {
 			return "data"
 		}
@@ -213,7 +183,7 @@ func fieldFaults(key string, f Field) []Fault {
 	return faults
 }
 
-// keyFault is empty for a usable key.
+// keyFault is empty for a valid key.
 func keyFault(key string) FaultCode {
 	switch {
 	case strings.TrimSpace(key) == "":
@@ -227,20 +197,16 @@ func keyFault(key string) FaultCode {
 	}
 }
 
-// keyPath names a key of data; what is not a plain name is quoted and cut.
+// keyPath is the path of a key of data. A malformed key is quoted and shortened.
 func keyPath(key string) string {
 	if isKeyName(key) {
 		return "data." + key
 	}
-	return "data[" + quoteKey(key) + "]"
+	return "data[" + strconv.QuoteToASCII(cut(key, keyLimit)) + "]"
 }
 
-func quoteKey(key string) string {
-	return strconv.QuoteToASCII(cut(key, keyLimit))
-}
-
-// hasControl reports control characters. Historic keys may hold line breaks,
-// which WeChat took for years.
+// hasControl reports control characters. Historic keys may have line breaks,
+// which WeChat accepts.
 func hasControl(text string, historic bool) bool {
 	return strings.ContainsFunc(text, func(r rune) bool {
 		if historic && (r == '\n' || r == '\r') {

@@ -8,15 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// Lengths from which a value may not be shown whole.
+// Lengths above which WeChat may not show a value in full.
 const (
 	historicShown   = 20
 	shortThingShown = 10
 )
 
-// Warnings names what WeChat takes but does not show as written. Keys first,
-// keyword1 and remark belong to historic templates: they still work, with less
-// display. Docs: the notices of 2023-03-24 and 2023-05-04.
+// Warnings lists what WeChat accepts but does not show as written. The keys first,
+// keyword1 and remark belong to historic templates, which still work but are shown
+// in part. Docs: the notices of 2023-03-24 and 2023-05-04.
 func (m *TemplateMessage) Warnings() []Fault {
 	if m == nil {
 		return nil
@@ -54,7 +54,7 @@ func fieldWarnings(key string, f Field) []Fault {
 	return warnings
 }
 
-// TemplateWarnings names what a template's content hides from its reader.
+// TemplateWarnings lists what WeChat may not show of a template.
 func TemplateWarnings(content string) []Fault {
 	if keys := ParseTemplateKeys(content); len(keys) == 1 {
 		return []Fault{newFault(keyPath(keys[0]), WarnSingleVariable)}
@@ -62,8 +62,8 @@ func TemplateWarnings(content string) []Fault {
 	return nil
 }
 
-// shownLength counts as a historic keyword does on display: a run of ASCII
-// letters and digits is one.
+// shownLength counts the characters of a historic keyword as WeChat does for
+// display: a run of ASCII letters and digits is one.
 func shownLength(text string) int {
 	n, inRun := 0, false
 	for _, r := range text {
@@ -76,8 +76,8 @@ func shownLength(text string) int {
 	return n
 }
 
-// isEmoji knows the blocks that hold pictures, not every symbol that some font
-// colours.
+// isEmoji reports whether r is in a Unicode block of emoji. It does not include
+// every symbol that some fonts show in colour.
 func isEmoji(r rune) bool {
 	return 0x1F000 <= r && r <= 0x1FAFF || 0x2600 <= r && r <= 0x27BF || r == 0xFE0F
 }
