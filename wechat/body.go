@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -35,7 +34,10 @@ func MarshalBody(m *TemplateMessage) ([]byte, error) {
 	}
 	out = appendOptional(out, "client_msg_id", m.ClientMsgID)
 	out = append(appendKey(out, "data"), '{')
-	keys := slices.AppendSeq(make([]string, 0, 16), maps.Keys(m.Data))
+	keys := make([]string, 0, 16) // on the stack, unless there are more
+	for key := range m.Data {
+		keys = append(keys, key)
+	}
 	slices.Sort(keys)
 	for _, key := range keys {
 		field := m.Data[key]
@@ -125,15 +127,16 @@ func (m *TemplateMessage) encodingFaults() []Fault {
 
 // fieldFaults collects the faults of all fields of Data in the order of the keys.
 func (m *TemplateMessage) fieldFaults(check func(key string, f Field) []Fault) []Fault {
-	found := map[string][]Fault{}
+	var bad []string // keys, usually none
 	for key, f := range m.Data {
-		if faults := check(key, f); faults != nil {
-			found[key] = faults
+		if len(check(key, f)) > 0 {
+			bad = append(bad, key)
 		}
 	}
+	slices.Sort(bad)
 	var faults []Fault
-	for _, key := range slices.Sorted(maps.Keys(found)) {
-		faults = append(faults, found[key]...)
+	for _, key := range bad {
+		faults = append(faults, check(key, m.Data[key])...)
 	}
 	return faults
 }
