@@ -27,8 +27,6 @@ type Account struct {
 	recent       dedupe
 	industry     [2]string
 	industryAt   time.Time
-	clears       monthCount
-	apiClears    monthCount
 	outbox       outbox
 	loop         *Loopback // serves Callback.Handler
 	qrcodes      []QRCode

@@ -33,7 +33,6 @@ func routes() map[string]route {
 		"/sns/oauth2/refresh_token": {http.MethodGet, false, serveOAuthRefresh},
 		"/sns/userinfo":             {http.MethodGet, false, serveOAuthUser},
 		"/sns/auth":                 {http.MethodGet, false, serveOAuthCheck},
-		"/cgi-bin/clear_quota/v2":   {http.MethodPost, false, serveClearQuotaV2},
 
 		SendPath:                                     post(serveSend),
 		"/cgi-bin/template/api_add_template":         post(serveTemplateAdd),
@@ -41,14 +40,9 @@ func routes() map[string]route {
 		"/cgi-bin/template/get_all_private_template": get(serveTemplateList),
 		"/cgi-bin/template/api_set_industry":         post(serveIndustrySet),
 		"/cgi-bin/template/get_industry":             get(serveIndustryGet),
-		"/wxa/sec/queryblocktmplmsg":                 post(serveBlockedMessages),
 
-		quotaGetPath:                   post(serveQuotaGet),
-		"/cgi-bin/openapi/quota/clear": post(serveQuotaClear),
-		"/cgi-bin/openapi/rid/get":     post(serveRIDGet),
-		"/cgi-bin/clear_quota":         post(serveClearQuota),
-		"/cgi-bin/get_api_domain_ip":   get(serveIPList),
-		"/cgi-bin/getcallbackip":       get(serveIPList),
+		quotaGetPath:               post(serveQuotaGet),
+		"/cgi-bin/openapi/rid/get": post(serveRIDGet),
 
 		"/cgi-bin/user/info":          get(serveUserInfo),
 		"/cgi-bin/user/info/batchget": post(serveUserBatch),

@@ -9,12 +9,6 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// How often a month an account may clear its counters (docs: 重置 API 调用次数).
-const (
-	clearsPerMonth    = 10
-	apiClearsPerMonth = 50
-)
-
 // decode decodes the JSON body into v.
 func (c *call) decode(v any) wechat.Code {
 	if len(c.body) == 0 {
@@ -28,11 +22,20 @@ func (c *call) decode(v any) wechat.Code {
 
 // serveQuotaGet is POST /cgi-bin/openapi/quota/get.
 func serveQuotaGet(c *call) answer {
-	path, bad := c.cgiPath()
-	if bad.code != 0 {
-		return bad
+	var in struct {
+		Path string `json:"cgi_path"`
+	}
+	code := c.decode(&in)
+	switch {
+	case code != 0:
+		return refuse(code)
+	case strings.HasPrefix(in.Path, "/sns/"):
+		return answer{code: 76022, text: "could not use this cgi_path, no permission"}
+	case !c.p.Serves(in.Path):
+		return refuse(76021)
 	}
 	defer c.p.locked()()
+	path := in.Path
 	n, limit := c.account.counter(path, c.now), c.account.limit(path)
 	type rate struct {
 		CallCount     int64 `json:"call_count"`
@@ -54,84 +57,6 @@ func serveQuotaGet(c *call) answer {
 		Rate      rate   `json:"rate_limit"`
 		Component rate   `json:"component_rate_limit"`
 	}{0, "ok", quota{limit, n.used, max(0, limit-n.used)}, perMinute, rate{}})
-}
-
-// cgiPath returns the checked path that a quota call is about.
-func (c *call) cgiPath() (string, answer) {
-	var in struct {
-		CGIPath string `json:"cgi_path"`
-	}
-	if code := c.decode(&in); code != 0 {
-		return "", refuse(code)
-	}
-	if strings.HasPrefix(in.CGIPath, "/sns/") {
-		return "", answer{code: 76022, text: "could not use this cgi_path, no permission"}
-	}
-	if !c.p.Serves(in.CGIPath) {
-		return "", refuse(76021)
-	}
-	return in.CGIPath, answer{}
-}
-
-// serveQuotaClear is POST /cgi-bin/openapi/quota/clear, for one API's counter.
-func serveQuotaClear(c *call) answer {
-	path, bad := c.cgiPath()
-	if bad.code != 0 {
-		return bad
-	}
-	defer c.p.locked()()
-	if !c.account.apiClears.add(c.now, apiClearsPerMonth) {
-		return refuse(48006)
-	}
-	c.account.counter(path, c.now).used = 0
-	return answer{}
-}
-
-// serveClearQuota is POST /cgi-bin/clear_quota, for all counters of the account.
-func serveClearQuota(c *call) answer {
-	var in struct {
-		AppID string `json:"appid"`
-	}
-	if code := c.decode(&in); code != 0 {
-		return refuse(code)
-	}
-	if in.AppID != c.account.cfg.AppID {
-		return refuse(40013)
-	}
-	return c.clearAll()
-}
-
-// serveClearQuotaV2 is POST /cgi-bin/clear_quota/v2, with the secret instead of a
-// token. WeChat's page names body fields and its example has a query, so both
-// are accepted.
-func serveClearQuotaV2(c *call) answer {
-	var in struct {
-		AppID  string `json:"appid"`
-		Secret string `json:"appsecret"`
-	}
-	_ = json.Unmarshal(c.body, &in) // may be in the query instead
-	if q := c.query(); in.AppID == "" {
-		in.AppID, in.Secret = q.Get("appid"), q.Get("appsecret")
-	}
-	unlock := c.p.locked()
-	a, bad := c.credentials(in.AppID, in.Secret)
-	unlock()
-	if bad.code != 0 {
-		return bad
-	}
-	c.account = a
-	return c.clearAll()
-}
-
-func (c *call) clearAll() answer {
-	defer c.p.locked()()
-	if !c.account.clears.add(c.now, clearsPerMonth) {
-		return refuse(48006)
-	}
-	for path := range c.account.counters {
-		c.account.counter(path, c.now).used = 0
-	}
-	return answer{}
 }
 
 // keepRIDs is how many failed calls are kept for rid/get.
@@ -213,9 +138,4 @@ func serveRIDGet(c *call) answer {
 		e.at.Unix(), e.took.Milliseconds(), e.path + "?access_token=" + e.token + "xxxx",
 		string(e.body), string(e.answer), e.ip,
 	}})
-}
-
-// serveIPList is GET /cgi-bin/get_api_domain_ip and GET /cgi-bin/getcallbackip.
-func serveIPList(*call) answer {
-	return object(map[string][]string{"ip_list": {"127.0.0.1"}})
 }

@@ -96,21 +96,3 @@ func (a *Account) Used() int64 {
 	defer a.p.locked()()
 	return a.counter(SendPath, time.Now()).used
 }
-
-// monthCount counts the quota resets of a month.
-type monthCount struct {
-	month string
-	n     int
-}
-
-// add counts one more, or returns false when limit is reached.
-func (m *monthCount) add(now time.Time, limit int) bool {
-	if month := now.Format("2006-01"); month != m.month {
-		*m = monthCount{month: month}
-	}
-	if m.n >= limit {
-		return false
-	}
-	m.n++
-	return true
-}

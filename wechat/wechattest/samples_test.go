@@ -86,13 +86,6 @@ func (s *stage) arrange(id string, code wechat.Code) {
 		s.p.Script(wechattest.Errcode(42001))
 	case id == "template-send-int64-msgid":
 		s.body = order(openid, "")
-	case id == "clear-quota" || id == "clear-quota-exhausted":
-		s.body = `{"appid":"` + wechattest.AppID + `"}`
-		for i := 0; code != 0 && i < 10; i++ {
-			s.post("/cgi-bin/clear_quota", s.body)
-		}
-	case id == "clear-quota-v2":
-		s.query = url.Values{"appid": {wechattest.AppID}, "appsecret": {wechattest.AppSecret}}
 	case id == "rid-get":
 		_, rid, _ := strings.Cut(s.send("").msg(), " rid: ")
 		s.body = `{"rid":"` + rid + `"}`
@@ -266,8 +259,8 @@ func TestManagementCallsRefuse(t *testing.T) {
 		{"qr limit id", "/cgi-bin/qrcode/create", `{"action_name":"QR_LIMIT_SCENE","action_info":{"scene":{"scene_id":100001}}}`, 40035},
 		{"batch of none", "/cgi-bin/user/info/batchget", `{"user_list":[]}`, 40035},
 		{"batch with a bad one", "/cgi-bin/user/info/batchget", `{"user_list":[{"openid":"x y"}]}`, 40003},
-		{"bad json", "/cgi-bin/clear_quota", `{`, 47001},
-		{"empty body", "/cgi-bin/clear_quota", ``, 44002},
+		{"bad json", quotaGetPath, `{`, 47001},
+		{"empty body", quotaGetPath, ``, 44002},
 	} {
 		if r := b.post(tt.path, tt.body); r.code() != tt.want {
 			t.Errorf("%s: %v, want %d", tt.name, r, tt.want)

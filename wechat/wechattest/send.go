@@ -2,6 +2,7 @@ package wechattest
 
 import (
 	"bytes"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -49,17 +50,9 @@ func checkShape(m *message) wechat.Code {
 	return 0
 }
 
-func validOpenID(s string) bool {
-	if s == "" || len(s) > 64 {
-		return false
-	}
-	for _, r := range s {
-		if !isLetter(r) && !isDigit(r) && r != '_' && r != '-' {
-			return false
-		}
-	}
-	return true
-}
+var openidPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+func validOpenID(s string) bool { return openidPattern.MatchString(s) }
 
 // checkMessage makes the checks that depend on the account. The lock is held.
 func (a *Account) checkMessage(m *message) (wechat.Code, string) {

@@ -1,7 +1,6 @@
 package wechattest
 
 import (
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,15 +99,6 @@ func serveTemplateDelete(c *call) answer {
 	return answer{}
 }
 
-// serveBlockedMessages is POST /wxa/sec/queryblocktmplmsg. No message is blocked.
-func serveBlockedMessages(c *call) answer {
-	var in json.RawMessage
-	if code := c.decode(&in); code != 0 {
-		return refuse(code)
-	}
-	return answer{body: []byte(`{"errcode":0,"errmsg":"ok","msginfo":[]}`)}
-}
-
 // serveIndustrySet is POST /cgi-bin/template/api_set_industry: once a month. It
 // deletes the templates of an industry that is no longer set.
 func serveIndustrySet(c *call) answer {
@@ -159,52 +149,31 @@ type industry struct {
 
 // industryOf returns the industry with this number, 1 to 41 (docs: 设置所属行业).
 func industryOf(id string) (industry, bool) {
-	all := []industry{
-		{"IT科技", "互联网|电子商务"},
-		{"IT科技", "IT软件与服务"},
-		{"IT科技", "IT硬件与设备"},
-		{"IT科技", "电子技术"},
-		{"IT科技", "通信与运营商"},
-		{"IT科技", "网络游戏"},
-		{"金融业", "银行"},
-		{"金融业", "基金理财信托"},
-		{"金融业", "保险"},
-		{"餐饮", "餐饮"},
-		{"酒店旅游", "酒店"},
-		{"酒店旅游", "旅游"},
-		{"运输与仓储", "快递"},
-		{"运输与仓储", "物流"},
-		{"运输与仓储", "仓储"},
-		{"教育", "培训"},
-		{"教育", "院校"},
-		{"政府与公共事业", "学术科研"},
-		{"政府与公共事业", "交警"},
-		{"政府与公共事业", "博物馆"},
-		{"政府与公共事业", "公共事业|非盈利机构"},
-		{"医药护理", "医药医疗"},
-		{"医药护理", "护理美容"},
-		{"医药护理", "保健与卫生"},
-		{"交通工具", "汽车相关"},
-		{"交通工具", "摩托车相关"},
-		{"交通工具", "火车相关"},
-		{"交通工具", "飞机相关"},
-		{"房地产", "建筑"},
-		{"房地产", "物业"},
-		{"消费品", "消费品"},
-		{"商业服务", "法律"},
-		{"商业服务", "会展"},
-		{"商业服务", "中介服务"},
-		{"商业服务", "认证"},
-		{"商业服务", "审计"},
-		{"文体娱乐", "传媒"},
-		{"文体娱乐", "体育"},
-		{"文体娱乐", "娱乐休闲"},
-		{"印刷", "印刷"},
-		{"其它", "其它"},
-	}
 	n, err := strconv.Atoi(id)
-	if err != nil || n < 1 || n > len(all) {
+	if err != nil || n < 1 {
 		return industry{}, false
 	}
-	return all[n-1], true
+	for _, class := range [][]string{
+		{"IT科技", "互联网|电子商务", "IT软件与服务", "IT硬件与设备", "电子技术", "通信与运营商", "网络游戏"},
+		{"金融业", "银行", "基金理财信托", "保险"},
+		{"餐饮", "餐饮"},
+		{"酒店旅游", "酒店", "旅游"},
+		{"运输与仓储", "快递", "物流", "仓储"},
+		{"教育", "培训", "院校"},
+		{"政府与公共事业", "学术科研", "交警", "博物馆", "公共事业|非盈利机构"},
+		{"医药护理", "医药医疗", "护理美容", "保健与卫生"},
+		{"交通工具", "汽车相关", "摩托车相关", "火车相关", "飞机相关"},
+		{"房地产", "建筑", "物业"},
+		{"消费品", "消费品"},
+		{"商业服务", "法律", "会展", "中介服务", "认证", "审计"},
+		{"文体娱乐", "传媒", "体育", "娱乐休闲"},
+		{"印刷", "印刷"},
+		{"其它", "其它"},
+	} {
+		if n < len(class) {
+			return industry{class[0], class[n]}, true
+		}
+		n -= len(class) - 1
+	}
+	return industry{}, false
 }
