@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -78,42 +77,28 @@ func NewCallback(cfg CallbackConfig) (*Callback, error) {
 }
 
 func (c CallbackConfig) validate() error {
-	var faults []error
-	fault := func(format string, args ...any) {
-		faults = append(faults, fmt.Errorf("wechat: "+format, args...))
-	}
-	if !isToken(c.AppID, 64) {
-		fault("CallbackConfig.AppID is not an appid: copy it from mp.weixin.qq.com, such as wx0123456789abcdef")
-	}
+	var faults configFaults
+	faults.check(isToken(c.AppID, 64), "CallbackConfig.AppID is not an appid: copy it from mp.weixin.qq.com, such as wx0123456789abcdef")
 	encrypted := c.Mode == CallbackCompat || c.Mode == CallbackSecure
-	if c.Mode != CallbackPlain && !encrypted {
-		fault("CallbackConfig.Mode is none of plain, compat and secure: use the 消息加解密方式 set on mp.weixin.qq.com")
-	}
-	if len(c.Tokens) == 0 {
-		fault("CallbackConfig.Tokens is empty: set the Token of 服务器配置")
-	}
+	faults.check(encrypted || c.Mode == CallbackPlain,
+		"CallbackConfig.Mode is none of plain, compat and secure: use the 消息加解密方式 set on mp.weixin.qq.com")
+	faults.check(len(c.Tokens) > 0, "CallbackConfig.Tokens is empty: set the Token of 服务器配置")
+	faults.check(len(c.AESKeys) > 0 || !encrypted,
+		"CallbackConfig.AESKeys is empty, and mode %s needs one: set the EncodingAESKey of 服务器配置", c.Mode)
 	for i, t := range c.Tokens {
-		if text := t.Value.Reveal(); text == "" || strings.TrimSpace(text) != text || hasControl(text, false) {
-			fault("%s is empty or has white space at an end: copy the Token of 服务器配置", indexed("Tokens", i))
-		}
-	}
-	if encrypted && len(c.AESKeys) == 0 {
-		fault("CallbackConfig.AESKeys is empty, and mode %s needs one: set the EncodingAESKey of 服务器配置", c.Mode)
+		text := t.Value.Reveal()
+		faults.check(text != "" && strings.TrimSpace(text) == text && !hasControl(text, false),
+			"CallbackConfig.Tokens[%d] is empty or has white space at an end: copy the Token of 服务器配置", i)
+		faults.check(i > 0 || t.Until.IsZero(),
+			"CallbackConfig.Tokens[0].Until is set: the first Token is the current one and has no end; put previous ones after it")
 	}
 	for i, k := range c.AESKeys {
-		if _, err := decodeAESKey(k.Value); err != nil {
-			fault("%s is not 43 letters and digits: copy the EncodingAESKey of 服务器配置", indexed("AESKeys", i))
-		}
+		_, err := decodeAESKey(k.Value)
+		faults.check(err == nil, "CallbackConfig.AESKeys[%d] is not 43 letters and digits: copy the EncodingAESKey of 服务器配置", i)
+		faults.check(i > 0 || k.Until.IsZero(),
+			"CallbackConfig.AESKeys[0].Until is set: the first key is the current one and has no end; put previous ones after it")
 	}
-	if len(c.Tokens) > 0 && !c.Tokens[0].Until.IsZero() {
-		fault("CallbackConfig.Tokens[0].Until is set: the first Token is the current one and has no end; put previous ones after it")
-	}
-	if len(c.AESKeys) > 0 && !c.AESKeys[0].Until.IsZero() {
-		fault("CallbackConfig.AESKeys[0].Until is set: the first key is the current one and has no end; put previous ones after it")
-	}
-	if c.Window < 0 {
-		fault("CallbackConfig.Window is negative: set a positive duration, or zero for %s", defaultCallbackWindow)
-	}
+	faults.check(c.Window >= 0, "CallbackConfig.Window is negative: set a positive duration, or zero for %s", defaultCallbackWindow)
 	return errors.Join(faults...)
 }
 

@@ -1,7 +1,5 @@
 package wechat
 
-import "strconv"
-
 // CallbackFault is why a callback was refused. The values are stable and few, so
 // that they can be a metric's label.
 type CallbackFault string
@@ -64,9 +62,4 @@ func (e *CallbackError) Error() string {
 
 func refused(fault CallbackFault, detail string) *CallbackError {
 	return &CallbackError{Fault: fault, Detail: detail}
-}
-
-// indexed is an element of one of CallbackConfig's lists.
-func indexed(list string, i int) string {
-	return "CallbackConfig." + list + "[" + strconv.Itoa(i) + "]"
 }

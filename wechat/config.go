@@ -47,28 +47,23 @@ type Config struct {
 	BeforeReplay func(context.Context) error
 }
 
-// validate reports all faults at once.
 func (c Config) validate(needSecret bool) error {
-	var faults []error
-	fault := func(format string, args ...any) {
-		faults = append(faults, fmt.Errorf("wechat: "+format, args...))
+	var faults configFaults
+	faults.check(isToken(c.AppID, 64), "Config.AppID is not an appid: copy it from mp.weixin.qq.com, such as wx0123456789abcdef")
+	faults.check(!needSecret || !c.AppSecret.IsZero(), "Config.AppSecret is empty: set the account's AppSecret")
+	faults.check(c.Timeout >= 0, "Config.Timeout is negative: set a positive duration, or zero for %s", defaultTimeout)
+	_, err := parseBaseURL(c.BaseURL)
+	return errors.Join(append(faults, err)...)
+}
+
+// configFaults collects all faults of a configuration, for errors.Join.
+type configFaults []error
+
+// check adds an error unless ok.
+func (f *configFaults) check(ok bool, format string, args ...any) {
+	if !ok {
+		*f = append(*f, fmt.Errorf("wechat: "+format, args...))
 	}
-	switch {
-	case c.AppID == "":
-		fault("Config.AppID is empty: set the account's appid, such as wx0123456789abcdef")
-	case !isToken(c.AppID, 64):
-		fault("Config.AppID has characters other than letters, digits, '-' and '_', or more than 64: copy the appid from mp.weixin.qq.com")
-	}
-	if needSecret && c.AppSecret.IsZero() {
-		fault("Config.AppSecret is empty: set the account's AppSecret")
-	}
-	if c.Timeout < 0 {
-		fault("Config.Timeout is negative: set a positive duration, or zero for %s", defaultTimeout)
-	}
-	if _, err := parseBaseURL(c.BaseURL); err != nil {
-		faults = append(faults, err)
-	}
-	return errors.Join(faults...)
 }
 
 // parseBaseURL parses Config.BaseURL. Its errors never quote the text, which may

@@ -252,11 +252,11 @@ func TestNewCallbackNamesAllFaults(t *testing.T) {
 	ended := wechat.RotatingSecret{Value: wechat.NewSecret(cbToken), Until: time.Now().Add(time.Hour)}
 	endedKey := wechat.RotatingSecret{Value: wechat.NewSecret(cbKey), Until: ended.Until}
 	for want, cfg := range map[string]wechat.CallbackConfig{
-		"Tokens is empty":         {AppID: cbAppID, Mode: wechat.CallbackPlain},
-		"AESKeys is empty":        {AppID: cbAppID, Mode: wechat.CallbackSecure, Tokens: rotating(cbToken)},
-		"and mode compat needs one":       {AppID: cbAppID, Mode: wechat.CallbackCompat, Tokens: rotating(cbToken)},
-		"Tokens[0].Until is set":  {AppID: cbAppID, Mode: wechat.CallbackPlain, Tokens: []wechat.RotatingSecret{ended}},
-		"AESKeys[0].Until is set": {AppID: cbAppID, Mode: wechat.CallbackSecure, Tokens: rotating(cbToken), AESKeys: []wechat.RotatingSecret{endedKey}},
+		"Tokens is empty":           {AppID: cbAppID, Mode: wechat.CallbackPlain},
+		"AESKeys is empty":          {AppID: cbAppID, Mode: wechat.CallbackSecure, Tokens: rotating(cbToken)},
+		"and mode compat needs one": {AppID: cbAppID, Mode: wechat.CallbackCompat, Tokens: rotating(cbToken)},
+		"Tokens[0].Until is set":    {AppID: cbAppID, Mode: wechat.CallbackPlain, Tokens: []wechat.RotatingSecret{ended}},
+		"AESKeys[0].Until is set":   {AppID: cbAppID, Mode: wechat.CallbackSecure, Tokens: rotating(cbToken), AESKeys: []wechat.RotatingSecret{endedKey}},
 	} {
 		if _, err := wechat.NewCallback(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -56,7 +56,6 @@ const (
 	WarnEmoji          FaultCode = "emoji-not-shown"
 	WarnLineBreak      FaultCode = "line-break"
 	WarnShortThing     FaultCode = "short-thing-long"
-	WarnSingleVariable FaultCode = "single-variable"
 )
 
 type faultRow struct {
@@ -112,7 +111,6 @@ var faultTable = [...]faultRow{
 	{WarnEmoji, "has emoji, which are not shown", "remove them: WeChat has hidden emoji since 2023-05"},
 	{WarnLineBreak, "has a line break", "remove it: WeChat shows one line"},
 	{WarnShortThing, "may be too long", "keep short_thing within about 10 characters; its limit is not documented"},
-	{WarnSingleVariable, "has only one variable", "use a template with more: WeChat may hide the first variable"},
 }
 
 func (c FaultCode) row() faultRow {

@@ -3,7 +3,6 @@ package wechat
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -74,27 +73,22 @@ func (a Authorize) Link() (string, error) {
 }
 
 func (a Authorize) validate() error {
-	var faults []error
-	fault := func(text string) { faults = append(faults, errors.New("wechat: Authorize."+text)) }
-	if u, err := url.Parse(a.URL); err != nil || !isWebURL(a.URL) || u.RawQuery != "" || strings.Contains(a.URL, "#") || strings.HasSuffix(a.URL, "?") {
-		fault("URL is not an absolute address without a query: leave it empty for WeChat's own")
-	}
-	if !isToken(a.AppID, 64) {
-		fault("AppID is not an appid: copy it from mp.weixin.qq.com, such as wx0123456789abcdef")
-	}
-	if u, err := url.Parse(a.RedirectURI); err != nil || !isWebURL(a.RedirectURI) || u.User != nil || strings.Contains(a.RedirectURI, "#") {
-		fault("RedirectURI is not an absolute http(s) address without user and fragment: use an address on the account's 网页授权域名")
-	}
-	if a.Scope != ScopeBase && a.Scope != ScopeUserInfo {
-		fault("Scope is neither snsapi_base nor snsapi_userinfo")
-	}
+	var faults configFaults
+	page, err := url.Parse(a.URL)
+	faults.check(err == nil && isWebURL(a.URL) && page.RawQuery == "" && !strings.Contains(a.URL, "#") && !strings.HasSuffix(a.URL, "?"),
+		"Authorize.URL is not an absolute address without a query: leave it empty for WeChat's own")
+	faults.check(isToken(a.AppID, 64), "Authorize.AppID is not an appid: copy it from mp.weixin.qq.com, such as wx0123456789abcdef")
+	back, err := url.Parse(a.RedirectURI)
+	faults.check(err == nil && isWebURL(a.RedirectURI) && back.User == nil && !strings.Contains(a.RedirectURI, "#"),
+		"Authorize.RedirectURI is not an absolute http(s) address without user and fragment: use an address on the account's 网页授权域名")
+	faults.check(a.Scope == ScopeBase || a.Scope == ScopeUserInfo, "Authorize.Scope is neither snsapi_base nor snsapi_userinfo")
 	switch {
 	case a.State == "":
-		fault("State is empty: use a new random one")
+		faults.check(false, "Authorize.State is empty: use a new random one")
 	case len(a.State) > stateLimit:
-		fault(fmt.Sprintf("State has %d bytes, and WeChat accepts %d: shorten it", len(a.State), stateLimit))
+		faults.check(false, "Authorize.State has %d bytes, and WeChat accepts %d: shorten it", len(a.State), stateLimit)
 	case !isToken(a.State, stateLimit) || strings.ContainsAny(a.State, "-_"):
-		fault("State has characters other than letters and digits, which WeChat refuses: encode it as hex")
+		faults.check(false, "Authorize.State has characters other than letters and digits, which WeChat refuses: encode it as hex")
 	}
 	return errors.Join(faults...)
 }

@@ -3,7 +3,6 @@ package wechat
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 	"unicode/utf8"
 )
@@ -70,17 +69,11 @@ func (c *Client) CreateQR(ctx context.Context, scene string, life time.Duration)
 }
 
 func checkQR(scene string, life time.Duration) error {
-	var faults []error
-	switch {
-	case scene == "":
-		faults = append(faults, errors.New("wechat: CreateQR: scene is empty: give the text that the scan's event returns"))
-	case len(scene) > sceneLimit:
-		faults = append(faults, fmt.Errorf("wechat: CreateQR: scene has %d bytes, and WeChat accepts %d: shorten it", len(scene), sceneLimit))
-	case !utf8.ValidString(scene) || hasControl(scene, false):
-		faults = append(faults, errors.New("wechat: CreateQR: scene has control characters or is not UTF-8: use letters and digits"))
-	}
-	if life < shortestQRLife || life > longestQRLife {
-		faults = append(faults, errors.New("wechat: CreateQR: life is not between a second and 30 days"))
-	}
+	var faults configFaults
+	faults.check(scene != "", "CreateQR: scene is empty: give the text that the scan's event returns")
+	faults.check(len(scene) <= sceneLimit, "CreateQR: scene has %d bytes, and WeChat accepts %d: shorten it", len(scene), sceneLimit)
+	faults.check(utf8.ValidString(scene) && !hasControl(scene, false),
+		"CreateQR: scene has control characters or is not UTF-8: use letters and digits")
+	faults.check(life >= shortestQRLife && life <= longestQRLife, "CreateQR: life is not between a second and 30 days")
 	return errors.Join(faults...)
 }

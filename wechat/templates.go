@@ -7,12 +7,12 @@ import (
 
 // Template is one of the account's templates, at most 25.
 type Template struct {
-	ID              string
-	Title           string
-	PrimaryIndustry string
-	DeputyIndustry  string
-	Content         string // with {{key.DATA}} placeholders
-	Example         string
+	ID              string `json:"template_id"`
+	Title           string `json:"title"`
+	PrimaryIndustry string `json:"primary_industry"`
+	DeputyIndustry  string `json:"deputy_industry"`
+	Content         string `json:"content"` // with {{key.DATA}} placeholders
+	Example         string `json:"example"`
 }
 
 // Keys returns the keys of the template's placeholders in their order.
@@ -24,14 +24,7 @@ func (c *Client) Templates(ctx context.Context) ([]Template, error) {
 	const op = "/cgi-bin/template/get_all_private_template"
 	var answer struct {
 		status
-		List *[]struct {
-			ID              looseString `json:"template_id"`
-			Title           looseString `json:"title"`
-			PrimaryIndustry looseString `json:"primary_industry"`
-			DeputyIndustry  looseString `json:"deputy_industry"`
-			Content         looseString `json:"content"`
-			Example         looseString `json:"example"`
-		} `json:"template_list"`
+		List []Template `json:"template_list"`
 	}
 	if err := c.get(ctx, op, nil, &answer); err != nil {
 		return nil, err
@@ -39,15 +32,7 @@ func (c *Client) Templates(ctx context.Context) ([]Template, error) {
 	if answer.List == nil {
 		return nil, unreadable(op, "the answer has no template_list")
 	}
-	templates := make([]Template, 0, len(*answer.List))
-	for _, t := range *answer.List {
-		templates = append(templates, Template{
-			ID: string(t.ID), Title: string(t.Title),
-			PrimaryIndustry: string(t.PrimaryIndustry), DeputyIndustry: string(t.DeputyIndustry),
-			Content: string(t.Content), Example: string(t.Example),
-		})
-	}
-	return templates, nil
+	return answer.List, nil
 }
 
 // AddTemplate calls POST /cgi-bin/template/api_add_template (docs: 添加模板)

@@ -54,14 +54,6 @@ func fieldWarnings(key string, f Field) []Fault {
 	return warnings
 }
 
-// TemplateWarnings lists what WeChat may not show of a template.
-func TemplateWarnings(content string) []Fault {
-	if keys := ParseTemplateKeys(content); len(keys) == 1 {
-		return []Fault{newFault(keyPath(keys[0]), WarnSingleVariable)}
-	}
-	return nil
-}
-
 // shownLength counts the characters of a historic keyword as WeChat does for
 // display: a run of ASCII letters and digits is one.
 func shownLength(text string) int {

@@ -124,7 +124,7 @@ func (p *Platform) serve(w http.ResponseWriter, c *call, rt route) {
 		return
 	}
 	p.count(c.path(), a.code, false)
-	p.write(w, text)
+	write(w, text)
 }
 
 // abort counts the call as lost and cuts the connection.
@@ -153,7 +153,7 @@ func (p *Platform) fault(w http.ResponseWriter, c *call, reply Reply, own []byte
 			p.abort(c)
 		}
 		p.count(c.path(), reply.code, false)
-		p.write(w, c.encode(answer{code: reply.code, text: reply.text}))
+		write(w, c.encode(answer{code: reply.code, text: reply.text}))
 		return
 	}
 	p.count(c.path(), 0, true)
@@ -193,14 +193,9 @@ func (c *call) wait(d time.Duration) bool {
 	return false
 }
 
-func (p *Platform) write(w http.ResponseWriter, body []byte) {
-	h := w.Header()
-	if p.cfg.TextPlain {
-		h.Set("Content-Type", "text/plain")
-	} else {
-		h.Set("Content-Type", "application/json; encoding=utf-8")
-	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+func write(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", "application/json; encoding=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.Write(body) //nolint:errcheck // the caller may have hung up
 }
 

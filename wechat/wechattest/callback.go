@@ -136,7 +136,8 @@ type delivery struct {
 // delivery signs and encrypts an event as the account's mode requires. created is
 // the event's CreateTime, now the time of the query.
 func (a *Account) delivery(cb CallbackConfig, e Event, created, now time.Time) (delivery, error) {
-	fields := e.fields(a.cfg.OriginalID, created)
+	to := "gh_" + a.cfg.AppID[max(0, len(a.cfg.AppID)-12):]
+	fields := e.fields(to, created)
 	plain, encrypted := "<xml>"+fields+"</xml>", ""
 	body := plain
 	if cb.Mode != CallbackPlain {
@@ -145,7 +146,7 @@ func (a *Account) delivery(cb CallbackConfig, e Event, created, now time.Time) (
 			return delivery{}, err
 		}
 		element := "<Encrypt>" + cdata(encrypted) + "</Encrypt>"
-		body = "<xml><ToUserName>" + cdata(a.cfg.OriginalID) + "</ToUserName>" + element + "</xml>"
+		body = "<xml><ToUserName>" + cdata(to) + "</ToUserName>" + element + "</xml>"
 		if cb.Mode == CallbackCompat {
 			body = "<xml>" + fields + element + "</xml>"
 		}

@@ -51,15 +51,9 @@ type Config struct {
 	// within 60 seconds, unless the client_msg_id is a known duplicate. Default
 	// false.
 	DuplicateContent bool
-	// StrictUnicode answers 47002 to a body with \u escapes. Default false:
-	// accepted.
-	StrictUnicode bool
 	// UnionIDs gives every user a unionid, as for an account that is bound to an
 	// Open Platform account. Default false.
 	UnionIDs bool
-	// TextPlain sends answers as text/plain, as WeChat does at times. Default
-	// false: application/json.
-	TextPlain bool
 	// QuotaUTCOffset is the offset of the midnight at which daily counters
 	// restart. Default +8 h (China); for UTC set any value under a second, such
 	// as 1.
@@ -80,8 +74,6 @@ type AccountConfig struct {
 	// AppSecret is what the token endpoints ask for. Default: the constant
 	// AppSecret.
 	AppSecret wechat.Secret
-	// OriginalID is the gh_ id in events. Default: gh_ and the end of AppID.
-	OriginalID string
 	// Name is shown on pages. Default: the AppID.
 	Name string
 	// OpenIDPrefix makes openids without this prefix invalid (40003), as openids
@@ -96,9 +88,6 @@ type AccountConfig struct {
 	// AllowedIPs are the addresses that may fetch tokens (40164 otherwise).
 	// Default: all.
 	AllowedIPs []string
-	// WrongSecret is the errcode for a wrong AppSecret; WeChat answers 40125 or
-	// 40001. Default 40125.
-	WrongSecret wechat.Code
 	// OAuthDomain is the host that redirect_uri must have. Default: any.
 	OAuthDomain string
 	// Callback is the server that receives events. Default: none.
@@ -142,17 +131,11 @@ func (c AccountConfig) withDefaults() AccountConfig {
 	if c.AppSecret.IsZero() {
 		c.AppSecret = wechat.NewSecret(AppSecret)
 	}
-	if c.OriginalID == "" {
-		c.OriginalID = "gh_" + c.AppID[max(0, len(c.AppID)-12):]
-	}
 	if c.Name == "" {
 		c.Name = c.AppID
 	}
 	if c.Templates == nil {
 		c.Templates = DefaultTemplates()
-	}
-	if c.WrongSecret == 0 {
-		c.WrongSecret = wechat.CodeInvalidSecret
 	}
 	if c.DailyQuota == 0 {
 		c.DailyQuota = 100_000

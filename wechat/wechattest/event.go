@@ -37,13 +37,13 @@ const (
 	ReceiptFreqLimit    = "failed:freq limit"
 )
 
-// fields is the document's inner XML.
-func (e Event) fields(originalID string, now time.Time) string {
+// fields is the document's inner XML. to is the account's gh_ id.
+func (e Event) fields(to string, now time.Time) string {
 	var b strings.Builder
 	element := func(name, value string) {
 		b.WriteString("<" + name + ">" + value + "</" + name + ">")
 	}
-	element("ToUserName", cdata(originalID))
+	element("ToUserName", cdata(to))
 	element("FromUserName", cdata(e.OpenID))
 	element("CreateTime", strconv.FormatInt(now.Unix(), 10))
 	if e.MsgType != wechat.MsgTypeEvent {

@@ -91,9 +91,4 @@ func (s listener) Close() error {
 	return nil
 }
 
-func (s listener) Addr() net.Addr { return pipeAddr{} }
-
-type pipeAddr struct{}
-
-func (pipeAddr) Network() string { return "pipe" }
-func (pipeAddr) String() string  { return "pipe" }
+func (s listener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }

@@ -291,7 +291,7 @@ func TestTemplatesAreAddedListedAndDeleted(t *testing.T) {
 		t.Fatalf("add: %v, want a template_id of 43 characters", r)
 	}
 	list := b.get("/cgi-bin/template/get_all_private_template")["template_list"].([]any)
-	if last := list[len(list)-1].(map[string]any); len(list) != 4 || last["content"] != "时间:{{time1.DATA}}\n地点:{{thing2.DATA}}\n金额:{{amount3.DATA}}" {
+	if last := list[len(list)-1].(map[string]any); len(list) != 4 || last["content"] != "时间:{{thing1.DATA}}\n地点:{{thing2.DATA}}\n金额:{{thing3.DATA}}" {
 		t.Errorf("list = %v", list)
 	}
 	for range 25 - 4 {
@@ -305,6 +305,9 @@ func TestTemplatesAreAddedListedAndDeleted(t *testing.T) {
 	}
 	if r := b.post("/cgi-bin/template/api_set_industry", `{"industry_id1":"7","industry_id2":"4"}`); r.code() != 0 {
 		t.Errorf("set industry: %v", r)
+	}
+	if r := b.get("/cgi-bin/template/get_industry"); r["primary_industry"].(map[string]any)["second_class"] != "银行" {
+		t.Errorf("industries = %v, want 7 to be 银行", r)
 	}
 	if n := len(b.a.Templates()); n != 22 {
 		t.Errorf("%d templates, want 22: the two of the old industry are gone", n)

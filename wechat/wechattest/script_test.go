@@ -250,17 +250,6 @@ func TestCloseWakesWhatHangs(t *testing.T) {
 	})
 }
 
-func TestTextPlainAnswers(t *testing.T) {
-	t.Parallel()
-	for plain, want := range map[bool]string{true: "text/plain", false: "application/json; encoding=utf-8"} {
-		b := setup(t, wechattest.Config{TextPlain: plain})
-		resp, _, err := b.do(http.MethodPost, wechattest.SendPath, nil, "")
-		if err != nil || resp.Header.Get("Content-Type") != want {
-			t.Errorf("TextPlain %t: %v %v, want %s", plain, resp, err, want)
-		}
-	}
-}
-
 func TestSeenIsBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wechattest.Config{KeepSeen: 8})

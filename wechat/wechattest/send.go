@@ -1,7 +1,6 @@
 package wechattest
 
 import (
-	"bytes"
 	"regexp"
 	"strconv"
 	"time"
@@ -19,9 +18,6 @@ func serveSend(c *call) answer {
 	m, code := c.message()
 	if code != 0 {
 		return refuse(code)
-	}
-	if c.p.cfg.StrictUnicode && bytes.Contains(c.body, []byte(`\u`)) {
-		return refuse(47002)
 	}
 	if code := checkShape(m); code != 0 {
 		return refuse(code)

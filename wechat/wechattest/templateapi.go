@@ -20,7 +20,8 @@ func serveTemplateList(c *call) answer {
 }
 
 // serveTemplateAdd is POST /cgi-bin/template/api_add_template. A numeric short id
-// names a category template, whose keys follow keyword_name_list.
+// names a category template, whose keys follow keyword_name_list. All are things
+// here; WeChat takes the types from its template library.
 func serveTemplateAdd(c *call) answer {
 	var in struct {
 		ShortID  string   `json:"template_id_short"`
@@ -45,7 +46,7 @@ func serveTemplateAdd(c *call) answer {
 	t := Template{ID: randomText(43), Title: "类目模板 " + in.ShortID}
 	var content []string
 	for i, keyword := range in.Keywords {
-		content = append(content, keyword+":{{"+keywordType(keyword)+strconv.Itoa(i+1)+".DATA}}")
+		content = append(content, keyword+":{{thing"+strconv.Itoa(i+1)+".DATA}}")
 	}
 	t.Content = strings.Join(content, "\n")
 	c.account.templates = append(c.account.templates, newTemplate(t))
@@ -58,29 +59,6 @@ func serveTemplateAdd(c *call) answer {
 
 func badKeyword(s string) bool {
 	return strings.TrimSpace(s) == "" || utf8.RuneCountInString(s) > 20 || strings.ContainsAny(s, "{}\\")
-}
-
-// keywordType guesses the type that WeChat's template library gives a keyword.
-func keywordType(keyword string) string {
-	for _, k := range []struct{ part, name string }{
-		{"时间", "time"},
-		{"日期", "time"},
-		{"金额", "amount"},
-		{"价格", "amount"},
-		{"费用", "amount"},
-		{"电话", "phone_number"},
-		{"手机", "phone_number"},
-		{"车牌", "car_number"},
-		{"状态", "const"},
-		{"单号", "character_string"},
-		{"编号", "character_string"},
-		{"订单号", "character_string"},
-	} {
-		if strings.Contains(keyword, k.part) {
-			return k.name
-		}
-	}
-	return "thing"
 }
 
 // serveTemplateDelete is POST /cgi-bin/template/del_private_template.

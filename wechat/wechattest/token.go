@@ -217,11 +217,7 @@ func (c *call) credentials(appid, secret string) (*Account, answer) {
 	}
 	c.account = a
 	if subtle.ConstantTimeCompare([]byte(secret), []byte(a.cfg.AppSecret.Reveal())) == 0 {
-		code := a.cfg.WrongSecret
-		if code == 40001 {
-			return nil, answer{code: code, text: "invalid credential"}
-		}
-		return nil, refuse(code)
+		return nil, refuse(wechat.CodeInvalidSecret) // WeChat may also answer 40001
 	}
 	return a, answer{}
 }

@@ -2,7 +2,6 @@ package wechattest_test
 
 import (
 	"maps"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -201,21 +200,6 @@ func TestTokenEndpointsRefuse(t *testing.T) {
 				t.Fatalf("answer = %v, want errcode %d and %q", r, tt.want, tt.text)
 			}
 		})
-	}
-}
-
-func TestWrongSecretMayAnswer40001(t *testing.T) {
-	t.Parallel()
-	p := wechattest.New(wechattest.Config{Accounts: []wechattest.AccountConfig{
-		{AppID: "wxA", AppSecret: wechat.NewSecret("right"), WrongSecret: 40001},
-	}})
-	t.Cleanup(p.Close)
-	b := &bench{T: t, p: p, a: p.Account("wxA")}
-	r := b.call(http.MethodGet, wechattest.TokenPath, url.Values{
-		"grant_type": {"client_credential"}, "appid": {"wxA"}, "secret": {"wrong"},
-	}, "")
-	if r.code() != 40001 {
-		t.Fatalf("answer = %v, want 40001", r)
 	}
 }
 
