@@ -17,7 +17,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
-// simulateFlags shape the simulated platform.
+// simulateFlags configure the simulator.
 type simulateFlags struct {
 	addr, appid, secret, callback string
 	callbackToken, callbackKey    string
@@ -33,11 +33,11 @@ func (a *app) simulateCommand() *cobra.Command {
 	var f simulateFlags
 	cmd := &cobra.Command{
 		Use:   "simulate",
-		Short: "Run WeChat's platform, simulated, for tests in any language",
-		Long: `simulate answers WeChat's server API on a port: tokens, template sends, quota,
-templates, followers, OAuth, receipts. Point wxnotify at it with
-WXNOTIFY_WECHAT_BASE_URL, or any other program. Its page lists what arrived;
-/_sim/ is its control API.`,
+		Short: "Simulate WeChat's platform on a port, for tests in any language",
+		Long: `simulate answers WeChat's server API on a port: tokens, template messages, quota,
+templates, followers, OAuth, receipts. Use it from wxnotify with
+WXNOTIFY_WECHAT_BASE_URL, or from any other program. A page at / lists the
+messages that arrived, /_sim/ is a control API: see docs/simulator.md.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.simulate(cmd.Context(), f) },
 	}
@@ -46,25 +46,25 @@ WXNOTIFY_WECHAT_BASE_URL, or any other program. Its page lists what arrived;
 	fs.StringVar(&f.appid, "appid", wechattest.AppID, "the account's appid")
 	fs.StringVar(&f.secret, "appsecret", wechattest.AppSecret, "the account's AppSecret; not a real one")
 	fs.StringVar(&f.callback, "callback-url", "", "push receipts and events to this address")
-	fs.StringVar(&f.callbackToken, "callback-token", "", "Token that signs them; not a real one")
-	fs.StringVar(&f.callbackKey, "callback-aes-key", "", "EncodingAESKey; when given, they are pushed in secure mode")
+	fs.StringVar(&f.callbackToken, "callback-token", "", "Token that signs events; not a real one")
+	fs.StringVar(&f.callbackKey, "callback-aes-key", "", "EncodingAESKey; with it events are pushed in secure mode")
 	fs.Int64Var(&f.quota, "daily-quota", 100000, "template sends a day")
 	fs.Int64Var(&f.minute, "minute-quota", 0, "template sends a minute; 0 is no limit")
-	fs.StringVar(&f.utcOffset, "quota-utc-offset", "+08:00", "where the day of the quota turns")
-	fs.DurationVar(&f.latency, "latency", 0, "time that each answer takes")
-	fs.BoolVar(&f.strangers, "strangers", false, "nobody follows until /_sim/followers says so")
+	fs.StringVar(&f.utcOffset, "quota-utc-offset", "+08:00", "time zone of the midnight at which the quota restarts")
+	fs.DurationVar(&f.latency, "latency", 0, "time from a call's effect to its answer")
+	fs.BoolVar(&f.strangers, "strangers", false, "no openid follows until a call of /_sim/followers")
 	fs.BoolVar(&f.anyTemplate, "any-template", false, "accept every template id")
-	fs.Uint64Var(&f.seed, "seed", 1, "of the faults below")
-	fs.Float64Var(&f.cut, "fault-cut", 0, "share of sends accepted and then cut, 0 to 1")
+	fs.Uint64Var(&f.seed, "seed", 1, "seed of the random faults below")
+	fs.Float64Var(&f.cut, "fault-cut", 0, "share of sends that are accepted and cut, 0 to 1")
 	fs.Float64Var(&f.busy, "fault-busy", 0, "share of sends answered with -1")
 	fs.Float64Var(&f.badGateway, "fault-502", 0, "share of sends answered with HTTP 502")
 	return cmd
 }
 
 func (f simulateFlags) platform() *wechattest.Platform {
-	offset, _ := parseUTCOffset(f.utcOffset) // check has read it
+	offset, _ := parseUTCOffset(f.utcOffset) // see check
 	if offset == 0 {
-		offset = 1 // the platform's word for UTC
+		offset = 1 // UTC, since 0 is the default
 	}
 	callback := wechattest.CallbackConfig{
 		URL: f.callback, Token: wechat.NewSecret(f.callbackToken), EncodingAESKey: wechat.NewSecret(f.callbackKey),
@@ -115,7 +115,7 @@ func (a *app) simulate(ctx context.Context, f simulateFlags) error {
 	p := f.platform()
 	defer p.Close()
 	base := "http://" + ln.Addr().String()
-	_, _ = fmt.Fprintf(a.Stderr, `WeChat, simulated, listens on %[1]s/  (its page; the control API is under %[1]s/_sim/)
+	_, _ = fmt.Fprintf(a.Stderr, `the simulator listens on %[1]s/  (a page; the control API is under %[1]s/_sim/)
 
   export WXNOTIFY_WECHAT_BASE_URL=%[1]s
   export WXNOTIFY_WECHAT_AUTHORIZE_URL=%[1]s/connect/oauth2/authorize
@@ -125,12 +125,12 @@ func (a *app) simulate(ctx context.Context, f simulateFlags) error {
 	return serveHTTP(ctx, ln, simserver.New(p), limits{})
 }
 
-// limits of a listener's connections. Zero: none, beside the wait for a header,
-// and 3 s of grace for requests under way at the end.
+// limits of a listener's connections. read and write: zero means no limit. grace
+// is the time for requests in flight at shutdown; zero means 3 s.
 type limits struct{ read, write, grace time.Duration }
 
-// publicLimits are for a listener that anybody can reach: no client may hold a
-// connection by sending or reading slowly. A way through WeChat takes up to 15 s.
+// publicLimits are for the public listener, so that no client can hold a connection
+// by sending or reading slowly. A request that calls WeChat takes up to 15 s.
 func publicLimits() limits {
 	return limits{read: 10 * time.Second, write: 30 * time.Second, grace: 20 * time.Second}
 }
@@ -140,7 +140,7 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) e
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ReadTimeout: l.read, WriteTimeout: l.write, MaxHeaderBytes: 32 << 10,
-		ErrorLog: log.New(io.Discard, "", 0), // what strangers do to a connection is no news
+		ErrorLog: log.New(io.Discard, "", 0), // TLS and protocol errors of clients
 	}
 	if l.grace == 0 {
 		l.grace = 3 * time.Second
@@ -158,6 +158,6 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) e
 	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
-	<-ended // requests under way need what the caller closes next
+	<-ended // requests in flight need what the caller closes next
 	return nil
 }

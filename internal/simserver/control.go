@@ -54,7 +54,7 @@ func (s server) control() http.Handler {
 	}
 	names := slices.Sorted(maps.Keys(calls))
 	calls["GET /_sim/{$}"] = func(*http.Request) (any, error) {
-		return map[string]any{"calls": names, "docs": "go doc github.com/wxnotify/wxnotify/internal/simserver"}, nil
+		return map[string]any{"calls": names, "docs": "docs/simulator.md"}, nil
 	}
 	mux := http.NewServeMux()
 	for pattern, call := range calls {

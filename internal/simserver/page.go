@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -164,23 +163,15 @@ func (page listPage) bubble(v messageView) bubble {
 	return b
 }
 
-// language is zh or en: ?lang=, else the one that Accept-Language prefers, else
-// en.
+// language is zh or en: ?lang=, else the first of both in Accept-Language, which
+// browsers sort by preference, else en.
 func language(r *http.Request) string {
-	if lang := r.URL.Query().Get("lang"); lang == "zh" || lang == "en" {
-		return lang
-	}
-	best, bestWeight := "en", 0.0
-	for part := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
-		tag, parameters, _ := strings.Cut(strings.TrimSpace(part), ";")
-		weight := 1.0
-		if text, ok := strings.CutPrefix(strings.TrimSpace(parameters), "q="); ok {
-			weight, _ = strconv.ParseFloat(text, 64) // 0, not wanted, when it is not a number
-		}
-		primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
-		if (primary == "zh" || primary == "en") && weight > bestWeight {
-			best, bestWeight = primary, weight
+	for _, list := range []string{r.URL.Query().Get("lang"), r.Header.Get("Accept-Language")} {
+		for tag := range strings.SplitSeq(list, ",") {
+			if tag = strings.ToLower(strings.TrimSpace(tag)); strings.HasPrefix(tag, "zh") || strings.HasPrefix(tag, "en") {
+				return tag[:2]
+			}
 		}
 	}
-	return best
+	return "en"
 }

@@ -67,7 +67,7 @@ func TestPageFollowsTheVisitorsLanguage(t *testing.T) {
 		{"zh-CN,zh;q=0.9,en;q=0.8", "", "微信平台模拟器"},
 		{"en-GB;q=0.5, zh;q=0.4", "", "WeChat, simulated"},
 		{"fr, zh-TW;q=0.1", "", "微信平台模拟器"},
-		{"zh;q=x", "", "WeChat, simulated"},
+		{"fr", "", "WeChat, simulated"},
 		{"zh", "?lang=en", "WeChat, simulated"},
 		{"en", "?lang=zh", "微信平台模拟器"},
 	} {

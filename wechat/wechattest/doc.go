@@ -19,7 +19,8 @@
 //
 //	server := httptest.NewServer(p)
 //
-// For other languages, "wxnotify simulate" serves a platform with a control API.
+// For other languages, "wxnotify simulate" serves a platform with a control API,
+// see docs/simulator.md.
 //
 // # Check what recipients saw
 //
