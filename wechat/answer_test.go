@@ -13,8 +13,8 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// TestTolerantDecoding: what WeChat has been seen to send (docs/wechat.md 0.x).
-func TestTolerantDecoding(t *testing.T) {
+// TestSendToleratesDocumentedVariationsOfAnAnswer: what WeChat has been seen to send (docs/wechat.md 0.x).
+func TestSendToleratesDocumentedVariationsOfAnAnswer(t *testing.T) {
 	t.Parallel()
 	sends := []struct {
 		name, answer string
@@ -56,7 +56,7 @@ func TestTolerantDecoding(t *testing.T) {
 	}
 }
 
-func TestDriftInOtherAnswers(t *testing.T) {
+func TestOtherCallsTolerateNumbersAsText(t *testing.T) {
 	t.Parallel()
 	user, err := answered(t, []byte("{\"subscribe\":\"1\",\"openid\":\"o1\",\"remark\":\"a\\\"\x07b\xff\\\\\",\"qr_scene\":\"98765\",\"qr_scene_str\":123,\"tagid_list\":[\"2\",3],\"subscribe_time\":\"1382694957\"}")).
 		UserInfo(t.Context(), "o1")
@@ -102,8 +102,8 @@ func TestUsualAnswersAreDecodedWithoutJSON(t *testing.T) {
 	}
 }
 
-// TestHollowAnswers: an object without what was asked for is not an answer.
-func TestHollowAnswers(t *testing.T) {
+// TestAnswersWithoutTheirFieldsAreAmbiguousErrors: an object without what was asked for is not an answer.
+func TestAnswersWithoutTheirFieldsAreAmbiguousErrors(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []string{`{}`, `{"status":"up"}`} {
 		p := answers(t, answer)

@@ -11,7 +11,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-func TestSnd02BodyIsRawUTF8(t *testing.T) {
+func TestSnd02BodyHasNoEscapesThatJSONDoesNotRequire(t *testing.T) {
 	t.Parallel()
 	m := orderPaid()
 	m.Data = map[string]wechat.Field{"thing1": {Value: "<a> & 'b' \"c\" \\ 中文 😀 \u2028\u2029 \x7f"}}
@@ -40,7 +40,7 @@ func TestSnd02BodyIsRawUTF8(t *testing.T) {
 	}
 }
 
-func TestSnd03NoMiniProgramNoKey(t *testing.T) {
+func TestSnd03BodyOmitsAnUnsetMiniProgram(t *testing.T) {
 	t.Parallel()
 	m := orderPaid()
 	for _, p := range []*wechat.MiniProgram{nil, {}} {
@@ -62,7 +62,7 @@ func TestSnd03NoMiniProgramNoKey(t *testing.T) {
 	}
 }
 
-func TestMarshalBodyRefusesOtherEncodings(t *testing.T) {
+func TestMarshalBodyRefusesInvalidUTF8(t *testing.T) {
 	t.Parallel()
 	m := orderPaid()
 	m.Data["thing1"] = wechat.Field{Value: "\xc9\xcc\xc6\xb7"} // GBK
@@ -119,7 +119,7 @@ func FuzzMarshalBody(f *testing.F) {
 	})
 }
 
-func TestParseTemplateMessage(t *testing.T) {
+func TestParseTemplateMessageListsEveryWrongField(t *testing.T) {
 	t.Parallel()
 	m, err := wechat.ParseTemplateMessage([]byte("\xEF\xBB\xBF" + `{"touser":"o1","template_id":"T","topcolor":"#fff","miniprogram":{"appid":"wx1","path":"p"},"data":{"thing1":{"value":"v","color":"#1"}}}`))
 	want := &wechat.TemplateMessage{

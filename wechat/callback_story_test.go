@@ -79,9 +79,9 @@ func simulate(s *server, mode wechattest.CallbackMode, change func(*wechattest.C
 	return wechattest.New(wechattest.Config{Strangers: true, Accounts: []wechattest.AccountConfig{{AppID: wechattest.AppID, Callback: cb}}})
 }
 
-// TestFollowersStory: what people do at the simulated platform arrives in every
+// TestCallbackOpensAFollowersEventsInEveryMode: what people do at the simulated platform arrives in every
 // mode, once verified and whole, and what we reply arrives there.
-func TestFollowersStory(t *testing.T) {
+func TestCallbackOpensAFollowersEventsInEveryMode(t *testing.T) {
 	t.Parallel()
 	for mode, theirs := range pairs() {
 		t.Run(string(mode), func(t *testing.T) {
@@ -135,8 +135,8 @@ func TestFollowersStory(t *testing.T) {
 	}
 }
 
-// TestModeIsPinned: a platform in another mode is refused, with a remedy.
-func TestModeIsPinned(t *testing.T) {
+// TestCallbackRefusesOtherModes: a platform in another mode is refused, with a remedy.
+func TestCallbackRefusesOtherModes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for mode := range pairs() {
@@ -163,10 +163,10 @@ func TestModeIsPinned(t *testing.T) {
 	})
 }
 
-// TestRepeatedPushes: whether WeChat signs a repetition anew or sends the same
+// TestRepeatedPushesHaveOneDedupeKey: whether WeChat signs a repetition anew or sends the same
 // bytes again, the event has one DedupeKey, and a nonce store that knows the
 // Nonce knows the Digest too.
-func TestRepeatedPushes(t *testing.T) {
+func TestRepeatedPushesHaveOneDedupeKey(t *testing.T) {
 	t.Parallel()
 	for _, same := range []bool{false, true} {
 		for mode, theirs := range pairs() {
@@ -194,7 +194,7 @@ func TestRepeatedPushes(t *testing.T) {
 	}
 }
 
-func TestSeal(t *testing.T) {
+func TestSealEncryptsRepliesInSecureModeOnly(t *testing.T) {
 	t.Parallel()
 	const reply = "<xml><Content><![CDATA[好]]></Content></xml>"
 	for _, mode := range modes() {
@@ -238,7 +238,7 @@ func TestSeal(t *testing.T) {
 }
 
 // A push made with the previous Token and key is answered with these.
-func TestSealInTheOverlap(t *testing.T) {
+func TestSealUsesTheTokenAndKeyOfThePush(t *testing.T) {
 	t.Parallel()
 	until := time.Now().Add(time.Hour)
 	c := newCallback(t, wechat.CallbackSecure, func(cfg *wechat.CallbackConfig) {
@@ -262,7 +262,7 @@ func TestSealInTheOverlap(t *testing.T) {
 }
 
 // What we hand on verifies at a server that knows the current Token alone.
-func TestSignForwards(t *testing.T) {
+func TestSignedForwardVerifiesWithTheCurrentToken(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for _, mode := range modes() {

@@ -165,7 +165,7 @@ func noCallbackCanary(tb testing.TB, err error) {
 	}
 }
 
-func TestOpenGenuine(t *testing.T) {
+func TestOpenReturnsGenuinePushes(t *testing.T) {
 	t.Parallel()
 	for _, mode := range modes() {
 		t.Run(string(mode), func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestOpenGenuine(t *testing.T) {
 	}
 }
 
-func TestCbk02Echo(t *testing.T) {
+func TestCbk02EchoReturnsEchostrOfSignedQueriesOnly(t *testing.T) {
 	t.Parallel()
 	good := func() url.Values {
 		q := signed(cbToken, "", time.Now())
@@ -248,7 +248,7 @@ func flipped(text string) string {
 }
 
 // cbk-04: a query is good for the window, both ways, and no longer.
-func TestCbk04Window(t *testing.T) {
+func TestCbk04QueriesAreValidWithinTheWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, tt := range []struct {
@@ -290,7 +290,7 @@ func TestCbk04Window(t *testing.T) {
 }
 
 // cbk-05: in the overlap both are good, with each other too, later only the new.
-func TestCbk05Rotation(t *testing.T) {
+func TestCbk05PreviousTokenAndKeyAreValidUntilTheirEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		until := time.Now().Add(24 * time.Hour)
@@ -335,7 +335,7 @@ func TestCbk05Rotation(t *testing.T) {
 // cbk-12: Open cannot see that a body was put under a captured query in plain
 // mode. What it gives lets a nonce store see it: one Nonce, two Digests. And no
 // other cut of the same signed text makes a second Nonce.
-func TestCbk12CapturedQuery(t *testing.T) {
+func TestCbk12CapturedQueryKeepsItsNonceWithAnotherBody(t *testing.T) {
 	t.Parallel()
 	c := newCallback(t, wechat.CallbackPlain)
 	p := genuine(wechat.CallbackPlain, receipt)
@@ -369,7 +369,7 @@ func TestCbk12CapturedQuery(t *testing.T) {
 }
 
 // Timestamps are 64 bits: 2038 is no end.
-func TestTimestampAfter2038(t *testing.T) {
+func TestTimestampsAfter2038AreAccepted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)))

@@ -36,9 +36,9 @@ func allTexts(err error) []string {
 	return texts
 }
 
-// TestTok14NoErrorTellsASecret lets every call fail in every way, with answers
+// TestTok14NoErrorHasASecret lets every call fail in every way, with answers
 // that throw the request back at us.
-func TestTok14NoErrorTellsASecret(t *testing.T) {
+func TestTok14NoErrorHasASecret(t *testing.T) {
 	t.Parallel()
 	echo := func(form string) func(http.ResponseWriter, *http.Request) {
 		return func(w http.ResponseWriter, r *http.Request) {

@@ -94,9 +94,9 @@ func TestEveryPublishedErrcodeIsInTheTable(t *testing.T) {
 	}
 }
 
-// TestCodesOfTheTable holds for what the samples do not have: the list of
+// TestTableHasTheCodesOutsideTheSamples holds for what the samples do not have: the list of
 // docs/wechat.md 2.6, OAuth, QR, rid and quota codes.
-func TestCodesOfTheTable(t *testing.T) {
+func TestTableHasTheCodesOutsideTheSamples(t *testing.T) {
 	t.Parallel()
 	want := map[wechat.Kind][]wechat.Code{
 		wechat.KindToken:      {40001, 40014, 42001, 41001},
@@ -160,7 +160,7 @@ func TestTableIsWellFormed(t *testing.T) {
 	}
 }
 
-func TestErrorKindOfTokenCalls(t *testing.T) {
+func TestErrorsOfTokenCallsConcernTheAccount(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		code wechat.Code
@@ -193,7 +193,7 @@ func TestErrorKindOfTokenCalls(t *testing.T) {
 	}
 }
 
-func TestKindOfOtherErrors(t *testing.T) {
+func TestKindOfErrorsWithoutAnErrcode(t *testing.T) {
 	t.Parallel()
 	if wechat.KindOf(nil) != wechat.KindUnknown || wechat.KindOf(os.ErrClosed) != wechat.KindUnknown {
 		t.Error("an error without errcode has no kind")

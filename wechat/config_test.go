@@ -7,7 +7,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-func TestNewClientNamesEveryFault(t *testing.T) {
+func TestNewClientReportsEveryFault(t *testing.T) {
 	t.Parallel()
 	_, err := wechat.NewClient(wechat.Config{AppID: "wx 1", BaseURL: "ftp://user:canary-password@host", Timeout: -1}, nil)
 	if err == nil {
@@ -31,7 +31,7 @@ func TestNewClientNamesEveryFault(t *testing.T) {
 	}
 }
 
-func TestBaseURLWithPath(t *testing.T) {
+func TestBaseURLMayHaveAPath(t *testing.T) {
 	t.Parallel()
 	p := answers(t, answerOK)
 	c := newClient(t, p, newSource(), func(cfg *wechat.Config) { cfg.BaseURL = p.URL + "/wechat/" })

@@ -16,10 +16,10 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// TestNoSilentSecondSend: a POST that was read and then cut, on a connection
+// TestWrittenSendIsNotRepeated: a POST that was read and then cut, on a connection
 // that served before, reaches WeChat once. net/http would repeat it if it were
 // a GET.
-func TestNoSilentSecondSend(t *testing.T) {
+func TestWrittenSendIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, func(n int, w http.ResponseWriter, _ *http.Request) {
 		if n == 0 {
@@ -43,9 +43,9 @@ func TestNoSilentSecondSend(t *testing.T) {
 	}
 }
 
-// TestDeadIdleConnectionCostsNothing: WeChat closed the kept connection while
+// TestSendOverADeadIdleConnectionUsesANewOne: WeChat closed the kept connection while
 // nobody used it. The send goes over a new one, once.
-func TestDeadIdleConnectionCostsNothing(t *testing.T) {
+func TestSendOverADeadIdleConnectionUsesANewOne(t *testing.T) {
 	t.Parallel()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -110,10 +110,10 @@ func (c brokenConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestNothingWrittenOnKeptConnection: net/http starts such a POST again on a new
+// TestSendIsRepeatedWhenNothingWasWritten: net/http starts such a POST again on a new
 // connection, which is safe. When there is no new one either, nothing reached
 // WeChat, and the error says so.
-func TestNothingWrittenOnKeptConnection(t *testing.T) {
+func TestSendIsRepeatedWhenNothingWasWritten(t *testing.T) {
 	t.Parallel()
 	p := answers(t, answerOK)
 	var dialled atomic.Int32
@@ -142,8 +142,8 @@ func TestNothingWrittenOnKeptConnection(t *testing.T) {
 	}
 }
 
-// TestEndlessAnswer: somebody who never stops talking is cut off.
-func TestEndlessAnswer(t *testing.T) {
+// TestAnswerBeyondTheLimitIsCut: somebody who never stops talking is cut off.
+func TestAnswerBeyondTheLimitIsCut(t *testing.T) {
 	t.Parallel()
 	const enough = 64 << 20
 	told := make(chan int, 1)
@@ -187,7 +187,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreKept(t *testing.T) {
+func TestConnectionsAreReused(t *testing.T) {
 	t.Parallel()
 	const inFlight = 64
 	var dialled atomic.Int32

@@ -32,7 +32,7 @@ type vector struct {
 	Random    string `json:"random16"`
 }
 
-func TestPublishedVectors(t *testing.T) {
+func TestPublishedCryptoVectors(t *testing.T) {
 	t.Parallel()
 	vectors := readSamples(t).Crypto
 	if len(vectors) < 18 {
@@ -74,9 +74,9 @@ func TestPublishedVectors(t *testing.T) {
 	}
 }
 
-// TestPublishedPushes plays WeChat's own page: at the moment of its timestamps
+// TestPublishedPushesOpen plays WeChat's own page: at the moment of its timestamps
 // its pushes are opened, JSON as that page has them.
-func TestPublishedPushes(t *testing.T) {
+func TestPublishedPushesOpen(t *testing.T) {
 	t.Parallel()
 	byID := map[string]vector{}
 	for _, v := range readSamples(t).Crypto {
@@ -199,8 +199,8 @@ func (f forger) forge(q url.Values, captured url.Values) {
 	}
 }
 
-// TestForgedQueries: of a million none is accepted, in no mode, by no verb.
-func TestForgedQueries(t *testing.T) {
+// TestForgedQueriesAreRefused: of a million none is accepted, in no mode, by no verb.
+func TestForgedQueriesAreRefused(t *testing.T) {
 	t.Parallel()
 	const workers, each = 4, 250_000
 	var wg sync.WaitGroup
@@ -234,7 +234,7 @@ func TestForgedQueries(t *testing.T) {
 	wg.Wait()
 }
 
-func TestNewCallbackNamesAllFaults(t *testing.T) {
+func TestNewCallbackReportsAllFaults(t *testing.T) {
 	t.Parallel()
 	_, err := wechat.NewCallback(wechat.CallbackConfig{
 		AppID: "no appid", Mode: "safe", Window: -1,

@@ -42,7 +42,7 @@ func answered(t *testing.T, data []byte) *wechat.Client {
 	return c
 }
 
-func TestErrmsgTails(t *testing.T) {
+func TestErrmsgIsSplitFromRIDAndHints(t *testing.T) {
 	t.Parallel()
 	const rid = "61725984-6126f6f9-040f19c4"
 	tests := []struct{ errmsg, msg, rid string }{
@@ -72,7 +72,7 @@ func TestErrmsgTails(t *testing.T) {
 	}
 }
 
-func TestRemedyNamesWhatWeChatNamed(t *testing.T) {
+func TestRemedyHasTheAddressOrFieldOfTheErrmsg(t *testing.T) {
 	t.Parallel()
 	for errmsg, ip := range map[string]string{
 		"invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist rid: 64a1b2c3-0a1b2c3d-0e0f1a2b": "1.2.3.4",
@@ -104,7 +104,7 @@ func TestRemedyNamesWhatWeChatNamed(t *testing.T) {
 	}
 }
 
-func TestMaskOpenID(t *testing.T) {
+func TestMaskOpenIDKeepsSixCharacters(t *testing.T) {
 	t.Parallel()
 	for openid, want := range map[string]string{
 		canaryOpenID: "oCAN…yz", "short": "…", "": "…", "oABCDEFGHIJ": "oABC…IJ", "好好好好好好": "好…",

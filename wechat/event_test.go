@@ -17,7 +17,7 @@ func parse(t *testing.T, document string) *wechat.Event {
 	return e
 }
 
-func TestPublishedEvents(t *testing.T) {
+func TestPublishedEventsParse(t *testing.T) {
 	t.Parallel()
 	events := readSamples(t).Events
 	if len(events) < 13 {
@@ -50,7 +50,7 @@ func TestPublishedEvents(t *testing.T) {
 }
 
 // rcp-02: receipts say MsgID, messages say MsgId; both are whole numbers.
-func TestRcp02MsgIDAndMsgId(t *testing.T) {
+func TestRcp02MsgIDAndMsgIdAreBothRead(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"MsgID", "MsgId"} {
 		for _, id := range []string{"200163836", "3557254367693750277", "9223372036854775807", "0"} {
@@ -73,7 +73,7 @@ func TestRcp02MsgIDAndMsgId(t *testing.T) {
 	}
 }
 
-func TestScene(t *testing.T) {
+func TestSceneOfScansAndSubscribes(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ event, key, want string }{
 		{"subscribe", "", ""},
@@ -97,7 +97,7 @@ func TestScene(t *testing.T) {
 }
 
 // The data that must go is the OpenID element's, however it is spelt.
-func TestSubjectOfAnEndedConsent(t *testing.T) {
+func TestSubjectIsTheUserWhoseConsentEnded(t *testing.T) {
 	t.Parallel()
 	const head = "<xml><FromUserName>oSystem</FromUserName><MsgType>event</MsgType><Event>"
 	for _, name := range []string{wechat.EventAuthorizationRevoked, wechat.EventAuthorizationCancelled, "USER_AUTHORIZATION_REVOKE"} {
@@ -192,7 +192,7 @@ func TestParseEventRefuses(t *testing.T) {
 	}
 }
 
-func TestDedupeKey(t *testing.T) {
+func TestDedupeKeyDiffersBetweenEventsOnly(t *testing.T) {
 	t.Parallel()
 	base := parse(t, receipt)
 	if again := parse(t, receipt); len(base.DedupeKey()) != 64 || base.DedupeKey() != again.DedupeKey() {

@@ -9,7 +9,7 @@ import (
 
 // The usual forms are told by a shortcut, the others by the whole rule. Those at
 // the border between the two must be judged by the rule all the same.
-func TestValidateUsualAndUnusualForms(t *testing.T) {
+func TestValidateFormsOfTimesAmountsAndURLs(t *testing.T) {
 	t.Parallel()
 	for key, values := range map[string]struct{ good, bad []string }{
 		"time2": {

@@ -99,7 +99,7 @@ func otherLetter(letter string) string {
 	return "A"
 }
 
-func TestCbk03HostileEncrypted(t *testing.T) {
+func TestCbk03ForgedEncryptedPushesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []wechat.CallbackMode{wechat.CallbackCompat, wechat.CallbackSecure} {
 		c := newCallback(t, mode)
@@ -120,7 +120,7 @@ func TestCbk03HostileEncrypted(t *testing.T) {
 }
 
 // In compat mode whatever stands in the clear is somebody's word.
-func TestCbk03TamperedCompat(t *testing.T) {
+func TestCbk03CompatIgnoresTheClearPart(t *testing.T) {
 	t.Parallel()
 	c := newCallback(t, wechat.CallbackCompat)
 	p := genuine(wechat.CallbackCompat, receipt)
@@ -141,7 +141,7 @@ func TestCbk03TamperedCompat(t *testing.T) {
 	mustRefuse(t, err, wechat.CallbackFaultSignature)
 }
 
-func TestCbk03HostilePlain(t *testing.T) {
+func TestCbk03ForgedPlainPushesAreRefused(t *testing.T) {
 	t.Parallel()
 	c := newCallback(t, wechat.CallbackPlain)
 	good := genuine(wechat.CallbackPlain, receipt)

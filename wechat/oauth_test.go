@@ -51,7 +51,7 @@ func authorize(change ...func(*wechat.Authorize)) wechat.Authorize {
 }
 
 // oau-10: WeChat takes the parameters in one order only.
-func TestOau10OrderOfTheLink(t *testing.T) {
+func TestOau10LinkHasTheParametersInWeChatsOrder(t *testing.T) {
 	t.Parallel()
 	got, err := authorize().Link()
 	want := "https://open.weixin.qq.com/connect/oauth2/authorize?appid=wx0123456789abcdef" +
@@ -79,7 +79,7 @@ func TestOau10OrderOfTheLink(t *testing.T) {
 }
 
 // oau-04: a state is at most 128 letters and digits.
-func TestOau04State(t *testing.T) {
+func TestOau04StateIsLettersAndDigits(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 64, 127, 128} {
 		if _, err := authorize(func(a *wechat.Authorize) { a.State = strings.Repeat("a", n) }).Link(); err != nil {
@@ -97,7 +97,7 @@ func TestOau04State(t *testing.T) {
 	}
 }
 
-func TestLinkNamesAllFaults(t *testing.T) {
+func TestLinkReportsAllFaults(t *testing.T) {
 	t.Parallel()
 	a := wechat.Authorize{URL: "/page", AppID: "no appid", RedirectURI: "/callback", Scope: "snsapi_canary", State: "canary!"}
 	_, err := a.Link()
@@ -124,8 +124,8 @@ func TestLinkNamesAllFaults(t *testing.T) {
 	}
 }
 
-// TestAuthorizationStory goes the user's whole way at the simulated platform.
-func TestAuthorizationStory(t *testing.T) {
+// TestAuthorizationAgainstTheSimulator goes the user's whole way at the simulated platform.
+func TestAuthorizationAgainstTheSimulator(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := wechattest.New(wechattest.Config{UnionIDs: true})
@@ -283,7 +283,7 @@ func TestExchangeIsNeverRepeated(t *testing.T) {
 	}
 }
 
-func TestExchangeNeedsACode(t *testing.T) {
+func TestExchangeWithoutACodeMakesNoCall(t *testing.T) {
 	t.Parallel()
 	p := answers(t, `{}`)
 	o := newOAuth(t, p)
@@ -361,7 +361,7 @@ func TestKindsOfOAuthErrors(t *testing.T) {
 }
 
 // Texts too short and plain to be known by their looks are known by the call.
-func TestShortSecretsStayHidden(t *testing.T) {
+func TestSecretsOfACallAreHiddenInAnyForm(t *testing.T) {
 	t.Parallel()
 	const short = "canary&scene/1"
 	for _, text := range []string{short, url.QueryEscape(short)} {

@@ -10,8 +10,8 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
-// TestQRStory: the scene of our code comes back from whoever scans it.
-func TestQRStory(t *testing.T) {
+// TestSceneOfAQRCodeReturnsWithTheScan: the scene of our code comes back from whoever scans it.
+func TestSceneOfAQRCodeReturnsWithTheScan(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, wechat.CallbackSecure, "success")
@@ -43,7 +43,7 @@ func TestQRStory(t *testing.T) {
 	})
 }
 
-func TestCreateQRChecksItsBounds(t *testing.T) {
+func TestCreateQRChecksItsLimits(t *testing.T) {
 	t.Parallel()
 	p := answers(t, `{"ticket":"T","expire_seconds":60,"url":"https://weixin.qq.com/q/x"}`)
 	c := newClient(t, p, newSource())

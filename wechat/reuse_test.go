@@ -82,7 +82,7 @@ func TestReuseSharesOneFetch(t *testing.T) {
 	})
 }
 
-func TestReuseWaiterMayGiveUp(t *testing.T) {
+func TestReuseWaiterCanGiveUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -106,8 +106,8 @@ func TestReuseWaiterMayGiveUp(t *testing.T) {
 	})
 }
 
-// TestTok05InvalidateComparesFirst: only the token that is still kept is dropped.
-func TestTok05InvalidateComparesFirst(t *testing.T) {
+// TestTok05InvalidateDropsTheStaleTokenOnly: only the token that is still kept is dropped.
+func TestTok05InvalidateDropsTheStaleTokenOnly(t *testing.T) {
 	t.Parallel()
 	f := &fetches{answer: func(n int, _ bool) (string, time.Duration, error) { return fmt.Sprintf("T%d", n), time.Hour, nil }}
 	s := wechat.ReuseTokenSource(f.fetch)
@@ -128,9 +128,9 @@ func TestTok05InvalidateComparesFirst(t *testing.T) {
 	}
 }
 
-// TestTok10ForceIsRationed: WeChat hands the refused token out again, so it is
+// TestTok10ForcedRefreshesKeepWeChatsLimits: WeChat hands the refused token out again, so it is
 // forced: 30 s apart at least, 20 a day at most.
-func TestTok10ForceIsRationed(t *testing.T) {
+func TestTok10ForcedRefreshesKeepWeChatsLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		generation := 0
@@ -173,9 +173,9 @@ func TestTok10ForceIsRationed(t *testing.T) {
 	})
 }
 
-// TestTok06FailureIsRememberedForAWhile: a wrong secret costs one request per
+// TestTok06FailedFetchIsNotRepeatedAtOnce: a wrong secret costs one request per
 // back-off step, however many ask.
-func TestTok06FailureIsRememberedForAWhile(t *testing.T) {
+func TestTok06FailedFetchIsNotRepeatedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		wrong := &wechat.Error{Op: "/cgi-bin/stable_token", Code: 40125}
@@ -220,7 +220,7 @@ func TestTok06FailureIsRememberedForAWhile(t *testing.T) {
 	})
 }
 
-func TestReuseWithLittleLifeLeft(t *testing.T) {
+func TestReuseKeepsATokenThatExpiresSoonFor30s(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fetches{answer: func(n int, _ bool) (string, time.Duration, error) {
@@ -237,7 +237,7 @@ func TestReuseWithLittleLifeLeft(t *testing.T) {
 	})
 }
 
-func TestReuseCallerWhoGaveUpIsNoFailure(t *testing.T) {
+func TestReuseCancelledFetchIsNoFailure(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	s := wechat.ReuseTokenSource(func(asked context.Context, _ bool) (wechat.Token, error) {
@@ -258,7 +258,7 @@ func TestReuseCallerWhoGaveUpIsNoFailure(t *testing.T) {
 	}
 }
 
-func TestStaticToken(t *testing.T) {
+func TestStaticTokenNeverChanges(t *testing.T) {
 	t.Parallel()
 	s := wechat.StaticToken("T")
 	token, err := s.Token(t.Context())
@@ -267,7 +267,7 @@ func TestStaticToken(t *testing.T) {
 	}
 }
 
-func TestFetchers(t *testing.T) {
+func TestFetchersReturnTokenAndExpiry(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"access_token":"`+canaryToken+`","expires_in":"7200"}`)

@@ -159,9 +159,9 @@ func sampleCalls() map[string]struct {
 	}
 }
 
-// TestPublishedSamples plays every http sample of our calls: the request goes
+// TestPublishedSamplesDecode plays every http sample of our calls: the request goes
 // out as published, the answer is read as documented.
-func TestPublishedSamples(t *testing.T) {
+func TestPublishedSamplesDecode(t *testing.T) {
 	t.Parallel()
 	calls := sampleCalls()
 	played := 0
@@ -223,9 +223,9 @@ func checkSampleAnswer(t *testing.T, response []byte, want, got string, err erro
 	}
 }
 
-// TestManagementBodiesAreRaw: WeChat takes a keyword name with \u escapes for
+// TestManagementBodiesHaveNoHTMLEscapes: WeChat takes a keyword name with \u escapes for
 // an unknown one.
-func TestManagementBodiesAreRaw(t *testing.T) {
+func TestManagementBodiesHaveNoHTMLEscapes(t *testing.T) {
 	t.Parallel()
 	p := answers(t, `{"errcode":0,"template_id":"T"}`)
 	if _, err := newClient(t, p, newSource()).AddTemplate(t.Context(), "47123", []string{"金额 A&B <C>"}); err != nil {

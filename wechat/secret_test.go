@@ -58,7 +58,7 @@ func TestSecretNeverLeaks(t *testing.T) {
 	}
 }
 
-func TestSecret(t *testing.T) {
+func TestSecretRevealCompareFingerprint(t *testing.T) {
 	t.Parallel()
 	s := wechat.NewSecret(canarySecret)
 	if s.Reveal() != canarySecret {

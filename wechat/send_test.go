@@ -23,7 +23,7 @@ const (
 	answerOfProxy = `<html><body>502</body></html>`
 )
 
-func TestSendTemplate(t *testing.T) {
+func TestSendTemplatePostsTheBody(t *testing.T) {
 	t.Parallel()
 	p := answers(t, answerOK)
 	c := newClient(t, p, wechat.StaticToken(canaryToken))
@@ -93,7 +93,7 @@ func TestSnd04RefusalIsTypedError(t *testing.T) {
 	}
 }
 
-func TestReplayIsAskedForOnceAndBounded(t *testing.T) {
+func TestRefusedTokenIsReplayedOnce(t *testing.T) {
 	t.Parallel()
 	quotaGone := errors.New("no permit for a replay")
 	tests := []struct {
@@ -179,7 +179,7 @@ func TestReplayIsAskedForOnceAndBounded(t *testing.T) {
 	}
 }
 
-func TestUnauthorizedAccountBurnsNoTokens(t *testing.T) {
+func TestUnauthorizedAccountFetchesNoMoreTokens(t *testing.T) {
 	t.Parallel()
 	p := answers(t, answer48001)
 	tokens := &source{tokens: []string{"token-number-1", "token-number-2", "token-number-3", "token-number-4"}}
@@ -214,7 +214,7 @@ func TestEmptyBodyIsSentAsSuch(t *testing.T) {
 	}
 }
 
-func TestTokenTroubleIsNeverAmbiguous(t *testing.T) {
+func TestTokenErrorsAreNeverAmbiguous(t *testing.T) {
 	t.Parallel()
 	p := answers(t, answerOK)
 	for _, cause := range []error{
@@ -235,7 +235,7 @@ func TestTokenTroubleIsNeverAmbiguous(t *testing.T) {
 
 // A call that was refused for its token counts against the quota, also when no
 // other token is to be had.
-func TestTokenErrorTellsOfTheFirstCall(t *testing.T) {
+func TestTokenErrorReportsTheFirstCall(t *testing.T) {
 	t.Parallel()
 	p := answers(t, `{"errcode":40001,"errmsg":"invalid credential"}`)
 	c := newClient(t, p, &oneToken{})

@@ -107,8 +107,8 @@ func noURLError(t *testing.T, err error) {
 	}
 }
 
-// TestNothingWasWritten is about failures after which a resend is safe.
-func TestNothingWasWritten(t *testing.T) {
+// TestFailuresBeforeTheRequestAreNotAmbiguous is about failures after which a resend is safe.
+func TestFailuresBeforeTheRequestAreNotAmbiguous(t *testing.T) {
 	t.Parallel()
 	plain := answers(t, answerOK)
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -140,7 +140,7 @@ func TestNothingWasWritten(t *testing.T) {
 	}
 }
 
-func TestCallerGivesUp(t *testing.T) {
+func TestCancelledCallsAreAmbiguousOnceWritten(t *testing.T) {
 	t.Parallel()
 	t.Run("before the call", func(t *testing.T) {
 		t.Parallel()
@@ -166,9 +166,9 @@ func TestCallerGivesUp(t *testing.T) {
 	})
 }
 
-// TestSnd11SlowWeChat: 100 sends against a platform that never answers end by
+// TestSnd11SlowAnswersTimeOutWithoutLeaks: 100 sends against a platform that never answers end by
 // their own timeout, in virtual time, and leave no goroutine behind.
-func TestSnd11SlowWeChat(t *testing.T) {
+func TestSnd11SlowAnswersTimeOutWithoutLeaks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hc, stop := pipedServer(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -45,7 +45,7 @@ func TestValidMessages(t *testing.T) {
 	}
 }
 
-func TestValidateNamesEveryFaultAtOnce(t *testing.T) {
+func TestValidateReportsEveryFault(t *testing.T) {
 	t.Parallel()
 	m := &wechat.TemplateMessage{
 		ToUser: "o1,o2", TemplateID: " ", URL: "javascript:alert(1)",
@@ -87,7 +87,7 @@ func sortParts(s string) string {
 	return strings.Join(parts, "; ")
 }
 
-func TestFaultTextsTellTheRemedyAndNoValue(t *testing.T) {
+func TestFaultTextsHaveTheRemedyAndNoValue(t *testing.T) {
 	t.Parallel()
 	m := orderPaid()
 	m.ToUser = canaryOpenID + ";" + canaryOpenID
@@ -110,7 +110,7 @@ func TestFaultTextsTellTheRemedyAndNoValue(t *testing.T) {
 	}
 }
 
-func TestEnvelopeRules(t *testing.T) {
+func TestValidateChecksAllFieldsOfTheMessage(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
@@ -157,7 +157,7 @@ func TestEnvelopeRules(t *testing.T) {
 	}
 }
 
-func TestTpl02KeysAgainstTheTemplate(t *testing.T) {
+func TestTpl02KeysAreComparedWithTheTemplate(t *testing.T) {
 	t.Parallel()
 	m := orderPaid()
 	m.Data = map[string]wechat.Field{"thing1": {Value: ""}, "thing2.DATA": {Value: "x"}, "extra3": {Value: "x"}}
@@ -168,7 +168,7 @@ func TestTpl02KeysAgainstTheTemplate(t *testing.T) {
 	}
 }
 
-func TestTpl03ValuesByType(t *testing.T) {
+func TestTpl03ValuesAreCheckedByType(t *testing.T) {
 	t.Parallel()
 	const long, form, empty = "value-too-long", "value-form", "value-empty"
 	tests := []struct{ key, value, want string }{
@@ -268,8 +268,8 @@ func TestTpl03ValuesByType(t *testing.T) {
 	}
 }
 
-// TestPublishedFieldLimits: the lengths that an SDK's own test cuts at.
-func TestPublishedFieldLimits(t *testing.T) {
+// TestPublishedFieldLimitsHold: the lengths that an SDK's own test cuts at.
+func TestPublishedFieldLimitsHold(t *testing.T) {
 	t.Parallel()
 	for _, row := range readSamples(t).FieldLimits {
 		m := orderPaid()
@@ -281,7 +281,7 @@ func TestPublishedFieldLimits(t *testing.T) {
 	}
 }
 
-func TestTpl03Truncate(t *testing.T) {
+func TestTpl03TruncateShortensThingsOnly(t *testing.T) {
 	t.Parallel()
 	family := "👨\u200d👩\u200d👧" // 8 units
 	tests := []struct{ key, value, want string }{
@@ -319,7 +319,7 @@ func TestTpl03Truncate(t *testing.T) {
 	}
 }
 
-func TestTpl0456Warnings(t *testing.T) {
+func TestTpl0456WarningsNameWhatIsNotShown(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ key, value, color, want string }{
 		{"first", "您好", "", "data.first historic-hidden"},
@@ -346,7 +346,7 @@ func TestTpl0456Warnings(t *testing.T) {
 	}
 }
 
-func TestTpl01ParseTemplateKeys(t *testing.T) {
+func TestTpl01ParseTemplateKeysFindsEachKeyOnce(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ content, want string }{
 		{"订单号:{{character_string1.DATA}}\n金额:{{amount2.DATA}}", "character_string1 amount2"},

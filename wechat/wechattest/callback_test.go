@@ -91,7 +91,7 @@ func decrypt(t *testing.T, text string) (doc, appid string) {
 	return string(data[4 : 4+n]), string(data[4+n:])
 }
 
-func TestReceiptInEveryMode(t *testing.T) {
+func TestReceiptIsSecuredAsTheModeRequires(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]wechattest.CallbackMode{
 		"plain": wechattest.CallbackPlain, "compat": wechattest.CallbackCompat, "secure": wechattest.CallbackSecure,
@@ -152,7 +152,7 @@ func TestReceiptInEveryMode(t *testing.T) {
 	}
 }
 
-func TestReceiptsOfAllKinds(t *testing.T) {
+func TestReceiptSettings(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -297,7 +297,7 @@ func TestFollowersEvents(t *testing.T) {
 	})
 }
 
-func TestVerifyCallback(t *testing.T) {
+func TestVerifyCallbackNeedsTheExactEchostr(t *testing.T) {
 	t.Parallel()
 	echo := func(prefix string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -335,7 +335,7 @@ func TestVerifyCallback(t *testing.T) {
 	}
 }
 
-func TestCloseDropsReceiptsInWait(t *testing.T) {
+func TestCloseDropsWaitingReceipts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
@@ -439,7 +439,7 @@ func tags(doc []byte) string {
 	}
 }
 
-func TestCDATAEndInASceneAndExtraElements(t *testing.T) {
+func TestEventsEscapeCDATAAndAddExtraElements(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})

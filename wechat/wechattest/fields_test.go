@@ -9,7 +9,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
-func TestFieldTypes(t *testing.T) {
+func TestValuesAreCheckedByType(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat
 	tests := []struct {
@@ -74,7 +74,7 @@ func TestConstMayBeEmpty(t *testing.T) {
 	}
 }
 
-func TestTemplateLines(t *testing.T) {
+func TestTemplateLinesHaveLabelAndKey(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{
 		"商品:{{thing1.DATA}}\n时间：{{ time2.DATA }}": "商品=thing1 时间=time2",

@@ -53,7 +53,7 @@ func (b *bench) exchange(code string) reply {
 	}, "")
 }
 
-func TestSilentAuthorization(t *testing.T) {
+func TestBaseScopeRedirectsAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wechattest.Config{})
 	resp, _ := b.visit(authorizeBase, nil, nil)
@@ -78,7 +78,7 @@ func TestSilentAuthorization(t *testing.T) {
 	}
 }
 
-func TestOau10AuthorizeInsistsOnTheOrder(t *testing.T) {
+func TestOau10AuthorizeRequiresWeChatsOrder(t *testing.T) {
 	t.Parallel()
 	id := "appid=" + wechattest.AppID
 	accounts := []wechattest.AccountConfig{{AppID: wechattest.AppID, OAuthDomain: "shop.test"}}
@@ -116,7 +116,7 @@ func TestOau10AuthorizeInsistsOnTheOrder(t *testing.T) {
 	}
 }
 
-func TestConsentPage(t *testing.T) {
+func TestUserInfoScopeAsksForConsent(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wechattest.Config{UnionIDs: true})
 	query := strings.Replace(authorizeBase, "snsapi_base", "snsapi_userinfo", 1)
@@ -140,7 +140,7 @@ func TestConsentPage(t *testing.T) {
 	}
 }
 
-func TestCodesAreForOneUseAndFiveMinutes(t *testing.T) {
+func TestOAuthCodesAreValidOnceForFiveMinutes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{Accounts: []wechattest.AccountConfig{{AppID: wechattest.AppID}, {AppID: "wxB"}}})
@@ -170,7 +170,7 @@ func TestCodesAreForOneUseAndFiveMinutes(t *testing.T) {
 	})
 }
 
-func TestUserTokens(t *testing.T) {
+func TestUserTokensExpireAndRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
@@ -229,7 +229,7 @@ func TestUserTokens(t *testing.T) {
 	})
 }
 
-func TestOau06SnapshotUser(t *testing.T) {
+func TestOau06SnapshotUsersAreMarkedAndHaveNoProfile(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wechattest.Config{})
 	b.a.SetSnapshot(openid)

@@ -73,9 +73,9 @@ func TestPassiveRepliesAreReadInEveryMode(t *testing.T) {
 	}
 }
 
-// TestTriesOfOneEvent: the event keeps its own time; whether the query is the
+// TestTriesOfOneEventKeepItsCreateTime: the event keeps its own time; whether the query is the
 // same is a setting, since WeChat does not say.
-func TestTriesOfOneEvent(t *testing.T) {
+func TestTriesOfOneEventKeepItsCreateTime(t *testing.T) {
 	t.Parallel()
 	for _, same := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestTriesOfOneEvent(t *testing.T) {
 	}
 }
 
-func TestEndOfConsentNamesAnotherSender(t *testing.T) {
+func TestEndOfConsentIsPushedBySystemSender(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})

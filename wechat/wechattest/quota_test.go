@@ -55,7 +55,7 @@ func TestQuotaOffsetIsConfigurable(t *testing.T) {
 	})
 }
 
-func TestMinuteQuota(t *testing.T) {
+func TestMinuteQuotaRestartsEachMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
@@ -99,7 +99,7 @@ func TestFailedCallsCountAgainstTheQuota(t *testing.T) {
 	}
 }
 
-func TestQuotaGet(t *testing.T) {
+func TestQuotaGetAnswersTheCounters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
@@ -127,7 +127,7 @@ func TestQuotaGet(t *testing.T) {
 	})
 }
 
-func TestDedupeByClientMsgID(t *testing.T) {
+func TestDuplicatesByClientMsgIDWithinTheWindow(t *testing.T) {
 	t.Parallel()
 	for how, want := range map[wechattest.DuplicateAnswer]func(first, second reply) bool{
 		wechattest.SameMsgID: func(first, second reply) bool {
@@ -166,7 +166,7 @@ func TestDedupeByClientMsgID(t *testing.T) {
 	}
 }
 
-func TestDuplicateContentIn60Seconds(t *testing.T) {
+func TestDuplicateContentWithin60SecondsIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{DuplicateContent: true})

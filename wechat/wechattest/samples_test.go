@@ -317,7 +317,7 @@ func TestTemplatesAreAddedListedAndDeleted(t *testing.T) {
 	}
 }
 
-func TestUserGetPages(t *testing.T) {
+func TestUserGetReturnsPagesOf10000(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wechattest.Config{})
 	for i := range 10_001 {

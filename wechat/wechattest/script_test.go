@@ -34,7 +34,7 @@ func (b *bench) raw(to, id string) string {
 	return code
 }
 
-func TestScriptReadsAsTheStoryOfTheTest(t *testing.T) {
+func TestScriptRepliesInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
@@ -85,7 +85,7 @@ func TestScriptReadsAsTheStoryOfTheTest(t *testing.T) {
 	})
 }
 
-func TestCutAfterAcceptIsEOFAfterTheMessageWasSeen(t *testing.T) {
+func TestCutAfterAcceptDeliversAndGivesEOF(t *testing.T) {
 	t.Parallel()
 	for name, serve := range map[string]func(*testing.T, *wechattest.Platform) (string, *http.Client){
 		"without a socket": func(_ *testing.T, p *wechattest.Platform) (string, *http.Client) { return p.BaseURL(), p.Client() },
@@ -129,7 +129,7 @@ func TestCutAfterAcceptIsEOFAfterTheMessageWasSeen(t *testing.T) {
 	}
 }
 
-func TestRepliesForOneRecipientOneAccountOnePath(t *testing.T) {
+func TestRepliesApplyToTheirRecipientAccountAndPath(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wechattest.Config{Accounts: []wechattest.AccountConfig{{AppID: wechattest.AppID}, {AppID: "wxB"}}})
 	b.p.Script(
@@ -176,7 +176,7 @@ func TestRepliesForOneRecipientOneAccountOnePath(t *testing.T) {
 	}
 }
 
-func TestFaultsKeepTheirShareAndRepeatWithTheSeed(t *testing.T) {
+func TestFaultsHaveTheirShareAndRepeatWithTheSeed(t *testing.T) {
 	t.Parallel()
 	mix := func(seed uint64) string {
 		b := setup(t, wechattest.Config{Seed: seed})
@@ -234,7 +234,7 @@ func TestLatencyComesAfterTheEffect(t *testing.T) {
 	})
 }
 
-func TestCloseWakesWhatHangs(t *testing.T) {
+func TestCloseEndsHangingCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
@@ -250,7 +250,7 @@ func TestCloseWakesWhatHangs(t *testing.T) {
 	})
 }
 
-func TestSeenIsBounded(t *testing.T) {
+func TestSeenKeepsTheNewest(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wechattest.Config{KeepSeen: 8})
 	for i := range 40 {
@@ -280,7 +280,7 @@ func TestSeenIsBounded(t *testing.T) {
 	}
 }
 
-func TestAccountOfNobodyPanics(t *testing.T) {
+func TestUnknownAccountPanics(t *testing.T) {
 	t.Parallel()
 	p := wechattest.New(wechattest.Config{})
 	defer p.Close()

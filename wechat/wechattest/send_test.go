@@ -161,7 +161,7 @@ func TestSendAccepts(t *testing.T) {
 	}
 }
 
-func TestFollowersChangeTheirMind(t *testing.T) {
+func TestFollowerAndAccountChangesCanBeUndone(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wechattest.Config{Strangers: true})
 	b.a.Follow(openid)

@@ -19,7 +19,7 @@ func (b *bench) try(token string) wechat.Code {
 	return b.send(order(openid, "")).code()
 }
 
-func TestClassicTokenEras(t *testing.T) {
+func TestClassicTokenSupersedesThePreviousAfterFiveMinutes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
@@ -52,7 +52,7 @@ func TestClassicTokenEras(t *testing.T) {
 	})
 }
 
-func TestStableTokenIsTheSameUntilFiveMinutesBeforeItsEnd(t *testing.T) {
+func TestStableTokenIsReplacedFiveMinutesBeforeExpiry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
@@ -77,7 +77,7 @@ func TestStableTokenIsTheSameUntilFiveMinutesBeforeItsEnd(t *testing.T) {
 	})
 }
 
-func TestStableAndClassicTokensDoNotTouchEachOther(t *testing.T) {
+func TestStableAndClassicTokensAreIndependent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
@@ -97,7 +97,7 @@ func TestStableAndClassicTokensDoNotTouchEachOther(t *testing.T) {
 	})
 }
 
-func TestForceRefreshIsTwentyADayThirtySecondsApart(t *testing.T) {
+func TestForceRefreshIsLimitedTo20ADay30sApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
@@ -120,7 +120,7 @@ func TestForceRefreshIsTwentyADayThirtySecondsApart(t *testing.T) {
 	})
 }
 
-func TestKilledAndRefusedTokens(t *testing.T) {
+func TestKilledAndRefusedTokensAnswer40001(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
@@ -203,7 +203,7 @@ func TestTokenEndpointsRefuse(t *testing.T) {
 	}
 }
 
-func TestTokenChecksComeInOrder(t *testing.T) {
+func TestTokenChecksAreInWeChatsOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wechattest.Config{})
 	for _, tt := range []struct {
@@ -227,7 +227,7 @@ func TestTokenChecksComeInOrder(t *testing.T) {
 	}
 }
 
-func TestTokenFetchesCountsTokensHandedOut(t *testing.T) {
+func TestTokenFetchesCountsReturnedTokens(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wechattest.Config{})
 	b.fetchClassic()
