@@ -21,8 +21,7 @@ func (s *status) get() *status { return s }
 // that answers nothing else.
 type answer interface{ get() *status }
 
-// decodeAnswer decodes data into a, or returns WeChat's error. It is the only
-// place that knows errcode.
+// decodeAnswer decodes data into a, or returns the error of its errcode.
 func decodeAnswer(k call, data []byte, a answer) error {
 	*a.get() = status{} // a repeated call decodes into the same answer
 	if sent, ok := a.(*sendAnswer); ok && sent.decodeUsual(data) {

@@ -13,7 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// TestSendToleratesDocumentedVariationsOfAnAnswer: what WeChat has been seen to send (docs/wechat.md 0.x).
+// The answers are variations that developers have seen (docs/wechat.md 0.x).
 func TestSendToleratesDocumentedVariationsOfAnAnswer(t *testing.T) {
 	t.Parallel()
 	sends := []struct {
@@ -51,7 +51,7 @@ func TestSendToleratesDocumentedVariationsOfAnAnswer(t *testing.T) {
 	} {
 		id, err := answered(t, []byte(answer)).SendTemplate(t.Context(), orderPaid())
 		if !wechat.Ambiguous(err) || id != 0 {
-			t.Errorf("%s: %v, %v; want an ambiguous error, never a guessed number", answer, id, err)
+			t.Errorf("%s: %v, %v; want an ambiguous error and no msgid", answer, id, err)
 		}
 	}
 }
@@ -102,7 +102,6 @@ func TestUsualAnswersAreDecodedWithoutJSON(t *testing.T) {
 	}
 }
 
-// TestAnswersWithoutTheirFieldsAreAmbiguousErrors: an object without what was asked for is not an answer.
 func TestAnswersWithoutTheirFieldsAreAmbiguousErrors(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []string{`{}`, `{"status":"up"}`} {
@@ -116,12 +115,12 @@ func TestAnswersWithoutTheirFieldsAreAmbiguousErrors(t *testing.T) {
 	}
 	f := newFetcher(t, answers(t, `{"access_token":"T","expires_in":-1}`))
 	if token, err := f.FetchStable(t.Context(), false); err == nil {
-		t.Errorf("a negative life was taken: %v", token)
+		t.Errorf("a negative expires_in was accepted: %v", token)
 	}
 }
 
-// FuzzAnswer: any bytes give a message number or an error, never both, never a
-// panic, never a secret.
+// FuzzAnswer checks that any bytes give a msgid or an error, never both, and that
+// no error has a secret.
 func FuzzAnswer(f *testing.F) {
 	for _, seed := range []string{
 		answerOK, answer40001, answer43004, answerOfProxy, "", "null", "\xEF\xBB\xBF{}", `{"errcode":"-1"}`,
@@ -136,7 +135,7 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("%d and %v", id, err)
 		}
 		if err == nil && !json.Valid(data) && !bytes.Contains(data, []byte("\xEF\xBB\xBF")) && !hasControls(data) {
-			t.Errorf("%q was taken for JSON", data)
+			t.Errorf("%q was accepted as JSON", data)
 		}
 		if err != nil && (!utf8.ValidString(err.Error()) || strings.Contains(err.Error(), "canary")) {
 			t.Errorf("%q", err)

@@ -29,7 +29,7 @@ func BenchmarkValidate(b *testing.B) {
 	}
 }
 
-// BenchmarkSendTemplateBody is what the client itself costs, without a network.
+// BenchmarkSendTemplateBody measures the client without a network.
 func BenchmarkSendTemplateBody(b *testing.B) {
 	transport := roundTrip(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Request: r, Body: io.NopCloser(strings.NewReader(answerOK))}, nil

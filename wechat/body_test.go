@@ -30,7 +30,7 @@ func TestSnd02BodyHasNoEscapesThatJSONDoesNotRequire(t *testing.T) {
 	for _, control := range []string{"\x00", "\n", "\r", "\t", "\x1b", "\x7f", "\u0085"} {
 		m.Data = map[string]wechat.Field{"thing1": {Value: "a" + control + "b"}}
 		if got := codesOf(m.Validate()); got != "data.thing1.value control-character" {
-			t.Errorf("%q: Validate says %q", control, got)
+			t.Errorf("%q: Validate returned %q", control, got)
 		}
 		// A caller who does not validate still gets well-formed JSON.
 		body, err := wechat.MarshalBody(m)
@@ -81,8 +81,8 @@ func TestMarshalBodyRefusesInvalidUTF8(t *testing.T) {
 	}
 }
 
-// FuzzMarshalBody: equal messages are equal bytes, and reading them back gives
-// the message.
+// FuzzMarshalBody checks that equal messages give equal bytes, and that decoding
+// them gives the message.
 func FuzzMarshalBody(f *testing.F) {
 	f.Add("o1", "T", "https://h/?a=1&b=<2>", "thing1", "<商品> & \u2028 \"x\"\\", "#fff")
 	f.Add("", "\\", "\n", "k\x00", "\xff", "😀")
@@ -111,7 +111,7 @@ func FuzzMarshalBody(f *testing.F) {
 			m.MiniProgram = nil
 		}
 		if !reflect.DeepEqual(&back, m) {
-			t.Fatalf("%+v came back as %+v", m, back)
+			t.Fatalf("%+v was decoded as %+v", m, back)
 		}
 		if parsed, err := wechat.ParseTemplateMessage(body); err != nil || !reflect.DeepEqual(parsed, m) {
 			t.Fatalf("ParseTemplateMessage(%q) = %+v, %v", body, parsed, err)
@@ -155,6 +155,6 @@ func TestParseTemplateMessageListsEveryWrongField(t *testing.T) {
 	}
 	var p wechat.MiniProgram
 	if err := json.Unmarshal([]byte(`"x"`), &p); err == nil {
-		t.Error("a text was taken for a mini program")
+		t.Error("a text was accepted as a mini program")
 	}
 }

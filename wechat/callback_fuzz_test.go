@@ -10,7 +10,8 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// FuzzParseEvent: any bytes are an event or an error, and no error quotes them.
+// FuzzParseEvent checks that any bytes are an event or an error, and that no error
+// quotes them.
 func FuzzParseEvent(f *testing.F) {
 	f.Add([]byte(receipt))
 	f.Add([]byte("<xml>< OpenID>o</ OpenID><![CDATA[x]]></xml>"))
@@ -29,7 +30,7 @@ func FuzzParseEvent(f *testing.F) {
 			t.Errorf("%+v", e)
 		}
 		if _, err := e.CreatedAt.MarshalJSON(); err != nil {
-			t.Errorf("a time that nobody can write: %v", err)
+			t.Errorf("a time that cannot be formatted: %v", err)
 		}
 		if e.MsgType != "" && !strings.Contains(string(document), "MsgType") {
 			t.Errorf("MsgType %q out of nowhere", e.MsgType)
@@ -37,8 +38,7 @@ func FuzzParseEvent(f *testing.F) {
 	})
 }
 
-// FuzzCallbackOpen: who does not know the Token gets nothing in, however the
-// query and the body look.
+// FuzzCallbackOpen checks that no query and body without the Token is accepted.
 func FuzzCallbackOpen(f *testing.F) {
 	for _, mode := range modes() {
 		p := genuine(mode, receipt)
@@ -52,7 +52,7 @@ func FuzzCallbackOpen(f *testing.F) {
 	old := signed(cbToken, "", time.Unix(1714037059, 0))
 	f.Add(old.Encode(), []byte(receipt))
 	f.Fuzz(func(t *testing.T, query string, body []byte) {
-		q, _ := url.ParseQuery(query) // what can be read of it
+		q, _ := url.ParseQuery(query) // what can be parsed of it
 		for _, mode := range modes() {
 			c := newCallback(t, mode)
 			if p, err := c.Open(q, body); err == nil {
@@ -70,8 +70,8 @@ func FuzzCallbackOpen(f *testing.F) {
 	})
 }
 
-// FuzzDecrypt: no text opens for an appid that nothing was encrypted for, and
-// what opens for ours is no longer than what came.
+// FuzzDecrypt checks that no text decrypts for another appid, and that a decrypted
+// text is not longer than its input.
 func FuzzDecrypt(f *testing.F) {
 	f.Add(sealed(cbKey, cbAppID, receipt))
 	f.Add(sealed(cbKey, "", ""))
@@ -79,7 +79,7 @@ func FuzzDecrypt(f *testing.F) {
 	f.Add("AAAA")
 	f.Fuzz(func(t *testing.T, text string) {
 		if document, err := wechat.Decrypt(cbKey, "wx_nobody_ever_had_this_appid", text); err == nil {
-			t.Errorf("opened %q for nobody", document)
+			t.Errorf("opened %q for another appid", document)
 		}
 		if document, err := wechat.Decrypt(cbKey, cbAppID, text); err == nil && len(document) > len(text) {
 			t.Errorf("%d bytes out of %d", len(document), len(text))

@@ -16,7 +16,7 @@ import (
 
 const simKey = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 
-// server is an account's server on our side: it opens what comes and answers.
+// server is an account's server: it opens pushes and answers them.
 type server struct {
 	callback *wechat.Callback
 	reply    func(*wechat.Push) string
@@ -52,7 +52,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer)
 }
 
-// simulated platforms and our modes, by their names.
+// The simulator's modes and ours, by name.
 func pairs() map[wechat.CallbackMode]wechattest.CallbackMode {
 	return map[wechat.CallbackMode]wechattest.CallbackMode{
 		wechat.CallbackPlain: wechattest.CallbackPlain, wechat.CallbackCompat: wechattest.CallbackCompat,
@@ -79,8 +79,8 @@ func simulate(s *server, mode wechattest.CallbackMode, change func(*wechattest.C
 	return wechattest.New(wechattest.Config{Strangers: true, Accounts: []wechattest.AccountConfig{{AppID: wechattest.AppID, Callback: cb}}})
 }
 
-// TestCallbackOpensAFollowersEventsInEveryMode: what people do at the simulated platform arrives in every
-// mode, once verified and whole, and what we reply arrives there.
+// A follower's actions on the simulator arrive once in every mode, and the reply
+// arrives at the simulator.
 func TestCallbackOpensAFollowersEventsInEveryMode(t *testing.T) {
 	t.Parallel()
 	for mode, theirs := range pairs() {
@@ -135,7 +135,7 @@ func TestCallbackOpensAFollowersEventsInEveryMode(t *testing.T) {
 	}
 }
 
-// TestCallbackRefusesOtherModes: a platform in another mode is refused, with a remedy.
+// A push in another mode is refused with a remedy.
 func TestCallbackRefusesOtherModes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -146,16 +146,16 @@ func TestCallbackRefusesOtherModes(t *testing.T) {
 				p.Account(wechattest.AppID).Push(wechattest.Event{Name: "VIEW", OpenID: "oA"})
 				synctest.Wait()
 				p.Close()
-				// Both encrypted modes carry what the other wants.
+				// The encrypted modes accept each other.
 				fits := mode == other || mode != wechat.CallbackPlain && other != wechat.CallbackPlain
 				if fits {
 					if len(s.got) != 1 {
-						t.Errorf("ours %s, theirs %s: refused with %v", mode, other, s.errs)
+						t.Errorf("mode %s, push in mode %s: refused with %v", mode, other, s.errs)
 					}
 					continue
 				}
 				if len(s.got) != 0 || len(s.errs) != 1 {
-					t.Fatalf("ours %s, theirs %s: %d opened, errors %v", mode, other, len(s.got), s.errs)
+					t.Fatalf("mode %s, push in mode %s: %d opened, errors %v", mode, other, len(s.got), s.errs)
 				}
 				mustRefuse(t, s.errs[0], wechat.CallbackFaultMode)
 			}
@@ -163,15 +163,14 @@ func TestCallbackRefusesOtherModes(t *testing.T) {
 	})
 }
 
-// TestRepeatedPushesHaveOneDedupeKey: whether WeChat signs a repetition anew or sends the same
-// bytes again, the event has one DedupeKey, and a nonce store that knows the
-// Nonce knows the Digest too.
+// The event has one DedupeKey whether WeChat signs a repeated delivery again or
+// sends the same bytes. With the same Nonce the Digest is the same too.
 func TestRepeatedPushesHaveOneDedupeKey(t *testing.T) {
 	t.Parallel()
 	for _, same := range []bool{false, true} {
 		for mode, theirs := range pairs() {
 			synctest.Test(t, func(t *testing.T) {
-				s := newServer(t, mode, "{}") // no answer in WeChat's eyes
+				s := newServer(t, mode, "{}") // WeChat does not accept this answer
 				p := simulate(s, theirs, func(cb *wechattest.CallbackConfig) { cb.SameQuery, cb.RetryGap = same, 5*time.Second })
 				defer p.Close()
 				p.Account(wechattest.AppID).Subscribe("oA", "bind-1")
@@ -237,7 +236,7 @@ func TestSealEncryptsRepliesInSecureModeOnly(t *testing.T) {
 	}
 }
 
-// A push made with the previous Token and key is answered with these.
+// The reply to a push with the previous Token and key uses these.
 func TestSealUsesTheTokenAndKeyOfThePush(t *testing.T) {
 	t.Parallel()
 	until := time.Now().Add(time.Hour)
@@ -261,7 +260,7 @@ func TestSealUsesTheTokenAndKeyOfThePush(t *testing.T) {
 	}
 }
 
-// What we hand on verifies at a server that knows the current Token alone.
+// A forwarded push verifies at a server that has the current Token only.
 func TestSignedForwardVerifiesWithTheCurrentToken(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -19,8 +19,8 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// The account of these tests. Its key ends in a letter whose last bits are not
-// zero, as three of four keys do.
+// The account of these tests. The unused bits of its key's last letter are not
+// zero, as in three of four keys.
 const (
 	cbAppID  = "wx2c2769f8efd9abc2"
 	cbToken  = "canaryCallbackToken"
@@ -53,14 +53,13 @@ func newCallback(tb testing.TB, mode wechat.CallbackMode, change ...func(*wechat
 	return c
 }
 
-// pushed is one POST as WeChat makes it, which a test may spoil.
+// pushed is one POST as WeChat makes it, which tests may change.
 type pushed struct {
 	query url.Values
 	body  string
 }
 
-// sealPlain encrypts what stands there, padded or not: the platform's half,
-// written apart.
+// sealPlain encrypts a text without padding it. It shares no code with the package.
 func sealPlain(key string, plain []byte) string {
 	raw, err := base64.StdEncoding.DecodeString(key + "=")
 	if err != nil {
@@ -112,7 +111,7 @@ func envelope(mode wechat.CallbackMode, encrypted, document string) string {
 	return "<xml><ToUserName><![CDATA[gh_7f083739789a]]></ToUserName>" + element
 }
 
-// genuine is WeChat's push of document in this mode, now.
+// genuine is a valid push of document in this mode, signed now.
 func genuine(mode wechat.CallbackMode, document string) pushed {
 	if mode == wechat.CallbackPlain {
 		return pushed{signed(cbToken, "", time.Now()), document}
@@ -121,7 +120,7 @@ func genuine(mode wechat.CallbackMode, document string) pushed {
 	return pushed{signed(cbToken, encrypted, time.Now()), envelope(mode, encrypted, document)}
 }
 
-// encryptedAs is a push whose Encrypt is given, signed as it should be.
+// encryptedAs is a push with this Encrypt and a valid signature.
 func encryptedAs(mode wechat.CallbackMode, encrypted string) pushed {
 	return pushed{signed(cbToken, encrypted, time.Now()), envelope(mode, encrypted, receipt)}
 }
@@ -130,7 +129,7 @@ func modes() []wechat.CallbackMode {
 	return []wechat.CallbackMode{wechat.CallbackPlain, wechat.CallbackCompat, wechat.CallbackSecure}
 }
 
-// mustOpen opens a push that WeChat made.
+// mustOpen opens a valid push.
 func mustOpen(tb testing.TB, c *wechat.Callback, p pushed) *wechat.Push {
 	tb.Helper()
 	push, err := c.Open(p.query, []byte(p.body))
@@ -140,7 +139,7 @@ func mustOpen(tb testing.TB, c *wechat.Callback, p pushed) *wechat.Push {
 	return push
 }
 
-// mustRefuse wants this fault, a remedy, and nothing secret in any text.
+// mustRefuse expects this fault, a remedy, and no secret in the error.
 func mustRefuse(tb testing.TB, err error, want wechat.CallbackFault) {
 	tb.Helper()
 	var e *wechat.CallbackError
@@ -159,7 +158,7 @@ func noCallbackCanary(tb testing.TB, err error) {
 	for _, text := range allTexts(err) {
 		for _, secret := range []string{"canary", "CANARY", "oCAN", "7f083739789a", "success", "1320562132", "43751", "script", "Cookie"} {
 			if strings.Contains(text, secret) {
-				tb.Errorf("the error tells %q: %s", secret, text)
+				tb.Errorf("the error has %q: %s", secret, text)
 			}
 		}
 	}
@@ -247,7 +246,6 @@ func flipped(text string) string {
 	return hex.EncodeToString(raw)
 }
 
-// cbk-04: a query is good for the window, both ways, and no longer.
 func TestCbk04QueriesAreValidWithinTheWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -289,7 +287,8 @@ func TestCbk04QueriesAreValidWithinTheWindow(t *testing.T) {
 	})
 }
 
-// cbk-05: in the overlap both are good, with each other too, later only the new.
+// In the overlap the current and the previous Token and key are valid in every
+// combination.
 func TestCbk05PreviousTokenAndKeyAreValidUntilTheirEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -332,9 +331,9 @@ func TestCbk05PreviousTokenAndKeyAreValidUntilTheirEnd(t *testing.T) {
 	})
 }
 
-// cbk-12: Open cannot see that a body was put under a captured query in plain
-// mode. What it gives lets a nonce store see it: one Nonce, two Digests. And no
-// other cut of the same signed text makes a second Nonce.
+// In plain mode Open does not detect another body with a captured query, but it
+// returns the same Nonce with another Digest. Another split of the same signed text
+// does not give another Nonce.
 func TestCbk12CapturedQueryKeepsItsNonceWithAnotherBody(t *testing.T) {
 	t.Parallel()
 	c := newCallback(t, wechat.CallbackPlain)
@@ -348,7 +347,7 @@ func TestCbk12CapturedQueryKeepsItsNonceWithAnotherBody(t *testing.T) {
 		t.Error("another body under one query must have its Nonce and another Digest")
 	}
 	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
-	// The signed text is nonce, timestamp, token one behind the other.
+	// The signed text is nonce, timestamp and token without separators.
 	captured := wechat.Signature(cbToken, timestamp, "10")
 	for name, q := range map[string]url.Values{
 		"a zero goes to the timestamp": {"signature": {captured}, "timestamp": {"0" + timestamp}, "nonce": {"1"}},
@@ -368,7 +367,6 @@ func TestCbk12CapturedQueryKeepsItsNonceWithAnotherBody(t *testing.T) {
 	}
 }
 
-// Timestamps are 64 bits: 2038 is no end.
 func TestTimestampsAfter2038AreAccepted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// allTexts prints err and everything below it in the ways that programs do.
+// allTexts prints err and its chain with the usual verbs.
 func allTexts(err error) []string {
 	if err == nil {
 		return nil
@@ -36,8 +36,7 @@ func allTexts(err error) []string {
 	return texts
 }
 
-// TestTok14NoErrorHasASecret lets every call fail in every way, with answers
-// that throw the request back at us.
+// Every call fails in every way, also with answers that quote the request.
 func TestTok14NoErrorHasASecret(t *testing.T) {
 	t.Parallel()
 	echo := func(form string) func(http.ResponseWriter, *http.Request) {
@@ -138,7 +137,7 @@ func TestClientPrintsNoSecret(t *testing.T) {
 	for _, value := range []any{cfg, &cfg, f, *f, c, wechat.StaticToken(canaryToken), errors.New("x")} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			if text := fmt.Sprintf(verb, value); strings.Contains(text, "canary") {
-				t.Errorf("%s of %T tells a secret: %s", verb, value, text)
+				t.Errorf("%s of %T prints a secret: %s", verb, value, text)
 			}
 		}
 	}

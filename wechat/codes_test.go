@@ -10,7 +10,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// samples is the part of testdata/wechat-samples.json that this room uses.
+// samples is the part of testdata/wechat-samples.json that this package uses.
 type samples struct {
 	HTTP []struct {
 		ID       string          `json:"id"`
@@ -53,7 +53,7 @@ func readSamples(t *testing.T) samples {
 	return s
 }
 
-// TestEveryPublishedErrcodeIsInTheTable maps the classes of the samples to kinds.
+// The test maps the classes of the samples to kinds.
 func TestEveryPublishedErrcodeIsInTheTable(t *testing.T) {
 	t.Parallel()
 	kinds := map[string][]wechat.Kind{
@@ -78,8 +78,8 @@ func TestEveryPublishedErrcodeIsInTheTable(t *testing.T) {
 			t.Errorf("%d %s is not in the table", row.Errcode, row.Errmsg)
 		}
 		if row.Errcode == wechat.CodeUserLimited {
-			// Its action says: the account only after three recipients in a
-			// row, so one answer concerns the recipient.
+			// By its action the account is concerned only after three recipients in
+			// a row, so one answer concerns the recipient.
 			if kind != wechat.KindRecipient {
 				t.Errorf("50002 is %v", kind)
 			}
@@ -94,8 +94,7 @@ func TestEveryPublishedErrcodeIsInTheTable(t *testing.T) {
 	}
 }
 
-// TestTableHasTheCodesOutsideTheSamples holds for what the samples do not have: the list of
-// docs/wechat.md 2.6, OAuth, QR, rid and quota codes.
+// The codes are those of docs/wechat.md 2.6, OAuth, QR codes, rid and quota.
 func TestTableHasTheCodesOutsideTheSamples(t *testing.T) {
 	t.Parallel()
 	want := map[wechat.Kind][]wechat.Code{
@@ -140,7 +139,7 @@ func TestTableIsWellFormed(t *testing.T) {
 			t.Errorf("%d: %q is no stable name", code, code.Name())
 		}
 		if !strings.HasSuffix(code.Remedy(), ".") || code.Says() == "" {
-			t.Errorf("%d: the remedy is one sentence, and WeChat's words are told", code)
+			t.Errorf("%d: want a remedy of one sentence, and WeChat's errmsg", code)
 		}
 	}
 	for _, kind := range wechat.Kinds() {
@@ -199,6 +198,6 @@ func TestKindOfErrorsWithoutAnErrcode(t *testing.T) {
 		t.Error("an error without errcode has no kind")
 	}
 	if _, ok := wechat.CodeOf(os.ErrClosed); ok || wechat.Ambiguous(os.ErrClosed) || wechat.Ambiguous(nil) {
-		t.Error("an error of somebody else has no errcode and is not ambiguous")
+		t.Error("want no errcode and no ambiguity for another error")
 	}
 }

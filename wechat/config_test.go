@@ -26,7 +26,7 @@ func TestNewClientReportsEveryFault(t *testing.T) {
 	}
 	for _, base := range []string{"api.weixin.qq.com", "https://", "https://h/?a=b", "https://u:p@h", "http://h\x7f/", "https://h#f"} {
 		if _, err := wechat.NewClient(wechat.Config{AppID: "wx1", BaseURL: base}, newSource()); err == nil {
-			t.Errorf("BaseURL %q was taken", base)
+			t.Errorf("BaseURL %q was accepted", base)
 		}
 	}
 }

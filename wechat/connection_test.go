@@ -16,9 +16,8 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// TestWrittenSendIsNotRepeated: a POST that was read and then cut, on a connection
-// that served before, reaches WeChat once. net/http would repeat it if it were
-// a GET.
+// A POST on a kept connection that WeChat read and then cut reaches WeChat once.
+// net/http would repeat a GET.
 func TestWrittenSendIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, func(n int, w http.ResponseWriter, _ *http.Request) {
@@ -43,8 +42,8 @@ func TestWrittenSendIsNotRepeated(t *testing.T) {
 	}
 }
 
-// TestSendOverADeadIdleConnectionUsesANewOne: WeChat closed the kept connection while
-// nobody used it. The send goes over a new one, once.
+// WeChat closes a kept connection while it is idle. The next send is made once,
+// over a new connection.
 func TestSendOverADeadIdleConnectionUsesANewOne(t *testing.T) {
 	t.Parallel()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -90,14 +89,14 @@ func TestSendOverADeadIdleConnectionUsesANewOne(t *testing.T) {
 			t.Errorf("send %d: %v; the connection died under it, so it must be ambiguous", n, err)
 		}
 	}
-	// The client may still write on a connection whose end it has not seen.
+	// The client may still write to a connection before it notices the close.
 	if succeeded == 0 || int(requests.Load()) != succeeded {
-		t.Errorf("%d sends succeeded, the server read %d requests: each send goes out once", succeeded, requests.Load())
+		t.Errorf("%d sends succeeded, the server read %d requests: want each send made once", succeeded, requests.Load())
 	}
 }
 
-// brokenConn refuses to write anything once it is broken, and keeps open for
-// reading, so that net/http does not notice before it writes.
+// brokenConn fails writes once it is broken and stays open for reading, so that
+// net/http notices at the next write.
 type brokenConn struct {
 	net.Conn
 	broken *atomic.Bool
@@ -110,9 +109,8 @@ func (c brokenConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestSendIsRepeatedWhenNothingWasWritten: net/http starts such a POST again on a new
-// connection, which is safe. When there is no new one either, nothing reached
-// WeChat, and the error says so.
+// net/http repeats such a POST on a new connection, which is safe. When it gets no
+// new connection, the error is not ambiguous.
 func TestSendIsRepeatedWhenNothingWasWritten(t *testing.T) {
 	t.Parallel()
 	p := answers(t, answerOK)
@@ -142,23 +140,22 @@ func TestSendIsRepeatedWhenNothingWasWritten(t *testing.T) {
 	}
 }
 
-// TestAnswerBeyondTheLimitIsCut: somebody who never stops talking is cut off.
 func TestAnswerBeyondTheLimitIsCut(t *testing.T) {
 	t.Parallel()
 	const enough = 64 << 20
-	told := make(chan int, 1)
+	sent := make(chan int, 1)
 	p := newPlatform(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
 		n, err := io.WriteString(w, `{"errcode":0,"msgid":1,"pad":"`)
 		for more := 0; err == nil && n < enough; n += more {
 			more, err = w.Write(make([]byte, 64<<10))
 		}
-		told <- n
+		sent <- n
 	})
 	_, err := newClient(t, p, newSource()).SendTemplate(t.Context(), orderPaid())
 	if !wechat.Ambiguous(err) || !strings.Contains(err.Error(), "longer than 1048576 bytes") {
 		t.Errorf("got %v", err)
 	}
-	if n := <-told; n >= enough {
+	if n := <-sent; n >= enough {
 		t.Errorf("%d bytes were read", n)
 	}
 }
@@ -198,7 +195,7 @@ func TestConnectionsAreReused(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		wg := round.Load()
 		wg.Done()
-		wg.Wait() // all of a round are in flight at once
+		wg.Wait() // so that all sends of a round are in flight at once
 		_, _ = io.WriteString(w, answerOK)
 	}))
 	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -227,7 +224,7 @@ func TestConnectionsAreReused(t *testing.T) {
 		}
 		sends.Wait()
 	}
-	// The default transport keeps two a host and would dial 62 each round.
+	// The default transport keeps two connections and would dial 62 each round.
 	if n := dialled.Load(); n > 2*inFlight {
 		t.Errorf("%d connections for %d sends in flight: they are not kept", n, inFlight)
 	}

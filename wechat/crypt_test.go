@@ -57,7 +57,7 @@ func TestPublishedCryptoVectors(t *testing.T) {
 				}
 				back, err := wechat.EncryptWith([16]byte([]byte(v.Random)), v.Key, v.ReceiveID, []byte(v.Plaintext))
 				if err != nil || back != v.Encrypt {
-					t.Errorf("encrypted again %s, %v", back, err)
+					t.Errorf("encrypted again: %s, %v", back, err)
 				}
 				if _, err := wechat.Decrypt(v.Key, v.ReceiveID+"x", v.Encrypt); err == nil {
 					t.Error("opens for another appid")
@@ -74,8 +74,7 @@ func TestPublishedCryptoVectors(t *testing.T) {
 	}
 }
 
-// TestPublishedPushesOpen plays WeChat's own page: at the moment of its timestamps
-// its pushes are opened, JSON as that page has them.
+// The pushes of WeChat's page, some of them in JSON, open at their timestamps.
 func TestPublishedPushesOpen(t *testing.T) {
 	t.Parallel()
 	byID := map[string]vector{}
@@ -140,7 +139,7 @@ func TestRoundTripOfEveryLength(t *testing.T) {
 			t.Errorf("%d bytes: cipher text of %d, %v", n, len(raw), err)
 		}
 		if got, err := wechat.Decrypt(cbKey, cbAppID, text); err != nil || string(got) != document {
-			t.Errorf("%d bytes come back as %d, %v", n, len(got), err)
+			t.Errorf("%d bytes decrypted to %d, %v", n, len(got), err)
 		}
 	}
 }
@@ -157,7 +156,7 @@ func TestEncodingAESKeyIsChecked(t *testing.T) {
 	}
 }
 
-// forger makes queries that are nearly right.
+// forger makes queries that are nearly valid.
 type forger struct {
 	*rand.Rand
 	now string
@@ -172,8 +171,8 @@ func (f forger) hex(n int) string {
 	return string(b)
 }
 
-// forge writes a query into q: a guessed signature, or a captured one with
-// something else changed.
+// forge writes a query into q: a random signature, or a captured one with another
+// part changed.
 func (f forger) forge(q url.Values, captured url.Values) {
 	maps.Copy(q, captured)
 	nonce := []string{strconv.FormatUint(uint64(f.Uint32()), 10)}
@@ -191,7 +190,7 @@ func (f forger) forge(q url.Values, captured url.Values) {
 		q["nonce"] = nonce
 	case 3:
 		q["timestamp"] = []string{strconv.FormatInt(time.Now().Unix()+1+f.Int64N(500), 10)}
-	case 4: // another cut of the same signed text
+	case 4: // another split of the same signed text
 		q["timestamp"], q["nonce"] = captured["nonce"], captured["timestamp"]
 	case 5:
 		q["nonce"], q["timestamp"] = nonce, []string{f.now}
@@ -199,7 +198,7 @@ func (f forger) forge(q url.Values, captured url.Values) {
 	}
 }
 
-// TestForgedQueriesAreRefused: of a million none is accepted, in no mode, by no verb.
+// None of a million forged queries is accepted in any mode, by Echo or Open.
 func TestForgedQueriesAreRefused(t *testing.T) {
 	t.Parallel()
 	const workers, each = 4, 250_000
@@ -215,7 +214,7 @@ func TestForgedQueriesAreRefused(t *testing.T) {
 				f.forge(q, captured.query)
 				var err error
 				switch {
-				case i%16 == 0: // dearer, since its body is read
+				case i%16 == 0: // less often: it costs more, since it has a body
 					_, err = secure.Open(q, body)
 				case i%2 == 0:
 					delete(q, "encrypt_type")
@@ -247,7 +246,7 @@ func TestNewCallbackReportsAllFaults(t *testing.T) {
 		}
 	}
 	if err != nil && (strings.Contains(err.Error(), "canary") || len(strings.Split(err.Error(), "\n")) != 7) {
-		t.Errorf("tells a secret, or not seven faults: %v", err)
+		t.Errorf("want seven faults and no secret: %v", err)
 	}
 	ended := wechat.RotatingSecret{Value: wechat.NewSecret(cbToken), Until: time.Now().Add(time.Hour)}
 	endedKey := wechat.RotatingSecret{Value: wechat.NewSecret(cbKey), Until: ended.Until}

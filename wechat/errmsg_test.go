@@ -115,8 +115,8 @@ func TestMaskOpenIDKeepsSixCharacters(t *testing.T) {
 	}
 }
 
-// FuzzErrmsg: whatever WeChat writes, the error is one short line of UTF-8
-// without our secrets.
+// FuzzErrmsg checks that any errmsg gives an error of one short line of UTF-8
+// without secrets.
 func FuzzErrmsg(f *testing.F) {
 	f.Add("require subscribe rid: 61725984-6126f6f9-040f19c4")
 	f.Add("code been used, hints: [ req_id: x ]")
@@ -128,7 +128,7 @@ func FuzzErrmsg(f *testing.F) {
 		text := e.Error() + e.Remedy() + e.Field() + e.IP()
 		if strings.Contains(text, "CANARY") && strings.Contains(text, canaryOpenID) ||
 			strings.Contains(text, canaryToken) || strings.Contains(text, canarySecret) {
-			t.Errorf("%q tells a secret", text)
+			t.Errorf("%q has a secret", text)
 		}
 		if !utf8.ValidString(text) || strings.ContainsFunc(e.Error(), unicode.IsControl) || len(e.Error()) > 1000 {
 			t.Errorf("%q is not one short line", text)

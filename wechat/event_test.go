@@ -49,7 +49,7 @@ func TestPublishedEventsParse(t *testing.T) {
 	}
 }
 
-// rcp-02: receipts say MsgID, messages say MsgId; both are whole numbers.
+// Receipts have MsgID, followers' messages MsgId.
 func TestRcp02MsgIDAndMsgIdAreBothRead(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"MsgID", "MsgId"} {
@@ -96,7 +96,7 @@ func TestSceneOfScansAndSubscribes(t *testing.T) {
 	}
 }
 
-// The data that must go is the OpenID element's, however it is spelt.
+// The element may have white space around its name.
 func TestSubjectIsTheUserWhoseConsentEnded(t *testing.T) {
 	t.Parallel()
 	const head = "<xml><FromUserName>oSystem</FromUserName><MsgType>event</MsgType><Event>"

@@ -12,7 +12,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// simulated is a stand-in for api.weixin.qq.com that gives one answer.
+// simulated is a server that gives one answer in place of api.weixin.qq.com.
 func simulated(answer string) (*wechat.Client, func()) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, answer)
@@ -152,7 +152,7 @@ func ExampleTokenFetcher() {
 		return
 	}
 	defer fetcher.CloseIdleConnections()
-	tokens := wechat.ReuseTokenSource(fetcher.FetchStable) // one fetch for everybody
+	tokens := wechat.ReuseTokenSource(fetcher.FetchStable) // one fetch for all callers
 	token, err := tokens.Token(context.Background())
 	fmt.Println(token.Value, token.Value.Fingerprint(), err)
 	// Output: [redacted] ffc52dcb <nil>

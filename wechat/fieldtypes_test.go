@@ -7,8 +7,6 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// The usual forms are told by a shortcut, the others by the whole rule. Those at
-// the border between the two must be judged by the rule all the same.
 func TestValidateFormsOfTimesAmountsAndURLs(t *testing.T) {
 	t.Parallel()
 	for key, values := range map[string]struct{ good, bad []string }{
@@ -29,7 +27,7 @@ func TestValidateFormsOfTimesAmountsAndURLs(t *testing.T) {
 		for _, value := range values.bad {
 			var invalid *wechat.InvalidError
 			if err := oneField(key, value, "https://shop.example.com/a").Validate(); !errors.As(err, &invalid) {
-				t.Errorf("%s %q is taken", key, value)
+				t.Errorf("%s %q is accepted", key, value)
 			} else if invalid.Faults[0].Path != "data."+key+".value" {
 				t.Errorf("%s %q: the fault is at %q", key, value, invalid.Faults[0].Path)
 			}
@@ -42,7 +40,7 @@ func TestValidateFormsOfTimesAmountsAndURLs(t *testing.T) {
 	}
 	for _, url := range []string{"https://", "https:///a", "https://?a", "ftp://a", "https://a b", "https://:80", "//a"} {
 		if err := oneField("thing1", "x", url).Validate(); err == nil {
-			t.Errorf("%q is taken", url)
+			t.Errorf("%q is accepted", url)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// hostile are pushes that must be refused; each stands beside a genuine one.
+// hostile are pushes that must be refused, each made from a valid one.
 func hostile(mode wechat.CallbackMode) map[string]struct {
 	pushed
 	fault wechat.CallbackFault
@@ -21,7 +21,7 @@ func hostile(mode wechat.CallbackMode) map[string]struct {
 	}
 	var (
 		good = genuine(mode, receipt)
-		cut  = func(encrypted string, n int) string { // the last n bytes are gone
+		cut  = func(encrypted string, n int) string { // without the last n bytes
 			raw, err := base64.StdEncoding.DecodeString(encrypted)
 			if err != nil {
 				panic(err)
@@ -31,7 +31,7 @@ func hostile(mode wechat.CallbackMode) map[string]struct {
 		whole = sealed(cbKey, cbAppID, receipt)
 		plain = func(document string) []byte { return layout(uint32(len(document)), document, cbAppID) }
 		as    = func(encrypted string) pushed { return encryptedAs(mode, encrypted) }
-		// endsWith replaces the pad; the rest is a whole number of blocks.
+		// endsWith replaces the padding; the rest is a whole number of blocks.
 		endsWith = func(pad ...byte) []byte {
 			p := plain(receipt)
 			p = append(p, bytes.Repeat([]byte{1}, (64-(len(p)+len(pad))%32)%32)...)
@@ -119,7 +119,7 @@ func TestCbk03ForgedEncryptedPushesAreRefused(t *testing.T) {
 	}
 }
 
-// In compat mode whatever stands in the clear is somebody's word.
+// In compat mode the clear part is not signed.
 func TestCbk03CompatIgnoresTheClearPart(t *testing.T) {
 	t.Parallel()
 	c := newCallback(t, wechat.CallbackCompat)

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Texts that must appear in no error. Long enough to be looked for, and with
+// Texts that must appear in no error. They are longer than shortestSecret and have
 // characters that a query escapes.
 const (
 	canarySecret = "canary/secret+0123456789abcdef=="
@@ -24,20 +24,20 @@ const (
 	canaryOpenID = "oCANARYopenid_0123456789-xyz"
 )
 
-// request is what the platform saw of one call.
+// request is one call as the platform received it.
 type request struct {
 	method, path, token, contentType, body string
 	query                                  map[string][]string
 }
 
-// platform is WeChat for one test: it answers with a script and keeps what it saw.
+// platform is a WeChat server for one test. It keeps the calls that it received.
 type platform struct {
 	*httptest.Server
 	mu   sync.Mutex
 	seen []request
 }
 
-// newPlatform answers every call by handle, which gets the call's number from 0.
+// newPlatform answers calls with handle, which gets the call's number from 0.
 func newPlatform(t *testing.T, handle func(n int, w http.ResponseWriter, r *http.Request)) *platform {
 	t.Helper()
 	p := &platform{}
@@ -59,7 +59,7 @@ func newPlatform(t *testing.T, handle func(n int, w http.ResponseWriter, r *http
 	return p
 }
 
-// answers makes a platform that gives each answer once and then the last.
+// answers makes a platform that gives each answer once, and then the last one.
 func answers(t *testing.T, bodies ...string) *platform {
 	t.Helper()
 	return newPlatform(t, func(n int, w http.ResponseWriter, _ *http.Request) {
@@ -131,7 +131,7 @@ func newFetcher(t *testing.T, p *platform) *wechat.TokenFetcher {
 	return f
 }
 
-// orderPaid is a message that WeChat would take.
+// orderPaid is a valid message.
 func orderPaid() *wechat.TemplateMessage {
 	return &wechat.TemplateMessage{
 		ToUser:     canaryOpenID,

@@ -50,7 +50,6 @@ func authorize(change ...func(*wechat.Authorize)) wechat.Authorize {
 	return a
 }
 
-// oau-10: WeChat takes the parameters in one order only.
 func TestOau10LinkHasTheParametersInWeChatsOrder(t *testing.T) {
 	t.Parallel()
 	got, err := authorize().Link()
@@ -78,7 +77,6 @@ func TestOau10LinkHasTheParametersInWeChatsOrder(t *testing.T) {
 	}
 }
 
-// oau-04: a state is at most 128 letters and digits.
 func TestOau04StateIsLettersAndDigits(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 64, 127, 128} {
@@ -124,7 +122,7 @@ func TestLinkReportsAllFaults(t *testing.T) {
 	}
 }
 
-// TestAuthorizationAgainstTheSimulator goes the user's whole way at the simulated platform.
+// The test makes a user's whole authorization on the simulator.
 func TestAuthorizationAgainstTheSimulator(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -145,7 +143,7 @@ func TestAuthorizationAgainstTheSimulator(t *testing.T) {
 		}
 		back := visit(t, p, link)
 		if back.Get("state") != "f00d" || back.Get("code") == "" {
-			t.Fatalf("the browser came back with %v", back)
+			t.Fatalf("the redirect has %v", back)
 		}
 		user, err := o.Exchange(t.Context(), wechat.NewSecret(back.Get("code")))
 		if err != nil || user.OpenID == "" || user.Snapshot || user.Scope != wechat.ScopeBase || user.UnionID != "" {
@@ -199,7 +197,7 @@ func TestAuthorizationAgainstTheSimulator(t *testing.T) {
 	})
 }
 
-// visit opens a link as a browser does and returns the query it comes back with.
+// visit opens a link as a browser does and returns the query of the redirect.
 func visit(t *testing.T, p *wechattest.Platform, link string) url.Values {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link, nil)
@@ -220,8 +218,8 @@ func visit(t *testing.T, p *wechattest.Platform, link string) url.Values {
 	return to.Query()
 }
 
-// cutter serves HTTP by hand: it answers the first request of a connection and
-// cuts the connection after it has read the second.
+// cutter serves HTTP without net/http's server: it answers the first request of a
+// connection and cuts the connection after it has read the second.
 func cutter(t *testing.T, seen *atomic.Int64) net.Listener {
 	t.Helper()
 	var lc net.ListenConfig
@@ -258,8 +256,8 @@ func cutter(t *testing.T, seen *atomic.Int64) net.Listener {
 	return l
 }
 
-// TestExchangeIsNeverRepeated: net/http repeats a GET whose kept connection
-// breaks, and a repeated code is a used code.
+// net/http repeats a GET when its kept connection breaks. A repeated code would be
+// a used code.
 func TestExchangeIsNeverRepeated(t *testing.T) {
 	t.Parallel()
 	var seen atomic.Int64
@@ -269,7 +267,7 @@ func TestExchangeIsNeverRepeated(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer o.CloseIdleConnections()
-	if err := o.Check(t.Context(), wechat.UserToken{}); err != nil { // leaves a connection
+	if err := o.Check(t.Context(), wechat.UserToken{}); err != nil { // leaves a kept connection
 		t.Fatal(err)
 	}
 	_, err = o.Exchange(t.Context(), wechat.NewSecret(canaryCode))
@@ -315,15 +313,15 @@ func TestOAuthAnswersAreChecked(t *testing.T) {
 		t.Errorf("numbers in quotes: %+v, %v", u, err)
 	}
 	if _, err := newOAuth(t, answers(t, `{"openid":"oOther","nickname":"x"}`)).Profile(t.Context(), wechat.UserToken{OpenID: "o1"}); err == nil {
-		t.Error("the profile of somebody else was taken")
+		t.Error("the profile of another user was accepted")
 	}
 	if _, err := wechat.NewOAuth(wechat.Config{AppID: "wx1"}); err == nil || !strings.Contains(err.Error(), "AppSecret") {
 		t.Errorf("without a secret: %v", err)
 	}
 }
 
-// TestKindsOfOAuthErrors: what one user's code brings must not look like
-// trouble of the account, and the other way round.
+// An error about one user's code must not have the kind of an account error, and
+// the reverse.
 func TestKindsOfOAuthErrors(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -360,7 +358,7 @@ func TestKindsOfOAuthErrors(t *testing.T) {
 	}
 }
 
-// Texts too short and plain to be known by their looks are known by the call.
+// The secrets of a call are too short and plain for the patterns of scrub.
 func TestSecretsOfACallAreHiddenInAnyForm(t *testing.T) {
 	t.Parallel()
 	const short = "canary&scene/1"

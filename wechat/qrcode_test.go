@@ -10,7 +10,6 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
-// TestSceneOfAQRCodeReturnsWithTheScan: the scene of our code comes back from whoever scans it.
 func TestSceneOfAQRCodeReturnsWithTheScan(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -73,7 +72,7 @@ func TestCreateQRChecksItsLimits(t *testing.T) {
 	} {
 		_, err := c.CreateQR(t.Context(), tt.scene, tt.life)
 		if err == nil {
-			t.Errorf("%q for %v was taken", tt.scene, tt.life)
+			t.Errorf("%q for %v was accepted", tt.scene, tt.life)
 		}
 		noCanary(t, err)
 	}

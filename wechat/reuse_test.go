@@ -15,7 +15,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// fetches counts what a ReuseTokenSource asks for, and answers by a function.
+// fetches counts the fetches of a ReuseTokenSource and answers them.
 type fetches struct {
 	mu     sync.Mutex
 	forced []bool
@@ -106,7 +106,6 @@ func TestReuseWaiterCanGiveUp(t *testing.T) {
 	})
 }
 
-// TestTok05InvalidateDropsTheStaleTokenOnly: only the token that is still kept is dropped.
 func TestTok05InvalidateDropsTheStaleTokenOnly(t *testing.T) {
 	t.Parallel()
 	f := &fetches{answer: func(n int, _ bool) (string, time.Duration, error) { return fmt.Sprintf("T%d", n), time.Hour, nil }}
@@ -128,8 +127,8 @@ func TestTok05InvalidateDropsTheStaleTokenOnly(t *testing.T) {
 	}
 }
 
-// TestTok10ForcedRefreshesKeepWeChatsLimits: WeChat hands the refused token out again, so it is
-// forced: 30 s apart at least, 20 a day at most.
+// WeChat returns the refused token again, so the source forces a refresh: at least
+// 30 s apart, at most 20 a day.
 func TestTok10ForcedRefreshesKeepWeChatsLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -173,8 +172,8 @@ func TestTok10ForcedRefreshesKeepWeChatsLimits(t *testing.T) {
 	})
 }
 
-// TestTok06FailedFetchIsNotRepeatedAtOnce: a wrong secret costs one request per
-// back-off step, however many ask.
+// With a wrong secret there is one fetch for each backoff step, for any number of
+// callers.
 func TestTok06FailedFetchIsNotRepeatedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -200,7 +199,7 @@ func TestTok06FailedFetchIsNotRepeatedAtOnce(t *testing.T) {
 		broken.Store(false)
 		time.Sleep(time.Minute)
 		before := reveal(t, s)
-		// A failing refresh does not take a token away that still works.
+		// A failed refresh keeps a token that is still valid.
 		broken.Store(true)
 		time.Sleep(2*time.Hour - time.Minute)
 		if got := reveal(t, s); got != before {
@@ -210,7 +209,7 @@ func TestTok06FailedFetchIsNotRepeatedAtOnce(t *testing.T) {
 		if _, err := s.Token(t.Context()); !errors.Is(err, wrong) {
 			t.Errorf("after its end: %v", err)
 		}
-		// The back-off starts small again after a success.
+		// After a success the backoff starts at one second again.
 		asked, _ := f.count()
 		time.Sleep(3 * time.Second)
 		_, _ = s.Token(t.Context())

@@ -14,7 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// sampleCall makes the call of one published sample and says what came back.
+// sampleCall makes the call of one published sample and returns its result as text.
 type sampleCall func(t *testing.T, p *platform) (got string, err error)
 
 func sent(request string) sampleCall {
@@ -33,7 +33,7 @@ func client(call func(context.Context, *wechat.Client) (any, error)) sampleCall 
 	}
 }
 
-// fetched tells the token in the clear: these are the documentation's words.
+// fetched prints the token in the clear: it is from WeChat's documentation.
 func fetched(call func(context.Context, *wechat.TokenFetcher) (wechat.Token, error)) sampleCall {
 	return func(t *testing.T, p *platform) (string, error) {
 		t.Helper()
@@ -62,7 +62,7 @@ func authorized(call func(context.Context, *wechat.OAuth) (any, error)) sampleCa
 	}
 }
 
-// userToken tells the tokens in the clear, and the lives that are left.
+// userToken prints the tokens in the clear, and the time until they expire.
 func userToken(u wechat.UserToken, err error) (string, error) {
 	refresh := time.Duration(0)
 	if !u.RefreshBefore.IsZero() {
@@ -76,7 +76,7 @@ func classic(ctx context.Context, f *wechat.TokenFetcher) (wechat.Token, error) 
 	return f.FetchClassic(ctx)
 }
 
-// sampleCalls holds each sample that concerns this room, and what it must yield.
+// sampleCalls has the call and the result of each sample for this package.
 func sampleCalls() map[string]struct {
 	call sampleCall
 	want string // empty: an error
@@ -159,8 +159,8 @@ func sampleCalls() map[string]struct {
 	}
 }
 
-// TestPublishedSamplesDecode plays every http sample of our calls: the request goes
-// out as published, the answer is read as documented.
+// For every HTTP sample of this package's calls, the request is as published, and
+// the answer is decoded as documented.
 func TestPublishedSamplesDecode(t *testing.T) {
 	t.Parallel()
 	calls := sampleCalls()
@@ -223,8 +223,7 @@ func checkSampleAnswer(t *testing.T, response []byte, want, got string, err erro
 	}
 }
 
-// TestManagementBodiesHaveNoHTMLEscapes: WeChat takes a keyword name with \u escapes for
-// an unknown one.
+// WeChat does not recognize a keyword name with \u escapes.
 func TestManagementBodiesHaveNoHTMLEscapes(t *testing.T) {
 	t.Parallel()
 	p := answers(t, `{"errcode":0,"template_id":"T"}`)
@@ -236,8 +235,8 @@ func TestManagementBodiesHaveNoHTMLEscapes(t *testing.T) {
 	}
 }
 
-// sameJSON compares without regard to the order of keys. force_refresh, false
-// by default, may be told or not.
+// sameJSON compares without regard to the order of keys. force_refresh may be
+// missing, since its default is false.
 func sameJSON(t *testing.T, got string, want []byte) {
 	t.Helper()
 	var g, w map[string]any
@@ -247,7 +246,7 @@ func sameJSON(t *testing.T, got string, want []byte) {
 	if err := json.Unmarshal(want, &w); err != nil {
 		t.Fatal(err)
 	}
-	if _, told := w["force_refresh"]; !told && g["force_refresh"] == false {
+	if _, present := w["force_refresh"]; !present && g["force_refresh"] == false {
 		delete(g, "force_refresh")
 	}
 	a, _ := json.Marshal(g)
@@ -257,8 +256,8 @@ func sameJSON(t *testing.T, got string, want []byte) {
 	}
 }
 
-// TestPublishedMessagesAreValid: what WeChat documents must pass our checks,
-// and come out of MarshalBody as it was.
+// Messages of WeChat's documentation are valid, and MarshalBody returns them
+// unchanged.
 func TestPublishedMessagesAreValid(t *testing.T) {
 	t.Parallel()
 	warned := 0

@@ -62,7 +62,7 @@ func TestSecretRevealCompareFingerprint(t *testing.T) {
 	t.Parallel()
 	s := wechat.NewSecret(canarySecret)
 	if s.Reveal() != canarySecret {
-		t.Error("Reveal does not give the text back")
+		t.Error("Reveal does not return the text")
 	}
 	if !s.Equal(wechat.NewSecret(canarySecret)) || s != wechat.NewSecret(canarySecret) || s.Equal(wechat.NewSecret("other")) || s.Equal(wechat.Secret{}) {
 		t.Error("secrets compare by their text")
@@ -86,6 +86,6 @@ func TestSecretFromConfiguration(t *testing.T) {
 		t.Errorf("got %q, %v", cfg.Secret.Reveal(), err)
 	}
 	if err := json.Unmarshal([]byte(`{"Secret":"[redacted]"}`), &cfg); err == nil || cfg.Secret.Reveal() != "abc" {
-		t.Error("the placeholder of a printed configuration was taken for a secret")
+		t.Error("the placeholder of a printed configuration was accepted as a secret")
 	}
 }

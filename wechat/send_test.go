@@ -112,7 +112,7 @@ func TestRefusedTokenIsReplayedOnce(t *testing.T) {
 	}{
 		{
 			name: "second refusal", answers: []string{answer40001, answer42001}, calls: 2, asked: 1,
-			kind: wechat.KindAccount, code: 42001, refused: true, explanation: "two tokens refused: an account problem, the last answer is told",
+			kind: wechat.KindAccount, code: 42001, refused: true, explanation: "two tokens refused: an account problem, with the last answer",
 		},
 		{
 			name: "token missing twice", answers: []string{answer41001}, calls: 2, asked: 1,
@@ -132,7 +132,7 @@ func TestRefusedTokenIsReplayedOnce(t *testing.T) {
 		},
 		{
 			name: "other refusal on the replay", answers: []string{answer40001, answer43004}, calls: 2, asked: 1,
-			kind: wechat.KindRecipient, code: 43004, explanation: "the second answer stands for itself",
+			kind: wechat.KindRecipient, code: 43004, explanation: "the second answer counts",
 		},
 		{
 			name: "unauthorized twice", answers: []string{answer48001}, calls: 2, asked: 1,
@@ -233,8 +233,8 @@ func TestTokenErrorsAreNeverAmbiguous(t *testing.T) {
 	}
 }
 
-// A call that was refused for its token counts against the quota, also when no
-// other token is to be had.
+// A call that was refused for its token counts against the quota, also when there
+// is no other token.
 func TestTokenErrorReportsTheFirstCall(t *testing.T) {
 	t.Parallel()
 	p := answers(t, `{"errcode":40001,"errmsg":"invalid credential"}`)
@@ -242,7 +242,7 @@ func TestTokenErrorReportsTheFirstCall(t *testing.T) {
 	_, err := c.SendTemplate(t.Context(), orderPaid())
 	var token *wechat.TokenError
 	if !errors.As(err, &token) || !token.Called {
-		t.Errorf("%v: the first call is not told of", err)
+		t.Errorf("%v: the first call is not reported", err)
 	}
 	_, err = newClient(t, p, failing{errors.New("none")}).SendTemplate(t.Context(), orderPaid())
 	if !errors.As(err, &token) || token.Called {
@@ -253,7 +253,7 @@ func TestTokenErrorReportsTheFirstCall(t *testing.T) {
 	}
 }
 
-// oneToken has one token and then none.
+// oneToken returns one token, then errors.
 type oneToken struct{ given bool }
 
 func (o *oneToken) Token(context.Context) (wechat.Token, error) {
@@ -271,13 +271,13 @@ type failing struct{ err error }
 func (f failing) Token(context.Context) (wechat.Token, error)    { return wechat.Token{}, f.err }
 func (f failing) Invalidate(context.Context, wechat.Token) error { return nil }
 
-// noCanary fails when err tells a secret in any of the ways errors are printed.
+// noCanary fails when err prints a secret with any verb.
 func noCanary(t *testing.T, err error) {
 	t.Helper()
 	for _, text := range allTexts(err) {
 		for _, canary := range []string{"canary", "CANARY"} {
 			if strings.Contains(text, canary) {
-				t.Errorf("error text holds %q: %s", canary, text)
+				t.Errorf("error text has %q: %s", canary, text)
 				return
 			}
 		}

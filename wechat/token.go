@@ -16,7 +16,7 @@ type Token struct {
 
 // TokenSource returns the account's access token.
 type TokenSource interface {
-	// Token returns a token that is valid as far as the source knows.
+	// Token returns a token. WeChat may refuse it, see Invalidate.
 	Token(ctx context.Context) (Token, error)
 	// Invalidate reports that WeChat refused stale. A source that has another
 	// token already ignores it.

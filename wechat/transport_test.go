@@ -19,7 +19,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// hijack takes the connection away from the HTTP server.
+// hijack takes over the connection from the HTTP server.
 func hijack(t *testing.T, w http.ResponseWriter) net.Conn {
 	t.Helper()
 	conn, _, err := http.NewResponseController(w).Hijack()
@@ -52,7 +52,7 @@ func TestAnswersThatAreNotWeChats(t *testing.T) {
 		{"an array", body(`[{"errcode":0}]`), 200, true},
 		{"half", body(`{"errcode":0,"err`), 200, true},
 		{"errcode is no number", body(`{"errcode":"many"}`), 200, true},
-		{"somebody's JSON", body(`{"status":"up"}`), 200, true},
+		{"JSON of another server", body(`{"status":"up"}`), 200, true},
 		{"empty object", body(`{}`), 200, true},
 		{"msgid is no number", body(`{"errcode":0,"msgid":{"a":1}}`), 200, true},
 		{"cut in the body", instead("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"errcode\""), 200, true},
@@ -72,7 +72,7 @@ func TestAnswersThatAreNotWeChats(t *testing.T) {
 				t.Errorf("%v: status %d ambiguous %v, want %d %v", err, e.HTTPStatus, e.Ambiguous, tt.status, tt.ambiguous)
 			}
 			if n := len(p.calls()); n != 1 {
-				t.Errorf("%d calls: nothing is repeated behind the caller's back", n)
+				t.Errorf("%d calls, want 1", n)
 			}
 			noCanary(t, err)
 			noURLError(t, err)
@@ -88,7 +88,7 @@ func body(text string) func(*testing.T, http.ResponseWriter, *http.Request) {
 	return func(_ *testing.T, w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
 }
 
-// instead writes raw text where an answer belongs and cuts the connection.
+// instead writes text in place of an answer and cuts the connection.
 func instead(text string) func(*testing.T, http.ResponseWriter, *http.Request) {
 	return func(t *testing.T, w http.ResponseWriter, _ *http.Request) {
 		t.Helper()
@@ -107,12 +107,12 @@ func noURLError(t *testing.T, err error) {
 	}
 }
 
-// TestFailuresBeforeTheRequestAreNotAmbiguous is about failures after which a resend is safe.
+// After these failures a resend is safe.
 func TestFailuresBeforeTheRequestAreNotAmbiguous(t *testing.T) {
 	t.Parallel()
 	plain := answers(t, answerOK)
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
-	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it reports the failed handshake
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs the failed handshake
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	closed := answers(t, answerOK)
@@ -152,7 +152,7 @@ func TestCancelledCallsAreAmbiguousOnceWritten(t *testing.T) {
 			t.Errorf("got %v after %d calls", err, len(p.calls()))
 		}
 	})
-	t.Run("while WeChat thinks", func(t *testing.T) {
+	t.Run("while WeChat is answering", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
 		p := newPlatform(t, func(_ int, _ http.ResponseWriter, r *http.Request) {
@@ -166,8 +166,8 @@ func TestCancelledCallsAreAmbiguousOnceWritten(t *testing.T) {
 	})
 }
 
-// TestSnd11SlowAnswersTimeOutWithoutLeaks: 100 sends against a platform that never answers end by
-// their own timeout, in virtual time, and leave no goroutine behind.
+// 100 sends to a server that never answers end with Config.Timeout and leave no
+// goroutine.
 func TestSnd11SlowAnswersTimeOutWithoutLeaks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestSnd11SlowAnswersTimeOutWithoutLeaks(t *testing.T) {
 	})
 }
 
-// pipedServer serves HTTP over net.Pipe, so that it can live in a bubble.
+// pipedServer serves HTTP over net.Pipe, so that it works in a synctest bubble.
 func pipedServer(t *testing.T, h http.Handler) (*http.Client, func()) {
 	t.Helper()
 	l := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}

@@ -72,7 +72,7 @@ func (m *TemplateMessage) KeyFaults(keys []string) []Fault {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.Data)) {
-		// A malformed key has a fault of its own.
+		// A malformed key has another fault already.
 		if keyFault(key) == "" && !slices.Contains(keys, key) {
 			faults = append(faults, newFault(keyPath(key), FaultKeyUnknown))
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// codesOf is "path code; path code" of an *InvalidError, empty for nil.
+// codesOf prints an *InvalidError as "path code; path code". Empty for nil.
 func codesOf(err error) string {
 	var invalid *wechat.InvalidError
 	if err == nil {
@@ -268,7 +268,7 @@ func TestTpl03ValuesAreCheckedByType(t *testing.T) {
 	}
 }
 
-// TestPublishedFieldLimitsHold: the lengths that an SDK's own test cuts at.
+// The lengths are those at which a published SDK truncates.
 func TestPublishedFieldLimitsHold(t *testing.T) {
 	t.Parallel()
 	for _, row := range readSamples(t).FieldLimits {
@@ -364,8 +364,8 @@ func TestTpl01ParseTemplateKeysFindsEachKeyOnce(t *testing.T) {
 	}
 }
 
-// FuzzValidate: what passes is sound JSON within the limits, and truncation
-// leaves no thing too long.
+// FuzzValidate checks that a valid message is valid JSON within the limits, and
+// that truncation leaves no thing too long.
 func FuzzValidate(f *testing.F) {
 	f.Add("o1", "T", "https://h/", "thing1", "商品", "wx1")
 	f.Add("o1,o2", "", "x", "time2.DATA", "tomorrow", "")
@@ -384,7 +384,7 @@ func FuzzValidate(f *testing.F) {
 				t.Errorf("%q is not one line", text)
 			}
 		} else if body, err := wechat.MarshalBody(m); err != nil || len(body) > 16<<10 {
-			t.Errorf("valid, but MarshalBody says %v and %d bytes", err, len(body))
+			t.Errorf("valid, but MarshalBody returned %v and %d bytes", err, len(body))
 		}
 		short, paths := wechat.Truncate(m)
 		cut := short.Data[key].Value

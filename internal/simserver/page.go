@@ -49,7 +49,7 @@ type listPage struct {
 	Codes    []codeCount
 	Messages []bubble
 	Older    int64 // the next page has messages before this Seq; 0: none
-	Live     bool  // refreshes by itself
+	Live     bool  // the browser reloads it
 	Paused   bool
 	Host     string
 }

@@ -32,7 +32,7 @@ type Account struct {
 	qrcodes      []QRCode
 }
 
-// follower is what the platform knows of one openid beyond the default.
+// follower is the state of one openid that differs from the default.
 type follower struct {
 	follows  bool
 	since    time.Time
@@ -165,7 +165,7 @@ func (a *Account) FreezeTokens(code wechat.Code) {
 	a.tokensFrozen = code
 }
 
-// AccountStats is the state of an account. It holds no token and no secret.
+// AccountStats is the state of an account. It has no token and no secret.
 type AccountStats struct {
 	AppID       string      `json:"appid"`
 	Name        string      `json:"name"`

@@ -33,7 +33,7 @@ type event struct {
 	MsgID                                                                       *int64
 }
 
-// inbox is an account's server: it keeps what arrives and answers in turn.
+// inbox is an account's server: it keeps the requests and answers in turn.
 type inbox struct {
 	mu      sync.Mutex
 	got     []event
@@ -70,7 +70,7 @@ func (b *bench) listen(cb wechattest.CallbackConfig, answers ...http.HandlerFunc
 	return in
 }
 
-// decrypt is the account's half of the cipher, written apart from the platform's.
+// decrypt decrypts a push. It shares no code with the package.
 func decrypt(t *testing.T, text string) (doc, appid string) {
 	t.Helper()
 	key, err := base64.StdEncoding.DecodeString(aesKey + "=")
@@ -340,7 +340,7 @@ func TestCloseDropsWaitingReceipts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
 		in := b.listen(wechattest.CallbackConfig{Delay: time.Hour})
-		for range 200 { // more than the pushers at work
+		for range 200 { // more than the pushers
 			b.send(order(openid, ""))
 		}
 		b.p.Close()

@@ -1,14 +1,14 @@
 package wechattest
 
-// EncryptWith is encrypt with a known random head, for the published vectors.
+// EncryptWith is encrypt with these first 16 bytes, for the published vectors.
 func EncryptWith(random, encodingAESKey, appid, text string) (string, error) {
 	return encryptWith([16]byte([]byte(random)), encodingAESKey, appid, text)
 }
 
-// Sign is the one formula of all signatures.
+// Sign is sign.
 func Sign(parts ...string) string { return sign(parts...) }
 
-// Decrypt opens a passive reply, for the published vectors.
+// Decrypt is decrypt, for the published vectors.
 func Decrypt(encodingAESKey, appid, text string) (string, error) {
 	return decrypt(encodingAESKey, appid, text)
 }

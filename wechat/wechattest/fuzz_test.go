@@ -10,8 +10,8 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
-// FuzzSend: any body gets a JSON answer with an errcode, and what is accepted
-// is valid JSON that encoding/json reads in the same way.
+// FuzzSend checks that any body gets a JSON answer with an errcode, and that an
+// accepted body is valid JSON for the same recipient in encoding/json.
 func FuzzSend(f *testing.F) {
 	f.Add([]byte(order(openid, "1")))
 	f.Add([]byte(`{"touser":"o1","template_id":"t","data":{},"x":[{"y":"\"}"}]}`))
@@ -46,7 +46,7 @@ func FuzzSend(f *testing.F) {
 	})
 }
 
-// FuzzAuthorize: any query gets a page or a redirect to the named host.
+// FuzzAuthorize checks that any query gets a page or a redirect to an absolute URL.
 func FuzzAuthorize(f *testing.F) {
 	f.Add(authorizeBase)
 	f.Add("appid=x&redirect_uri=%")

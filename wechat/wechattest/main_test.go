@@ -7,6 +7,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// net/http lingers half a second over a connection whose request was too large.
+	// net/http keeps a connection half a second after a request that was too large.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }

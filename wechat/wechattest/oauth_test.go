@@ -19,7 +19,7 @@ const (
 	authorizeBase = "appid=" + wechattest.AppID + "&" + back + "&response_type=code&scope=snsapi_base&state=S1"
 )
 
-// visit opens the authorize page; form is posted when it is not nil.
+// visit opens the authorization page. It posts form unless it is nil.
 func (b *bench) visit(query string, form url.Values, cookie *http.Cookie) (*http.Response, string) {
 	b.Helper()
 	method, body := http.MethodGet, ""
@@ -69,7 +69,7 @@ func TestBaseScopeRedirectsAtOnce(t *testing.T) {
 	again, _ := b.visit(authorizeBase, nil, resp.Cookies()[0])
 	to, _ = again.Location()
 	if second := b.exchange(to.Query().Get("code")); second.str("openid") != first.str("openid") {
-		t.Errorf("the same browser became another person: %v", second)
+		t.Errorf("the same browser got another openid: %v", second)
 	}
 	chosen, _ := b.visit(authorizeBase, nil, &http.Cookie{Name: wechattest.PersonCookie, Value: openid})
 	to, _ = chosen.Location()
@@ -96,7 +96,7 @@ func TestOau10AuthorizeRequiresWeChatsOrder(t *testing.T) {
 		{"no appid", back + "&response_type=code&scope=snsapi_base", "10012"},
 		{"no redirect_uri", id + "&response_type=code&scope=snsapi_base", "10011"},
 		{"no scope", id + "&" + back + "&response_type=code", "10010"},
-		{"appid of nobody", strings.Replace(authorizeBase, wechattest.AppID, "wx0", 1), "10012"},
+		{"unknown appid", strings.Replace(authorizeBase, wechattest.AppID, "wx0", 1), "10012"},
 		{"another domain", strings.Replace(authorizeBase, "shop.test", "evil.test", 1), "10003"},
 		{"a sub-domain", strings.Replace(authorizeBase, "shop.test", "www.shop.test", 1), "10003"},
 		{"another port", strings.Replace(authorizeBase, "shop.test", "shop.test%3A8443", 1), ""},
@@ -202,7 +202,7 @@ func TestUserTokensExpireAndRefresh(t *testing.T) {
 			}
 		}
 		if b.try(access) != 40014 {
-			t.Error("a user's token was taken for the account's")
+			t.Error("a user's token was accepted in place of the account's")
 		}
 		time.Sleep(time.Hour)
 		if r := refresh(g.str("refresh_token")); r.str("access_token") != access {

@@ -16,7 +16,7 @@ func answering(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }
 }
 
-// secureReply is a sealed reply as an account's server makes it.
+// secureReply is an encrypted reply as an account's server makes it.
 func secureReply(t *testing.T, appid, token, text string) string {
 	t.Helper()
 	encrypted, err := wechattest.EncryptWith("0123456789abcdef", aesKey, appid, text)
@@ -73,8 +73,7 @@ func TestPassiveRepliesAreReadInEveryMode(t *testing.T) {
 	}
 }
 
-// TestTriesOfOneEventKeepItsCreateTime: the event keeps its own time; whether the query is the
-// same is a setting, since WeChat does not say.
+// Whether the query is the same is a setting, since WeChat does not document it.
 func TestTriesOfOneEventKeepItsCreateTime(t *testing.T) {
 	t.Parallel()
 	for _, same := range []bool{false, true} {

@@ -49,16 +49,15 @@ func samples(t *testing.T) sampleFile {
 	return f
 }
 
-// stage brings the platform to where a sample's answer is due, and returns the
-// call's parameters.
+// stage is a platform prepared for a sample's answer, and the call's parameters.
 type stage struct {
 	*bench
 	query url.Values
 	body  string
 }
 
-// arrange knows what each sample needs. Samples of errcodes that only a script
-// brings about are scripted.
+// arrange prepares the platform for a sample. It scripts errcodes that the platform
+// does not answer by its own rules.
 func (s *stage) arrange(id string, code wechat.Code) {
 	ok := url.Values{"grant_type": {"client_credential"}, "appid": {wechattest.AppID}, "secret": {wechattest.AppSecret}}
 	oauth := url.Values{"appid": {wechattest.AppID}, "secret": {wechattest.AppSecret}, "grant_type": {"authorization_code"}}
@@ -124,7 +123,7 @@ func (s *stage) arrange(id string, code wechat.Code) {
 	}
 }
 
-// grant exchanges a fresh code.
+// grant exchanges a new code.
 func (b *bench) grant() reply {
 	b.Helper()
 	return b.call(http.MethodGet, wechattest.OAuthTokenPath, url.Values{
@@ -170,7 +169,7 @@ func TestAnswersHaveThePublishedShapes(t *testing.T) {
 	}
 }
 
-// sameShape compares names and JSON types, one element deep into lists.
+// sameShape compares names and JSON types; of lists it compares the first element.
 func sameShape(t *testing.T, at string, got, want any) {
 	t.Helper()
 	switch w := want.(type) {
@@ -252,7 +251,7 @@ func TestManagementCallsRefuse(t *testing.T) {
 		{"blank keyword", add, `{"template_id_short":"47123","keyword_name_list":[" "]}`, 40246},
 		{"delete nothing", "/cgi-bin/template/del_private_template", `{"template_id":"x"}`, 40037},
 		{"industry 42", "/cgi-bin/template/api_set_industry", `{"industry_id1":"1","industry_id2":"42"}`, 40035},
-		{"rid of nobody", "/cgi-bin/openapi/rid/get", `{"rid":"00000000-00000000-00000000"}`, 76001},
+		{"unknown rid", "/cgi-bin/openapi/rid/get", `{"rid":"00000000-00000000-00000000"}`, 76001},
 		{"no rid", "/cgi-bin/openapi/rid/get", `{"rid":"x"}`, 76002},
 		{"qr without scene", "/cgi-bin/qrcode/create", `{"action_name":"QR_STR_SCENE"}`, 40035},
 		{"qr for 31 days", "/cgi-bin/qrcode/create", `{"action_name":"QR_SCENE","expire_seconds":2678400,"action_info":{"scene":{"scene_id":1}}}`, 40035},
@@ -269,8 +268,8 @@ func TestManagementCallsRefuse(t *testing.T) {
 	if r := b.get("/cgi-bin/user/info"); r.code() != 41009 {
 		t.Errorf("user/info without openid: %v, want 41009", r)
 	}
-	if r := b.get("/cgi-bin/user/get", "next_openid", "nobody"); r.code() != 40003 {
-		t.Errorf("user/get after nobody: %v, want 40003", r)
+	if r := b.get("/cgi-bin/user/get", "next_openid", "oUnknown"); r.code() != 40003 {
+		t.Errorf("user/get after an unknown openid: %v, want 40003", r)
 	}
 	r := b.post("/cgi-bin/openapi/rid/get", `{"rid":"`+mine+`"}`)
 	if q, _ := r["request"].(map[string]any); r.code() != 0 || q["request_body"] != "{}" || strings.Contains(q["request_url"].(string), b.token) {

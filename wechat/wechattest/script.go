@@ -84,7 +84,7 @@ func (r Reply) For(openid string) Reply { r.openid = openid; return r }
 func (r Reply) Account(appid string) Reply { r.appid = appid; return r }
 
 // Accepted lets the call take effect before the fault: the recipient sees the
-// message although the caller is told otherwise.
+// message although the caller gets an error.
 func (r Reply) Accepted() Reply { r.effect = true; return r }
 
 // Msg sets the errmsg of an Errcode. Empty: WeChat's usual one.

@@ -16,7 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
-// raw sends one message and returns what came back, as words.
+// raw sends one message and returns the outcome as text.
 func (b *bench) raw(to, id string) string {
 	b.Helper()
 	resp, text, err := b.do(http.MethodPost, wechattest.SendPath, url.Values{"access_token": {b.token}}, order(to, id))
@@ -113,7 +113,7 @@ func TestCutAfterAcceptDeliversAndGivesEOF(t *testing.T) {
 				_, err = io.Copy(io.Discard, resp.Body)
 				return errors.Join(err, resp.Body.Close())
 			}
-			if err := send("1"); err != nil { // so that the cut hits a connection in use
+			if err := send("1"); err != nil { // so that a kept connection is cut
 				t.Fatal(err)
 			}
 			if err := send("2"); !errors.Is(err, io.EOF) {
@@ -289,7 +289,7 @@ func TestUnknownAccountPanics(t *testing.T) {
 			t.Errorf("panic %v, want one that names Config.Accounts", r)
 		}
 	}()
-	p.Account("wx-nobody")
+	p.Account("wx-unknown")
 }
 
 var _ http.Handler = (*wechattest.Platform)(nil)

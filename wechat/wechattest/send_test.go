@@ -67,7 +67,7 @@ func TestSendRefusesBodies(t *testing.T) {
 		{name: "openid with a space", body: with(`"touser":"o x"`, id, data), want: 40003, text: "invalid openid"},
 		{name: "openid too long", body: with(`"touser":"`+strings.Repeat("o", 65)+`"`, id, data), want: 40003},
 		{name: "no template", body: with(to, data), want: 40036},
-		{name: "template of nobody", body: with(to, `"template_id":"x"`, data), want: 40037, text: "invalid template_id"},
+		{name: "unknown template", body: with(to, `"template_id":"x"`, data), want: 40037, text: "invalid template_id"},
 		{name: "long url", body: with(to, id, data, `"url":"http://x/`+strings.Repeat("x", 2048)+`"`), want: 40039},
 		{name: "mini program without appid", body: with(to, id, data, `"miniprogram":{"pagepath":"x"}`), want: 40166},
 	})
@@ -101,7 +101,7 @@ func TestSendRefusesForTheAccount(t *testing.T) {
 		{name: "stranger", body: with(to, id, data), cfg: wechattest.Config{Strangers: true}, want: 43004, text: "require subscribe"},
 		{name: "unfollowed", body: with(to, id, data), prepare: func(a *wechattest.Account) { a.Unfollow(openid) }, want: 43004},
 		{name: "refused template", body: with(to, id, data), prepare: refuse, want: 43101},
-		{name: "too often", body: with(to, id, data), prepare: func(a *wechattest.Account) { a.Reject(openid, 43117) }, want: 43117},
+		{name: "too frequent", body: with(to, id, data), prepare: func(a *wechattest.Account) { a.Reject(openid, 43117) }, want: 43117},
 		{name: "account punished", body: with(to, id, data), prepare: func(a *wechattest.Account) { a.Freeze(48004) }, want: 48004},
 		{name: "over 1 MB", body: with(to, id, data, `"x":"`+strings.Repeat("x", 1<<20)+`"`), want: 45002},
 	})

@@ -25,7 +25,7 @@ type bench struct {
 	token string
 }
 
-// setup makes a platform of its own for the test, closed at its end.
+// setup makes a platform for the test and closes it at the end.
 func setup(t *testing.T, cfg wechattest.Config) *bench {
 	t.Helper()
 	p := wechattest.New(cfg)
@@ -53,7 +53,7 @@ func (r reply) num(key string) int64 {
 	return i
 }
 
-// do makes a request and returns the body; err is the transport's.
+// do makes a request and returns the body. err is the client's.
 func (b *bench) do(method, path string, query url.Values, body string) (*http.Response, []byte, error) {
 	b.Helper()
 	target := b.p.BaseURL() + path

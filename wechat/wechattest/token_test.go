@@ -166,7 +166,7 @@ func TestTokenEndpointsRefuse(t *testing.T) {
 	}{
 		{name: "appid missing", method: "GET", query: with("appid", ""), want: 41002},
 		{name: "secret missing", method: "GET", query: with("secret", ""), want: 41004},
-		{name: "appid of nobody", method: "GET", query: with("appid", "wx0"), want: 40013, text: "invalid appid"},
+		{name: "unknown appid", method: "GET", query: with("appid", "wx0"), want: 40013, text: "invalid appid"},
 		{name: "wrong secret", method: "GET", query: with("secret", "no"), want: 40125},
 		{name: "grant type", method: "GET", query: with("grant_type", "x"), want: 40002},
 		{name: "post", method: "POST", query: ok, want: 43001},
