@@ -1,7 +1,10 @@
 package wechattest_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"encoding/xml"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -9,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wxnotify/wxnotify/wechat"
@@ -330,5 +334,74 @@ func TestUserGetReturnsPagesOf10000(t *testing.T) {
 	last := b.get("/cgi-bin/user/get", "next_openid", first.str("next_openid"))
 	if last.num("count") != 0 || last.str("next_openid") != "" || last["data"] != nil {
 		t.Errorf("last page = %v, want an empty one without data", last)
+	}
+}
+
+func TestPublishedCryptoVectors(t *testing.T) {
+	t.Parallel()
+	for _, v := range samples(t).Crypto {
+		t.Run(v.ID, func(t *testing.T) {
+			t.Parallel()
+			got := ""
+			switch v.Kind {
+			case "signature":
+				got = wechattest.Sign(v.Token, v.Timestamp, v.Nonce)
+			case "msg_signature":
+				got = wechattest.Sign(v.Token, v.Timestamp, v.Nonce, v.Encrypt)
+			case "encrypt":
+				var err error
+				if got, err = wechattest.EncryptWith(v.Random, v.Key, v.ReceiveID, v.Plaintext); err != nil {
+					t.Fatal(err)
+				}
+			case "decrypt":
+				v.Expect = v.Plaintext
+				var err error
+				if got, err = wechattest.Decrypt(v.Key, v.ReceiveID, v.Encrypt); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got != v.Expect {
+				t.Errorf("%s = %s, want %s", v.Kind, got, v.Expect)
+			}
+		})
+	}
+}
+
+func TestEventsHaveThePublishedShape(t *testing.T) {
+	t.Parallel()
+	for _, v := range samples(t).Events {
+		t.Run(v.ID, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t, wechattest.Config{})
+				var body []byte
+				b.a.SetCallback(wechattest.CallbackConfig{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					body, _ = io.ReadAll(r.Body)
+				})})
+				f := v.Fields
+				id := wechat.MessageID(200163836)
+				b.a.Push(wechattest.Event{
+					Name: f["Event"], OpenID: f["FromUserName"], Key: f["EventKey"], Ticket: f["Ticket"], MsgID: id, Status: f["Status"],
+				})
+				synctest.Wait()
+				if got, want := tags(body), tags([]byte(v.XML)); got != want {
+					t.Errorf("elements = %s, want %s", got, want)
+				}
+			})
+		})
+	}
+}
+
+// tags lists the elements of a document in their order.
+func tags(doc []byte) string {
+	var names []string
+	for d := xml.NewDecoder(bytes.NewReader(doc)); ; {
+		token, err := d.Token()
+		if err != nil {
+			return strings.Join(names, " ")
+		}
+		if s, ok := token.(xml.StartElement); ok {
+			names = append(names, s.Name.Local)
+		}
 	}
 }
