@@ -63,6 +63,12 @@ func (m *TemplateMessage) ValidateFor(keys []string) error {
 	return invalid(slices.Concat(m.recipientFaults(), m.contentFaults(), m.KeyFaults(keys)))
 }
 
+// ValidateValue checks one value by the type of its key, such as thing1, as
+// Validate does.
+func ValidateValue(key, value string) error {
+	return invalid(faultsOfField(key, Field{Value: value}))
+}
+
 // KeyFaults compares the keys of Data with those of the template.
 func (m *TemplateMessage) KeyFaults(keys []string) []Fault {
 	var faults []Fault

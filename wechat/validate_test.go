@@ -268,6 +268,22 @@ func TestTpl03ValuesAreCheckedByType(t *testing.T) {
 	}
 }
 
+func TestValidateValueChecksOneValue(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ key, value, want string }{
+		{"thing1", "苹果", ""},
+		{"thing1", strings.Repeat("好", 21), "data.thing1.value value-too-long"},
+		{"time2", "tomorrow", "data.time2.value value-form"},
+		{"amount3", " ", "data.amount3.value value-empty"},
+		{"first", "", ""},
+		{"thing 1", "x", `data["thing 1"] key-invalid`},
+	} {
+		if got := codesOf(wechat.ValidateValue(tt.key, tt.value)); got != tt.want {
+			t.Errorf("%s=%q: %q, want %q", tt.key, tt.value, got, tt.want)
+		}
+	}
+}
+
 // The lengths are those at which a published SDK truncates.
 func TestPublishedFieldLimitsHold(t *testing.T) {
 	t.Parallel()

@@ -61,8 +61,8 @@ type call struct {
 
 	params  url.Values // see query
 	decoded bool
-	msg     message     // see message
-	msgCode wechat.Code // why body is not a message
+	msg     wechat.TemplateMessage // see message
+	msgCode wechat.Code            // why body is not a message
 
 	beforeAnswer func()
 }
@@ -253,7 +253,7 @@ func (c *call) query() url.Values {
 }
 
 // message decodes the body as a template message, once.
-func (c *call) message() (*message, wechat.Code) {
+func (c *call) message() (*wechat.TemplateMessage, wechat.Code) {
 	if !c.decoded {
 		c.msg, c.msgCode = parseMessage(c.body)
 		c.decoded = true
@@ -265,7 +265,7 @@ func (c *call) message() (*message, wechat.Code) {
 // held.
 func (c *call) matches(r Reply) bool {
 	if r.openid != "" {
-		if m, code := c.message(); code != 0 || m.toUser != r.openid {
+		if m, code := c.message(); code != 0 || m.ToUser != r.openid {
 			return false
 		}
 	}

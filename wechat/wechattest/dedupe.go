@@ -57,11 +57,11 @@ func (d *dedupe) remember(key idKey, msgid wechat.MessageID, now time.Time, wind
 
 // sameContent reports whether the recipient got the same content within
 // contentWindow. If not, it remembers the content.
-func (d *dedupe) sameContent(m *message, now time.Time) bool {
-	sum := maphash.Comparable(d.hashSeed, [...]string{m.toUser, m.templateID, m.url, m.miniAppID, m.miniPath})
-	for key, value := range m.values { // a sum does not depend on the order
-		sum += maphash.Comparable(d.hashSeed, [...]string{key, value})
-	}
+func (d *dedupe) sameContent(m *wechat.TemplateMessage, now time.Time) bool {
+	content := *m
+	content.ClientMsgID = ""
+	body, _ := wechat.MarshalBody(&content) // m was decoded from JSON
+	sum := maphash.Bytes(d.hashSeed, body)
 	if now.Sub(d.swept) > contentWindow {
 		d.swept = now
 		for sum, at := range d.content {

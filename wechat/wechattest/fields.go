@@ -1,7 +1,6 @@
 package wechattest
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
@@ -10,27 +9,20 @@ import (
 
 // checkFields compares the message with the template's keys and their types. It
 // returns the errcode and the errmsg, which names the first key at fault.
-func (t *template) checkFields(m *message) (wechat.Code, string) {
-	typed := wechat.TemplateMessage{TemplateID: t.ID, Data: map[string]wechat.Field{}}
+func (t *template) checkFields(m *wechat.TemplateMessage) (wechat.Code, string) {
 	for _, line := range t.lines {
-		if !isHistoric(line.Key) { // WeChat does not check historic values
-			typed.Data[line.Key] = wechat.Field{Value: m.values[line.Key]}
-		}
-	}
-	wrong := map[string]wechat.FaultCode{} // by path
-	if invalid, ok := errors.AsType[*wechat.InvalidError](typed.ValidateContent()); ok {
-		for _, fault := range invalid.Faults {
-			wrong[fault.Path] = fault.Code
-		}
-	}
-	for _, line := range t.lines {
-		path := "data." + line.Key + ".value"
-		list, value := t.Const[line.Key], m.values[line.Key]
+		value, list := m.Data[line.Key].Value, t.Const[line.Key]
+		wrong := ""
 		switch {
-		case wrong[path] == wechat.FaultValueEmpty:
-			return wechat.CodeInvalidArgument, "argument invalid! " + path + " is empty"
-		case wrong[path] != "", list != nil && value != "" && !slices.Contains(list, value):
-			return wechat.CodeInvalidArgument, "argument invalid! " + path + " invalid"
+		case isHistoric(line.Key): // WeChat does not check the value
+		case value == "" && strings.HasPrefix(line.Key, "const"):
+		case strings.TrimSpace(value) == "":
+			wrong = " is empty"
+		case list != nil && !slices.Contains(list, value), wechat.ValidateValue(line.Key, value) != nil:
+			wrong = " invalid"
+		}
+		if wrong != "" {
+			return wechat.CodeInvalidArgument, "argument invalid! data." + line.Key + ".value" + wrong
 		}
 	}
 	return 0, ""

@@ -7,64 +7,35 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// message is the body of a template send.
-type message struct {
-	toUser, templateID, url, clientMsgID string
-	miniAppID, miniPath                  string
-	values                               map[string]string // by key of data
-}
-
-// parseMessage decodes body, or returns the errcode that WeChat answers. It
-// decodes objects into maps, not structs, because encoding/json ignores the case
-// of field names and WeChat does not: toUser is not touser.
-func parseMessage(body []byte) (message, wechat.Code) {
+// parseMessage decodes the body of a template send, or returns the errcode that
+// WeChat answers. It decodes the fields one by one, because encoding/json ignores
+// the case of names and WeChat does not: toUser is not touser.
+func parseMessage(body []byte) (wechat.TemplateMessage, wechat.Code) {
+	var m wechat.TemplateMessage
 	if len(body) == 0 {
-		return message{}, 44002
+		return m, 44002
 	}
 	if !utf8.Valid(body) {
-		return message{}, 40033
+		return m, 40033
 	}
-	var d messageDecoder
-	fields := d.object(body)
-	m := message{
-		toUser: d.text(fields["touser"]), templateID: d.text(fields["template_id"]),
-		url: d.text(fields["url"]), clientMsgID: d.text(fields["client_msg_id"]),
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) != nil || fields == nil {
+		return m, 47001
 	}
-	if mini := fields["miniprogram"]; mini != nil && string(mini) != "null" {
-		program := d.object(mini)
-		m.miniAppID, m.miniPath = d.text(program["appid"]), d.text(program["pagepath"])
-		if path, ok := program["path"]; ok { // the name on an older page, still in use
-			m.miniPath = d.text(path)
+	for _, field := range []struct {
+		name string
+		into any
+	}{
+		{"touser", &m.ToUser},
+		{"template_id", &m.TemplateID},
+		{"url", &m.URL},
+		{"client_msg_id", &m.ClientMsgID},
+		{"miniprogram", &m.MiniProgram},
+		{"data", &m.Data},
+	} {
+		if value, ok := fields[field.name]; ok && json.Unmarshal(value, field.into) != nil {
+			return m, 47001
 		}
-	}
-	if data, ok := fields["data"]; ok {
-		m.values = map[string]string{}
-		for key, value := range d.object(data) {
-			m.values[key] = d.text(d.object(value)["value"])
-		}
-	}
-	if d.failed {
-		return message{}, 47001
 	}
 	return m, 0
-}
-
-// messageDecoder remembers whether a value had another type than expected.
-type messageDecoder struct{ failed bool }
-
-func (d *messageDecoder) object(data []byte) map[string]json.RawMessage {
-	var object map[string]json.RawMessage
-	if json.Unmarshal(data, &object) != nil || object == nil {
-		d.failed = true
-	}
-	return object
-}
-
-// text is empty for null and for a missing value.
-func (d *messageDecoder) text(data []byte) string {
-	var text string
-	if data != nil && json.Unmarshal(data, &text) != nil {
-		d.failed = true
-	}
-	return text
 }

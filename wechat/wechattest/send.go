@@ -30,17 +30,17 @@ func serveSend(c *call) answer {
 }
 
 // checkShape makes the checks that do not depend on the account.
-func checkShape(m *message) wechat.Code {
+func checkShape(m *wechat.TemplateMessage) wechat.Code {
 	switch {
-	case !validOpenID(m.toUser): // WeChat checks it before the template
+	case !validOpenID(m.ToUser): // WeChat checks it before the template
 		return 40003
-	case m.templateID == "" || len(m.templateID) > 64:
+	case m.TemplateID == "" || len(m.TemplateID) > 64:
 		return 40036
-	case len(m.url) > 2048:
+	case len(m.URL) > 2048:
 		return 40039
-	case m.miniAppID == "" && m.miniPath != "":
+	case m.MiniProgram != nil && m.MiniProgram.AppID == "" && m.MiniProgram.PagePath != "":
 		return 40166
-	case m.values == nil:
+	case m.Data == nil:
 		return 47001
 	}
 	return 0
@@ -51,11 +51,11 @@ var openidPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 func validOpenID(s string) bool { return openidPattern.MatchString(s) }
 
 // checkMessage makes the checks that depend on the account. The lock is held.
-func (a *Account) checkMessage(m *message) (wechat.Code, string) {
-	if !a.owns(m.toUser) {
+func (a *Account) checkMessage(m *wechat.TemplateMessage) (wechat.Code, string) {
+	if !a.owns(m.ToUser) {
 		return 40003, ""
 	}
-	t := a.template(m.templateID)
+	t := a.template(m.TemplateID)
 	switch {
 	case t == nil && !a.p.cfg.AnyTemplate:
 		return 40037, ""
@@ -66,14 +66,14 @@ func (a *Account) checkMessage(m *message) (wechat.Code, string) {
 			return code, text
 		}
 	}
-	if !a.follows(m.toUser) {
+	if !a.follows(m.ToUser) {
 		return 43004, ""
 	}
-	if f := a.followers[m.toUser]; f != nil {
+	if f := a.followers[m.ToUser]; f != nil {
 		if f.reject != 0 {
 			return f.reject, ""
 		}
-		if f.refused[m.templateID] {
+		if f.refused[m.TemplateID] {
 			return 43101, ""
 		}
 	}
@@ -82,10 +82,10 @@ func (a *Account) checkMessage(m *message) (wechat.Code, string) {
 
 // deliver puts the message into the recipient's chat unless it is a duplicate.
 // The lock is held.
-func (c *call) deliver(m *message) answer {
+func (c *call) deliver(m *wechat.TemplateMessage) answer {
 	a, cfg := c.account, &c.p.cfg
-	key := idKey{m.toUser, m.clientMsgID}
-	if m.clientMsgID != "" {
+	key := idKey{m.ToUser, m.ClientMsgID}
+	if m.ClientMsgID != "" {
 		if first, seen := a.recent.byID(key, c.now, cfg.DuplicateWindow); seen {
 			return duplicateAnswer(cfg.Duplicate, first)
 		}
@@ -97,7 +97,7 @@ func (c *call) deliver(m *message) answer {
 	id := c.p.lastID
 	a.recent.remember(key, id, c.now, cfg.DuplicateWindow)
 	s := Seen{
-		AppID: a.cfg.AppID, OpenID: key.openid, ClientMsgID: key.clientMsgID, TemplateID: m.templateID,
+		AppID: a.cfg.AppID, OpenID: key.openid, ClientMsgID: key.clientMsgID, TemplateID: m.TemplateID,
 		MsgID: id, At: c.now, Body: c.body,
 	}
 	s.Seq = c.p.chats.add(s)
