@@ -169,7 +169,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 		http.Redirect(w, r, other.URL+r.URL.RequestURI(), http.StatusTemporaryRedirect)
 	})
 	own := &http.Client{Transport: &http.Transport{}}
-	for _, hc := range []*http.Client{nil, own} {
+	for _, hc := range []*http.Client{nil, own, {}} {
 		c := newClient(t, p, newSource(), func(cfg *wechat.Config) { cfg.HTTPClient = hc })
 		_, err := c.SendTemplate(t.Context(), orderPaid())
 		if err == nil || wechat.Ambiguous(err) {

@@ -201,6 +201,31 @@ func TestSnd11SlowAnswersTimeOutWithoutLeaks(t *testing.T) {
 	})
 }
 
+func TestShorterTimeoutOfTheHTTPClientLimitsACall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hc, stop := pipedServer(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+		}))
+		for clientTimeout, want := range map[time.Duration]time.Duration{2 * time.Second: 2 * time.Second, time.Minute: 5 * time.Second} {
+			hc.Timeout = clientTimeout
+			c, err := wechat.NewClient(wechat.Config{
+				AppID: "wx1", BaseURL: "http://wechat.test", HTTPClient: hc, Timeout: 5 * time.Second,
+			}, newSource())
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			if _, err := c.SendTemplate(t.Context(), orderPaid()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != want {
+				t.Errorf("%v after %s, want a timeout after %s", err, time.Since(start), want)
+			}
+			c.CloseIdleConnections()
+		}
+		stop()
+	})
+}
+
 // pipedServer serves HTTP over net.Pipe, so that it works in a synctest bubble.
 func pipedServer(t *testing.T, h http.Handler) (*http.Client, func()) {
 	t.Helper()
