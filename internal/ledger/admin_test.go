@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 )
@@ -31,7 +33,7 @@ func TestCancel(t *testing.T) {
 			t.Errorf("missing: %v, %+v", ok, r)
 		}
 		e := envelope("waiting")
-		born(t, rdb, l, record(e))
+		create(t, rdb, record(e))
 		for range 2 {
 			if ok, r := cancel(e.ID); !ok || r.State != ledger.Cancelled || r.EndedAt.IsZero() {
 				t.Errorf("queued: %v, %+v", ok, r)
@@ -40,23 +42,18 @@ func TestCancel(t *testing.T) {
 		if s := begin(t, l, e); s.Decision != ledger.Ended || s.State != ledger.Cancelled {
 			t.Errorf("a cancelled message begins: %+v", s)
 		}
-		counts, err := l.Counts(t.Context(), time.Now())
-		must(t, err)
-		if diff := cmp.Diff(map[ledger.State]int64{ledger.Cancelled: 1}, counts); diff != "" {
-			t.Errorf("counts (-want +got):\n%s", diff)
-		}
 		e = envelope("begun")
 		begin(t, l, e)
 		if ok, r := cancel(e.ID); ok || r.State != ledger.Sending {
 			t.Errorf("sending: %v, %+v", ok, r)
 		}
-		must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Retrying, Attempt: true, Ambiguous: true}))
+		failed(t, l, e.ID, ledger.Outcome{State: ledger.Retrying, Attempt: true, Ambiguous: true})
 		if ok, r := cancel(e.ID); ok || r.State != ledger.Retrying {
 			t.Errorf("perhaps seen: %v, %+v", ok, r)
 		}
 		e = envelope("refused")
 		begin(t, l, e)
-		must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Retrying, Attempt: true}))
+		failed(t, l, e.ID, ledger.Outcome{State: ledger.Retrying, Attempt: true})
 		if ok, r := cancel(e.ID); !ok || r.State != ledger.Cancelled {
 			t.Errorf("surely not seen: %v, %+v", ok, r)
 		}
@@ -71,10 +68,10 @@ func TestCancelRacesBegin(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 100 {
 			e := envelope(fmt.Sprint("race-", i))
-			born(t, rdb, l, record(e))
+			create(t, rdb, record(e))
 			var won atomic.Int32
 			all.Go(func() {
-				if s, err := l.Begin(t.Context(), e); err != nil || s.Decision == ledger.Go && won.Add(1) > 1 {
+				if s, err := tryBegin(t.Context(), l, e); err != nil || s.Decision == ledger.Send && won.Add(1) > 1 {
 					t.Errorf("%s: both won, or %v", e.ID, err)
 				}
 			})
@@ -95,9 +92,9 @@ func TestDead(t *testing.T) {
 		payload := strings.Repeat("订单\n{}", 500)
 		for i := range 5 {
 			e := envelope(fmt.Sprint("dead-", i))
-			born(t, rdb, l, record(e))
+			create(t, rdb, record(e))
 			begin(t, l, e)
-			must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Dead, Errcode: -1, Reason: "busy", Attempt: true, Payload: []byte(payload)}))
+			failed(t, l, e.ID, ledger.Outcome{State: ledger.Dead, Errcode: -1, Reason: "busy", Attempt: true, Payload: []byte(payload)})
 		}
 		list, total, err := l.Dead(t.Context(), 0, 3)
 		must(t, err)
@@ -110,31 +107,24 @@ func TestDead(t *testing.T) {
 		if _, _, err := l.Dead(t.Context(), 0, 0); err == nil {
 			t.Error("a page of none must be refused")
 		}
-		got, err := l.Payload(t.Context(), "dead-1")
-		must(t, err)
-		if string(got) != payload {
-			t.Errorf("the payload came back changed: %d bytes", len(got))
-		}
 		must(t, l.Drop(t.Context()))
-		must(t, l.Drop(t.Context(), "dead-1", "dead-2"))
-		if got, err = l.Payload(t.Context(), "dead-1"); got != nil || err != nil {
+		must(t, l.Drop(t.Context(), "dead-1", "dead-2", "missing"))
+		if got, _, err := l.Revive(t.Context(), "dead-1"); got != nil || !errors.Is(err, ledger.ErrNoPayload) {
 			t.Errorf("after Drop: %q, %v", got, err)
 		}
 		state(t, l, "dead-1", ledger.Dead)
 
-		e := envelope("dead-3") // an admin runs it again, as it was queued
-		e.QueuedAt = e.QueuedAt.Add(-time.Minute)
-		if s := begin(t, l, e); s.Decision != ledger.Go || s.State != ledger.Dead || s.Attempts != 0 || !s.OpenSince.IsZero() {
-			t.Fatalf("revived: %+v", s)
+		if got, class, err := l.Revive(t.Context(), "dead-3"); string(got) != payload || class != job.Default || err != nil {
+			t.Errorf("revived: %d bytes, %s, %v", len(got), class, err)
 		}
-		if r := state(t, l, e.ID, ledger.Sending); r.Attempts != 0 || r.Errcode != 0 || r.Reason != "" || !r.EndedAt.IsZero() {
+		if r := state(t, l, "dead-3", ledger.Queued); r.Attempts != 0 || r.Errcode != 0 || r.Reason != "" || !r.EndedAt.IsZero() {
 			t.Errorf("revived: %+v", r)
 		}
 		if _, total, err = l.Dead(t.Context(), 0, 1); err != nil || total != 2 {
 			t.Errorf("%d are dead after two were dropped and one revived, %v", total, err)
 		}
-		if got, err = l.Payload(t.Context(), "dead-3"); got != nil || err != nil {
-			t.Errorf("the payload of a revived letter stays: %q, %v", got, err)
+		if s := begin(t, l, envelope("dead-3")); s.Decision != ledger.Send || s.Attempts != 0 || !s.OpenSince.IsZero() {
+			t.Errorf("begins after Revive: %+v", s)
 		}
 	})
 }
@@ -145,7 +135,7 @@ func TestDeadAreBounded(t *testing.T) {
 		_, rdb := redistest.Mini(t)
 		l := open(t, rdb)
 		die := func(id string) {
-			must(t, l.Failed(t.Context(), id, ledger.Outcome{State: ledger.Dead, Payload: []byte("p")}))
+			failed(t, l, id, ledger.Outcome{State: ledger.Dead, Payload: []byte("p")})
 		}
 		die("old")
 		time.Sleep(29 * 24 * time.Hour)
@@ -158,7 +148,7 @@ func TestDeadAreBounded(t *testing.T) {
 			t.Errorf("got %+v, want the new one only", list)
 		}
 		die("newest")
-		if n := rdb.ZCard(t.Context(), "wxn:{"+account+"}:dead").Val(); n != 2 {
+		if n := rdb.ZCard(t.Context(), key("dead")).Val(); n != 2 {
 			t.Errorf("the index holds %d, want 2", n)
 		}
 		time.Sleep(31 * 24 * time.Hour)
@@ -179,12 +169,12 @@ func TestSuppress(t *testing.T) {
 		} {
 			must(t, l.Suppress(t.Context(), s))
 		}
-		if s := begin(t, l, e); s.Decision != ledger.Go {
+		if s := begin(t, l, e); s.Decision != ledger.Send {
 			t.Fatalf("another's suppression holds: %+v", s)
 		}
 		e = envelope("two")
 		must(t, l.Suppress(t.Context(), ledger.Suppression{OpenID: e.To, Template: e.Template, Reason: "refused by user"}))
-		born(t, rdb, l, record(e))
+		create(t, rdb, record(e))
 		s := begin(t, l, e)
 		if s.Decision != ledger.Suppressed || s.Reason != "refused by user" {
 			t.Fatalf("got %+v", s)
@@ -192,8 +182,8 @@ func TestSuppress(t *testing.T) {
 		if r := state(t, l, e.ID, ledger.Rejected); r.Reason != "suppressed" || r.Attempts != 0 || r.EndedAt.IsZero() {
 			t.Errorf("got %+v", r)
 		}
-		if s, err := l.Suppressed(t.Context(), e.To, e.Template); err != nil || s == nil || s.Reason != "refused by user" {
-			t.Errorf("Suppressed: %+v, %v", s, err)
+		if s := suppressed(t, l, e.To, e.Template); s == nil || s.Reason != "refused by user" {
+			t.Errorf("Suppressed: %+v", s)
 		}
 		lifted, err := l.Lift(t.Context(), e.To, e.Template)
 		if err != nil || !lifted {
@@ -203,7 +193,7 @@ func TestSuppress(t *testing.T) {
 			t.Errorf("Lift of nothing: %v, %v", lifted, err)
 		}
 		e.ID = "three"
-		if s := begin(t, l, e); s.Decision != ledger.Go {
+		if s := begin(t, l, e); s.Decision != ledger.Send {
 			t.Errorf("lifted, but %+v", s)
 		}
 		for _, no := range []ledger.Suppression{{}, {OpenID: "a|b"}, {OpenID: "o1", Until: time.Now().Add(-time.Second)}} {
@@ -239,18 +229,18 @@ func TestSuppressionsEnd(t *testing.T) {
 		must(t, l.Suppress(t.Context(), ledger.Suppression{OpenID: "oLIFTED", Until: time.Now().Add(time.Hour)}))
 		must(t, l.Suppress(t.Context(), ledger.Suppression{OpenID: "oLIFTED"})) // replaces: now without an end
 		time.Sleep(59 * time.Minute)
-		if s, err := l.Suppressed(t.Context(), e.To, ""); err != nil || s == nil {
-			t.Errorf("ended early: %+v, %v", s, err)
+		if s := suppressed(t, l, e.To, ""); s == nil {
+			t.Errorf("ended early: %+v", s)
 		}
 		time.Sleep(2 * time.Minute)
-		if s, err := l.Suppressed(t.Context(), e.To, ""); err != nil || s != nil {
-			t.Errorf("does not end: %+v, %v", s, err)
+		if s := suppressed(t, l, e.To, ""); s != nil {
+			t.Errorf("does not end: %+v", s)
 		}
-		if s := begin(t, l, e); s.Decision != ledger.Go {
+		if s := begin(t, l, e); s.Decision != ledger.Send {
 			t.Errorf("does not end: %+v", s)
 		}
 		must(t, l.Suppress(t.Context(), ledger.Suppression{OpenID: "oNEW", Reason: "x"})) // sweeps
-		members := rdb.HKeys(t.Context(), "wxn:{"+account+"}:sup").Val()
+		members := rdb.HKeys(t.Context(), key("sup")).Val()
 		slices.Sort(members)
 		if diff := cmp.Diff([]string{"oLIFTED", "oNEW"}, members); diff != "" {
 			t.Errorf("kept (-want +got):\n%s", diff)

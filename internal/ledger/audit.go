@@ -43,7 +43,7 @@ func (l *Ledger) Audit(ctx context.Context, e Entry) error {
 	put("openid", masked(e.OpenID))
 	put("user", masked(e.User))
 	put("detail", short(e.Detail, maxDetail))
-	if err := l.batch.do(ctx, &op{plain: redis.NewStringCmd(ctx, line...)}); err != nil {
+	if err := l.do(ctx, redis.NewStringCmd(ctx, line...)); err != nil {
 		return fmt.Errorf("ledger: write the audit trail: %w", err)
 	}
 	return nil
@@ -57,7 +57,7 @@ func (l *Ledger) Audited(ctx context.Context, before string, n int) ([]Entry, er
 		end = "(" + before
 	}
 	cmd := redis.NewXMessageSliceCmd(ctx, "xrevrange", l.auditKey(), end, "-", "count", n)
-	if err := l.batch.do(ctx, &op{plain: cmd}); err != nil {
+	if err := l.do(ctx, cmd); err != nil {
 		return nil, fmt.Errorf("ledger: read the audit trail: %w", err)
 	}
 	out := make([]Entry, 0, len(cmd.Val()))

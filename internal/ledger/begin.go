@@ -2,25 +2,37 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/job"
 )
 
 // Decision is what Begin says.
-type Decision int
+type Decision string
 
 // The decisions.
 const (
-	Go         Decision = iota // send it
-	Ended                      // it ended before; drop the task
-	Stray                      // another class or another body owns this ID; drop the task
-	Suppressed                 // the recipient must not be written to; recorded as rejected
-	NoUser                     // addressed to a user that is not on the roster; recorded as rejected
-	NotYet                     // to be sent again after a failed receipt, but not before Start.After
+	Send       Decision = "send"       // call WeChat
+	Ended      Decision = "ended"      // it ended before, or was accepted; drop the task
+	Foreign    Decision = "foreign"    // another class or another body owns this ID; drop the task
+	Superseded Decision = "superseded" // a later delivery has written, or this one was undone; put the task back for a second
+	Suppressed Decision = "suppressed" // the recipient must not be written to; recorded as rejected
+	NoUser     Decision = "no-user"    // addressed to a user that is not on the roster; recorded as rejected
+	NotYet     Decision = "not-yet"    // to be sent again after a failed receipt, but not before Start.After
 )
+
+// Delivery names one fetch of a task.
+type Delivery struct {
+	// N is the number that the queue gave out with the fetch: positive, and larger
+	// than that of every fetch before.
+	N int64
+	// Redelivered says that the task was handed to a handler before.
+	Redelivered bool
+}
 
 // Start is Begin's answer.
 type Start struct {
@@ -33,11 +45,20 @@ type Start struct {
 	After     time.Time // of NotYet
 }
 
+// beginning is a message in a call of Begin.
+type beginning struct {
+	envelope job.Envelope
+	hash     string
+	number   int64
+}
+
+// missing is the script's answer where there is no record.
+const missing = "missing"
+
 // Begin reads the record and the suppressions of the recipient and marks the
-// message as being sent, all in one trip: so that a crash after this is known.
-// A missing record is made again from the envelope, in a second trip; a dead one
-// starts afresh, unless the envelope was enqueued after the death: that is a
-// repeated Enqueue.
+// message as being sent by delivery d, so that a crash after this is known. Up to
+// 64 concurrent callers share one script call. When Begin returns an error, it is
+// not known whether the message is marked: call Undo, and put the task back.
 //
 // A user's message goes to the openid that was bound last, of those that may be
 // written to; a replay to the one of the first attempt, since WeChat knows a
@@ -45,84 +66,89 @@ type Start struct {
 //
 // Suppressed and NoUser end the message as rejected, or as unknown when an
 // earlier attempt may have arrived.
-func (l *Ledger) Begin(ctx context.Context, e job.Envelope) (Start, error) {
-	now, hash := time.Now(), e.Hash()
-	o := &op{script: l.scripts.begin, keys: l.beginKeys(e, now), args: l.beginArgs(e, now, hash)}
-	v, err := l.begin(ctx, o)
-	if err == nil && v[0] == "missing" {
-		o.args = append(o.args, fields(Record{
-			State: Queued, Class: e.Class, To: e.To, User: e.User, Template: e.Template, Hash: hash,
-			QueuedAt: e.QueuedAt, NotBefore: e.NotBefore, NotAfter: e.NotAfter,
-		})...)
-		v, err = l.begin(ctx, o)
+//
+// A missing record is made again from the envelope: a fail-over of Redis lost it.
+// But where it may have ended and expired, because the task was redelivered or is
+// older than 30 days, the message ends as unknown with the reason
+// [ReasonRecordExpired]: it may have been sent.
+func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, error) {
+	b := beginning{envelope: e, hash: e.Hash(), number: d.N}
+	answer, err := l.begins.Do(ctx, b)
+	if err == nil && answer == missing {
+		if err = l.restore(ctx, b, d.Redelivered); err == nil {
+			answer, err = l.begins.Do(ctx, b)
+		}
+	}
+	var s Start
+	if err == nil {
+		s, err = parseStart(answer)
 	}
 	if err != nil {
-		return Start{}, err
+		return Start{}, fmt.Errorf("ledger: begin: %w", err)
 	}
-	decision, err := decisionOf(v[0])
-	if err != nil {
-		return Start{}, err
-	}
-	s := Start{Decision: decision, State: stateOf(v[1]), Attempts: int(number(v[2])), To: v[3], Reason: v[5]}
-	if decision == NotYet {
-		s.After = moment(v[4])
-	} else {
-		s.OpenSince = moment(v[4])
+	if s.To == "" {
+		s.To = e.To
 	}
 	return s, nil
 }
 
-// begin runs the script and reads its six texts.
-func (l *Ledger) begin(ctx context.Context, o *op) ([]string, error) {
-	if err := l.batch.do(ctx, o); err != nil {
-		return nil, fmt.Errorf("ledger: begin: %w", err)
+// restore writes a record that is missing.
+func (l *Ledger) restore(ctx context.Context, b beginning, redelivered bool) error {
+	e, now := b.envelope, time.Now()
+	r := Record{
+		State: Queued, Class: e.Class, To: e.To, User: e.User, Template: e.Template, Hash: b.hash,
+		QueuedAt: e.QueuedAt, NotBefore: e.NotBefore, NotAfter: e.NotAfter,
 	}
-	return texts(o.cmd.Val(), 6)
+	life := l.life(now, e.NotBefore, e.NotAfter)
+	since := e.QueuedAt
+	if e.NotBefore.After(since) {
+		since = e.NotBefore
+	}
+	if redelivered || now.Sub(since) > live {
+		r.State, r.EndedAt, r.Reason = Unknown, now, ReasonRecordExpired
+		life = l.cfg.Keep
+	}
+	_, err := l.run(ctx, l.lua.restore, []string{l.recordKey(e.ID)}, append([]any{millis(life)}, fields(r)...)...)
+	return err
 }
 
-func (l *Ledger) beginKeys(e job.Envelope, now time.Time) []string {
-	keys := []string{
-		l.recordKey(e.ID), l.countsKey(day(now)), l.suppressionsKey(), l.deadKey(), l.letterKey(e.ID),
+func (l *Ledger) sendBegins(ctx context.Context, list []beginning) ([]string, error) {
+	keys := append(make([]string, 0, 2+len(list)), l.suppressionsKey())
+	args := append(make([]any, 0, 3+6*len(list)), stamp(time.Now()), millis(l.cfg.Keep), millis(live))
+	for i := range list {
+		keys = append(keys, l.recordKey(list[i].envelope.ID))
 	}
-	if e.User != "" {
-		keys = append(keys, UserKey(l.cfg.Account, e.User))
+	for i := range list {
+		b, user := &list[i], "0"
+		if b.envelope.User != "" {
+			keys = append(keys, UserKey(l.cfg.Account, b.envelope.User))
+			user = strconv.Itoa(len(keys))
+		}
+		args = append(args, b.number, classCode(b.envelope.Class), &b.hash, &b.envelope.To, &b.envelope.Template, user)
 	}
-	return keys
+	return answers(l.lua.begin.Run(ctx, l.rdb, keys, args...).Slice())
 }
 
-func (l *Ledger) beginArgs(e job.Envelope, now time.Time, hash string) []any {
-	old := "0" // the record was written lately: no need to prolong its life
-	if now.Sub(e.QueuedAt) > live/2 {
-		old = "1"
+// answers reads what a script says of each message.
+func answers(reply []any, err error) ([]string, error) {
+	if err != nil {
+		return nil, err
 	}
-	queued := "0" // of an envelope that does not tell
-	if !e.QueuedAt.IsZero() {
-		queued = stamp(e.QueuedAt)
-	}
-	return []any{
-		stamp(now), classLetter(e.Class), hash, e.To, e.Template,
-		millis(l.cfg.Keep), millis(l.life(now, e.NotBefore, e.NotAfter)), old, e.ID, queued,
-	}
+	return stringList(reply, 0)
 }
 
-func decisionOf(word string) (Decision, error) {
-	switch word {
-	case "go":
-		return Go, nil
-	case "ended":
-		return Ended, nil
-	case "stray":
-		return Stray, nil
-	case "suppressed":
-		return Suppressed, nil
-	case "nouser":
-		return NoUser, nil
-	case "wait":
-		return NotYet, nil
-	default:
-		return 0, fmt.Errorf("ledger: begin answered %.20q", word)
+func parseStart(answer string) (Start, error) {
+	const short, long = 3, 6 // lines
+	v := strings.SplitN(answer, "\n", long)
+	if len(v) != short && len(v) != long {
+		return Start{}, errors.New(answer) // an error of the script
 	}
+	s := Start{Decision: Decision(v[0]), State: stateOf(v[1]), Attempts: int(number(v[2]))}
+	if len(v) == long {
+		s.OpenSince, s.To, s.Reason = moment(v[3]), v[4], v[5]
+	}
+	if s.Decision == NotYet {
+		s.After, s.OpenSince = s.OpenSince, time.Time{}
+	}
+	return s, nil
 }
-
-// millis is a duration in milliseconds as Redis takes it.
-func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

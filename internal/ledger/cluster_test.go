@@ -1,9 +1,12 @@
 package ledger_test
 
 import (
-	"os"
+	"bufio"
+	"net"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,29 +17,47 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redistest"
 )
 
-// Every call of a script names its key by KEYS: proxies and clusters that check
-// it would refuse others.
+// Every call of a script names its keys in KEYS: proxies and clusters that check
+// it would refuse others. MONITOR shows what a script really does.
 func TestScriptsDeclareTheirKeys(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("lua/*.lua")
-	if err != nil || len(files) < 8 {
-		t.Fatalf("%d scripts, %v", len(files), err)
-	}
-	call := regexp.MustCompile(`redis\.p?call\(\s*'[A-Z]+'\s*,\s*([^,)]+)`)
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
+	server := redistest.Start(t)
+	rdb := server.Client(t)
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Addr)
+	must(t, err)
+	defer conn.Close()
+	_, err = conn.Write([]byte("MONITOR\r\n"))
+	must(t, err)
+	lines := bufio.NewScanner(conn)
+	lines.Scan() // +OK
+	l := open(t, rdb)
+	wholeLife(t, rdb, l)
+	must(t, rdb.Echo(t.Context(), "monitor-ends").Err())
+	var declared []string
+	scripts, calls := map[string]bool{}, 0
+	word := regexp.MustCompile(`"((?:[^"\\]|\\.)*)"`)
+	for lines.Scan() && !strings.Contains(lines.Text(), "monitor-ends") {
+		var words []string
+		for _, m := range word.FindAllStringSubmatch(lines.Text(), -1) {
+			words = append(words, m[1])
 		}
-		found := call.FindAllStringSubmatch(string(text), -1)
-		if len(found) != strings.Count(string(text), "redis.call(") {
-			t.Errorf("%s: a call that this test cannot read", name)
-		}
-		for _, m := range found {
-			if !strings.HasPrefix(m[1], "KEYS[") {
-				t.Errorf("%s: %s uses a key that is not declared", name, m[0])
+		switch inScript := strings.Contains(lines.Text(), " lua] "); {
+		case inScript:
+			calls++
+			if !slices.Contains(declared, words[1]) {
+				t.Errorf("a key is not declared: %s", lines.Text())
 			}
+		case words[0] == "evalsha" || words[0] == "eval":
+			n, err := strconv.Atoi(words[2])
+			must(t, err)
+			declared = words[3 : 3+n]
+			scripts[words[1]] = true
 		}
+	}
+	files, err := filepath.Glob("lua/*.lua")
+	must(t, err)
+	if want := len(files) - 2; len(scripts) < want || calls < 100 { // the prelude and born.lua are none
+		t.Errorf("saw %d scripts of %d, and %d commands of theirs", len(scripts), want, calls)
 	}
 }
 
@@ -57,22 +78,40 @@ func TestCluster(t *testing.T) {
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.Addr}, Protocol: 2})
 	defer func() { _ = rdb.Close() }()
 	l := open(t, rdb)
-	must(t, l.Prepare(t.Context()))
+	wholeLife(t, rdb, l)
+	must(t, l.Audit(t.Context(), ledger.Entry{Action: "erased"}))
+	bounded := map[string]bool{"sup": true, "supz": true, "audit": true} // by the followers, and by itself
+	for _, name := range node.Keys(t.Context(), "*").Val() {
+		if !strings.HasPrefix(name, key("")) {
+			t.Errorf("key %q is outside the account's slot", name)
+		}
+		if ttl := node.TTL(t.Context(), name).Val(); ttl < 0 && !bounded[name[strings.LastIndexByte(name, ':')+1:]] {
+			t.Errorf("key %q has no end", name)
+		}
+	}
+}
+
+// wholeLife calls every verb of the ledger.
+func wholeLife(t *testing.T, rdb redis.UniversalClient, l *ledger.Ledger) {
+	t.Helper()
 	e := envelope("order-1")
 	e.To, e.User = "", "u-17"
-	if b := born(t, rdb, l, record(e)); !b.New {
-		t.Fatalf("got %+v", b)
-	}
+	create(t, rdb, record(e))
 	bind(t, rdb, "u-17", "oUSER", 1)
 	must(t, l.Suppress(t.Context(), ledger.Suppression{OpenID: "oOTHER", Until: time.Now().Add(time.Hour)}))
-	if s := begin(t, l, e); s.Decision != ledger.Go || s.To != "oUSER" {
+	if s := begin(t, l, e); s.Decision != ledger.Send || s.To != "oUSER" {
 		t.Fatalf("got %+v", s)
 	}
-	must(t, l.Accepted(t.Context(), e.ID, ledger.Acceptance{MsgID: 12}))
+	accepted(t, l, e.ID, ledger.Acceptance{MsgID: 12})
 	if r, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: 12, Status: "success"}); err != nil || r.State != ledger.Delivered {
 		t.Fatalf("got %+v, %v", r, err)
 	}
-	must(t, l.Failed(t.Context(), "dead", ledger.Outcome{State: ledger.Dead, Payload: []byte("p")}))
+	for _, id := range []string{"dead", "revived"} {
+		failed(t, l, id, ledger.Outcome{State: ledger.Dead, Payload: []byte("p")})
+	}
+	if _, _, err := l.Revive(t.Context(), "revived"); err != nil {
+		t.Error(err)
+	}
 	if list, n, err := l.Dead(t.Context(), 0, 5); err != nil || n != 1 || len(list) != 1 {
 		t.Errorf("got %d, %v", n, err)
 	}
@@ -102,17 +141,14 @@ func TestCluster(t *testing.T) {
 	if _, err := l.Sweep(t.Context(), 10); err != nil {
 		t.Error(err)
 	}
-	if refs, err := l.Erase(t.Context(), ledger.Erasure{OpenIDs: []string{follower}}); err != nil || len(refs) != 3 {
+	if refs, err := l.Erase(t.Context(), ledger.Erasure{OpenIDs: []string{follower}, Tasks: noTasks}); err != nil || len(refs) != 3 {
 		t.Errorf("erased %v, %v", refs, err)
 	}
-	must(t, l.Audit(t.Context(), ledger.Entry{Action: "erased"}))
-	bounded := map[string]bool{"sup": true, "supz": true, "audit": true} // by the followers, and by itself
-	for _, key := range node.Keys(t.Context(), "*").Val() {
-		if !strings.HasPrefix(key, "wxn:{"+account+"}:") {
-			t.Errorf("key %q is outside the account's slot", key)
-		}
-		if ttl := node.TTL(t.Context(), key).Val(); ttl < 0 && !bounded[key[strings.LastIndexByte(key, ':')+1:]] {
-			t.Errorf("key %q has no end", key)
-		}
+	create(t, rdb, record(envelope("cancelled")))
+	if done, _, err := l.Cancel(t.Context(), "cancelled"); err != nil || !done {
+		t.Errorf("cancelled %v, %v", done, err)
 	}
+	must(t, l.Release(t.Context(), "cancelled"))
+	begin(t, l, envelope("undone"))
+	must(t, l.Undo(t.Context(), "undone", delivery(l, "undone")))
 }

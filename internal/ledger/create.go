@@ -29,7 +29,7 @@ func (l *Ledger) AppendCreate(args []any, e *job.Envelope, hash string, now time
 	if e.NotBefore.After(now) {
 		state = Scheduled
 	}
-	return append(args, millis(l.life(now, e.NotBefore, e.NotAfter)), state.letter(), classLetter(e.Class),
+	return append(args, millis(l.life(now, e.NotBefore, e.NotAfter)), state.code(), classCode(e.Class),
 		e.To, e.User, e.Template, hash, stamp(e.QueuedAt), stamp(e.NotBefore), stamp(e.NotAfter))
 }
 
@@ -65,7 +65,7 @@ func ParseExisting(reply []any) (*Existing, error) {
 func (l *Ledger) UnputKey() string { return l.prefix + "unput" }
 
 // Unput is a member of the list.
-func Unput(class job.Class, id string) string { return classLetter(class) + id }
+func Unput(class job.Class, id string) string { return classCode(class) + id }
 
 // Orphan is a record that may have no task.
 type Orphan struct {

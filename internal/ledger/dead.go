@@ -2,20 +2,32 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+)
+
+// Errors of Revive.
+var (
+	// ErrNotDead says that the message has another state, or none.
+	ErrNotDead = errors.New("the message is not dead")
+	// ErrNoPayload says that the dead letter was dropped or has expired: enqueue the
+	// message under a new ID.
+	ErrNoPayload = errors.New("the payload of the dead letter is gone")
 )
 
 // Dead lists n dead letters from offset on, the latest first, and how many
-// there are. They are kept for Config.KeepDead.
+// there are. They are kept for 30 days.
 func (l *Ledger) Dead(ctx context.Context, offset, n int) ([]*Record, int, error) {
 	if offset < 0 || n <= 0 {
-		return nil, 0, fmt.Errorf("ledger: offset %d and count %d: the one must not be negative, the other must be positive", offset, n)
+		return nil, 0, fmt.Errorf("ledger: offset %d must not be negative and count %d must be positive", offset, n)
 	}
 	list := redis.NewStringSliceCmd(ctx, "zrevrange", l.deadKey(), offset, offset+n-1)
 	total := redis.NewIntCmd(ctx, "zcard", l.deadKey())
-	if err := l.batch.do(ctx, &op{plain: list}, &op{plain: total}); err != nil {
+	if err := l.do(ctx, list, total); err != nil {
 		return nil, 0, fmt.Errorf("ledger: list the dead: %w", err)
 	}
 	found, err := l.Get(ctx, list.Val()...)
@@ -24,38 +36,55 @@ func (l *Ledger) Dead(ctx context.Context, offset, n int) ([]*Record, int, error
 	}
 	records := found[:0]
 	for _, r := range found {
-		if r != nil { // the index is swept at the next death only
+		if r != nil { // old entries leave the index at the next death only
 			records = append(records, r)
 		}
 	}
 	return records, int(total.Val()), nil
 }
 
-// Payload returns the envelope of a dead letter as it was queued, nil when
-// there is none. Put on its queue again, it is sent afresh.
-func (l *Ledger) Payload(ctx context.Context, id string) ([]byte, error) {
-	cmd := redis.NewStringCmd(ctx, "get", l.letterKey(id))
-	if err := l.batch.do(ctx, &op{plain: cmd}); err != nil {
-		return nil, fmt.Errorf("ledger: read the dead letter: %w", err)
+// Revive has a dead letter sent again with a fresh budget of attempts: the message
+// is queued, and the caller puts the payload on the queue of its class. A task
+// that is there already is success. Until that task begins, a repeated call
+// answers the same. The error wraps [ErrNotDead] or [ErrNoPayload] when nothing was
+// changed.
+func (l *Ledger) Revive(ctx context.Context, id string) (payload []byte, class job.Class, err error) {
+	keys := []string{l.recordKey(id), l.deadKey(), l.payloadKey(id), l.oldDeadLetterKey(id)}
+	reply, err := l.run(ctx, l.lua.revive, keys, "id", id, "life", millis(live), "payload_life", millis(indexKeep))
+	if err != nil {
+		return nil, "", fmt.Errorf("ledger: revive: %w", err)
 	}
-	if cmd.Val() == "" {
-		return nil, nil
+	v, err := stringList(reply, 1)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case len(v) == 2:
+		return []byte(v[1]), classOf(v[0]), nil
+	case v[0] == "no-payload":
+		return nil, "", fmt.Errorf("ledger: revive: %w", ErrNoPayload)
+	default:
+		return nil, "", fmt.Errorf("ledger: revive: %w", ErrNotDead)
 	}
-	return []byte(cmd.Val()), nil
 }
 
 // Drop removes dead letters and their payloads. Their records stay until their
-// time is over, so that their IDs are not used twice.
+// time is over, so that their IDs are not used twice. Messages that are not dead
+// are left as they are.
 func (l *Ledger) Drop(ctx context.Context, ids ...string) error {
-	if len(ids) == 0 {
-		return nil
+	found, err := l.Get(ctx, ids...)
+	if err != nil {
+		return err
 	}
 	members, keys := []any{"zrem", l.deadKey()}, []any{"del"}
-	for _, id := range ids {
-		members, keys = append(members, id), append(keys, l.letterKey(id))
+	for i, id := range ids {
+		if found[i] != nil && found[i].State == Dead {
+			members, keys = append(members, id), append(keys, l.payloadKey(id), l.oldDeadLetterKey(id))
+		}
 	}
-	err := l.batch.do(ctx, &op{plain: redis.NewIntCmd(ctx, members...)}, &op{plain: redis.NewIntCmd(ctx, keys...)})
-	if err != nil {
+	if len(keys) == 1 {
+		return nil
+	}
+	if err := l.do(ctx, redis.NewIntCmd(ctx, members...), redis.NewIntCmd(ctx, keys...)); err != nil {
 		return fmt.Errorf("ledger: drop dead letters: %w", err)
 	}
 	return nil

@@ -1,99 +1,78 @@
 // Package ledger keeps one compact record per message, from Enqueue to receipt.
 //
 // A record is a small Redis hash. Each step of a message's life is one Lua
-// script, so that it happens whole or not at all, and concurrent callers of one
-// process share round trips:
+// script, so that it is atomic; concurrent callers of one process share calls:
 //
-//	Born ─► queued, scheduled ─► Begin ─► sending ─► Accepted ─► accepted ─► Receipt ─► delivered, rejected
-//	                  │  ▲                   └─────► Failed ─► retrying, queued, or an end
-//	                  │  └─────────────────────────────────────┘
-//	                  └─► Cancel ─► cancelled          Receipt ─► retrying ─► Begin, where the class is sent again
+//	Create ─► queued, scheduled ─► Begin ─► sending ─► Accepted ─► accepted ─► Receipt ─► delivered, rejected
+//	                 ▲  │                    ├─► Failed ─► retrying, queued, or an end
+//	                 │  │                    └─► Undo ─► queued, retrying
+//	                 │  └─► Cancel ─► cancelled       Receipt ─► retrying, in classes that are sent again
+//	                 └─ Revive ◄─ dead
 //
-// What may happen twice (go-redis repeats a pipeline whose answer was lost, a
-// task is fetched again after a crash) does no harm: every script recognises
-// its own repetition.
+// # Delivery numbers
 //
-// An end stays, with three exceptions: WeChat's yes, or a receipt, overrules an
-// end that did not know of it; a dead letter that an admin runs again starts
-// afresh; and so does a message that by its receipt surely did not arrive, where
-// its class is sent again.
+// A write can come late: go-redis repeats it over another connection when an
+// answer is lost, and the first copy may still arrive. So every write of an
+// attempt carries the number of its delivery, which the queue hands out with each
+// fetch of a task and which only grows. The record keeps the number of the
+// delivery that wrote last:
+//
+//   - Begin of an older delivery is superseded. Begin of the same one is a
+//     repetition while the message is being sent, else superseded.
+//   - Failed and Undo count for the delivery whose attempt is being made, or for a
+//     later one that never began; else they do nothing.
+//   - Accepted counts for every delivery: WeChat's yes is a fact. It does not
+//     count when the message got another life since, by a failed receipt or by Revive.
+//
+// An end stays, with three exceptions: WeChat's yes, or a receipt, overrules an end
+// that did not know of it; Revive has a dead letter sent again; and so does a
+// failed receipt, in classes that are sent again.
 package ledger
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/job"
-	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
-
-// State is where a message is on its way.
-type State string
-
-// The states. Delivered, rejected, expired, cancelled, unknown and dead are
-// ends; accepted ends when no receipt comes within 24 h.
-const (
-	Queued    State = "queued"
-	Scheduled State = "scheduled"
-	Sending   State = "sending"
-	Retrying  State = "retrying"
-	Accepted  State = "accepted"
-	Delivered State = "delivered"
-	Rejected  State = "rejected"
-	Expired   State = "expired"
-	Cancelled State = "cancelled"
-	Unknown   State = "unknown"
-	Dead      State = "dead"
-)
-
-// Record is a message's one entry.
-type Record struct {
-	ID                string
-	Class             job.Class
-	State             State
-	To, User          string
-	Template          string
-	Hash              string
-	MsgID             wechat.MessageID
-	Errcode           wechat.Code
-	Reason            string // why it is in this state: short, no secret, no openid
-	Attempts          int
-	PossibleDuplicate bool
-	QueuedAt          time.Time
-	NotBefore         time.Time
-	NotAfter          time.Time
-	OpenSince         time.Time // first attempt whose outcome is not known; zero: none
-	SentAt            time.Time
-	EndedAt           time.Time
-	Resends           int       // how often a failed receipt had it sent again
-	ResendAt          time.Time // it waits to be sent again until then; zero: it does not
-	Erased            bool      // To and User were dropped: see Erase
-	Receipt           string    // success, user-block, system-failed, freq-limit, or WeChat's own words
-}
 
 const (
 	// live is how long a record of a message that has not ended is kept after
 	// its last step: longer than any message should wait.
 	live = 30 * 24 * time.Hour
-	// indexKeep is how long a msgid is remembered, and a receipt that came first.
+	// keepDead is how long a dead letter is kept, with its record.
+	keepDead = 30 * 24 * time.Hour
+	// indexKeep is how long a msgid is remembered, a receipt that came first, and a
+	// payload that may be sent again.
 	indexKeep = ReceiptWait + time.Hour
 	// repeatKeep is how long a msgid is remembered after its receipt: WeChat
 	// repeats a push within a minute (docs: 被动回复用户消息).
 	repeatKeep = 10 * time.Minute
-	// nearKeep is how long it is remembered what is under way to an openid, after
-	// the last of it.
-	nearKeep = 15 * time.Minute
+	// latestKeep is how long the latest messages to an openid are remembered.
+	latestKeep = 15 * time.Minute
+)
+
+const (
+	// callSize bounds the messages of one script call: Redis does nothing else for
+	// less than a millisecond, and larger calls are not cheaper per message.
+	callSize = 64
+	// pipelineSize bounds the callers that share a pipeline, and the commands of
+	// one caller.
+	pipelineSize = 512
+	// callsAtOnce of a kind are running at most. Two keep Redis busy while an
+	// answer is under way; more would make the batches smaller, not the wait shorter.
+	callsAtOnce = 2
 )
 
 // Config of one account's ledger.
 type Config struct {
-	Account  string        // appid; keys are wxn:{appid}:… Required.
-	Keep     time.Duration // of a record, after the end. Default 72 h.
-	KeepDead time.Duration // of a dead letter with its record. Default 30 days.
+	Account string        // appid; keys are wxn:{appid}:… Required.
+	Keep    time.Duration // of a record, after the end. Default 72 h.
 	// Resend names the classes whose messages are sent again when the receipt
 	// says that WeChat could not deliver them. Nil: critical alone; empty: none.
 	Resend []job.Class
@@ -101,25 +80,27 @@ type Config struct {
 
 // Ledger reads and writes records. Safe for concurrent use.
 type Ledger struct {
-	rdb     redis.UniversalClient
-	cfg     Config
-	prefix  string
-	scripts scripts
-	batch   *batch
-	reasons []any // of suppressions that WeChat's answers and events ask for
+	cfg      Config
+	rdb      redis.UniversalClient
+	prefix   string
+	lua      scripts
+	begins   *redisx.Group[beginning, string]
+	accepts  *redisx.Group[accepting, string]
+	commands *redisx.Group[[]redis.Cmder, struct{}]
+	reasons  []any // of suppressions that WeChat's answers and events ask for
 }
 
-// New checks cfg. It does not talk to Redis. Concurrent calls share round trips.
+// New checks cfg. It does not talk to Redis.
 func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) {
 	var faults []error
 	if rdb == nil {
 		faults = append(faults, errors.New("a Redis client is required"))
 	}
-	if cfg.Account == "" || strings.ContainsAny(cfg.Account, "{} \t\r\n") {
-		faults = append(faults, errors.New("the Account must be an appid, without braces and spaces"))
+	if err := redisx.CheckAccount(cfg.Account); err != nil {
+		faults = append(faults, err)
 	}
-	if cfg.Keep < 0 || cfg.KeepDead < 0 {
-		faults = append(faults, errors.New("the Keep and KeepDead must not be negative"))
+	if cfg.Keep < 0 {
+		faults = append(faults, errors.New("the Keep must not be negative"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
@@ -127,23 +108,57 @@ func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) {
 	if cfg.Keep == 0 {
 		cfg.Keep = 72 * time.Hour
 	}
-	if cfg.KeepDead == 0 {
-		cfg.KeepDead = 30 * 24 * time.Hour
-	}
 	if cfg.Resend == nil {
 		cfg.Resend = []job.Class{job.Critical}
 	}
-	return &Ledger{
-		rdb: rdb, cfg: cfg, prefix: prefix(cfg.Account), scripts: newScripts(), batch: &batch{rdb: rdb},
-		reasons: recipientReasons(),
-	}, nil
+	l := &Ledger{
+		cfg: cfg, rdb: rdb, prefix: redisx.Prefix(cfg.Account), lua: newScripts(), reasons: recipientReasons(),
+	}
+	l.begins = redisx.NewGroup(callSize, callsAtOnce, l.sendBegins)
+	l.accepts = redisx.NewGroup(callSize, callsAtOnce, l.sendAccepts)
+	l.commands = redisx.NewGroup(pipelineSize, callsAtOnce, l.sendCommands)
+	return l, nil
 }
 
-// Close waits for the calls under way; later ones get ErrClosed. The Redis
-// client stays open.
+// Close waits for the calls that are running; later ones get redisx.ErrClosed. The
+// Redis client stays open.
 func (l *Ledger) Close() error {
-	l.batch.close()
+	l.begins.Close()
+	l.accepts.Close()
+	l.commands.Close()
 	return nil
+}
+
+// do runs cmds, in a pipeline that concurrent callers share, and returns the first
+// error that is not redis.Nil.
+func (l *Ledger) do(ctx context.Context, cmds ...redis.Cmder) error {
+	if _, err := l.commands.Do(ctx, cmds); err != nil {
+		return err
+	}
+	for _, cmd := range cmds {
+		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return err //nolint:wrapcheck // the verb names itself
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) sendCommands(ctx context.Context, callers [][]redis.Cmder) ([]struct{}, error) {
+	var all []redis.Cmder
+	for _, cmds := range callers {
+		all = append(all, cmds...)
+	}
+	redisx.Exec(ctx, l.rdb, all...)
+	return make([]struct{}, len(callers)), nil
+}
+
+// run calls a script; args are names and values unless the script says otherwise.
+func (l *Ledger) run(ctx context.Context, s *redisx.Script, keys []string, args ...any) (any, error) {
+	call := s.Call(ctx, keys, args...)
+	if err := l.do(ctx, call); err != nil {
+		return nil, err
+	}
+	return call.Val(), nil
 }
 
 // life of a record of a message that has not ended, from now on.
@@ -156,6 +171,3 @@ func (l *Ledger) life(now time.Time, terms ...time.Time) time.Duration {
 	}
 	return until.Sub(now)
 }
-
-// day names the counts of the UTC day of now.
-func day(now time.Time) string { return now.UTC().Format("20060102") }

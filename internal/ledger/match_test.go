@@ -23,14 +23,14 @@ func send(tb testing.TB, l *ledger.Ledger, id string, msgid wechat.MessageID) {
 	tb.Helper()
 	e := envelope(id)
 	begin(tb, l, e)
-	must(tb, l.Accepted(tb.Context(), id, ledger.Acceptance{To: e.To, MsgID: msgid, Class: e.Class}))
+	accepted(tb, l, id, ledger.Acceptance{To: e.To, MsgID: msgid, Class: e.Class})
 }
 
 // lose sends a message whose answer is lost.
 func lose(tb testing.TB, l *ledger.Ledger, id string, end ledger.State) {
 	tb.Helper()
 	begin(tb, l, envelope(id))
-	must(tb, l.Failed(tb.Context(), id, ledger.Outcome{To: follower, State: end, Attempt: true, Ambiguous: true, Reason: "lost"}))
+	failed(tb, l, id, ledger.Outcome{To: follower, State: end, Attempt: true, Ambiguous: true, Reason: "lost"})
 }
 
 func receipt(tb testing.TB, l *ledger.Ledger, r ledger.Receipt) *ledger.Settled {
@@ -77,7 +77,7 @@ func TestRcp01ZeroMsgIDSettlesTheOldest(t *testing.T) {
 		if s := receipt(t, l, zero); s != nil {
 			t.Errorf("a third receipt settled %+v", s)
 		}
-		if n := rdb.ZCard(t.Context(), "wxn:{"+account+"}:await").Val(); n != 0 {
+		if n := rdb.ZCard(t.Context(), key("await")).Val(); n != 0 {
 			t.Errorf("%d receipts are still awaited", n)
 		}
 	})
@@ -102,10 +102,14 @@ func TestRcp01ZeroMsgIDAtOnce(t *testing.T) {
 			})
 		}
 		all.Wait()
-		counts, err := l.Counts(t.Context(), time.Now())
-		must(t, err)
-		if counts[ledger.Delivered] != 1 {
-			t.Errorf("%d were settled by one event", counts[ledger.Delivered])
+		ended := 0
+		for i := range 5 {
+			if get(t, l, fmt.Sprint("m", i)).State == ledger.Delivered {
+				ended++
+			}
+		}
+		if ended != 1 {
+			t.Errorf("%d were ended by one event", ended)
 		}
 	})
 }
@@ -124,7 +128,7 @@ func TestRcp03ZeroMsgIDBeforeTheAnswer(t *testing.T) {
 			t.Fatalf("settled %+v, which WeChat has not accepted yet", s)
 		}
 		time.Sleep(6 * time.Second)
-		must(t, l.Accepted(t.Context(), e.ID, ledger.Acceptance{To: e.To, MsgID: 5}))
+		accepted(t, l, e.ID, ledger.Acceptance{To: e.To, MsgID: 5})
 		time.Sleep(time.Minute)
 		if s := match(t, l, zero); s == nil || s.State != ledger.Delivered || s.EndedAt.Before(s.SentAt) {
 			t.Errorf("got %+v", s)
@@ -200,11 +204,6 @@ func TestRcp03ReceiptSettlesTheUnknown(t *testing.T) {
 				t.Errorf("a repeated Receipt: %+v", again)
 			}
 		}
-		counts, err := l.Counts(t.Context(), time.Now())
-		must(t, err)
-		if diff := cmp.Diff(map[ledger.State]int64{ledger.Unknown: 1, ledger.Accepted: 1, ledger.Delivered: 1}, counts); diff != "" {
-			t.Errorf("counts (-want +got):\n%s", diff)
-		}
 	})
 }
 
@@ -221,12 +220,12 @@ func TestMatchEndsTheRetries(t *testing.T) {
 		if again := begin(t, l, envelope("m")); again.Decision != ledger.Ended || again.State != ledger.Rejected {
 			t.Errorf("sent again: %+v", again)
 		}
-		must(t, l.Failed(t.Context(), "m", ledger.Outcome{To: follower, State: ledger.Unknown, Ambiguous: true}))
-		must(t, l.Accepted(t.Context(), "m", ledger.Acceptance{To: follower, MsgID: 99})) // an answer that was on its way
+		failed(t, l, "m", ledger.Outcome{To: follower, State: ledger.Unknown, Ambiguous: true})
+		accepted(t, l, "m", ledger.Acceptance{To: follower, MsgID: 99}) // an answer that was on its way
 		if r := state(t, l, "m", ledger.Rejected); r.PossibleDuplicate {
 			t.Errorf("got %+v", r)
 		}
-		if n := rdb.ZCard(t.Context(), "wxn:{"+account+"}:await").Val(); n != 0 {
+		if n := rdb.ZCard(t.Context(), key("await")).Val(); n != 0 {
 			t.Errorf("%d receipts are still awaited", n)
 		}
 	})
@@ -252,7 +251,7 @@ func TestMatchIsSureOrDoesNothing(t *testing.T) {
 		"lost, then clearly refused": {func(t *testing.T, l *ledger.Ledger) {
 			lose(t, l, "a", ledger.Retrying)
 			begin(t, l, envelope("a"))
-			must(t, l.Failed(t.Context(), "a", ledger.Outcome{To: follower, State: ledger.Unknown, Errcode: 43004}))
+			failed(t, l, "a", ledger.Outcome{To: follower, State: ledger.Unknown, Errcode: 43004})
 		}, "a"},
 		"accepted without a msgid": {func(t *testing.T, l *ledger.Ledger) { send(t, l, "a", 0) }, "a"},
 	} {
@@ -282,7 +281,7 @@ func TestMatchIsSureOrDoesNothing(t *testing.T) {
 func fail(tb testing.TB, l *ledger.Ledger, id string, end ledger.State) {
 	tb.Helper()
 	begin(tb, l, envelope(id))
-	must(tb, l.Failed(tb.Context(), id, ledger.Outcome{To: follower, State: end, Errcode: 43004, Attempt: true}))
+	failed(tb, l, id, ledger.Outcome{To: follower, State: end, Errcode: 43004, Attempt: true})
 }
 
 // Match finds a message whose msgid became known after Receipt had looked, and a
@@ -294,7 +293,7 @@ func TestMatchLooksAgain(t *testing.T) {
 		r := ledger.Receipt{MsgID: 31, OpenID: follower, Status: "success", At: time.Now()}
 		begin(t, l, envelope("late"))
 		receipt(t, l, r)
-		must(t, l.Accepted(t.Context(), "late", ledger.Acceptance{To: follower, MsgID: 31})) // joins it
+		accepted(t, l, "late", ledger.Acceptance{To: follower, MsgID: 31}) // joins it
 		if s := match(t, l, r); s == nil || s.ID != "late" || s.State != ledger.Delivered {
 			t.Errorf("got %+v", s)
 		}
@@ -318,7 +317,7 @@ func TestUnderWayIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
 		l := open(t, rdb)
-		near := "wxn:{" + account + "}:a:" + follower
+		near := key("a:" + follower)
 		for i := range 100 {
 			send(t, l, fmt.Sprint("m", i), wechat.MessageID(100+i))
 		}
@@ -328,7 +327,7 @@ func TestUnderWayIsBounded(t *testing.T) {
 		for i := range 100 {
 			receipt(t, l, ledger.Receipt{MsgID: wechat.MessageID(100 + i), OpenID: follower, Status: "success"})
 		}
-		if n := rdb.Exists(t.Context(), near, "wxn:{"+account+"}:await").Val(); n != 0 {
+		if n := rdb.Exists(t.Context(), near, key("await")).Val(); n != 0 {
 			t.Error("what has its receipt is still remembered")
 		}
 		send(t, l, "quiet", 7)
@@ -370,11 +369,6 @@ func TestRcp07NoReceiptWithin24Hours(t *testing.T) {
 		if s := begin(t, l, envelope("quiet1")); s.Decision != ledger.Ended {
 			t.Errorf("sent again: %+v", s)
 		}
-		counts, err := l.Counts(t.Context(), time.Now())
-		must(t, err)
-		if diff := cmp.Diff(map[ledger.State]int64{ledger.Missing: 30}, counts); diff != "" {
-			t.Errorf("counts of the day (-want +got):\n%s", diff)
-		}
 		if s := receipt(t, l, ledger.Receipt{MsgID: 101, OpenID: follower, Status: "success", At: time.Now()}); s == nil || s.State != ledger.Delivered || s.Reason != "" {
 			t.Errorf("a receipt after more than a day: %+v", s)
 		}
@@ -395,13 +389,8 @@ func TestRcp07AcceptancesSweep(t *testing.T) {
 		for i := range 3 {
 			send(t, l, fmt.Sprint("new", i), wechat.MessageID(1000+i))
 		}
-		if left := rdb.ZCard(t.Context(), "wxn:{"+account+"}:await").Val(); left != 3 {
+		if left := rdb.ZCard(t.Context(), key("await")).Val(); left != 3 {
 			t.Errorf("%d are awaited, want 3", left)
-		}
-		counts, err := l.Counts(t.Context(), time.Now())
-		must(t, err)
-		if counts[ledger.Missing] != n {
-			t.Errorf("counted %d, want %d", counts[ledger.Missing], n)
 		}
 		time.Sleep(5 * 24 * time.Hour)
 		if left := rdb.Keys(t.Context(), "*:await").Val(); len(left) != 0 {
@@ -421,12 +410,12 @@ func TestRcp06UserBlockSuppresses(t *testing.T) {
 			e := envelope(id)
 			e.To = "o" + id
 			begin(t, l, e)
-			must(t, l.Accepted(t.Context(), id, ledger.Acceptance{To: e.To, MsgID: msgid, Class: job.Default}))
+			accepted(t, l, id, ledger.Acceptance{To: e.To, MsgID: msgid, Class: job.Default})
 			r.Status, r.At = "failed:user block", time.Now()
 			receipt(t, l, r)
-			s, err := l.Suppressed(t.Context(), e.To, e.Template)
-			if err != nil || s == nil || s.Reason != "user-block" || s.ByAdmin || s.Until.Sub(r.At).Round(time.Hour) != 30*24*time.Hour {
-				t.Errorf("%s: suppressed %+v, %v", id, s, err)
+			s := suppressed(t, l, e.To, e.Template)
+			if s == nil || s.Reason != "user-block" || s.ByAdmin || s.Until.Sub(r.At).Round(time.Hour) != 30*24*time.Hour {
+				t.Errorf("%s: suppressed %+v", id, s)
 			}
 		}
 		block("named", 1, ledger.Receipt{MsgID: 1, OpenID: "onamed"})
@@ -436,8 +425,8 @@ func TestRcp06UserBlockSuppresses(t *testing.T) {
 		receipt(t, l, ledger.Receipt{MsgID: 5, OpenID: "oFINE", Status: "failed: system failed"})
 		receipt(t, l, ledger.Receipt{MsgID: 6, OpenID: "oOLD", Status: "failed:user block", At: time.Now().Add(-31 * 24 * time.Hour)})
 		for _, openid := range []string{"oFINE", "oOLD"} {
-			if s, err := l.Suppressed(t.Context(), openid, ""); err != nil || s != nil {
-				t.Errorf("%s: suppressed %+v, %v", openid, s, err)
+			if s := suppressed(t, l, openid, ""); s != nil {
+				t.Errorf("%s: suppressed %+v", openid, s)
 			}
 		}
 	})

@@ -2,9 +2,11 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/job"
@@ -22,29 +24,58 @@ type Acceptance struct {
 	Payload []byte
 }
 
-// Accepted records WeChat's msgid and joins a receipt that came earlier. With
-// MsgID 0 only [Ledger.Match] can join one. A message that was accepted before
-// keeps its first msgid and is marked as a possible duplicate.
-func (l *Ledger) Accepted(ctx context.Context, id string, a Acceptance) error {
-	now := time.Now()
-	keys := []string{
-		l.recordKey(id), l.countsKey(day(now)), l.nearKey(a.To), l.awaitKey(), l.payloadKey(id),
-	}
-	if a.MsgID != 0 {
-		keys = append(keys, l.msgidKey(int64(a.MsgID)))
-	}
+// Recorded is the answer of Accepted.
+type Recorded struct {
+	// Again says that nothing was written: after this delivery the message was set up
+	// to be sent once more, by a failed receipt or by Revive. Its task must not be
+	// completed but run again at Due (zero: now).
+	Again bool
+	Due   time.Time
+}
+
+// accepting is a message in a call of Accepted.
+type accepting struct {
+	id     string
+	number int64
+	Acceptance
+}
+
+// Accepted records the msgid that WeChat gave delivery n, and joins a receipt that
+// came earlier. Up to 64 concurrent callers share one script call. With MsgID 0
+// only [Ledger.Match] can join a receipt. A message that was accepted before keeps
+// its first msgid and is marked as a possible duplicate. A repeated call does and
+// answers what the first did.
+func (l *Ledger) Accepted(ctx context.Context, id string, n int64, a Acceptance) (Recorded, error) {
 	if !slices.Contains(l.cfg.Resend, a.Class) {
 		a.Payload = nil
 	}
-	o := &op{script: l.scripts.accepted, keys: keys, args: []any{
-		stamp(now), id, a.MsgID.String(), flag(a.Duplicate), a.To, a.Payload,
-		millis(l.cfg.Keep), millis(l.cfg.Keep + ReceiptWait), millis(indexKeep), millis(nearKeep),
-		stamp(now.Add(-ReceiptWait)), classLetter(a.Class),
-	}}
-	if err := l.batch.do(ctx, o); err != nil {
-		return fmt.Errorf("ledger: record the acceptance: %w", err)
+	answer, err := l.accepts.Do(ctx, accepting{id: id, number: n, Acceptance: a})
+	if err != nil {
+		return Recorded{}, fmt.Errorf("ledger: record the acceptance: %w", err)
 	}
-	return nil
+	if answer == "recorded" {
+		return Recorded{}, nil
+	}
+	due, again := strings.CutPrefix(answer, "again ")
+	if !again {
+		return Recorded{}, errors.New("ledger: record the acceptance: " + answer)
+	}
+	return Recorded{Again: true, Due: moment(due)}, nil
+}
+
+func (l *Ledger) sendAccepts(ctx context.Context, list []accepting) ([]string, error) {
+	now := time.Now()
+	keys := make([]string, 0, 3+4*len(list))
+	keys = append(keys, l.awaitingReceiptKey(), l.deadKey(), l.templatesKey())
+	args := make([]any, 0, 7+7*len(list))
+	args = append(args, stamp(now), millis(l.cfg.Keep), millis(l.cfg.Keep+ReceiptWait), millis(indexKeep),
+		millis(latestKeep), millis(l.cfg.Keep+ReceiptWait+live), stamp(now.Add(-indexKeep)))
+	for i := range list {
+		a := &list[i]
+		keys = append(keys, l.recordKey(a.id), l.msgidKey(a.MsgID), l.latestKey(a.To), l.payloadKey(a.id))
+		args = append(args, a.number, &a.id, int64(a.MsgID), flag(a.Duplicate), &a.To, classCode(a.Class), a.Payload)
+	}
+	return answers(l.lua.accepted.Run(ctx, l.rdb, keys, args...).Slice())
 }
 
 // Outcome of an attempt that was not accepted.
@@ -60,68 +91,66 @@ type Outcome struct {
 	Duplicate bool   // possible duplicate
 }
 
-// Failed records the outcome. A message that is accepted or has ended stays as
-// it is: a late worker does not overrule it. OpenSince of an earlier attempt
-// than this one is kept in any case: nothing that this attempt learned tells
-// what became of that one. A message whose recipient was erased meanwhile is not
-// tried again, whatever o says.
-func (l *Ledger) Failed(ctx context.Context, id string, o Outcome) error {
+// Failed records the outcome of delivery n. It does nothing when another delivery
+// has written since, when this outcome was recorded before, or when the message
+// is accepted or has ended. A later delivery than the recorded one may fail
+// without Begin: its task cannot be read.
+//
+// OpenSince of an earlier attempt than this one is kept in any case: nothing that
+// this attempt learned tells what became of that one. A message whose recipient
+// was erased since Begin is not tried again, whatever o says.
+func (l *Ledger) Failed(ctx context.Context, id string, n int64, o Outcome) error {
 	if o.State != Retrying && o.State != Queued && !o.State.Ended() {
 		return fmt.Errorf("ledger: %q is not the outcome of an attempt", o.State)
 	}
 	now := time.Now()
-	run := &op{
-		script: l.scripts.failed,
-		keys:   []string{l.recordKey(id), l.countsKey(day(now)), l.deadKey(), l.letterKey(id), l.nearKey(o.To)},
-		args: []any{
-			stamp(now), id, o.State.letter(), strconv.Itoa(int(o.Errcode)), short(o.Reason, maxReason),
-			flag(o.Attempt), flag(o.Ambiguous), flag(o.Duplicate),
-			millis(l.cfg.Keep), millis(live), millis(l.cfg.KeepDead), stamp(now.Add(-l.cfg.KeepDead)), o.Payload,
-			o.To, millis(nearKeep), classLetter(o.Class),
-		},
-	}
-	if err := l.batch.do(ctx, run); err != nil {
+	keys := []string{l.recordKey(id), l.deadKey(), l.payloadKey(id), l.latestKey(o.To)}
+	_, err := l.run(ctx, l.lua.failed, keys,
+		"delivery", n, "id", id, "now", stamp(now), "state", o.State.code(), "class", classCode(o.Class), "to", o.To,
+		"errcode", strconv.Itoa(int(o.Errcode)), "reason", short(o.Reason, maxReason), "payload", o.Payload,
+		"attempt", flag(o.Attempt), "ambiguous", flag(o.Ambiguous), "duplicate", flag(o.Duplicate),
+		"keep", millis(l.cfg.Keep), "life", millis(live), "latest_life", millis(latestKeep),
+		"keep_dead", millis(keepDead), "oldest_dead", stamp(now.Add(-keepDead)))
+	if err != nil {
 		return fmt.Errorf("ledger: record the outcome: %w", err)
+	}
+	return nil
+}
+
+// Undo takes Begin of delivery n back, also one whose answer was lost and that may
+// arrive later: the caller knows that it did not call WeChat. It does nothing when
+// another delivery has written since.
+func (l *Ledger) Undo(ctx context.Context, id string, n int64) error {
+	if _, err := l.run(ctx, l.lua.undo, []string{l.recordKey(id)}, "delivery", n); err != nil {
+		return fmt.Errorf("ledger: undo the begin: %w", err)
 	}
 	return nil
 }
 
 // Cancel ends a message of which nothing can have been seen yet: one that has
 // not begun, or waits for a retry after an attempt that surely did not arrive.
-// It returns the record as it then is, nil when there is none. A message that
-// was cancelled before counts as cancelled. The record lives as long as its task
-// may: call Release once that is off its queue.
+// It returns the record as it then is, without the template of a message that was
+// accepted before; nil when there is none. A message that was cancelled before
+// counts as cancelled. The record lives as long as its task may: call Release once
+// that is off its queue.
 func (l *Ledger) Cancel(ctx context.Context, id string) (cancelled bool, r *Record, err error) {
 	now := time.Now()
-	o := &op{
-		script: l.scripts.cancel,
-		keys:   []string{l.recordKey(id), l.countsKey(day(now))},
-		args:   []any{stamp(now), millis(l.cfg.Keep)},
-	}
-	if err := l.batch.do(ctx, o); err != nil {
+	reply, err := l.run(ctx, l.lua.cancel, []string{l.recordKey(id)}, "now", stamp(now), "keep", millis(l.cfg.Keep))
+	if err != nil {
 		return false, nil, fmt.Errorf("ledger: cancel: %w", err)
 	}
-	reply, ok := o.cmd.Val().([]any)
-	if !ok || len(reply) != 2 {
-		return false, nil, fmt.Errorf("ledger: cancel answered %T", o.cmd.Val())
+	list, ok := reply.([]any)
+	if !ok || len(list) != 2 {
+		return false, nil, fmt.Errorf("ledger: cancel answered %T", reply)
 	}
-	return reply[0] == "1", parse(id, pairs(reply[1]), now), nil
+	return list[0] == "1", parse(id, stringMap(list[1]), now), nil
 }
 
 // Release lets the record of a cancelled message go after Config.Keep: its task
-// is gone. It does nothing for any other state, or when the message was enqueued
-// again since Cancel.
+// is gone. It does nothing in any other state.
 func (l *Ledger) Release(ctx context.Context, id string) error {
-	o := &op{script: l.scripts.release, keys: []string{l.recordKey(id)}, args: []any{millis(l.cfg.Keep)}}
-	if err := l.batch.do(ctx, o); err != nil {
+	if _, err := l.run(ctx, l.lua.release, []string{l.recordKey(id)}, "keep", millis(l.cfg.Keep)); err != nil {
 		return fmt.Errorf("ledger: release: %w", err)
 	}
 	return nil
-}
-
-func flag(b bool) string {
-	if b {
-		return "1"
-	}
-	return "0"
 }

@@ -26,9 +26,10 @@ type world struct {
 	end       ledger.State // that a receipt brought
 	payload   bool         // was given with the acceptance: it may be sent again
 	resends   int
+	earlier   int64 // deliveries up to this one belong to an earlier life
 	cancelled bool
 	erased    bool
-	near      bool // it is remembered to whom it went
+	latest    bool // it is remembered to whom it went
 	before    *ledger.Record
 }
 
@@ -47,9 +48,10 @@ func TestAnyOrderLeavesATrueState(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer func() { _ = l.Close() }()
+		latest.Delete(message{l, "order-1"})
 		w := &world{ledger: l, rdb: rdb, envelope: envelope("order-1"), msgid: 77}
 		steps := map[string]func(*testing.T, *rapid.T){
-			"born": w.born, "begin": w.begin, "accepted": w.accept, "failed": w.fail,
+			"create": w.create, "begin": w.begin, "accepted": w.accept, "failed": w.fail, "revive": w.revive,
 			"receipt": w.receipt, "undelivered": w.undelivered, "zero": w.zero, "match": w.match,
 			"cancel": w.cancel, "erase": w.erase,
 		}
@@ -62,24 +64,32 @@ func TestAnyOrderLeavesATrueState(t *testing.T) {
 	})
 }
 
-func (w *world) born(t *testing.T, _ *rapid.T) {
+func (w *world) create(t *testing.T, _ *rapid.T) {
 	t.Helper()
 	if w.erased {
 		return // its caller would bring the person back
 	}
-	born(t, w.rdb, w.ledger, record(w.envelope))
+	create(t, w.rdb, record(w.envelope))
 }
 
 func (w *world) begin(t *testing.T, rt *rapid.T) {
 	t.Helper()
 	s := begin(t, w.ledger, w.envelope)
 	waits := w.before != nil && !w.before.ResendAt.IsZero()
-	if s.Decision == ledger.Go && (w.accepted || w.cancelled || w.erased || waits) {
+	if s.Decision == ledger.Send && (w.accepted || w.cancelled || w.erased || waits) {
 		rt.Fatalf("sent again: accepted %v, cancelled %v, erased %v, to wait %v", w.accepted, w.cancelled, w.erased, waits)
 	}
 	if waits && s.Decision != ledger.NotYet {
 		rt.Fatalf("before its time: %+v", s)
 	}
+}
+
+// boundary is the last delivery of the earlier life, as recorded.
+func (w *world) boundary(t *testing.T) int64 {
+	t.Helper()
+	n, err := w.rdb.HGet(t.Context(), key("m:"+w.envelope.ID), "j").Int64()
+	must(t, err)
+	return n
 }
 
 func (w *world) accept(t *testing.T, rt *rapid.T) {
@@ -90,9 +100,20 @@ func (w *world) accept(t *testing.T, rt *rapid.T) {
 		must(t, err)
 		a.Payload = payload
 	}
-	must(t, w.ledger.Accepted(t.Context(), w.envelope.ID, a))
+	n := delivery(w.ledger, w.envelope.ID)
+	r, err := w.ledger.Accepted(t.Context(), w.envelope.ID, n, a)
+	must(t, err)
+	if n <= w.earlier { // its message was set up to be sent again
+		if ended := w.before.State.Ended() || w.accepted; r.Again == ended {
+			rt.Fatalf("delivery %d of an earlier life: %+v", n, r)
+		}
+		return
+	}
+	if r.Again {
+		rt.Fatalf("delivery %d: %+v", n, r)
+	}
 	if !w.accepted { // else this was only told again
-		w.payload, w.near = a.Payload != nil && !w.erased, !w.erased
+		w.payload, w.latest = a.Payload != nil && !w.erased, !w.erased
 	}
 	w.accepted, w.cancelled = true, false
 	if w.parked && w.end == "" {
@@ -103,10 +124,22 @@ func (w *world) accept(t *testing.T, rt *rapid.T) {
 func (w *world) fail(t *testing.T, rt *rapid.T) {
 	t.Helper()
 	ends := []ledger.State{ledger.Retrying, ledger.Queued, ledger.Rejected, ledger.Expired, ledger.Unknown, ledger.Dead}
-	must(t, w.ledger.Failed(t.Context(), w.envelope.ID, ledger.Outcome{
+	failed(t, w.ledger, w.envelope.ID, ledger.Outcome{
 		To: w.envelope.To, State: rapid.SampledFrom(ends).Draw(rt, "outcome"), Attempt: rapid.Bool().Draw(rt, "attempt"),
 		Ambiguous: rapid.Bool().Draw(rt, "ambiguous"), Payload: []byte("p"),
-	}))
+	})
+}
+
+func (w *world) revive(t *testing.T, rt *rapid.T) {
+	t.Helper()
+	_, _, err := w.ledger.Revive(t.Context(), w.envelope.ID)
+	dead := w.before != nil && w.before.State == ledger.Dead
+	switch {
+	case err == nil && dead:
+		w.earlier = w.boundary(t)
+	case err == nil && w.before.State != ledger.Queued, err != nil && dead && !w.erased:
+		rt.Fatalf("revived %+v: %v", w.before, err)
+	}
 }
 
 func (w *world) receipt(t *testing.T, _ *rapid.T) {
@@ -134,6 +167,7 @@ func (w *world) undelivered(t *testing.T, rt *rapid.T) {
 		rt.Fatalf("not sent again: %+v", s)
 	case again:
 		w.resends, w.accepted, w.msgid = 1, false, w.msgid+1
+		w.earlier = w.boundary(t)
 	default:
 		w.end = ledger.Rejected
 	}
@@ -146,12 +180,12 @@ func (w *world) zero(t *testing.T, rt *rapid.T) {
 	if s != nil && !w.accepted {
 		rt.Fatalf("settled what was not accepted: %+v", s)
 	}
-	if w.accepted && w.end == "" && w.near {
+	if w.accepted && w.end == "" && w.latest {
 		w.end = ledger.Delivered
 	}
 }
 
-// match is a receipt whose msgid nobody knows.
+// match is a receipt whose msgid is not known.
 func (w *world) match(t *testing.T, rt *rapid.T) {
 	t.Helper()
 	s := match(t, w.ledger, ledger.Receipt{MsgID: 99, OpenID: w.envelope.To, Status: "success", At: time.Now()})
@@ -178,14 +212,14 @@ func (w *world) cancel(t *testing.T, rt *rapid.T) {
 
 func (w *world) erase(t *testing.T, rt *rapid.T) {
 	t.Helper()
-	refs, err := w.ledger.Erase(t.Context(), ledger.Erasure{OpenIDs: []string{w.envelope.To}})
+	refs, err := w.ledger.Erase(t.Context(), ledger.Erasure{OpenIDs: []string{w.envelope.To}, Tasks: noTasks})
 	must(t, err)
 	known := w.before != nil && w.before.To != ""
 	if known != (len(refs) == 1) {
 		rt.Fatalf("found %v of %+v", refs, w.before)
 	}
 	if known {
-		w.erased, w.payload, w.near = true, false, false
+		w.erased, w.payload, w.latest = true, false, false
 	}
 }
 
@@ -227,7 +261,7 @@ func (w *world) checkStep(rt *rapid.T, step string, before, now *ledger.Record) 
 	if before == nil || before.State == now.State {
 		return
 	}
-	revived := step == "begin" && before.State == ledger.Dead
+	revived := step == "revive" && before.State == ledger.Dead
 	settled := step == "match" && before.State == ledger.Unknown
 	if before.State.Ended() && !revived && !settled && step != "accepted" {
 		rt.Fatalf("%s led from the end %s to %s", step, before.State, now.State)

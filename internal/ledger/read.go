@@ -3,74 +3,57 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// Get reads records in the order of ids; a missing one is nil. An accepted
-// message whose receipt did not come within ReceiptWait has an EndedAt and the
-// reason ReasonNoReceipt: both are computed here, and Sweep only counts.
+// Get reads records in the order of ids; a missing one is nil. What is not written
+// down is computed here: an accepted message whose receipt did not come within
+// ReceiptWait has an EndedAt and the reason ReasonNoReceipt, and one that waits past
+// its not-after reads as expired, or as unknown when an attempt may have arrived.
 func (l *Ledger) Get(ctx context.Context, ids ...string) ([]*Record, error) {
 	now := time.Now()
 	out := make([]*Record, 0, len(ids))
-	for rest := ids; len(rest) > 0; {
-		n := min(len(rest), batchSize)
-		cmds := make([]*redis.MapStringStringCmd, n)
-		ops := make([]*op, n)
-		for i, id := range rest[:n] {
-			cmds[i] = redis.NewMapStringStringCmd(ctx, "hgetall", l.recordKey(id))
-			ops[i] = &op{plain: cmds[i]}
+	for part := range slices.Chunk(ids, pipelineSize) {
+		codes := redis.NewMapStringStringCmd(ctx, "hgetall", l.templatesKey())
+		cmds := []redis.Cmder{codes}
+		for _, id := range part {
+			cmds = append(cmds, redis.NewMapStringStringCmd(ctx, "hgetall", l.recordKey(id)))
 		}
-		if err := l.batch.do(ctx, ops...); err != nil {
+		if err := l.do(ctx, cmds...); err != nil {
 			return nil, fmt.Errorf("ledger: read: %w", err)
 		}
-		for i, id := range rest[:n] {
-			out = append(out, parse(id, cmds[i].Val(), now))
+		templates := make(map[string]string, len(codes.Val()))
+		for template, code := range codes.Val() {
+			templates[code] = template
 		}
-		rest = rest[n:]
-	}
-	return out, nil
-}
-
-// Missing and Resent are keys of Counts alone; no record is in such a state.
-const (
-	Missing = "missing" // accepted, but no receipt came within ReceiptWait
-	Resent  = "resent"  // to be sent again after a failed receipt
-)
-
-// Counts tells how many messages were accepted and how many reached each end on
-// the UTC day of t, and how many were Missing and Resent. Accepted messages are
-// counted again at their end. Days are kept for eight days.
-func (l *Ledger) Counts(ctx context.Context, t time.Time) (map[State]int64, error) {
-	cmd := redis.NewMapStringStringCmd(ctx, "hgetall", l.countsKey(day(t)))
-	if err := l.batch.do(ctx, &op{plain: cmd}); err != nil {
-		return nil, fmt.Errorf("ledger: read the counts: %w", err)
-	}
-	out := make(map[State]int64, len(cmd.Val()))
-	for letter, n := range cmd.Val() {
-		switch letter {
-		case "m":
-			out[Missing] = number(n)
-		case "g":
-			out[Resent] = number(n)
-		default:
-			out[stateOf(letter)] = number(n)
+		for i, id := range part {
+			cmd, _ := cmds[1+i].(*redis.MapStringStringCmd)
+			f := cmd.Val()
+			if code := f["l"]; code != "" {
+				f["p"] = templates[code]
+			}
+			out = append(out, parse(id, f, now))
 		}
 	}
 	return out, nil
 }
 
-// pairs reads a script's flat list of fields and values.
-func pairs(reply any) map[string]string {
-	list, ok := reply.([]any)
-	if !ok {
-		return nil
+// sweepStep bounds the work of one script.
+const sweepStep = 1000
+
+// Sweep returns how many accepted messages did not get their receipt within
+// ReceiptWait, each once, and at most limit or 1000. They are not sent again, and Get
+// shows their end. Accepted drops those that are overdue for an hour more, so that
+// the index stays bounded where Sweep is not called.
+func (l *Ledger) Sweep(ctx context.Context, limit int) (int, error) {
+	reply, err := l.run(ctx, l.lua.sweep, []string{l.awaitingReceiptKey()},
+		stamp(time.Now().Add(-ReceiptWait)), min(limit, sweepStep))
+	if err != nil {
+		return 0, fmt.Errorf("ledger: sweep missing receipts: %w", err)
 	}
-	out := make(map[string]string, len(list)/2)
-	for i := 0; i+1 < len(list); i += 2 {
-		name, _ := list[i].(string)
-		out[name], _ = list[i+1].(string)
-	}
-	return out
+	n, _ := reply.(int64)
+	return int(n), nil
 }

@@ -3,10 +3,12 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/redis/go-redis/v9"
+
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -18,7 +20,8 @@ type Receipt struct {
 	At     time.Time // the event's CreateTime. Zero: now
 }
 
-// Settled is the message of a receipt, as the receipt left it.
+// Settled is the message of a receipt, as the receipt left it; its Template is not
+// told.
 type Settled struct {
 	Record
 	Resend *Resend // put it on its queue again; nil: nothing is to be done
@@ -28,7 +31,7 @@ type Settled struct {
 // After. WeChat may have pushed the receipt before the first task was completed:
 // where the queue has that ID already and no task of it waits, the enqueueing has
 // failed. Handle the receipt again then: until the attempt has begun, each time
-// says the same.
+// the answer is the same.
 type Resend struct {
 	Payload []byte
 	After   time.Time
@@ -38,8 +41,16 @@ type Resend struct {
 // written to: they can allow them again, and no event tells.
 const blockFor = 30 * 24 * time.Hour
 
-// Waits before the next attempt after a failed receipt. WeChat drops a second
-// message of the same openid and client_msg_id for ten minutes.
+// WeChat's statuses as they are stored and shown.
+const (
+	success      = "success"
+	userBlock    = "user-block"
+	systemFailed = "system-failed"
+	freqLimit    = "freq-limit"
+)
+
+// resendWaits are the waits before the next attempts after a failed receipt. WeChat
+// drops a second message of the same openid and client_msg_id for ten minutes.
 func resendWaits(words string) []time.Duration {
 	switch words {
 	case systemFailed:
@@ -51,12 +62,12 @@ func resendWaits(words string) []time.Duration {
 	}
 }
 
-// Receipt settles the message of r's msgid: delivered, or rejected with the
-// receipt as its reason, or set up to be sent again (Config.Resend). It may come
+// Receipt ends the message of r's msgid: delivered, or rejected with the
+// receipt as its reason, or sets it up to be sent again (Config.Resend). It may come
 // before Accepted, or twice.
 //
 // A msgid that is not known is kept for a day, and nil is returned: call Match
-// about a minute later. MsgID 0 names no message and is not kept: it settles the
+// about a minute later. MsgID 0 names no message and is not kept: it ends the
 // oldest one that was accepted for r.OpenID and has no receipt, within
 // receiptWindow; nil when there is none.
 //
@@ -66,7 +77,7 @@ func (l *Ledger) Receipt(ctx context.Context, r Receipt) (*Settled, error) {
 	if r.At.IsZero() {
 		r.At = now
 	}
-	found, err := l.receipt(ctx, r, now)
+	found, err := l.findAndApply(ctx, r, now)
 	if err != nil {
 		return nil, err
 	}
@@ -83,99 +94,78 @@ func (l *Ledger) Receipt(ctx context.Context, r Receipt) (*Settled, error) {
 	return found, l.Suppress(ctx, s)
 }
 
-func (l *Ledger) receipt(ctx context.Context, r Receipt, now time.Time) (*Settled, error) {
+func (l *Ledger) findAndApply(ctx context.Context, r Receipt, now time.Time) (*Settled, error) {
 	if r.MsgID == 0 {
-		return l.guess(ctx, r, now, false)
+		return l.matchByOpenID(ctx, r, now, false)
 	}
-	id, err := l.park(ctx, r)
+	id, err := l.storeEarly(ctx, r)
 	if err != nil || id == "" {
 		return nil, err
 	}
-	return l.settle(ctx, r, id, now)
+	return l.applyReceipt(ctx, r, id, now)
 }
 
-// park finds the id of the message, or leaves the receipt for Accepted. The id
-// has to be known before the record's key can be named, hence two steps; either
-// order of Accepted and this one ends in the same state.
-func (l *Ledger) park(ctx context.Context, r Receipt) (string, error) {
+// storeEarly keeps the receipt for Accepted (of two, the first), or returns the id
+// of the message where it is known. The id has to be known before the record's key
+// can be named, hence two steps; either order of Accepted and this one ends in the
+// same state.
+func (l *Ledger) storeEarly(ctx context.Context, r Receipt) (string, error) {
 	words, state := receiptWords(r.Status)
-	o := &op{
-		script: l.scripts.park,
-		keys:   []string{l.msgidKey(int64(r.MsgID))},
-		args:   []any{"!" + state.letter() + stamp(r.At) + " " + words, millis(indexKeep)},
-	}
-	if err := l.batch.do(ctx, o); err != nil {
+	early := "!" + state.code() + stamp(r.At) + " " + words
+	stored := redis.NewStatusCmd(ctx, "set", l.msgidKey(r.MsgID), early, "px", millis(indexKeep), "nx")
+	found := redis.NewStringCmd(ctx, "get", l.msgidKey(r.MsgID))
+	if err := l.do(ctx, stored, found); err != nil {
 		return "", fmt.Errorf("ledger: keep the receipt: %w", err)
 	}
-	id, _ := o.cmd.Val().(string)
+	id, _ := messageOf(found.Val())
 	return id, nil
 }
 
-// settle gives the receipt to the message that it names.
-func (l *Ledger) settle(ctx context.Context, r Receipt, id string, now time.Time) (*Settled, error) {
+// applyReceipt gives the receipt to the message that it names.
+func (l *Ledger) applyReceipt(ctx context.Context, r Receipt, id string, now time.Time) (*Settled, error) {
 	words, state := receiptWords(r.Status)
 	args := []any{
-		state.letter(), words, stamp(r.At), millis(l.cfg.Keep), millis(repeatKeep),
-		id, stamp(now), r.MsgID.String(), millis(live), millis(indexKeep),
+		"id", id, "state", state.code(), "words", words, "at", stamp(r.At), "msgid", int64(r.MsgID),
+		"keep", millis(l.cfg.Keep), "repeat_life", millis(repeatKeep),
 	}
-	for _, wait := range resendWaits(words) {
-		args = append(args, millis(wait))
+	for i, wait := range resendWaits(words) {
+		if i == 0 {
+			args = append(args, "now", stamp(now), "life", millis(live), "msgid_life", millis(indexKeep))
+		}
+		args = append(args, "wait"+strconv.Itoa(i), millis(wait))
 	}
-	o := &op{
-		script: l.scripts.receipt,
-		keys: []string{
-			l.recordKey(id), l.countsKey(day(now)), l.msgidKey(int64(r.MsgID)), l.awaitKey(),
-			l.nearKey(r.OpenID), l.payloadKey(id),
-		},
-		args: args,
+	keys := []string{
+		l.recordKey(id), l.msgidKey(r.MsgID), l.awaitingReceiptKey(), l.latestKey(r.OpenID), l.payloadKey(id),
 	}
-	if err := l.batch.do(ctx, o); err != nil {
+	reply, err := l.run(ctx, l.lua.receipt, keys, args...)
+	if err != nil {
 		return nil, fmt.Errorf("ledger: record the receipt: %w", err)
 	}
-	reply, ok := o.cmd.Val().([]any)
-	if !ok || len(reply) != 3 {
-		return nil, fmt.Errorf("ledger: the receipt's script answered %T", o.cmd.Val())
+	list, ok := reply.([]any)
+	if !ok || len(list) != 2 {
+		return nil, fmt.Errorf("ledger: the receipt's script answered %T", reply)
 	}
-	record := parse(id, pairs(reply[0]), now)
-	if record == nil {
-		return nil, nil //nolint:nilnil // documented: no message is known
+	found := settledOf(parse(id, stringMap(list[0]), now))
+	if payload, _ := list[1].(string); found != nil && payload != "" {
+		found.Resend = &Resend{Payload: []byte(payload), After: found.ResendAt}
 	}
-	out := &Settled{Record: *record}
-	payload, _ := reply[1].(string)
-	due, _ := reply[2].(string)
-	if payload != "" && due != "" {
-		out.again([]byte(payload), moment(due))
-	}
-	return out, nil
+	return found, nil
 }
 
-// again makes the envelope one of its own: a worker that remembers an answer for
-// the first one must not take it for the answer to this one.
-func (s *Settled) again(payload []byte, due time.Time) {
-	s.Resend = &Resend{Payload: payload, After: due}
-	e, err := job.Parse(payload)
-	if err != nil {
-		return // of a newer version: its workers know what to do
+// settledOf is nil when there is no record.
+func settledOf(r *Record) *Settled {
+	if r == nil {
+		return nil
 	}
-	s.Class, e.QueuedAt = e.Class, due
-	if own, err := job.Encode(e); err == nil {
-		s.Resend.Payload = own
-	}
+	return &Settled{Record: *r}
 }
-
-// WeChat's statuses as we say them.
-const (
-	userBlock    = "user-block"
-	systemFailed = "system-failed"
-	freqLimit    = "freq-limit"
-)
 
 // receiptWords normalises WeChat's status: documented are "success",
 // "failed:user block" and "failed: system failed" (the space is WeChat's).
 // Anything else is kept as it is and counts as rejected.
 func receiptWords(status string) (string, State) {
 	word := strings.Join(strings.Fields(strings.ToLower(status)), " ")
-	if word == "success" {
+	if word == success {
 		return word, Delivered
 	}
 	word = strings.TrimSpace(strings.TrimPrefix(word, "failed:"))

@@ -21,9 +21,9 @@ func TestRcp01TwoReceiptsInOneSecond(t *testing.T) {
 		at := time.Now().Truncate(time.Second).Add(-time.Second)
 		for i, id := range []string{"one", "two"} {
 			e := envelope(id)
-			born(t, rdb, l, record(e))
+			create(t, rdb, record(e))
 			begin(t, l, e)
-			must(t, l.Accepted(t.Context(), id, ledger.Acceptance{MsgID: wechat.MessageID(100 + i)}))
+			accepted(t, l, id, ledger.Acceptance{MsgID: wechat.MessageID(100 + i)})
 		}
 		var both sync.WaitGroup
 		for i, status := range []string{"success", "failed:user block"} {
@@ -54,7 +54,7 @@ func TestRcp03ReceiptBeforeAnswer(t *testing.T) {
 		for i, status := range []string{"success", "failed: system failed"} {
 			e := envelope(status)
 			msgid := wechat.MessageID(200 + i)
-			born(t, rdb, l, record(e))
+			create(t, rdb, record(e))
 			begin(t, l, e)
 			for range 2 { // and twice
 				got, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: msgid, Status: status, At: time.Now().Add(-time.Second)})
@@ -63,24 +63,20 @@ func TestRcp03ReceiptBeforeAnswer(t *testing.T) {
 				}
 			}
 			state(t, l, e.ID, ledger.Sending)
-			must(t, l.Accepted(t.Context(), e.ID, ledger.Acceptance{MsgID: msgid}))
+			accepted(t, l, e.ID, ledger.Acceptance{MsgID: msgid})
 			r := get(t, l, e.ID)
 			if r.EndedAt.Before(r.SentAt) {
 				t.Errorf("ended %s before it was sent %s", r.EndedAt, r.SentAt)
 			}
 			again, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: msgid, Status: "success"})
 			must(t, err)
+			r.Template = "" // is not told by Receipt
 			if diff := cmp.Diff(&ledger.Settled{Record: *r}, again); diff != "" {
 				t.Errorf("a repeated receipt changed the record:\n%s", diff)
 			}
 		}
 		state(t, l, "success", ledger.Delivered)
 		state(t, l, "failed: system failed", ledger.Rejected)
-		counts, err := l.Counts(t.Context(), time.Now())
-		must(t, err)
-		if diff := cmp.Diff(map[ledger.State]int64{ledger.Accepted: 2, ledger.Delivered: 1, ledger.Rejected: 1}, counts); diff != "" {
-			t.Errorf("counts (-want +got):\n%s", diff)
-		}
 	})
 }
 
@@ -93,7 +89,7 @@ func TestReceiptRacesAnswer(t *testing.T) {
 		for i := range 100 {
 			id := strings.Repeat("r", i+1)
 			all.Go(func() {
-				if err := l.Accepted(t.Context(), id, ledger.Acceptance{MsgID: wechat.MessageID(1000 + i)}); err != nil {
+				if _, err := l.Accepted(t.Context(), id, 1, ledger.Acceptance{MsgID: wechat.MessageID(1000 + i)}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -132,7 +128,7 @@ func TestRcp06StatusWords(t *testing.T) {
 			{"failed:" + strings.Repeat("很", 40), strings.Repeat("很", 19) + "…", ledger.Rejected},
 		} {
 			id := "w" + strings.Repeat("x", i)
-			must(t, l.Accepted(t.Context(), id, ledger.Acceptance{MsgID: wechat.MessageID(1 + i)}))
+			accepted(t, l, id, ledger.Acceptance{MsgID: wechat.MessageID(1 + i)})
 			r, err := l.Receipt(t.Context(), ledger.Receipt{MsgID: wechat.MessageID(1 + i), Status: tc.status})
 			must(t, err)
 			if r.Receipt != tc.receipt || r.State != tc.state {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +12,50 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
+// State is where a message is on its way.
+type State string
+
+// The states. Delivered, rejected, expired, cancelled, unknown and dead are
+// ends; accepted ends when no receipt comes within 24 h.
+const (
+	Queued    State = "queued"
+	Scheduled State = "scheduled"
+	Sending   State = "sending"
+	Retrying  State = "retrying"
+	Accepted  State = "accepted"
+	Delivered State = "delivered"
+	Rejected  State = "rejected"
+	Expired   State = "expired"
+	Cancelled State = "cancelled"
+	Unknown   State = "unknown"
+	Dead      State = "dead"
+)
+
+// Record is a message's one entry.
+type Record struct {
+	ID                string
+	Class             job.Class
+	State             State
+	To, User          string
+	Template          string
+	Hash              string
+	MsgID             wechat.MessageID
+	Errcode           wechat.Code
+	Reason            string // why it is in this state: short, no secret, no openid
+	Attempts          int
+	PossibleDuplicate bool
+	QueuedAt          time.Time
+	NotBefore         time.Time
+	NotAfter          time.Time
+	OpenSince         time.Time // first attempt whose outcome is not known; zero: none
+	SentAt            time.Time
+	EndedAt           time.Time
+	Resends           int       // how often a failed receipt had it sent again
+	ResendAt          time.Time // when it is due to be sent again after a failed receipt; zero: it is not
+	Erased            bool      // To and User were dropped: see Erase
+	Receipt           string    // success, user-block, system-failed, freq-limit, or WeChat's own words
+}
+
 // maxReason keeps a record in Redis' compact form, which ends at values of 64 bytes.
 const maxReason = 60
 
@@ -20,99 +65,68 @@ const ReceiptWait = 24 * time.Hour
 
 // Reasons that are the ledger's own.
 const (
-	ReasonSuppressed = "suppressed" // the recipient must not be written to
-	ReasonNoUser     = "no-user"    // nobody has bound an openid to the user
-	ReasonNoReceipt  = "no-receipt" // accepted, and no receipt came within ReceiptWait
-	ReasonErased     = "erased"     // the recipient's data were erased before it was sent
+	ReasonSuppressed    = "suppressed"                    // the recipient must not be written to
+	ReasonNoUser        = "no-user"                       // the user has no openid on the roster
+	ReasonNoReceipt     = "no-receipt"                    // accepted, and no receipt came within ReceiptWait
+	ReasonErased        = "erased"                        // the recipient's data were erased before it was sent
+	ReasonRecordExpired = "record-expired"                // the record may have ended and expired: see Begin
+	ReasonNotAfter      = "expired: not-after has passed" // while it waited
 )
 
-// letter is the state as stored. Letters are never reused.
-func (s State) letter() string {
-	switch s {
-	case Queued:
-		return "q"
-	case Scheduled:
-		return "w"
-	case Sending:
-		return "s"
-	case Retrying:
-		return "r"
-	case Accepted:
-		return "a"
-	case Delivered:
-		return "d"
-	case Rejected:
-		return "j"
-	case Expired:
-		return "e"
-	case Cancelled:
-		return "c"
-	case Unknown:
-		return "u"
-	case Dead:
-		return "x"
-	default:
-		return ""
+// stateCodes are the states as stored, in the order of States. A code is never used
+// for anything else.
+const stateCodes = "qwsradjecux"
+
+func (s State) code() string {
+	if i := slices.Index(States(), s); i >= 0 {
+		return stateCodes[i : i+1]
 	}
+	return ""
 }
 
-func stateOf(letter string) State {
-	for _, s := range States() {
-		if s.letter() == letter {
-			return s
-		}
+func stateOf(code string) State {
+	if i := strings.Index(stateCodes, code); i >= 0 && len(code) == 1 {
+		return States()[i]
 	}
-	return State(letter) // of a newer version: shown as it is
+	return State(code) // of a newer version: shown as it is
 }
 
-// States lists every state in the order of a message's life.
+// States lists every state in the order of a message's life, the ends last.
 func States() []State {
 	return []State{Queued, Scheduled, Sending, Retrying, Accepted, Delivered, Rejected, Expired, Cancelled, Unknown, Dead}
 }
 
 // Ended reports whether nothing happens to a message in this state any more.
 // Accepted is not among them: see [ReceiptWait].
-func (s State) Ended() bool {
-	switch s {
-	case Delivered, Rejected, Expired, Cancelled, Unknown, Dead:
-		return true
-	case Queued, Scheduled, Sending, Retrying, Accepted:
-		return false
-	default: // of a newer version
-		return false
-	}
-}
+func (s State) Ended() bool { return slices.Index(States(), s) >= slices.Index(States(), Delivered) }
 
-func classLetter(c job.Class) string {
+func classCode(c job.Class) string {
 	if c == "" {
 		return ""
 	}
-	return string(c[0]) // c, d, b
+	return string(c[:1]) // c, d, b
 }
 
-func classOf(letter string) job.Class {
+func classOf(code string) job.Class {
 	for _, c := range job.Classes() {
-		if classLetter(c) == letter {
+		if classCode(c) == code {
 			return c
 		}
 	}
 	return ""
 }
 
-// fields are a new record's, without the empty ones. The letters are never
-// reused; k (an earlier attempt is open), y (its task was put again since Cancel)
-// and the msgid in w (the moment of the next attempt after a failed receipt, and
-// which) are the scripts' own.
+// fields are a record's as they are stored, without the empty ones: those that a
+// message has before it is sent. lua/prelude.lua says what the letters mean.
 func fields(r Record) []any {
-	out := make([]any, 0, 18)
+	out := make([]any, 0, 22)
 	put := func(name any, value string) { // any: a constant costs no allocation
-
 		if value != "" && value != "0" {
 			out = append(out, name, value)
 		}
 	}
-	put("s", r.State.letter())
-	put("c", classLetter(r.Class))
+	put("s", r.State.code())
+	put("c", classCode(r.Class))
 	put("t", r.To)
 	put("u", r.User)
 	put("p", r.Template)
@@ -120,11 +134,14 @@ func fields(r Record) []any {
 	put("q", stamp(r.QueuedAt))
 	put("b", stamp(r.NotBefore))
 	put("n", stamp(r.NotAfter))
+	put("r", r.Reason)
+	put("z", stamp(r.EndedAt))
 	return out
 }
 
 // parse reads a record as stored; nil when there is none. Now decides whether
-// a scheduled message still waits for its hour, an accepted one for its receipt.
+// a scheduled message still waits for its not-before, an accepted one for its
+// receipt, and whether one that was not sent can be sent any more.
 func parse(id string, f map[string]string, now time.Time) *Record {
 	if len(f) == 0 {
 		return nil
@@ -137,16 +154,36 @@ func parse(id string, f map[string]string, now time.Time) *Record {
 		NotAfter: moment(f["n"]), OpenSince: moment(f["o"]), SentAt: moment(f["x"]),
 		EndedAt: moment(f["z"]), Receipt: f["f"], Resends: int(number(f["g"])), Erased: f["v"] != "",
 	}
-	if due, _, waits := strings.Cut(f["w"], " "); waits && r.State == Retrying {
-		r.ResendAt = moment(due)
+	if r.Attempts == 0 && !r.SentAt.IsZero() {
+		r.Attempts = 1 // a single attempt is not stored
 	}
-	if r.State == Scheduled && !now.Before(r.NotBefore) {
-		r.State = Queued // its hour has come, and nobody writes that down
+	if r.State == Delivered {
+		r.Receipt = success // not stored
 	}
 	if r.State == Accepted && !r.SentAt.IsZero() && !now.Before(r.SentAt.Add(ReceiptWait)) {
 		r.EndedAt, r.Reason = r.SentAt.Add(ReceiptWait), ReasonNoReceipt
 	}
+	if due, _, waits := strings.Cut(f["w"], " "); waits && r.State == Retrying {
+		r.ResendAt = moment(due)
+	}
+	if r.State == Queued || r.State == Scheduled || r.State == Retrying {
+		r.waits(now)
+	}
 	return r
+}
+
+// waits shows a message that waits in its state at now, which is not written down
+// until its task is fetched: that can be days later.
+func (r *Record) waits(now time.Time) {
+	switch {
+	case !r.NotAfter.IsZero() && !now.Before(r.NotAfter):
+		r.State, r.EndedAt, r.Reason, r.ResendAt = Expired, r.NotAfter, ReasonNotAfter, time.Time{}
+		if !r.OpenSince.IsZero() {
+			r.State = Unknown // an attempt may have arrived
+		}
+	case r.State == Scheduled && !now.Before(r.NotBefore):
+		r.State = Queued
+	}
 }
 
 // stamp is a time in Unix milliseconds; empty when zero.
@@ -175,20 +212,15 @@ func number(text string) int64 {
 
 // short bounds text to max bytes of printable UTF-8.
 func short(text string, limit int) string {
-	text = strings.Map(func(r rune) rune {
+	text = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, text)
-	text = strings.TrimSpace(text)
+	}, text))
 	if len(text) <= limit {
 		return text
 	}
 	const ellipsis = "…"
-	cut := limit - len(ellipsis)
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + ellipsis
+	return strings.ToValidUTF8(text[:limit-len(ellipsis)], "") + ellipsis
 }

@@ -24,7 +24,7 @@ func urgent(id string) job.Envelope {
 // accept begins e and records WeChat's yes, as a worker does.
 func accept(tb testing.TB, l *ledger.Ledger, e job.Envelope, msgid wechat.MessageID) {
 	tb.Helper()
-	if s := begin(tb, l, e); s.Decision != ledger.Go {
+	if s := begin(tb, l, e); s.Decision != ledger.Send {
 		tb.Fatalf("begin of %s: %+v", e.ID, s)
 	}
 	yes(tb, l, e, msgid)
@@ -34,7 +34,7 @@ func yes(tb testing.TB, l *ledger.Ledger, e job.Envelope, msgid wechat.MessageID
 	tb.Helper()
 	payload, err := job.Encode(e)
 	must(tb, err)
-	must(tb, l.Accepted(tb.Context(), e.ID, ledger.Acceptance{To: e.To, MsgID: msgid, Class: e.Class, Payload: payload}))
+	accepted(tb, l, e.ID, ledger.Acceptance{To: e.To, MsgID: msgid, Class: e.Class, Payload: payload})
 }
 
 func failing(msgid wechat.MessageID, status string) ledger.Receipt {
@@ -50,6 +50,7 @@ func TestRcp06SystemFailedIsSentAgain(t *testing.T) {
 		l := open(t, rdb)
 		e := urgent("m")
 		accept(t, l, e, 1)
+		firstDelivery := delivery(l, e.ID)
 		first := receipt(t, l, failing(1, "failed: system failed"))
 		due := time.Now().Add(11 * time.Minute)
 		if first.State != ledger.Retrying || first.Reason != "system-failed" || first.MsgID != 0 || first.Resends != 1 ||
@@ -61,7 +62,7 @@ func TestRcp06SystemFailedIsSentAgain(t *testing.T) {
 			t.Fatalf("got %+v", again)
 		}
 		next, err := job.Parse(again.Payload)
-		if err != nil || next.ID != e.ID || next.Hash() != e.Hash() || !next.QueuedAt.Equal(due) {
+		if err != nil || next.ID != e.ID || next.Hash() != e.Hash() || next.Class != e.Class {
 			t.Fatalf("got %+v, %v", next, err)
 		}
 		time.Sleep(time.Minute)
@@ -75,7 +76,7 @@ func TestRcp06SystemFailedIsSentAgain(t *testing.T) {
 		if s := begin(t, l, e); s.Decision != ledger.NotYet || !s.After.Equal(due) {
 			t.Errorf("the first task taken again: %+v", s)
 		}
-		must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{To: e.To, State: ledger.Rejected})) // a late worker
+		must(t, l.Failed(t.Context(), e.ID, firstDelivery, ledger.Outcome{To: e.To, State: ledger.Rejected})) // a late worker
 		state(t, l, e.ID, ledger.Retrying)
 
 		time.Sleep(time.Until(due))
@@ -87,13 +88,8 @@ func TestRcp06SystemFailedIsSentAgain(t *testing.T) {
 		if s.State != ledger.Delivered || s.Attempts != 1 || s.Resends != 1 || s.Resend != nil || s.PossibleDuplicate {
 			t.Errorf("got %+v", s)
 		}
-		if n := rdb.Exists(t.Context(), "wxn:{"+account+"}:p:m").Val(); n != 0 {
+		if n := rdb.Exists(t.Context(), key("p:m")).Val(); n != 0 {
 			t.Error("the payload is kept after the end")
-		}
-		counts, err := l.Counts(t.Context(), time.Now())
-		must(t, err)
-		if diff := cmp.Diff(map[ledger.State]int64{ledger.Accepted: 2, ledger.Resent: 1, ledger.Delivered: 1}, counts); diff != "" {
-			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 	})
 }
@@ -124,7 +120,7 @@ func TestResendsEnd(t *testing.T) {
 				if tc.notAfter > 0 {
 					e.NotAfter = e.QueuedAt.Add(tc.notAfter)
 				}
-				born(t, rdb, l, record(e))
+				create(t, rdb, record(e))
 				for i, status := range tc.receipts {
 					accept(t, l, e, wechat.MessageID(1+i))
 					s := receipt(t, l, failing(wechat.MessageID(1+i), status))
@@ -211,22 +207,39 @@ func TestRcp03FailedReceiptBeforeAnswer(t *testing.T) {
 	})
 }
 
-// Another msgid while a resend waits is a yes of its own, and counts.
-func TestAnotherYesWhileAResendWaits(t *testing.T) {
+// P5: a worker that remembers WeChat's yes to the first attempt, or an older one, is told that
+// another attempt is due: it must not complete the task. Nothing is written.
+func TestAcceptedOfAnEarlierLifeAsksForTheNextAttempt(t *testing.T) {
 	t.Parallel()
-	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
 		l := open(t, rdb)
 		e := urgent("m")
+		begin(t, l, e)
+		older := delivery(l, e.ID)
 		accept(t, l, e, 1)
+		n := delivery(l, e.ID)
+		due := time.Now().Add(11 * time.Minute)
 		receipt(t, l, failing(1, "failed: system failed"))
-		yes(t, l, e, 2)
-		if r := state(t, l, e.ID, ledger.Accepted); r.MsgID != 2 || !r.ResendAt.IsZero() {
+		before := get(t, l, e.ID)
+		for delivery, msgid := range map[int64]wechat.MessageID{n: 1, older: 2} {
+			got, err := l.Accepted(t.Context(), e.ID, delivery, ledger.Acceptance{To: e.To, MsgID: msgid, Class: e.Class})
+			if err != nil || !got.Again || !got.Due.Equal(due) {
+				t.Errorf("delivery %d: got %+v, %v, want another attempt at %s", delivery, got, err, due)
+			}
+		}
+		if diff := cmp.Diff(before, get(t, l, e.ID)); diff != "" {
+			t.Errorf("the record changed (-want +got):\n%s", diff)
+		}
+		time.Sleep(11 * time.Minute)
+		accept(t, l, e, 3)
+		if got, err := l.Accepted(t.Context(), e.ID, n, ledger.Acceptance{To: e.To, MsgID: 1}); err != nil || got.Again {
+			t.Errorf("after the next acceptance: %+v, %v", got, err)
+		}
+		if r := state(t, l, e.ID, ledger.Accepted); r.MsgID != 3 || r.PossibleDuplicate || !r.ResendAt.IsZero() {
 			t.Errorf("got %+v", r)
 		}
-		if s := receipt(t, l, failing(1, "failed: system failed")); s.Resend != nil {
-			t.Errorf("got %+v", s)
-		}
-		if s := receipt(t, l, failing(2, "success")); s.State != ledger.Delivered {
+		if s := receipt(t, l, failing(3, "success")); s.State != ledger.Delivered {
 			t.Errorf("got %+v", s)
 		}
 	})

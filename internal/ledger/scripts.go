@@ -1,97 +1,74 @@
 package ledger
 
 import (
-	"context"
-	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1.
-	_ "embed"
-	"encoding/hex"
+	"embed"
+	"fmt"
+	"strconv"
+	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
-//go:embed lua/common.lua
-var commonLua string
+//go:embed lua/*.lua
+var luaFiles embed.FS
 
-//go:embed lua/begin.lua
-var beginLua string
-
-//go:embed lua/accepted.lua
-var acceptedLua string
-
-//go:embed lua/failed.lua
-var failedLua string
-
-//go:embed lua/cancel.lua
-var cancelLua string
-
-//go:embed lua/park.lua
-var parkLua string
-
-//go:embed lua/release.lua
-var releaseLua string
-
-//go:embed lua/receipt.lua
-var receiptLua string
-
-//go:embed lua/match.lua
-var matchLua string
-
-//go:embed lua/sweep.lua
-var sweepLua string
-
-//go:embed lua/suppress.lua
-var suppressLua string
-
-//go:embed lua/follow.lua
-var followLua string
-
-//go:embed lua/erase.lua
-var eraseLua string
-
-// script is a Lua script that rides in pipelines: named by its hash, sent whole
-// when Redis does not know it.
-type script struct{ text, sha string }
-
-func newScript(text string) script {
-	sum := sha1.Sum([]byte(text)) //nolint:gosec // Redis names scripts by their SHA-1.
-	return script{text: text, sha: hex.EncodeToString(sum[:])}
+// script reads lua/name.lua, behind the functions that all scripts share.
+func script(name string) *redisx.Script {
+	text := func(name string) string {
+		data, err := luaFiles.ReadFile("lua/" + name + ".lua")
+		if err != nil {
+			panic(err) // the name is wrong: every test finds it
+		}
+		return string(data)
+	}
+	return redisx.NewScript(text("prelude"), text(name))
 }
 
 // scripts of one ledger.
 type scripts struct {
-	begin, accepted, failed, cancel, release, park, receipt script
-	match, sweep, suppress, follow, erase                         script
+	begin, accepted, failed, undo, revive, cancel, release, restore *redisx.Script
+	receipt, match, sweep, suppress, follow, erase                  *redisx.Script
 }
 
 func newScripts() scripts {
 	return scripts{
-		begin:    newScript(commonLua + beginLua),
-		accepted: newScript(commonLua + acceptedLua),
-		failed:   newScript(commonLua + failedLua),
-		cancel:   newScript(commonLua + cancelLua),
-		release:  newScript(releaseLua),
-		park:     newScript(parkLua),
-		receipt:  newScript(commonLua + receiptLua),
-		match:    newScript(commonLua + matchLua),
-		sweep:    newScript(commonLua + sweepLua),
-		suppress: newScript(suppressLua),
-		follow:   newScript(followLua),
-		erase:    newScript(commonLua + eraseLua),
+		begin: script("begin"), accepted: script("accepted"), failed: script("failed"), undo: script("undo"),
+		revive: script("revive"), cancel: script("cancel"), release: script("release"), restore: script("restore"),
+		receipt: script("receipt"), match: script("match"), sweep: script("sweep"), suppress: script("suppress"),
+		follow: script("follow"), erase: script("erase"),
 	}
 }
 
-// call is one run of a script, by hash or whole.
-func (s script) call(ctx context.Context, whole bool, keys []string, args []any) *redis.Cmd {
-	line := make([]any, 0, 3+len(keys)+len(args))
-	if whole {
-		line = append(line, "eval", s.text, len(keys))
-	} else {
-		line = append(line, "evalsha", s.sha, len(keys))
+// stringList reads a script's list of texts, at least n of them.
+func stringList(reply any, n int) ([]string, error) {
+	list, ok := reply.([]any)
+	if !ok || len(list) < n {
+		return nil, fmt.Errorf("ledger: Redis answered %T where a list of %d was expected", reply, n)
 	}
-	for _, k := range keys {
-		line = append(line, k)
+	out := make([]string, len(list))
+	for i := range list {
+		out[i], _ = list[i].(string)
 	}
-	cmd := redis.NewCmd(ctx, append(line, args...)...)
-	cmd.SetFirstKeyPos(3) // a cluster routes by it
-	return cmd
+	return out, nil
+}
+
+// stringMap reads a script's flat list of fields and values.
+func stringMap(reply any) map[string]string {
+	list, _ := reply.([]any)
+	out := make(map[string]string, len(list)/2)
+	for i := 0; i+1 < len(list); i += 2 {
+		name, _ := list[i].(string)
+		out[name], _ = list[i+1].(string)
+	}
+	return out
+}
+
+// millis is a duration in milliseconds as Redis takes it.
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
 }

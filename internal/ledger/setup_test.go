@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -76,25 +77,83 @@ func bind(tb testing.TB, rdb redis.UniversalClient, user, openid string, at int)
 	must(tb, rdb.Expire(tb.Context(), key, time.Hour).Err())
 }
 
-func born(tb testing.TB, rdb redis.UniversalClient, l *ledger.Ledger, r ledger.Record) ledger.Birth {
+// key is a key of the account.
+func key(name string) string { return "wxn:{" + account + "}:" + name }
+
+// create writes a record as Enqueue does, unless there is one. The letters are
+// the stored format: they must never change.
+func create(tb testing.TB, rdb redis.UniversalClient, r ledger.Record) {
 	tb.Helper()
-	pipe := rdb.Pipeline()
-	result := l.Born(tb.Context(), pipe, r)
-	_, _ = pipe.Exec(tb.Context()) // the result tells
-	b, err := result()
-	if err != nil {
-		tb.Fatal(err)
+	name := key("m:" + r.ID)
+	if rdb.Exists(tb.Context(), name).Val() == 1 {
+		return
 	}
-	return b
+	life := 30 * 24 * time.Hour
+	f := map[string]any{
+		"s": map[ledger.State]string{ledger.Queued: "q", ledger.Scheduled: "w"}[r.State],
+		"c": string(r.Class[:1]), "p": r.Template, "h": r.Hash, "q": r.QueuedAt.UnixMilli(),
+	}
+	for field, text := range map[string]string{"t": r.To, "u": r.User} {
+		if text != "" {
+			f[field] = text
+		}
+	}
+	for field, at := range map[string]time.Time{"b": r.NotBefore, "n": r.NotAfter} {
+		if !at.IsZero() {
+			f[field] = at.UnixMilli()
+			life = max(life, time.Until(at.Add(72*time.Hour)))
+		}
+	}
+	must(tb, rdb.HSet(tb.Context(), name, f).Err())
+	must(tb, rdb.PExpire(tb.Context(), name, life).Err())
 }
 
+// deliveries gives out delivery numbers, as a queue does.
+var deliveries atomic.Int64
+
+// latest is the number of the latest delivery that begin gave a message.
+var latest sync.Map
+
+type message struct {
+	ledger *ledger.Ledger
+	id     string
+}
+
+// begin begins e with a delivery of its own.
 func begin(tb testing.TB, l *ledger.Ledger, e job.Envelope) ledger.Start {
 	tb.Helper()
-	s, err := l.Begin(tb.Context(), e)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	s, err := tryBegin(tb.Context(), l, e)
+	must(tb, err)
 	return s
+}
+
+func tryBegin(ctx context.Context, l *ledger.Ledger, e job.Envelope) (ledger.Start, error) {
+	n := deliveries.Add(1)
+	latest.Store(message{l, e.ID}, n)
+	return l.Begin(ctx, e, ledger.Delivery{N: n}) //nolint:wrapcheck // a test's own
+}
+
+// delivery is the number of the latest delivery of a message, or a new one.
+func delivery(l *ledger.Ledger, id string) int64 {
+	n, ok := latest.Load(message{l, id})
+	if !ok {
+		return deliveries.Add(1)
+	}
+	return n.(int64) //nolint:forcetypeassert // as stored
+}
+
+// accepted records WeChat's yes for the latest delivery.
+func accepted(tb testing.TB, l *ledger.Ledger, id string, a ledger.Acceptance) ledger.Recorded {
+	tb.Helper()
+	r, err := l.Accepted(tb.Context(), id, delivery(l, id), a)
+	must(tb, err)
+	return r
+}
+
+// failed records an outcome of the latest delivery.
+func failed(tb testing.TB, l *ledger.Ledger, id string, o ledger.Outcome) {
+	tb.Helper()
+	must(tb, l.Failed(tb.Context(), id, delivery(l, id), o))
 }
 
 func get(tb testing.TB, l *ledger.Ledger, id string) *ledger.Record {
@@ -119,6 +178,23 @@ func state(tb testing.TB, l *ledger.Ledger, id string, want ledger.State) *ledge
 	return r
 }
 
+// suppressed is what keeps template from being sent to openid; nil: nothing.
+func suppressed(tb testing.TB, l *ledger.Ledger, openid, template string) *ledger.Suppression {
+	tb.Helper()
+	var found *ledger.Suppression
+	for cursor, more := uint64(0), true; more; more = cursor != 0 {
+		list, next, err := l.Suppressions(tb.Context(), cursor)
+		must(tb, err)
+		for _, s := range list {
+			if s.OpenID == openid && (s.Template == "" || s.Template == template) {
+				found = &s
+			}
+		}
+		cursor = next
+	}
+	return found
+}
+
 func must(tb testing.TB, err error) {
 	tb.Helper()
 	if err != nil {
@@ -126,18 +202,14 @@ func must(tb testing.TB, err error) {
 	}
 }
 
-// trips counts round trips and commands.
-type trips struct {
-	n    atomic.Int64
-	cmds atomic.Int64
-}
+// trips counts round trips.
+type trips struct{ n atomic.Int64 }
 
 func (h *trips) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (h *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		h.n.Add(1)
-		h.cmds.Add(1)
 		return next(ctx, cmd)
 	}
 }
@@ -145,17 +217,25 @@ func (h *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (h *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		h.n.Add(1)
-		h.cmds.Add(int64(len(cmds)))
 		return next(ctx, cmds)
 	}
 }
 
-// repeating executes every pipeline twice, as go-redis does when the first
-// answer is lost on the way.
+// repeating executes every script and pipeline twice, as go-redis does when the
+// first answer is lost on the way.
 type repeating struct{}
 
-func (repeating) DialHook(next redis.DialHook) redis.DialHook          { return next }
-func (repeating) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (repeating) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (repeating) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		_ = next(ctx, cmd)
+		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+			return cmd.Err()
+		}
+		return next(ctx, cmd)
+	}
+}
 
 func (repeating) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {

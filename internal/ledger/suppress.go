@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // Suppression says that an openid must not be written to.
@@ -21,8 +23,8 @@ type Suppression struct {
 
 // Suppress keeps messages from being sent to s.OpenID until s.Until. There is at
 // most one for each openid and template: an admin's replaces the one before,
-// another only one that ends sooner and is not an admin's. Those that end are
-// swept.
+// another only one that ends sooner and is not an admin's. Those that are over are
+// removed.
 func (l *Ledger) Suppress(ctx context.Context, s Suppression) error {
 	if s.OpenID == "" || strings.ContainsAny(s.OpenID, "| ") {
 		return errors.New("ledger: an openid is required to suppress")
@@ -35,12 +37,8 @@ func (l *Ledger) Suppress(ctx context.Context, s Suppression) error {
 		}
 		till = stamp(s.Until)
 	}
-	o := &op{
-		script: l.scripts.suppress,
-		keys:   []string{l.suppressionsKey(), l.suppressionEndsKey()},
-		args:   append([]any{s.member(), till, short(s.Reason, maxReason), stamp(now), flag(s.ByAdmin)}, l.reasons...),
-	}
-	if err := l.batch.do(ctx, o); err != nil {
+	args := append([]any{s.member(), till, short(s.Reason, maxReason), stamp(now), flag(s.ByAdmin)}, l.reasons...)
+	if _, err := l.run(ctx, l.lua.suppress, []string{l.suppressionsKey(), l.suppressionEndsKey()}, args...); err != nil {
 		return fmt.Errorf("ledger: suppress: %w", err)
 	}
 	return nil
@@ -51,37 +49,17 @@ func (l *Ledger) Suppress(ctx context.Context, s Suppression) error {
 func (l *Ledger) Lift(ctx context.Context, openid, template string) (bool, error) {
 	member := Suppression{OpenID: openid, Template: template}.member()
 	gone := redis.NewIntCmd(ctx, "hdel", l.suppressionsKey(), member)
-	err := l.batch.do(ctx, &op{plain: gone},
-		&op{plain: redis.NewIntCmd(ctx, "zrem", l.suppressionEndsKey(), member)})
-	if err != nil {
+	if err := l.do(ctx, gone, redis.NewIntCmd(ctx, "zrem", l.suppressionEndsKey(), member)); err != nil {
 		return false, fmt.Errorf("ledger: lift the suppression: %w", err)
 	}
 	return gone.Val() > 0, nil
 }
 
-// Suppressed returns what keeps template from being sent to openid, nil when
-// nothing does.
-func (l *Ledger) Suppressed(ctx context.Context, openid, template string) (*Suppression, error) {
-	all, one := Suppression{OpenID: openid}.member(), Suppression{OpenID: openid, Template: template}.member()
-	cmd := redis.NewSliceCmd(ctx, "hmget", l.suppressionsKey(), all, one)
-	if err := l.batch.do(ctx, &op{plain: cmd}); err != nil {
-		return nil, fmt.Errorf("ledger: read the suppression: %w", err)
-	}
-	now := time.Now()
-	for i, member := range []string{all, one} {
-		value, _ := cmd.Val()[i].(string)
-		if s, ok := suppressionOf(member, value, now); ok {
-			return &s, nil
-		}
-	}
-	return nil, nil //nolint:nilnil // documented: nothing is suppressed
-}
-
 // Suppressions reads some, from cursor 0 on, in no order. It returns the next
 // cursor, 0 after the last. An entry may come twice while others are added.
 func (l *Ledger) Suppressions(ctx context.Context, cursor uint64) ([]Suppression, uint64, error) {
-	cmd := redis.NewScanCmd(ctx, nil, "hscan", l.suppressionsKey(), cursor, "count", batchSize)
-	if err := l.batch.do(ctx, &op{plain: cmd}); err != nil {
+	cmd := redis.NewScanCmd(ctx, nil, "hscan", l.suppressionsKey(), cursor, "count", pipelineSize)
+	if err := l.do(ctx, cmd); err != nil {
 		return nil, 0, fmt.Errorf("ledger: list the suppressions: %w", err)
 	}
 	list, next := cmd.Val()
@@ -115,4 +93,37 @@ func suppressionOf(member, value string, now time.Time) (Suppression, bool) {
 		s.Until = moment(till)
 	}
 	return s, s.Until.IsZero() || s.Until.After(now)
+}
+
+// unsubscribed is the reason of a follower who left.
+const unsubscribed = "unsubscribed"
+
+// recipientReasons are those of suppressions that WeChat's answers, receipts and
+// events ask for. Any other reason is an admin's own words.
+func recipientReasons() []any {
+	reasons := []any{unsubscribed, userBlock}
+	for _, code := range wechat.Codes() {
+		if kind := code.Kind(); kind == wechat.KindRecipient || kind == wechat.KindRefused {
+			reasons = append(reasons, code.Name())
+		}
+	}
+	return reasons
+}
+
+// Subscribed lifts what a follow proves wrong: the suppression of openid that
+// WeChat's answers and events asked for. An admin's own stays, and so do those of
+// single templates. It reports whether there was one.
+func (l *Ledger) Subscribed(ctx context.Context, openid string) (bool, error) {
+	keys := []string{l.suppressionsKey(), l.suppressionEndsKey()}
+	reply, err := l.run(ctx, l.lua.follow, keys, append([]any{openid}, l.reasons...)...)
+	if err != nil {
+		return false, fmt.Errorf("ledger: lift the suppression of a new follower: %w", err)
+	}
+	n, _ := reply.(int64)
+	return n > 0, nil
+}
+
+// Unsubscribed suppresses openid until it follows again, or until lifted.
+func (l *Ledger) Unsubscribed(ctx context.Context, openid string) error {
+	return l.Suppress(ctx, Suppression{OpenID: openid, Reason: unsubscribed})
 }

@@ -41,7 +41,7 @@ func TestUserHasSeveralOpenIDs(t *testing.T) {
 		} {
 			step.before()
 			e := toUser("m"+string(rune('0'+i)), "u")
-			if s := begin(t, l, e); s.Decision != ledger.Go || s.To != step.to {
+			if s := begin(t, l, e); s.Decision != ledger.Send || s.To != step.to {
 				t.Errorf("step %d: %+v, want %s", i, s, step.to)
 			}
 			if r := state(t, l, e.ID, ledger.Sending); r.To != step.to || r.User != "u" {
@@ -67,7 +67,7 @@ func TestUserBoundAtNoTime(t *testing.T) {
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
 		must(t, rdb.HSet(t.Context(), ledger.UserKey(account, "u"), "oODD", "yesterday", "oALSO", "").Err())
-		if s := begin(t, l, toUser("a", "u")); s.Decision != ledger.Go || s.To != "oALSO" {
+		if s := begin(t, l, toUser("a", "u")); s.Decision != ledger.Send || s.To != "oALSO" {
 			t.Errorf("got %+v", s)
 		}
 		bind(t, rdb, "u", "oNEW", 5)
@@ -86,12 +86,12 @@ func TestReplayKeepsTheOpenID(t *testing.T) {
 		bind(t, rdb, "u", "oOLD", 1)
 		e := toUser("m", "u")
 		begin(t, l, e)
-		must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{To: "oOLD", State: ledger.Retrying, Attempt: true, Ambiguous: true}))
+		failed(t, l, e.ID, ledger.Outcome{To: "oOLD", State: ledger.Retrying, Attempt: true, Ambiguous: true})
 		bind(t, rdb, "u", "oNEW", 2)
-		if s := begin(t, l, e); s.Decision != ledger.Go || s.To != "oOLD" {
+		if s := begin(t, l, e); s.Decision != ledger.Send || s.To != "oOLD" {
 			t.Fatalf("a replay goes elsewhere: %+v", s)
 		}
-		must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{To: "oOLD", State: ledger.Retrying, Attempt: true}))
+		failed(t, l, e.ID, ledger.Outcome{To: "oOLD", State: ledger.Retrying, Attempt: true})
 		must(t, l.Suppress(t.Context(), ledger.Suppression{OpenID: "oOLD", Reason: "unsubscribed"}))
 		if s := begin(t, l, e); s.Decision != ledger.Suppressed || s.To != "oOLD" {
 			t.Errorf("a replay of a message to a follower who left: %+v", s)
@@ -103,7 +103,7 @@ func TestReplayKeepsTheOpenID(t *testing.T) {
 		_, err := l.Lift(t.Context(), "oOLD", "")
 		must(t, err)
 		begin(t, l, e)
-		must(t, l.Failed(t.Context(), e.ID, ledger.Outcome{To: "oOLD", State: ledger.Retrying, Attempt: true}))
+		failed(t, l, e.ID, ledger.Outcome{To: "oOLD", State: ledger.Retrying, Attempt: true})
 		bind(t, rdb, "u", "oNEW", 2)
 		if s := begin(t, l, e); s.To != "oNEW" {
 			t.Errorf("got %+v, want the openid bound last", s)
@@ -119,14 +119,14 @@ func TestBeginIsOneTrip(t *testing.T) {
 		bind(t, rdb, "u", "oUSER", 1)
 		begin(t, l, envelope("warm"))
 		for _, e := range []job.Envelope{envelope("direct"), toUser("user", "u")} {
-			born(t, rdb, l, record(e)) // a record that is missing costs a second trip
+			create(t, rdb, record(e)) // a record that is missing costs a second trip
 		}
 		count := &trips{}
 		rdb.AddHook(count)
 		begin(t, l, envelope("direct"))
 		begin(t, l, toUser("user", "u"))
-		must(t, l.Accepted(t.Context(), "direct", ledger.Acceptance{To: "o", MsgID: 4, Class: job.Critical, Payload: []byte("p")}))
-		must(t, l.Accepted(t.Context(), "user", ledger.Acceptance{To: "oUSER"}))
+		accepted(t, l, "direct", ledger.Acceptance{To: "o", MsgID: 4, Class: job.Critical, Payload: []byte("p")})
+		accepted(t, l, "user", ledger.Acceptance{To: "oUSER"})
 		if n := count.n.Load(); n > 5 { // one of them teaches the second script
 			t.Errorf("%d trips for two messages, want one read and one write of each", n)
 		}

@@ -1,124 +1,148 @@
--- Asks whether a message may be sent now and marks it as being sent.
--- KEYS[3] the suppressions, KEYS[4] the index of the dead, KEYS[5] the dead
--- letter, KEYS[6] the user's openids (only for a message to a user).
-local now, class, hash, to, template = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local keep, live, old, id, queued = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
--- From ARGV[11] on: the fields of the record. They come with the second call only,
--- after the first one found none: each is dear to send a million times in vain.
+-- Asks of messages whether they may be sent now, and marks them as being sent.
+-- KEYS: the suppressions, the record of each message, and the openids of each
+-- user that is named.
+-- ARGV: now, the life of a record that has ended, of one that has not; then 6 for
+-- each message: number of its delivery, class, hash, openid ('' for a user's
+-- message), template, and the place in KEYS of its user's openids (0: none).
+-- Returns for each message lines of text: decision, state before, attempts; and
+-- unless all of them are empty: a time, the openid, the reason of a suppression.
+local now, keep, life = ARGV[1], ARGV[2], ARGV[3]
+local SHARED, STRIDE = 3, 6
+local aging = string.format('%.0f', now - life / 2) -- records of before this are prolonged
 
-local v = redis.call('HMGET', KEYS[1], 's', 'c', 'h', 'a', 'o', 'z', 't', 'v', 'w')
-local s, attempts, open, before, erased, due = v[1], v[4], v[5], v[7], v[8], v[9]
-if not s then
-  if not ARGV[11] then
-    return {'missing', '', '', '', '', ''}
+-- The reason of a suppression that is in force, or nil.
+local function in_force(entry)
+  local till, reason = string.match(entry or '', '^(%d+) ?@?(.*)$')
+  if till and (till == '0' or less(now, till)) then
+    return reason
   end
-  redis.call('HSET', KEYS[1], unpack(ARGV, 11))
-  redis.call('PEXPIRE', KEYS[1], live)
-  s, attempts, open = 'q', false, false
-else
-  if (v[2] and v[2] ~= class) or (v[3] and v[3] ~= hash) then
-    return {'stray', s, '', '', '', ''}
-  end
-  if erased and s ~= 'a' and not ended(s) then -- its worker did not come back
-    redis.call('HSET', KEYS[1], 'r', 'erased')
-    s = open and 'u' or 'c'
-    finish(s, now, keep)
-  end
-  -- A task that was enqueued before the death is the dead letter, which an admin
-  -- runs again: it starts afresh. A later one is only its caller's repetition.
-  local revived = s == 'x' and not erased and tonumber(queued) <= (tonumber(v[6]) or math.huge)
-  if revived then
-    redis.call('HDEL', KEYS[1], 'a', 'e', 'r', 'z', 'o', 'k')
-    redis.call('ZREM', KEYS[4], id)
-    redis.call('DEL', KEYS[5])
-    redis.call('PEXPIRE', KEYS[1], live)
-    attempts, open = false, false
-  elseif s == 'a' or ended(s) then
-    if s ~= 'a' and s ~= 'x' and redis.call('PTTL', KEYS[1]) > tonumber(keep) then
-      redis.call('PEXPIRE', KEYS[1], keep) -- prolonged by Born, for the task that is dropped now
+end
+
+local function suppressed(openid, template)
+  local found = redis.call('HMGET', KEYS[1], openid, openid .. '|' .. template)
+  return in_force(found[1]) or in_force(found[2])
+end
+
+-- Reads the suppressions of all messages to an openid at once.
+local function read_suppressions(n)
+  local reasons, members, asking = {}, {}, {}
+  for i = 1, n do
+    local at = SHARED + STRIDE * (i - 1)
+    local to = ARGV[at + 4]
+    if to ~= '' then
+      members[#members + 1] = to
+      members[#members + 1] = to .. '|' .. ARGV[at + 5]
+      asking[#asking + 1] = i
     end
-    return {'ended', s, attempts or '', '', '', ''}
-  elseif s == 'r' and due then -- sooner, WeChat would take it for a repetition
-    local at = string.match(due, '^%d+')
-    if tonumber(now) < tonumber(at) then
-      return {'wait', s, attempts or '', '', at, ''}
+  end
+  if #members > 0 then
+    local found = redis.call('HMGET', KEYS[1], unpack(members))
+    for j, i in ipairs(asking) do
+      if found[2 * j - 1] or found[2 * j] then
+        reasons[i] = in_force(found[2 * j - 1]) or in_force(found[2 * j])
+      end
     end
-    redis.call('HDEL', KEYS[1], 'w')
   end
-  if old == '1' then
-    extend(live)
-  end
-end
-local same = open and before -- WeChat knows a replay by the openid, too
-if open == now then -- this very call, replayed after a lost answer
-  open = false
+  return reasons
 end
 
-local function refuse(decision, reason, detail)
-  redis.call('HSET', KEYS[1], 'r', reason)
-  if open then -- an earlier attempt may have arrived, so "rejected" could be untrue
-    finish('u', now, keep)
-  else
-    finish('j', now, keep)
-  end
-  return {decision, s, attempts or '', to or '', open or '', detail}
-end
-
--- The openids of the user, the latest bound first.
-local function bound()
-  local flat = redis.call('HGETALL', KEYS[6])
-  local at, openids = {}, {}
+-- The openids of a user, the latest bound first.
+local function openids_of(key)
+  local flat, bound, openids = redis.call('HGETALL', key), {}, {}
   for i = 1, #flat, 2 do
     openids[#openids + 1] = flat[i]
-    at[flat[i]] = tonumber(string.match(flat[i + 1], '^%d+') or 0)
+    bound[flat[i]] = tonumber(string.match(flat[i + 1], '^%d+') or 0)
   end
   table.sort(openids, function(a, b)
-    return at[a] > at[b] or (at[a] == at[b] and a < b)
+    return bound[a] > bound[b] or (bound[a] == bound[b] and a < b)
   end)
   return openids
 end
 
--- Why openid may not be written to, or false.
-local function held(openid)
-  local found = redis.call('HMGET', KEYS[3], openid, openid .. '|' .. template)
-  for i = 1, 2 do
-    if found[i] then
-      local till, reason = string.match(found[i], '^(%d+) ?@?(.*)$')
-      if till and (till == '0' or tonumber(till) > tonumber(now)) then
-        return reason
-      end
-    end
-  end
-  return false
-end
-
-local why = false
-if to ~= '' then
-  why = held(to)
-else
-  local openids = same and {same} or bound()
+-- The openid that a user's message goes to, and why it may not be written to. An
+-- earlier attempt that may have arrived decides: WeChat knows a replay by the
+-- openid, too.
+local function resolve(record, open, template, user_key)
+  local openids = open and {redis.call('HGET', record, F.to) or nil} or {}
   if #openids == 0 then
-    return refuse('nouser', 'no-user', '')
+    openids = openids_of(user_key)
   end
+  local why
   for _, openid in ipairs(openids) do
-    local reason = held(openid)
+    local reason = suppressed(openid, template)
     if not reason then
-      to, why = openid, false
-      break
+      return openid
     end
     why = why or reason
   end
-  if why then
-    to = openids[1]
+  return openids[1], why
+end
+
+local function answer(decision, state, attempts, time, to, reason)
+  local text = decision .. '\n' .. state .. '\n' .. (attempts or '0')
+  if time or to or reason then
+    return text .. '\n' .. (time or '') .. '\n' .. (to or '') .. '\n' .. (reason or '')
   end
-  redis.call('HSET', KEYS[1], 't', to)
+  return text
 end
-if why then
-  return refuse('suppressed', 'suppressed', why)
-end
-if open then
-  redis.call('HSET', KEYS[1], 's', 's', 'k', '1') -- only the attempt that opened may close
-else
-  redis.call('HSET', KEYS[1], 's', 's', 'o', now)
-end
-return {'go', s, attempts or '', to, open or '', ''}
+
+local n = (#ARGV - SHARED) / STRIDE
+local reasons = read_suppressions(n)
+
+return each(n, function(i)
+  local at, record = SHARED + STRIDE * (i - 1), KEYS[1 + i]
+  local number, class, hash, template = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 5]
+  local user = ARGV[at + 6] ~= '0' and KEYS[tonumber(ARGV[at + 6])]
+  local state, its_class, its_hash, attempts, open, last, queued =
+    get(record, F.state, F.class, F.hash, F.attempts, F.open, F.delivery, F.queued)
+  if not state then
+    return 'missing'
+  elseif (its_class and its_class ~= class) or (its_hash and its_hash ~= hash) then
+    return answer('foreign', state)
+  elseif state == ACCEPTED or ENDS[state] then
+    if ENDS[state] and state ~= DEAD and redis.call('PTTL', record) > tonumber(keep) then
+      redis.call('PEXPIRE', record, keep) -- it was kept for the task that is dropped now: see Cancel
+    end
+    return answer('ended', state, attempts)
+  end
+
+  if number == last and state == SENDING then -- this very call, repeated
+    open = redis.call('HGET', record, F.open_earlier) and open -- else its own mark
+    return answer('send', state, attempts, open, user and redis.call('HGET', record, F.to))
+  elseif last and not less(last, number) then
+    return answer('superseded', state, attempts)
+  elseif attempts and redis.call('HGET', record, F.erased) then -- the worker that was sending it did not come back
+    state = open and UNKNOWN or CANCELLED
+    redis.call('HSET', record, F.reason, 'erased')
+    finish(record, state, now, keep)
+    return answer('ended', state, attempts)
+  elseif state == RETRYING then
+    local due = string.match(redis.call('HGET', record, F.resend) or '', '^%d+')
+    if due and less(now, due) then -- sooner, WeChat would take it for a repetition
+      return answer('not-yet', state, attempts, due)
+    elseif due then
+      redis.call('HDEL', record, F.resend)
+    end
+  end
+  if not queued or less(queued, aging) then
+    prolong(record, life)
+  end
+
+  local to, why = false, reasons[i]
+  if user then
+    to, why = resolve(record, open, template, user)
+    if to then
+      redis.call('HSET', record, F.to, to)
+    end
+  end
+  if why or (user and not to) then -- "rejected" would be untrue where an earlier attempt may have arrived
+    redis.call('HSET', record, F.reason, why and 'suppressed' or 'no-user')
+    finish(record, open and UNKNOWN or REJECTED, now, keep)
+    return answer(why and 'suppressed' or 'no-user', state, attempts, open, to, why)
+  elseif open then
+    redis.call('HSET', record, F.state, SENDING, F.delivery, number, F.open_earlier, '1', F.attempts, attempts or '0')
+  else
+    redis.call('HSET', record, F.state, SENDING, F.delivery, number, F.open, now)
+  end
+  return answer('send', state, attempts, open, to)
+end)

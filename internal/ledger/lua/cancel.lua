@@ -1,22 +1,12 @@
--- Ends a message of which nothing can have been seen yet.
--- Its task may still wait, months ahead even, and the record alone keeps it from
--- being sent: so the record's life is not cut here but when the task is gone.
--- Returns whether it is cancelled now, and the record.
-local now, keep = ARGV[1], ARGV[2]
-local v = redis.call('HMGET', KEYS[1], 's', 'o')
-local s, open = v[1], v[2]
-if s == 'q' or s == 'w' or s == 'r' then
-  if not open then
-    redis.call('HDEL', KEYS[1], 'e', 'r')
-    redis.call('HSET', KEYS[1], 's', 'c', 'z', now)
-    extend(keep)
-    count('c')
-    s = 'c'
-  end
+-- Ends a message of which nothing can have been seen yet. Its task may wait for
+-- months, and the record alone keeps it from being sent: the record's life is cut
+-- by Release, once the task is gone.
+-- KEYS: the record. Returns '1' when it is cancelled now, and the record.
+local record, arg = KEYS[1], named()
+local state, open = get(record, F.state, F.open)
+if (state == QUEUED or state == SCHEDULED or state == RETRYING) and not open then
+  state = CANCELLED
+  finish(record, state, arg.now, math.max(redis.call('PTTL', record), arg.keep))
+  redis.call('HDEL', record, F.errcode, F.reason)
 end
-local cancelled = '0'
-if s == 'c' then
-  cancelled = '1'
-  redis.call('HDEL', KEYS[1], 'y')
-end
-return {cancelled, redis.call('HGETALL', KEYS[1])}
+return {state == CANCELLED and '1' or '0', redis.call('HGETALL', record)}

@@ -1,28 +1,28 @@
--- Forgets whose message it is, in two steps: ends it, then drops what names the
--- person. Between them the caller takes its task off the queue.
--- KEYS[3] the index of the dead, KEYS[4] the dead letter, KEYS[5] the payload.
+-- Removes what names the recipient of a message, in two steps: 'end' ends it, then
+-- 'drop' removes the names. Between them its task is taken off the queue.
+-- KEYS: the record, the index of dead letters, the payload, and the payload as
+-- earlier versions kept it.
 -- Returns the record's class and state, or nothing.
-local step, now, id, keep, gone = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local v = redis.call('HMGET', KEYS[1], 's', 'c', 'o', 'y')
-local s, class, open, again = v[1], v[2], v[3], v[4]
-if not s then
+local record, arg = KEYS[1], named()
+local state, class, open = get(record, F.state, F.class, F.open)
+if not state then
   return {}
 end
-if step == 'end' then
-  redis.call('HSET', KEYS[1], 'v', '1') -- nothing personal is written from now on
-  if s == 'q' or s == 'w' or s == 'r' then
-    s = open and 'u' or 'c'
-    redis.call('HDEL', KEYS[1], 'e', 'w', 'y')
-    redis.call('HSET', KEYS[1], 's', s, 'z', now, 'r', 'erased')
-    extend(keep) -- its task may wait for months: the record keeps it from being sent
-    count(s)
+if arg.step == 'end' then
+  redis.call('HSET', record, F.erased, '1') -- nothing personal is written from now on
+  redis.call('HINCRBY', record, F.attempts, '0')
+  if state == QUEUED or state == SCHEDULED or state == RETRYING then
+    state = open and UNKNOWN or CANCELLED
+    finish(record, state, arg.now, math.max(redis.call('PTTL', record), arg.keep)) -- see cancel.lua
+    redis.call('HDEL', record, F.errcode)
+    redis.call('HSET', record, F.reason, 'erased')
   end
-  return {class or '', s}
+  return {class or '', state}
 end
-redis.call('HDEL', KEYS[1], 't', 'u')
-redis.call('ZREM', KEYS[3], id)
-redis.call('DEL', KEYS[4], KEYS[5])
-if gone == '1' and s == 'c' and not again and redis.call('PTTL', KEYS[1]) > tonumber(keep) then
-  redis.call('PEXPIRE', KEYS[1], keep)
+redis.call('HDEL', record, F.to, F.user)
+redis.call('ZREM', KEYS[2], arg.id)
+redis.call('DEL', KEYS[3], KEYS[4])
+if state == CANCELLED and redis.call('PTTL', record) > tonumber(arg.keep) then
+  redis.call('PEXPIRE', record, arg.keep)
 end
-return {class or '', s}
+return {class or '', state}

@@ -1,65 +1,67 @@
--- Records an attempt that was not accepted. What is accepted or ended stays.
--- KEYS[3] the index of the dead, KEYS[4] the dead letter, KEYS[5] what is under
--- way to the recipient.
-local now, id, state, errcode, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local attempt, ambiguous, duplicate = ARGV[6], ARGV[7], ARGV[8]
-local keep, live, keep_dead, oldest, payload = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-local to, near, class = ARGV[14], ARGV[15], ARGV[16]
-
-local v = redis.call('HMGET', KEYS[1], 's', 'k', 'o', 'v', 'w')
-local s, earlier, open, erased, due = v[1], v[2], v[3], v[4], v[5]
-if s == 'a' or ended(s) or due then
+-- Records an attempt that was not accepted: the one that is being made, or that of
+-- a delivery which never began.
+-- KEYS: the record, the index of dead letters, the payload, the latest messages to
+-- the openid. Returns 1 when something was written.
+local record, dead, payload_key, latest = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local arg = named()
+local before, class, last, open, open_earlier, erased =
+  get(record, F.state, F.class, F.delivery, F.open, F.open_earlier, F.erased)
+local mine = tonumber(arg.delivery)
+last = tonumber(last) or 0
+local begun = mine == last and before == SENDING
+if before == ACCEPTED or ENDS[before] or not (begun or mine > last) then
   return 0
+elseif class and arg.class ~= '' and class ~= arg.class then
+  return 0 -- another message's record
 end
-if not s then
-  restore(class, to)
+local state, reason, to, payload, keep = arg.state, arg.reason, arg.to, arg.payload, arg.keep
+if not before then
+  restore(record, arg.class, to)
 end
-if attempt == '1' and s == 's' then -- any other state: this very call, replayed
-  redis.call('HINCRBY', KEYS[1], 'a', '1')
-end
-if ambiguous ~= '1' and not earlier then
-  redis.call('HDEL', KEYS[1], 'o')
+redis.call('HSET', record, F.delivery, arg.delivery)
+redis.call('HINCRBY', record, F.attempts, arg.attempt == '1' and begun and '1' or '0')
+if begun and arg.ambiguous == '0' and not open_earlier then -- only the attempt that set the mark takes it back
+  redis.call('HDEL', record, F.open)
   open = false
 end
-if duplicate == '1' then
-  redis.call('HSET', KEYS[1], 'd', '1')
+if arg.duplicate == '1' then
+  redis.call('HSET', record, F.duplicate, '1')
 end
 if erased then
   to, payload = '', ''
-  if not ended(state) then -- there is nobody any more to try it for
-    state, reason = open and 'u' or 'c', 'erased'
+  if not ENDS[state] then -- its recipient is gone
+    state, reason = open and UNKNOWN or CANCELLED, 'erased'
   end
 end
-if errcode == '0' then
-  redis.call('HDEL', KEYS[1], 'e')
-else
-  redis.call('HSET', KEYS[1], 'e', errcode)
+local function put(field, value, none)
+  if value == none then
+    redis.call('HDEL', record, field)
+  else
+    redis.call('HSET', record, field, value)
+  end
 end
-if reason == '' then
-  redis.call('HDEL', KEYS[1], 'r')
-else
-  redis.call('HSET', KEYS[1], 'r', reason)
-end
+put(F.errcode, arg.errcode, '0')
+put(F.reason, reason, '')
 if to ~= '' and open then -- a receipt may still tell what became of it
-  redis.call('ZADD', KEYS[5], open, '=' .. id)
-  redis.call('ZREMRANGEBYRANK', KEYS[5], '0', '-65') -- the latest 64 stay
-  redis.call('PEXPIRE', KEYS[5], near)
-elseif to ~= '' then
-  redis.call('ZREM', KEYS[5], '=' .. id)
+  redis.call('ZADD', latest, open, '=' .. arg.id)
+  redis.call('ZREMRANGEBYRANK', latest, '0', '-65') -- the latest 64 stay
+  redis.call('PEXPIRE', latest, arg.latest_life)
 end
-if not ended(state) then
-  redis.call('HSET', KEYS[1], 's', state)
-  extend(live)
+if not ENDS[state] then
+  redis.call('HSET', record, F.state, state)
+  prolong(record, arg.life)
   return 1
 end
-if state == 'x' and not erased then
-  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', oldest)
-  redis.call('ZADD', KEYS[3], now, id)
-  redis.call('PEXPIRE', KEYS[3], keep_dead)
+if state == DEAD and not erased then
+  keep = arg.keep_dead
+  redis.call('ZREMRANGEBYSCORE', dead, '-inf', arg.oldest_dead)
+  redis.call('ZADD', dead, arg.now, arg.id)
+  redis.call('PEXPIRE', dead, keep)
   if payload ~= '' then
-    redis.call('SET', KEYS[4], payload, 'PX', keep_dead)
+    redis.call('SET', payload_key, payload, 'PX', keep)
   end
-  keep = keep_dead
+else
+  redis.call('DEL', payload_key)
 end
-finish(state, now, keep)
+finish(record, state, arg.now, keep)
 return 1

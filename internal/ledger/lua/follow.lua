@@ -1,7 +1,7 @@
 -- Lifts the suppression that a follow proves wrong. An admin's stays, and so do
 -- those of single templates.
--- KEYS[1] the suppressions, KEYS[2] their index by end. ARGV: the openid, then
--- WeChat's reasons. Returns 1 when it was lifted.
+-- KEYS: the suppressions, their index by end. ARGV: the openid, then WeChat's reasons.
+-- Returns 1 when it was lifted.
 local why = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '^%d+ ?(.*)$')
 for i = 2, #ARGV do
   if why == ARGV[i] then

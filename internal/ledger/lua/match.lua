@@ -1,68 +1,68 @@
--- Settles a message by a receipt that does not name it.
--- KEYS[1] what is under way to the recipient, KEYS[3] whose receipt is awaited,
--- KEYS[4] the msgid's key, then the records that it may be of, the oldest first,
--- and as many payloads.
+-- Ends a message by a receipt that does not name it.
+-- KEYS: the latest messages to the openid, whose receipts are awaited, the msgid;
+-- then record and payload of each message that it may be of, the oldest first.
+-- ARGV: how many of them there are, their ids, then names and values.
 -- Returns a word, the message's id, and its record.
-local state, receipt, at, now, msgid, mark = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local keep, repeats, window, near, open_too = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] -- from ARGV[12] on: the ids
-local n = #ARGV - 11
+local latest, awaiting, msgid_key = KEYS[1], KEYS[2], KEYS[3]
+local n = tonumber(ARGV[1])
+local arg = {}
+for i = n + 2, #ARGV, 2 do
+  arg[ARGV[i]] = ARGV[i + 1]
+end
 
-if msgid == '0' then
-  for _, member in ipairs(redis.call('ZRANGE', KEYS[1], '0', '-1')) do
-    if string.sub(member, 1, #mark) == mark then
-      return {'known', string.sub(member, #mark + 1)}
+if arg.msgid == '0' then
+  for _, member in ipairs(redis.call('ZRANGE', latest, '0', '-1')) do
+    if string.sub(member, 1, #arg.mark) == arg.mark then
+      return {'known', string.sub(member, #arg.mark + 1)}
     end
   end
 else
-  local id = string.match(redis.call('GET', KEYS[4]) or '', '^[=~](.*)$')
+  local id = string.match(redis.call('GET', msgid_key) or '', '^[=~](.*)$')
   if id then
     return {'known', id}
   end
 end
 
-local sure, open = {}, {}
+local sure, open, starts, states = {}, {}, {}, {}
 for i = 1, n do
-  local v = redis.call('HMGET', KEYS[4 + i], 's', 'm', 'f', 'o', 'x', 'v')
-  local s, named, known, since, sent = v[1], v[2], v[3], v[4], v[5]
-  local from = s == 'a' and sent or since
-  if from and not known and not v[6] and tonumber(at) <= tonumber(from) + tonumber(window) then
-    if s == 'a' and (msgid == '0' or not named) then
+  local state, msgid, since, sent, erased = get(KEYS[2 + 2 * i], F.state, F.msgid, F.open, F.sent, F.erased)
+  local from, unnamed = state == ACCEPTED and sent or since, not msgid or msgid == '0'
+  states[i], starts[i] = state, from
+  if from and not erased and tonumber(arg.at) <= tonumber(from) + tonumber(arg.window) then
+    if state == ACCEPTED and (arg.msgid == '0' or unnamed) then
       sure[#sure + 1] = i
-    elseif since and open_too == '1' and not named and (s == 's' or s == 'r' or s == 'q' or s == 'u') then
+    elseif since and unnamed and arg.open_too == '1' and (state == UNKNOWN or not ENDS[state]) then
       open[#open + 1] = i
     end
   end
 end
-local found = false
-if msgid == '0' and #sure > 0 then
+local found
+if arg.msgid == '0' and #sure > 0 then
   found = sure[1]
 elseif #sure + #open == 1 then
   found = sure[1] or open[1]
-end
-if not found then
-  return {'none', ''}
+else
+  return {'none'}
 end
 
-R = 4 + found
-local id = ARGV[11 + found]
-local v = redis.call('HMGET', KEYS[R], 's', 'x', 'o')
-local from = v[1] == 'a' and v[2] or v[3]
-if tonumber(at) < tonumber(from) then
-  at = from -- nothing ends before it was sent
+local record, payload_key, id = KEYS[2 + 2 * found], KEYS[3 + 2 * found], ARGV[1 + found]
+local at = arg.at
+if tonumber(at) < tonumber(starts[found]) then
+  at = starts[found] -- nothing ends before it was sent
 end
-if v[1] ~= 'a' then
-  redis.call('HSET', KEYS[R], 'x', at)
-  count('a')
+if states[found] ~= ACCEPTED then
+  redis.call('HDEL', record, F.open, F.open_earlier, F.errcode, F.reason)
+  redis.call('HSET', record, F.sent, at)
 end
-settle(state, receipt, at, keep)
-redis.call('DEL', KEYS[R + n])
-redis.call('ZREM', KEYS[3], id)
-redis.call('ZREM', KEYS[1], '=' .. id)
-if msgid == '0' then
-  redis.call('ZADD', KEYS[1], now, mark .. id)
-  redis.call('PEXPIRE', KEYS[1], near)
+apply_receipt(record, arg.state, arg.words, at, arg.keep)
+redis.call('DEL', payload_key)
+redis.call('ZREM', awaiting, id)
+redis.call('ZREM', latest, '=' .. id)
+if arg.msgid == '0' then
+  redis.call('ZADD', latest, arg.now, arg.mark .. id)
+  redis.call('PEXPIRE', latest, arg.latest_life)
 else
-  redis.call('HSET', KEYS[R], 'm', msgid)
-  redis.call('SET', KEYS[4], '=' .. id, 'PX', repeats)
+  redis.call('HSET', record, F.msgid, arg.msgid)
+  redis.call('SET', msgid_key, '=' .. id, 'PX', arg.repeat_life)
 end
-return {'settled', id, redis.call('HGETALL', KEYS[R])}
+return {'matched', id, redis.call('HGETALL', record)}

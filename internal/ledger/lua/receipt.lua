@@ -1,44 +1,46 @@
--- Settles a message by its receipt, or sets it up to be sent again.
--- KEYS[3] the msgid's key, KEYS[4] whose receipt is awaited, KEYS[5] what is
--- under way to the recipient, KEYS[6] the payload.
--- Returns the record, and payload and moment of another attempt if there is one.
-local state, receipt, at, keep, repeats = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local id, now, msgid, live, index = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] -- from ARGV[11] on: waits before each attempt more
-local v = redis.call('HMGET', KEYS[1], 's', 'f', 'x', 'n', 'g', 'w', 'm')
-local s, known, sent, last, before, due = v[1], v[2], v[3], v[4], tonumber(v[5]) or 0, v[6]
+-- Ends a message by its receipt, or sets it up to be sent again.
+-- KEYS: the record, the msgid, whose receipts are awaited, the latest
+-- messages to the openid, the payload.
+-- Returns the record, and the payload if another attempt is due.
+local record, msgid_key, awaiting, latest, payload_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local arg = named()
+local state, sent = get(record, F.state, F.sent)
 
-local function answer(payload, moment)
-  return {redis.call('HGETALL', KEYS[1]), payload or '', moment or ''}
+local function answer(payload)
+  return {redis.call('HGETALL', record), payload or ''}
 end
 
-if string.sub(redis.call('GET', KEYS[3]) or '', 1, 1) == '~' then
-  local moment, by = string.match(due or '', '^(%d+) (%d+)$')
-  if s == 'r' and by == msgid then -- the same receipt again, and not begun yet
-    return answer(redis.call('GET', KEYS[6]), moment)
+if string.sub(redis.call('GET', msgid_key) or '', 1, 1) == '~' then
+  local by = string.match(redis.call('HGET', record, F.resend) or '', '^%d+ (%d+)$')
+  if state == RETRYING and by == arg.msgid then -- the same receipt again, and the attempt has not begun
+    return answer(redis.call('GET', payload_key))
   end
   return answer()
-end
-if s ~= 'a' or known then
+elseif state ~= ACCEPTED then
   return answer()
 end
-redis.call('ZREM', KEYS[4], id)
-redis.call('ZREM', KEYS[5], '=' .. id)
-local payload, wait = redis.call('GET', KEYS[6]), tonumber(ARGV[11 + before])
-if payload and wait then
-  local moment = string.format('%.0f', tonumber(now) + wait)
-  if not last or tonumber(moment) < tonumber(last) then
-    redis.call('HDEL', KEYS[1], 'm', 'x', 'o', 'k', 'e', 'a', 'z')
-    redis.call('HSET', KEYS[1], 's', 'r', 'r', receipt, 'g', before + 1, 'w', moment .. ' ' .. msgid)
-    redis.call('SET', KEYS[3], '~' .. id, 'PX', index)
-    extend(live)
-    count('g')
-    return answer(payload, moment)
+redis.call('ZREM', awaiting, arg.id)
+redis.call('ZREM', latest, '=' .. arg.id)
+local payload = arg.wait0 and redis.call('GET', payload_key)
+if payload then
+  local resends, not_after, last = get(record, F.resends, F.not_after, F.delivery)
+  resends = tonumber(resends or 0)
+  local wait = arg['wait' .. resends]
+  local due = wait and string.format('%.0f', arg.now + wait)
+  if due and (not not_after or less(due, not_after)) then
+    redis.call('HDEL', record, F.msgid, F.sent)
+    redis.call('HSET', record, F.state, RETRYING, F.reason, arg.words, F.attempts, '0',
+      F.resends, resends + 1, F.resend, due .. ' ' .. arg.msgid, F.earlier_life, last or '0')
+    redis.call('SET', msgid_key, '~' .. arg.id, 'PX', arg.msgid_life)
+    prolong(record, arg.life)
+    return answer(payload)
   end
 end
-if sent and tonumber(at) < tonumber(sent) then
+local at = arg.at
+if sent and less(at, sent) then
   at = sent -- nothing ends before it was sent; WeChat's times are whole seconds
 end
-settle(state, receipt, at, keep)
-redis.call('DEL', KEYS[6])
-redis.call('PEXPIRE', KEYS[3], repeats) -- WeChat's repeats come within a minute
+apply_receipt(record, arg.state, arg.words, at, arg.keep)
+redis.call('DEL', payload_key)
+redis.call('PEXPIRE', msgid_key, arg.repeat_life)
 return answer()

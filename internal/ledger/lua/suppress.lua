@@ -1,6 +1,8 @@
--- Adds a suppression and sweeps some that are over.
--- KEYS[1] the suppressions, KEYS[2] their index by end.
-local member, till, reason, now, admin = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] -- from ARGV[6] on: WeChat's reasons
+-- Adds a suppression and removes some that are over.
+-- KEYS: the suppressions, their index by end.
+-- ARGV: the openid with the template, the end (0: none), the reason, now, '1' for an
+-- admin's; then WeChat's reasons.
+local member, till, reason, now, admin = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local over = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', '0', '100')
 if #over > 0 then
   redis.call('HDEL', KEYS[1], unpack(over))

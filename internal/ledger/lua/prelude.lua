@@ -1,0 +1,84 @@
+-- Shared by all scripts of the ledger. Times are Unix milliseconds.
+
+-- The fields of a record and the letters that they are stored under: millions of
+-- records wait in Redis. A letter is never used for anything else.
+local F = {
+  state = 's', class = 'c', to = 't', user = 'u', template = 'p', template_code = 'l', hash = 'h',
+  queued = 'q', not_before = 'b', not_after = 'n', errcode = 'e', reason = 'r',
+  attempts = 'a', -- present, as 0 when none counts, once anything but a first attempt has happened
+  delivery = 'i', -- number of the delivery that wrote last
+  earlier_life = 'j', -- deliveries up to this one belong to an earlier life
+  open = 'o', -- begin of the first attempt whose outcome is not known
+  open_earlier = 'k', -- that was an earlier attempt than the one that is being made
+  msgid = 'm', sent = 'x', duplicate = 'd', receipt = 'f', ended = 'z', erased = 'v',
+  resends = 'g', resend = 'w', -- when the next attempt is due, and the msgid whose receipt asked for it
+}
+local QUEUED, SCHEDULED, SENDING, RETRYING, ACCEPTED = 'q', 'w', 's', 'r', 'a'
+local DELIVERED, REJECTED, EXPIRED, CANCELLED, UNKNOWN, DEAD = 'd', 'j', 'e', 'c', 'u', 'x'
+local ENDS = {d = true, j = true, e = true, c = true, u = true, x = true}
+
+-- ARGV as names and values.
+local function named()
+  local args = {}
+  for i = 1, #ARGV, 2 do
+    args[ARGV[i]] = ARGV[i + 1]
+  end
+  return args
+end
+
+-- The values of a record's fields; one that is not there is false.
+local function get(record, ...)
+  return unpack(redis.call('HMGET', record, ...))
+end
+
+-- Whether the number a is smaller than b: texts of digits, without the price of
+-- tonumber.
+local function less(a, b)
+  return #a < #b or (#a == #b and a < b)
+end
+
+-- Calls run(i) for n messages and returns the answers. An error becomes the
+-- answer of its message and does not stop the others.
+local function each(n, run)
+  local answers = {}
+  for i = 1, n do
+    local ok, answer = pcall(run, i)
+    if not ok then
+      answer = 'error ' .. (type(answer) == 'table' and answer.err or tostring(answer))
+    end
+    answers[i] = answer
+  end
+  return answers
+end
+
+local function prolong(record, life)
+  if redis.call('PTTL', record) < tonumber(life) then
+    redis.call('PEXPIRE', record, life)
+  end
+end
+
+-- Starts a record that Redis lost while its message was sent.
+local function restore(record, class, to)
+  for field, value in pairs({[F.class] = class, [F.to] = to}) do
+    if value ~= '' then
+      redis.call('HSET', record, field, value)
+    end
+  end
+end
+
+-- Ends a message. The number of the last delivery is needed no more, but for
+-- Revive: the state alone keeps the message from being sent.
+local function finish(record, state, at, keep)
+  redis.call('HDEL', record, F.resend, state == DEAD and F.resend or F.delivery)
+  redis.call('HSET', record, F.state, state, F.ended, at)
+  redis.call('PEXPIRE', record, keep)
+end
+
+-- Ends an accepted message by its receipt, WeChat's last word on it. The words of
+-- a success are not stored: the state says the same.
+local function apply_receipt(record, state, words, at, keep)
+  if state ~= DELIVERED then
+    redis.call('HSET', record, F.receipt, words, F.reason, words)
+  end
+  finish(record, state, at, keep)
+end

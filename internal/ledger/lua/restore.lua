@@ -1,0 +1,6 @@
+-- Writes a record that Redis has lost, unless there is one.
+-- KEYS: the record. ARGV: its life; then fields and values.
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+end

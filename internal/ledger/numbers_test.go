@@ -1,0 +1,494 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// proxy passes connections on, and can forget those that exist, as a NAT or a load
+// balancer does: bytes go nowhere, and no reset comes. New connections work.
+type proxy struct {
+	net.Listener
+
+	to    string
+	mu    sync.Mutex
+	conns []*atomic.Bool // true: forgotten
+}
+
+func newProxy(t *testing.T, to string) *proxy {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	p := &proxy{Listener: l, to: to}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { p.serve(t.Context(), conn) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		running.Wait()
+	})
+	return p
+}
+
+func (p *proxy) serve(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
+	up, err := new(net.Dialer).DialContext(ctx, "tcp", p.to)
+	if err != nil {
+		return
+	}
+	defer up.Close()
+	forgotten := new(atomic.Bool)
+	p.mu.Lock()
+	p.conns = append(p.conns, forgotten)
+	p.mu.Unlock()
+	pump := func(dst, src net.Conn) {
+		defer dst.Close()
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := src.Read(buf)
+			if n > 0 && !forgotten.Load() {
+				_, _ = dst.Write(buf[:n])
+			}
+			if err != nil {
+				return
+			}
+		}
+	}
+	var back sync.WaitGroup
+	back.Go(func() { pump(conn, up) })
+	pump(up, conn)
+	back.Wait()
+}
+
+func (p *proxy) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		c.Store(true)
+	}
+}
+
+// P1: Failed of attempt 1 goes out over a forgotten connection, and its worker writes
+// again. Attempt 2 begins, and its outcome stays unknown. Then go-redis repeats the
+// first write: it must not take the mark of attempt 2 back.
+func TestLateFailedOverAForgottenConnectionKeepsTheOpenAttempt(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	p := newProxy(t, server.Addr)
+	rdb := redis.NewClient(&redis.Options{Addr: p.Addr().String(), Protocol: 2, ReadTimeout: 300 * time.Millisecond, MaxRetries: 3})
+	defer rdb.Close()
+	a, err := ledger.New(rdb, ledger.Config{Account: account})
+	must(t, err)
+	b := open(t, server.Client(t)) // another process
+	e := envelope("m")
+	s, err := a.Begin(t.Context(), e, ledger.Delivery{N: 1})
+	if err != nil || s.Decision != ledger.Send {
+		t.Fatal(s, err)
+	}
+	p.forget()
+	refused := ledger.Outcome{To: e.To, Class: e.Class, State: ledger.Queued, Reason: "WeChat could not be reached"}
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := a.Failed(short, e.ID, 1, refused); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("the forgotten connection answers: %v", err)
+	}
+	must(t, a.Failed(t.Context(), e.ID, 1, refused))
+	if s, err := b.Begin(t.Context(), e, ledger.Delivery{N: 2, Redelivered: true}); err != nil || s.Decision != ledger.Send || !s.OpenSince.IsZero() {
+		t.Fatal(s, err)
+	}
+	must(t, b.Failed(t.Context(), e.ID, 2, ledger.Outcome{
+		To: e.To, Class: e.Class, State: ledger.Retrying, Attempt: true, Ambiguous: true, Reason: "the answer is lost",
+	}))
+	must(t, a.Close()) // waits for the first write, which go-redis repeats after its timeout
+	if r := state(t, b, e.ID, ledger.Retrying); r.OpenSince.IsZero() {
+		t.Errorf("attempt 2 may have been seen, and the record does not know of it any more: %+v", r)
+	}
+	if cancelled, _, err := b.Cancel(t.Context(), e.ID); err != nil || cancelled {
+		t.Errorf("cancelled %v, %v: as if nothing could have been seen", cancelled, err)
+	}
+}
+
+// P9: the answer of Begin was lost, so WeChat is not called. Undo takes the mark
+// back, whether Begin had arrived or arrives later.
+func TestUndoTakesALostBeginBack(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		for _, arrived := range []bool{true, false} {
+			e := envelope(fmt.Sprint("arrived-", arrived))
+			create(t, rdb, record(e))
+			lost := ledger.Delivery{N: 5}
+			if arrived {
+				_, err := l.Begin(t.Context(), e, lost)
+				must(t, err)
+			}
+			must(t, l.Undo(t.Context(), e.ID, lost.N))
+			if r := state(t, l, e.ID, ledger.Queued); !r.OpenSince.IsZero() {
+				t.Errorf("an attempt is open: %+v", r)
+			}
+			if s, err := l.Begin(t.Context(), e, lost); err != nil || s.Decision != ledger.Superseded {
+				t.Errorf("the late Begin: %+v, %v", s, err)
+			}
+			if s, err := l.Begin(t.Context(), e, ledger.Delivery{N: 6, Redelivered: true}); err != nil || s.Decision != ledger.Send || !s.OpenSince.IsZero() {
+				t.Errorf("the next delivery: %+v, %v, want a first attempt", s, err)
+			}
+		}
+	})
+}
+
+// P2: the message was delivered and its worker killed before the task was
+// completed. Nothing fetches it for longer than the record lives.
+func TestTaskThatOutlivesItsRecordIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		keep, away  time.Duration
+		redelivered bool
+		notBefore   time.Duration
+		sent        bool
+	}{
+		"a long weekend":                        {keep: 72 * time.Hour, away: 73 * time.Hour, redelivered: true},
+		"a short life":                          {keep: time.Minute, away: 15 * time.Minute, redelivered: true},
+		"older than any record":                 {keep: time.Minute, away: 31 * 24 * time.Hour},
+		"due lately, so that it was not there":  {keep: time.Minute, away: 31 * 24 * time.Hour, notBefore: 2 * 24 * time.Hour, sent: true},
+		"never handed out: a fail-over lost it": {keep: time.Minute, away: 15 * time.Minute, sent: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				_, rdb := redistest.Mini(t)
+				l, err := ledger.New(rdb, ledger.Config{Account: account, Keep: tc.keep})
+				must(t, err)
+				defer l.Close()
+				e := envelope("m")
+				if tc.notBefore > 0 {
+					e.NotBefore = e.QueuedAt.Add(tc.notBefore)
+				}
+				send(t, l, e.ID, 7)
+				receipt(t, l, failing(7, "success"))
+				time.Sleep(tc.away)
+				if get(t, l, e.ID) != nil {
+					t.Fatal("the record is still there")
+				}
+				s, err := l.Begin(t.Context(), e, ledger.Delivery{N: deliveries.Add(1), Redelivered: tc.redelivered})
+				must(t, err)
+				if tc.sent {
+					if s.Decision != ledger.Send {
+						t.Errorf("got %+v", s)
+					}
+					return
+				}
+				if r := state(t, l, e.ID, ledger.Unknown); s.Decision != ledger.Ended || r.Reason != ledger.ReasonRecordExpired || r.EndedAt.IsZero() {
+					t.Errorf("got %+v, %+v", s, r)
+				}
+				time.Sleep(tc.keep + time.Second)
+				if get(t, l, e.ID) != nil {
+					t.Error("the record stays")
+				}
+			})
+		})
+	}
+}
+
+// P10: a dead letter is sent again whatever the clock of its producer said.
+func TestReviveDoesNotCompareClocks(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		for _, ahead := range []time.Duration{0, time.Minute, -time.Minute} {
+			e := envelope(fmt.Sprint("m", ahead))
+			e.QueuedAt = e.QueuedAt.Add(ahead)
+			begin(t, l, e)
+			failed(t, l, e.ID, ledger.Outcome{State: ledger.Dead, Class: e.Class, Attempt: true, Payload: []byte("p")})
+			if s := begin(t, l, e); s.Decision != ledger.Ended {
+				t.Fatalf("%s: a dead message begins without Revive: %+v", ahead, s)
+			}
+			for range 2 { // and once more when its caller could not put the task
+				payload, class, err := l.Revive(t.Context(), e.ID)
+				if err != nil || string(payload) != "p" || class != e.Class {
+					t.Errorf("%s: %q, %s, %v", ahead, payload, class, err)
+				}
+			}
+			if s := begin(t, l, e); s.Decision != ledger.Send || s.Attempts != 0 {
+				t.Errorf("%s: got %+v", ahead, s)
+			}
+			if _, _, err := l.Revive(t.Context(), e.ID); !errors.Is(err, ledger.ErrNotDead) {
+				t.Errorf("%s: revived while it is being sent: %v", ahead, err)
+			}
+		}
+		if _, _, err := l.Revive(t.Context(), "missing"); !errors.Is(err, ledger.ErrNotDead) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A late yes overrules a dead letter and removes all of it: its payload and its
+// place among the dead.
+func TestLateAcceptanceRemovesTheDeadLetter(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		e := envelope("m")
+		begin(t, l, e)
+		failed(t, l, e.ID, ledger.Outcome{To: e.To, State: ledger.Dead, Payload: []byte("p"), Ambiguous: true})
+		accepted(t, l, e.ID, ledger.Acceptance{To: e.To, MsgID: 5, Class: e.Class})
+		state(t, l, e.ID, ledger.Accepted)
+		if list, total, err := l.Dead(t.Context(), 0, 5); err != nil || len(list) != 0 || total != 0 {
+			t.Errorf("still listed: %v of %d, %v", list, total, err)
+		}
+		if n := rdb.Exists(t.Context(), key("p:m")).Val(); n != 0 {
+			t.Error("the payload stays")
+		}
+	})
+}
+
+// A record that Redis lost while its message was sent is written by Accepted, with
+// the delivery: a receipt can ask for another attempt, and a late repetition of the
+// yes does not stand for it.
+func TestResendOfALostRecord(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		e := urgent("m")
+		yes(t, l, e, 1)
+		if s := receipt(t, l, failing(1, "failed: system failed")); s == nil || s.Resend == nil || s.Class != e.Class {
+			t.Fatalf("got %+v", s)
+		}
+		n := deliveries.Load()
+		if r, err := l.Accepted(t.Context(), e.ID, n, ledger.Acceptance{To: e.To, MsgID: 1}); err != nil || !r.Again {
+			t.Errorf("got %+v, %v", r, err)
+		}
+	})
+}
+
+// Of deliveries that begin at once, whatever shares a script call, one is the first
+// attempt: the others are superseded, or know of it.
+func TestConcurrentDeliveriesOfOneMessage(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		e := envelope("m")
+		create(t, rdb, record(e))
+		var first atomic.Int32
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				s, err := l.Begin(t.Context(), e, ledger.Delivery{N: deliveries.Add(1)})
+				switch {
+				case err != nil:
+					t.Error(err)
+				case s.Decision == ledger.Send && s.OpenSince.IsZero():
+					first.Add(1)
+				case s.Decision != ledger.Send && s.Decision != ledger.Superseded:
+					t.Errorf("got %+v", s)
+				}
+			})
+		}
+		all.Wait()
+		if first.Load() != 1 {
+			t.Errorf("%d first attempts", first.Load())
+		}
+		for i := range 100 {
+			all.Go(func() {
+				if _, err := l.Accepted(t.Context(), e.ID, deliveries.Add(1), ledger.Acceptance{To: e.To, MsgID: wechat.MessageID(1 + i%3)}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if r := state(t, l, e.ID, ledger.Accepted); r.Attempts != 1 || !r.PossibleDuplicate || r.MsgID < 1 || r.MsgID > 3 {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
+// A message whose record cannot be used fails alone, not with those that share its call.
+func TestBadRecordFailsAlone(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		must(t, rdb.Set(t.Context(), key("m:bad-0"), "no hash", time.Hour).Err())
+		must(t, rdb.HSet(t.Context(), key("m:bad-1"), "s", "s", "j", "1").Err())
+		must(t, rdb.Set(t.Context(), ledger.UserKey(account, "bad"), "no hash", time.Hour).Err())
+		must(t, rdb.Set(t.Context(), key("a:obad"), "no set", time.Hour).Err())
+		var all sync.WaitGroup
+		for i := range 200 {
+			all.Go(func() {
+				e := envelope(fmt.Sprint("m-", i))
+				bad := i%20 == 0
+				switch {
+				case bad && i%40 == 0:
+					e.ID = "bad-0"
+				case bad:
+					e = toUser(e.ID, "bad")
+				}
+				if _, err := tryBegin(t.Context(), l, e); (err != nil) != bad || bad && !strings.Contains(err.Error(), "WRONGTYPE") {
+					t.Errorf("%s begins: %v", e.ID, err)
+				}
+				if bad {
+					e.To = "obad"
+				}
+				if _, err := l.Accepted(t.Context(), e.ID, deliveries.Add(1), ledger.Acceptance{To: e.To, Class: e.Class, MsgID: wechat.MessageID(1 + i)}); (err != nil) != bad {
+					t.Errorf("%s accepted: %v", e.ID, err)
+				}
+			})
+		}
+		all.Wait()
+		for i := range 200 {
+			if i%20 != 0 {
+				state(t, l, fmt.Sprint("m-", i), ledger.Accepted)
+			}
+		}
+	})
+}
+
+// lostAnswer carries scripts out and loses their answers.
+type lostAnswer struct{ repeating }
+
+func (lostAnswer) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil && strings.HasPrefix(cmd.Name(), "eval") {
+			cmd.SetErr(io.ErrUnexpectedEOF)
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	}
+}
+
+// A lost answer reaches every caller of the call as an error.
+func TestLostAnswerReachesEveryCaller(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		clean := open(t, rdb)
+		lossy := redis.NewClient(rdb.Options())
+		defer lossy.Close()
+		lossy.AddHook(lostAnswer{})
+		l := open(t, lossy)
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				e := envelope(fmt.Sprint("m-", i))
+				create(t, rdb, record(e))
+				if s, err := tryBegin(t.Context(), l, e); !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Errorf("%+v, %v", s, err)
+				}
+				if r, err := l.Accepted(t.Context(), e.ID, delivery(l, e.ID), ledger.Acceptance{MsgID: wechat.MessageID(1 + i)}); !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Errorf("%+v, %v", r, err)
+				}
+			})
+		}
+		all.Wait()
+		for i := range 50 {
+			state(t, clean, fmt.Sprint("m-", i), ledger.Accepted)
+		}
+	})
+}
+
+// What waits past its not-after is not sent any more, and reads so at once: not only
+// when its task is fetched, which can be days later.
+func TestPastNotAfterReadsAsEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		l := open(t, rdb)
+		at := time.Now().Add(time.Hour)
+		message := func(id string) job.Envelope {
+			e := envelope(id)
+			e.NotAfter = at
+			return e
+		}
+		create(t, rdb, record(message("queued")))
+		scheduled := record(message("scheduled"))
+		scheduled.State, scheduled.NotBefore = ledger.Scheduled, at.Add(-time.Minute)
+		create(t, rdb, scheduled)
+		for _, id := range []string{"retrying", "open", "sending", "accepted"} {
+			begin(t, l, message(id))
+		}
+		failed(t, l, "retrying", ledger.Outcome{State: ledger.Retrying, Attempt: true, Reason: "busy"})
+		failed(t, l, "open", ledger.Outcome{State: ledger.Retrying, Attempt: true, Ambiguous: true})
+		accepted(t, l, "accepted", ledger.Acceptance{MsgID: 1})
+		time.Sleep(time.Hour - time.Millisecond)
+		state(t, l, "queued", ledger.Queued)
+		state(t, l, "scheduled", ledger.Queued)
+		time.Sleep(time.Millisecond)
+		for id, want := range map[string]ledger.State{
+			"queued": ledger.Expired, "scheduled": ledger.Expired, "retrying": ledger.Expired, "open": ledger.Unknown,
+			"sending": ledger.Sending, "accepted": ledger.Accepted,
+		} {
+			r := state(t, l, id, want)
+			if ended := want.Ended(); ended != r.EndedAt.Equal(at) || ended != (r.Reason == ledger.ReasonNotAfter) {
+				t.Errorf("%s: %+v", id, r)
+			}
+		}
+	})
+}
+
+// Records of the version before can be read, sent and ended.
+func TestRecordsOfTheVersionBefore(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		e := envelope("")
+		write := func(id string, more map[string]any) {
+			t.Helper()
+			f := map[string]any{"c": "d", "t": e.To, "p": e.Template, "h": e.Hash(), "q": "1795392000123"}
+			for name, value := range more {
+				f[name] = value
+			}
+			must(t, rdb.HSet(t.Context(), key("m:"+id), f).Err())
+			must(t, rdb.Expire(t.Context(), key("m:"+id), time.Hour).Err())
+		}
+		begun := time.Now().Add(-time.Minute).Truncate(time.Millisecond)
+		write("sending", map[string]any{"s": "s", "o": begun.UnixMilli()})
+		write("accepted", map[string]any{"s": "a", "a": "2", "x": begun.UnixMilli(), "m": "77"})
+		write("delivered", map[string]any{"s": "d", "a": "1", "x": begun.UnixMilli(), "m": "78", "f": "success", "z": begun.UnixMilli()})
+		write("dead", map[string]any{"s": "x", "a": "3", "r": "busy", "e": "-1", "z": begun.UnixMilli()})
+		must(t, rdb.Set(t.Context(), key("dead:dead"), "payload", time.Hour).Err())
+		must(t, rdb.ZAdd(t.Context(), key("dead"), redis.Z{Score: float64(begun.UnixMilli()), Member: "dead"}).Err())
+
+		if r := state(t, l, "delivered", ledger.Delivered); r.Receipt != "success" || r.Attempts != 1 || r.Template != e.Template || r.MsgID != 78 || !r.EndedAt.Equal(begun) {
+			t.Errorf("got %+v", r)
+		}
+		for _, id := range []string{"accepted", "delivered", "dead"} {
+			if s := begin(t, l, envelope(id)); s.Decision != ledger.Ended {
+				t.Errorf("%s: %+v", id, s)
+			}
+		}
+		must(t, rdb.Set(t.Context(), key("i:77"), "=accepted", time.Hour).Err())
+		if s := receipt(t, l, failing(77, "success")); s.State != ledger.Delivered || s.Attempts != 2 {
+			t.Errorf("got %+v", s)
+		}
+		if s := begin(t, l, envelope("sending")); s.Decision != ledger.Send || !s.OpenSince.Equal(begun) {
+			t.Errorf("got %+v", s)
+		}
+		if payload, _, err := l.Revive(t.Context(), "dead"); err != nil || string(payload) != "payload" {
+			t.Errorf("got %q, %v", payload, err)
+		}
+		if s := begin(t, l, envelope("dead")); s.Decision != ledger.Send || s.Attempts != 0 || !s.OpenSince.IsZero() {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
