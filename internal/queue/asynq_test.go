@@ -152,10 +152,10 @@ func TestPutReplacesNothing(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
 	put(t, rdb, job.Bulk, queue.Item{ID: "a", Payload: []byte("first")})
-	written, err := queue.Put(t.Context(), rdb, account, job.Bulk,
+	existing, err := queue.Put(t.Context(), rdb, account, job.Bulk,
 		queue.Item{ID: "a", Payload: []byte("second")}, queue.Item{ID: "b", Payload: []byte("third")})
-	if err != nil || !slices.Equal(written, []bool{false, true}) {
-		t.Errorf("written %v, %v", written, err)
+	if err != nil || !slices.Equal(existing, []string{"pending", ""}) {
+		t.Errorf("existing %v, %v", existing, err)
 	}
 	info, err := asynq.NewInspectorFromRedisClient(rdb).GetTaskInfo(queue.Name(account, job.Bulk), "a")
 	if err != nil || string(info.Payload) != "first" {

@@ -147,13 +147,13 @@ func put(tb testing.TB, rdb redis.UniversalClient, class job.Class, list ...queu
 func putFor(tb testing.TB, rdb redis.UniversalClient, account string, class job.Class, list ...queue.Item) {
 	tb.Helper()
 	for chunk := range slices.Chunk(list, 500) {
-		written, err := queue.Put(tb.Context(), rdb, account, class, chunk...)
+		existing, err := queue.Put(tb.Context(), rdb, account, class, chunk...)
 		if err != nil {
 			tb.Fatal(err)
 		}
-		for i, ok := range written {
-			if !ok {
-				tb.Fatalf("item %s: a task exists", chunk[i].ID)
+		for i, state := range existing {
+			if state != "" {
+				tb.Fatalf("item %s: a task exists and is %s", chunk[i].ID, state)
 			}
 		}
 	}

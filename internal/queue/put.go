@@ -106,15 +106,14 @@ func (l *Listing) Ensure(ctx context.Context, rdb redis.UniversalClient, account
 }
 
 // putLoop writes tasks alone. KEYS[7..]: the task of each item. ARGV[4..]: the
-// items. Returns 1 for each that was written, 0 where a task exists.
+// items. Returns for each the state of the task that exists, ” when it was written.
 const putLoop = `
 local out = {}
 for n = 1, #KEYS - 6 do
   local task = KEYS[6 + n]
-  out[n] = 0
-  if not task_state(task) then
+  out[n] = task_state(task) or ''
+  if out[n] == '' then
     put(task, 4 + 3 * (n - 1))
-    out[n] = 1
   end
 end
 push()
@@ -123,8 +122,9 @@ return out`
 var putScript = redisx.NewScript(PutLua, putLoop)
 
 // Put puts tasks of messages that have a record already, such as one that is sent
-// again. A task that exists is left as it is: written reports which were written.
-func Put(ctx context.Context, rdb redis.UniversalClient, account string, class job.Class, items ...Item) (written []bool, err error) {
+// again. A task that exists is left as it is, and Put returns its state as asynq
+// names it, such as "active"; it is empty for a task that was written.
+func Put(ctx context.Context, rdb redis.UniversalClient, account string, class job.Class, items ...Item) (existing []string, err error) {
 	if err := new(Listing).Ensure(ctx, rdb, account, class); err != nil {
 		return nil, err
 	}
@@ -134,13 +134,9 @@ func Put(ctx context.Context, rdb redis.UniversalClient, account string, class j
 		keys = append(keys, TaskKey(account, class, item.ID))
 		args = AppendItem(args, account, class, item, now)
 	}
-	numbers, err := putScript.Run(ctx, rdb, keys, args...).Int64Slice()
+	existing, err = putScript.Run(ctx, rdb, keys, args...).StringSlice()
 	if err != nil {
-		return nil, fmt.Errorf("queue: put: %w", err)
+		return nil, wrap("put", err)
 	}
-	written = make([]bool, len(numbers))
-	for i, n := range numbers {
-		written[i] = n == 1
-	}
-	return written, nil
+	return existing, nil
 }
