@@ -76,6 +76,8 @@ const (
 	overtimeReplays = 24
 	// lastReplay is the shortest wait worth another replay at the window's end.
 	lastReplay = 20 * time.Second
+	// sameContentWait outlasts the minute in which WeChat refuses the same content.
+	sameContentWait = 61 * time.Second
 	// unreachableWait is between tries to connect. They are no attempts: WeChat
 	// never saw them, and the breaker closes the gate when they go on.
 	unreachableWait = 5 * time.Second

@@ -22,7 +22,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 	for _, field := range []string{
 		"Redis is required", "Concurrency must be positive", "Servers must be positive", "TaskTimeout must be whole seconds",
-		"Accounts[0].Sender", "Accounts[0].Gate", "Accounts[0].Ledger", "Accounts[0].Policy.ReplayWindow",
+		"Accounts[0].Sender", "Accounts[0].Gate", "Accounts[0].Policy.ReplayWindow",
 		"Accounts[1].AppID \"wx1\" is there twice", "shorter than DrainTimeout", "shorter than TaskTimeout",
 	} {
 		if !strings.Contains(err.Error(), field) {

@@ -33,9 +33,9 @@ func outageSign(err error) (bad, known bool) {
 	return false, err == nil
 }
 
-// learn applies what the verdict says about others than this message.
-func (d *delivery) learn(ctx context.Context, v *Verdict, sent time.Time) {
-	if h := d.alarm.note(v.Errcode, d.recipient()); h.Reason != "" {
+// applySideEffects carries out what the verdict says about others than this message.
+func (d *delivery) applySideEffects(ctx context.Context, v *Verdict, sent time.Time) {
+	if h := d.streak.note(v.Errcode, d.recipient()); h.Reason != "" {
 		v.Hold, v.Healthy = h, false
 	}
 	if v.Refused {
@@ -98,14 +98,11 @@ func (d *delivery) hold(ctx context.Context, v *Verdict, sent time.Time) {
 
 // suppress is a help, not a promise: the next answer says the same again.
 func (d *delivery) suppress(ctx context.Context, v Verdict) {
-	if d.suppressor == nil {
-		return
-	}
 	s := ledger.Suppression{OpenID: d.recipient(), Reason: v.Errcode.Name(), Until: time.Now().Add(v.Suppress.For)}
 	if v.Suppress.Template {
 		s.Template = d.env.Template
 	}
-	if err := d.suppressor.Suppress(ctx, s); err != nil {
+	if err := d.records.Suppress(ctx, s); err != nil {
 		d.log.Warn("cannot suppress a recipient: Redis fails", zap.String("id", d.env.ID), zap.Error(err))
 	}
 }

@@ -8,9 +8,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
-	"github.com/wxnotify/wxnotify/internal/job"
-	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/worker"
@@ -35,13 +33,11 @@ func Example() {
 	defer func() { _ = rdb.Close() }()
 
 	gate, _ := ratelimit.New(rdb, ratelimit.Config{Key: "wxn:{wx1}:", DailyQuota: 100_000, Owner: "example"})
-	records, _ := ledger.New(rdb, ledger.Config{Account: "wx1"})
-	defer func() { _ = records.Close() }()
 
 	ctx, cancel := context.WithCancel(context.Background())
 	w, err := worker.New(worker.Config{
 		Redis:    rdb,
-		Accounts: []worker.Account{{AppID: "wx1", Sender: printer{}, Gate: gate, Ledger: records, Suppressor: records}},
+		Accounts: []worker.Account{{AppID: "wx1", Sender: printer{}, Gate: gate}},
 		OnEvent: func(e worker.Event) {
 			fmt.Printf("%s is %s with msgid %s\n", e.ID, e.State, e.MsgID)
 			cancel()
@@ -52,15 +48,22 @@ func Example() {
 		return
 	}
 
-	q := broker.NewEnqueuer(rdb) // the producer does this
-	payload, _ := job.Encode(job.Envelope{ID: "order-1001-paid", Class: job.Critical, To: "oUSER", Body: []byte(`{"touser":"oUSER"}`)})
-	_, err = q.Enqueue(ctx, []broker.Item{{Account: "wx1", Class: job.Critical, ID: "order-1001-paid", Payload: payload}}, nil)
+	p, err := producer.New(rdb, producer.Config{Account: "wx1"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = p.Close() }()
+	_, err = p.Enqueue(ctx, "order-1001-paid", &wechat.TemplateMessage{
+		ToUser: "oUSER", TemplateID: "ngqIpbwh8bUfcSsECmogfXcV14J0tQlEpBO27izEYtY",
+		Data: map[string]wechat.Field{"thing1": {Value: "Coffee & cake"}},
+	}, producer.Class(producer.Critical))
 	fmt.Println("enqueued:", err)
 
 	fmt.Println("drained:", w.Run(ctx))
 	// Output:
 	// enqueued: <nil>
-	// WeChat gets {"touser":"oUSER"}
+	// WeChat gets {"touser":"oUSER","template_id":"ngqIpbwh8bUfcSsECmogfXcV14J0tQlEpBO27izEYtY","client_msg_id":"order-1001-paid","data":{"thing1":{"value":"Coffee & cake"}}}
 	// order-1001-paid is accepted with msgid 200228332
 	// drained: <nil>
 }

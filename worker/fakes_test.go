@@ -12,9 +12,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/worker"
@@ -26,8 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var (
 	_ worker.Sender      = (*wechat.Client)(nil)
 	_ worker.QuotaReader = (*wechat.Client)(nil)
-	_ worker.Ledger      = (*ledger.Ledger)(nil)
-	_ worker.Suppressor  = (*ledger.Ledger)(nil)
+	_ worker.Records     = (*ledger.Ledger)(nil)
 	_ worker.Gate        = (*ratelimit.Gate)(nil)
 )
 
@@ -166,9 +165,12 @@ type records struct {
 	outcomes []ledger.Outcome
 	failing  int // so many writes fail
 	beginErr error
+	undone   []int64         // deliveries
+	again    ledger.Recorded // what Accepted answers
+	suppressions
 }
 
-func (r *records) Begin(_ context.Context, e job.Envelope) (ledger.Start, error) {
+func (r *records) Begin(_ context.Context, e job.Envelope, _ ledger.Delivery) (ledger.Start, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.beginErr != nil {
@@ -193,14 +195,21 @@ func (r *records) Begin(_ context.Context, e job.Envelope) (ledger.Start, error)
 	return s, nil
 }
 
-func (r *records) Accepted(_ context.Context, _ string, a ledger.Acceptance) error {
+func (r *records) Accepted(_ context.Context, _ string, _ int64, a ledger.Acceptance) (ledger.Recorded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.failing > 0 {
 		r.failing--
-		return errRedis
+		return ledger.Recorded{}, errRedis
 	}
 	r.accepted = append(r.accepted, a)
+	return r.again, nil
+}
+
+func (r *records) Undo(_ context.Context, _ string, delivery int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.undone, r.open = append(r.undone, delivery), time.Time{}
 	return nil
 }
 
@@ -209,7 +218,7 @@ func (r *records) duplicate() bool {
 	return len(r.accepted) > 0 && r.accepted[len(r.accepted)-1].Duplicate
 }
 
-func (r *records) Failed(_ context.Context, _ string, o ledger.Outcome) error {
+func (r *records) Failed(_ context.Context, _ string, _ int64, o ledger.Outcome) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.failing > 0 {
@@ -247,6 +256,7 @@ type bundle struct {
 	supp   *suppressions
 	events []worker.Event
 	mu     sync.Mutex
+	number int64 // of the last delivery
 }
 
 func setup(t *testing.T, send *sender) *bundle {
@@ -256,10 +266,11 @@ func setup(t *testing.T, send *sender) *bundle {
 
 func setupWith(t *testing.T, send *sender, change func(*worker.Account)) *bundle {
 	t.Helper()
-	b := &bundle{send: send, gate: &gate{}, ledger: &records{}, supp: &suppressions{}}
+	b := &bundle{send: send, gate: &gate{}, ledger: &records{start: ledger.Start{Decision: ledger.Send}}}
+	b.supp = &b.ledger.suppressions
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0"}) // never dialled
 	t.Cleanup(func() { _ = rdb.Close() })
-	account := worker.Account{AppID: "wx1", Sender: send, Gate: b.gate, Ledger: b.ledger, Suppressor: b.supp}
+	account := worker.With(worker.Account{AppID: "wx1", Sender: send, Gate: b.gate}, b.ledger)
 	change(&account)
 	w, err := worker.New(worker.Config{
 		Redis: rdb, Accounts: []worker.Account{account},
@@ -289,7 +300,7 @@ func message(change func(*job.Envelope)) job.Envelope {
 	return e
 }
 
-// deliver hands a message to the worker as the broker does, with a permit.
+// deliver hands a message to the worker as the queue does, with a permit.
 func (b *bundle) deliver(t *testing.T, change func(*job.Envelope)) error {
 	t.Helper()
 	return b.deliverIn(t.Context(), t, change)
@@ -306,8 +317,9 @@ func (b *bundle) deliverIn(ctx context.Context, t *testing.T, change func(*job.E
 	if err != nil {
 		return err
 	}
-	return worker.Handle(ctx, b.w, 0, broker.Task{
-		ID: e.ID, Queue: broker.Queue("wx1", e.Class), Payload: payload, Permit: &p,
+	b.number++
+	return worker.Handle(ctx, b.w, 0, queue.Task{
+		ID: e.ID, Queue: queue.Name("wx1", e.Class), Payload: payload, Permit: p, Delivery: b.number,
 	})
 }
 

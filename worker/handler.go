@@ -8,9 +8,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -18,47 +18,49 @@ import (
 const (
 	// newerWait leaves a task of a newer version to the workers that know it.
 	newerWait = 10 * time.Second
-	// redisWait is before a task is taken again that Redis failed.
+	// redisWait is before a task is fetched again that Redis failed.
 	redisWait = 2 * time.Second
-	// secondLineWait is how long a permit taken here is waited for, and how
-	// long a task stays away while there is none.
-	secondLineWait = 2 * time.Second
-	// stoodStill is how old the answer of Begin may be when the message goes out.
-	// A process that was stopped for longer has lost the task's lease: another
-	// one may have sent the message since, in a window that has closed by now.
-	stoodStill = 20 * time.Second
+	// supersededWait is before a task is fetched again that another delivery has.
+	supersededWait = time.Second
+	// maxStall is how old the permit and the answer of Begin may be when the message
+	// is sent. A process that was stopped for longer has lost the task's lease:
+	// another one may have sent the message since, and WeChat's deduplication window
+	// may have closed.
+	maxStall = 20 * time.Second
 )
 
-// errPanic stands for a panic: its own text may hold a piece of the message.
+// errPanic stands for a panic: its own text may hold a part of the message.
 var errPanic = errors.New("the worker failed on this message; its log has the stack")
 
 // delivery is one task on its way through the handler.
 type delivery struct {
 	*account
-	task   broker.Task
+	task   queue.Task
 	env    job.Envelope
 	begun  ledger.Start
-	asked  time.Time         // when begun was asked for, wall clock
+	start  time.Time         // of the handler, wall clock
 	gone   bool              // the template was refused for hours
-	permit *ratelimit.Permit // nil when there is none, or none any more
+	permit *ratelimit.Permit // nil when it is spent
 	probe  bool              // the permit is the one of a half-open gate
 	event  Event
 }
 
-// handle is the way of one task. What it returns is the broker's contract: nil
-// completes the task, and only after its end was recorded.
-func (a *account) handle(ctx context.Context, t broker.Task) error {
-	d := &delivery{account: a, task: t, permit: t.Permit}
-	defer d.giveBack()
+// handle sends the message of one task. nil completes the task: the message's end, or
+// WeChat's yes, is recorded by then.
+func (a *account) handle(ctx context.Context, t queue.Task) error {
+	d := &delivery{account: a, task: t, permit: &t.Permit, probe: t.Permit.Probe(), start: time.Now().Round(0)}
+	defer d.returnPermit()
 	env, err := job.Parse(t.Payload)
 	if err != nil {
 		return d.unreadable(ctx, err)
 	}
 	d.env = env
 	d.event = Event{Account: a.appID, Class: env.Class, ID: env.ID, Age: time.Since(env.QueuedAt)}
-	if yes, ok := a.unrecorded.take(occasionOf(env)); ok {
-		d.begun.To = yes.to
-		return d.accept(ctx, yes.msgid)
+	if write := a.unwritten.take(keyOf(env)); write != nil {
+		return write(ctx, d)
+	}
+	if wait := time.Until(env.NotBefore); wait > 0 { // asynq knows whole seconds
+		return d.later(wait, "its not-before has not come")
 	}
 	if !d.late() {
 		var wait time.Duration
@@ -67,22 +69,23 @@ func (a *account) handle(ctx context.Context, t broker.Task) error {
 			return d.later(jitterLittle(wait), "messages of this template wait: WeChat refused it")
 		}
 	}
-	if err := d.takePermit(ctx); err != nil {
-		return err
+	if d.stalled() {
+		return d.later(0, "the process stood still before sending")
 	}
-	d.asked = time.Now().Round(0)
-	d.begun, err = a.ledger.Begin(ctx, env)
+	d.begun, err = a.records.Begin(ctx, env, ledger.Delivery{N: t.Delivery, Redelivered: t.Redelivered})
 	if err != nil {
 		a.log.Warn("cannot read the record", zap.String("id", env.ID), zap.Error(err))
-		return &broker.Later{After: jitter(redisWait), Cause: errors.New("the record could not be read: Redis failed")}
+		return d.undo(ctx, redisWait, "the record could not be read: Redis failed")
 	}
 	d.event.Attempts = d.begun.Attempts
 	switch d.begun.Decision {
-	case ledger.Go:
+	case ledger.Send:
 		return d.attempt(ctx)
 	case ledger.NotYet:
 		return d.later(time.Until(d.begun.After), "it is sent again after a failed receipt, but not yet")
-	case ledger.Ended, ledger.Stray, ledger.Suppressed, ledger.NoUser:
+	case ledger.Superseded:
+		return d.later(supersededWait, "another worker has the message")
+	case ledger.Ended, ledger.Foreign, ledger.Suppressed, ledger.NoUser:
 	}
 	d.drop()
 	return nil
@@ -93,26 +96,27 @@ func (a *account) handle(ctx context.Context, t broker.Task) error {
 func (d *delivery) unreadable(ctx context.Context, cause error) error {
 	var newer *job.NewerVersionError
 	if errors.As(cause, &newer) {
-		return &broker.Later{After: jitter(newerWait), Cause: newer}
+		return &queue.Later{After: jitter(newerWait), Cause: newer}
 	}
 	d.event = Event{Account: d.appID, ID: d.task.ID, Action: Discard, State: ledger.Dead, Reason: cause.Error()}
 	d.log.Error("unreadable task", zap.String("id", d.task.ID), zap.String("queue", d.task.Queue), zap.Error(cause))
 	err := writeOnce(ctx, func(ctx context.Context) error {
-		return d.ledger.Failed(ctx, d.task.ID, ledger.Outcome{
+		return d.records.Failed(ctx, d.task.ID, d.task.Delivery, ledger.Outcome{
 			State: ledger.Dead, Reason: cause.Error(), Payload: d.task.Payload,
 		})
 	})
 	if err != nil {
-		d.log.Warn("an unreadable task has no record", zap.String("id", d.task.ID), zap.Error(err))
+		d.log.Warn("an unreadable task has no record yet: Redis fails", zap.String("id", d.task.ID), zap.Error(err))
+		return &queue.Later{After: jitter(redisWait), Cause: errors.New("the record waits for Redis")}
 	}
 	d.emit(d.event)
-	return &broker.Dead{Cause: cause.Error()}
+	return nil
 }
 
-// drop completes a task that is not to be sent: its end is recorded already.
+// drop completes a task that is not to be sent: its end is recorded.
 func (d *delivery) drop() {
 	d.event.Action = Discard
-	d.event.Reason = d.begun.Reason
+	d.event.Reason, d.event.State = d.begun.Reason, d.begun.State
 	switch d.begun.Decision {
 	case ledger.Suppressed, ledger.NoUser:
 		d.event.State = ledger.Rejected
@@ -122,12 +126,12 @@ func (d *delivery) drop() {
 		if d.event.Reason == "" {
 			d.event.Reason = "the user is not on the roster"
 		}
-	case ledger.Stray:
+	case ledger.Foreign:
 		d.event.Reason = "another message has this ID"
-		d.event.State = d.begun.State
-	case ledger.Ended, ledger.Go, ledger.NotYet:
-		d.event.Reason = "ended before"
-		d.event.State = d.begun.State
+	case ledger.Ended, ledger.Send, ledger.NotYet, ledger.Superseded:
+		if d.event.Reason == "" {
+			d.event.Reason = "ended before"
+		}
 	}
 	d.emit(d.event)
 }
@@ -156,10 +160,9 @@ func (d *delivery) attempt(ctx context.Context) error {
 
 // send calls WeChat and does what the verdict says.
 func (d *delivery) send(ctx context.Context, a Attempt) error {
-	if time.Now().Round(0).Sub(d.asked) > stoodStill {
-		return d.later(0, "the process stood still before sending")
+	if d.stalled() {
+		return d.undo(ctx, 0, "the process stood still before sending")
 	}
-	d.probe = d.permit != nil && d.permit.Probe()
 	sent := time.Now()
 	msgid, err := d.call(ctx)
 	now := time.Now()
@@ -170,7 +173,7 @@ func (d *delivery) send(ctx context.Context, a Attempt) error {
 	}
 	v := Judge(err, a, d.policy)
 	d.event.RID = ridOf(err)
-	d.learn(ctx, &v, sent)
+	d.applySideEffects(ctx, &v, sent)
 	if v.Reached {
 		d.permit = nil // spent
 	}
@@ -218,10 +221,10 @@ func (d *delivery) late() bool {
 }
 
 func tooLate(a Attempt) Verdict {
-	v := Verdict{Action: Discard, State: ledger.Expired, Reason: "its time to send it by has passed"}
+	v := Verdict{Action: Discard, State: ledger.Expired, Reason: "expired: not-after has passed"}
 	if a.Replay {
 		v.State, v.Ambiguous = ledger.Unknown, true
-		v.Reason = "an attempt's outcome is not known, and " + v.Reason
+		v.Reason = "outcome of an attempt unknown, and not-after has passed"
 	}
 	return v
 }
@@ -229,7 +232,7 @@ func tooLate(a Attempt) Verdict {
 func outOfWindow() Verdict {
 	return Verdict{
 		Action: Discard, State: ledger.Unknown, Ambiguous: true,
-		Reason: "an attempt's outcome is not known, and WeChat no longer recognises a second one",
+		Reason: "outcome unknown, and WeChat's deduplication window has closed",
 	}
 }
 
@@ -240,12 +243,37 @@ func templateIsGone(a Attempt) Verdict {
 	}
 }
 
-// later puts the task back without a record: nothing has happened to it. A
-// message is not kept away past its last moment, so that its end is known.
+// stalled reports that the process stood still since the permit's slot or since the
+// handler started (a stopped process, a suspended machine).
+func (d *delivery) stalled() bool {
+	now := time.Now().Round(0)
+	return now.Sub(d.start) > maxStall || now.Sub(d.permit.At.Round(0)) > maxStall && !d.permit.At.IsZero()
+}
+
+// undo puts the task back after Begin when WeChat was not called: the record must not
+// say that an attempt's outcome is unknown.
+func (d *delivery) undo(ctx context.Context, after time.Duration, reason string) error {
+	return d.undoDelivery(ctx, d.task.Delivery, after, reason)
+}
+
+func (d *delivery) undoDelivery(ctx context.Context, number int64, after time.Duration, reason string) error {
+	err := persist(ctx, func(ctx context.Context) error { return d.records.Undo(ctx, d.env.ID, number) })
+	if err != nil {
+		d.unwritten.put(keyOf(d.env), func(ctx context.Context, next *delivery) error {
+			return next.undoDelivery(ctx, number, after, reason)
+		})
+		d.log.Warn("cannot undo the begin yet: Redis fails", zap.String("id", d.env.ID), zap.Error(err))
+		after = redisWait
+	}
+	return d.later(jitter(after), reason)
+}
+
+// later puts the task back without a record: nothing has happened to it. A message is
+// not kept away past its not-after, so that its end is known.
 func (d *delivery) later(after time.Duration, reason string) error {
 	d.event.Action, d.event.State, d.event.Reason = Defer, ledger.Queued, reason
 	d.emit(d.event)
-	return &broker.Later{After: d.notPastEnd(after), Cause: errors.New(reason)}
+	return &queue.Later{After: d.notPastEnd(after), Cause: errors.New(reason)}
 }
 
 func (d *delivery) notPastEnd(after time.Duration) time.Duration {

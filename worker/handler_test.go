@@ -8,9 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/worker"
@@ -19,7 +19,7 @@ import (
 // later fails unless err puts the task back, and returns for how long.
 func later(t *testing.T, err error) time.Duration {
 	t.Helper()
-	var l *broker.Later
+	var l *queue.Later
 	if !errors.As(err, &l) {
 		t.Fatalf("got %v, want that the task is put back", err)
 	}
@@ -112,7 +112,7 @@ func TestHandleDrops(t *testing.T) {
 		state ledger.State
 	}{
 		{"ended", ledger.Start{Decision: ledger.Ended, State: ledger.Accepted}, ledger.Accepted},
-		{"stray", ledger.Start{Decision: ledger.Stray, State: ledger.Queued}, ledger.Queued},
+		{"stray", ledger.Start{Decision: ledger.Foreign, State: ledger.Queued}, ledger.Queued},
 		{"suppressed", ledger.Start{Decision: ledger.Suppressed, Reason: "unsubscribed"}, ledger.Rejected},
 		{"suppressed after an open attempt", ledger.Start{Decision: ledger.Suppressed, OpenSince: time.Now()}, ledger.Unknown},
 		{"no user", ledger.Start{Decision: ledger.NoUser}, ledger.Rejected},
@@ -159,18 +159,14 @@ func TestHandleTooLate(t *testing.T) {
 func TestHandleUnreadable(t *testing.T) {
 	t.Parallel()
 	b := setup(t, answers(nil))
-	err := worker.Handle(t.Context(), b.w, 0, broker.Task{ID: "m1", Payload: []byte("{}")})
-	var dead *broker.Dead
-	if !errors.As(err, &dead) {
-		t.Fatalf("got %v, want asynq to archive it", err)
-	}
-	if strings.Contains(err.Error(), "skip retry") || !strings.Contains(err.Error(), "malformed") {
-		t.Errorf("the archive would show %q", err)
+	err := worker.Handle(t.Context(), b.w, 0, queue.Task{ID: "m1", Payload: []byte("{}")})
+	if err != nil {
+		t.Fatalf("got %v, want the task to be completed", err)
 	}
 	if o := b.lastOutcome(t); o.State != ledger.Dead || string(o.Payload) != "{}" {
 		t.Errorf("recorded %+v", o)
 	}
-	err = worker.Handle(t.Context(), b.w, 0, broker.Task{ID: "m2", Payload: []byte(`{"v":99,"id":"m2"}` + "\n{}")})
+	err = worker.Handle(t.Context(), b.w, 0, queue.Task{ID: "m2", Payload: []byte(`{"v":99,"id":"m2"}` + "\n{}")})
 	if later(t, err) < 5*time.Second {
 		t.Errorf("a task of a newer version comes back at once")
 	}
@@ -203,9 +199,8 @@ func TestHandleBudget(t *testing.T) {
 			if o.State != tt.end {
 				t.Fatalf("ended %s, want %s", o.State, tt.end)
 			}
-			var archived *broker.Dead
-			if dead := tt.end == ledger.Dead; errors.As(err, &archived) != dead || (len(o.Payload) > 0) != dead {
-				t.Errorf("archived: %v, payload kept: %d bytes; want so only when dead", err, len(o.Payload))
+			if dead := tt.end == ledger.Dead; err != nil || (len(o.Payload) > 0) != dead {
+				t.Errorf("completed: %v, payload kept: %d bytes; want so only when dead", err, len(o.Payload))
 			}
 		})
 	}
@@ -322,53 +317,6 @@ func TestQuo05WhatSpendsAPermit(t *testing.T) {
 			}
 		})
 	}
-}
-
-// The second line: a task that came without a permit takes one here.
-func TestHandleSecondLine(t *testing.T) {
-	t.Parallel()
-	payload := func(t *testing.T) []byte {
-		t.Helper()
-		p, err := job.Encode(message(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
-	t.Run("takes a permit and waits for its moment", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			b := setup(t, answers(nil))
-			b.gate.at = time.Second
-			start := time.Now()
-			if err := worker.Handle(t.Context(), b.w, 0, broker.Task{ID: "m1", Payload: payload(t)}); err != nil {
-				t.Fatal(err)
-			}
-			if time.Since(start) != time.Second || b.gate.outstanding() != 1 {
-				t.Errorf("sent after %v with %d permits", time.Since(start), b.gate.outstanding())
-			}
-		})
-	})
-	t.Run("a far moment is not waited for", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			b := setup(t, answers(nil))
-			b.gate.at = time.Minute
-			d := later(t, worker.Handle(t.Context(), b.w, 0, broker.Task{ID: "m1", Payload: payload(t)}))
-			if d != time.Minute || b.gate.outstanding() != 0 || b.ledger.began != 0 {
-				t.Errorf("back in %v, %d permits lost, began %d", d, b.gate.outstanding(), b.ledger.began)
-			}
-		})
-	})
-	t.Run("a closed gate", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t, answers(nil))
-		b.gate.closed = &ratelimit.ClosedError{Reason: ratelimit.ReasonQuota}
-		d := later(t, worker.Handle(t.Context(), b.w, 0, broker.Task{ID: "m1", Payload: payload(t)}))
-		if d < time.Second || b.send.calls() != 0 || b.ledger.began != 0 {
-			t.Errorf("back in %v, %d calls, began %d", d, b.send.calls(), b.ledger.began)
-		}
-	})
 }
 
 // A panic must not reach asynq, which stores its text.

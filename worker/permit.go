@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -20,7 +20,7 @@ var ErrNoPermit = errors.New("no permit for a replay")
 // permit. It waits at most a second for the permit's moment. A probe's replay
 // takes none: a half-open gate has no second permit, and the first call may
 // only have found that this process's token is an old one.
-func ReplayPermit(gate broker.Gate) func(context.Context) error {
+func ReplayPermit(gate Gate) func(context.Context) error {
 	return func(ctx context.Context) error {
 		s, _ := ctx.Value(sendKey{}).(sendInfo)
 		if s.probe {
@@ -30,7 +30,8 @@ func ReplayPermit(gate broker.Gate) func(context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrNoPermit, err)
 		}
-		if waitUntil(ctx, p.At, time.Second) {
+		wait := time.Until(p.At)
+		if wait <= 0 || wait <= time.Second && redisx.Sleep(ctx, wait) == nil {
 			return nil
 		}
 		gate.Return(p)
@@ -38,55 +39,11 @@ func ReplayPermit(gate broker.Gate) func(context.Context) error {
 	}
 }
 
-// takePermit is the second line: the broker takes a permit before it fetches,
-// unless asynq's fetch has changed and is not recognised. A process that stood
-// still after the fetch takes another one.
-func (d *delivery) takePermit(ctx context.Context) error {
-	if d.permit != nil {
-		if time.Since(d.permit.At) <= stoodStill {
-			return nil
-		}
-		d.giveBack() // its lease is over, and perhaps its day
-	}
-	p, err := d.gate.Take(ctx, tierOf(d.env.Class))
-	if err != nil {
-		var closed *ratelimit.ClosedError
-		if errors.As(err, &closed) {
-			return d.later(jitter(secondLineWait), "the gate is closed: "+string(closed.Reason))
-		}
-		return &broker.Later{After: jitter(redisWait), Cause: errors.New("no permit: Redis failed")}
-	}
-	d.permit = &p
-	if !waitUntil(ctx, p.At, secondLineWait) {
-		return d.later(max(time.Second, time.Until(p.At)), "its turn comes later")
-	}
-	return nil
-}
-
-// giveBack returns the permit of a message that did not reach WeChat.
-func (d *delivery) giveBack() {
+// returnPermit returns the permit of a message that did not reach WeChat.
+func (d *delivery) returnPermit() {
 	if d.permit != nil {
 		d.gate.Return(*d.permit)
 		d.permit = nil
-	}
-}
-
-// waitUntil reports whether the moment came, at most limit from now.
-func waitUntil(ctx context.Context, at time.Time, limit time.Duration) bool {
-	wait := time.Until(at)
-	if wait <= 0 {
-		return true
-	}
-	if wait > limit {
-		return false
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -2,8 +2,10 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,10 +17,11 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -43,6 +46,7 @@ type terms struct {
 	policy      worker.Policy
 	callTimeout time.Duration
 	drain       time.Duration
+	keep        time.Duration
 }
 
 // pipe is a platform and a Redis, with the messages between them.
@@ -193,12 +197,9 @@ func (w *process) account(appid string) worker.Account {
 	fatal(err)
 	client, err := wechat.NewClient(cfg, tokens)
 	fatal(err)
-	records, err := ledger.New(w.rdb, ledger.Config{Account: appid})
-	fatal(err)
-	w.close = append(w.close, func() { _ = records.Close() })
 	return worker.Account{
-		AppID: appid, Sender: client, Gate: gate, Ledger: records, Suppressor: records, Quota: client,
-		Policy: w.terms.policy,
+		AppID: appid, Sender: client, Gate: gate, Quota: client,
+		Policy: w.terms.policy, Keep: w.terms.keep,
 	}
 }
 
@@ -228,7 +229,8 @@ func (p *pipe) enqueue(appid string, class job.Class, ids ...string) {
 
 func (p *pipe) enqueueAll(appid string, class job.Class, ids []string, change func(i int, e *job.Envelope)) {
 	p.Helper()
-	items := make([]broker.Item, len(ids))
+	items := make([]queue.Item, len(ids))
+	records := p.ledgerOn(p.admin, p.terms.keep)
 	for i, id := range ids {
 		e := envelope(appid, class, id)
 		if change != nil {
@@ -238,20 +240,20 @@ func (p *pipe) enqueueAll(appid string, class job.Class, ids []string, change fu
 		if err != nil {
 			p.Fatal(err)
 		}
-		items[i] = broker.Item{Account: appid, Class: class, ID: id, Payload: payload}
+		if err := createScript.Run(p.Context(), p.admin, []string{records.RecordKey(id)}, records.AppendCreate(nil, &e, e.Hash(), time.Now())...).Err(); err != nil && !errors.Is(err, redis.Nil) {
+			p.Fatal(err)
+		}
+		items[i] = queue.Item{ID: id, Payload: payload, ProcessAt: e.NotBefore}
 	}
-	q := broker.NewEnqueuer(p.admin)
-	defer func() { _ = q.Close() }()
-	results, err := q.Enqueue(p.Context(), items, nil)
-	if err != nil {
-		p.Fatal(err)
-	}
-	for _, r := range results {
-		if r.Err != nil || r.Duplicate {
-			p.Fatalf("enqueue: %+v", r)
+	for chunk := range slices.Chunk(items, 500) {
+		existing, err := queue.Put(p.Context(), p.admin, appid, class, chunk...)
+		if err != nil || strings.Join(existing, "") != "" {
+			p.Fatalf("enqueue: %v, %v", existing, err)
 		}
 	}
 }
+
+var createScript = redisx.NewScript(ledger.CreateLua, "return create(KEYS[1], 1) and 0 or 1")
 
 func envelope(appid string, class job.Class, id string) job.Envelope {
 	to := "o" + appid[2:8] + id
@@ -310,7 +312,7 @@ func (p *pipe) record(appid, id string) *ledger.Record {
 // left counts the tasks in the account's queues.
 func (p *pipe) left(appid string) (n int64) {
 	p.Helper()
-	queues, err := broker.NewInspector(p.admin).Queues(p.Context(), appid)
+	queues, err := queue.NewInspector(p.admin).Queues(p.Context(), appid)
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -376,7 +378,7 @@ func (p *pipe) tail(n int) string {
 	all := p.logs.All()
 	kept := all[:0:0]
 	for _, e := range all {
-		if e.Message != "done" {
+		if e.Message != "message finished" {
 			kept = append(kept, e)
 		}
 	}

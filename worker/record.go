@@ -8,36 +8,50 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
 const (
-	// writeTimeout bounds one write of a record. It is not cut short by a stop,
-	// since what WeChat answered is worth the moment, but fits the moment that
-	// the broker grants after it.
+	// writeTimeout bounds one write of a record. A stop does not cut it short, since
+	// what WeChat answered is worth the wait, but it fits into the time that the queue
+	// grants after it.
 	writeTimeout = 1500 * time.Millisecond
-	// maxUnrecorded bounds the memory while Redis is down.
-	maxUnrecorded = 10_000
+	// maxUnwritten bounds the memory while Redis is down.
+	maxUnwritten = 10_000
 )
 
-// accept records that WeChat has the message. Until that is written the task is
-// not completed: it comes back, and this process remembers.
+// accept records that WeChat has the message. Until that is written the task is not
+// completed: it comes back, and this process remembers.
 func (d *delivery) accept(ctx context.Context, msgid wechat.MessageID) error {
 	d.event.Action, d.event.State, d.event.MsgID = Sent, ledger.Accepted, msgid
-	yes := ledger.Acceptance{
+	return d.recordAcceptance(ctx, d.task.Delivery, ledger.Acceptance{
 		To: d.recipient(), MsgID: msgid, Duplicate: d.event.PossibleDuplicate,
 		Class: d.env.Class, Payload: d.task.Payload,
-	}
-	err := persist(ctx, func(ctx context.Context) error { return d.ledger.Accepted(ctx, d.env.ID, yes) })
+	}, d.event)
+}
+
+// recordAcceptance writes WeChat's yes to a delivery, which may be an earlier one.
+func (d *delivery) recordAcceptance(ctx context.Context, number int64, yes ledger.Acceptance, event Event) error {
+	var recorded ledger.Recorded
+	err := persist(ctx, func(ctx context.Context) (err error) {
+		recorded, err = d.records.Accepted(ctx, d.env.ID, number, yes)
+		return err //nolint:wrapcheck // logged below
+	})
 	if err != nil {
-		d.unrecorded.put(occasionOf(d.env), answered{msgid: msgid, to: yes.To})
-		d.log.Error("accepted by WeChat but not recorded yet: Redis fails", zap.String("id", d.env.ID), zap.Error(err))
-		return &broker.Later{After: jitter(redisWait), Cause: errors.New("accepted by WeChat; the record waits for Redis")}
+		d.unwritten.put(keyOf(d.env), func(ctx context.Context, next *delivery) error {
+			return next.recordAcceptance(ctx, number, yes, event)
+		})
+		d.log.Error("accepted by WeChat, but not recorded yet: Redis fails", zap.String("id", d.env.ID), zap.Error(err))
+		return &queue.Later{After: jitter(redisWait), Cause: errors.New("accepted by WeChat; the record waits for Redis")}
 	}
-	d.emit(d.event)
+	if recorded.Again { // a failed receipt came since, and this task is the one that sends again
+		return d.later(time.Until(recorded.Due), "it is sent again after a failed receipt, but not yet")
+	}
+	d.emit(event)
 	return nil
 }
 
@@ -51,30 +65,33 @@ func (d *delivery) fail(ctx context.Context, v Verdict) error {
 	if v.State == ledger.Dead {
 		o.Payload = d.task.Payload
 	}
-	id := d.task.ID
-	err := persist(ctx, func(ctx context.Context) error { return d.ledger.Failed(ctx, id, o) })
-	if err != nil {
-		d.log.Error("an outcome is not recorded: Redis fails", zap.String("id", id),
-			zap.String("state", string(v.State)), zap.Error(err))
-		return &broker.Later{After: jitter(redisWait), Cause: errors.New("the record waits for Redis")}
-	}
-	d.emit(d.event)
-	switch {
-	case v.State == ledger.Dead:
-		return &broker.Dead{Cause: v.Reason}
-	case v.Action == Discard:
-		return nil
-	default:
-		return &broker.Later{After: d.notPastEnd(jitter(v.After)), Cause: errors.New(v.Reason)}
-	}
+	return d.recordOutcome(ctx, d.task.Delivery, o, v, d.event)
 }
 
-// persist tries until the write succeeds or the task's time is over, and at
-// least once. The last error is returned.
+// recordOutcome writes the outcome of a delivery, which may be an earlier one.
+func (d *delivery) recordOutcome(ctx context.Context, number int64, o ledger.Outcome, v Verdict, event Event) error {
+	err := persist(ctx, func(ctx context.Context) error { return d.records.Failed(ctx, d.env.ID, number, o) })
+	if err != nil {
+		d.unwritten.put(keyOf(d.env), func(ctx context.Context, next *delivery) error {
+			return next.recordOutcome(ctx, number, o, v, event)
+		})
+		d.log.Error("an outcome is not recorded yet: Redis fails", zap.String("id", d.env.ID),
+			zap.String("state", string(v.State)), zap.Error(err))
+		return &queue.Later{After: jitter(redisWait), Cause: errors.New("the record waits for Redis")}
+	}
+	d.emit(event)
+	if v.Action == Discard {
+		return nil
+	}
+	return &queue.Later{After: d.notPastEnd(jitter(v.After)), Cause: errors.New(v.Reason)}
+}
+
+// persist tries until the write succeeds or the task's time is over, and at least
+// once. The last error is returned.
 func persist(ctx context.Context, write func(context.Context) error) error {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := writeOnce(ctx, write)
-		if err == nil || !waitUntil(ctx, time.Now().Add(jitter(wait)), time.Minute) {
+		if err == nil || redisx.Sleep(ctx, jitter(wait)) != nil {
 			return err
 		}
 	}
@@ -86,48 +103,45 @@ func writeOnce(ctx context.Context, write func(context.Context) error) error {
 	return write(ctx)
 }
 
-// unrecorded remembers what WeChat accepted while Redis could not be written,
-// so that the task that comes back is not sent again by this process. Another
-// process may settle the task first and its ID be used for a later message, so
-// an entry is good for its own message alone.
-type unrecorded struct {
-	mu   sync.Mutex
-	said map[occasion]answered
+// unwritten remembers what could not be written to the record while Redis failed, so
+// that the next delivery of the task in this process writes it instead of sending.
+// Another process may end the message first, and its ID may be used for a later one,
+// so that an entry counts for its own message alone.
+type unwritten struct {
+	mu     sync.Mutex
+	writes map[messageKey]write
 }
 
-// answered is WeChat's yes.
-type answered struct {
-	msgid wechat.MessageID
-	to    string // the openid that it was sent to
-}
+// write is carried out by the next delivery of the message, and answers for its task.
+type write func(ctx context.Context, next *delivery) error
 
-// occasion names one message among those that an ID may have over the days.
-type occasion struct {
+// messageKey names one message among those that an ID may have over the days.
+type messageKey struct {
 	id       string
 	queuedAt int64 // Unix milliseconds
 }
 
-func occasionOf(e job.Envelope) occasion { return occasion{e.ID, e.QueuedAt.UnixMilli()} }
+func keyOf(e job.Envelope) messageKey { return messageKey{e.ID, e.QueuedAt.UnixMilli()} }
 
-func (u *unrecorded) put(o occasion, yes answered) {
+func (u *unwritten) put(k messageKey, w write) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.said == nil {
-		u.said = make(map[occasion]answered)
+	if u.writes == nil {
+		u.writes = make(map[messageKey]write)
 	}
-	for other := range u.said {
-		if len(u.said) < maxUnrecorded {
+	for other := range u.writes {
+		if len(u.writes) < maxUnwritten {
 			break
 		}
-		delete(u.said, other) // any; its task is sent as a replay, which WeChat drops
+		delete(u.writes, other) // any; its message is sent as a replay, which WeChat drops
 	}
-	u.said[o] = yes
+	u.writes[k] = w
 }
 
-func (u *unrecorded) take(o occasion) (answered, bool) {
+func (u *unwritten) take(k messageKey) write {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	yes, ok := u.said[o]
-	delete(u.said, o)
-	return yes, ok
+	w := u.writes[k]
+	delete(u.writes, k)
+	return w
 }

@@ -9,9 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -20,7 +20,6 @@ import (
 type clerk struct {
 	p       *pipe
 	records *ledger.Ledger
-	queue   *broker.Enqueuer
 
 	mu      sync.Mutex
 	settled []*ledger.Settled
@@ -32,8 +31,8 @@ func newClerk(p *pipe) *clerk {
 	if err != nil {
 		p.Fatal(err)
 	}
-	c := &clerk{p: p, records: records, queue: broker.NewEnqueuer(p.admin)}
-	p.Cleanup(func() { _, _ = records.Close(), c.queue.Close() })
+	c := &clerk{p: p, records: records}
+	p.Cleanup(func() { _ = records.Close() })
 	return c
 }
 
@@ -61,7 +60,7 @@ func (c *clerk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// later looks again for the message of a receipt that nobody claimed.
+// later looks again for the message of a receipt that named none.
 func (c *clerk) later(ctx context.Context, r ledger.Receipt) {
 	time.Sleep(time.Minute)
 	s, err := c.records.Match(ctx, r)
@@ -82,9 +81,11 @@ func (c *clerk) again(ctx context.Context, s *ledger.Settled) error {
 	if s == nil || s.Resend == nil {
 		return nil
 	}
-	return c.queue.Again(ctx, broker.Item{
-		Account: appid, Class: s.Class, ID: s.ID, Payload: s.Resend.Payload, ProcessAt: s.Resend.After,
-	})
+	existing, err := queue.Put(ctx, c.p.admin, appid, s.Class, queue.Item{ID: s.ID, Payload: s.Resend.Payload, ProcessAt: s.Resend.After})
+	if err == nil && existing[0] == "active" {
+		err = queue.ErrActive // its first task is not completed yet
+	}
+	return err
 }
 
 // WeChat takes a message and cannot deliver it: one of class critical is sent
@@ -168,10 +169,10 @@ func TestStoryOfAResendAfterACrash(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.records.Begin(t.Context(), e); err != nil {
+		if _, err := c.records.Begin(t.Context(), e, ledger.Delivery{N: 1}); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.records.Accepted(t.Context(), "m", ledger.Acceptance{To: e.To, MsgID: 7, Class: e.Class, Payload: payload}); err != nil {
+		if _, err := c.records.Accepted(t.Context(), "m", 1, ledger.Acceptance{To: e.To, MsgID: 7, Class: e.Class, Payload: payload}); err != nil {
 			t.Fatal(err)
 		}
 		s, err := c.records.Receipt(t.Context(), ledger.Receipt{MsgID: 7, OpenID: e.To, Status: "failed: system failed"})

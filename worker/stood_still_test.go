@@ -6,9 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/worker"
 )
@@ -20,15 +20,15 @@ type slowLedger struct {
 	stop time.Duration
 }
 
-func (l *slowLedger) Begin(ctx context.Context, e job.Envelope) (ledger.Start, error) {
-	s, err := l.records.Begin(ctx, e)
+func (l *slowLedger) Begin(ctx context.Context, e job.Envelope, d ledger.Delivery) (ledger.Start, error) {
+	s, err := l.records.Begin(ctx, e, d)
 	time.Sleep(l.stop) // virtual
 	return s, err
 }
 
-// TestStoodStillWithPermit: a permit from before the process was stopped is no
-// longer leased, and may be of the day before: it is not sent with.
-func TestStoodStillWithPermit(t *testing.T) {
+// A permit from before the process was stopped may be of the day before: nothing is
+// sent with it.
+func TestStalledPermitIsNotUsed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, answers(nil))
@@ -42,14 +42,14 @@ func TestStoodStillWithPermit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = worker.Handle(t.Context(), b.w, 0, broker.Task{
-			ID: e.ID, Queue: broker.Queue("wx1", e.Class), Payload: payload, Permit: &old,
+		err = worker.Handle(t.Context(), b.w, 0, queue.Task{
+			ID: e.ID, Queue: queue.Name("wx1", e.Class), Payload: payload, Permit: old, Delivery: 1,
 		})
-		if err != nil || len(b.send.bodies) != 1 {
-			t.Fatalf("%d sends, %v", len(b.send.bodies), err)
+		if later(t, err) != 0 || len(b.send.bodies) != 0 || b.ledger.began != 0 {
+			t.Errorf("%d sends, began %d, %v; want the task back at once", len(b.send.bodies), b.ledger.began, err)
 		}
-		if b.gate.taken != 2 || b.gate.returned != 1 {
-			t.Errorf("%d permits taken and %d returned; want a second one, and the old one back", b.gate.taken, b.gate.returned)
+		if b.gate.outstanding() != 0 {
+			t.Error("the permit was not returned")
 		}
 	})
 }
@@ -62,14 +62,20 @@ func TestStoodStill(t *testing.T) {
 		t.Run(stop.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				send := answers(nil)
-				b := setupWith(t, send, func(a *worker.Account) { a.Ledger = &slowLedger{a.Ledger.(*records), stop} })
+				send, slow := answers(nil), &slowLedger{stop: stop}
+				b := setupWith(t, send, func(a *worker.Account) {
+					slow.records = &records{start: ledger.Start{Decision: ledger.Send}}
+					*a = worker.With(*a, slow)
+				})
 				err := b.deliver(t, nil)
 				if got := len(send.bodies); got != sends {
 					t.Errorf("%d sends after standing still for %s, want %d", got, stop, sends)
 				}
 				if sends == 0 && later(t, err) != 0 {
 					t.Error("the task does not go back to the head of its queue")
+				}
+				if undone := len(slow.undone) == 1; undone != (sends == 0) {
+					t.Errorf("undone: %v after %d sends", undone, sends)
 				}
 				if n := b.gate.outstanding(); n != sends {
 					t.Errorf("%d permits are kept for %d sends", n, sends)

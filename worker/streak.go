@@ -8,17 +8,17 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// alarm finds the account's trouble behind answers that speak of one recipient:
+// sameCodeStreak finds the account's trouble behind answers that speak of one recipient:
 // the same errcode for many different recipients in a row.
-type alarm struct {
+type sameCodeStreak struct {
 	mu   sync.Mutex
 	code wechat.Code
 	seen map[string]struct{} // recipients, at most the limit of the code
 }
 
-// rowLimit is how many recipients in a row make it the account's trouble; zero:
+// streakLimit is how many recipients in a row make it the account's trouble; zero:
 // never.
-func rowLimit(code wechat.Code) int {
+func streakLimit(code wechat.Code) int {
 	switch {
 	case code == wechat.CodeUserLimited: // may mean that the account is limited
 		return 3
@@ -32,8 +32,8 @@ func rowLimit(code wechat.Code) int {
 }
 
 // note counts an answer and returns the hold that it asks for, if any.
-func (a *alarm) note(code wechat.Code, openid string) Hold {
-	limit := rowLimit(code)
+func (a *sameCodeStreak) note(code wechat.Code, openid string) Hold {
+	limit := streakLimit(code)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if code != a.code || limit == 0 {
@@ -57,7 +57,7 @@ func (a *alarm) note(code wechat.Code, openid string) Hold {
 	}
 	if code == wechat.CodeInvalidOpenID {
 		// A list of bad openids must not stop the account for good: go on after
-		// the alarm, and count again.
+		// the sameCodeStreak, and count again.
 		h.Timed, h.Wait, a.seen = true, openidPause, nil
 		h.Detail += " Is this the appid that the openids belong to?"
 	}

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -188,7 +189,7 @@ func runGate(ctx context.Context, gate Gate, log *zap.Logger) {
 			return
 		}
 		log.Warn("the gate's listener failed; it is started again", zap.Error(err))
-		waitUntil(ctx, time.Now().Add(restartWait), time.Minute)
+		_ = redisx.Sleep(ctx, restartWait)
 	}
 }
 

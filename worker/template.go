@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// quarantine holds back the messages of a template that WeChat refuses, so that
+// templateBreaker holds back the messages of a template that WeChat refuses, so that
 // ten thousand of them cost a handful of calls. One message at a time tests
 // whether the template is back.
-type quarantine struct {
+type templateBreaker struct {
 	mu        sync.Mutex
-	templates map[string]*ward
+	templates map[string]*entry
 }
 
-// ward is one template's stay.
-type ward struct {
-	strikes int
-	struck  time.Time // the last strike
-	until   time.Time
+// entry is one template's stay.
+type entry struct {
+	failures    int
+	lastFailure time.Time // the last strike
+	until       time.Time
 }
 
 // Refusals that count up: the first may be a flap; with all of them the
 // template was refused for some three hours and is taken for gone.
 const templateGone = 7
 
-// maxWards bounds the memory; whoever enqueues made-up templates gets calls.
-const maxWards = 1000
+// maxTemplates bounds the memory; whoever enqueues made-up templates gets calls.
+const maxTemplates = 1000
 
 func templateHolds() []time.Duration {
 	return []time.Duration{
@@ -40,8 +40,8 @@ func templateHolds() []time.Duration {
 
 // admit says whether a message of the template may be sent now; if not, when
 // to ask again, or that the template is gone. Who is admitted while the
-// template is in quarantine is the test, and the others wait for its outcome.
-func (q *quarantine) admit(template string, now time.Time) (wait time.Duration, gone bool) {
+// template is in templateBreaker is the test, and the others wait for its outcome.
+func (q *templateBreaker) admit(template string, now time.Time) (wait time.Duration, gone bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w := q.templates[template]
@@ -49,7 +49,7 @@ func (q *quarantine) admit(template string, now time.Time) (wait time.Duration, 
 		return 0, false
 	}
 	if now.Before(w.until) {
-		return w.until.Sub(now), w.strikes >= templateGone
+		return w.until.Sub(now), w.failures >= templateGone
 	}
 	w.until = now.Add(time.Minute) // the test has this long to come back
 	return 0, false
@@ -57,37 +57,37 @@ func (q *quarantine) admit(template string, now time.Time) (wait time.Duration, 
 
 // refused counts a refusal and reports whether it is the first of its spell.
 // Answers to calls that went out together count once.
-func (q *quarantine) refused(template string, forGood bool, sentAt, now time.Time) bool {
+func (q *templateBreaker) refused(template string, forGood bool, sentAt, now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w := q.templates[template]
 	first := w == nil
 	if first {
-		if len(q.templates) >= maxWards {
+		if len(q.templates) >= maxTemplates {
 			return false
 		}
-		w = &ward{}
+		w = &entry{}
 		q.put(template, w)
-	} else if !sentAt.After(w.struck) {
+	} else if !sentAt.After(w.lastFailure) {
 		return false
 	}
 	if forGood {
-		w.strikes = max(w.strikes, 1)
+		w.failures = max(w.failures, 1)
 	}
-	w.struck, w.until = now, now.Add(step(templateHolds(), w.strikes))
-	w.strikes++
+	w.lastFailure, w.until = now, now.Add(step(templateHolds(), w.failures))
+	w.failures++
 	return first
 }
 
-func (q *quarantine) put(template string, w *ward) {
+func (q *templateBreaker) put(template string, w *entry) {
 	if q.templates == nil {
-		q.templates = make(map[string]*ward)
+		q.templates = make(map[string]*entry)
 	}
 	q.templates[template] = w
 }
 
-// worked ends the quarantine. It reports whether there was one.
-func (q *quarantine) worked(template string) bool {
+// worked ends the templateBreaker. It reports whether there was one.
+func (q *templateBreaker) worked(template string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_, held := q.templates[template]

@@ -208,12 +208,14 @@ func byKind(e *wechat.Error, a Attempt, p Policy) Verdict {
 		v.Suppress = Suppression{For: 14 * 24 * time.Hour, Template: true}
 		return v.reject()
 	case wechat.KindMessage:
-		v.Ambiguous = false // an earlier attempt had the same body and was no better
+		// An earlier attempt had the same body and was no better, unless this one's
+		// was lost on the way.
+		v.Ambiguous = a.Replay && bodyLost(e.Code)
 		return v.reject()
 	case wechat.KindTemplate:
 		return v.template(a, p)
 	case wechat.KindDuplicate:
-		return v.duplicate(a)
+		return v.duplicate(a, p)
 	case wechat.KindFrequency:
 		return v.frequency(a, p)
 	case wechat.KindUnknown, wechat.KindManagement, wechat.KindOK:
@@ -222,6 +224,10 @@ func byKind(e *wechat.Error, a Attempt, p Policy) Verdict {
 		return v.strange(a, p)
 	}
 }
+
+// bodyLost names the codes for a request without its method or body, which a proxy
+// between us and WeChat may have lost: "POST required" and "empty POST data".
+func bodyLost(code wechat.Code) bool { return code == 43002 || code == 44002 }
 
 // fail retries after the backoff, or waits for the gate when WeChat is down for
 // everybody: a breaker instead of burnt attempts.
@@ -267,12 +273,15 @@ func (v Verdict) template(a Attempt, p Policy) Verdict {
 	return v.retry(templateWait).within(1, a, p)
 }
 
-// duplicate: of our own replay it says that the earlier attempt was accepted.
-func (v Verdict) duplicate(a Attempt) Verdict {
-	if a.Replay {
-		return Verdict{Action: Sent, State: ledger.Accepted, Errcode: v.Errcode, Reason: v.Reason, Reached: true, Healthy: true}
+// duplicate is WeChat's word for the same content to the same recipient within a minute.
+// On a replay it may mean the earlier attempt, or another message of the same content:
+// only a replay after that minute can tell.
+func (v Verdict) duplicate(a Attempt, p Policy) Verdict {
+	if !a.Replay {
+		return v.reject()
 	}
-	return v.reject()
+	v.Healthy = true
+	return v.retry(sameContentWait).within(len(p.Backoff)+overtimeReplays, a, p)
 }
 
 // frequency gives up as soon as the next try would be too late.

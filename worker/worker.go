@@ -10,9 +10,10 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -22,16 +23,12 @@ type Sender interface {
 	SendTemplateBody(ctx context.Context, body []byte) (wechat.MessageID, error)
 }
 
-// Ledger keeps the messages' records: *ledger.Ledger.
-type Ledger interface {
-	Begin(ctx context.Context, e job.Envelope) (ledger.Start, error)
-	Accepted(ctx context.Context, id string, a ledger.Acceptance) error
-	Failed(ctx context.Context, id string, o ledger.Outcome) error
-}
-
-// Suppressor notes that an openid must not be written to for a while:
-// *ledger.Ledger.
-type Suppressor interface {
+// records keeps the messages' records: *ledger.Ledger.
+type records interface {
+	Begin(ctx context.Context, e job.Envelope, d ledger.Delivery) (ledger.Start, error)
+	Undo(ctx context.Context, id string, delivery int64) error
+	Accepted(ctx context.Context, id string, delivery int64, a ledger.Acceptance) (ledger.Recorded, error)
+	Failed(ctx context.Context, id string, delivery int64, o ledger.Outcome) error
 	Suppress(ctx context.Context, s ledger.Suppression) error
 }
 
@@ -40,19 +37,29 @@ type QuotaReader interface {
 	Quota(ctx context.Context, path string) (wechat.Quota, error)
 }
 
+// Class is a message's class: "critical", "default" or "bulk".
+type Class = job.Class
+
+// State is where a message is on its way, such as "accepted".
+type State = ledger.State
+
 // Account is one WeChat account and what its messages pass through.
 type Account struct {
 	AppID  string // required
 	Sender Sender // required
 	Gate   Gate   // required; the worker runs it (Gate.Run) and stops it after the drain
-	Ledger Ledger // required
-	// Suppressor is told of recipients who cannot be written to. Nil: nobody is.
-	Suppressor Suppressor
 	// Quota answers how much of the day is left. Nil: the gate's own count is
 	// all there is.
 	Quota QuotaReader
+	// Keep is how long the record of a message is kept after its end. Default 72 h.
+	Keep time.Duration
+	// Resend names the classes whose messages are sent again when the receipt says
+	// that WeChat could not deliver them. Nil: critical alone; empty: none.
+	Resend []Class
 	// Policy is how much is tried for one message. Zero: the default.
 	Policy Policy
+
+	records records // of tests; nil: a ledger in Config.Redis
 }
 
 // Config of a worker.
@@ -61,8 +68,8 @@ type Config struct {
 	Accounts []Account             // at least one
 	// Concurrency is sends in flight of each account in this process. Default 64.
 	Concurrency int
-	// Servers take tasks for each account. They share the fetches, which bring
-	// several tasks each, so few do for any distance to Redis. Default 4.
+	// Servers is how many asynq servers handle the tasks of an account. One fetch
+	// loop feeds them all. Default 4.
 	Servers int
 	// TaskTimeout bounds the handling of one task, whole seconds. Default 30 s.
 	TaskTimeout time.Duration
@@ -71,7 +78,7 @@ type Config struct {
 	// Logger gets a line for each message's end. Default: none.
 	Logger *zap.Logger
 	// OnEvent is called after each verdict, from many goroutines. It must not
-	// block. Nil: nobody is told.
+	// block. Default: none.
 	OnEvent func(Event)
 }
 
@@ -106,22 +113,23 @@ type Worker struct{ accounts []*account }
 
 // account is what one account's deliveries share.
 type account struct {
-	appID      string
-	sender     Sender
-	gate       *watchedGate
-	ledger     Ledger
-	suppressor Suppressor
-	policy     Policy
-	log        *zap.Logger
-	onEvent    func(Event)
+	appID   string
+	redis   redis.UniversalClient
+	sender  Sender
+	gate    *watchedGate
+	ledger  *ledger.Ledger // nil in tests that bring records of their own
+	records records
+	policy  Policy
+	log     *zap.Logger
+	onEvent func(Event)
 
 	pauses     *pauser
 	breaker    breaker
-	alarm      alarm
-	templates  quarantine
-	unrecorded unrecorded
+	streak     sameCodeStreak
+	templates  templateBreaker
+	unwritten  unwritten
 	supervisor *supervisor
-	server     *broker.Server
+	server     *queue.Server
 }
 
 // New checks cfg and names all faults at once. It does not talk to Redis.
@@ -131,9 +139,9 @@ func New(cfg Config) (*Worker, error) {
 		return nil, err
 	}
 	w := &Worker{}
-	hub := broker.NewHub(cfg.Redis)
+	wakeUps := queue.NewWakeUps(cfg.Redis)
 	for _, a := range cfg.Accounts {
-		acct, err := newAccount(cfg, a, hub)
+		acct, err := newAccount(cfg, a, wakeUps)
 		if err != nil {
 			return nil, fmt.Errorf("worker: account %s: %w", a.AppID, err)
 		}
@@ -142,20 +150,29 @@ func New(cfg Config) (*Worker, error) {
 	return w, nil
 }
 
-func newAccount(cfg Config, a Account, hub *broker.Hub) (*account, error) {
+func newAccount(cfg Config, a Account, wakeUps *queue.WakeUps) (*account, error) {
 	log := cfg.Logger.With(zap.String("account", a.AppID))
 	acct := &account{
-		appID: a.AppID, sender: a.Sender, ledger: a.Ledger, suppressor: a.Suppressor,
+		appID: a.AppID, redis: cfg.Redis, sender: a.Sender, records: a.records,
 		policy: a.Policy.withDefaults(), log: log, onEvent: cfg.OnEvent,
 		pauses:     newPauser(a.Gate, log),
 		supervisor: newSupervisor(a.Gate, a.Quota, log),
 	}
 	acct.gate = &watchedGate{Gate: a.Gate, log: log, unreconciled: acct.supervisor.kick}
 	var err error
-	acct.server, err = broker.NewServer(broker.ServerConfig{
+	if acct.records == nil {
+		acct.ledger, err = ledger.New(cfg.Redis, ledger.Config{
+			Account: a.AppID, Keep: a.Keep, Resend: a.Resend,
+		})
+		if err != nil {
+			return nil, err //nolint:wrapcheck // New names the account
+		}
+		acct.records = acct.ledger
+	}
+	acct.server, err = queue.NewServer(queue.ServerConfig{
 		Redis: cfg.Redis, Account: a.AppID, Gate: acct.gate, Handler: acct.handle,
 		Concurrency: cfg.Concurrency, Servers: cfg.Servers,
-		TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Logger: log, Hub: hub,
+		TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Logger: log, WakeUps: wakeUps,
 	})
 	if err != nil {
 		return nil, err
@@ -180,14 +197,55 @@ func (w *Worker) Run(ctx context.Context) error {
 	return g.Wait() //nolint:wrapcheck // wrapped above
 }
 
-// run keeps the gate and the supervisor alive until the drain is over: the
+// run keeps the gate and the supervisor running until the drain is over: the
 // last sends still return permits and close gates.
 func (a *account) run(ctx context.Context) error {
-	stop := alongside(context.WithoutCancel(ctx),
+	background := []func(context.Context){
 		func(ctx context.Context) { runGate(ctx, a.gate.Gate, a.log) },
-		a.supervisor.run)
+		a.supervisor.run,
+	}
+	if a.ledger != nil && redisx.IsCluster(a.redis) {
+		background = append(background, a.sweepOrphans)
+	}
+	stop := alongside(context.WithoutCancel(ctx), background...)
 	defer stop()
-	return a.server.Run(ctx)
+	err := a.server.Run(ctx)
+	if a.ledger != nil {
+		err = errors.Join(err, a.ledger.Close())
+	}
+	return err
+}
+
+const (
+	orphanEvery = 30 * time.Second
+	// orphanAge leaves a producer's Enqueue time to finish.
+	orphanAge = time.Minute
+)
+
+// sweepOrphans looks for records whose producer was cut off before it put the task,
+// which only a cluster can have.
+func (a *account) sweepOrphans(ctx context.Context) {
+	tasks := queue.NewInspector(a.redis)
+	for redisx.Sleep(ctx, jitter(orphanEvery)) == nil {
+		orphans, err := a.ledger.Orphans(ctx, time.Now().Add(-orphanAge))
+		for _, o := range orphans {
+			if err != nil {
+				break
+			}
+			var has []bool
+			if has, err = tasks.Has(ctx, a.appID, o.Class, o.ID); err != nil {
+				break
+			}
+			var deleted bool
+			deleted, err = a.ledger.Resolve(ctx, o, has[0])
+			if deleted {
+				a.log.Warn("an interrupted enqueue left a record without a task: deleted", zap.String("id", o.ID))
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			a.log.Warn("cannot look for records without a task, trying again", zap.Error(err))
+		}
+	}
 }
 
 func (c Config) validate() error {
@@ -210,7 +268,6 @@ func (c Config) validate() error {
 		seen[a.AppID] = true
 		need(a.Sender != nil, "Accounts[%d].Sender is required", i)
 		need(a.Gate != nil, "Accounts[%d].Gate is required", i)
-		need(a.Ledger != nil, "Accounts[%d].Ledger is required", i)
 		p := a.Policy.withDefaults()
 		need(p.SendTimeout > 0 && p.SendTimeout < c.TaskTimeout,
 			"Accounts[%d].Policy.SendTimeout %s must be shorter than TaskTimeout %s", i, p.SendTimeout, c.TaskTimeout)
