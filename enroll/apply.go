@@ -2,14 +2,13 @@ package enroll
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -39,12 +38,12 @@ func (s *Service) apply(ctx context.Context, a *account, e entry) error {
 // settle gives a receipt to its message. One that names no message that we know
 // gets a second look: the answer to the send may not be recorded yet.
 func (s *Service) settle(ctx context.Context, a *account, e entry) error {
-	settled, err := a.Receipts.Receipt(ctx, e.receipt())
+	settled, err := a.records.Receipt(ctx, e.receipt())
 	if err == nil && settled == nil {
 		if e.Looks == 0 {
 			return errLater
 		}
-		settled, err = a.Receipts.Match(ctx, e.receipt())
+		settled, err = a.records.Match(ctx, e.receipt())
 	}
 	switch {
 	case err != nil:
@@ -52,13 +51,14 @@ func (s *Service) settle(ctx context.Context, a *account, e entry) error {
 	case settled == nil: // another system's message
 		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindUnmatched})
 		return nil
-	case settled.Resend != nil && a.Resender != nil:
-		err := a.Resender.Resend(ctx, settled)
-		if errors.Is(err, broker.ErrActive) {
-			return errLater // the receipt was faster than the end of the first attempt
-		}
+	case settled.Resend != nil:
+		existing, err := queue.Put(ctx, s.cfg.Redis, a.AppID, settled.Class,
+			queue.Item{ID: settled.ID, Payload: settled.Resend.Payload, ProcessAt: settled.Resend.After})
 		if err != nil {
 			return fmt.Errorf("enroll: send again: %w", err)
+		}
+		if existing[0] == "active" {
+			return errLater // the receipt was faster than the completion of the first task
 		}
 	}
 	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindSettled, Name: string(settled.State)})
@@ -124,13 +124,13 @@ func (s *Service) heard(ctx context.Context, a *account, e entry, follows bool) 
 func (s *Service) writeFollows(ctx context.Context, a *account, openid string, follows bool) error {
 	switch {
 	case follows:
-		if _, err := a.Followers.Subscribed(ctx, openid); err != nil {
+		if _, err := a.records.Subscribed(ctx, openid); err != nil {
 			return fmt.Errorf("enroll: subscribe: %w", err)
 		}
 	case a.EraseUnsubscribed:
 		return s.erase(ctx, a, openid, WhyUnsubscribed)
 	default:
-		if err := a.Followers.Unsubscribed(ctx, openid); err != nil {
+		if err := a.records.Unsubscribed(ctx, openid); err != nil {
 			return fmt.Errorf("enroll: unsubscribe: %w", err)
 		}
 	}
@@ -145,7 +145,7 @@ func (s *Service) erase(ctx context.Context, a *account, openid, why string) err
 		s.log.warn("erase "+a.AppID, "an event asks to erase a person but names none", zap.String("account", a.AppID), zap.String("why", why))
 		return nil
 	}
-	if _, err := a.Eraser.begin(ctx, Person{OpenID: openid}, why); err != nil {
+	if _, err := a.eraser.begin(ctx, Person{OpenID: openid}, why); err != nil {
 		return err
 	}
 	select {
@@ -161,7 +161,7 @@ func (s *Service) erasures(ctx context.Context, a *account) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		found, err := a.Eraser.finish(ctx)
+		found, err := a.eraser.finish(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			s.log.warn("erase "+a.AppID, "an erasure is not finished and is tried again in a minute", zap.String("account", a.AppID), zap.Error(err))
@@ -184,7 +184,7 @@ func (s *Service) sweep(ctx context.Context, a *account) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		n, err := a.Receipts.Sweep(ctx, sweepBatch)
+		n, err := a.records.Sweep(ctx, sweepBatch)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			s.log.warn("sweep "+a.AppID, "missing receipts could not be counted: Redis fails", zap.Error(err))

@@ -13,7 +13,9 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/ticket"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -30,23 +32,8 @@ type Platform interface {
 	CreateQR(ctx context.Context, scene string, life time.Duration) (wechat.QRCode, error)
 }
 
-// Receipts finish the messages' stories: *ledger.Ledger.
-type Receipts interface {
-	Receipt(ctx context.Context, r ledger.Receipt) (*ledger.Settled, error)
-	Match(ctx context.Context, r ledger.Receipt) (*ledger.Settled, error)
-	Sweep(ctx context.Context, limit int) (int, error)
-}
-
-// Followers says who may be written to: *ledger.Ledger.
-type Followers interface {
-	Subscribed(ctx context.Context, openid string) (bool, error)
-	Unsubscribed(ctx context.Context, openid string) error
-}
-
-// Resender puts a message on its queue again after WeChat failed to deliver it.
-type Resender interface {
-	Resend(ctx context.Context, s *ledger.Settled) error
-}
+// Class is a message's class: "critical", "default" or "bulk".
+type Class = job.Class
 
 // Account is one account that followers enrol with and WeChat calls back for.
 type Account struct {
@@ -62,13 +49,12 @@ type Account struct {
 	// Callback checks what claims to come from WeChat. Nil: /callback/{appid}
 	// answers 404.
 	Callback *wechat.Callback
-	// Receipts, Followers and Eraser apply what WeChat tells. Required with
-	// Callback.
-	Receipts  Receipts
-	Followers Followers
-	Eraser    *Eraser
-	// Resender sends again what WeChat failed to deliver. Nil: nothing is.
-	Resender Resender
+	// Keep is how long the record of a message is kept after its end: the workers'
+	// setting. Default 72 h.
+	Keep time.Duration
+	// Resend names the classes whose messages are sent again when the receipt says
+	// that WeChat could not deliver them. Nil: critical alone; empty: none.
+	Resend []Class
 	// Forward gets every push that is not ours alone, and its passive reply goes
 	// to the follower. Nil: nobody does.
 	Forward Forwarder
@@ -119,6 +105,8 @@ type account struct {
 	tickets  *ticket.Sealer // nil: no one can enrol
 	handOffs *ticket.HandOffStore
 	base     string // PublicURL/enroll/{appid}
+	records  *ledger.Ledger
+	eraser   *Eraser
 	inbox    *inbox // nil: no callback
 	erasing  chan struct{}
 }
@@ -166,6 +154,11 @@ func (s *Service) newAccount(a Account) (*account, error) {
 	if acct.roster, err = NewRoster(s.cfg.Redis, a.AppID); err != nil {
 		return nil, err
 	}
+	acct.records, err = ledger.New(s.cfg.Redis, ledger.Config{Account: a.AppID, Keep: a.Keep, Resend: a.Resend})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // New names the account
+	}
+	acct.eraser = &Eraser{roster: acct.roster, records: acct.records, tasks: queue.NewInspector(s.cfg.Redis)}
 	if s.cfg.enrols() && a.OAuth != nil && a.Platform != nil {
 		if acct.tickets, err = ticket.NewSealer([]byte(s.cfg.Key.Reveal()), a.AppID); err != nil {
 			return nil, fmt.Errorf("enroll: %w", err)
@@ -251,8 +244,6 @@ func (c Config) validate() error {
 		need(a.AppID != "", "Config.Accounts[%d].AppID is required", i)
 		need(!seen[a.AppID], "Config.Accounts[%d].AppID %q is there twice", i, a.AppID)
 		seen[a.AppID] = true
-		need(a.Callback == nil || a.Receipts != nil && a.Followers != nil && a.Eraser != nil,
-			"Config.Accounts[%d] needs Receipts, Followers and Eraser with its Callback", i)
 	}
 	return errors.Join(faults...)
 }

@@ -8,9 +8,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
-	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 )
 
 // Why a person's data was erased; the audit trail keeps the word.
@@ -20,17 +19,6 @@ const (
 	WhyUnsubscribed = "unsubscribed"          // with Account.EraseUnsubscribed
 	WhyAdmin        = "by-admin"
 )
-
-// Records forget a person: *ledger.Ledger.
-type Records interface {
-	Erase(ctx context.Context, who ledger.Erasure) ([]ledger.Ref, error)
-	Audit(ctx context.Context, e ledger.Entry) error
-}
-
-// Tasks takes a message's task off its queue: *broker.Inspector.
-type Tasks interface {
-	Delete(ctx context.Context, account string, class job.Class, id string) error
-}
 
 // Person is whose data goes: an openid, or one of the business's users with all
 // openids that are nobody else's. One of the two.
@@ -50,13 +38,21 @@ type Erased struct {
 // when that begins are done together.
 type Eraser struct {
 	roster  *Roster
-	records Records
-	tasks   Tasks
+	records *ledger.Ledger
+	tasks   *queue.Inspector
 }
 
-// NewEraser of one account.
-func NewEraser(roster *Roster, records Records, tasks Tasks) *Eraser {
-	return &Eraser{roster: roster, records: records, tasks: tasks}
+// NewEraser of one account. It does not talk to Redis.
+func NewEraser(rdb redis.UniversalClient, appID string) (*Eraser, error) {
+	roster, err := NewRoster(rdb, appID)
+	if err != nil {
+		return nil, err
+	}
+	records, err := ledger.New(rdb, ledger.Config{Account: appID})
+	if err != nil {
+		return nil, fmt.Errorf("enroll: %w", err)
+	}
+	return &Eraser{roster: roster, records: records, tasks: queue.NewInspector(rdb)}, nil
 }
 
 // Erase forgets p, and whoever else is noted. After an error some of it may be
@@ -136,7 +132,7 @@ return 0
 func (e *Eraser) dropTasks(ctx context.Context, messages []ledger.Ref) error {
 	for _, m := range messages {
 		err := e.tasks.Delete(ctx, e.roster.account, m.Class, m.ID)
-		if err != nil && !errors.Is(err, broker.ErrNotFound) && !errors.Is(err, broker.ErrActive) {
+		if err != nil && !errors.Is(err, queue.ErrNotFound) && !errors.Is(err, queue.ErrActive) {
 			return fmt.Errorf("enroll: erase a waiting message: %w", err)
 		}
 	}

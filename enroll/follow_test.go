@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/wxnotify/wxnotify/enroll"
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/producer"
@@ -105,9 +104,7 @@ func TestFollowAndUnfollow(t *testing.T) {
 		w.run()
 		w.enrolled(w.link("u-1"), openID)
 		suppressed := func() bool {
-			s, err := w.records.Suppressed(t.Context(), openID, "t")
-			must(t, err)
-			return s != nil
+			return w.suppression(openID) != nil
 		}
 		w.p.Account(appID).Unsubscribe(openID)
 		settle()
@@ -213,7 +210,7 @@ func (w *world) dump() []string {
 	return out
 }
 
-// Erasing a user takes the openids that are nobody else's.
+// Erasing a user takes the openids that no other user has.
 func TestEraseUser(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -222,7 +219,8 @@ func TestEraseUser(t *testing.T) {
 		w.enrolled(w.link("child"), openID)
 		w.enrolled(w.link("child"), shared)
 		w.enrolled(w.link("parent"), shared)
-		e := enroll.NewEraser(w.roster, w.records, broker.NewInspector(w.rdb))
+		e, err := enroll.NewEraser(w.rdb, appID)
+		must(t, err)
 		found, err := e.Erase(t.Context(), enroll.Person{User: "child"}, enroll.WhyAdmin)
 		must(t, err)
 		if found.Bindings != 2 {
@@ -284,9 +282,7 @@ func TestBacklogOfFollows(t *testing.T) {
 		go func() { ended <- second.Run(ctx) }()
 		settle()
 		for i := range followers {
-			s, err := w.records.Suppressed(t.Context(), name(i), "t")
-			must(t, err)
-			if s != nil {
+			if s := w.suppression(name(i)); s != nil {
 				t.Errorf("follower %d came back and is suppressed: %+v", i, s)
 			}
 		}

@@ -99,9 +99,7 @@ func TestRcp06FailedReceipts(t *testing.T) {
 		if r := w.record("blocked"); r.State != ledger.Rejected || r.Receipt != "user-block" {
 			t.Errorf("blocked: %+v", r)
 		}
-		s, err := w.records.Suppressed(t.Context(), openID, "any")
-		must(t, err)
-		if s == nil || s.Reason != "user-block" {
+		if s := w.suppression(openID); s == nil || s.Reason != "user-block" {
 			t.Errorf("suppression %+v", s)
 		}
 		if r := w.record("failed-default"); r.State != ledger.Rejected || r.Receipt != "system-failed" {
@@ -110,8 +108,9 @@ func TestRcp06FailedReceipts(t *testing.T) {
 		if r := w.record("failed-critical"); r.State != ledger.Retrying {
 			t.Errorf("critical: %+v", r)
 		}
-		if len(w.resent) != 1 || w.resent[0].ID != "failed-critical" || time.Until(w.resent[0].Resend.After) < 10*time.Minute {
-			t.Errorf("sent again: %+v", w.resent)
+		if tasks := w.waiting(job.Critical); len(tasks) != 1 || tasks[0].Member != "failed-critical" ||
+			time.Until(time.Unix(int64(tasks[0].Score), 0)) < 10*time.Minute {
+			t.Errorf("to be sent again: %+v", tasks)
 		}
 	})
 }
@@ -131,8 +130,8 @@ func TestRcp07NoReceipt(t *testing.T) {
 		if n := w.count(enroll.KindMissing, ""); n != 1 {
 			t.Errorf("told %d times", n)
 		}
-		if len(w.resent) != 0 {
-			t.Errorf("sent again: %+v", w.resent)
+		if tasks := w.waiting(job.Critical); len(tasks) != 0 {
+			t.Errorf("to be sent again: %+v", tasks)
 		}
 	})
 }
@@ -188,10 +187,10 @@ func TestReceiptSettlesTheUnknown(t *testing.T) {
 		e := job.Envelope{
 			ID: "order-1", Class: job.Default, To: openID, Template: "t", QueuedAt: time.Now(), Body: []byte(`{"touser":"` + openID + `"}`),
 		}
-		_, err := w.records.Begin(t.Context(), e)
+		_, err := w.records.Begin(t.Context(), e, ledger.Delivery{N: 1})
 		must(t, err)
 		w.p.Account(appID).Push(finished(4711, "success"))
-		must(t, w.records.Failed(t.Context(), e.ID, ledger.Outcome{
+		must(t, w.records.Failed(t.Context(), e.ID, 1, ledger.Outcome{
 			To: openID, State: ledger.Unknown, Reason: "the answer was lost", Attempt: true, Ambiguous: true,
 		}))
 		settle()

@@ -67,7 +67,7 @@ func TestRosterResolvesAtSendTime(t *testing.T) {
 			t.Helper()
 			s, err := w.records.Begin(t.Context(), job.Envelope{
 				ID: id, Class: job.Default, User: "u-1", Template: "t", QueuedAt: time.Now(), Body: []byte(`{"template_id":"t"}`),
-			})
+			}, ledger.Delivery{N: 1})
 			must(t, err)
 			return s
 		}

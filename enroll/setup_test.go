@@ -17,9 +17,9 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/wxnotify/wxnotify/enroll"
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -53,7 +53,6 @@ type world struct {
 
 	mu     sync.Mutex
 	events []enroll.Event
-	resent []*ledger.Settled
 }
 
 // settings shape a world; the zero value is a plain one.
@@ -147,17 +146,32 @@ func (w *world) account(appid string) enroll.Account {
 	must(w.t, err)
 	return enroll.Account{
 		AppID: appid, Name: "示例医院", OAuth: oauth, Platform: client, AuthorizeURL: "https://open.wechat.test/connect/oauth2/authorize",
-		Callback: w.callback, Receipts: w.records, Followers: w.records, Resender: w,
-		Eraser: enroll.NewEraser(w.roster, w.records, broker.NewInspector(w.rdb)),
+		Callback: w.callback,
 	}
 }
 
-// Resend makes the world a Resender that only remembers.
-func (w *world) Resend(_ context.Context, s *ledger.Settled) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.resent = append(w.resent, s)
+// suppression finds that of an openid, for all templates; nil: there is none.
+func (w *world) suppression(openid string) *ledger.Suppression {
+	w.t.Helper()
+	for cursor, first := uint64(0), true; first || cursor != 0; first = false {
+		list, next, err := w.records.Suppressions(w.t.Context(), cursor)
+		must(w.t, err)
+		for _, s := range list {
+			if s.OpenID == openid && s.Template == "" {
+				return &s
+			}
+		}
+		cursor = next
+	}
 	return nil
+}
+
+// waiting is the tasks of a class that are scheduled, with their time.
+func (w *world) waiting(class job.Class) []redis.Z {
+	w.t.Helper()
+	tasks, err := w.rdb.ZRangeWithScores(w.t.Context(), "asynq:{"+queue.Name(appID, class)+"}:scheduled", 0, -1).Result()
+	must(w.t, err)
+	return tasks
 }
 
 // run applies what comes until the test ends.
@@ -270,14 +284,14 @@ func (w *world) message(id, openid string, class job.Class, msgid wechat.Message
 		ID: id, Class: class, To: openid, Template: wechattest.TemplateOrderPaid, QueuedAt: time.Now(),
 		Body: []byte(`{"touser":"` + openid + `","template_id":"` + wechattest.TemplateOrderPaid + `","data":{}}`),
 	}
-	start, err := w.records.Begin(w.t.Context(), e)
+	start, err := w.records.Begin(w.t.Context(), e, ledger.Delivery{N: 1})
 	must(w.t, err)
-	if start.Decision != ledger.Go {
+	if start.Decision != ledger.Send {
 		w.t.Fatalf("begin %s: %+v", id, start)
 	}
 	payload, err := job.Encode(e)
 	must(w.t, err)
-	must(w.t, w.records.Accepted(w.t.Context(), id, ledger.Acceptance{To: openid, MsgID: msgid, Class: class, Payload: payload}))
+	accepted(w.t, w.records, id, ledger.Acceptance{To: openid, MsgID: msgid, Class: class, Payload: payload})
 }
 
 func (w *world) record(id string) ledger.Record {
@@ -303,4 +317,11 @@ func must(tb testing.TB, err error) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// accepted records WeChat's yes to the first delivery.
+func accepted(tb testing.TB, records *ledger.Ledger, id string, a ledger.Acceptance) {
+	tb.Helper()
+	_, err := records.Accepted(tb.Context(), id, 1, a)
+	must(tb, err)
 }
