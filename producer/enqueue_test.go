@@ -49,7 +49,7 @@ func TestEnqueue(t *testing.T) {
 	if m.ClientMsgID != "" {
 		t.Error("the caller's message was changed")
 	}
-	if start, err := b.records.Begin(t.Context(), e); err != nil || start.Decision != ledger.Go {
+	if start, err := b.records.Begin(t.Context(), e, ledger.Delivery{N: 1}); err != nil || start.Decision != ledger.Send {
 		t.Errorf("the worker says %+v, %v", start, err)
 	}
 }
@@ -237,13 +237,13 @@ func TestReusedIDOfAnEndedMessage(t *testing.T) {
 	must(t, err)
 	e := b.envelope(t, producer.Default, "sent")
 	must(t, b.tasks.Delete(t.Context(), account, job.Default, "sent")) // a worker took it
-	_, err = b.records.Begin(t.Context(), e)
+	_, err = b.records.Begin(t.Context(), e, ledger.Delivery{N: 1})
 	must(t, err)
-	must(t, b.records.Accepted(t.Context(), "sent", ledger.Acceptance{MsgID: 9}))
+	accepted(t, b.records, "sent", ledger.Acceptance{MsgID: 9})
 	if ticket, err := b.Enqueue(t.Context(), "sent", message("x")); err != nil || !ticket.Duplicate || ticket.State != producer.Accepted {
 		t.Errorf("the same again: %+v, %v", ticket, err)
 	}
-	if start, err := b.records.Begin(t.Context(), e); err != nil || start.Decision != ledger.Ended {
+	if start, err := b.records.Begin(t.Context(), e, ledger.Delivery{N: 1}); err != nil || start.Decision != ledger.Ended {
 		t.Errorf("the worker would send it again: %+v, %v", start, err)
 	}
 	if n := b.waiting(t, producer.Default); n != 0 {
@@ -282,7 +282,7 @@ func TestHealing(t *testing.T) { //nolint:tparallel // counts what waits
 			t.Errorf("got %+v, %v", ticket, err)
 		}
 		e := b.envelope(t, producer.Bulk, "moved")
-		if start, err := b.records.Begin(t.Context(), e); err != nil || start.Decision != ledger.Go {
+		if start, err := b.records.Begin(t.Context(), e, ledger.Delivery{N: 1}); err != nil || start.Decision != ledger.Send {
 			t.Errorf("the healed task is dropped: %+v, %v", start, err)
 		}
 		if n := b.waiting(t, producer.Critical); n != before {

@@ -123,3 +123,10 @@ func many(n int) []producer.Message {
 	}
 	return list
 }
+
+// accepted records WeChat's yes to the first delivery.
+func accepted(tb testing.TB, records *ledger.Ledger, id string, a ledger.Acceptance) {
+	tb.Helper()
+	_, err := records.Accepted(tb.Context(), id, 1, a)
+	must(tb, err)
+}

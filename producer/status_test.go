@@ -1,6 +1,7 @@
 package producer_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -25,12 +26,12 @@ func TestStatus(t *testing.T) {
 	}
 	begin := func(id string) {
 		t.Helper()
-		_, err := b.records.Begin(t.Context(), enqueue(id))
+		_, err := b.records.Begin(t.Context(), enqueue(id), ledger.Delivery{N: 1})
 		must(t, err)
 	}
 	fail := func(id string, o ledger.Outcome) {
 		t.Helper()
-		must(t, b.records.Failed(t.Context(), id, o))
+		must(t, b.records.Failed(t.Context(), id, 1, o))
 	}
 	steps := map[producer.State]func(id string){
 		producer.Queued:    func(id string) { enqueue(id) },
@@ -40,10 +41,10 @@ func TestStatus(t *testing.T) {
 			begin(id)
 			fail(id, ledger.Outcome{State: ledger.Retrying, Errcode: 45011, Attempt: true})
 		},
-		producer.Accepted: func(id string) { begin(id); must(t, b.records.Accepted(t.Context(), id, ledger.Acceptance{MsgID: 1})) },
+		producer.Accepted: func(id string) { begin(id); accepted(t, b.records, id, ledger.Acceptance{MsgID: 1}) },
 		producer.Delivered: func(id string) {
 			begin(id)
-			must(t, b.records.Accepted(t.Context(), id, ledger.Acceptance{MsgID: 2}))
+			accepted(t, b.records, id, ledger.Acceptance{MsgID: 2})
 			_, err := b.records.Receipt(t.Context(), ledger.Receipt{MsgID: 2, Status: "success"})
 			must(t, err)
 		},
@@ -95,9 +96,9 @@ func TestStatusJSON(t *testing.T) {
 	b := setup(t)
 	_, err := b.Enqueue(t.Context(), "order-1", message("x"))
 	must(t, err)
-	_, err = b.records.Begin(t.Context(), b.envelope(t, producer.Default, "order-1"))
+	_, err = b.records.Begin(t.Context(), b.envelope(t, producer.Default, "order-1"), ledger.Delivery{N: 1})
 	must(t, err)
-	must(t, b.records.Accepted(t.Context(), "order-1", ledger.Acceptance{MsgID: 9007199254740993, Duplicate: true}))
+	accepted(t, b.records, "order-1", ledger.Acceptance{MsgID: 9007199254740993, Duplicate: true})
 	_, err = b.records.Receipt(t.Context(), ledger.Receipt{MsgID: 9007199254740993, Status: "failed:user block"})
 	must(t, err)
 	s := b.status(t, "order-1", producer.Rejected)
@@ -138,7 +139,7 @@ func TestStatusRemedies(t *testing.T) {
 		ticket, err := b.Enqueue(t.Context(), id, m, opts...)
 		must(t, err)
 		e := b.envelope(t, ticket.Class, id)
-		_, err = b.records.Begin(t.Context(), e)
+		_, err = b.records.Begin(t.Context(), e, ledger.Delivery{N: 1})
 		must(t, err)
 		return e
 	}
@@ -153,13 +154,13 @@ func TestStatusRemedies(t *testing.T) {
 	e := begin("again", producer.Class(producer.Critical))
 	payload, err := job.Encode(e)
 	must(t, err)
-	must(t, b.records.Accepted(t.Context(), "again", ledger.Acceptance{To: e.To, MsgID: 1, Class: e.Class, Payload: payload}))
+	accepted(t, b.records, "again", ledger.Acceptance{To: e.To, MsgID: 1, Class: e.Class, Payload: payload})
 	_, err = b.records.Receipt(t.Context(), ledger.Receipt{MsgID: 1, OpenID: e.To, Status: "failed: system failed"})
 	must(t, err)
 	remedy("again", producer.Retrying, "system-failed", "sent again by itself at "+time.Now().Add(11*time.Minute).UTC().Format("2006-01-02T15:"))
 
 	begin("quiet")
-	must(t, b.records.Accepted(t.Context(), "quiet", ledger.Acceptance{To: openid, MsgID: 2}))
+	accepted(t, b.records, "quiet", ledger.Acceptance{To: openid, MsgID: 2})
 	must(t, b.rdb.HSet(t.Context(), "wxn:{"+account+"}:m:quiet", "x", time.Now().Add(-25*time.Hour).UnixMilli()).Err())
 	if s := remedy("quiet", producer.Accepted, "no-receipt", "callback"); !s.Ended() {
 		t.Errorf("%+v", s)
@@ -170,8 +171,10 @@ func TestStatusRemedies(t *testing.T) {
 	if s := b.status(t, "user", producer.Sending); s.To != "oABC…Z0" {
 		t.Errorf("to %q, want the openid that it went to, masked", s.To)
 	}
-	must(t, b.records.Failed(t.Context(), "user", ledger.Outcome{To: openid, State: ledger.Retrying}))
-	_, err = b.records.Erase(t.Context(), ledger.Erasure{Users: []string{"u-1"}})
+	must(t, b.records.Failed(t.Context(), "user", 1, ledger.Outcome{To: openid, State: ledger.Retrying}))
+	_, err = b.records.Erase(t.Context(), ledger.Erasure{
+		Users: []string{"u-1"}, Tasks: func(context.Context, []ledger.Ref) error { return nil },
+	})
 	must(t, err)
 	if s := remedy("user", producer.Cancelled, "erased", "enrolled again"); s.To != "" || !s.Ended() {
 		t.Errorf("%+v", s)
@@ -192,7 +195,7 @@ func TestCancel(t *testing.T) {
 		if n := b.waiting(t, producer.Default); n != 0 {
 			t.Errorf("%d tasks are left", n)
 		}
-		if start, err := b.records.Begin(t.Context(), e); err != nil || start.Decision != ledger.Ended {
+		if start, err := b.records.Begin(t.Context(), e, ledger.Delivery{N: 1}); err != nil || start.Decision != ledger.Ended {
 			t.Errorf("a worker that has it already: %+v, %v", start, err)
 		}
 	}
@@ -201,7 +204,7 @@ func TestCancel(t *testing.T) {
 	}
 	_, err := b.Enqueue(t.Context(), "busy", message("x"))
 	must(t, err)
-	_, err = b.records.Begin(t.Context(), b.envelope(t, producer.Default, "busy"))
+	_, err = b.records.Begin(t.Context(), b.envelope(t, producer.Default, "busy"), ledger.Delivery{N: 1})
 	must(t, err)
 	err = b.Cancel(t.Context(), "busy")
 	var late *producer.TooLateError
