@@ -111,23 +111,13 @@ func (a *app) printDead(s *producer.Status) error {
 	return err
 }
 
-// retryDead enqueues the payload that the ledger kept.
+// retryDead revives the record of a dead letter and puts its task. A repeated call
+// completes one that was cut off in between.
 func retryDead(ctx context.Context, rdb redis.UniversalClient, records *ledger.Ledger, appid, id string) error {
-	found, err := records.Get(ctx, id)
+	payload, class, err := records.Revive(ctx, id)
 	if err != nil {
 		return err
 	}
-	if found[0] == nil || found[0].State != ledger.Dead {
-		return errors.New("is not dead; `wxnotify status` says what it is")
-	}
-	payload, err := records.Payload(ctx, id)
-	if err != nil {
-		return err
-	}
-	if payload == nil {
-		return errors.New("its payload was dropped: enqueue the message under a new ID")
-	}
-	class := found[0].Class
 	// A task of this ID that another tool archived would count as enqueued already.
 	if err := queue.NewInspector(rdb).Delete(ctx, appid, class, id); err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return err

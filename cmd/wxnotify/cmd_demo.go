@@ -18,8 +18,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/simserver"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -151,7 +151,7 @@ func setStage(messages int) (st *stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if st.rdb, err = broker.Dial(st.redisURL); err != nil {
+	if st.rdb, err = redisx.Dial(st.redisURL); err != nil {
 		return nil, err
 	}
 	opened = append(opened, func() { _ = st.rdb.Close() })

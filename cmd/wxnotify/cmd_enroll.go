@@ -12,8 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/enroll"
-	"github.com/wxnotify/wxnotify/internal/broker"
-	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -270,13 +268,12 @@ states and times of messages stay, and a line in the audit trail.`,
 			if (who.OpenID == "") == (who.User == "") {
 				return &usageError{errors.New("name the person by either --openid or --user")}
 			}
-			return a.withRoster(cmd, func(ctx context.Context, r *enroll.Roster, rdb redis.UniversalClient, appid string) error {
-				records, err := ledger.New(rdb, ledger.Config{Account: appid})
+			return a.withRoster(cmd, func(ctx context.Context, _ *enroll.Roster, rdb redis.UniversalClient, appid string) error {
+				eraser, err := enroll.NewEraser(rdb, appid)
 				if err != nil {
 					return err
 				}
-				defer func() { _ = records.Close() }()
-				found, err := enroll.NewEraser(r, records, broker.NewInspector(rdb)).Erase(ctx, who, enroll.WhyAdmin)
+				found, err := eraser.Erase(ctx, who, enroll.WhyAdmin)
 				if err != nil {
 					return fmt.Errorf("%w; the person is off the roster, repeat the command to erase the rest", err)
 				}

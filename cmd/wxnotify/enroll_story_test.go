@@ -88,9 +88,9 @@ func TestEnrolStory(t *testing.T) {
 	link := w.run(t, "enroll", "link", "--user", "patient-401")
 	browsertest.Do(t, b, "be the follower", chromedp.Navigate(w.base+"/connect/"))
 	browsertest.Do(t, b, "cookie", chromedp.Evaluate[any](`document.cookie = "`+wechattest.PersonCookie+`=`+storyOpenID+`; path=/connect/"`))
-	_ = b.Console()                 // the simulator has no page there
+	_ = b.Console()                    // the simulator has no page there
 	b.Visit(t, link, "关注", "1-follow") // bound, but a stranger: shown how to follow
-	_ = b.Console()                 // WeChat's page has no icon
+	_ = b.Console()                    // WeChat's page has no icon
 	w.follower(t, "subscribe")
 	browsertest.Do(t, b, "open the link again", chromedp.Navigate(link))
 	dom := b.Shows(t, "已完成", "2-bound")

@@ -26,10 +26,10 @@ func TestJSONIsTheSameEverywhere(t *testing.T) {
 		ID: "doomed", Class: job.Bulk, To: "oCommand000000000000000000001", Template: "T1",
 		QueuedAt: time.Now().Add(-time.Hour), Body: []byte(`{"touser":"oCommand000000000000000000001"}`),
 	}
-	if _, err := records.Begin(t.Context(), e); err != nil {
+	if _, err := records.Begin(t.Context(), e, ledger.Delivery{N: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := records.Failed(t.Context(), e.ID, ledger.Outcome{State: ledger.Dead, Errcode: -1, Reason: "busy", Attempt: true}); err != nil {
+	if err := records.Failed(t.Context(), e.ID, 1, ledger.Outcome{State: ledger.Dead, Errcode: -1, Reason: "busy", Attempt: true}); err != nil {
 		t.Fatal(err)
 	}
 	if r := inProcess(t, env, sendArgs("waits", "--not-before", "24h")...); r.code != 0 {

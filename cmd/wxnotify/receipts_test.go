@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -32,7 +32,7 @@ func TestReceiptsOfACampaign(t *testing.T) {
 	proc := start(t, env, "enroll")
 	proc.says(t, "enroll started")
 
-	rdb, err := broker.Dial(server.URL())
+	rdb, err := redisx.Dial(server.URL())
 	check(t, err)
 	defer func() { _ = rdb.Close() }()
 	records, err := ledger.New(rdb, ledger.Config{Account: wechattest.AppID})
@@ -100,10 +100,11 @@ func acceptedMessage(ctx context.Context, records *ledger.Ledger, i int) error {
 	e := job.Envelope{
 		ID: receiptID(i), Class: job.Bulk, To: receiptOpenID(i), Template: "t", QueuedAt: time.Now(), Body: []byte(`{"touser":"o"}`),
 	}
-	if _, err := records.Begin(ctx, e); err != nil {
+	if _, err := records.Begin(ctx, e, ledger.Delivery{N: 1}); err != nil {
 		return err
 	}
-	return records.Accepted(ctx, e.ID, ledger.Acceptance{To: e.To, MsgID: wechat.MessageID(receiptMsgID(i)), Class: e.Class})
+	_, err := records.Accepted(ctx, e.ID, 1, ledger.Acceptance{To: e.To, MsgID: wechat.MessageID(receiptMsgID(i)), Class: e.Class})
+	return err
 }
 
 // pushReceipt is what WeChat pushes; each tenth could not be delivered.

@@ -11,9 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -99,7 +100,7 @@ func scale(n int) int {
 // newTestProducer opens the library as a business app does.
 func newTestProducer(tb testing.TB, server *redistest.Server) *producer.Producer {
 	tb.Helper()
-	rdb, err := broker.Dial(server.URL())
+	rdb, err := redisx.Dial(server.URL())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -303,10 +304,10 @@ func TestExactlyOnceVisible(t *testing.T) {
 			t.Errorf("%s: %s %s after %d attempts", ids[i], s.State, s.Reason, s.Attempts)
 		}
 	}
-	inspector := broker.NewInspector(server.Client(t))
+	inspector := queue.NewInspector(server.Client(t))
 	until(t, 2*time.Minute, "no task left active", func() bool {
 		states, err := inspector.Queues(t.Context(), wechattest.AppID)
-		return err == nil && sum(states, func(q broker.QueueState) int64 { return q.Active + q.Pending + q.Retry + q.Archived }) == 0
+		return err == nil && sum(states, func(q queue.State) int64 { return q.Active + q.Pending + q.Retry + q.Archived }) == 0
 	})
 	if code := steady.terminate(t); code != 0 {
 		t.Errorf("worker: exit %d after SIGTERM\n%s", code, steady.stderr)
@@ -315,14 +316,14 @@ func TestExactlyOnceVisible(t *testing.T) {
 
 func pending(tb testing.TB, server *redistest.Server) int64 {
 	tb.Helper()
-	states, err := broker.NewInspector(server.Client(tb)).Queues(tb.Context(), wechattest.AppID)
+	states, err := queue.NewInspector(server.Client(tb)).Queues(tb.Context(), wechattest.AppID)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return sum(states, func(q broker.QueueState) int64 { return q.Pending })
+	return sum(states, func(q queue.State) int64 { return q.Pending })
 }
 
-func sum(states []broker.QueueState, of func(broker.QueueState) int64) int64 {
+func sum(states []queue.State, of func(queue.State) int64) int64 {
 	var n int64
 	for _, q := range states {
 		n += of(q)
@@ -372,12 +373,12 @@ func TestQuo01QuotaOverTwoWorkers(t *testing.T) {
 	if calls.Total < 900 {
 		t.Errorf("WeChat saw %d calls: the general share of 900 was not used", calls.Total)
 	}
-	states, err := broker.NewInspector(server.Client(t)).Queues(t.Context(), wechattest.AppID)
+	states, err := queue.NewInspector(server.Client(t)).Queues(t.Context(), wechattest.AppID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	waiting := sum(states, func(q broker.QueueState) int64 { return q.Pending })
-	if bounced := sum(states, func(q broker.QueueState) int64 { return q.Retry + q.Active + q.Archived }); bounced != 0 {
+	waiting := sum(states, func(q queue.State) int64 { return q.Pending })
+	if bounced := sum(states, func(q queue.State) int64 { return q.Retry + q.Active + q.Archived }); bounced != 0 {
 		t.Errorf("%d tasks were fetched that could not be sent", bounced)
 	}
 	if accepted := int64(calls.OK); waiting+accepted != 3060 {
@@ -467,7 +468,7 @@ func TestCanary(t *testing.T) {
 	}
 	for _, q := range job.Classes() {
 		for _, id := range ids {
-			key := "asynq:{" + broker.Queue(wechattest.AppID, q) + "}:t:" + id
+			key := queue.TaskKey(wechattest.AppID, q, id)
 			texts["msg of "+key] = server.Client(t).HGet(t.Context(), key, "last_err").Val()
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -26,7 +26,7 @@ var (
 	_ tokenstore.Fetcher = (*wechat.TokenFetcher)(nil)
 	_ worker.Sender      = (*wechat.Client)(nil)
 	_ worker.QuotaReader = (*wechat.Client)(nil)
-	_ broker.Gate        = (*ratelimit.Gate)(nil)
+	_ worker.Gate        = (*ratelimit.Gate)(nil)
 )
 
 // account is what the commands use of one account.
@@ -51,7 +51,7 @@ func connect(ctx context.Context, c *config, log *zap.Logger) (redis.UniversalCl
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	report, err := broker.Check(ctx, rdb)
+	report, err := redisx.Check(ctx, rdb)
 	if err != nil {
 		_ = rdb.Close()
 		return nil, usagef("%s: %w", c.label("redis_url"), err)
@@ -64,7 +64,7 @@ func connect(ctx context.Context, c *config, log *zap.Logger) (redis.UniversalCl
 
 // dial reads the address of Redis. It does not connect.
 func dial(c *config) (redis.UniversalClient, error) {
-	rdb, err := broker.Dial(c.Redis.URL.Reveal())
+	rdb, err := redisx.Dial(c.Redis.URL.Reveal())
 	if err != nil {
 		return nil, usagef("%s: %w", c.label("redis_url"), err)
 	}
@@ -134,7 +134,7 @@ func newWorker(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 	}
 	for _, a := range accounts {
 		cfg.Accounts = append(cfg.Accounts, worker.Account{
-			AppID: a.AppID, Sender: a.client, Gate: a.gate, Ledger: a.ledger, Suppressor: a.ledger, Quota: a.client,
+			AppID: a.AppID, Sender: a.client, Gate: a.gate, Quota: a.client, Keep: c.Redis.Keep, Resend: a.Resend,
 		})
 	}
 	w, err := worker.New(cfg)

@@ -1,24 +1,18 @@
 package main
 
 import (
-	"context"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/enroll"
-	"github.com/wxnotify/wxnotify/internal/broker"
-	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
 var (
-	_ enroll.OAuth     = (*wechat.OAuth)(nil)
-	_ enroll.Platform  = (*wechat.Client)(nil)
-	_ enroll.Receipts  = (*ledger.Ledger)(nil)
-	_ enroll.Followers = (*ledger.Ledger)(nil)
-	_ enroll.Records   = (*ledger.Ledger)(nil)
-	_ enroll.Tasks     = (*broker.Inspector)(nil)
+	_ enroll.OAuth    = (*wechat.OAuth)(nil)
+	_ enroll.Platform = (*wechat.Client)(nil)
 )
 
 // newEnroll builds the public service of these accounts. What is not configured
@@ -34,7 +28,7 @@ func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 	}
 	pushes := false
 	for _, a := range accounts {
-		acct, err := enrollAccount(rdb, a)
+		acct, err := enrollAccount(a, c.Redis.Keep)
 		if err != nil {
 			return nil, usagef("account %s: %w", a.AppID, err)
 		}
@@ -56,21 +50,16 @@ func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 	return s, nil
 }
 
-func enrollAccount(rdb redis.UniversalClient, a *account) (out enroll.Account, err error) {
+func enrollAccount(a *account, keep time.Duration) (out enroll.Account, err error) {
 	out = enroll.Account{
 		AppID: a.AppID, Name: a.Name, Platform: a.client, AuthorizeURL: a.AuthorizeURL, EraseUnsubscribed: a.EraseUnsubscribed,
-		Receipts: a.ledger, Followers: a.ledger, Resender: resender{a.AppID, broker.NewEnqueuer(rdb)},
+		Keep: keep, Resend: a.Resend,
 	}
 	oauth, err := wechat.NewOAuth(a.wechat)
 	if err != nil {
 		return out, err
 	}
 	out.OAuth = oauth
-	roster, err := enroll.NewRoster(rdb, a.AppID)
-	if err != nil {
-		return out, err
-	}
-	out.Eraser = enroll.NewEraser(roster, a.ledger, broker.NewInspector(rdb))
 	if a.CallbackToken.IsZero() {
 		return out, nil
 	}
@@ -95,18 +84,5 @@ func newCallback(a *accountConfig) (*wechat.Callback, error) {
 	return wechat.NewCallback(wechat.CallbackConfig{
 		AppID: a.AppID, Mode: a.mode(),
 		Tokens: rotating(a.CallbackToken, a.PreviousToken), AESKeys: rotating(a.AESKey, a.PreviousKey),
-	})
-}
-
-// resender enqueues again what WeChat failed to deliver.
-type resender struct {
-	appid string
-	queue *broker.Enqueuer
-}
-
-// Resend succeeds, too, when the task exists already.
-func (r resender) Resend(ctx context.Context, s *ledger.Settled) error {
-	return r.queue.Again(ctx, broker.Item{
-		Account: r.appid, Class: s.Class, ID: s.ID, Payload: s.Resend.Payload, ProcessAt: s.Resend.After,
 	})
 }
