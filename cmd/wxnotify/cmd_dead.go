@@ -115,7 +115,12 @@ func (a *app) printDead(s *producer.Status) error {
 // completes one that was cut off in between.
 func retryDead(ctx context.Context, rdb redis.UniversalClient, records *ledger.Ledger, appid, id string) error {
 	payload, class, err := records.Revive(ctx, id)
-	if err != nil {
+	switch {
+	case errors.Is(err, ledger.ErrNotDead):
+		return errors.New("is not dead; `wxnotify status` says what it is")
+	case errors.Is(err, ledger.ErrNoPayload):
+		return errors.New("its payload was dropped: enqueue the message under a new ID")
+	case err != nil:
 		return err
 	}
 	// A task of this ID that another tool archived would count as enqueued already.
