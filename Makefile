@@ -7,7 +7,7 @@ COUNT ?= 10
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race cover fuzz bench chaos chaos-long lint fmt generate check-generated golden stats up down ci tidy
-.PHONY: help build test race cover fuzz bench bench-doc benchgo lint fmt generate check-generated golden stats up down ci tidy
+.PHONY: bench-doc benchgo
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,11 +30,11 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: ## what a message costs, side by side in one run; ARGS=-quick for a first look
 	$(GO) run ./internal/bench $(ARGS)
 
-bench-doc: ## the same, written to docs/performance.md with profiles
+bench-doc: ## the same, written to docs/performance.md with profiles of missed goals
 	$(GO) run ./internal/bench $(ARGS) -doc docs/performance.md
 
 benchgo: ## Go benchmarks of the hot parts, for benchstat
-	$(GO) test -run '^$$' -bench . -benchmem -count=$(COUNT) ./internal/job ./wechat ./ratelimit ./internal/broker ./producer
+	$(GO) test -run '^$$' -bench . -benchmem -count=$(COUNT) ./internal/job ./wechat ./ratelimit ./internal/queue ./producer
 
 chaos: ## break everything, small: under three minutes, needs redis-server
 	$(GO) run ./internal/chaos $(CHAOSFLAGS)

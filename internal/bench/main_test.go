@@ -1,0 +1,354 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+)
+
+// TestMain makes the test binary the program when it is started as a child.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == childCommand {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+		stop()
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
+func needRedis(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err == nil {
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("redis-server is not installed: apt-get install redis-server")
+	}
+	t.Skip("redis-server is not installed: apt-get install redis-server")
+}
+
+func testLab(t *testing.T) *lab {
+	t.Helper()
+	needRedis(t)
+	l, end := newLab(t.Context(), options{rounds: 1, messages: 200, backlog: 10, many: 10, samples: 1}, os.Stderr)
+	t.Cleanup(end)
+	return l
+}
+
+// output is written by a run and its children at the same time.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+func bench(t *testing.T, args ...string) (stdout string) {
+	t.Helper()
+	needRedis(t)
+	var out, errs output
+	if code := run(t.Context(), args, nil, &out, &errs); code != 0 {
+		t.Fatalf("exit %d\n%s\n%s", code, out.String(), errs.String())
+	}
+	return out.String()
+}
+
+func TestRunMeasuresTheGoalsThatWereAskedFor(t *testing.T) {
+	t.Parallel()
+	text := bench(t, "-quick", "-messages", "400", "-many", "500", "-only", "P1,P5,P6,P7,P13")
+	for _, goal := range []string{"P1", "P2", "P3", "P4", "P8b", "P5", "P6", "P7", "P13", "P15"} { // parts are run whole
+		if !regexp.MustCompile(`(?m)^\| ` + goal + ` +\| .*[0-9].* \| (yes|no)( \*)? +\|$`).MatchString(text) {
+			t.Errorf("no figure for %s", goal)
+		}
+	}
+	for _, goal := range []string{"P0", "P8", "P9", "P10", "P11", "P12", "P14"} {
+		if strings.Contains(text, "| "+goal+" ") {
+			t.Errorf("%s was not asked for", goal)
+		}
+	}
+	for _, want := range []string{
+		"go run ./internal/bench -quick -messages 400 ", "1 rounds of 400 messages", "Other programs used", "rounds were dropped",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report does not hold %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+func TestRunWritesTheDocument(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	doc := filepath.Join(t.TempDir(), "performance.md")
+	text := bench(t, "-quick", "-messages", "200", "-backlog", "1500", "-samples", "2",
+		"-only", "P0,P4b,P8,P9,P11,P12,P14", "-doc", doc)
+	written, err := os.ReadFile(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(written), text) {
+		t.Error("the document does not begin with what was printed")
+	}
+	for _, goal := range []string{"P0", "P4b", "P8", "P9", "P10", "P11", "P12", "P14"} {
+		if !strings.Contains(text, "| "+goal+" ") {
+			t.Errorf("no row for %s", goal)
+		}
+	}
+	if fetched := regexp.MustCompile(`tasks fetched while the quota is gone +\| +0 `); !fetched.MatchString(text) {
+		t.Error("tasks were fetched while the quota was gone")
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+func TestProfilesShowTheBuildBehindAMissedGoal(t *testing.T) {
+	t.Parallel()
+	l := testLab(t)
+	l.o.messages = 2000 // so that the profile has samples
+	text := l.profiles(t.Context(), []row{
+		{goal: "P5", bound: atLeast(1), ours: 0.5},
+		{goal: "P5", bound: atLeast(1), ours: 0.5},
+		{goal: "P6", bound: atLeast(1), ours: 2},
+		{goal: "P7", ours: 1},
+		{goal: "P8", bound: atMost(1), ours: 2},
+	})
+	if !strings.HasPrefix(text, "\n## Missed: P5\n\nCPU time of one by one:\n\n```\nDuration:") || !strings.Contains(text, "cum%") {
+		t.Errorf("no profile of P5 in\n%s", text)
+	}
+	if strings.Count(text, "## Missed") != 1 {
+		t.Errorf("other goals have profiles:\n%s", text)
+	}
+	if strings.Contains(text, "Time:") || strings.Contains(text, "File:") {
+		t.Errorf("the profile names the machine or the moment:\n%s", text)
+	}
+}
+
+func TestParseRefusesWrongUsage(t *testing.T) {
+	t.Parallel()
+	needRedis(t)
+	for name, tc := range map[string]struct {
+		args []string
+		want string
+	}{
+		"unknown goal":     {[]string{"-only", "P1,P99"}, "-only P99: unknown goal: use P0,P1,"},
+		"no round":         {[]string{"-rounds", "0"}, "too small"},
+		"too few messages": {[]string{"-messages", "199"}, "too small"},
+		"no sample":        {[]string{"-samples", "0"}, "too small"},
+		"no backlog":       {[]string{"-backlog", "0"}, "too small"},
+		"an argument":      {[]string{"now"}, `"now" is not a flag`},
+		"unknown flag":     {[]string{"-fast"}, "-fast"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var stdout, stderr bytes.Buffer
+			if code := run(t.Context(), tc.args, nil, &stdout, &stderr); code != 2 {
+				t.Errorf("exit %d, want 2", code)
+			}
+			if !strings.Contains(stderr.String(), tc.want) || stdout.Len() > 0 {
+				t.Errorf("stderr %q does not say %q, or stdout %q is not empty", stderr.String(), tc.want, stdout.String())
+			}
+		})
+	}
+}
+
+func TestParseQuickLeavesGivenNumbers(t *testing.T) {
+	t.Parallel()
+	needRedis(t)
+	o, err := parse([]string{"-samples", "7", "-quick", "-only", "P3,P8b"}, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.rounds != 1 || o.messages != 8000 || o.backlog != 50_000 || o.many != 50_000 || o.samples != 7 {
+		t.Errorf("got %+v", o)
+	}
+	if strings.Join(o.only, ",") != "P3,P8b" {
+		t.Errorf("only %q", o.only)
+	}
+	if o, err = parse(nil, &bytes.Buffer{}); err != nil || o.rounds != 5 || o.messages != 20_000 || o.many != 1_000_000 || o.only != nil {
+		t.Errorf("got %+v, %v", o, err)
+	}
+}
+
+func TestHelpIsNotAFailure(t *testing.T) {
+	t.Parallel()
+	var stderr bytes.Buffer
+	if code := run(t.Context(), []string{"-help"}, nil, &bytes.Buffer{}, &stderr); code != 0 || !strings.Contains(stderr.String(), "P8b") {
+		t.Errorf("exit %d, %q", code, stderr.String())
+	}
+}
+
+func TestRunWithoutRedisNamesTheRemedy(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), nil, nil, &stdout, &stderr); code != 2 {
+		t.Errorf("exit %d, want 2", code)
+	}
+	if !strings.Contains(stderr.String(), "apt-get install redis-server") {
+		t.Errorf("stderr %q names no remedy", stderr.String())
+	}
+}
+
+func TestCaptureReturnsFailuresAlone(t *testing.T) {
+	t.Parallel()
+	want := errors.New("no connection")
+	if err := capture(func() { check(want) }); !errors.Is(err, want) {
+		t.Errorf("got %v", err)
+	}
+	if err := capture(func() { check(nil) }); err != nil {
+		t.Errorf("got %v", err)
+	}
+	defer func() {
+		if r := recover(); r != "a mistake" {
+			t.Errorf("recovered %v", r)
+		}
+	}()
+	_ = capture(func() { panic("a mistake") })
+	t.Error("the panic was swallowed")
+}
+
+func TestChildReportsItsError(t *testing.T) {
+	t.Parallel()
+	l := testLab(t)
+	var stderr output
+	err := capture(func() {
+		startChild(t.Context(), l.complete(job{Build: bare, Redis: "nonsense", Messages: 1}), &stderr)(false)
+	})
+	if err == nil || !strings.Contains(stderr.String(), "redis url") {
+		t.Errorf("got %v, stderr %q", err, stderr.String())
+	}
+}
+
+// Bare sends tasks of the same size as ours, so that Redis and the sender move
+// the same bytes.
+func TestBareTasksHaveTheBytesOfOurs(t *testing.T) {
+	t.Parallel()
+	l := testLab(t)
+	var payloads []string
+	for _, build := range []string{ours, bare} {
+		j := l.complete(job{Build: build, Messages: 1, Prefix: "same"})
+		l.fill(t.Context(), j)
+		task, err := asynq.NewInspectorFromRedisClient(l.rdb).GetTaskInfo(queueOf(j.Class), messageID(j.Prefix, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		payloads = append(payloads, regexp.MustCompile(`"q":\d{13}`).ReplaceAllString(string(task.Payload), `"q":0`))
+	}
+	if payloads[0] != payloads[1] {
+		t.Errorf("ours %s\nbare %s", payloads[0], payloads[1])
+	}
+}
+
+func TestEveryBuildQueuesItsMessagesOnce(t *testing.T) {
+	t.Parallel()
+	l := testLab(t)
+	for _, build := range []string{oneByOne, many, stream, plain, raw} {
+		j := l.complete(job{Build: build, Messages: 700, Warm: 100, Repeat: build != raw})
+		r := l.start(t.Context(), j)(false)
+		left, err := l.rdb.LLen(t.Context(), pendingKey(classDefault)).Result()
+		if err != nil || left != 700 {
+			t.Errorf("%s: %d messages on the queue, %v", build, left, err)
+		}
+		if r.Cost[messages] > 600 || r.Cost[seconds] <= 0 {
+			t.Errorf("%s: cost %v", build, r.Cost)
+		}
+		if (r.Repeated > 0) != j.Repeat || r.Peak < 1<<20 {
+			t.Errorf("%s: repeated %v/s, peak %v bytes", build, r.Repeated, r.Peak)
+		}
+	}
+}
+
+func TestMeasureFailsWhenABuildEndsEarly(t *testing.T) {
+	t.Parallel()
+	l := testLab(t)
+	for name, tc := range map[string]struct {
+		run  build
+		want string
+	}{
+		"ended":  {func(_ context.Context, _ job, _ redis.UniversalClient, m *meter) { m.add(3) }, "ended before the last message"},
+		"failed": {func(context.Context, job, redis.UniversalClient, *meter) { check(errors.New("no route")) }, "no route"},
+	} {
+		err := capture(func() { newMeter(2, 9).measure(t.Context(), job{}, l.rdb, tc.run) })
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestMeasureReadsFromTheWarmUpToTheLastMessage(t *testing.T) {
+	t.Parallel()
+	l := testLab(t)
+	var calls tripCounter
+	l.rdb.AddHook(&calls)
+	r := newMeter(4, 10).measure(t.Context(), job{}, l.rdb, func(_ context.Context, _ job, _ redis.UniversalClient, m *meter) {
+		m.add(3)
+		m.add(1)
+		for calls.all.Load() == 0 { // Redis is asked after the messages are counted
+			runtime.Gosched()
+		}
+		m.add(5)
+		m.add(1)
+	})
+	if r.Cost[messages] != 6 || r.Cost[seconds] <= 0 || r.Cost[commands] < 1 {
+		t.Errorf("cost %v", r.Cost)
+	}
+	if got := per(2, messages)(r); got != 2 {
+		t.Errorf("messages a message, times 2: %v", got)
+	}
+}
+
+func TestTripCounterTellsOwnKeysFromAsynqs(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	command := func(args ...any) redis.Cmder { return redis.NewCmd(ctx, args...) }
+	own := command("evalsha", "5ha", 2, "wxn:{wx}:m:1", "asynq:{wx:default}:t:1")
+	queue := command("evalsha", "5ha", 2, "asynq:{wx:default}:pending", "wxn:{wx}:idle", []byte("x"), 1)
+	for name, tc := range map[string]struct {
+		cmds []redis.Cmder
+		want int64
+	}{
+		"a script of our own":  {[]redis.Cmder{own}, 1},
+		"a script of asynq":    {[]redis.Cmder{queue}, 0},
+		"a pipeline of both":   {[]redis.Cmder{queue, own, own}, 1},
+		"a command of our own": {[]redis.Cmder{command("get", "wxn:{wx}:token")}, 1},
+		"no key":               {[]redis.Cmder{command("ping")}, 0},
+	} {
+		var c tripCounter
+		var err error
+		if len(tc.cmds) == 1 {
+			err = c.ProcessHook(func(context.Context, redis.Cmder) error { return redis.Nil })(ctx, tc.cmds[0])
+		} else {
+			err = c.ProcessPipelineHook(func(context.Context, []redis.Cmder) error { return redis.Nil })(ctx, tc.cmds)
+		}
+		if c.all.Load() != 1 || c.own.Load() != tc.want || !errors.Is(err, redis.Nil) {
+			t.Errorf("%s: %d round trips, %d of our own, %v", name, c.all.Load(), c.own.Load(), err)
+		}
+	}
+}

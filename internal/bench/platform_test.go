@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+func TestPlatformAcceptsWhatTheBuildsPost(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(time.Hour) // an answer with latency would not come
+	base := "http://" + listen(p.serve) + instant
+	var opened atomic.Int64
+	hc := tunedClient(&opened)
+	defer hc.CloseIdleConnections()
+	for i := range 3 {
+		if err := post(t.Context(), hc, base, accessToken(), must(json.Marshal(message(i)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := post(t.Context(), hc, base, accessToken(), must(json.Marshal(message(firstSample+7)))); err != nil {
+		t.Fatal(err)
+	}
+	if opened.Load() != 1 {
+		t.Errorf("%d connections were opened for sends in turn, want 1", opened.Load())
+	}
+	n := p.noted()
+	sum := 0
+	for _, sends := range n.seconds {
+		sum += sends
+	}
+	if n.sent != 4 || sum != 4 || len(n.arrived) != 1 || time.Since(n.arrived[firstSample+7]) > time.Minute {
+		t.Errorf("noted %+v", n)
+	}
+}
+
+func TestPlatformAnswersWeChatsClient(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(time.Millisecond)
+	cfg := wechat.Config{
+		AppID: appID, AppSecret: wechat.NewSecret(strings.Repeat("0", 32)),
+		BaseURL: "http://" + listen(p.serve), HTTPClient: tunedClient(new(atomic.Int64)),
+	}
+	token, err := must(wechat.NewTokenFetcher(cfg)).FetchStable(t.Context(), false)
+	if err != nil || token.Value.Reveal() != accessToken() {
+		t.Fatalf("token: %v", err)
+	}
+	client := must(wechat.NewClient(cfg, wechat.StaticToken(accessToken())))
+	for _, i := range []int{0, 7, 12345678} {
+		id, err := client.SendTemplate(t.Context(), message(i))
+		if err != nil || id != wechat.MessageID(firstMsgID+i) || len(id.String()) != 19 {
+			t.Errorf("message %d: msgid %s, %v", i, id, err)
+		}
+	}
+	quota, err := client.Quota(t.Context(), sendPath)
+	if err != nil || quota.DailyLimit != plenty || quota.Used != 3 {
+		t.Errorf("quota %+v, %v", quota, err)
+	}
+	if got := p.answer("/elsewhere", nil, time.Now()); !strings.Contains(got, "40066") {
+		t.Errorf("another path: %s", got)
+	}
+}
+
+func TestPlatformDelaysSendsAlone(t *testing.T) {
+	t.Parallel()
+	const late = 100 * time.Millisecond
+	base := "http://" + listen(newPlatform(late).serve)
+	start := time.Now()
+	if err := post(t.Context(), http.DefaultClient, base, accessToken(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took < late {
+		t.Errorf("a send took %s, want %s or more", took, late)
+	}
+}
+
+func TestPostDoesNotShowTheToken(t *testing.T) {
+	t.Parallel()
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"errcode":40001}`)
+	}))
+	defer refusing.Close()
+	for _, base := range []string{refusing.URL, "http://127.0.0.1:1"} {
+		err := post(t.Context(), refusing.Client(), base, "s3cret", nil)
+		if err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// A relay that queued answers behind each other would need latency for each.
+func TestRelayDelaysAnswersThatOverlap(t *testing.T) {
+	t.Parallel()
+	const late, pieces = 50 * time.Millisecond, 40
+	target := listen(func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
+	addr := listen(func(conn net.Conn) { relay(t.Context(), conn, target, late) })
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	start := time.Now()
+	for i := range pieces {
+		_, _ = fmt.Fprintf(conn, "line %d\n", i)
+	}
+	for i := range pieces {
+		line, err := in.ReadString('\n')
+		if err != nil || line != fmt.Sprintf("line %d\n", i) {
+			t.Fatalf("line %d: %q, %v", i, line, err)
+		}
+		if took := time.Since(start); i == 0 && took < late {
+			t.Errorf("the first answer came after %s, want %s or more", took, late)
+		}
+	}
+	if took := time.Since(start); took > pieces/2*late {
+		t.Errorf("%d answers took %s: they do not overlap", pieces, took)
+	}
+}
+
+func TestMessageIDsAndNumbersFitTogether(t *testing.T) {
+	t.Parallel()
+	if a, b := messageID("r001", 7), messageID("r001", 12345678); len(a) != len(b) || a == b {
+		t.Errorf("%q and %q", a, b)
+	}
+	if err := message(12345678).Validate(); err != nil {
+		t.Error(err)
+	}
+	if err := message(firstSample + 12_345_678).Validate(); err != nil {
+		t.Error(err)
+	}
+	if bytes.Contains(payload("r001", 1), []byte("\n\n")) || bytes.Count(payload("r001", 1), []byte("\n")) != 1 {
+		t.Errorf("the terms and the body are not two lines: %s", payload("r001", 1))
+	}
+}

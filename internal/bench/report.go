@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// bound is what a figure should reach. The zero value is none.
+type bound struct {
+	sign  string
+	value float64
+}
+
+func atLeast(v float64) bound { return bound{"≥", v} }
+func atMost(v float64) bound  { return bound{"≤", v} }
+
+// row is one figure of ours and what it is compared with.
+type row struct {
+	goal, measure string
+	ours          float64
+	with          string // empty: the bound is for ours alone
+	theirs, ratio float64
+	bound         bound // of the ratio, or of ours
+	noisy         bool  // other programs used the machine in every round
+}
+
+// met is yes, no, or – without a bound.
+func (r row) met() string {
+	v := r.ours
+	if r.with != "" {
+		v = r.ratio
+	}
+	switch {
+	case r.bound.sign == "":
+		return "–"
+	case r.bound.sign == "≥" && v >= r.bound.value, r.bound.sign == "≤" && v <= r.bound.value:
+		return "yes"
+	}
+	return "no" // also when v is NaN
+}
+
+func (r row) String() string {
+	beside, quotient, bound, met := "–", "–", "–", r.met()
+	if r.with != "" {
+		beside, quotient = r.with+": "+number(r.theirs), number(r.ratio)
+	}
+	if r.bound.sign != "" {
+		bound = r.bound.sign + " " + number(r.bound.value)
+	}
+	if r.noisy {
+		met += " *"
+	}
+	return fmt.Sprintf("| %-4s | %-52s | %9s | %-24s | %6s | %-8s | %-5s |\n", r.goal, r.measure, number(r.ours), beside, quotient, bound, met)
+}
+
+// number writes three significant digits at least.
+func number(v float64) string {
+	if math.Abs(v) >= 999.5 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+}
+
+// percentile is the smallest value that a share of all values does not exceed.
+func percentile(values []float64, share float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[max(int(math.Ceil(share*float64(len(sorted)))), 1)-1]
+}
+
+// ratio is the median of the rounds' ratios: what slowed the machine in a round
+// is in both figures.
+func ratio(a, b []float64) float64 {
+	ratios := slices.Clone(a)
+	for i := range ratios {
+		ratios[i] /= b[i]
+	}
+	return median(ratios)
+}
+
+// ticksPerSecond is the unit of /proc on every Linux.
+const ticksPerSecond = 100
+
+// procTicks is the CPU time of a process, and of its children that have ended.
+func procTicks(pid string) (used [2]float64) {
+	text := string(must(os.ReadFile(filepath.Join("/proc", pid, "stat"))))
+	// utime, stime, cutime and cstime are the fields 14 to 17 of proc_pid_stat(5).
+	// The second one, in parentheses, may contain spaces.
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+	for i := range 4 {
+		used[i/2] += must(strconv.ParseFloat(fields[11+i], 64))
+	}
+	return used
+}
+
+// peakBytes is the most memory that this process has had resident.
+func peakBytes() float64 {
+	_, rest, _ := strings.Cut(string(must(os.ReadFile("/proc/self/status"))), "VmHWM:")
+	return 1024 * must(strconv.ParseFloat(strings.Fields(rest)[0], 64))
+}
+
+// load is what the machine and this benchmark have used, in ticks.
+type load struct{ all, idle, own float64 }
+
+// readLoad counts this process, its ended children and the process redis as own.
+func readLoad(redis string) load {
+	line, _, _ := strings.Cut(string(must(os.ReadFile("/proc/stat"))), "\n")
+	l, self := parseLoad(line), procTicks("self")
+	l.own = self[0] + self[1] + procTicks(redis)[0]
+	return l
+}
+
+// parseLoad reads "cpu user nice system idle iowait irq softirq steal guest …".
+// Guest time is part of user already.
+func parseLoad(line string) (l load) {
+	for i, field := range strings.Fields(line)[1:9] {
+		v := must(strconv.ParseFloat(field, 64))
+		l.all += v
+		if i == 3 || i == 4 {
+			l.idle += v
+		}
+	}
+	return l
+}
+
+// others is the share of the machine that other programs, and other virtual
+// machines on the same hardware, used between two readings.
+func (l load) others(later load) float64 {
+	busy := later.all - l.all - (later.idle - l.idle)
+	return max(0, busy-(later.own-l.own)) / max(later.all-l.all, 1)
+}
+
+const preface = `# Performance
+
+Written by the command below. Do not edit.
+
+**wxnotify** runs with all its guarantees. **bare** is asynq with the same HTTP client, as many servers and no guarantee. **naive** uses Go's default transport, four Redis calls and a log line a message. **asynq** is asynq's client from 64 goroutines, **raw** the least scripts in pipelines. Figures are medians of interleaved rounds, ratios are medians of the rounds' ratios. Only ratios and counts can be compared with another run. Trust medians to ± 10 %% at 3 to 6 rounds, to ± 5 %% at 8; trust CPU times and counts before rates.
+
+    $ %s
+    %s/%s, %d cores; %s; Redis %s; %d rounds of %d messages, WeChat at %s, %d in flight
+
+Other programs used %.1f %% of the machine. %d of %d rounds were dropped because others used over %.0f %%. Rows with * had no quiet round.
+
+| goal | measure | wxnotify | beside | ratio | bound | met |
+| --- | --- | --: | --- | --: | --- | --- |
+`
+
+// report is what is printed, and the first part of the document.
+func (l *lab) report(ctx context.Context, rows []row, others float64) string {
+	command := strings.Join(append([]string{"go run ./internal/bench"}, l.o.args...), " ")
+	var out strings.Builder
+	_, _ = fmt.Fprintf(&out, preface, command, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(),
+		info(ctx, l.rdb, "server")["redis_version"], l.o.rounds, l.o.messages, latency, inFlight, 100*others, l.dropped, l.rounds, 100*quiet)
+	for _, r := range rows {
+		out.WriteString(r.String())
+	}
+	return out.String()
+}
+
+// profiles runs the builds behind the missed goals once more and lists where
+// their CPU time goes.
+func (l *lab) profiles(ctx context.Context, rows []row) string {
+	var text strings.Builder
+	file := filepath.Join(must(os.MkdirTemp("", "bench-profile-")), "cpu")
+	defer func() { _ = os.RemoveAll(filepath.Dir(file)) }()
+	for _, behind := range []struct{ build, goals string }{
+		{ours, "P0 P1 P2 P3 P4 P8b P11 P12 P14"}, {oneByOne, "P5"}, {many, "P6"}, {stream, "P7"},
+	} {
+		var missed []string
+		for _, r := range rows {
+			if r.met() == "no" && slices.Contains(strings.Fields(behind.goals), r.goal) && !slices.Contains(missed, r.goal) {
+				missed = append(missed, r.goal)
+			}
+		}
+		if missed == nil {
+			continue
+		}
+		n := l.o.messages
+		l.start(ctx, job{Build: behind.build, Messages: 3 * n, Warm: n, Profile: file})(false)
+		out := must(exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount=40",
+			"-show=wxnotify|asynq|go-redis|net/http|syscall|gcBgMarkWorker|mallocgc$|newstack", file).Output())
+		_, list, _ := strings.Cut(string(out), "Duration:") // the lines before name the machine
+		_, _ = fmt.Fprintf(&text, "\n## Missed: %s\n\nCPU time of %s:\n\n```\nDuration:%s```\n", strings.Join(missed, ", "), behind.build, list)
+	}
+	return strings.ReplaceAll(text.String(), "github.com/wxnotify/wxnotify/", "")
+}

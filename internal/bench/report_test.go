@@ -1,0 +1,172 @@
+package main
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestMedianIsTheMiddle(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		values []float64
+		want   float64
+	}{
+		{[]float64{3}, 3},
+		{[]float64{9, 1, 5}, 5},
+		{[]float64{4, 1, 3, 2}, 2.5},
+		{[]float64{1, 1000, 2}, 2},
+	} {
+		before := slices.Clone(tc.values)
+		if got := median(tc.values); got != tc.want {
+			t.Errorf("median(%v) = %v, want %v", tc.values, got, tc.want)
+		}
+		if !slices.Equal(before, tc.values) {
+			t.Errorf("median sorted its argument: %v", tc.values)
+		}
+	}
+}
+
+func TestPercentileIsTheNearestRank(t *testing.T) {
+	t.Parallel()
+	hundred := make([]float64, 100)
+	for i := range hundred {
+		hundred[i] = float64(100 - i)
+	}
+	for share, want := range map[float64]float64{0.5: 50, 0.99: 99, 1: 100, 0: 1} {
+		if got := percentile(hundred, share); got != want {
+			t.Errorf("percentile(1..100, %v) = %v, want %v", share, got, want)
+		}
+	}
+	if got := percentile([]float64{7, 8}, 0.99); got != 8 {
+		t.Errorf("the 0.99 of two is %v, want the larger", got)
+	}
+}
+
+// A slow third round is in both figures and does not move the ratio. The ratio of
+// the medians would be 1.5.
+func TestRatioIsTheMedianOfTheRounds(t *testing.T) {
+	t.Parallel()
+	a := []float64{20, 30, 10}
+	if got := ratio(a, []float64{10, 15, 5}); got != 2 {
+		t.Errorf("got %v, want 2", got)
+	}
+	if !slices.Equal(a, []float64{20, 30, 10}) {
+		t.Errorf("ratio changed its argument: %v", a)
+	}
+}
+
+func TestRowIsMetByItsRatioOrByItself(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		row  row
+		want string
+	}{
+		{row{bound: atLeast(1), ours: 1}, "yes"},
+		{row{bound: atLeast(1), ours: 0.99}, "no"},
+		{row{bound: atMost(0.05), ours: 0.05}, "yes"},
+		{row{bound: atMost(0.05), ours: 0.06}, "no"},
+		{row{bound: atLeast(1), ours: 9000, with: "bare", ratio: 0.9}, "no"},
+		{row{bound: atMost(1), ours: 9000, with: "bare", ratio: 0.9}, "yes"},
+		{row{bound: atMost(1), ours: math.NaN()}, "no"},
+		{row{ours: 5}, "–"},
+	} {
+		if got := tc.row.met(); got != tc.want {
+			t.Errorf("%+v: got %q, want %q", tc.row, got, tc.want)
+		}
+	}
+}
+
+func TestRowsAreLinesOfATable(t *testing.T) {
+	t.Parallel()
+	spaces := func(text string) string { return strings.Join(strings.Fields(text), " ") }
+	for want, r := range map[string]row{
+		"| P1 | messages/s | 9500 | bare: 10000 | 0.95 | ≥ 1.1 | no |": {
+			goal: "P1", measure: "messages/s", ours: 9500, with: "bare", theirs: 10000, ratio: 0.95, bound: atLeast(1.1),
+		},
+		"| P8 | p99, ms | 12 | – | – | ≤ 20 | yes * |": {goal: "P8", measure: "p99, ms", ours: 12, bound: atMost(20), noisy: true},
+		"| P0 | CPU µs | 0.5 | – | – | – | – |":        {goal: "P0", measure: "CPU µs", ours: 0.5},
+	} {
+		if got := spaces(r.String()); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+func TestNumberHasThreeDigits(t *testing.T) {
+	t.Parallel()
+	for v, want := range map[float64]string{
+		1234567: "1234567", 999.6: "1000", 999.4: "999", 123: "123", 12.34: "12.3", 1.234: "1.23", 0.0123: "0.0123", 0: "0", -4321: "-4321",
+	} {
+		if got := number(v); got != want {
+			t.Errorf("number(%v) = %q, want %q", v, got, want)
+		}
+	}
+}
+
+func TestWorstSecondLeavesTheEndsOut(t *testing.T) {
+	t.Parallel()
+	// The first two seconds and the last one are cut by the start and the end.
+	if got := worstSecond(map[int64]int{10: 3, 11: 500, 12: 1000, 13: 1020, 14: 990, 15: 7}); got != 2 {
+		t.Errorf("got %v %%, want 2", got)
+	}
+	if got := worstSecond(map[int64]int{10: 1, 11: 1, 12: 1000, 14: 1000, 15: 1}); got != 100 {
+		t.Errorf("a second without a send: got %v %%, want 100", got)
+	}
+	if got := worstSecond(map[int64]int{10: 1, 11: 1, 12: 1}); !math.IsNaN(got) {
+		t.Errorf("no whole second: got %v, want NaN", got)
+	}
+}
+
+func TestOthersIsWhatWeDidNotUse(t *testing.T) {
+	t.Parallel()
+	from := parseLoad("cpu  100 0 50 800 50 0 0 0 7 7")
+	if from != (load{all: 1000, idle: 850}) {
+		t.Fatalf("got %+v", from)
+	}
+	till := parseLoad("cpu  200 10 100 1000 150 5 5 30 9 9")
+	if till != (load{all: 1500, idle: 1150}) {
+		t.Fatalf("got %+v", till)
+	}
+	till.own = 150 // of the 200 ticks that were not idle
+	if got := from.others(till); got != 0.1 {
+		t.Errorf("others used %v, want 0.1", got)
+	}
+	if got := from.others(from); got != 0 {
+		t.Errorf("no time has passed: %v", got)
+	}
+	if err := capture(func() { parseLoad("cpu x x x x x x x x") }); err == nil {
+		t.Error("what is not a number was read")
+	}
+}
+
+func TestProcessesAreReadFromProc(t *testing.T) {
+	t.Parallel()
+	before := procTicks("self")[0]
+	for n := 0; procTicks("self")[0] < before+2; n++ { // reading takes CPU time
+		if n == 10_000_000 {
+			t.Fatal("the CPU time of this process does not grow")
+		}
+	}
+	if peak := peakBytes(); peak < 1<<20 || peak > 1<<40 {
+		t.Errorf("peak of %v bytes", peak)
+	}
+	if err := capture(func() { procTicks("0") }); err == nil {
+		t.Error("a process that does not exist was read")
+	}
+}
+
+func TestGoalsAreInThePlanOnce(t *testing.T) {
+	t.Parallel()
+	want := strings.Fields("P0 P1 P2 P3 P4 P4b P5 P6 P7 P8 P8b P9 P10 P11 P12 P13 P14 P15")
+	got := goals()
+	if len(got) != len(want) {
+		t.Errorf("goals %v", got)
+	}
+	for _, goal := range want {
+		if !slices.Contains(got, goal) {
+			t.Errorf("%s is not measured", goal)
+		}
+	}
+}

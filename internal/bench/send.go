@@ -1,0 +1,313 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// The builds. Those that send run until ctx ends, the others until j.Messages
+// are on the queue. Each counts its messages with m.
+const (
+	ours     = "ours"
+	bare     = "bare"
+	naive    = "naive"
+	oneByOne = "one by one" // Enqueue from 64 goroutines
+	many     = "many"       // EnqueueMany
+	stream   = "stream"     // EnqueueSeq
+	plain    = "asynq"      // asynq's client from 64 goroutines, without records
+	raw      = "raw"        // the least scripts for task and record, in pipelines
+	receive  = "receive"    // ours: takes WeChat's receipts until ctx ends
+)
+
+type build func(ctx context.Context, j job, rdb redis.UniversalClient, m *meter)
+
+// do runs a build and reads what its messages cost.
+func do(ctx context.Context, j job) (r result) {
+	rdb := must(dial(j.Redis))
+	defer func() { _ = rdb.Close() }()
+	run := map[string]build{
+		ours: runOurs, bare: sendBare, naive: sendNaive, receive: receiveOurs,
+		oneByOne: enqueueOurs, many: enqueueOurs, stream: enqueueOurs, plain: enqueuePlain, raw: enqueueRaw,
+	}[j.Build]
+	m := newMeter(j.Warm, j.Messages)
+	if j.Open {
+		run(ctx, j, rdb, m)
+		return result{Cost: m.read(context.WithoutCancel(ctx), rdb)}
+	}
+	r = m.measure(ctx, j, rdb, run)
+	if j.Build == ours && r.Cost[trips] == 0 {
+		check(errors.New("no round trip was counted: the worker does not use the client that it was given"))
+	}
+	if j.Repeat {
+		r.Repeated = newMeter(0, j.Messages).measure(ctx, j, rdb, run).rate()
+		r.Peak = peakBytes()
+	}
+	return r
+}
+
+// sendBare has no guarantee: asynq, a constant token, a request.
+func sendBare(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
+	hc := tunedClient(&m.dials)
+	serveAsynq(ctx, rdb, j.InFlight, j.Servers, func(ctx context.Context, t *asynq.Task) error {
+		err := post(ctx, hc, j.WeChat, accessToken(), bodyOf(t))
+		if err == nil {
+			m.add(1)
+		}
+		return err
+	})
+}
+
+// sendNaive is a first attempt without measurements: the default transport, four
+// Redis calls and a log line for each message, the body decoded and encoded again.
+func sendNaive(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
+	check(rdb.Set(ctx, "naive:token", accessToken(), time.Hour).Err())
+	null := must(os.OpenFile(os.DevNull, os.O_WRONLY, 0))
+	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.Lock(null), zap.InfoLevel))
+	hc := &http.Client{}
+	const most = 200 // more in flight only opens more connections at once
+	serveAsynq(ctx, rdb, min(j.InFlight, most), 1, func(ctx context.Context, t *asynq.Task) error {
+		return capture(func() {
+			id, now := t.ResultWriter().TaskID(), time.Now()
+			token := must(rdb.Get(ctx, "naive:token").Result())
+			sent := must(rdb.Incr(ctx, "naive:quota:"+now.Format("20060102")).Result())
+			check(rdb.Incr(ctx, "naive:rate:"+now.Format("150405")).Err())
+			var message wechat.TemplateMessage
+			check(json.Unmarshal(bodyOf(t), &message))
+			check(post(ctx, hc, j.WeChat, token, must(json.Marshal(&message))))
+			check(rdb.Set(ctx, "naive:sent:"+id, "1", time.Hour).Err())
+			log.Info("sent", zap.String("id", id), zap.Int64("of_today", sent))
+			m.add(1)
+		})
+	})
+}
+
+// serveAsynq runs n asynq servers on the account's default queue until ctx ends.
+func serveAsynq(ctx context.Context, rdb redis.UniversalClient, inFlight, n int, handle asynq.HandlerFunc) {
+	for range n {
+		s := asynq.NewServerFromRedisClient(rdb, asynq.Config{
+			Concurrency: inFlight / n, Queues: map[string]int{queueOf(classDefault): 1}, LogLevel: asynq.FatalLevel,
+		})
+		check(s.Start(handle))
+		defer s.Shutdown()
+	}
+	<-ctx.Done()
+}
+
+// bodyOf is WeChat's body: what follows the delivery terms in a task's payload.
+func bodyOf(t *asynq.Task) []byte {
+	_, body, _ := bytes.Cut(t.Payload(), []byte("\n"))
+	return body
+}
+
+// accessToken is as long as WeChat's.
+func accessToken() string { return "88_" + strings.Repeat("benchToken", 15) }
+
+// tunedClient is the HTTP client of ours and bare, set as wechat's own. opened
+// counts its connections.
+func tunedClient(opened *atomic.Int64) *http.Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			opened.Add(1)
+			return dialer.DialContext(ctx, network, addr)
+		},
+		MaxIdleConns: 2048, MaxIdleConnsPerHost: 2048, IdleConnTimeout: time.Minute,
+		DisableCompression: true, Protocols: protocols,
+	}}
+}
+
+// post sends a body. Its errors do not show the token.
+func post(ctx context.Context, hc *http.Client, base, token string, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req := must(http.NewRequestWithContext(ctx, http.MethodPost, base+sendPath+"?access_token="+token, bytes.NewReader(body)))
+	req.Header.Set("Content-Type", "application/json; charset=utf-8")
+	resp, err := hc.Do(req)
+	if err != nil {
+		return errors.New("the platform did not answer")
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || !bytes.Contains(answer, []byte(`"errcode":0`)) {
+		return fmt.Errorf("the platform answered %.80q", answer)
+	}
+	return nil
+}
+
+// Indexes of a reading.
+const (
+	messages    = iota
+	seconds     // of a steady clock
+	workerCPU   // seconds of this process
+	redisCPU    // seconds of Redis
+	scripts     // EVALSHA and EVAL calls, by INFO commandstats
+	commands    // all commands, those inside scripts too, by INFO commandstats
+	allocations // of this process
+	trips       // round trips to Redis, without the gate's
+	ownTrips    // of them, those that touch keys of wxnotify's own
+	gateTrips   // of the gate
+	readingSize
+)
+
+type reading [readingSize]float64
+
+// result is what a child measured.
+type result struct {
+	Cost     reading
+	Dials    float64 // connections opened to WeChat since the start
+	Peak     float64 // resident bytes at most
+	Repeated float64 // messages a second of the repetition
+}
+
+func (r result) rate() float64 { return r.Cost[messages] / r.Cost[seconds] }
+
+// per returns a function that sums indexes of the cost, times scale, a message.
+func per(scale float64, indexes ...int) func(result) float64 {
+	return func(r result) (sum float64) {
+		for _, i := range indexes {
+			sum += scale * r.Cost[i] / r.Cost[messages]
+		}
+		return sum
+	}
+}
+
+// meter counts messages and reads what they cost.
+type meter struct {
+	warm, total  int64
+	warmed, done chan struct{}
+	count, dials atomic.Int64
+	redis, gate  tripCounter
+	start        time.Time
+}
+
+func newMeter(warm, total int) *meter {
+	m := &meter{warm: int64(warm), total: int64(total), warmed: make(chan struct{}), done: make(chan struct{}), start: time.Now()}
+	if warm == 0 {
+		close(m.warmed)
+	}
+	return m
+}
+
+// add counts n more messages.
+func (m *meter) add(n int64) {
+	now := m.count.Add(n)
+	if now >= m.warm && now-n < m.warm {
+		close(m.warmed)
+	}
+	if now >= m.total && now-n < m.total {
+		close(m.done)
+	}
+}
+
+// measure runs a build and reads the cost from the warm-up to the last message.
+func (m *meter) measure(ctx context.Context, j job, rdb redis.UniversalClient, run build) (r result) {
+	building, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- capture(func() { run(building, j, rdb, m) }) }()
+	for i, reached := range []chan struct{}{m.warmed, m.done} {
+		select {
+		case <-reached:
+		case err := <-ended:
+			check(err)
+			if m.count.Load() < m.total {
+				check(errors.New("ended before the last message"))
+			}
+			ended <- nil
+		case <-ctx.Done():
+			check(context.Cause(ctx))
+		}
+		for k, v := range m.read(ctx, rdb) {
+			r.Cost[k] += v * float64(2*i-1)
+		}
+	}
+	stop()
+	check(<-ended)
+	r.Dials, r.Peak = float64(m.dials.Load()), peakBytes()
+	return r
+}
+
+func (m *meter) read(ctx context.Context, rdb redis.UniversalClient) (r reading) {
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	r[messages], r[seconds] = float64(m.count.Load()), time.Since(m.start).Seconds()
+	r[allocations], r[workerCPU] = float64(memory.Mallocs), procTicks("self")[0]/ticksPerSecond
+	r[trips], r[ownTrips], r[gateTrips] = float64(m.redis.all.Load()), float64(m.redis.own.Load()), float64(m.gate.all.Load())
+	for name, text := range info(ctx, rdb, "cpu") {
+		if name == "used_cpu_sys" || name == "used_cpu_user" {
+			r[redisCPU] += must(strconv.ParseFloat(text, 64))
+		}
+	}
+	for name, text := range info(ctx, rdb, "commandstats") {
+		calls, _, _ := strings.Cut(strings.TrimPrefix(text, "calls="), ",")
+		n := must(strconv.ParseFloat(calls, 64))
+		r[commands] += n
+		if name == "cmdstat_evalsha" || name == "cmdstat_eval" {
+			r[scripts] += n
+		}
+	}
+	return r
+}
+
+// tripCounter is a hook of a Redis client that counts round trips: all, and
+// those that touch keys of wxnotify's own.
+type tripCounter struct{ all, own atomic.Int64 }
+
+func (c *tripCounter) note(cmds ...redis.Cmder) {
+	c.all.Add(1)
+	if slices.ContainsFunc(cmds, touchesOwn) {
+		c.own.Add(1)
+	}
+}
+
+// touchesOwn reports whether the first key of a command is not asynq's.
+func touchesOwn(cmd redis.Cmder) bool {
+	for _, arg := range cmd.Args() {
+		text, _ := arg.(string)
+		if strings.HasPrefix(text, "asynq:") || strings.HasPrefix(text, "wxn:") {
+			return text[0] == 'w'
+		}
+	}
+	return false
+}
+
+// DialHook does nothing.
+func (*tripCounter) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook counts a single command.
+func (c *tripCounter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		c.note(cmd)
+		return next(ctx, cmd)
+	}
+}
+
+// ProcessPipelineHook counts a pipeline.
+func (c *tripCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		c.note(cmds...)
+		return next(ctx, cmds)
+	}
+}
