@@ -272,12 +272,15 @@ func TestResendOfALostRecord(t *testing.T) {
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
 		e := urgent("m")
-		yes(t, l, e, 1)
+		payload, err := job.Encode(e)
+		must(t, err)
+		yes := ledger.Acceptance{To: e.To, MsgID: 1, Class: e.Class, Payload: payload}
+		_, err = l.Accepted(t.Context(), e.ID, 5, yes)
+		must(t, err)
 		if s := receipt(t, l, failing(1, "failed: system failed")); s == nil || s.Resend == nil || s.Class != e.Class {
 			t.Fatalf("got %+v", s)
 		}
-		n := deliveries.Load()
-		if r, err := l.Accepted(t.Context(), e.ID, n, ledger.Acceptance{To: e.To, MsgID: 1}); err != nil || !r.Again {
+		if r, err := l.Accepted(t.Context(), e.ID, 5, yes); err != nil || !r.Again {
 			t.Errorf("got %+v, %v", r, err)
 		}
 	})

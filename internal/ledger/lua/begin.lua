@@ -107,7 +107,9 @@ return each(n, function(i)
   end
 
   if number == last and state == SENDING then -- this very call, repeated
-    open = redis.call('HGET', record, F.open_earlier) and open -- else its own mark
+    if not redis.call('HGET', record, F.open_earlier) then
+      open = false -- its own mark
+    end
     return answer('send', state, attempts, open, user and redis.call('HGET', record, F.to))
   elseif last and not less(last, number) then
     return answer('superseded', state, attempts)
