@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/chaos/verdict"
 )
 
@@ -91,7 +91,7 @@ func (s *stage) status(ctx context.Context, places []int) error {
 
 // queues counts what is left in them.
 func (s *stage) queues(ctx context.Context) (verdict.Queues, error) {
-	states, err := broker.NewInspector(s.direct).Queues(ctx, appid)
+	states, err := queue.NewInspector(s.direct).Queues(ctx, appid)
 	if err != nil {
 		return verdict.Queues{}, fmt.Errorf("queues: %w", err)
 	}

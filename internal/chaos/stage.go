@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/broker"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/chaos/verdict"
 	"github.com/wxnotify/wxnotify/producer"
 )
@@ -70,10 +70,10 @@ func (s *stage) set(ctx context.Context) error {
 	if s.wechat, err = newSimulator(ctx, plainPath, s.seed, s.scenario.simulate(s)...); err != nil {
 		return err
 	}
-	if s.direct, err = broker.Dial(s.redis.direct); err != nil {
+	if s.direct, err = redisx.Dial(s.redis.direct); err != nil {
 		return err
 	}
-	if s.rdb, err = broker.Dial(s.redis.url); err != nil {
+	if s.rdb, err = redisx.Dial(s.redis.url); err != nil {
 		return err
 	}
 	if s.producer, err = producer.New(s.rdb, producer.Config{Account: appid}); err != nil {
