@@ -320,10 +320,10 @@ func TestForwardRelaysTheReply(t *testing.T) {
 				if len(p) != 1 || !p[0].Taken {
 					t.Fatalf("%+v", p)
 				}
-				if encrypted := strings.Contains(string(p[0].Answer), "<Encrypt>"); encrypted != (mode == wechat.CallbackSecure) {
+				if encrypted := strings.Contains(p[0].Answer, "<Encrypt>"); encrypted != (mode == wechat.CallbackSecure) {
 					t.Errorf("answer %q", p[0].Answer)
 				}
-				if string(p[0].Reply) != reply {
+				if p[0].Reply != reply {
 					t.Errorf("reply %q", p[0].Reply)
 				}
 			})

@@ -156,7 +156,7 @@ func (s *Service) newAccount(a Account) (*account, error) {
 	}
 	acct.records, err = ledger.New(s.cfg.Redis, ledger.Config{Account: a.AppID, Keep: a.Keep, Resend: a.Resend})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // New names the account
+		return nil, err
 	}
 	acct.eraser = &Eraser{roster: acct.roster, records: acct.records, tasks: queue.NewInspector(s.cfg.Redis)}
 	if s.cfg.enrols() && a.OAuth != nil && a.Platform != nil {

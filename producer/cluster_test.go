@@ -86,7 +86,7 @@ func (k *killedAfter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.
 	return next
 }
 
-func TestEnqueueOnACluster(t *testing.T) {
+func TestEnqueueOnACluster(t *testing.T) { //nolint:tparallel // the subtests share the cluster and its list
 	t.Parallel()
 	addrs, appid := cluster(t)
 	rdb := clusterClient(t, addrs)

@@ -129,7 +129,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 		faults = append(faults, errors.New("a Redis client is required"))
 	}
 	if err := redisx.CheckAccount(cfg.Account); err != nil {
-		faults = append(faults, fmt.Errorf("Account: %w", err))
+		faults = append(faults, fmt.Errorf("the Account: %w", err))
 	}
 	if cfg.Keep < 0 {
 		faults = append(faults, errors.New("the Keep must not be negative"))
@@ -163,7 +163,7 @@ func (p *Producer) Close() error {
 	p.closed = true
 	p.mu.Unlock()
 	p.running.Wait()
-	return p.ledger.Close() //nolint:wrapcheck // it has no error
+	return p.ledger.Close()
 }
 
 // begin refuses, or counts a call that is running: the caller ends it.
@@ -172,7 +172,7 @@ func (p *Producer) begin(ctx context.Context, entries []*entry) error {
 		return context.Cause(ctx)
 	}
 	if err := p.memory.Allow(ctx); err != nil {
-		return err //nolint:wrapcheck // says what to do
+		return err
 	}
 	bytes := 0
 	for _, e := range entries {

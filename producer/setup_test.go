@@ -86,7 +86,7 @@ func (b *bundle) waiting(tb testing.TB, class producer.ClassName) int {
 // envelope reads the task of id as a worker would.
 func (b *bundle) envelope(tb testing.TB, class producer.ClassName, id string) job.Envelope {
 	tb.Helper()
-	info, err := asynq.NewInspectorFromRedisClient(b.rdb).GetTaskInfo(queue.Name(account, job.Class(class)), id)
+	info, err := asynq.NewInspectorFromRedisClient(b.rdb).GetTaskInfo(queue.Name(account, class), id)
 	must(tb, err)
 	e, err := job.Parse(info.Payload)
 	must(tb, err)

@@ -49,5 +49,5 @@ func (g *watchedGate) Take(ctx context.Context, tier ratelimit.Tier) (ratelimit.
 			g.unreconciled()
 		}
 	}
-	return p, err //nolint:wrapcheck // the gate's own
+	return p, err
 }

@@ -39,7 +39,7 @@ func (d *delivery) recordAcceptance(ctx context.Context, number int64, yes ledge
 	var recorded ledger.Recorded
 	err := persist(ctx, func(ctx context.Context) (err error) {
 		recorded, err = d.records.Accepted(ctx, d.env.ID, number, yes)
-		return err //nolint:wrapcheck // logged below
+		return err
 	})
 	if err != nil {
 		d.unwritten.put(keyOf(d.env), func(ctx context.Context, next *delivery) error {

@@ -165,7 +165,7 @@ func newAccount(cfg Config, a Account, wakeUps *queue.WakeUps) (*account, error)
 			Account: a.AppID, Keep: a.Keep, Resend: a.Resend,
 		})
 		if err != nil {
-			return nil, err //nolint:wrapcheck // New names the account
+			return nil, err
 		}
 		acct.records = acct.ledger
 	}

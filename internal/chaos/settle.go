@@ -9,8 +9,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/chaos/verdict"
+	"github.com/wxnotify/wxnotify/internal/queue"
 )
 
 const (

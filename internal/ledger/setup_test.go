@@ -130,7 +130,7 @@ func begin(tb testing.TB, l *ledger.Ledger, e job.Envelope) ledger.Start {
 func tryBegin(ctx context.Context, l *ledger.Ledger, e job.Envelope) (ledger.Start, error) {
 	n := deliveries.Add(1)
 	latest.Store(message{l, e.ID}, n)
-	return l.Begin(ctx, e, ledger.Delivery{N: n}) //nolint:wrapcheck // a test's own
+	return l.Begin(ctx, e, ledger.Delivery{N: n})
 }
 
 // delivery is the number of the latest delivery of a message, or a new one.

@@ -10,6 +10,6 @@ import (
 func NewAsynqLog(log *zap.Logger) asynq.Logger { return newAsynqLog(log) } //nolint:ireturn // the type is not exported
 
 // NewClient is the Redis client that asynq gets.
-func NewClient(rdb redis.UniversalClient, account string) redis.UniversalClient { //nolint:ireturn // what asynq sees
+func NewClient(rdb redis.UniversalClient, account string) redis.UniversalClient {
 	return newClient(rdb, newFetcher(&ServerConfig{Redis: rdb, Account: account}, &clockGuard{}))
 }

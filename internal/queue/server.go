@@ -276,7 +276,7 @@ func (r *run) process(ctx context.Context, t *asynq.Task) error {
 	// while the handler still runs.
 	ctx, cancel := context.WithTimeout(r.work, r.cfg.TaskTimeout)
 	defer cancel()
-	err := r.call(ctx, Task{
+	err := r.call(ctx, Task{ //nolint:contextcheck // of the run: see above
 		ID: id, Queue: queue, Payload: t.Payload(), Permit: d.permit, Delivery: d.number, Redelivered: d.redelivered,
 	})
 	if stopped := err != nil && r.work.Err() != nil && errors.Is(err, context.Canceled); stopped {
@@ -286,7 +286,7 @@ func (r *run) process(ctx context.Context, t *asynq.Task) error {
 	switch {
 	case !errors.As(err, &later):
 		return err
-	case later.After > 0 || !r.fetcher.putBack(r.work, d):
+	case later.After > 0 || !r.fetcher.putBack(r.work, d): //nolint:contextcheck // of the run
 		return &deferral{max(later.After, time.Second), later.Error()}
 	}
 	putBack = true

@@ -188,14 +188,13 @@ func TestTrapT03CrashIsNoAttempt(t *testing.T) {
 }
 
 // sweep sweeps at once, however short the last sweep is ago.
-func sweep(tb testing.TB, rdb *redis.Client) queue.Swept {
+func sweep(tb testing.TB, rdb *redis.Client) {
 	tb.Helper()
 	rdb.Del(tb.Context(), "wxn:{"+account+"}:sweep")
 	s, err := queue.Sweep(tb.Context(), rdb, account)
 	if err != nil || !s.Ran {
 		tb.Fatalf("sweep: ran %v, %v", s.Ran, err)
 	}
-	return s
 }
 
 func TestTrapT07MissingMessages(t *testing.T) { //nolint:tparallel // the subtest goes on where the story ended
