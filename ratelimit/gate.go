@@ -14,15 +14,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Tier says which share of the quota a permit may come from.
-type Tier int
-
-// The tiers: Reserved may use the whole quota, General leaves the reserve alone.
-const (
-	General Tier = iota
-	Reserved
-)
-
 // Config of one account's gate.
 type Config struct {
 	// Key is the prefix of the gate's keys, with a hash tag, such as
@@ -46,21 +37,6 @@ type Config struct {
 	Owner string
 }
 
-// Permit is leave to fetch and send one message.
-type Permit struct {
-	At   time.Time // not before this moment, and at most a second after it
-	Tier Tier      // the share that it came from
-	Day  int64     // the day it counts on: days since 1970 where the day turns
-
-	lease string // the block's, names it when it goes back
-	probe int64  // end of the probe's lease in ms of Redis' clock; 0: no probe
-	era   uint64 // which Close it has survived
-}
-
-// Probe reports whether p is the one permit of a half-open gate: what becomes of
-// its message decides, by Succeed or Close, for all processes.
-func (p Permit) Probe() bool { return p.probe > 0 }
-
 // Gate grants permits. Safe for concurrent use.
 type Gate struct {
 	rdb      redis.UniversalClient
@@ -70,37 +46,37 @@ type Gate struct {
 	instance string
 
 	probing atomic.Int64  // the probe that this process holds; 0: Succeed has nothing to say
-	nudge   chan struct{} // wakes Run, capacity 1
+	wake    chan struct{} // wakes Run, capacity 1
 	running atomic.Bool
 
-	mu         sync.Mutex
-	hand       hand
-	want       int
-	era        uint64          // counts what made blocks void
-	told       uint64          // counts what made refusals void
-	closed     [2]*answer      // what Redis last refused, per tier
-	flight     *flight         // the one trip to Redis under way
-	lost       *call           // a trip whose answer did not come: repeated with its number
-	seq        uint64          // number of the last trip
-	granted    uint64          // and of the last one that was granted permits: Redis must remember it
-	grantedDay int64           // their day
-	back       map[string]int  // permits to give back, by lease
-	backProbe  int64           // and a probe among them
-	flushAt    time.Time       // when back must be on its way
-	subscribed bool            // events arrive
-	drained    bool            // Run has ended: nothing stays in hand
-	drainCtx   context.Context //nolint:containedctx // Return has none; made from Run's, which has ended
-	skew       skew            // Redis' clock against ours
-	changed    chan struct{}
+	mu            sync.Mutex
+	cache         permitCache
+	blockSize     int
+	permitGen     uint64          // counts what made blocks void
+	refusalGen    uint64          // counts what made refusals void
+	closed        [2]*refusal     // what Redis last refused, per tier
+	inflight      *request        // the one trip to Redis under way
+	unanswered    *booking        // a trip whose answer did not come: repeated with its number
+	seq           uint64          // number of the last trip
+	granted       uint64          // and of the last one that was granted permits: Redis must remember it
+	grantedDay    int64           // their day
+	returns       map[string]int  // permits to give back, by lease
+	returnedProbe int64           // and a probe among them
+	returnBy      time.Time       // when back must be on its way
+	subscribed    bool            // events arrive
+	drained       bool            // Run has ended: nothing stays in hand
+	drainCtx      context.Context //nolint:containedctx // Return has none; made from Run's, which has ended
+	skew          skew            // Redis' clock against ours
+	changed       chan struct{}
 }
 
 const (
-	linger      = time.Second            // a permit may be used this long after its slot
-	probeLinger = 29 * time.Second       // a probe's lease is 30 s
-	lateFlush   = 250 * time.Millisecond // a Take soon after takes the returns along
-	tripTimeout = 5 * time.Second
-	firstBlock  = 8
-	maxBlock    = 1000
+	slotGrace      = time.Second            // a permit may be used this long after its slot
+	probeGrace     = 29 * time.Second       // a probe's lease is 30 s
+	returnDelay    = 250 * time.Millisecond // a Take soon after takes the returns along
+	requestTimeout = 5 * time.Second
+	firstBlock     = 8
+	maxBlock       = 1000
 )
 
 // New checks cfg and reports all its faults at once. It does not talk to Redis.
@@ -113,12 +89,12 @@ func New(rdb redis.UniversalClient, cfg Config) (*Gate, error) {
 	}
 	return &Gate{
 		rdb: rdb, cfg: cfg, scripts: newScripts(),
-		keys:     []string{cfg.Key + "gate", cfg.Key + "gate:leases"},
-		instance: rand.Text()[:12],
-		nudge:    make(chan struct{}, 1),
-		want:     min(firstBlock, cfg.MaxBlock),
-		back:     map[string]int{},
-		changed:  make(chan struct{}),
+		keys:      []string{cfg.Key + "gate", cfg.Key + "gate:leases"},
+		instance:  rand.Text()[:12],
+		wake:      make(chan struct{}, 1),
+		blockSize: min(firstBlock, cfg.MaxBlock),
+		returns:   map[string]int{},
+		changed:   make(chan struct{}),
 	}, nil
 }
 
@@ -154,40 +130,40 @@ func (g *Gate) Changed() <-chan struct{} {
 	return g.changed
 }
 
-// announce forgets refusals and wakes who waits. g.mu is held.
-func (g *Gate) announce() {
-	g.told++
-	g.closed = [2]*answer{}
+// notify forgets refusals and wakes who waits. g.mu is held.
+func (g *Gate) notify() {
+	g.refusalGen++
+	g.closed = [2]*refusal{}
 	close(g.changed)
 	g.changed = make(chan struct{})
-	g.poke()
+	g.wakeRun()
 }
 
-// void drops the block: its permits go back to the quota at once. g.mu is held.
-func (g *Gate) void() {
-	g.era++
-	for _, p := range g.hand.drop() {
-		g.giveBack(p, 0)
+// dropPermits drops the block: its permits go back to the quota at once. g.mu is held.
+func (g *Gate) dropPermits() {
+	g.permitGen++
+	for _, p := range g.cache.drop() {
+		g.queueReturn(p, 0)
 	}
 }
 
-// giveBack puts p among what the next trip takes along, which Run starts after
+// queueReturn puts p among what the next trip takes along, which Run starts after
 // delay at the latest. g.mu is held.
-func (g *Gate) giveBack(p Permit, delay time.Duration) {
-	g.back[p.lease]++
+func (g *Gate) queueReturn(p Permit, delay time.Duration) {
+	g.returns[p.lease]++
 	if p.probe > 0 {
-		g.backProbe = p.probe
+		g.returnedProbe = p.probe
 		g.probing.Store(0)
 	}
-	if at := time.Now().Add(delay); g.flushAt.IsZero() || at.Before(g.flushAt) {
-		g.flushAt = at
+	if at := time.Now().Add(delay); g.returnBy.IsZero() || at.Before(g.returnBy) {
+		g.returnBy = at
 	}
-	g.poke()
+	g.wakeRun()
 }
 
-func (g *Gate) poke() {
+func (g *Gate) wakeRun() {
 	select {
-	case g.nudge <- struct{}{}:
+	case g.wake <- struct{}{}:
 	default:
 	}
 }

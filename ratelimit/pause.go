@@ -8,6 +8,87 @@ import (
 	"time"
 )
 
+// Reason says why a gate is closed.
+type Reason string
+
+// The reasons. Quota and Unreconciled are the gate's own; ReasonManual is an
+// admin's and is never lifted by the program.
+const (
+	ReasonQuota        Reason = "quota"         // our count reached the cap
+	ReasonRefused      Reason = "quota-refused" // WeChat answered 45009
+	ReasonMinute       Reason = "minute-rate"   // WeChat answered 45011
+	ReasonUnreconciled Reason = "unreconciled"  // the count is missing: ask WeChat first
+	ReasonAccount      Reason = "account"       // frozen, unauthorised, punished
+	ReasonToken        Reason = "token"         // no token: secret, whitelist
+	ReasonBreaker      Reason = "breaker"       // WeChat is down
+	ReasonManual       Reason = "manual"        // an admin's hold
+)
+
+// ClosedError is returned by Take while nothing may be sent.
+type ClosedError struct {
+	Reason Reason
+	Detail string
+	Until  time.Time // zero: until somebody opens it
+
+	zone  *time.Location // where the day turns; nil: as Until has it
+	asked time.Time      // when Take asked; zero: not known
+}
+
+// Error is a sentence for operators, such as
+// "closed: daily quota used (100000 of 100000), opens 00:00 +08:00".
+func (e *ClosedError) Error() string {
+	text := "closed: " + e.Reason.words()
+	if e.Detail != "" {
+		text += " (" + e.Detail + ")"
+	}
+	if e.Reason == ReasonUnreconciled {
+		return text + ", opens when WeChat's quota has been asked and Reconcile called"
+	}
+	if e.Until.IsZero() {
+		return text + ", until somebody opens it"
+	}
+	return text + ", opens " + e.hour()
+}
+
+// hour names the date only where the hour alone would mislead.
+func (e *ClosedError) hour() string {
+	until := e.Until.Round(time.Second)
+	if e.zone != nil {
+		until = until.In(e.zone)
+	}
+	layout := "15:04:05 -07:00"
+	if until.Second() == 0 {
+		layout = "15:04 -07:00"
+	}
+	if !e.asked.IsZero() && e.Until.Sub(e.asked) > 24*time.Hour {
+		layout = "2006-01-02 " + layout
+	}
+	return until.Format(layout)
+}
+
+func (r Reason) words() string {
+	switch r {
+	case ReasonQuota:
+		return "daily quota used"
+	case ReasonRefused:
+		return "WeChat refused, its daily quota is used"
+	case ReasonMinute:
+		return "WeChat's quota of this minute is used"
+	case ReasonUnreconciled:
+		return "today's count is missing"
+	case ReasonAccount:
+		return "the account may not send"
+	case ReasonToken:
+		return "there is no access token"
+	case ReasonBreaker:
+		return "WeChat does not answer"
+	case ReasonManual:
+		return "held by an admin"
+	default:
+		return string(r)
+	}
+}
+
 // Pause closes the gate in all processes.
 type Pause struct {
 	Reason Reason
@@ -45,12 +126,12 @@ func (g *Gate) Close(ctx context.Context, p Pause) error {
 	if p.Probe {
 		probe = 1
 	}
-	_, err := g.tell(ctx, g.scripts.close, "close", string(p.Reason), cut(p.Detail), wait, probe, cut(g.cfg.Owner))
+	_, err := g.runScript(ctx, g.scripts.close, "close", string(p.Reason), cut(p.Detail), wait, probe, cut(g.cfg.Owner))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.probing.Store(0)
-	g.void()
-	g.announce()
+	g.dropPermits()
+	g.notify()
 	return err
 }
 
@@ -58,7 +139,7 @@ func (g *Gate) Close(ctx context.Context, p Pause) error {
 // admin's own act may pass ReasonManual. The rate ramps up, except after
 // ReasonManual.
 func (g *Gate) Open(ctx context.Context, r Reason) error {
-	return g.news(g.tell(ctx, g.scripts.open, "open", string(r)))
+	return g.afterChange(g.runScript(ctx, g.scripts.open, "open", string(r)))
 }
 
 // Succeed says that WeChat accepted a message, or gave any answer which proves
@@ -70,7 +151,7 @@ func (g *Gate) Succeed(ctx context.Context) {
 	if probe == 0 || !g.probing.CompareAndSwap(probe, 0) {
 		return
 	}
-	if err := g.news(g.tell(ctx, g.scripts.succeed, "succeed", probe)); err != nil {
+	if err := g.afterChange(g.runScript(ctx, g.scripts.succeed, "succeed", probe)); err != nil {
 		g.probing.CompareAndSwap(0, probe)
 	}
 }
@@ -82,4 +163,26 @@ func cut(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:253], "") + "…"
+}
+
+// Closures lists all that keeps messages from being sent now: the pauses in
+// force, and what follows from the count itself. A gate whose general share is
+// used up is closed by ReasonQuota, though the reserve may still be open to
+// Reserved; one whose count is missing is closed by ReasonUnreconciled.
+func (s State) Closures() []PauseState {
+	out := append([]PauseState(nil), s.Pauses...)
+	if !s.Trusted {
+		out = append(out, PauseState{Pause: Pause{
+			Reason: ReasonUnreconciled, Detail: "the day's count is missing; a worker asks WeChat for it before anything is sent",
+		}})
+		return out
+	}
+	if s.Cap > 0 && s.Used >= s.Cap-s.Reserve {
+		detail := fmt.Sprintf("%d of %d used", s.Used, s.Cap)
+		if s.Used < s.Cap {
+			detail += fmt.Sprintf("; class critical goes on with %d of its reserve of %d", s.Cap-s.Used, s.Reserve)
+		}
+		out = append(out, PauseState{Pause: Pause{Reason: ReasonQuota, Detail: detail, Until: s.ResetsAt}})
+	}
+	return out
 }

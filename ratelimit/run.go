@@ -43,16 +43,16 @@ func (g *Gate) listen(ctx context.Context, events <-chan any) {
 			if !open {
 				events = nil
 			}
-			g.hear(event)
-		case <-g.nudge:
+			g.handleEvent(event)
+		case <-g.wake:
 		case <-timer.C:
 		}
 		timer.Reset(g.tick(ctx))
 	}
 }
 
-// hear takes in what another process did. Our own acts were taken in when done.
-func (g *Gate) hear(event any) {
+// handleEvent takes in what another process did. Our own acts were taken in when done.
+func (g *Gate) handleEvent(event any) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch e := event.(type) {
@@ -61,19 +61,19 @@ func (g *Gate) hear(event any) {
 			return
 		}
 		if g.subscribed {
-			g.void() // the connection was gone: a closure may have been missed
+			g.dropPermits() // the connection was gone: a closure may have been missed
 		}
 		g.subscribed = true
-		g.announce()
+		g.notify()
 	case *redis.Message:
 		who, what, _ := strings.Cut(e.Payload, " ")
 		if who == g.instance {
 			return
 		}
 		if verb, _, _ := strings.Cut(what, " "); verb == "close" {
-			g.void()
+			g.dropPermits()
 		}
-		g.announce()
+		g.notify()
 	}
 }
 
@@ -83,18 +83,18 @@ func (g *Gate) tick(ctx context.Context) time.Duration {
 	defer g.mu.Unlock()
 	now := time.Now()
 	// A little later than Take would, whose next trip takes stale permits along.
-	g.sortOut(now.Add(-lateFlush), 0)
+	g.returnStale(now.Add(-returnDelay), 0)
 	for _, a := range g.closed {
 		if a != nil && !a.err.Until.IsZero() && !now.Before(a.err.Until) {
-			g.announce()
+			g.notify()
 			break
 		}
 	}
-	if g.flight == nil && !g.flushAt.IsZero() && !now.Before(g.flushAt) {
-		if len(g.back) > 0 || g.lost != nil {
-			g.launch(ctx, 0, General)
+	if g.inflight == nil && !g.returnBy.IsZero() && !now.Before(g.returnBy) {
+		if len(g.returns) > 0 || g.unanswered != nil {
+			g.start(ctx, 0, General)
 		} else {
-			g.flushAt = time.Time{} // somebody's Take took it along
+			g.returnBy = time.Time{} // somebody's Take took it along
 		}
 	}
 	return g.nextTick(now)
@@ -107,11 +107,11 @@ func (g *Gate) nextTick(now time.Time) time.Duration {
 			next = at
 		}
 	}
-	if g.flight == nil { // its landing wakes us
-		soonest(g.flushAt)
+	if g.inflight == nil { // its landing wakes us
+		soonest(g.returnBy)
 	}
-	if stale := g.hand.next(); !stale.IsZero() {
-		soonest(stale.Add(lateFlush))
+	if stale := g.cache.next(); !stale.IsZero() {
+		soonest(stale.Add(returnDelay))
 	}
 	for _, a := range g.closed {
 		if a != nil {
@@ -127,31 +127,31 @@ func (g *Gate) drain(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	g.mu.Lock()
 	g.drained, g.drainCtx, g.subscribed = true, ctx, false
-	g.void()
+	g.dropPermits()
 	g.mu.Unlock()
-	if err := g.flush(ctx); err != nil {
+	if err := g.flushReturns(ctx); err != nil {
 		return fmt.Errorf("ratelimit: permits in hand were not given back, they stay counted until Reconcile: %w", err)
 	}
 	return nil
 }
 
-// flush makes trips until nothing is left to give back.
-func (g *Gate) flush(ctx context.Context) error {
+// flushReturns makes trips until nothing is left to give back.
+func (g *Gate) flushReturns(ctx context.Context) error {
 	for {
 		g.mu.Lock()
-		if g.flight == nil {
-			if len(g.back) == 0 && g.lost == nil {
+		if g.inflight == nil {
+			if len(g.returns) == 0 && g.unanswered == nil {
 				g.mu.Unlock()
 				return nil
 			}
-			g.launch(ctx, 0, General)
+			g.start(ctx, 0, General)
 		}
-		f := g.flight
+		r := g.inflight
 		g.mu.Unlock()
-		<-f.done
+		<-r.done
 		var closed *ClosedError
-		if f.err != nil && !errors.As(f.err, &closed) {
-			return f.err
+		if r.err != nil && !errors.As(r.err, &closed) {
+			return r.err
 		}
 	}
 }

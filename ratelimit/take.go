@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// answer is a refusal, remembered so that a closed gate costs no trips.
-type answer struct {
+// refusal is a refusal, remembered so that a closed gate costs no trips.
+type refusal struct {
 	err   *ClosedError
 	until time.Time // ask Redis again from here on
 }
@@ -22,28 +22,28 @@ func (g *Gate) Take(ctx context.Context, tier Tier) (Permit, error) {
 		tier = General
 	}
 	for {
-		p, f, err := g.tryTake(ctx, tier)
-		if f == nil {
+		p, r, err := g.tryTake(ctx, tier)
+		if r == nil {
 			return p, err
 		}
 		select {
-		case <-f.done:
+		case <-r.done:
 		case <-ctx.Done():
 			return Permit{}, fmt.Errorf("ratelimit: take a permit: %w", context.Cause(ctx))
 		}
-		if f.err != nil && f.answers(tier) {
-			return Permit{}, f.err
+		if r.err != nil && r.answers(tier) {
+			return Permit{}, r.err
 		}
 	}
 }
 
 // tryTake answers from the hand or from memory, or returns the trip to wait for.
-func (g *Gate) tryTake(ctx context.Context, tier Tier) (Permit, *flight, error) {
+func (g *Gate) tryTake(ctx context.Context, tier Tier) (Permit, *request, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	g.sortOut(now, lateFlush)
-	if p, ok := g.hand.take(tier); ok {
+	g.returnStale(now, returnDelay)
+	if p, ok := g.cache.take(tier); ok {
 		if p.probe > 0 {
 			g.probing.Store(p.probe)
 		}
@@ -55,31 +55,31 @@ func (g *Gate) tryTake(ctx context.Context, tier Tier) (Permit, *flight, error) 
 		}
 		g.closed[tier] = nil
 	}
-	if g.flight == nil {
-		g.launch(ctx, g.nextBlock(), tier)
+	if g.inflight == nil {
+		g.start(ctx, g.nextBlockSize(), tier)
 	}
-	return Permit{}, g.flight, nil
+	return Permit{}, g.inflight, nil
 }
 
-// sortOut gives stale permits back within delay: the process has less to send than it books.
-func (g *Gate) sortOut(now time.Time, delay time.Duration) {
-	stale := g.hand.stale(now)
+// returnStale gives stale permits back within delay: the process has less to send than it books.
+func (g *Gate) returnStale(now time.Time, delay time.Duration) {
+	stale := g.cache.stale(now)
 	if len(stale) == 0 {
 		return
 	}
 	for _, p := range stale {
-		g.giveBack(p, delay)
+		g.queueReturn(p, delay)
 	}
-	g.want = max(1, g.want/2)
+	g.blockSize = max(1, g.blockSize/2)
 }
 
-// nextBlock is what to book: more each time that a block was used up.
-func (g *Gate) nextBlock() int {
+// nextBlockSize is what to book: more each time that a block was used up.
+func (g *Gate) nextBlockSize() int {
 	if g.drained {
 		return 1 // nobody would give the rest back
 	}
-	n := g.want
-	g.want = min(2*g.want, g.cfg.MaxBlock)
+	n := g.blockSize
+	g.blockSize = min(2*g.blockSize, g.cfg.MaxBlock)
 	return n
 }
 
@@ -91,28 +91,28 @@ func (g *Gate) Return(p Permit) {
 		return // not one of ours
 	}
 	g.mu.Lock()
-	if !g.drained && p.era == g.era && time.Now().Before(p.deadline()) {
+	if !g.drained && p.gen == g.permitGen && time.Now().Before(p.deadline()) {
 		if p.probe > 0 {
 			g.probing.Store(0)
 		}
-		g.hand.put(p)
-		g.poke()
+		g.cache.put(p)
+		g.wakeRun()
 		g.mu.Unlock()
 		return
 	}
-	g.giveBack(p, lateFlush)
+	g.queueReturn(p, returnDelay)
 	drained, ctx := g.drained, g.drainCtx
 	g.mu.Unlock()
 	if drained {
-		_ = g.flush(ctx) // what fails now heals with Reconcile
+		_ = g.flushReturns(ctx) // what fails now heals with Reconcile
 	}
 }
 
 // answers reports whether the trip's error is also the answer for tier.
-func (f *flight) answers(tier Tier) bool {
-	if f.call.want == 0 {
+func (r *request) answers(tier Tier) bool {
+	if r.booking.want == 0 {
 		return false
 	}
 	var closed *ClosedError
-	return f.call.tier == tier || f.call.tier == Reserved || !errors.As(f.err, &closed)
+	return r.booking.tier == tier || r.booking.tier == Reserved || !errors.As(r.err, &closed)
 }

@@ -7,51 +7,51 @@ import (
 	"time"
 )
 
-// call is one run of book.lua. A call whose answer was lost is repeated as it
+// booking is one run of book.lua. A booking whose answer was lost is repeated as it
 // was: the script knows its number and books and gives back only once.
-type call struct {
-	seq   uint64
-	want  int
-	tier  Tier
-	probe int64
-	back  map[string]int
+type booking struct {
+	seq     uint64
+	want    int
+	tier    Tier
+	probe   int64
+	returns map[string]int
 
 	granted    uint64 // the last call that was granted permits; 0: none
 	grantedDay int64
 }
 
-// flight is a call under way; concurrent Takes wait for the same one.
-type flight struct {
-	call *call
-	era  uint64
-	told uint64
-	done chan struct{}
-	err  error // read after done
+// request is a booking under way; concurrent Takes wait for the same one.
+type request struct {
+	booking    *booking
+	permitGen  uint64
+	refusalGen uint64
+	done       chan struct{}
+	err        error // read after done
 }
 
-// launch starts a trip that outlives its caller: what it books belongs to the
-// process, not to who asked first. g.mu is held and no flight is under way.
-func (g *Gate) launch(ctx context.Context, want int, tier Tier) {
-	c := g.lost
+// start sends a booking that outlives its caller: what it books belongs to the
+// process, not to who asked first. g.mu is held and none is under way.
+func (g *Gate) start(ctx context.Context, want int, tier Tier) {
+	c := g.unanswered
 	if c == nil {
 		g.seq++
-		c = &call{seq: g.seq, want: want, tier: tier, probe: g.backProbe, back: g.back, granted: g.granted, grantedDay: g.grantedDay}
-		g.back, g.backProbe, g.flushAt = map[string]int{}, 0, time.Time{}
+		c = &booking{seq: g.seq, want: want, tier: tier, probe: g.returnedProbe, returns: g.returns, granted: g.granted, grantedDay: g.grantedDay}
+		g.returns, g.returnedProbe, g.returnBy = map[string]int{}, 0, time.Time{}
 	}
-	f := &flight{call: c, era: g.era, told: g.told, done: make(chan struct{})}
-	g.flight = f
+	r := &request{booking: c, permitGen: g.permitGen, refusalGen: g.refusalGen, done: make(chan struct{})}
+	g.inflight = r
 	go func() {
-		defer close(f.done)
-		tripCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tripTimeout)
+		defer close(r.done)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 		defer cancel()
-		reply, err := g.scripts.book.Run(tripCtx, g.rdb, g.keys, g.bookArgs(c)...).Slice()
-		g.land(f, reply, err)
+		reply, err := g.scripts.book.Run(ctx, g.rdb, g.keys, g.bookArgs(c)...).Slice()
+		g.finish(r, reply, err)
 	}()
 }
 
-func (g *Gate) bookArgs(c *call) []any {
+func (g *Gate) bookArgs(c *booking) []any {
 	args := append(g.common(), c.seq, c.want, int(c.tier), c.probe, c.granted, c.grantedDay)
-	for lease, n := range c.back {
+	for lease, n := range c.returns {
 		args = append(args, lease, n)
 	}
 	return args
@@ -65,73 +65,73 @@ func (g *Gate) common() []any {
 	}
 }
 
-// land takes the answer in.
-func (g *Gate) land(f *flight, reply []any, err error) {
+// finish takes the answer in.
+func (g *Gate) finish(r *request, reply []any, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	defer g.poke()
-	g.flight = nil
+	defer g.wakeRun()
+	g.inflight = nil
 	if err != nil {
-		g.lost = f.call
-		f.err = fmt.Errorf("ratelimit: book permits: %w", err)
-		g.flushAt = time.Now().Add(time.Second) // Run tries again
+		g.unanswered = r.booking
+		r.err = fmt.Errorf("ratelimit: book permits: %w", err)
+		g.returnBy = time.Now().Add(time.Second) // Run tries again
 		return
 	}
-	g.lost = nil
-	r := replyOf(reply)
-	if r.bad != nil {
-		f.err = fmt.Errorf("ratelimit: book permits: %w", r.bad)
+	g.unanswered = nil
+	in := replyOf(reply)
+	if in.bad != nil {
+		r.err = fmt.Errorf("ratelimit: book permits: %w", in.bad)
 		return
 	}
 	switch {
-	case r.granted > 0:
-		g.granted, g.grantedDay = f.call.seq, r.day
-		g.grant(f, r)
-	case r.reason != "":
-		f.err = g.refuse(f, r)
+	case in.granted > 0:
+		g.granted, g.grantedDay = r.booking.seq, in.day
+		g.grant(r, in)
+	case in.reason != "":
+		r.err = g.refuse(r, in)
 	}
 }
 
 // grant puts the block into the hand; a gate that was closed meanwhile does not
 // want it any more.
-func (g *Gate) grant(f *flight, r bookReply) {
-	g.skew.see(r.now, time.Now())
-	first := g.skew.local(r.first)
-	for i := range r.granted {
+func (g *Gate) grant(r *request, in bookReply) {
+	g.skew.observe(in.now, time.Now())
+	first := g.skew.toLocal(in.first)
+	for i := range in.granted {
 		p := Permit{
-			At: first.Add(time.Duration(i) * r.gap), Tier: r.tier, Day: r.day,
-			lease: r.lease, probe: r.probe, era: f.era,
+			At: first.Add(time.Duration(i) * in.gap), Tier: in.tier, Day: in.day,
+			lease: in.lease, probe: in.probe, gen: r.permitGen,
 		}
-		if f.era != g.era || g.drained && f.call.want > 1 {
-			g.giveBack(p, 0)
+		if r.permitGen != g.permitGen || g.drained && r.booking.want > 1 {
+			g.queueReturn(p, 0)
 		} else {
-			g.hand.put(p)
+			g.cache.put(p)
 		}
 	}
 }
 
 // refuse remembers the refusal, unless news came while it was on its way.
-func (g *Gate) refuse(f *flight, r bookReply) error {
+func (g *Gate) refuse(r *request, in bookReply) error {
 	now := time.Now()
-	closed := &ClosedError{Reason: r.reason, Detail: r.detail, zone: g.zone(), asked: now}
-	a := &answer{err: closed, until: now.Add(100 * time.Millisecond)}
+	closed := &ClosedError{Reason: in.reason, Detail: in.detail, zone: g.zone(), asked: now}
+	a := &refusal{err: closed, until: now.Add(100 * time.Millisecond)}
 	if g.subscribed {
 		a.until = now.Add(5 * time.Second)
 	}
-	if r.wait >= 0 {
+	if in.wait >= 0 {
 		// Not under a millisecond, or who waits would spin.
-		closed.Until = now.Add(max(r.wait, time.Millisecond))
+		closed.Until = now.Add(max(in.wait, time.Millisecond))
 		if closed.Until.Before(a.until) {
 			a.until = closed.Until
 		}
 	}
-	if f.told != g.told {
+	if r.refusalGen != g.refusalGen {
 		return closed
 	}
-	if r.reason != ReasonQuota {
-		g.void() // learnt here before the event came, or without events
+	if in.reason != ReasonQuota {
+		g.dropPermits() // learnt here before the event came, or without events
 	}
-	g.closed[f.call.tier] = a
+	g.closed[r.booking.tier] = a
 	return closed
 }
 
