@@ -126,20 +126,25 @@ func (g *Gate) Close(ctx context.Context, p Pause) error {
 	if p.Probe {
 		probe = 1
 	}
-	_, err := g.runScript(ctx, g.scripts.close, "close", string(p.Reason), cut(p.Detail), wait, probe, cut(g.cfg.Owner))
+	_, err := g.runScript(ctx, g.scripts.close, "reason", string(p.Reason), "detail", cut(p.Detail), "owner", cut(g.cfg.Owner),
+		"wait", wait, "probe", probe)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.probing.Store(0)
 	g.dropPermits()
 	g.notify()
-	return err
+	if err != nil {
+		return fmt.Errorf("ratelimit: close: %w", err)
+	}
+	return nil
 }
 
 // Open lifts the pause of one reason; without one it does nothing. Only an
 // admin's own act may pass ReasonManual. The rate ramps up, except after
 // ReasonManual.
 func (g *Gate) Open(ctx context.Context, r Reason) error {
-	return g.afterChange(g.runScript(ctx, g.scripts.open, "open", string(r)))
+	_, err := g.runScript(ctx, g.scripts.open, "reason", string(r))
+	return g.afterChange("open", err)
 }
 
 // Succeed says that WeChat accepted a message, or gave any answer which proves
@@ -151,7 +156,8 @@ func (g *Gate) Succeed(ctx context.Context) {
 	if probe == 0 || !g.probing.CompareAndSwap(probe, 0) {
 		return
 	}
-	if err := g.afterChange(g.runScript(ctx, g.scripts.succeed, "succeed", probe)); err != nil {
+	_, err := g.runScript(ctx, g.scripts.succeed, "probe", probe)
+	if g.afterChange("succeed", err) != nil {
 		g.probing.CompareAndSwap(0, probe)
 	}
 }

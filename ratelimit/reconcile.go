@@ -3,8 +3,6 @@ package ratelimit
 import (
 	"context"
 	"fmt"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Unknown is what Reconcile takes when WeChat could not say.
@@ -21,22 +19,14 @@ const Unknown int64 = -1
 // Pass [Unknown] for both when WeChat could not say: the gate then starts from
 // what it knows, which is 0 when the count was lost, and 45009 is the guard.
 func (g *Gate) Reconcile(ctx context.Context, limit, used int64) error {
-	return g.afterChange(g.runScript(ctx, g.scripts.reconcile, "reconcile", limit, used))
-}
-
-// runScript runs one of the small scripts.
-func (g *Gate) runScript(ctx context.Context, script *redis.Script, verb string, args ...any) (int64, error) {
-	n, err := script.Run(ctx, g.rdb, g.keys, append(g.common(), args...)...).Int64()
-	if err != nil {
-		return 0, fmt.Errorf("ratelimit: %s: %w", verb, err)
-	}
-	return n, nil
+	_, err := g.runScript(ctx, g.scripts.reconcile, "limit", limit, "told", used)
+	return g.afterChange("reconcile", err)
 }
 
 // afterChange forgets refusals after a change of our own.
-func (g *Gate) afterChange(_ int64, err error) error {
+func (g *Gate) afterChange(verb string, err error) error {
 	if err != nil {
-		return err
+		return fmt.Errorf("ratelimit: %s: %w", verb, err)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -43,39 +44,34 @@ type DayUse struct {
 
 // State reads the shared state.
 func (g *Gate) State(ctx context.Context) (State, error) {
-	values, err := g.scripts.state.Run(ctx, g.rdb, g.keys, g.common()...).Slice()
+	in, err := g.runScript(ctx, g.scripts.state)
 	if err != nil {
 		return State{}, fmt.Errorf("ratelimit: state: %w", err)
 	}
-	in := reader{values: values}
-	day := in.int(1)
+	day := in.int("day")
 	s := State{
-		Day: dayText(day), Used: in.int(2), Cap: in.int(3), Reserve: in.int(4),
+		Day: dayText(day), Used: in.int("used"), Cap: in.int("cap"), Reserve: in.int("reserve"),
 		ResetsAt: time.Unix((day+1)*86400-int64(g.cfg.UTCOffset/time.Second), 0).In(g.zone()),
-		Trusted:  in.int(5) == 1, Limit: in.int(11), Leased: in.int(10),
-		History: historyOf(in.text(9)),
+		Trusted:  in.int("trusted") == 1, Limit: in.int("limit"), Leased: in.int("leased"),
+		Reconciled: g.moment(in.int("reconciled")), History: historyOf(in.text("history")),
 	}
-	s.Reconciled = g.moment(in.int(6))
-	rate, err := strconv.ParseFloat(in.text(7), 64)
-	if err != nil {
-		return State{}, fmt.Errorf("ratelimit: state: the rate in force: %w", err)
-	}
-	s.Rate = rate
-	s.Pauses, err = g.pausesOf(in.text(8), in.int(0))
-	if err != nil {
+	var badRate, badPauses error
+	s.Rate, badRate = strconv.ParseFloat(in.text("rate"), 64)
+	s.Pauses, badPauses = g.pausesOf(in.text("pauses"), in.int("now"))
+	if err := errors.Join(in.err, badRate, badPauses); err != nil {
 		return State{}, fmt.Errorf("ratelimit: state: %w", err)
 	}
-	return s, in.bad
+	return s, nil
 }
 
 // storedPause is a pause as the scripts keep it; moments are ms since 1970.
 type storedPause struct {
-	Until    int64  `json:"u"`
-	Probe    int    `json:"p"`
-	Since    int64  `json:"s"`
-	Owner    string `json:"o"`
-	Failures int    `json:"f"`
-	Detail   string `json:"d"`
+	Ends     int64  `json:"ends"`
+	Probe    int    `json:"probe"`
+	Since    int64  `json:"since"`
+	Owner    string `json:"owner"`
+	Failures int    `json:"failures"`
+	Detail   string `json:"detail"`
 }
 
 func (g *Gate) pausesOf(text string, now int64) ([]PauseState, error) {
@@ -89,11 +85,11 @@ func (g *Gate) pausesOf(text string, now int64) ([]PauseState, error) {
 	var out []PauseState
 	for _, r := range slices.Sorted(maps.Keys(stored)) {
 		p := stored[r]
-		if p.Until != 0 && p.Until <= now && p.Probe == 0 {
+		if p.Ends != 0 && p.Ends <= now && p.Probe == 0 {
 			continue // over; the next booking clears it away
 		}
 		out = append(out, PauseState{
-			Pause: Pause{Reason: r, Detail: p.Detail, Until: g.moment(p.Until), Probe: p.Probe == 1},
+			Pause: Pause{Reason: r, Detail: p.Detail, Until: g.moment(p.Ends), Probe: p.Probe == 1},
 			Owner: p.Owner, Since: g.moment(p.Since), Failures: p.Failures,
 		})
 	}

@@ -110,9 +110,9 @@ func (g *Gate) Return(p Permit) {
 
 // answers reports whether the trip's error is also the answer for tier.
 func (r *request) answers(tier Tier) bool {
-	if r.booking.want == 0 {
+	if r.want == 0 {
 		return false
 	}
 	var closed *ClosedError
-	return r.booking.tier == tier || r.booking.tier == Reserved || !errors.As(r.err, &closed)
+	return r.tier == tier || r.tier == Reserved || !errors.As(r.err, &closed)
 }

@@ -1,140 +1,139 @@
--- Books the next permits, and takes back what a process did not use.
+-- Books the next permits and takes back what a process did not use.
 --
--- ARGV[6] number of this call: the same number again repeats the answer
--- ARGV[7] permits wanted, 0: only give back
--- ARGV[8] tier: 0 general, 1 reserved
--- ARGV[9] end of the lease of a probe that comes back unused, 0: none
--- ARGV[10] number of the last call that was granted permits, 0: none  [11] their day
--- ARGV[12…] pairs: lease, permits given back
+-- ARGV seq      number of this call: the same number again repeats the reply
+--      want     permits wanted, 0: only give back
+--      tier     0 general, 1 reserved
+--      granted  seq of the last call that was granted permits, 0: none
+--      granted_day  the day of those permits
+--      probe    end of the lease of a probe that comes back unused, 0: none
+--      returns  permits given back, "lease=number lease=number …"
 --
--- returns {k, first slot us, ns between slots, day, tier of the permits, lease, probe, now us}
---         where probe is 0 or the end of the probe's lease, ms
---      or {0, reason, detail, ms until it opens (-1: when somebody opens it), day}
---      or {0} when nothing was wanted, or a repeated call had booked nothing
-local me = 'c:' .. instance
-local seq, want, tier = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+-- replies {granted = number, first = slot, us, gap = ns between slots, day, tier,
+--          lease, probe = end of the probe's lease, ms, 0: no probe, now = us}
+--      or {closed = reason, detail, wait = ms until it opens, -1: when Open is called}
+--      or {granted = 0} when nothing was wanted, or the repeated call had booked nothing
 
--- The answer to this very call got lost on its way: say it again.
-if h[13] then
-  local n, k, first, gap, d, t, lease, probe =
-    string.match(h[13], '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d) (%S+) (%d+)$')
-  if n == seq then
-    if k == '0' then return {0} end
-    return {tonumber(k), tonumber(first), tonumber(gap), tonumber(d), tonumber(t), lease, tonumber(probe), now}
+-- remembered is the reply to this process's last call, and its seq.
+local remembered = {}
+for name, value in string.gmatch(h[my_call] or '', '(%S+)=(%S+)') do remembered[name] = value end
+
+local function remember(fields)
+  fields.seq = arg.seq
+  local text = {}
+  for name, value in pairs(fields) do
+    if type(value) == 'number' then value = int(value) end
+    text[#text + 1] = name .. '=' .. value
   end
-end
-
-if trusted and today > day then turn(today) end
-
--- A call that was answered is not in the memory: Redis came back without its
--- last writes, as after a power cut or a fail-over, and so did the count. All
--- memories go, so that one loss is found once and not by each process.
-local last = h[13] and tonumber(string.match(h[13], '^(%d+)'))
-if trusted and last and last < tonumber(ARGV[10]) and tonumber(ARGV[11]) == day then
-  trusted, h[11] = false, false
-  local stale = {'ok', 'seen'}
-  for _, field in ipairs(redis.call('HKEYS', gate)) do
-    if string.sub(field, 1, 2) == 'c:' then stale[#stale + 1] = field end
-  end
-  for _, field in ipairs(stale) do redis.call('HDEL', gate, field) end
-end
-
-local function remember(k, first, gap, of, lease, probe)
-  redis.call('HSET', gate, 'd', int(day), 'n', int(used), me,
-    table.concat({seq, int(k), int(first), int(gap), int(day), of, lease, int(probe)}, ' '))
+  redis.call('HSET', gate, 'day', int(day), 'used', int(used), my_call, table.concat(text, ' '))
   keep_alive()
 end
 
--- 1. What comes back. A lease that ran out may have been written off by
--- Reconcile already, and one of another day is no longer worth anything.
-local back = 0
-local was_gone = cap > 0 and used >= cap - keep
-for i = 12, #ARGV, 2 do
-  local lease, k = ARGV[i], tonumber(ARGV[i + 1])
-  local held = tonumber(redis.call('ZSCORE', leases, lease) or nil)
-  local expiry, of = string.match(lease, '^(%d+):(%d+):')
-  if held and tonumber(expiry) * 1000000 > now then
-    k = math.min(k, held)
-    if k == held then
-      redis.call('ZREM', leases, lease)
-    else
-      redis.call('ZINCRBY', leases, int(-k), lease)
-    end
-    if tonumber(of) == day then back = back + k end
+local function closed(reason, detail, wait) return reply({closed = reason, detail = detail, wait = wait}) end
+
+-- find_lost_writes distrusts the count when the memory lacks a call that was
+-- answered: Redis came back without its last writes, as after a power cut or a
+-- fail-over, and so did the count. All memories go, so that one loss is found
+-- once and not by each process.
+local function find_lost_writes()
+  if trusted and remembered.seq and tonumber(remembered.seq) < number('granted') and number('granted_day') == day then
+    trusted, h.announced = false, nil
+    forget_calls('trusted', 'announced')
   end
 end
-used = math.max(0, used - back)
-for _, p in pairs(pauses) do
-  if ARGV[9] ~= '0' and p.l == tonumber(ARGV[9]) then
-    p.l = 0
-    save_pauses()
-    tell('free')
-  end
-end
-if trusted and #ARGV >= 12 then
-  remember(0, 0, 0, 0, '-', 0)
-  if was_gone and used < cap - keep then tell('free') end
-end
-if want <= 0 then return {0} end
 
-local function closed(reason, detail, wait) return {0, reason, detail, wait, day} end
-
--- 2. Pauses: the longest speaks; of a half-open gate one permit at a time.
--- An admin's word goes before a machine's of the same length.
-local function speaks(reason, till, other, other_until)
-  if not other then return true end
-  if till == other_until then return reason == 'manual' end
-  return other_until ~= 0 and (till == 0 or till > other_until)
-end
-local worst, worst_until, half
-local changed = false
-for reason, p in pairs(pauses) do
-  local till = p.u
-  if till ~= 0 and now_ms >= till then
-    if p.p ~= 1 then
-      pauses[reason] = nil
-      changed = true
-      till = nil
-    elseif p.l > now_ms then
-      till = p.l
-    else
-      till = nil
-      half = true
+-- take_back lowers the count by what comes back. A lease that ran out may have
+-- been written off by Reconcile, and one of another day is worth nothing.
+local function take_back()
+  local used_up = cap > 0 and used >= cap - keep
+  for lease, n in string.gmatch(arg.returns, '(%S+)=(%d+)') do
+    local leased = tonumber(redis.call('ZSCORE', leases, lease) or nil)
+    local expiry, of = string.match(lease, '^(%d+):(%d+):')
+    if leased and tonumber(expiry) * SECOND > now then
+      n = math.min(tonumber(n), leased)
+      if n == leased then
+        redis.call('ZREM', leases, lease)
+      else
+        redis.call('ZINCRBY', leases, int(-n), lease)
+      end
+      if tonumber(of) == day then used = math.max(0, used - n) end
     end
   end
-  if till then
-    if speaks(reason, till, worst, worst_until) then worst, worst_until = reason, till end
+  for _, p in pairs(pauses) do
+    if arg.probe ~= '0' and p.lease == number('probe') then
+      p.lease = 0
+      save_pauses()
+      publish('free')
+    end
+  end
+  if trusted and arg.returns ~= '' then
+    remember({granted = 0})
+    if used_up and used < cap - keep then publish('free') end
   end
 end
-if changed then save_pauses() end
+
+-- longest_pause drops the pauses that are over and returns the reason and the
+-- end (ms) of the one that lasts longest, an admin's before another of the same
+-- length; and whether a pause has come to its probe.
+local function longest_pause()
+  local worst, worst_ends, half_open
+  local over = false
+  for reason, p in pairs(pauses) do
+    local till = p.ends
+    if till ~= 0 and now_ms >= till then
+      if p.probe ~= 1 then
+        pauses[reason], till, over = nil, nil, true
+      elseif p.lease > now_ms then
+        till = p.lease
+      else
+        till, half_open = nil, true
+      end
+    end
+    if till and (not worst or (till == worst_ends and reason == 'manual')
+      or (till ~= worst_ends and worst_ends ~= 0 and (till == 0 or till > worst_ends))) then
+      worst, worst_ends = reason, till
+    end
+  end
+  if over then save_pauses() end
+  return worst, worst_ends, half_open
+end
+
+-- first_slot is the next free slot of the rate, us, and the distance of slots.
+-- 25 ms of missed slots are caught up.
+local function first_slot(rate)
+  if rate == 0 then return now, 0 end
+  local gap = SECOND / rate
+  local first = math.max(tonumber(h.next_slot) or 0, now - 25000)
+  -- so far ahead only because the clock went back
+  if first - now > math.max(30 * SECOND, 1000 * gap) then first = now end
+  return first, gap
+end
+
+if remembered.seq == arg.seq then return reply(remembered) end
+if trusted and today > day then turn(today) end
+find_lost_writes()
+take_back()
+local want = number('want')
+if want <= 0 then return reply({granted = 0}) end
+
+local worst, worst_ends, half_open = longest_pause()
 if worst then
-  local wait = -1
-  if worst_until ~= 0 then wait = worst_until - now_ms end
-  return closed(worst, pauses[worst].d, wait)
+  return closed(worst, pauses[worst].detail, worst_ends == 0 and -1 or worst_ends - now_ms)
 end
-
--- 3. Without a count nothing is booked, and permits of before are void.
 if not trusted then
-  if not h[11] then
-    redis.call('HSET', gate, 'seen', '1')
+  -- Nothing is booked without a count, and permits of before are revoked.
+  if not h.announced then
+    redis.call('HSET', gate, 'announced', '1')
     keep_alive()
-    tell('close unreconciled')
+    publish('close unreconciled')
   end
   return closed('unreconciled', '', -1)
 end
 
--- 4. The first slot. The last second belongs to the next day: what is fetched
--- then may reach WeChat after midnight. 25 ms of missed slots are caught up.
-local rate = pace()
-local gap = 0
-local first = now
-if rate > 0 then
-  gap = 1000000 / rate
-  first = math.max(tonumber(h[3]) or 0, now - 25000)
-  -- so far ahead only because the clock went back
-  if first - now > math.max(30000000, 1000 * gap) then first = now end
-end
-if first >= day_end(day) - 1000000 then
+-- The last second belongs to the next day: what is fetched then may reach WeChat
+-- after midnight.
+local rate = rate_in_force()
+local first, gap = first_slot(rate)
+if first >= day_end(day) - SECOND then
   if day > today then
     -- tomorrow is booked out before it began: only with very low rates
     return closed('quota', 'the next slot is after tomorrow', math.ceil((day_end(today) - now) / 1000))
@@ -143,14 +142,11 @@ if first >= day_end(day) - 1000000 then
   turn(day + 1)
 end
 
--- 5. The quota: general stops before the reserve.
-local left, of = -1, 0
+-- The quota: general stops before the reserve.
+local left, tier = -1, 0
 if cap > 0 then
   left = cap - keep - used
-  if left <= 0 and tier == 1 then
-    left = cap - used
-    of = 1
-  end
+  if left <= 0 and arg.tier == '1' then left, tier = cap - used, 1 end
   if left <= 0 then
     local detail = int(used) .. ' of ' .. int(cap)
     if used < cap then detail = detail .. ', the last ' .. int(keep) .. ' are reserved' end
@@ -158,33 +154,36 @@ if cap > 0 then
   end
 end
 
--- 6. How many: half a second's worth, less when others have booked ahead
--- already, less near the end, so that nobody sits on the last permits.
-local k = want
+-- How many: half a second's worth, less when others have booked ahead already,
+-- less near the end, so that no process holds the last permits.
+local n = want
 if rate > 0 then
-  k = math.min(k, math.max(1, math.floor(rate / 2)))
-  k = math.max(1, math.floor(k * (1 - math.max(0, first - now) / 2000000)))
-  k = math.min(k, math.max(1, math.ceil((day_end(day) - 1000000 - first) / gap)))
+  n = math.min(n, math.max(1, math.floor(rate / 2)))
+  n = math.max(1, math.floor(n * (1 - math.max(0, first - now) / (2 * SECOND))))
+  n = math.min(n, math.max(1, math.ceil((day_end(day) - SECOND - first) / gap)))
 end
-if left >= 0 then k = math.min(k, math.ceil(left / 16)) end
+if left >= 0 then n = math.min(n, math.ceil(left / 16)) end
 local probe = 0
-if half then
-  k, probe = 1, now_ms + 30000
-  for _, p in pairs(pauses) do p.l = probe end
+if half_open then
+  n, probe = 1, now_ms + 30000
+  for _, p in pairs(pauses) do p.lease = probe end
   save_pauses()
 end
 
--- 7. Book. The lease outlives the last slot by a minute: then its send has ended.
-used = used + k
-local after = math.ceil(first + k * gap)
-if rate > 0 then redis.call('HSET', gate, 't', int(after)) end
-local expiry = (math.floor((math.max(after, now) / 1000000 + 60) / 10) + 1) * 10
-local lease = int(expiry) .. ':' .. int(day) .. ':' .. instance
-if tonumber(redis.call('ZINCRBY', leases, int(k), lease)) == k then
+-- The lease outlives the last slot by a minute: then its send has ended.
+used = used + n
+local after = math.ceil(first + n * gap)
+if rate > 0 then redis.call('HSET', gate, 'next_slot', int(after)) end
+local expiry = (math.floor((math.max(after, now) / SECOND + 60) / 10) + 1) * 10
+local lease = int(expiry) .. ':' .. int(day) .. ':' .. arg.instance
+if tonumber(redis.call('ZINCRBY', leases, int(n), lease)) == n then
   live_leases(true)
   local ttl = tonumber(redis.call('PTTL', leases)) or -1
   redis.call('PEXPIRE', leases, int(math.max(ttl, expiry * 1000 - now_ms + 60000)))
 end
-first = math.floor(first)
-remember(k, first, math.floor(gap * 1000), of, lease, probe)
-return {k, first, math.floor(gap * 1000), day, of, lease, probe, now}
+local fields = {
+  granted = n, first = math.floor(first), gap = math.floor(gap * 1000), day = day, tier = tier,
+  lease = lease, probe = probe, now = now,
+}
+remember(fields)
+return reply(fields)

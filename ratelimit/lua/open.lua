@@ -1,10 +1,9 @@
--- Lifts the pause of ARGV[6]. returns 1 when there was one.
-local reason = ARGV[6]
-if not pauses[reason] then return 0 end
-pauses[reason] = nil
+-- Lifts a pause. ARGV reason. Replies {lifted = 1 when there was one}.
+if not pauses[arg.reason] then return reply({lifted = 0}) end
+pauses[arg.reason] = nil
 save_pauses()
--- What an admin held may go on at once; after trouble the rate goes up in steps.
-if reason ~= 'manual' then redis.call('HSET', gate, 'rs', int(now_ms)) end
+-- After an admin's pause sending goes on at once, after trouble in steps.
+if arg.reason ~= 'manual' then start_ramp(now_ms) end
 keep_alive()
-tell('open ' .. reason)
-return 1
+publish('open ' .. arg.reason)
+return reply({lifted = 1})

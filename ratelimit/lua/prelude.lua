@@ -1,84 +1,125 @@
--- Put before each verb: reads the gate, knows the day, the cap and the pace.
+-- Put before each script: reads the gate, knows the day, the cap and the rate.
 --
--- KEYS[1] hash of the gate      KEYS[2] zset of leases: member "expiry:day:instance", score = permits
--- ARGV[1] offset of the day (s) ARGV[2] configured quota (0: none)  ARGV[3] share that is reserved
--- ARGV[4] rate (0: none)        ARGV[5] instance: this process
+-- KEYS[1] the gate, a hash    KEYS[2] the leases, a zset: member "expiry:day:instance", score = permits
+-- ARGV    pairs of a name and a value. Every script gets
+--   offset  of the day from UTC, s       quota     configured calls a day, 0: none
+--   rate    sends a second, 0: no limit  reserve   share of the quota that only tier 1 may use
+--                                        instance  the calling process
+-- Replies are pairs of a name and a text.
 --
--- Fields of the hash
---   d   day: days since 1970 where the day turns     n   calls booked on that day
---   t   theoretical arrival time of the next slot (GCRA), us
---   ok  "1": the count is trusted                    seen "1": that it is missing has been announced
---   lim WeChat's own limit, 0: not known             rec  when WeChat last told the count today, ms
---   pz  pauses, JSON by reason                       rs   when a ramp began, ms
---   sf  factor after a slow-down, and sa when, ms    h    "day:used day:used …", seven of them
---   c:<instance>  the last call of that process, so that a repeated call books nothing twice
---
--- Numbers go through int() before they become text: Lua would print 14 digits only.
+-- Fields of the hash; all times are by Redis' clock
+--   day          days since 1970 where the day turns      used       calls booked on that day
+--   trusted      "1": the count is true                   announced  "1": that it is missing was published
+--   limit        WeChat's own limit, 0: not known         reconciled when WeChat last told the count today, ms
+--   next_slot    theoretical arrival time of GCRA, us     history    "day:used day:used …", the last seven
+--   ramp_since   when a ramp began, ms                    pauses     JSON by reason
+--   slow_factor  after errcode 45011, and slow_since, ms
+--   call:<instance>  the reply to the last call of that process, so that a repeated call books nothing twice
 local gate, leases = KEYS[1], KEYS[2]
+local SECOND, DAY = 1000000, 86400 * 1000000
 local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local now = tonumber(clock[1]) * SECOND + tonumber(clock[2])
 local now_ms = math.floor(now / 1000)
-local DAY = 86400 * 1000000
-local offset = tonumber(ARGV[1]) * 1000000
-local instance = ARGV[5]
 
+-- int writes a whole number: Lua itself would write 14 digits only.
 local function int(x) return string.format('%.0f', x) end
 
-local h = redis.call('HMGET', gate, 'd', 'n', 't', 'ok', 'lim', 'pz', 'rs', 'sf', 'sa', 'h', 'seen', 'rec',
-  'c:' .. instance)
+local arg = {}
+for i = 1, #ARGV, 2 do arg[ARGV[i]] = ARGV[i + 1] end
+
+-- number reads a named argument.
+local function number(name) return tonumber(arg[name]) end
+
+local function reply(fields)
+  local out = {}
+  for name, value in pairs(fields) do
+    if type(value) == 'number' then value = int(value) end
+    out[#out + 1] = name
+    out[#out + 1] = value
+  end
+  return out
+end
+
+local my_call = 'call:' .. arg.instance
+local names = {
+  'day', 'used', 'trusted', 'announced', 'limit', 'reconciled', 'next_slot', 'history',
+  'ramp_since', 'pauses', 'slow_factor', 'slow_since', my_call,
+}
+local h = {}
+for i, value in ipairs(redis.call('HMGET', gate, unpack(names))) do h[names[i]] = value or nil end
+
+local offset = number('offset') * SECOND
 local today = math.floor((now + offset) / DAY)
-local day = tonumber(h[1]) or today
-local used = tonumber(h[2]) or 0
-local trusted = h[4] == '1'
-local limit = tonumber(h[5]) or 0
--- A clock that goes back over midnight stays on the later day. More than a day
+local day = tonumber(h.day) or today
+local used = tonumber(h.used) or 0
+local trusted = h.trusted == '1'
+-- When the clock goes back over midnight, the later day stays. More than a day
 -- ahead, the clock was wrong when the day was written: the count says nothing.
 if day > today + 1 then
   day, used, trusted = today, 0, false
 end
-
-local cap = tonumber(ARGV[2])
-if limit > 0 and (cap == 0 or limit < cap) then cap = limit end
--- Rounded up; 1e-9 absorbs what 0.07 * 100 leaves behind the point.
-local keep = math.ceil(tonumber(ARGV[3]) * cap - 1e-9)
-
-local pauses = {}
-if h[6] and h[6] ~= '' then pauses = cjson.decode(h[6]) end
-
 local function day_end(d) return (d + 1) * DAY - offset end
 
--- turn starts the day `to`: yesterday goes to the history, and the memory of
--- calls goes, since nothing of yesterday can be given back any more.
-local function turn(to)
-  local past = {}
-  for entry in string.gmatch(h[10] or '', '%S+') do past[#past + 1] = entry end
-  past[#past + 1] = int(day) .. ':' .. int(used)
-  local from = math.max(1, #past - 6)
-  h[10] = table.concat(past, ' ', from)
-  local stale = {'rec'}
-  for _, field in ipairs(redis.call('HKEYS', gate)) do
-    if string.sub(field, 1, 2) == 'c:' then stale[#stale + 1] = field end
+local limit, cap, keep
+-- set_limit takes WeChat's limit: the lower of two binds. The reserve is rounded
+-- up; 1e-9 absorbs what 0.07 * 100 leaves behind the point.
+local function set_limit(to)
+  limit, cap = to, number('quota')
+  if limit > 0 and (cap == 0 or limit < cap) then cap = limit end
+  keep = math.ceil(number('reserve') * cap - 1e-9)
+end
+set_limit(tonumber(h.limit) or 0)
+
+-- A pause has until (ms, 0: until Open), probe (1: probe then), since, owner,
+-- detail, failures (probes that failed in a row) and lease (of the probe, ms).
+local pauses = {}
+if h.pauses then pauses = cjson.decode(h.pauses) end
+
+local function save_pauses()
+  if next(pauses) then
+    redis.call('HSET', gate, 'pauses', cjson.encode(pauses))
+  else
+    redis.call('HDEL', gate, 'pauses')
   end
-  for _, field in ipairs(stale) do redis.call('HDEL', gate, field) end
-  -- A day that ended with its quota gone has a backlog: go up in steps.
-  if cap > 0 and used >= cap - keep then
-    h[7] = int(math.max(now, day_end(to - 1)) / 1000)
-    redis.call('HSET', gate, 'rs', h[7])
-  end
-  day, used = to, 0
-  redis.call('HSET', gate, 'd', int(day), 'n', '0', 'h', h[10])
 end
 
--- pace is the rate in force: configured, slowed, ramping. 0: no limit.
-local function pace()
-  local rate = tonumber(ARGV[4])
-  local full = rate
-  local factor, since = tonumber(h[8]), tonumber(h[9])
+-- forget_calls deletes the replies to the last calls, and the fields named.
+local function forget_calls(...)
+  local fields = {...}
+  for _, field in ipairs(redis.call('HKEYS', gate)) do
+    if string.sub(field, 1, 5) == 'call:' then fields[#fields + 1] = field end
+  end
+  for _, field in ipairs(fields) do redis.call('HDEL', gate, field) end
+end
+
+local function start_ramp(at_ms)
+  h.ramp_since = at_ms
+  redis.call('HSET', gate, 'ramp_since', int(at_ms))
+end
+
+-- turn starts the day `to`: the day before it goes to the history.
+local function turn(to)
+  local past = {}
+  for entry in string.gmatch(h.history or '', '%S+') do past[#past + 1] = entry end
+  past[#past + 1] = int(day) .. ':' .. int(used)
+  local history = table.concat(past, ' ', math.max(1, #past - 6))
+  forget_calls('reconciled')
+  -- A day that ended with its quota used up has a backlog: go up in steps.
+  if cap > 0 and used >= cap - keep then start_ramp(math.max(now, day_end(to - 1)) / 1000) end
+  day, used = to, 0
+  redis.call('HSET', gate, 'day', int(day), 'used', '0', 'history', history)
+end
+
+-- rate_in_force is the configured rate, slowed, ramping. 0: no limit.
+local function rate_in_force()
+  local full = number('rate')
+  local rate = full
+  local factor, since = tonumber(h.slow_factor), tonumber(h.slow_since)
   if factor and since then
     -- back by a tenth of the rate each minute
     rate = rate * math.min(1, factor + math.max(0, now_ms - since) / 600000)
   end
-  local began = tonumber(h[7])
+  local began = tonumber(h.ramp_since)
   if began and now_ms >= began - 1000 then
     local steps = math.max(0, math.floor((now_ms - began) / 1000))
     if full > 0 and steps < 4 then
@@ -90,15 +131,15 @@ local function pace()
   return rate
 end
 
--- live_leases counts the permits of today of which WeChat may not know yet, and
--- drops the leases that ran out.
-local function live_leases(drop)
+-- live_leases counts the permits of the day of which WeChat may not know yet,
+-- and deletes the leases that ran out.
+local function live_leases(delete)
   local live = 0
   local all = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
   for i = 1, #all, 2 do
     local expiry, of = string.match(all[i], '^(%d+):(%d+):')
-    if tonumber(expiry) * 1000000 <= now then
-      if drop then redis.call('ZREM', leases, all[i]) end
+    if tonumber(expiry) * SECOND <= now then
+      if delete then redis.call('ZREM', leases, all[i]) end
     elseif tonumber(of) == day then
       live = live + tonumber(all[i + 1])
     end
@@ -106,27 +147,19 @@ local function live_leases(drop)
   return live
 end
 
--- keep_alive: two days, longer for a pause that lasts longer, for ever while a
--- pause waits for somebody to open it (one hash an account is the bound).
+-- keep_alive keeps the gate for two days, longer for a pause that lasts longer,
+-- and without an end while a pause lasts until Open.
 local function keep_alive()
   local ttl = 172800000
   for _, p in pairs(pauses) do
-    if p.u == 0 then
+    if p.ends == 0 then
       redis.call('PERSIST', gate)
       return
     end
-    ttl = math.max(ttl, p.u - now_ms + 172800000)
+    ttl = math.max(ttl, p.ends - now_ms + 172800000)
   end
   redis.call('PEXPIRE', gate, int(ttl))
 end
 
-local function save_pauses()
-  if next(pauses) then
-    redis.call('HSET', gate, 'pz', cjson.encode(pauses))
-  else
-    redis.call('HDEL', gate, 'pz')
-  end
-end
-
-local function tell(what) redis.call('PUBLISH', gate .. ':events', instance .. ' ' .. what) end
+local function publish(event) redis.call('PUBLISH', gate .. ':events', arg.instance .. ' ' .. event) end
 

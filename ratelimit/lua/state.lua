@@ -1,8 +1,10 @@
 -- Reads all of it and changes nothing.
--- returns {now ms, day, used, cap, reserve, trusted, reconciled ms, rate, pauses, history, leased, limit}
 if today > day then
-  h[10] = (h[10] or '') .. ' ' .. int(day) .. ':' .. int(used)
-  day, used, h[12] = today, 0, false
+  h.history = (h.history or '') .. ' ' .. int(day) .. ':' .. int(used)
+  day, used, h.reconciled = today, 0, nil
 end
-return {now_ms, day, used, cap, keep, trusted and 1 or 0, tonumber(h[12]) or 0,
-  string.format('%.3f', pace()), h[6] or '', h[10] or '', live_leases(false), limit}
+return reply({
+  now = now_ms, day = day, used = used, cap = cap, reserve = keep, limit = limit,
+  trusted = trusted and 1 or 0, reconciled = h.reconciled or 0, leased = live_leases(false),
+  rate = string.format('%.3f', rate_in_force()), pauses = h.pauses or '', history = h.history or '',
+})
