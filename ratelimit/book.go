@@ -16,8 +16,8 @@ type booking struct {
 	returns       map[string]int
 	returnedProbe int64
 
-	granted    uint64 // the last booking that was granted permits; 0: none
-	grantedDay int64
+	version int64  // the last one of the count that this process knows
+	granted uint64 // the last booking that was granted permits of that version; 0: none
 }
 
 // request is a booking in flight; concurrent Takes wait for the same one.
@@ -37,9 +37,9 @@ func (g *Gate) start(ctx context.Context, want int, tier Tier) {
 		g.seq++
 		b = &booking{
 			seq: g.seq, want: want, tier: tier, returns: g.returns, returnedProbe: g.returnedProbe,
-			granted: g.granted, grantedDay: g.grantedDay,
+			version: g.version, granted: g.granted,
 		}
-		g.returns, g.returnedProbe, g.returnBy = map[string]int{}, 0, time.Time{}
+		g.returns, g.returnedProbe, g.returnBy, g.verify = map[string]int{}, 0, time.Time{}, false
 	}
 	r := &request{booking: b, permitGen: g.permitGen, refusalGen: g.refusalGen, done: make(chan struct{})}
 	g.inflight = r
@@ -49,7 +49,7 @@ func (g *Gate) start(ctx context.Context, want int, tier Tier) {
 		defer cancel()
 		in, err := g.runScript(ctx, g.scripts.book,
 			"seq", b.seq, "want", b.want, "tier", int(b.tier), "returns", returnsText(b.returns), "probe", b.returnedProbe,
-			"granted", b.granted, "granted_day", b.grantedDay)
+			"version", b.version, "granted", b.granted)
 		g.finish(r, in, err)
 	}()
 }
@@ -88,16 +88,19 @@ func (g *Gate) finish(r *request, in *reply, err error) {
 // grant puts n permits into the cache, or returns them when the gate was closed
 // after the booking was sent.
 func (g *Gate) grant(r *request, in *reply, n int) {
-	g.skew.observe(time.UnixMicro(in.int("now")), time.Now())
-	first, gap := g.skew.toLocal(time.UnixMicro(in.int("first"))), time.Duration(in.int("gap"))
 	p := Permit{
 		Tier: Tier(in.int("tier")), Day: in.int("day"),
-		lease: in.text("lease"), probe: in.int("probe"), gen: r.permitGen,
+		lease: in.text("lease"), probe: in.int("probe"), booked: in.int("now"), gen: r.permitGen,
 	}
+	first, gap, version := time.UnixMicro(in.int("first")), time.Duration(in.int("gap")), in.int("version")
 	if in.err != nil {
 		return
 	}
-	g.granted, g.grantedDay = r.seq, p.Day
+	g.skew.observe(time.UnixMicro(p.booked), time.Now())
+	first, p.dayEnds = g.skew.toLocal(first), g.skew.toLocal(g.dayEnd(p.Day)).Add(-dayMargin)
+	if version >= g.version {
+		g.version, g.granted = version, r.seq
+	}
 	for i := range n {
 		p.At = first.Add(time.Duration(i) * gap)
 		if r.permitGen != g.permitGen || g.drained && r.want > 1 {

@@ -84,11 +84,11 @@ func TestClosedErrorTexts(t *testing.T) {
 		},
 		{
 			ratelimit.ClosedError{Reason: ratelimit.ReasonAccount, Detail: "48004: unfreeze it"},
-			"closed: the account may not send (48004: unfreeze it), until somebody opens it",
+			"closed: the account may not send (48004: unfreeze it), until it is opened",
 		},
-		{ratelimit.ClosedError{Reason: ratelimit.ReasonToken}, "closed: there is no access token, until somebody opens it"},
-		{ratelimit.ClosedError{Reason: ratelimit.ReasonBreaker}, "closed: WeChat does not answer, until somebody opens it"},
-		{ratelimit.ClosedError{Reason: "moon"}, "closed: moon, until somebody opens it"},
+		{ratelimit.ClosedError{Reason: ratelimit.ReasonToken}, "closed: there is no access token, until it is opened"},
+		{ratelimit.ClosedError{Reason: ratelimit.ReasonBreaker}, "closed: WeChat does not answer, until it is opened"},
+		{ratelimit.ClosedError{Reason: "moon"}, "closed: moon, until it is opened"},
 	} {
 		if got := tt.err.Error(); got != tt.want {
 			t.Errorf("got  %q\nwant %q", got, tt.want)

@@ -42,8 +42,12 @@ func ExampleGate() {
 	_, err := gate.Take(ctx, ratelimit.General)
 	fmt.Println(err)
 
-	// What POST openapi/quota/get said: daily_limit 100, used 60.
-	if err := gate.Reconcile(ctx, 100, 60); err != nil {
+	question, err := gate.AskQuota(ctx)
+	if err != nil {
+		fmt.Println(err)
+	}
+	// What POST openapi/quota/get answers: daily_limit 100, used 60.
+	if err := gate.Reconcile(ctx, question, 100, 60); err != nil {
 		fmt.Println(err)
 	}
 	sent := 0
@@ -60,18 +64,18 @@ func ExampleGate() {
 	state, err := gate.State(ctx)
 	fmt.Println(state.Day, state.Used, "of", state.Cap, "resets at", state.ResetsAt, err)
 	// Output:
-	// closed: today's count is missing, opens when WeChat's quota has been asked and Reconcile called
+	// closed: today's count is missing, opens when WeChat has been asked for the quota
 	// 30 sent
 	// true quota - 90 of 100, the last 10 are reserved
 	// 2026-11-22 90 of 100 resets at 2026-11-23 00:00:00 +0800 +0800 <nil>
 }
 
-// A frozen account closes the gate in all processes until somebody opens it.
+// A frozen account closes the gate in all processes until it is opened.
 func ExampleGate_Close() {
 	gate, end := exampleGate()
 	defer end()
 	ctx := context.Background()
-	_ = gate.Reconcile(ctx, ratelimit.Unknown, ratelimit.Unknown)
+	_ = gate.Reconcile(ctx, ratelimit.Question{}, ratelimit.Unknown, ratelimit.Unknown)
 
 	err := gate.Close(ctx, ratelimit.Pause{Reason: ratelimit.ReasonAccount, Detail: "50002: unfreeze it in the console"})
 	fmt.Println(err)
@@ -83,7 +87,7 @@ func ExampleGate_Close() {
 	fmt.Println(permit.Day, permit.Probe(), err)
 	// Output:
 	// <nil>
-	// closed: the account may not send (50002: unfreeze it in the console), until somebody opens it
+	// closed: the account may not send (50002: unfreeze it in the console), until it is opened
 	// <nil>
 	// 20779 false <nil>
 }
@@ -94,7 +98,7 @@ func ExampleGate_Succeed() {
 	gate, end := exampleGate()
 	defer end()
 	ctx := context.Background()
-	_ = gate.Reconcile(ctx, 100, 0)
+	_ = gate.Reconcile(ctx, ratelimit.Question{}, ratelimit.Unknown, ratelimit.Unknown)
 	_ = gate.Close(ctx, ratelimit.Pause{Reason: ratelimit.ReasonBreaker, Until: time.Now(), Probe: true})
 
 	probe, err := gate.Take(ctx, ratelimit.General)
@@ -115,7 +119,7 @@ func ExampleGate_Return() {
 	gate, end := exampleGate()
 	defer end()
 	ctx := context.Background()
-	_ = gate.Reconcile(ctx, 100, 0)
+	_ = gate.Reconcile(ctx, ratelimit.Question{}, ratelimit.Unknown, ratelimit.Unknown)
 
 	permit, _ := gate.Take(ctx, ratelimit.General)
 	gate.Return(permit)

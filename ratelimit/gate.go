@@ -45,35 +45,35 @@ type Gate struct {
 	keys     []string
 	instance string
 
-	probing atomic.Int64  // the probe that this process holds; 0: Succeed has nothing to say
+	probing atomic.Int64  // lease of the probe that this process holds; 0: none
 	wake    chan struct{} // wakes Run, capacity 1
 	running atomic.Bool
 
-	mu            sync.Mutex
-	cache         permitCache
-	blockSize     int
-	permitGen     uint64          // counts what made blocks void
-	refusalGen    uint64          // counts what made refusals void
-	closed        [2]*refusal     // what Redis last refused, per tier
-	inflight      *request        // the one trip to Redis under way
-	unanswered    *booking        // a trip whose answer did not come: repeated with its number
-	seq           uint64          // number of the last trip
-	granted       uint64          // and of the last one that was granted permits: Redis must remember it
-	grantedDay    int64           // their day
-	returns       map[string]int  // permits to give back, by lease
-	returnedProbe int64           // and a probe among them
-	returnBy      time.Time       // when back must be on its way
+	mu         sync.Mutex
+	cache      permitCache
+	blockSize  int         // of the next booking
+	permitGen  uint64      // incremented when held permits are revoked: older ones are returned
+	refusalGen uint64      // incremented when a remembered refusal may be outdated
+	closed     [2]*refusal // the last refusal, per tier
+	inflight   *request    // the one booking in flight
+	unanswered *booking    // a booking whose reply was lost: repeated as it was
+	seq        uint64      // number of the last booking
+	version    int64       // the last one of the count that this process knows; Redis must know it
+	granted    uint64      // the last booking that was granted permits of that version; Redis must know it
+	verify     bool        // Redis may have lost them: ask, although nothing is to be returned
+
+	returns       map[string]int  // permits to return, by lease
+	returnedProbe int64           // lease of a probe among them
+	returnBy      time.Time       // when they must be on their way; zero: nothing to return
 	subscribed    bool            // events arrive
-	drained       bool            // Run has ended: nothing stays in hand
+	drained       bool            // Run has ended: nothing is kept in the cache
 	drainCtx      context.Context //nolint:containedctx // Return has none; made from Run's, which has ended
 	skew          skew            // Redis' clock against ours
 	changed       chan struct{}
 }
 
 const (
-	slotGrace      = time.Second            // a permit may be used this long after its slot
-	probeGrace     = 29 * time.Second       // a probe's lease is 30 s
-	returnDelay    = 250 * time.Millisecond // a Take soon after takes the returns along
+	returnDelay    = 250 * time.Millisecond // a Take within this time takes the returns along
 	requestTimeout = 5 * time.Second
 	firstBlock     = 8
 	maxBlock       = 1000
@@ -122,15 +122,15 @@ func (c *Config) validate(rdb redis.UniversalClient) error {
 	return errors.Join(faults...)
 }
 
-// Changed is closed when the gate may answer otherwise than before; ask again
-// for the next one. Ask before Take, so that no news falls between the two.
+// Changed is closed when the gate may answer otherwise than before; call it again
+// for the next change. Call it before Take, so that no change is missed.
 func (g *Gate) Changed() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.changed
 }
 
-// notify forgets refusals and wakes who waits. g.mu is held.
+// notify forgets refusals and wakes callers that wait for a change. g.mu is held.
 func (g *Gate) notify() {
 	g.refusalGen++
 	g.closed = [2]*refusal{}
@@ -139,15 +139,16 @@ func (g *Gate) notify() {
 	g.wakeRun()
 }
 
-// dropPermits drops the block: its permits go back to the quota at once. g.mu is held.
+// dropPermits revokes the permits in the cache and returns them at once. g.mu is
+// held.
 func (g *Gate) dropPermits() {
 	g.permitGen++
-	for _, p := range g.cache.drop() {
+	for _, p := range g.cache.removeAll() {
 		g.queueReturn(p, 0)
 	}
 }
 
-// queueReturn puts p among what the next trip takes along, which Run starts after
+// queueReturn adds p to what the next booking returns, which Run starts after
 // delay at the latest. g.mu is held.
 func (g *Gate) queueReturn(p Permit, delay time.Duration) {
 	g.returns[p.lease]++
@@ -166,6 +167,11 @@ func (g *Gate) wakeRun() {
 	case g.wake <- struct{}{}:
 	default:
 	}
+}
+
+// dayEnd is the end of a day by Redis' clock.
+func (g *Gate) dayEnd(day int64) time.Time {
+	return time.Unix((day+1)*86400-int64(g.cfg.UTCOffset/time.Second), 0)
 }
 
 func (g *Gate) zone() *time.Location {

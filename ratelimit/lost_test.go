@@ -1,8 +1,12 @@
 package ratelimit_test
 
 import (
+	"context"
 	"errors"
+	"net"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,7 +19,7 @@ func TestRepeatedCallBooksOnce(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, rdb func() *redis.Client) {
 		g, calls := counted(t, rdb(), config("a"))
-		must(t, g.Reconcile(t.Context(), 0, 0))
+		reconcile(t, g, 0, 0)
 		calls.twice.Store(true)
 		stop := run(t, g)
 		for range 100 {
@@ -35,7 +39,7 @@ func TestLostAnswerLosesNothing(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, rdb func() *redis.Client) {
 		g, calls := counted(t, rdb(), config("a"))
-		must(t, g.Reconcile(t.Context(), 0, 0))
+		reconcile(t, g, 0, 0)
 		stop := run(t, g)
 		taken, lost := 0, 0
 		for i := 0; taken < 100; i++ {
@@ -80,7 +84,7 @@ func TestForeignTypeUnderTheKey(t *testing.T) {
 			t.Error("State reports no error")
 		}
 		must(t, client.Del(t.Context(), key+"gate").Err())
-		must(t, g.Reconcile(t.Context(), 0, 0))
+		reconcile(t, g, 0, 0)
 		take(t, g, ratelimit.General)
 	})
 }
@@ -110,7 +114,7 @@ func TestCountWentBack(t *testing.T) {
 		refused(t, a, ratelimit.General, ratelimit.ReasonUnreconciled)
 		refused(t, b, ratelimit.General, ratelimit.ReasonUnreconciled)
 		time.Sleep(2 * time.Minute)
-		must(t, b.Reconcile(t.Context(), 1000, 300))
+		reconcile(t, b, 1000, 300)
 		used(t, a, 300)
 		time.Sleep(time.Second) // without Run, a refusal is remembered for a moment
 		if n := len(drainQuota(t, a, ratelimit.General)) + len(drainQuota(t, b, ratelimit.General)); n != 700 {
@@ -120,4 +124,116 @@ func TestCountWentBack(t *testing.T) {
 		take(t, a, ratelimit.General)
 		take(t, b, ratelimit.General)
 	})
+}
+
+// redisBackup is the gate's keys as a replica has them that lags behind.
+type redisBackup struct {
+	hash   map[string]string
+	leases []redis.Z
+}
+
+func saveRedis(tb testing.TB, rdb *redis.Client) redisBackup {
+	tb.Helper()
+	hash, err := rdb.HGetAll(tb.Context(), key+"gate").Result()
+	must(tb, err)
+	leases, err := rdb.ZRangeWithScores(tb.Context(), key+"gate:leases", 0, -1).Result()
+	must(tb, err)
+	return redisBackup{hash, leases}
+}
+
+// restore is a fail-over: what was written since the backup is lost.
+func (b redisBackup) restore(tb testing.TB, rdb *redis.Client) {
+	tb.Helper()
+	must(tb, rdb.Del(tb.Context(), key+"gate", key+"gate:leases").Err())
+	if len(b.hash) > 0 {
+		must(tb, rdb.HSet(tb.Context(), key+"gate", b.hash).Err())
+	}
+	if len(b.leases) > 0 {
+		must(tb, rdb.ZAdd(tb.Context(), key+"gate:leases", b.leases...).Err())
+	}
+}
+
+// Whatever Redis lost, the process that did it finds out: its very first booking,
+// the begin of the day, a correction of the count.
+func TestEachLostWriteIsFound(t *testing.T) {
+	t.Parallel()
+	for name, write := range map[string]func(t *testing.T, g *ratelimit.Gate){
+		"the first booking": func(t *testing.T, g *ratelimit.Gate) { take(t, g, ratelimit.General) },
+		"the begin of the day": func(t *testing.T, g *ratelimit.Gate) {
+			until(hourInChina(1, 23, 59, 59))
+			take(t, g, ratelimit.General)
+		},
+		"a correction": func(t *testing.T, g *ratelimit.Gate) { reconcile(t, g, 1000, 900) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, rdb *redis.Client) {
+				cfg := config("a")
+				cfg.MaxBlock = 1
+				other := reconciled(t, rdb, cfg)
+				g := newGate(t, rdb, cfg)
+				take(t, other, ratelimit.General)
+				backup := saveRedis(t, rdb)
+				write(t, g)
+				backup.restore(t, rdb)
+				take(t, other, ratelimit.General) // has lost nothing
+				refused(t, g, ratelimit.General, ratelimit.ReasonUnreconciled)
+				refused(t, other, ratelimit.General, ratelimit.ReasonUnreconciled)
+				until(hourInChina(2, 1, 0, 0)) // found once, not again after the correction
+				reconcile(t, other, 1000, 950)
+				time.Sleep(100 * time.Millisecond)
+				take(t, g, ratelimit.General)
+				take(t, other, ratelimit.General)
+			})
+		})
+	}
+}
+
+// A process that has nothing to send finds a lost write when its connection to
+// Redis is made again, which a fail-over breaks: before another process books on
+// the count that went back.
+func TestLostWriteIsFoundAfterReconnecting(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, rdb *redis.Client) {
+		own, cut := breakable(t, rdb)
+		idle, other := newGate(t, own, config("idle")), reconciled(t, rdb, config("b"))
+		stop := run(t, idle)
+		synctest.Wait()
+		backup := saveRedis(t, rdb)
+		take(t, idle, ratelimit.General)
+		time.Sleep(5 * time.Second) // what it had in hand went back
+		backup.restore(t, rdb)
+		cut()
+		time.Sleep(3 * time.Second)
+		refused(t, other, ratelimit.General, ratelimit.ReasonUnreconciled)
+		must(t, stop())
+	})
+}
+
+// breakable is another client of rdb's Redis, whose connections break on cut.
+func breakable(tb testing.TB, rdb *redis.Client) (client *redis.Client, cut func()) {
+	tb.Helper()
+	var (
+		mu    sync.Mutex
+		conns []net.Conn
+	)
+	options := *rdb.Options()
+	dial := options.Dialer
+	options.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		mu.Lock()
+		defer mu.Unlock()
+		conns = append(conns, conn)
+		return conn, err
+	}
+	client = redis.NewClient(&options)
+	tb.Cleanup(func() { _ = client.Close() })
+	return client, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+		conns = nil
+	}
 }

@@ -47,12 +47,26 @@ func newGate(tb testing.TB, rdb redis.UniversalClient, cfg ratelimit.Config) *ra
 	return g
 }
 
-// reconciled is a gate that has asked WeChat: nothing used, and no limit of its own.
+// reconciled is a gate whose count starts at 0, without a limit of WeChat's own.
 func reconciled(tb testing.TB, rdb redis.UniversalClient, cfg ratelimit.Config) *ratelimit.Gate {
 	tb.Helper()
 	g := newGate(tb, rdb, cfg)
-	must(tb, g.Reconcile(tb.Context(), 0, 0))
+	reconcile(tb, g, ratelimit.Unknown, ratelimit.Unknown)
 	return g
+}
+
+// ask begins a question for the quota.
+func ask(tb testing.TB, g *ratelimit.Gate) ratelimit.Question {
+	tb.Helper()
+	q, err := g.AskQuota(tb.Context())
+	must(tb, err)
+	return q
+}
+
+// reconcile asks, and applies WeChat's answer at once.
+func reconcile(tb testing.TB, g *ratelimit.Gate, limit, used int64) {
+	tb.Helper()
+	must(tb, g.Reconcile(tb.Context(), ask(tb, g), limit, used))
 }
 
 func must(tb testing.TB, err error) {

@@ -100,7 +100,11 @@ func (w *world) reconcile(*rapid.T) {
 		return
 	}
 	day, _ := time.Parse(time.DateOnly, s.Day)
-	_ = w.gates[1].Reconcile(w.ctx, w.cfg.DailyQuota, w.spent[day.Unix()/86400])
+	q, err := w.gates[1].AskQuota(w.ctx)
+	if err != nil {
+		return
+	}
+	_ = w.gates[1].Reconcile(w.ctx, q, w.cfg.DailyQuota, w.spent[day.Unix()/86400])
 }
 
 // check is the law: what is spent is counted, and the count stays under the cap.
@@ -145,17 +149,15 @@ func (w *world) settle(t *rapid.T) {
 	}
 }
 
-// property drives a world by random acts, each world in a bubble of its own.
-func property(t *testing.T) func(*rapid.T) {
+// property runs drive with random acts, each time in a bubble of its own.
+func property(t *testing.T, drive func(*testing.T, *rapid.T, *redis.Client)) func(*rapid.T) {
 	t.Helper()
 	return func(r *rapid.T) {
 		var failure any // rapid fails by panicking, which must not happen inside
 		synctest.Test(t, func(t *testing.T) {
 			_, rdb := redistest.Mini(t)
-			calls := new(counter)
-			rdb.AddHook(calls)
 			defer func() { failure = recover() }()
-			drive(t, r, rdb, calls)
+			drive(t, r, rdb)
 		})
 		switch {
 		case failure == nil:
@@ -167,9 +169,11 @@ func property(t *testing.T) func(*rapid.T) {
 	}
 }
 
-func drive(t *testing.T, rt *rapid.T, rdb *redis.Client, calls *counter) {
+func drive(t *testing.T, rt *rapid.T, rdb *redis.Client) {
 	t.Helper()
 	ctx := t.Context()
+	calls := new(counter)
+	rdb.AddHook(calls)
 	w := &world{ctx: ctx, rdb: rdb, calls: calls, spent: map[int64]int64{}}
 	w.cfg = ratelimit.Config{
 		Key: key, Owner: "model", UTCOffset: china,
@@ -186,7 +190,7 @@ func drive(t *testing.T, rt *rapid.T, rdb *redis.Client, calls *counter) {
 			w.stops = append(w.stops, run(t, g))
 		}
 	}
-	if err := w.gates[0].Reconcile(ctx, 0, 0); err != nil {
+	if err := w.gates[0].Reconcile(ctx, ratelimit.Question{}, ratelimit.Unknown, ratelimit.Unknown); err != nil {
 		rt.Fatal(err)
 	}
 	rt.Repeat(map[string]func(*rapid.T){
@@ -209,12 +213,12 @@ func drive(t *testing.T, rt *rapid.T, rdb *redis.Client, calls *counter) {
 
 func TestGateAgainstTheModel(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, property(t))
+	rapid.Check(t, property(t, drive))
 }
 
 // FuzzGate lets the fuzzer choose the acts.
 func FuzzGate(f *testing.F) {
 	f.Add([]byte("take take return wait"))
 	f.Add([]byte{0xff, 0xfe, 0xfd, 3, 2, 1, 0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9})
-	f.Fuzz(func(t *testing.T, data []byte) { rapid.MakeFuzz(property(t))(t, data) })
+	f.Fuzz(func(t *testing.T, data []byte) { rapid.MakeFuzz(property(t, drive))(t, data) })
 }

@@ -277,7 +277,7 @@ func TestScriptsInACluster(t *testing.T) {
 	}
 	g.Succeed(t.Context())
 	must(t, g.Open(t.Context(), ratelimit.ReasonBreaker))
-	must(t, g.Reconcile(t.Context(), 1000, 2))
+	reconcile(t, g, 1000, 2)
 	must(t, stop())
 	used(t, g, 2)
 }

@@ -24,49 +24,7 @@ const (
 	ReasonManual       Reason = "manual"        // an admin's hold
 )
 
-// ClosedError is returned by Take while nothing may be sent.
-type ClosedError struct {
-	Reason Reason
-	Detail string
-	Until  time.Time // zero: until somebody opens it
-
-	zone  *time.Location // where the day turns; nil: as Until has it
-	asked time.Time      // when Take asked; zero: not known
-}
-
-// Error is a sentence for operators, such as
-// "closed: daily quota used (100000 of 100000), opens 00:00 +08:00".
-func (e *ClosedError) Error() string {
-	text := "closed: " + e.Reason.words()
-	if e.Detail != "" {
-		text += " (" + e.Detail + ")"
-	}
-	if e.Reason == ReasonUnreconciled {
-		return text + ", opens when WeChat's quota has been asked and Reconcile called"
-	}
-	if e.Until.IsZero() {
-		return text + ", until somebody opens it"
-	}
-	return text + ", opens " + e.hour()
-}
-
-// hour names the date only where the hour alone would mislead.
-func (e *ClosedError) hour() string {
-	until := e.Until.Round(time.Second)
-	if e.zone != nil {
-		until = until.In(e.zone)
-	}
-	layout := "15:04:05 -07:00"
-	if until.Second() == 0 {
-		layout = "15:04 -07:00"
-	}
-	if !e.asked.IsZero() && e.Until.Sub(e.asked) > 24*time.Hour {
-		layout = "2006-01-02 " + layout
-	}
-	return until.Format(layout)
-}
-
-func (r Reason) words() string {
+func (r Reason) text() string {
 	switch r {
 	case ReasonQuota:
 		return "daily quota used"
@@ -89,26 +47,77 @@ func (r Reason) words() string {
 	}
 }
 
+// ClosedError is returned by Take while nothing may be sent.
+type ClosedError struct {
+	Reason Reason
+	Detail string
+	Until  time.Time // zero: until Open or Reconcile
+
+	zone  *time.Location // where the day turns; nil: that of Until
+	asked time.Time      // when Take asked; zero: not known
+}
+
+// Error is a sentence for operators, such as
+// "closed: daily quota used (100000 of 100000), opens 00:00 +08:00".
+func (e *ClosedError) Error() string {
+	text := "closed: " + e.Reason.text()
+	if e.Detail != "" {
+		text += " (" + e.Detail + ")"
+	}
+	if e.Reason == ReasonUnreconciled {
+		return text + ", opens when WeChat has been asked for the quota"
+	}
+	if e.Until.IsZero() {
+		return text + ", until it is opened"
+	}
+	return text + ", opens " + e.hour()
+}
+
+// hour includes the date only where the hour alone would be ambiguous.
+func (e *ClosedError) hour() string {
+	until := e.Until.Round(time.Second)
+	if e.zone != nil {
+		until = until.In(e.zone)
+	}
+	layout := "15:04:05 -07:00"
+	if until.Second() == 0 {
+		layout = "15:04 -07:00"
+	}
+	if !e.asked.IsZero() && e.Until.Sub(e.asked) > 24*time.Hour {
+		layout = "2006-01-02 " + layout
+	}
+	return until.Format(layout)
+}
+
 // Pause closes the gate in all processes.
 type Pause struct {
 	Reason Reason
 	Detail string // for people: errcode and remedy; no secret, no openid. Cut at 256 bytes.
-	// Until zero means until Open, but for ReasonRefused the end of the day and
-	// for ReasonMinute the next minute, both by Redis' clock.
+	// Until is when the pause ends. Zero means until Open, but for ReasonMinute
+	// until the next minute and for ReasonRefused until the end of the day, by
+	// Redis' clock. ReasonRefused never lasts longer than its day.
 	Until time.Time
-	// Probe lets one permit through when Until has passed; the gate opens when
+	// Probe lets one permit through when Until has passed. The gate opens when
 	// Succeed is called, and closes for longer with the next Close: each failed
 	// probe doubles the time that Close asks for, up to 10 minutes (more when
-	// Until itself is later). A probe that nobody reports on is followed by
-	// another after 30 s. An admin's pause never probes.
+	// Until itself is later). A probe that is not reported is followed by another
+	// after 30 s. An admin's pause never probes.
 	Probe bool
+	// Permit is that of the call that WeChat refused. Zero: the pause does not
+	// come from a call.
+	Permit Permit
 }
 
 // Close stops all processes. The longest pause of each reason wins; pauses of
-// several reasons stand beside each other. For ReasonRefused pass a zero Until
-// with Probe (nothing more today), or an hour from now (a probe an hour).
-// ReasonMinute also halves the rate, once for each closure. This process's block
-// is dropped even when Redis fails; the pause then stands nowhere, so try again.
+// several reasons are independent. For ReasonRefused pass Probe and an hour from
+// now (a probe an hour), or a zero Until (nothing more today). ReasonMinute also
+// halves the rate, once for each closure. The permits in this process are revoked
+// even when Redis fails; the pause is then not stored: try again.
+//
+// The error is ErrStale when p.Permit was booked before the last closure for this
+// reason, or for ReasonRefused on another day: of many calls that fail together
+// only the first one closes the gate, and one that fails late does not close it
+// again.
 func (g *Gate) Close(ctx context.Context, p Pause) error {
 	switch p.Reason {
 	case "":
@@ -119,15 +128,17 @@ func (g *Gate) Close(ctx context.Context, p Pause) error {
 	}
 	wait := int64(-1)
 	if !p.Until.IsZero() {
-		// Redis' clock counts: send the length, not the hour.
-		wait = max(0, time.Until(p.Until).Milliseconds())
+		wait = max(0, time.Until(p.Until).Milliseconds()) // a length, since Redis' clock counts
 	}
 	probe := 0
 	if p.Probe {
 		probe = 1
 	}
-	_, err := g.runScript(ctx, g.scripts.close, "reason", string(p.Reason), "detail", cut(p.Detail), "owner", cut(g.cfg.Owner),
-		"wait", wait, "probe", probe)
+	in, err := g.runScript(ctx, g.scripts.close, "reason", string(p.Reason), "detail", cut(p.Detail), "owner", cut(g.cfg.Owner),
+		"wait", wait, "probe", probe, "booked", p.Permit.booked, "day", p.Permit.Day)
+	if err == nil && in.int("stale") == 1 {
+		return fmt.Errorf("ratelimit: close: the refused call is %w", ErrStale)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.probing.Store(0)
@@ -143,26 +154,34 @@ func (g *Gate) Close(ctx context.Context, p Pause) error {
 // admin's own act may pass ReasonManual. The rate ramps up, except after
 // ReasonManual.
 func (g *Gate) Open(ctx context.Context, r Reason) error {
-	_, err := g.runScript(ctx, g.scripts.open, "reason", string(r))
-	return g.afterChange("open", err)
+	if _, err := g.runScript(ctx, g.scripts.open, "reason", string(r)); err != nil {
+		return fmt.Errorf("ratelimit: open: %w", err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.notify()
+	return nil
 }
 
-// Succeed says that WeChat accepted a message, or gave any answer which proves
-// that the cause of the pause is gone: a probing gate opens and ramps up. It
-// costs no Redis trip while the gate is plainly open, and only the process that
-// holds the probe makes one. What fails is tried again with the next Succeed.
+// Succeed reports that WeChat accepted a message, or gave any answer which proves
+// that the cause of the pause is gone: a half-open gate opens and ramps up. It
+// calls Redis only in the process that holds the probe. When that fails, the next
+// Succeed tries again.
 func (g *Gate) Succeed(ctx context.Context) {
 	probe := g.probing.Load()
 	if probe == 0 || !g.probing.CompareAndSwap(probe, 0) {
 		return
 	}
-	_, err := g.runScript(ctx, g.scripts.succeed, "probe", probe)
-	if g.afterChange("succeed", err) != nil {
+	if _, err := g.runScript(ctx, g.scripts.succeed, "probe", probe); err != nil {
 		g.probing.CompareAndSwap(0, probe)
+		return
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.notify()
 }
 
-// cut makes text fit for the pause's JSON.
+// cut makes text valid and short enough for the pause's JSON.
 func cut(s string) string {
 	s = strings.ToValidUTF8(s, "?")
 	if len(s) <= 256 {
@@ -171,17 +190,16 @@ func cut(s string) string {
 	return strings.ToValidUTF8(s[:253], "") + "…"
 }
 
-// Closures lists all that keeps messages from being sent now: the pauses in
-// force, and what follows from the count itself. A gate whose general share is
-// used up is closed by ReasonQuota, though the reserve may still be open to
-// Reserved; one whose count is missing is closed by ReasonUnreconciled.
+// Closures lists all that stops messages from being sent now: the pauses in
+// force, and what follows from the count. A gate whose general share is used up
+// is closed by ReasonQuota, though the reserve may still be open to Reserved; one
+// whose count is missing is closed by ReasonUnreconciled.
 func (s State) Closures() []PauseState {
 	out := append([]PauseState(nil), s.Pauses...)
 	if !s.Trusted {
-		out = append(out, PauseState{Pause: Pause{
+		return append(out, PauseState{Pause: Pause{
 			Reason: ReasonUnreconciled, Detail: "the day's count is missing; a worker asks WeChat for it before anything is sent",
 		}})
-		return out
 	}
 	if s.Cap > 0 && s.Used >= s.Cap-s.Reserve {
 		detail := fmt.Sprintf("%d of %d used", s.Used, s.Cap)

@@ -78,11 +78,11 @@ func TestPausesOfSeveralReasons(t *testing.T) {
 		closeFor(t, g, ratelimit.ReasonAccount, time.Hour, false)
 		refused(t, g, ratelimit.General, ratelimit.ReasonManual)
 		g.Succeed(t.Context())
-		must(t, g.Reconcile(t.Context(), 1000, 0))
+		reconcile(t, g, 1000, 0)
 		time.Sleep(24 * time.Hour)
 		// The program never lifts what an admin holds, and does not probe it.
 		closed := refused(t, g, ratelimit.General, ratelimit.ReasonManual)
-		if want := "closed: held by an admin (why manual), until somebody opens it"; closed.Error() != want {
+		if want := "closed: held by an admin (why manual), until it is opened"; closed.Error() != want {
 			t.Errorf("the error says %q, want %q", closed, want)
 		}
 		must(t, g.Open(t.Context(), ratelimit.ReasonAccount))
@@ -159,7 +159,7 @@ func TestSucceedOpensAndRamps(t *testing.T) {
 		cfg := config("a")
 		cfg.Rate = 160
 		g, calls := counted(t, rdb, cfg)
-		must(t, g.Reconcile(t.Context(), 0, 0))
+		reconcile(t, g, 0, 0)
 		closeFor(t, g, ratelimit.ReasonBreaker, time.Second, true)
 		closeFor(t, g, ratelimit.ReasonToken, time.Second, true)
 		time.Sleep(time.Second)
@@ -192,7 +192,7 @@ func TestQuo04RefusedClosesForTheDay(t *testing.T) {
 				t.Errorf("closed until %v, want %v", closed.Until, want)
 			}
 			// WeChat says that nothing remains: it stays closed.
-			must(t, g.Reconcile(t.Context(), 1000, 1000))
+			reconcile(t, g, 1000, 1000)
 			refused(t, g, ratelimit.General, ratelimit.ReasonRefused)
 			until(hourInChina(1, 23, 59, 59))
 			refused(t, g, ratelimit.General, ratelimit.ReasonRefused)
@@ -210,10 +210,12 @@ func TestQuo04RefusedClosesForTheDay(t *testing.T) {
 		bubble(t, func(t *testing.T, rdb *redis.Client) {
 			g := reconciled(t, rdb, config("a"))
 			must(t, g.Close(t.Context(), refusal))
-			must(t, g.Reconcile(t.Context(), ratelimit.Unknown, ratelimit.Unknown))
+			reconcile(t, g, ratelimit.Unknown, ratelimit.Unknown)
 			refused(t, g, ratelimit.General, ratelimit.ReasonRefused)
-			must(t, g.Reconcile(t.Context(), 1000, 999))
-			take(t, g, ratelimit.General)
+			reconcile(t, g, 1000, 980)
+			if n := len(drainQuota(t, g, ratelimit.General)); n != 20 {
+				t.Errorf("%d permits, want the 20 that remain", n)
+			}
 			refused(t, g, ratelimit.General, ratelimit.ReasonQuota)
 		})
 	})
@@ -305,7 +307,7 @@ func TestClosedGateCostsNothing(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, rdb *redis.Client) {
 		g, calls := counted(t, rdb, config("a"))
-		must(t, g.Reconcile(t.Context(), 0, 0))
+		reconcile(t, g, 0, 0)
 		stop := run(t, g)
 		synctest.Wait()
 		closeFor(t, g, ratelimit.ReasonManual, 0, false)

@@ -14,33 +14,56 @@ const (
 	Reserved
 )
 
-// Permit is leave to fetch and send one message.
+// Permit is leave to fetch and send one message on one day.
 type Permit struct {
 	At   time.Time // not before this moment, and at most a second after it
 	Tier Tier      // the share that it came from
-	Day  int64     // the day it counts on: days since 1970 where the day turns
+	Day  int64     // the quota day: days since 1970 where the day turns
 
-	lease string // the block's, names it when it goes back
-	probe int64  // end of the probe's lease in ms of Redis' clock; 0: no probe
-	gen   uint64 // which Close it has survived
+	dayEnds time.Time // from here on a call may reach WeChat on the next day
+	lease   string    // of its block, names it when it is returned
+	probe   int64     // end of the probe's lease, ms of Redis' clock; 0: no probe
+	booked  int64     // when it was booked, us of Redis' clock
+	gen     uint64    // Gate.permitGen when it was booked
 }
+
+const (
+	slotGrace  = time.Second      // a permit may be used this long after its slot
+	probeGrace = 29 * time.Second // a probe's lease is 30 s
+	dayMargin  = time.Second      // no call begins this close to the end of its day
+)
 
 // Probe reports whether p is the one permit of a half-open gate: what becomes of
 // its message decides, by Succeed or Close, for all processes.
 func (p Permit) Probe() bool { return p.probe > 0 }
 
-// permitCache is what a process holds of booked permits, per tier in the order of time.
-type permitCache struct{ permits [2][]Permit }
-
-// deadline is the moment from which p is given back instead of used.
-func (p Permit) deadline() time.Time {
-	if p.probe > 0 {
-		return p.At.Add(probeGrace)
-	}
-	return p.At.Add(slotGrace)
+// Expired reports whether it is too late at now to begin with p: its slot passed
+// a second ago (a probe's 29 s ago), or its day is over. Return it then.
+func (p Permit) Expired(now time.Time) bool {
+	return !p.At.IsZero() && !now.Before(p.deadline())
 }
 
-// take pops the earliest permit that serves tier: General's may serve Reserved.
+// DayOver reports whether a call that begins at now may reach WeChat after the
+// end of the day that p was booked on. It must not be made: it would count on
+// the next day.
+func (p Permit) DayOver(now time.Time) bool { return !p.dayEnds.IsZero() && !now.Before(p.dayEnds) }
+
+// deadline is the moment from which p is returned instead of used.
+func (p Permit) deadline() time.Time {
+	at := p.At.Add(slotGrace)
+	if p.probe > 0 {
+		at = p.At.Add(probeGrace)
+	}
+	if !p.dayEnds.IsZero() && p.dayEnds.Before(at) {
+		return p.dayEnds
+	}
+	return at
+}
+
+// permitCache holds the booked permits of a process, per tier in order of time.
+type permitCache struct{ permits [2][]Permit }
+
+// take removes the earliest permit that serves tier: General's may serve Reserved.
 func (c *permitCache) take(tier Tier) (Permit, bool) {
 	from := General
 	if tier == Reserved && len(c.permits[Reserved]) > 0 &&
@@ -62,11 +85,11 @@ func (c *permitCache) put(p Permit) {
 	c.permits[p.Tier] = slices.Insert(of, i, p)
 }
 
-// stale removes and returns what outlived its slot.
-func (c *permitCache) stale(now time.Time) []Permit {
+// removeExpired removes and returns the permits that have expired.
+func (c *permitCache) removeExpired(now time.Time) []Permit {
 	var out []Permit
 	for tier, of := range c.permits {
-		for len(of) > 0 && !now.Before(of[0].deadline()) {
+		for len(of) > 0 && of[0].Expired(now) {
 			out = append(out, of[0])
 			of = of[1:]
 		}
@@ -75,15 +98,15 @@ func (c *permitCache) stale(now time.Time) []Permit {
 	return out
 }
 
-// drop empties the cache.
-func (c *permitCache) drop() []Permit {
+// removeAll empties the cache.
+func (c *permitCache) removeAll() []Permit {
 	out := slices.Concat(c.permits[General], c.permits[Reserved])
 	c.permits = [2][]Permit{}
 	return out
 }
 
-// next is when the first permit becomes stale; zero when the cache is empty.
-func (c *permitCache) next() time.Time {
+// nextExpiry is when the first permit expires; zero when the cache is empty.
+func (c *permitCache) nextExpiry() time.Time {
 	var at time.Time
 	for _, of := range c.permits {
 		if len(of) > 0 && (at.IsZero() || of[0].deadline().Before(at)) {
@@ -93,9 +116,9 @@ func (c *permitCache) next() time.Time {
 	return at
 }
 
-// skew maps Redis' clock to ours by the smallest difference seen of late: an
-// answer may come late but never early, so a slot is never due too soon, and
-// slow answers do not shift whole blocks.
+// skew maps Redis' clock to ours by the smallest difference seen in the last
+// minute: a reply may come late but never early, so a slot is never due too
+// soon, and slow replies do not shift whole blocks.
 type skew struct {
 	least time.Duration
 	since time.Time

@@ -14,11 +14,11 @@ func TestTakeBeforeReconcile(t *testing.T) {
 	eachRedis(t, func(t *testing.T, rdb func() *redis.Client) {
 		g := newGate(t, rdb(), config("a"))
 		closed := refused(t, g, ratelimit.General, ratelimit.ReasonUnreconciled)
-		const want = "closed: today's count is missing, opens when WeChat's quota has been asked and Reconcile called"
+		const want = "closed: today's count is missing, opens when WeChat has been asked for the quota"
 		if closed.Error() != want {
 			t.Errorf("the error says %q", closed)
 		}
-		must(t, g.Reconcile(t.Context(), 1000, 10))
+		reconcile(t, g, 1000, 10)
 		take(t, g, ratelimit.General)
 		if s := state(t, g); s.Limit != 1000 || !s.Trusted || s.Reconciled.IsZero() {
 			t.Errorf("after Reconcile the state is %+v", s)
@@ -61,7 +61,7 @@ func TestReservedTakesGeneralsPermit(t *testing.T) {
 		cfg := config("a")
 		cfg.Reserve = 0.5
 		g, calls := counted(t, rdb(), cfg)
-		must(t, g.Reconcile(t.Context(), 0, 0))
+		reconcile(t, g, 0, 0)
 		take(t, g, ratelimit.General)
 		before := calls.calls.Load()
 		if p := take(t, g, ratelimit.Reserved); p.Tier != ratelimit.General {
@@ -108,7 +108,7 @@ func TestCapIsTheLowerOfTwo(t *testing.T) {
 			cfg := config("a")
 			cfg.DailyQuota = tt.quota
 			g := newGate(t, rdb(), cfg)
-			must(t, g.Reconcile(t.Context(), tt.limit, 0))
+			reconcile(t, g, tt.limit, 0)
 			if got := state(t, g).Cap; got != tt.want {
 				t.Errorf("quota %d and limit %d make a cap of %d, want %d", tt.quota, tt.limit, got, tt.want)
 			}

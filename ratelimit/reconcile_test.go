@@ -20,11 +20,13 @@ func TestQuo03ReconcileRaises(t *testing.T) {
 	eachRedis(t, func(t *testing.T, rdb func() *redis.Client) {
 		cfg := config("a")
 		cfg.MaxBlock = 1
-		g := reconciled(t, rdb(), cfg)
+		client := rdb()
+		g := reconciled(t, client, cfg)
 		for range 300 {
 			take(t, g, ratelimit.General)
 		}
-		must(t, g.Reconcile(t.Context(), 1000, 900))
+		expireLeases(t, client) // WeChat has counted all of them
+		reconcile(t, g, 1000, 900)
 		used(t, g, 900)
 		if n := len(drainQuota(t, g, ratelimit.General)); n != 100 {
 			t.Errorf("%d permits after 900 of 1000, want 100", n)
@@ -46,12 +48,12 @@ func TestReconcileLowersWithCare(t *testing.T) {
 		for range 100 {
 			take(t, g, ratelimit.General)
 		}
-		must(t, g.Reconcile(t.Context(), 1000, 300))
+		reconcile(t, g, 1000, 300)
 		used(t, g, 300+100+10) // WeChat's + leased + 1 %
-		must(t, g.Reconcile(t.Context(), 1000, 390))
+		reconcile(t, g, 1000, 390)
 		used(t, g, 410)             // lower by less than what is uncertain
 		time.Sleep(2 * time.Minute) // the leases are over
-		must(t, g.Reconcile(t.Context(), 1000, 395))
+		reconcile(t, g, 1000, 395)
 		used(t, g, 405)
 		if leased := state(t, g).Leased; leased != 0 {
 			t.Errorf("%d permits are leased, want none", leased)
@@ -72,12 +74,12 @@ func TestCounterLostWithPermitsUnderWay(t *testing.T) {
 		}
 		must(t, rdb.Del(t.Context(), key+"gate").Err())
 		refused(t, g, ratelimit.General, ratelimit.ReasonUnreconciled)
-		must(t, g.Reconcile(t.Context(), 1000, 250)) // the last 50 have not arrived
+		reconcile(t, g, 1000, 250) // the last 50 have not arrived
 		if n := len(drainQuota(t, g, ratelimit.General)); n > 700 {
 			t.Errorf("%d permits beside 300 under way, of 1000", n)
 		}
 		time.Sleep(2 * time.Minute) // all have ended
-		must(t, g.Reconcile(t.Context(), 1000, 300))
+		reconcile(t, g, 1000, 300)
 		used(t, g, 310) // WeChat's + 1 %
 	})
 }
@@ -100,7 +102,7 @@ func TestCounterLost(t *testing.T) {
 		refused(t, c, ratelimit.General, ratelimit.ReasonUnreconciled)
 		<-news // b's block is void: it was never counted by the new counter
 		refused(t, b, ratelimit.Reserved, ratelimit.ReasonUnreconciled)
-		must(t, c.Reconcile(t.Context(), 1000, 16))
+		reconcile(t, c, 1000, 16)
 		for _, p := range old {
 			b.Return(p)
 		}
@@ -117,9 +119,9 @@ func TestReconcileUnknown(t *testing.T) {
 		cfg := config("a")
 		cfg.MaxBlock = 1
 		g := newGate(t, rdb(), cfg)
-		must(t, g.Reconcile(t.Context(), ratelimit.Unknown, ratelimit.Unknown))
+		reconcile(t, g, ratelimit.Unknown, ratelimit.Unknown)
 		take(t, g, ratelimit.General)
-		must(t, g.Reconcile(t.Context(), ratelimit.Unknown, ratelimit.Unknown))
+		reconcile(t, g, ratelimit.Unknown, ratelimit.Unknown)
 		used(t, g, 1)
 		if s := state(t, g); !s.Reconciled.IsZero() || !s.Trusted {
 			t.Errorf("the state is %+v, want trusted but never reconciled", s)
@@ -182,10 +184,10 @@ func TestQuo08ProcessDies(t *testing.T) {
 	_ = child.Wait()
 
 	used(t, g, 8) // it took 5 of a block of 8; say that 2 of them reached WeChat
-	must(t, g.Reconcile(t.Context(), 1000, 2))
+	reconcile(t, g, 1000, 2)
 	used(t, g, 8) // the lease lives: the sends may be on their way
 	expireLeases(t, rdb)
-	must(t, g.Reconcile(t.Context(), 100, 2))
+	reconcile(t, g, 100, 2)
 	used(t, g, 3) // WeChat's 2 and 1 % of 100
 }
 

@@ -11,12 +11,12 @@ import (
 )
 
 // Run listens for what other processes do to the gate, returns permits that
-// outlive their slot, and gives the rest back when ctx ends: end it after the
-// fetching has stopped and the last permit was spent or returned. Take works
-// without it, but learns of closures only with its next block. Run returns nil
-// when all went back, and an error when it is running already or Redis failed in
-// the end (Reconcile heals that). While Redis or its pub/sub is away, Run keeps
-// trying.
+// expire, and returns the rest when ctx ends: end it after the fetching has
+// stopped and the last permit was used or returned. Take works without it, but
+// learns of closures only with its next booking. Run returns nil when all permits
+// were returned, and an error when it is running already or Redis failed in the
+// end (Reconcile corrects the count then). While Redis or its pub/sub is not
+// available, Run keeps trying.
 func (g *Gate) Run(ctx context.Context) error {
 	if !g.running.CompareAndSwap(false, true) {
 		return errors.New("ratelimit: run: this gate is running already: call Run once for a gate")
@@ -51,7 +51,8 @@ func (g *Gate) listen(ctx context.Context, events <-chan any) {
 	}
 }
 
-// handleEvent takes in what another process did. Our own acts were taken in when done.
+// handleEvent applies what another process did. What this process did was applied
+// when it did it.
 func (g *Gate) handleEvent(event any) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -61,13 +62,16 @@ func (g *Gate) handleEvent(event any) {
 			return
 		}
 		if g.subscribed {
-			g.dropPermits() // the connection was gone: a closure may have been missed
+			// The connection was lost: a closure may have been missed, and Redis
+			// may have come back without its last writes.
+			g.dropPermits()
+			g.verify, g.returnBy = true, time.Now()
 		}
 		g.subscribed = true
 		g.notify()
 	case *redis.Message:
-		who, what, _ := strings.Cut(e.Payload, " ")
-		if who == g.instance {
+		instance, what, _ := strings.Cut(e.Payload, " ")
+		if instance == g.instance {
 			return
 		}
 		if verb, _, _ := strings.Cut(what, " "); verb == "close" {
@@ -77,13 +81,13 @@ func (g *Gate) handleEvent(event any) {
 	}
 }
 
-// tick does what is due and returns how long nothing else will be.
+// tick does what is due and returns the time until the next thing is.
 func (g *Gate) tick(ctx context.Context) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	// A little later than Take would, whose next trip takes stale permits along.
-	g.returnStale(now.Add(-returnDelay), 0)
+	// A little later than Take would, whose next booking returns expired permits.
+	g.returnExpired(now.Add(-returnDelay), 0)
 	for _, a := range g.closed {
 		if a != nil && !a.err.Until.IsZero() && !now.Before(a.err.Until) {
 			g.notify()
@@ -91,14 +95,17 @@ func (g *Gate) tick(ctx context.Context) time.Duration {
 		}
 	}
 	if g.inflight == nil && !g.returnBy.IsZero() && !now.Before(g.returnBy) {
-		if len(g.returns) > 0 || g.unanswered != nil {
+		if g.hasReturns() {
 			g.start(ctx, 0, General)
 		} else {
-			g.returnBy = time.Time{} // somebody's Take took it along
+			g.returnBy = time.Time{} // a Take has returned them
 		}
 	}
 	return g.nextTick(now)
 }
+
+// hasReturns reports whether a booking of nothing is to be sent.
+func (g *Gate) hasReturns() bool { return len(g.returns) > 0 || g.unanswered != nil || g.verify }
 
 func (g *Gate) nextTick(now time.Time) time.Duration {
 	next := now.Add(time.Hour)
@@ -107,11 +114,11 @@ func (g *Gate) nextTick(now time.Time) time.Duration {
 			next = at
 		}
 	}
-	if g.inflight == nil { // its landing wakes us
+	if g.inflight == nil { // finish wakes Run
 		soonest(g.returnBy)
 	}
-	if stale := g.cache.next(); !stale.IsZero() {
-		soonest(stale.Add(returnDelay))
+	if expiry := g.cache.nextExpiry(); !expiry.IsZero() {
+		soonest(expiry.Add(returnDelay))
 	}
 	for _, a := range g.closed {
 		if a != nil {
@@ -121,8 +128,7 @@ func (g *Gate) nextTick(now time.Time) time.Duration {
 	return max(next.Sub(now), time.Millisecond)
 }
 
-// drain gives everything back. The trips need a context of their own: ours has
-// ended, which is why we are here.
+// drain returns everything. ctx has ended, so the requests need their own.
 func (g *Gate) drain(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	g.mu.Lock()
@@ -130,17 +136,17 @@ func (g *Gate) drain(ctx context.Context) error {
 	g.dropPermits()
 	g.mu.Unlock()
 	if err := g.flushReturns(ctx); err != nil {
-		return fmt.Errorf("ratelimit: permits in hand were not given back, they stay counted until Reconcile: %w", err)
+		return fmt.Errorf("ratelimit: permits were not returned, they stay counted until Reconcile: %w", err)
 	}
 	return nil
 }
 
-// flushReturns makes trips until nothing is left to give back.
+// flushReturns sends bookings of nothing until all is returned.
 func (g *Gate) flushReturns(ctx context.Context) error {
 	for {
 		g.mu.Lock()
 		if g.inflight == nil {
-			if len(g.returns) == 0 && g.unanswered == nil {
+			if !g.hasReturns() {
 				g.mu.Unlock()
 				return nil
 			}

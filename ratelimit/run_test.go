@@ -105,7 +105,7 @@ func TestUnusedPermitsGoBack(t *testing.T) {
 		cfg := config("a")
 		cfg.Rate = 100
 		g, calls := counted(t, rdb, cfg)
-		must(t, g.Reconcile(t.Context(), 0, 0))
+		reconcile(t, g, 0, 0)
 		stop := run(t, g)
 		p := take(t, g, ratelimit.General)
 		time.Sleep(3 * time.Second)

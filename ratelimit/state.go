@@ -20,11 +20,11 @@ type State struct {
 	ResetsAt   time.Time
 	Rate       float64 // in force now, after slowing and ramping; 0: no limit
 	Pauses     []PauseState
-	Reconciled time.Time // zero: never today
+	Reconciled time.Time // when WeChat was asked last; zero: never today
 
 	Trusted bool     // false: Take answers ReasonUnreconciled
 	Limit   int64    // WeChat's own, 0: not known
-	Leased  int64    // permits of the last minutes, of which WeChat may not know yet
+	Leased  int64    // permits of today whose send may not have ended
 	History []DayUse // the last days before this one, oldest first, at most 7
 }
 
@@ -51,7 +51,7 @@ func (g *Gate) State(ctx context.Context) (State, error) {
 	day := in.int("day")
 	s := State{
 		Day: dayText(day), Used: in.int("used"), Cap: in.int("cap"), Reserve: in.int("reserve"),
-		ResetsAt: time.Unix((day+1)*86400-int64(g.cfg.UTCOffset/time.Second), 0).In(g.zone()),
+		ResetsAt: g.dayEnd(day).In(g.zone()),
 		Trusted:  in.int("trusted") == 1, Limit: in.int("limit"), Leased: in.int("leased"),
 		Reconciled: g.moment(in.int("reconciled")), History: historyOf(in.text("history")),
 	}
@@ -86,7 +86,7 @@ func (g *Gate) pausesOf(text string, now int64) ([]PauseState, error) {
 	for _, r := range slices.Sorted(maps.Keys(stored)) {
 		p := stored[r]
 		if p.Ends != 0 && p.Ends <= now && p.Probe == 0 {
-			continue // over; the next booking clears it away
+			continue // over; the next booking deletes it
 		}
 		out = append(out, PauseState{
 			Pause: Pause{Reason: r, Detail: p.Detail, Until: g.moment(p.Ends), Probe: p.Probe == 1},

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// refusal is a refusal, remembered so that a closed gate costs no trips.
+// refusal is remembered, so that a closed gate costs no Redis calls.
 type refusal struct {
 	err   *ClosedError
 	until time.Time // ask Redis again from here on
 }
 
 // Take returns a permit from the process's block, or books the next block. It
-// does not wait for the permit's time. The error is *ClosedError or Redis'; with
+// does not wait for the permit's slot. The error is *ClosedError or Redis'; with
 // an error nothing was granted. A refusal is repeated without asking Redis until
-// it ends, an event says otherwise, or for at most 5 s (100 ms without Run).
+// it ends or an event arrives, for at most 5 s (100 ms without Run).
 func (g *Gate) Take(ctx context.Context, tier Tier) (Permit, error) {
 	if tier != Reserved {
 		tier = General
@@ -37,12 +37,13 @@ func (g *Gate) Take(ctx context.Context, tier Tier) (Permit, error) {
 	}
 }
 
-// tryTake answers from the hand or from memory, or returns the trip to wait for.
+// tryTake answers from the cache or a remembered refusal, or returns the request
+// to wait for.
 func (g *Gate) tryTake(ctx context.Context, tier Tier) (Permit, *request, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	g.returnStale(now, returnDelay)
+	g.returnExpired(now, returnDelay)
 	if p, ok := g.cache.take(tier); ok {
 		if p.probe > 0 {
 			g.probing.Store(p.probe)
@@ -61,37 +62,39 @@ func (g *Gate) tryTake(ctx context.Context, tier Tier) (Permit, *request, error)
 	return Permit{}, g.inflight, nil
 }
 
-// returnStale gives stale permits back within delay: the process has less to send than it books.
-func (g *Gate) returnStale(now time.Time, delay time.Duration) {
-	stale := g.cache.stale(now)
-	if len(stale) == 0 {
+// returnExpired returns expired permits within delay, and halves the next block:
+// the process has less to send than it books. g.mu is held.
+func (g *Gate) returnExpired(now time.Time, delay time.Duration) {
+	expired := g.cache.removeExpired(now)
+	if len(expired) == 0 {
 		return
 	}
-	for _, p := range stale {
+	for _, p := range expired {
 		g.queueReturn(p, delay)
 	}
 	g.blockSize = max(1, g.blockSize/2)
 }
 
-// nextBlockSize is what to book: more each time that a block was used up.
+// nextBlockSize is how many permits to book: more each time that a block was used
+// up.
 func (g *Gate) nextBlockSize() int {
 	if g.drained {
-		return 1 // nobody would give the rest back
+		return 1 // the rest would not be returned
 	}
 	n := g.blockSize
 	g.blockSize = min(2*g.blockSize, g.cfg.MaxBlock)
 	return n
 }
 
-// Return gives a permit back: the message was surely not sent. Call it at most
-// once for a permit. It goes to the next Take while its time has not passed, to
-// the quota otherwise.
+// Return returns a permit whose message was certainly not sent. Call it at most
+// once for a permit. The permit goes to the next Take until it expires or is
+// revoked, to the quota of its day after that; on another day it is void.
 func (g *Gate) Return(p Permit) {
 	if p.lease == "" {
-		return // not one of ours
+		return // not from a gate
 	}
 	g.mu.Lock()
-	if !g.drained && p.gen == g.permitGen && time.Now().Before(p.deadline()) {
+	if !g.drained && p.gen == g.permitGen && !p.Expired(time.Now()) {
 		if p.probe > 0 {
 			g.probing.Store(0)
 		}
@@ -104,11 +107,11 @@ func (g *Gate) Return(p Permit) {
 	drained, ctx := g.drained, g.drainCtx
 	g.mu.Unlock()
 	if drained {
-		_ = g.flushReturns(ctx) // what fails now heals with Reconcile
+		_ = g.flushReturns(ctx) // when it fails, Reconcile corrects the count
 	}
 }
 
-// answers reports whether the trip's error is also the answer for tier.
+// answers reports whether the request's error is also the answer for tier.
 func (r *request) answers(tier Tier) bool {
 	if r.want == 0 {
 		return false

@@ -55,7 +55,7 @@ func (d *delivery) applySideEffects(ctx context.Context, v *Verdict, sent time.T
 		d.recovered(ctx)
 		return
 	}
-	d.hold(ctx, v, sent)
+	d.hold(ctx, v)
 }
 
 // recovered opens a probing gate. Only the probe itself proves anything: other
@@ -72,7 +72,7 @@ func (d *delivery) recovered(ctx context.Context) {
 // hold closes the gate when the verdict asks for it. A probe that fails for
 // WeChat's outage, or without telling anything about its pause, is kept and not
 // reported: the next one comes when its lease ends.
-func (d *delivery) hold(ctx context.Context, v *Verdict, sent time.Time) {
+func (d *delivery) hold(ctx context.Context, v *Verdict) {
 	if d.probe && (v.Hold.Reason == "" || v.Hold.Reason == ratelimit.ReasonBreaker) {
 		d.permit = nil
 		d.log.Warn("the probe failed", zap.String("reason", v.Reason))
@@ -81,7 +81,11 @@ func (d *delivery) hold(ctx context.Context, v *Verdict, sent time.Time) {
 	if v.Hold.Reason == "" {
 		return
 	}
-	closed, err := d.pauses.close(context.WithoutCancel(ctx), v.Hold, sent)
+	var permit ratelimit.Permit
+	if d.permit != nil {
+		permit = *d.permit
+	}
+	closed, err := d.closeGate(context.WithoutCancel(ctx), v.Hold, permit)
 	if err != nil {
 		d.log.Warn("the gate cannot be closed: Redis fails", zap.String("reason", string(v.Hold.Reason)), zap.Error(err))
 		v.After = max(v.After, unreachableWait) // or the head of the queue would spin
@@ -92,7 +96,7 @@ func (d *delivery) hold(ctx context.Context, v *Verdict, sent time.Time) {
 	}
 	d.event.Paused = v.Hold.Reason
 	if v.Hold.Reason == ratelimit.ReasonRefused {
-		d.supervisor.refused()
+		d.supervisor.askSoon()
 	}
 }
 

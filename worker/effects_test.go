@@ -1,11 +1,9 @@
 package worker_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,47 +76,6 @@ func TestPauses(t *testing.T) {
 			})
 		})
 	}
-}
-
-// quo-04: the quota ends before the hour is over.
-func TestQuo04UntilTheDayTurns(t *testing.T) {
-	t.Parallel()
-	b := setup(t, answers(refusal(45009)))
-	b.gate.state.ResetsAt = time.Now().Add(20 * time.Minute)
-	later(t, b.deliver(t, nil))
-	if p := b.gate.pauses[0]; !p.Until.IsZero() || !p.Probe {
-		t.Errorf("paused %+v, want until the gate's own end of day", p)
-	}
-}
-
-// Many sends that fail together close the gate once; one that was sent after it
-// opened again closes it again.
-func TestPauseOnceForStragglers(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		slow := &sender{script: []func(context.Context) (wechat.MessageID, error){
-			func(context.Context) (wechat.MessageID, error) {
-				time.Sleep(50 * time.Millisecond) // virtual
-				return 0, refusal(45009)
-			},
-		}}
-		b := setup(t, slow)
-		var group sync.WaitGroup
-		for i := range 20 {
-			group.Go(func() {
-				_ = b.deliver(t, func(e *job.Envelope) { e.ID = fmt.Sprint("m", i) })
-			})
-		}
-		group.Wait()
-		if len(b.gate.pauses) != 1 {
-			t.Errorf("20 sends that failed together closed the gate %d times", len(b.gate.pauses))
-		}
-		time.Sleep(2 * time.Second) // virtual
-		_ = b.deliver(t, nil)
-		if len(b.gate.pauses) != 2 {
-			t.Errorf("the next failure made it %d pauses, want 2", len(b.gate.pauses))
-		}
-	})
 }
 
 // Without a closed gate the head of the queue would be sent in a loop.

@@ -83,7 +83,9 @@ type gate struct {
 	state      ratelimit.State
 	closed     *ratelimit.ClosedError // what Take answers; nil: a permit
 	closeErr   error
-	at         time.Duration // from now to the permit's moment
+	// reconcileErr is what Reconcile returns.
+	reconcileErr error
+	at           time.Duration // from now to the permit's moment
 }
 
 func (g *gate) Take(context.Context, ratelimit.Tier) (ratelimit.Permit, error) {
@@ -116,10 +118,17 @@ func (g *gate) Close(_ context.Context, p ratelimit.Pause) error {
 
 func (g *gate) Succeed(context.Context) {}
 
-func (g *gate) Reconcile(_ context.Context, _, used int64) error {
+func (g *gate) AskQuota(context.Context) (ratelimit.Question, error) {
+	return ratelimit.Question{}, nil
+}
+
+func (g *gate) Reconcile(_ context.Context, _ ratelimit.Question, _, used int64) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reconciled = append(g.reconciled, used)
+	if g.reconcileErr != nil {
+		return g.reconcileErr
+	}
 	g.state.Reconciled = time.Now()
 	return nil
 }

@@ -17,7 +17,8 @@ type Gate interface { //nolint:interfacebloat // one gate; cutting it up hid tha
 	Changed() <-chan struct{}
 	Close(ctx context.Context, p ratelimit.Pause) error
 	Succeed(ctx context.Context)
-	Reconcile(ctx context.Context, limit, used int64) error
+	AskQuota(ctx context.Context) (ratelimit.Question, error)
+	Reconcile(ctx context.Context, q ratelimit.Question, limit, used int64) error
 	State(ctx context.Context) (ratelimit.State, error)
 	Run(ctx context.Context) error
 }

@@ -70,7 +70,7 @@ func (a *account) handle(ctx context.Context, t queue.Task) error {
 		}
 	}
 	if d.stalled() {
-		return d.later(0, "the process stood still before sending")
+		return d.later(0, "the permit is too old: the process stood still, or the day has ended")
 	}
 	d.begun, err = a.records.Begin(ctx, env, ledger.Delivery{N: t.Delivery, Redelivered: t.Redelivered})
 	if err != nil {
@@ -161,7 +161,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 // send calls WeChat and does what the verdict says.
 func (d *delivery) send(ctx context.Context, a Attempt) error {
 	if d.stalled() {
-		return d.undo(ctx, 0, "the process stood still before sending")
+		return d.undo(ctx, 0, "the permit is too old: the process stood still, or the day has ended")
 	}
 	sent := time.Now()
 	msgid, err := d.call(ctx)
@@ -244,10 +244,12 @@ func templateIsGone(a Attempt) Verdict {
 }
 
 // stalled reports that the process stood still since the permit's slot or since the
-// handler started (a stopped process, a suspended machine).
+// handler started (a stopped process, a suspended machine), or that the day of the
+// permit is over: the call would count on the next one.
 func (d *delivery) stalled() bool {
 	now := time.Now().Round(0)
-	return now.Sub(d.start) > maxStall || now.Sub(d.permit.At.Round(0)) > maxStall && !d.permit.At.IsZero()
+	late := now.Sub(d.permit.At.Round(0)) > maxStall && !d.permit.At.IsZero()
+	return late || now.Sub(d.start) > maxStall || d.permit.DayOver(now)
 }
 
 // undo puts the task back after Begin when WeChat was not called: the record must not

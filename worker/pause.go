@@ -2,7 +2,7 @@ package worker
 
 import (
 	"context"
-	"sync"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,85 +46,35 @@ func accountWait(code wechat.Code) time.Duration {
 }
 
 const (
-	// tokenPause starts short: a token that another system replaced is back at once.
+	// tokenPause starts short: a token that another system replaced is usable at once.
 	tokenPause = 2 * time.Second
-	// breakerPause is before the first probe; later ones come every 30 s, since
-	// a probe that nobody reports on is followed by another then.
+	// breakerPause is before the first probe. Later ones come every 30 s, when the
+	// lease of a probe that was not reported ends.
 	breakerPause = 5 * time.Second
-	// quotaPause: WeChat tolerates a call an hour against a used-up quota.
+	// quotaPause: WeChat tolerates one call an hour against a used-up quota.
 	quotaPause = time.Hour
-	// stragglers is how long after a closure sends still begin: a permit granted
-	// before it is good for a second.
-	stragglers = 1500 * time.Millisecond
 	// openidPause follows the alarm about a list of bad openids.
 	openidPause = 10 * time.Minute
 )
 
-// pauser closes the account's gate, once for the many sends that fail together.
-type pauser struct {
-	gate Gate
-	log  *zap.Logger
-
-	mu     sync.Mutex
-	closed map[ratelimit.Reason]time.Time // when, for the last time
-}
-
-func newPauser(gate Gate, log *zap.Logger) *pauser {
-	return &pauser{gate: gate, log: log, closed: make(map[ratelimit.Reason]time.Time)}
-}
-
-// close closes the gate for a send that began at sent, and reports whether it
-// did: not when the send is a straggler from before the gate was closed for the
-// same reason. The error is Redis'.
-func (p *pauser) close(ctx context.Context, h Hold, sent time.Time) (bool, error) {
-	before, first := p.enter(h.Reason, sent)
-	if !first {
-		return false, nil
+// closeGate closes the account's gate for a call with permit, and reports whether
+// it did: of the many calls that fail together only one closes the gate, since
+// the permits of the others were booked before that. The error is Redis'.
+func (a *account) closeGate(ctx context.Context, h Hold, permit ratelimit.Permit) (bool, error) {
+	pause := ratelimit.Pause{Reason: h.Reason, Detail: h.Detail, Probe: !h.Timed, Permit: permit}
+	if h.Reason != ratelimit.ReasonMinute { // it ends with the minute of Redis' clock
+		pause.Until = time.Now().Add(h.Wait)
+		if h.At.After(pause.Until) {
+			pause.Until = h.At
+		}
 	}
-	pause := ratelimit.Pause{Reason: h.Reason, Detail: h.Detail, Until: p.until(ctx, h), Probe: !h.Timed}
-	if err := p.gate.Close(ctx, pause); err != nil {
-		p.forget(h.Reason, before)
+	if err := a.gate.Close(ctx, pause); err != nil {
+		if errors.Is(err, ratelimit.ErrStale) {
+			return false, nil
+		}
 		return false, err
 	}
-	p.log.Error("sending is paused", zap.String("reason", string(h.Reason)),
+	a.log.Error("sending is paused", zap.String("reason", string(h.Reason)),
 		zap.String("detail", h.Detail), zap.Time("until", pause.Until))
 	return true, nil
-}
-
-// until leaves to the gate what follows Redis' clock: the next minute, and the
-// next day when that comes before the next hour.
-func (p *pauser) until(ctx context.Context, h Hold) time.Time {
-	now := time.Now()
-	if h.Reason == ratelimit.ReasonMinute {
-		return time.Time{}
-	}
-	until := now.Add(h.Wait)
-	if h.At.After(until) {
-		until = h.At
-	}
-	if h.Reason != ratelimit.ReasonRefused {
-		return until
-	}
-	if state, err := p.gate.State(ctx); err == nil && state.ResetsAt.After(now) && state.ResetsAt.Before(until) {
-		return time.Time{}
-	}
-	return until
-}
-
-func (p *pauser) enter(reason ratelimit.Reason, sent time.Time) (before time.Time, first bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	before, known := p.closed[reason]
-	if known && !sent.After(before.Add(stragglers)) {
-		return before, false
-	}
-	p.closed[reason] = time.Now()
-	return before, true
-}
-
-// forget lets the next failure try again.
-func (p *pauser) forget(reason ratelimit.Reason, before time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed[reason] = before
 }

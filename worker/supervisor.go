@@ -20,16 +20,14 @@ const (
 	reconcileGap = 10 * time.Second
 	// quotaTimeout bounds one question.
 	quotaTimeout = 15 * time.Second
-	// sureShare of the limit must remain before WeChat's figure, which lags by
-	// about 1 %, is believed against its own refusal.
-	sureShare = 0.02
-	// distrustFor is how long a refusal outweighs WeChat's figure.
-	distrustFor = time.Hour
-	// refusedGap is between a 45009 and the question for the quota. The answer
-	// may open the gate, and the sends under way should have come back by then.
-	refusedGap = 3 * time.Second
-	// patience is failed questions before sending starts from our own count.
-	patience = 2
+	// settleTime is between an event that needs a question (errcode 45009, a
+	// missing count) and the question: WeChat counts the calls under way in it.
+	settleTime = 3 * time.Second
+	// staleWait is before the next question when an answer was not used, or when
+	// the gate counts more than WeChat: the leases of permits have ended then.
+	staleWait = 75 * time.Second
+	// maxQuotaFailures is failed questions before sending starts from our own count.
+	maxQuotaFailures = 2
 	// restartWait is before the gate's listener is started again.
 	restartWait = 5 * time.Second
 )
@@ -43,7 +41,7 @@ func reconcileRetries() []time.Duration {
 	}
 }
 
-// supervisor keeps an account's count of the quota true.
+// supervisor corrects the gate's count of the quota by WeChat's own.
 type supervisor struct {
 	gate  Gate
 	quota QuotaReader
@@ -51,47 +49,19 @@ type supervisor struct {
 	wake  chan struct{}
 
 	failures int
+	used     int64     // WeChat's last answer
 	asked    time.Time // the last question; zero: none yet
 	notYet   time.Time // no question before this moment
-
-	mu        sync.Mutex
-	refusedAt time.Time // the last 45009; zero: none
-	distrust  time.Time // until when WeChat's figure is not believed
 }
 
 func newSupervisor(gate Gate, quota QuotaReader, log *zap.Logger) *supervisor {
 	return &supervisor{gate: gate, quota: quota, log: log, wake: make(chan struct{}, 1)}
 }
 
-// refused notes a 45009 and asks for the quota. What remains by WeChat's count
-// opens the gate again; a second refusal within the hour proves that count wrong.
-func (s *supervisor) refused() {
-	s.mu.Lock()
-	now := time.Now()
-	if !s.refusedAt.IsZero() && now.Sub(s.refusedAt) < distrustFor {
-		s.distrust = now.Add(distrustFor)
-	}
-	s.refusedAt = now
-	s.mu.Unlock()
-	s.kick()
-}
-
-// believed is what to take for used: all, when WeChat has just refused and its
-// figure, which lags by about 1 %, says that next to nothing or more remains.
-func (s *supervisor) believed(q wechat.Quota) int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	refused := !s.refusedAt.IsZero() && now.Sub(s.refusedAt) < distrustFor
-	scarce := float64(q.DailyLimit-q.Used) < sureShare*float64(q.DailyLimit)
-	if now.Before(s.distrust) || refused && scarce {
-		return max(q.Used, q.DailyLimit)
-	}
-	return q.Used
-}
-
-// kick asks for the quota soon. It never blocks.
-func (s *supervisor) kick() {
+// askSoon asks for the quota within seconds: WeChat answered 45009, and what
+// remains by its own count opens the gate again, or the gate's count is missing.
+// It never blocks.
+func (s *supervisor) askSoon() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -108,11 +78,11 @@ func (s *supervisor) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
-			urgent = true
-			if wait := s.rest(); wait > 0 {
-				timer.Reset(wait)
-				continue
+			if !urgent {
+				urgent = true
+				timer.Reset(max(settleTime, time.Until(s.notYet)))
 			}
+			continue
 		case <-timer.C:
 		}
 		timer.Reset(jitterLittle(s.round(ctx, urgent)))
@@ -120,75 +90,82 @@ func (s *supervisor) run(ctx context.Context) {
 	}
 }
 
-// rest is how long not to ask.
-func (s *supervisor) rest() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	wait := time.Until(s.notYet)
-	if !s.refusedAt.IsZero() {
-		wait = max(wait, time.Until(s.refusedAt.Add(refusedGap)))
-	}
-	return wait
-}
-
 // round asks unless another process did so lately, and returns when to ask again.
 func (s *supervisor) round(ctx context.Context, urgent bool) time.Duration {
 	if !urgent && s.failures == 0 && !s.asked.IsZero() {
-		if rest := reconcileEvery - s.sinceAnybody(ctx); rest > time.Minute {
-			return rest
+		if wait := s.due(ctx); wait > 0 {
+			return wait
 		}
 	}
 	s.asked = time.Now()
 	err := s.reconcile(ctx)
-	wait := reconcileEvery
 	s.notYet = time.Now().Add(reconcileGap)
+	if errors.Is(err, ratelimit.ErrStale) {
+		s.failures = 0
+		return staleWait
+	}
 	if err != nil && ctx.Err() == nil {
-		wait = step(reconcileRetries(), s.failures)
+		wait := step(reconcileRetries(), s.failures)
 		s.failures++
 		s.notYet = time.Now().Add(wait)
 		s.log.Warn("cannot reconcile the day's quota with WeChat", zap.Error(err), zap.Duration("again_in", wait))
 		return wait
 	}
 	s.failures = 0
-	return wait
+	return max(s.due(ctx), staleWait)
 }
 
-// sinceAnybody is the time since any process reconciled.
-func (s *supervisor) sinceAnybody(ctx context.Context) time.Duration {
-	state, err := s.gate.State(ctx)
-	if err != nil || state.Reconciled.IsZero() {
+// due is the time until the next question, all processes together. It comes
+// sooner when nothing but the gate's own count closes it although WeChat has
+// counted clearly less: calls that were uncertain at the question, or permits of
+// a killed process.
+func (s *supervisor) due(ctx context.Context) time.Duration {
+	if s.quota == nil {
 		return reconcileEvery
 	}
-	return time.Since(state.Reconciled)
+	state, err := s.gate.State(ctx)
+	if err != nil || state.Reconciled.IsZero() {
+		return 0
+	}
+	every, open := reconcileEvery, state.Cap-state.Reserve
+	if open > 0 && state.Used >= open && len(state.Pauses) == 0 && s.used < open-state.Cap/100 {
+		every = staleWait
+	}
+	return every - time.Since(state.Reconciled)
 }
 
-// reconcile sets our count by WeChat's (docs: openapi/quota/get). When WeChat
-// cannot say, sending starts from what is known all the same: 45009 is the guard.
+// reconcile corrects our count by WeChat's (docs: openapi/quota/get). When WeChat
+// cannot say, sending starts from what is known: 45009 is the guard.
 func (s *supervisor) reconcile(ctx context.Context) error {
 	if s.quota == nil {
-		return s.gate.Reconcile(ctx, ratelimit.Unknown, ratelimit.Unknown)
+		return s.gate.Reconcile(ctx, ratelimit.Question{}, ratelimit.Unknown, ratelimit.Unknown)
+	}
+	question, err := s.gate.AskQuota(ctx)
+	if err != nil {
+		return err
 	}
 	limited, cancel := context.WithTimeout(ctx, quotaTimeout)
 	defer cancel()
-	q, err := s.quota.Quota(limited, wechat.SendPath)
+	answer, err := s.quota.Quota(limited, wechat.SendPath)
 	if err == nil {
-		return s.gate.Reconcile(ctx, q.DailyLimit, s.believed(q))
+		s.used = answer.Used
+		return s.gate.Reconcile(ctx, question, answer.DailyLimit, answer.Used)
 	}
-	if _, answered := wechat.CodeOf(err); answered || s.failures >= patience {
-		err = errors.Join(err, s.gate.Reconcile(ctx, ratelimit.Unknown, ratelimit.Unknown))
+	if _, answered := wechat.CodeOf(err); answered || s.failures >= maxQuotaFailures {
+		err = errors.Join(err, s.gate.Reconcile(ctx, question, ratelimit.Unknown, ratelimit.Unknown))
 	}
 	return err
 }
 
-// runGate keeps the gate's listener running: without it the account still
-// sends, but learns of closures late.
+// runGate keeps the gate's listener running. Without it the account still sends,
+// but learns of closures late.
 func runGate(ctx context.Context, gate Gate, log *zap.Logger) {
 	for ctx.Err() == nil {
 		err := gate.Run(ctx)
 		if err == nil || errors.Is(err, context.Canceled) || ctx.Err() != nil {
 			return
 		}
-		log.Warn("the gate's listener failed; it is started again", zap.Error(err))
+		log.Warn("the gate's listener failed and is started again", zap.Error(err))
 		_ = redisx.Sleep(ctx, restartWait)
 	}
 }

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -100,9 +101,10 @@ func TestQuo03Reconcile(t *testing.T) {
 			time.Sleep(time.Minute) // virtual
 			b.gate.shut(&ratelimit.ClosedError{Reason: ratelimit.ReasonUnreconciled})
 			_, _ = worker.WatchedGate(b.w, 0).Take(t.Context(), ratelimit.General)
+			time.Sleep(3 * time.Second) // virtual: WeChat counts the calls under way
 			synctest.Wait()
 			if q.count() != 2 {
-				t.Errorf("asked %d times, want again at once", q.count())
+				t.Errorf("asked %d times, want again after three seconds", q.count())
 			}
 			for range 100 { // the broker asks on and on
 				_, _ = worker.WatchedGate(b.w, 0).Take(t.Context(), ratelimit.General)
@@ -159,30 +161,87 @@ func TestReconcileFails(t *testing.T) {
 	})
 }
 
-// quo-04: after 45009 WeChat is asked; what clearly remains is believed once,
-// what is within its error is not, and not against a second refusal.
-func TestQuo04WhatIsBelieved(t *testing.T) {
+// quo-04: after 45009 WeChat is asked, once its count has the calls under way. What
+// is believed of its answer is the gate's to decide, for all processes.
+func TestQuo04AsksSoonAfterARefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &quota{says: wechat.Quota{DailyLimit: 1000, Used: 500, Remain: 500}}
+		b := supervised(t, q, answers(refusal(45009)))
+		for range 2 {
+			time.Sleep(30 * time.Second) // virtual
+			refusedAt := time.Now()
+			later(t, b.deliver(t, nil))
+			time.Sleep(15 * time.Second) // virtual
+			if d := q.asked[q.count()-1].Sub(refusedAt); d != 3*time.Second {
+				t.Errorf("asked %v after the refusal, want 3 s", d)
+			}
+		}
+		if !slices.Equal(b.gate.told(), []int64{500, 500, 500}) {
+			t.Errorf("told %v", b.gate.told())
+		}
+	})
+}
+
+// The refusal of a call whose permit is older than the closure is not news: the
+// message waits, and nothing else happens.
+func TestStaleRefusalDoesNotPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &quota{says: wechat.Quota{DailyLimit: 1000, Used: 500, Remain: 500}}
+		b := supervised(t, q, answers(refusal(45009)))
+		b.gate.closeErr = fmt.Errorf("close: %w", ratelimit.ErrStale)
+		synctest.Wait()
+		if d := later(t, b.deliver(t, nil)); d != 0 {
+			t.Errorf("put back for %v, want to the head of its queue", d)
+		}
+		time.Sleep(15 * time.Second) // virtual
+		if e := b.lastEvent(t); e.Paused != "" || q.count() != 1 {
+			t.Errorf("the event says paused for %q, and WeChat was asked %d times", e.Paused, q.count())
+		}
+	})
+}
+
+// An answer that was not used is asked for again, without a line in the log for
+// the operator.
+func TestStaleAnswerIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &quota{says: wechat.Quota{DailyLimit: 1000, Used: 500, Remain: 500}}
+		b := supervised(t, q, answers(nil))
+		b.gate.reconcileErr = ratelimit.ErrStale
+		time.Sleep(100 * time.Second) // virtual
+		if q.count() != 2 {
+			t.Errorf("asked %d times, want again after a minute", q.count())
+		}
+	})
+}
+
+// The gate is closed by its own count although WeChat has counted less: what was
+// uncertain is known after a minute.
+func TestAsksSoonerWhenTheGateCountsMore(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		used int64
-		want []int64 // what the gate is told: at start, after the first and the second 45009
+		wechat, ours int64
+		pauses       []ratelimit.PauseState
+		want         int // questions in eight minutes
 	}{
-		"clearly some left":  {500, []int64{500, 500, 1000}},
-		"within WeChat's 1%": {990, []int64{990, 1000, 1000}},
-		"used up":            {1000, []int64{1000, 1000, 1000}},
+		"WeChat has room":          {900, 980, nil, 6},
+		"within WeChat's 1 %":      {975, 980, nil, 1},
+		"the gate is open":         {900, 979, nil, 1},
+		"a pause closes it anyway": {900, 980, []ratelimit.PauseState{{}}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				q := &quota{says: wechat.Quota{DailyLimit: 1000, Used: tt.used, Remain: 1000 - tt.used}}
-				b := supervised(t, q, answers(refusal(45009)))
-				for range 2 {
-					time.Sleep(30 * time.Second) // virtual
-					later(t, b.deliver(t, nil))
-				}
-				time.Sleep(15 * time.Second) // virtual
-				if !slices.Equal(b.gate.told(), tt.want) {
-					t.Errorf("told %v, want %v", b.gate.told(), tt.want)
+				q := &quota{says: wechat.Quota{DailyLimit: 1000, Used: tt.wechat}}
+				b := supervised(t, q, answers(nil))
+				b.gate.mu.Lock()
+				b.gate.state.Cap, b.gate.state.Reserve, b.gate.state.Used, b.gate.state.Pauses = 1000, 20, tt.ours, tt.pauses
+				b.gate.mu.Unlock()
+				time.Sleep(8 * time.Minute) // virtual
+				if n := q.count(); n < tt.want || n > tt.want+1 {
+					t.Errorf("asked %d times in eight minutes, want %d", n, tt.want)
 				}
 			})
 		})

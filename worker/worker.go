@@ -123,7 +123,6 @@ type account struct {
 	log     *zap.Logger
 	onEvent func(Event)
 
-	pauses     *pauser
 	breaker    breaker
 	streak     sameCodeStreak
 	templates  templateBreaker
@@ -155,10 +154,9 @@ func newAccount(cfg Config, a Account, wakeUps *queue.WakeUps) (*account, error)
 	acct := &account{
 		appID: a.AppID, redis: cfg.Redis, sender: a.Sender, records: a.records,
 		policy: a.Policy.withDefaults(), log: log, onEvent: cfg.OnEvent,
-		pauses:     newPauser(a.Gate, log),
 		supervisor: newSupervisor(a.Gate, a.Quota, log),
 	}
-	acct.gate = &watchedGate{Gate: a.Gate, log: log, unreconciled: acct.supervisor.kick}
+	acct.gate = &watchedGate{Gate: a.Gate, log: log, unreconciled: acct.supervisor.askSoon}
 	var err error
 	if acct.records == nil {
 		acct.ledger, err = ledger.New(cfg.Redis, ledger.Config{

@@ -68,12 +68,16 @@ type closedView struct {
 func (a *app) showQuota(ctx context.Context, acct *account, ask bool) error {
 	view := quotaView{Account: acct.AppID}
 	if ask {
+		question, err := acct.gate.AskQuota(ctx)
+		if err != nil {
+			return err
+		}
 		q, err := acct.client.Quota(ctx, wechat.SendPath)
 		if err != nil {
 			return fmt.Errorf("ask WeChat: %w", err)
 		}
 		view.WeChat = &q
-		if err := acct.gate.Reconcile(ctx, q.DailyLimit, q.Used); err != nil {
+		if err := acct.gate.Reconcile(ctx, question, q.DailyLimit, q.Used); err != nil && !errors.Is(err, ratelimit.ErrStale) {
 			return err
 		}
 	}

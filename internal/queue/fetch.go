@@ -5,6 +5,7 @@ import (
 	_ "embed" // the scripts
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -278,6 +279,10 @@ func (f *fetcher) permits(ctx context.Context, tier ratelimit.Tier, n int, chang
 			f.returnAll(permits)
 			return nil
 		}
+	}
+	if now := time.Now(); slices.ContainsFunc(permits, func(p ratelimit.Permit) bool { return p.Expired(now) }) {
+		f.returnAll(permits) // the process stood still, or the day of the permits has ended
+		return nil
 	}
 	return permits
 }

@@ -1,15 +1,15 @@
--- Books the next permits and takes back what a process did not use.
+-- Takes back what a process did not use and books its next permits.
 --
 -- ARGV seq      number of this call: the same number again repeats the reply
---      want     permits wanted, 0: only give back
+--      want     permits wanted, 0: none
 --      tier     0 general, 1 reserved
---      granted  seq of the last call that was granted permits, 0: none
---      granted_day  the day of those permits
---      probe    end of the lease of a probe that comes back unused, 0: none
---      returns  permits given back, "lease=number lease=number …"
+--      version  the last one of the count that the process knows, 0: none
+--      granted  seq of the last call that was granted permits of that version, 0: none
+--      probe    end of the lease of a probe that is returned, 0: none
+--      returns  returned permits, "lease=number lease=number …"
 --
--- replies {granted = number, first = slot, us, gap = ns between slots, day, tier,
---          lease, probe = end of the probe's lease, ms, 0: no probe, now = us}
+-- Replies {granted = number, first = slot, us, gap = ns between slots, day, tier,
+--          lease, probe = end of the probe's lease, ms, 0: no probe, version, now = us}
 --      or {closed = reason, detail, wait = ms until it opens, -1: when Open is called}
 --      or {granted = 0} when nothing was wanted, or the repeated call had booked nothing
 
@@ -30,19 +30,24 @@ end
 
 local function closed(reason, detail, wait) return reply({closed = reason, detail = detail, wait = wait}) end
 
--- find_lost_writes distrusts the count when the memory lacks a call that was
--- answered: Redis came back without its last writes, as after a power cut or a
--- fail-over, and so did the count. All memories go, so that one loss is found
--- once and not by each process.
+-- find_lost_writes distrusts the count when this process knows a later version, or
+-- a later call of its own, than Redis does: Redis came back without its last
+-- writes, as after a power cut or a fail-over, and so did the count.
 local function find_lost_writes()
-  if trusted and remembered.seq and tonumber(remembered.seq) < number('granted') and number('granted_day') == day then
+  local known = number('version')
+  local lost = known > version or known == version and (tonumber(remembered.seq) or 0) < number('granted')
+  if trusted and lost then
     trusted, h.announced = false, nil
-    forget_calls('trusted', 'announced')
+    redis.call('HDEL', gate, 'trusted', 'announced')
+  end
+  if known > version then -- the next one must be later than any that a process knows
+    version = known
+    redis.call('HSET', gate, 'version', int(version))
   end
 end
 
--- take_back lowers the count by what comes back. A lease that ran out may have
--- been written off by Reconcile, and one of another day is worth nothing.
+-- take_back lowers the count by what is returned. A lease that ended may have been
+-- written off by Reconcile, and one of another day is void.
 local function take_back()
   local used_up = cap > 0 and used >= cap - keep
   for lease, n in string.gmatch(arg.returns, '(%S+)=(%d+)') do
@@ -71,7 +76,7 @@ local function take_back()
   end
 end
 
--- longest_pause drops the pauses that are over and returns the reason and the
+-- longest_pause deletes the pauses that are over and returns the reason and the
 -- end (ms) of the one that lasts longest, an admin's before another of the same
 -- length; and whether a pause has come to its probe.
 local function longest_pause()
@@ -100,18 +105,28 @@ end
 -- first_slot is the next free slot of the rate, us, and the distance of slots.
 -- 25 ms of missed slots are caught up.
 local function first_slot(rate)
-  if rate == 0 then return now, 0 end
-  local gap = SECOND / rate
-  local first = math.max(tonumber(h.next_slot) or 0, now - 25000)
-  -- so far ahead only because the clock went back
-  if first - now > math.max(30 * SECOND, 1000 * gap) then first = now end
+  local first, gap = now, 0
+  if rate > 0 then
+    gap = SECOND / rate
+    first = math.max(tonumber(h.next_slot) or 0, now - 25000)
+    -- it is so far ahead only when the clock went back
+    if first - now > math.max(30 * SECOND, 1000 * gap) then first = now end
+  end
+  -- no slot before its day, which is begun a second early, or earlier when the clock went back
+  if now >= day_start(day) - SECOND then first = math.max(first, day_start(day)) end
   return first, gap
 end
 
 if remembered.seq == arg.seq then return reply(remembered) end
-if trusted and today > day then turn(today) end
+begin_day()
 find_lost_writes()
 take_back()
+if not trusted and not h.announced then
+  -- Nothing is booked without a count, and permits booked before are revoked.
+  redis.call('HSET', gate, 'announced', '1')
+  keep_alive()
+  publish('close unreconciled')
+end
 local want = number('want')
 if want <= 0 then return reply({granted = 0}) end
 
@@ -119,15 +134,7 @@ local worst, worst_ends, half_open = longest_pause()
 if worst then
   return closed(worst, pauses[worst].detail, worst_ends == 0 and -1 or worst_ends - now_ms)
 end
-if not trusted then
-  -- Nothing is booked without a count, and permits of before are revoked.
-  if not h.announced then
-    redis.call('HSET', gate, 'announced', '1')
-    keep_alive()
-    publish('close unreconciled')
-  end
-  return closed('unreconciled', '', -1)
-end
+if not trusted then return closed('unreconciled', '', -1) end
 
 -- The last second belongs to the next day: what is fetched then may reach WeChat
 -- after midnight.
@@ -135,7 +142,7 @@ local rate = rate_in_force()
 local first, gap = first_slot(rate)
 if first >= day_end(day) - SECOND then
   if day > today then
-    -- tomorrow is booked out before it began: only with very low rates
+    -- tomorrow's slots are all booked: only with very low rates
     return closed('quota', 'the next slot is after tomorrow', math.ceil((day_end(today) - now) / 1000))
   end
   first = day_end(day)
@@ -154,8 +161,8 @@ if cap > 0 then
   end
 end
 
--- How many: half a second's worth, less when others have booked ahead already,
--- less near the end, so that no process holds the last permits.
+-- How many: at most half a second's worth, fewer when the next slot is ahead
+-- already, fewer near the cap, so that no process holds the last permits.
 local n = want
 if rate > 0 then
   n = math.min(n, math.max(1, math.floor(rate / 2)))
@@ -174,16 +181,16 @@ end
 used = used + n
 local after = math.ceil(first + n * gap)
 if rate > 0 then redis.call('HSET', gate, 'next_slot', int(after)) end
-local expiry = (math.floor((math.max(after, now) / SECOND + 60) / 10) + 1) * 10
+local expiry = (math.floor((math.max(after, now) + LEASE) / SECOND / 10) + 1) * 10
 local lease = int(expiry) .. ':' .. int(day) .. ':' .. arg.instance
 if tonumber(redis.call('ZINCRBY', leases, int(n), lease)) == n then
-  live_leases(true)
+  live_leases(true, 0)
   local ttl = tonumber(redis.call('PTTL', leases)) or -1
   redis.call('PEXPIRE', leases, int(math.max(ttl, expiry * 1000 - now_ms + 60000)))
 end
 local fields = {
   granted = n, first = math.floor(first), gap = math.floor(gap * 1000), day = day, tier = tier,
-  lease = lease, probe = probe, now = now,
+  lease = lease, probe = probe, version = version, now = now,
 }
 remember(fields)
 return reply(fields)

@@ -1,12 +1,20 @@
--- Closes for one reason. ARGV reason, detail, owner, wait: ms from now (-1: until
--- Open), probe: "1" to probe when that has passed.
--- Replies {closed = 1 when the gate closed or closed for longer, 0 when a longer pause was there}.
-local reason, wait, probe = arg.reason, number('wait'), number('probe')
-if wait < 0 and reason == 'quota-refused' then
-  wait = math.ceil((day_end(day) - now) / 1000)
-elseif wait < 0 and reason == 'minute-rate' then
-  wait = 60000 - now_ms % 60000
-end
+-- Closes for one reason.
+--
+-- ARGV reason, detail, owner
+--      wait    ms from now, -1: until Open, but for quota-refused the end of the day and for minute-rate of the minute
+--      probe   "1": probe when that has passed
+--      booked  when the permit of the refused call was booked, us, 0: no call was refused   day  of that permit
+--
+-- Replies {closed = 1 when the gate closed or closed for longer, stale = 1 when the
+-- refusal was not news: its call was booked before the last closure, or on another day}
+begin_day()
+local reason, wait, probe, booked = arg.reason, number('wait'), number('probe'), number('booked')
+local last = tonumber(redis.call('HGET', gate, 'closed:' .. reason) or nil) or 0
+if last > now then last = 0 end -- the clock went back
+local of_another_day = reason == 'quota-refused' and number('day') ~= day
+if booked > 0 and (booked <= last or of_another_day) then return reply({closed = 0, stale = 1}) end
+
+if wait < 0 and reason == 'minute-rate' then wait = 60000 - now_ms % 60000 end
 if reason == 'manual' then probe = 0 end
 
 local old = pauses[reason]
@@ -14,10 +22,18 @@ local in_force = old and (old.ends == 0 or now_ms < old.ends)
 local failures = 0
 if old and not in_force and old.probe == 1 then
   failures = old.failures
-  -- Only a failed probe counts: late answers of before the closure do not.
-  if old.lease > now_ms then
+  if old.lease > now_ms then -- its probe failed
     failures = failures + 1
     wait = math.max(wait, math.min(wait * 2 ^ failures, 600000))
+  end
+end
+
+if reason == 'quota-refused' then
+  local rest = math.ceil((day_end(today) - now) / 1000)
+  if wait < 0 or wait > rest then wait = rest end
+  -- A second refusal within the hour proves that WeChat's own count is wrong.
+  if not in_force and last > 0 and now - last < HOUR then
+    redis.call('HSET', gate, 'distrust_until', int(now + HOUR))
   end
 end
 
@@ -28,14 +44,15 @@ if reason == 'minute-rate' and not in_force then
   redis.call('HSET', gate, 'slow_factor', string.format('%.4f', math.max(1 / 16, factor / 2)), 'slow_since', int(now_ms))
 end
 
-local till = 0
-if wait >= 0 then till = now_ms + wait end
-if in_force and (old.ends == 0 or (till ~= 0 and till <= old.ends)) then return reply({closed = 0}) end
+local ends = 0
+if wait >= 0 then ends = now_ms + wait end
+if in_force and (old.ends == 0 or (ends ~= 0 and ends <= old.ends)) then return reply({closed = 0, stale = 0}) end
+redis.call('HSET', gate, 'closed:' .. reason, int(now))
 pauses[reason] = {
-  ends = till, probe = probe, since = old and old.since or now_ms, owner = arg.owner,
+  ends = ends, probe = probe, since = old and old.since or now_ms, owner = arg.owner,
   detail = arg.detail, failures = failures, lease = 0,
 }
 save_pauses()
 keep_alive()
 if not in_force then publish('close ' .. reason) end
-return reply({closed = 1})
+return reply({closed = 1, stale = 0})

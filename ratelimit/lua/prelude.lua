@@ -10,13 +10,17 @@
 -- Fields of the hash; all times are by Redis' clock
 --   day          days since 1970 where the day turns      used       calls booked on that day
 --   trusted      "1": the count is true                   announced  "1": that it is missing was published
---   limit        WeChat's own limit, 0: not known         reconciled when WeChat last told the count today, ms
+--   version      of the count, us: grows with each day and each correction
+--   limit        WeChat's own limit, 0: not known         reconciled when WeChat was last asked for the count today, ms
 --   next_slot    theoretical arrival time of GCRA, us     history    "day:used day:used …", the last seven
 --   ramp_since   when a ramp began, ms                    pauses     JSON by reason
 --   slow_factor  after errcode 45011, and slow_since, ms
+--   closed:<reason>  when it last closed for that reason, us; for quota-refused: today
+--   distrust_until   WeChat's count is not believed before, us
 --   call:<instance>  the reply to the last call of that process, so that a repeated call books nothing twice
 local gate, leases = KEYS[1], KEYS[2]
-local SECOND, DAY = 1000000, 86400 * 1000000
+local SECOND, HOUR, DAY = 1000000, 3600 * 1000000, 86400 * 1000000
+local LEASE = 60 * SECOND -- a block's lease ends so long after its last slot, or up to 10 s later
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * SECOND + tonumber(clock[2])
 local now_ms = math.floor(now / 1000)
@@ -43,22 +47,24 @@ end
 local my_call = 'call:' .. arg.instance
 local names = {
   'day', 'used', 'trusted', 'announced', 'limit', 'reconciled', 'next_slot', 'history',
-  'ramp_since', 'pauses', 'slow_factor', 'slow_since', my_call,
+  'ramp_since', 'pauses', 'slow_factor', 'slow_since', 'version', 'closed:quota-refused', 'distrust_until', my_call,
 }
 local h = {}
 for i, value in ipairs(redis.call('HMGET', gate, unpack(names))) do h[names[i]] = value or nil end
 
 local offset = number('offset') * SECOND
+local function day_start(d) return d * DAY - offset end
+local function day_end(d) return day_start(d + 1) end
 local today = math.floor((now + offset) / DAY)
 local day = tonumber(h.day) or today
 local used = tonumber(h.used) or 0
+local version = tonumber(h.version) or 0
 local trusted = h.trusted == '1'
 -- When the clock goes back over midnight, the later day stays. More than a day
 -- ahead, the clock was wrong when the day was written: the count says nothing.
 if day > today + 1 then
   day, used, trusted = today, 0, false
 end
-local function day_end(d) return (d + 1) * DAY - offset end
 
 local limit, cap, keep
 -- set_limit takes WeChat's limit: the lower of two binds. The reserve is rounded
@@ -70,7 +76,7 @@ local function set_limit(to)
 end
 set_limit(tonumber(h.limit) or 0)
 
--- A pause has until (ms, 0: until Open), probe (1: probe then), since, owner,
+-- A pause has ends (ms, 0: with Open), probe (1: probe then), since, owner,
 -- detail, failures (probes that failed in a row) and lease (of the probe, ms).
 local pauses = {}
 if h.pauses then pauses = cjson.decode(h.pauses) end
@@ -83,31 +89,32 @@ local function save_pauses()
   end
 end
 
--- forget_calls deletes the replies to the last calls, and the fields named.
-local function forget_calls(...)
-  local fields = {...}
-  for _, field in ipairs(redis.call('HKEYS', gate)) do
-    if string.sub(field, 1, 5) == 'call:' then fields[#fields + 1] = field end
-  end
-  for _, field in ipairs(fields) do redis.call('HDEL', gate, field) end
-end
-
 local function start_ramp(at_ms)
   h.ramp_since = at_ms
   redis.call('HSET', gate, 'ramp_since', int(at_ms))
 end
 
--- turn starts the day `to`: the day before it goes to the history.
+-- turn starts the day `to`: the day before it goes to the history, and nothing
+-- that was said, booked or refused on it counts any more.
 local function turn(to)
   local past = {}
   for entry in string.gmatch(h.history or '', '%S+') do past[#past + 1] = entry end
   past[#past + 1] = int(day) .. ':' .. int(used)
   local history = table.concat(past, ' ', math.max(1, #past - 6))
-  forget_calls('reconciled')
+  h.reconciled, h['closed:quota-refused'], h.distrust_until = nil, nil, nil
+  redis.call('HDEL', gate, 'reconciled', 'closed:quota-refused', 'distrust_until')
+  for _, field in ipairs(redis.call('HKEYS', gate)) do
+    if string.sub(field, 1, 5) == 'call:' then redis.call('HDEL', gate, field) end
+  end
   -- A day that ended with its quota used up has a backlog: go up in steps.
-  if cap > 0 and used >= cap - keep then start_ramp(math.max(now, day_end(to - 1)) / 1000) end
-  day, used = to, 0
-  redis.call('HSET', gate, 'day', int(day), 'used', '0', 'history', history)
+  if cap > 0 and used >= cap - keep then start_ramp(math.max(now, day_start(to)) / 1000) end
+  day, used, version = to, 0, math.max(day_start(to), version + 1)
+  redis.call('HSET', gate, 'day', int(day), 'used', '0', 'version', int(version), 'history', history)
+end
+
+-- begin_day comes first in the scripts that book, close and reconcile.
+local function begin_day()
+  if today > day then turn(today) end
 end
 
 -- rate_in_force is the configured rate, slowed, ramping. 0: no limit.
@@ -131,10 +138,10 @@ local function rate_in_force()
   return rate
 end
 
--- live_leases counts the permits of the day of which WeChat may not know yet,
--- and deletes the leases that ran out.
-local function live_leases(delete)
-  local live = 0
+-- live_leases counts the permits of the day whose send may not have ended, and of
+-- them those with a slot after `since` (us, 0: all). It deletes leases that ended.
+local function live_leases(delete, since)
+  local live, recent = 0, 0
   local all = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
   for i = 1, #all, 2 do
     local expiry, of = string.match(all[i], '^(%d+):(%d+):')
@@ -142,9 +149,10 @@ local function live_leases(delete)
       if delete then redis.call('ZREM', leases, all[i]) end
     elseif tonumber(of) == day then
       live = live + tonumber(all[i + 1])
+      if tonumber(expiry) * SECOND > since + LEASE then recent = recent + tonumber(all[i + 1]) end
     end
   end
-  return live
+  return live, recent
 end
 
 -- keep_alive keeps the gate for two days, longer for a pause that lasts longer,

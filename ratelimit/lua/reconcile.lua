@@ -1,31 +1,56 @@
--- Sets the day's count from WeChat's. ARGV limit, told: WeChat's count; below 0:
--- WeChat could not say. Replies {used}.
-local told = number('told')
-if trusted and today > day then turn(today) end
-if number('limit') >= 0 and told >= 0 then
+-- Corrects the day's count by WeChat's own.
+--
+-- ARGV asked        when WeChat was asked, ms
+--      limit, told  its answer: the limit and the count; below 0: WeChat could not say
+--
+-- Replies {used, version, stale = 1 when the answer was not used}
+begin_day()
+local asked, told = number('asked'), number('told')
+local could_say = number('limit') >= 0 and told >= 0
+local last = tonumber(h.reconciled) or 0
+if last > now_ms then last = 0 end -- the clock went back
+
+-- An answer belongs to the day and the moment of its question, and must be younger
+-- than a lease. In the first minute of a day WeChat may still tell yesterday's count.
+local stale = could_say and (asked * 1000 < day_start(day) + 60 * SECOND
+  or asked < now_ms - 30000 or asked > now_ms or asked < last)
+
+-- refused_today: WeChat refused, within the hour, and its own count, which lags by
+-- about 1 %, says that next to nothing remains; or it refused twice.
+local function refused_today()
+  local refused = tonumber(h['closed:quota-refused']) or 0
+  return now < (tonumber(h.distrust_until) or 0) or now - refused < HOUR and limit - told < 0.02 * limit
+end
+
+-- live: permits whose send may not have ended. recent: those of them that may have
+-- reached WeChat after its answer, since a call takes up to 5 s from its slot.
+local live, recent = live_leases(true, asked * 1000 - 5 * SECOND)
+if could_say then
   set_limit(number('limit'))
-  -- Down only to what WeChat may still be going to count: its own figures are
-  -- good to 1 %, and permits under a lease may be on their way.
-  local floor = told + live_leases(true) + math.ceil(cap / 100)
+  redis.call('HSET', gate, 'limit', int(limit))
+end
+if could_say and not stale then
+  if refused_today() then told = math.max(told, limit) end
   if not trusted then
-    -- The count was lost, but not what was granted: WeChat may not know it yet.
-    used = math.max(used, told + live_leases(true))
-  elseif day > today and now >= day_end(today) - 2 * SECOND then
-    -- Tomorrow's count has begun, and WeChat tells today's.
+    used = math.max(used, told + live)
   elseif told > used then
-    used = told
-  elseif floor < used then
-    used = floor
+    used = told + recent -- others use the quota too
+  else
+    used = math.min(used, told + live + math.ceil(cap / 100)) -- its counts are good to 1 %
   end
-  redis.call('HSET', gate, 'limit', int(limit), 'reconciled', int(now_ms))
+  h.reconciled = int(asked)
+  redis.call('HSET', gate, 'reconciled', h.reconciled)
   if pauses['quota-refused'] and limit > told then
     pauses['quota-refused'] = nil
     save_pauses()
     start_ramp(now_ms)
   end
+elseif not trusted then
+  used = math.max(used, live)
 end
-redis.call('HSET', gate, 'day', int(day), 'used', int(used), 'trusted', '1')
+version = math.max(now, version + 1)
+redis.call('HSET', gate, 'day', int(day), 'used', int(used), 'version', int(version), 'trusted', '1')
 redis.call('HDEL', gate, 'announced')
 keep_alive()
 publish('reconcile')
-return reply({used = used})
+return reply({used = used, version = version, stale = stale and 1 or 0})
