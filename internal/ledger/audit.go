@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -43,10 +42,7 @@ func (l *Ledger) Audit(ctx context.Context, e Entry) error {
 	put("openid", masked(e.OpenID))
 	put("user", masked(e.User))
 	put("detail", short(e.Detail, maxDetail))
-	if err := l.do(ctx, redis.NewStringCmd(ctx, line...)); err != nil {
-		return fmt.Errorf("ledger: write the audit trail: %w", err)
-	}
-	return nil
+	return l.do(ctx, "write the audit trail", redis.NewStringCmd(ctx, line...))
 }
 
 // Audited lists n entries of the trail, the latest first, from before the entry
@@ -57,8 +53,8 @@ func (l *Ledger) Audited(ctx context.Context, before string, n int) ([]Entry, er
 		end = "(" + before
 	}
 	cmd := redis.NewXMessageSliceCmd(ctx, "xrevrange", l.auditKey(), end, "-", "count", n)
-	if err := l.do(ctx, cmd); err != nil {
-		return nil, fmt.Errorf("ledger: read the audit trail: %w", err)
+	if err := l.do(ctx, "read the audit trail", cmd); err != nil {
+		return nil, err
 	}
 	out := make([]Entry, 0, len(cmd.Val()))
 	for _, m := range cmd.Val() {

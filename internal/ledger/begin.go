@@ -75,9 +75,10 @@ func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, 
 	b := beginning{envelope: e, hash: e.Hash(), number: d.N}
 	answer, err := l.begins.Do(ctx, b)
 	if err == nil && answer == missing {
-		if err = l.restore(ctx, b, d.Redelivered); err == nil {
-			answer, err = l.begins.Do(ctx, b)
+		if err := l.restore(ctx, b, d.Redelivered); err != nil {
+			return Start{}, err
 		}
+		answer, err = l.begins.Do(ctx, b)
 	}
 	var s Start
 	if err == nil {
@@ -108,7 +109,7 @@ func (l *Ledger) restore(ctx context.Context, b beginning, redelivered bool) err
 		r.State, r.EndedAt, r.Reason = Unknown, now, ReasonRecordExpired
 		life = l.cfg.Keep
 	}
-	_, err := l.run(ctx, l.lua.restore, []string{l.recordKey(e.ID)}, append([]any{millis(life)}, fields(r)...)...)
+	_, err := l.run(ctx, "restore", []string{l.recordKey(e.ID)}, append([]any{millis(life)}, fields(r)...)...)
 	return err
 }
 
@@ -126,7 +127,7 @@ func (l *Ledger) sendBegins(ctx context.Context, list []beginning) ([]string, er
 		}
 		args = append(args, b.number, classCode(b.envelope.Class), &b.hash, &b.envelope.To, &b.envelope.Template, user)
 	}
-	return answers(l.lua.begin.Run(ctx, l.rdb, keys, args...).Slice())
+	return answers(l.lua["begin"].Run(ctx, l.rdb, keys, args...).Slice())
 }
 
 // answers reads what a script says of each message.

@@ -49,7 +49,7 @@ func (e *Existing) Waits() bool { return !e.State.Ended() && e.State != Accepted
 
 // ParseExisting reads the first four texts of create's answer.
 func ParseExisting(reply []any) (*Existing, error) {
-	v, err := texts(reply, 4)
+	v, err := stringList(reply, 4)
 	if err != nil {
 		return nil, err
 	}
@@ -111,17 +111,4 @@ func (l *Ledger) Resolve(ctx context.Context, o Orphan, hasTask bool) (deleted b
 		return false, fmt.Errorf("ledger: resolve a record without a task: %w", err)
 	}
 	return n == 1, nil
-}
-
-// texts reads a script's list of n texts; a missing one is empty.
-func texts(reply any, n int) ([]string, error) {
-	list, ok := reply.([]any)
-	if !ok || len(list) < n {
-		return nil, fmt.Errorf("ledger: Redis answered %T where a list of %d was expected", reply, n)
-	}
-	out := make([]string, n)
-	for i := range out {
-		out[i], _ = list[i].(string)
-	}
-	return out, nil
 }

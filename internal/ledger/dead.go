@@ -27,8 +27,8 @@ func (l *Ledger) Dead(ctx context.Context, offset, n int) ([]*Record, int, error
 	}
 	list := redis.NewStringSliceCmd(ctx, "zrevrange", l.deadKey(), offset, offset+n-1)
 	total := redis.NewIntCmd(ctx, "zcard", l.deadKey())
-	if err := l.do(ctx, list, total); err != nil {
-		return nil, 0, fmt.Errorf("ledger: list the dead: %w", err)
+	if err := l.do(ctx, "list the dead", list, total); err != nil {
+		return nil, 0, err
 	}
 	found, err := l.Get(ctx, list.Val()...)
 	if err != nil {
@@ -50,9 +50,9 @@ func (l *Ledger) Dead(ctx context.Context, offset, n int) ([]*Record, int, error
 // changed.
 func (l *Ledger) Revive(ctx context.Context, id string) (payload []byte, class job.Class, err error) {
 	keys := []string{l.recordKey(id), l.deadKey(), l.payloadKey(id), l.oldDeadLetterKey(id)}
-	reply, err := l.run(ctx, l.lua.revive, keys, "id", id, "life", millis(live), "payload_life", millis(indexKeep))
+	reply, err := l.run(ctx, "revive", keys, "id", id, "life", millis(live), "payload_life", millis(indexKeep))
 	if err != nil {
-		return nil, "", fmt.Errorf("ledger: revive: %w", err)
+		return nil, "", err
 	}
 	v, err := stringList(reply, 1)
 	switch {
@@ -84,8 +84,5 @@ func (l *Ledger) Drop(ctx context.Context, ids ...string) error {
 	if len(keys) == 1 {
 		return nil
 	}
-	if err := l.do(ctx, redis.NewIntCmd(ctx, members...), redis.NewIntCmd(ctx, keys...)); err != nil {
-		return fmt.Errorf("ledger: drop dead letters: %w", err)
-	}
-	return nil
+	return l.do(ctx, "drop dead letters", redis.NewIntCmd(ctx, members...), redis.NewIntCmd(ctx, keys...))
 }

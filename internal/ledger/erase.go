@@ -74,7 +74,7 @@ func (l *Ledger) Erase(ctx context.Context, e Erasure) ([]Ref, error) {
 			found, err := l.eraseIn(ctx, part, people, e.Tasks)
 			refs = append(refs, found...)
 			if err != nil {
-				return refs, fmt.Errorf("ledger: erase: %w", err)
+				return refs, err
 			}
 		}
 	}
@@ -101,7 +101,7 @@ func (l *Ledger) eraseIn(ctx context.Context, keys []string, p people, tasks fun
 	for i, key := range keys {
 		names[i] = redis.NewSliceCmd(ctx, "hmget", key, "t", "u")
 	}
-	if err := l.do(ctx, names...); err != nil {
+	if err := l.do(ctx, "search the records", names...); err != nil {
 		return nil, err
 	}
 	var ids []string
@@ -118,7 +118,7 @@ func (l *Ledger) eraseIn(ctx context.Context, keys []string, p people, tasks fun
 		return nil, err
 	}
 	if err := tasks(ctx, refs); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("ledger: erase: %w", err)
 	}
 	return l.eraseStep(ctx, ids, "drop")
 }
@@ -128,9 +128,9 @@ func (l *Ledger) eraseStep(ctx context.Context, ids []string, step string) ([]Re
 	calls := make([]redis.Cmder, len(ids))
 	for i, id := range ids {
 		keys := []string{l.recordKey(id), l.deadKey(), l.payloadKey(id), l.oldDeadLetterKey(id)}
-		calls[i] = l.lua.erase.Call(ctx, keys, "step", step, "now", now, "id", id, "keep", millis(l.cfg.Keep))
+		calls[i] = l.lua["erase"].Call(ctx, keys, "step", step, "now", now, "id", id, "keep", millis(l.cfg.Keep))
 	}
-	if err := l.do(ctx, calls...); err != nil {
+	if err := l.do(ctx, "erase", calls...); err != nil {
 		return nil, err
 	}
 	var refs []Ref
@@ -163,8 +163,8 @@ func (l *Ledger) erasePeople(ctx context.Context, p people) error {
 		}
 	}
 	for part := range slices.Chunk(cmds, pipelineSize) {
-		if err := l.do(ctx, part...); err != nil {
-			return fmt.Errorf("ledger: erase: %w", err)
+		if err := l.do(ctx, "erase", part...); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -83,7 +83,7 @@ type Ledger struct {
 	cfg      Config
 	rdb      redis.UniversalClient
 	prefix   string
-	lua      scripts
+	lua      map[string]*redisx.Script // by name
 	begins   *redisx.Group[beginning, string]
 	accepts  *redisx.Group[accepting, string]
 	commands *redisx.Group[[]redis.Cmder, struct{}]
@@ -112,7 +112,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) {
 		cfg.Resend = []job.Class{job.Critical}
 	}
 	l := &Ledger{
-		cfg: cfg, rdb: rdb, prefix: redisx.Prefix(cfg.Account), lua: newScripts(), reasons: recipientReasons(),
+		cfg: cfg, rdb: rdb, prefix: redisx.Prefix(cfg.Account), lua: scripts(), reasons: recipientReasons(),
 	}
 	l.begins = redisx.NewGroup(callSize, callsAtOnce, l.sendBegins)
 	l.accepts = redisx.NewGroup(callSize, callsAtOnce, l.sendAccepts)
@@ -130,15 +130,17 @@ func (l *Ledger) Close() error {
 }
 
 // do runs cmds, in a pipeline that concurrent callers share, and returns the first
-// error that is not redis.Nil.
-func (l *Ledger) do(ctx context.Context, cmds ...redis.Cmder) error {
-	if _, err := l.commands.Do(ctx, cmds); err != nil {
-		return err
-	}
-	for _, cmd := range cmds {
-		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
-			return err //nolint:wrapcheck // the verb names itself
+// error that is not redis.Nil. After an error they may still be running: their
+// values must not be read.
+func (l *Ledger) do(ctx context.Context, what string, cmds ...redis.Cmder) error {
+	_, err := l.commands.Do(ctx, cmds)
+	for i := 0; err == nil && i < len(cmds); i++ {
+		if e := cmds[i].Err(); !errors.Is(e, redis.Nil) {
+			err = e
 		}
+	}
+	if err != nil {
+		return fmt.Errorf("ledger: %s: %w", what, err)
 	}
 	return nil
 }
@@ -152,10 +154,10 @@ func (l *Ledger) sendCommands(ctx context.Context, callers [][]redis.Cmder) ([]s
 	return make([]struct{}, len(callers)), nil
 }
 
-// run calls a script; args are names and values unless the script says otherwise.
-func (l *Ledger) run(ctx context.Context, s *redisx.Script, keys []string, args ...any) (any, error) {
-	call := s.Call(ctx, keys, args...)
-	if err := l.do(ctx, call); err != nil {
+// run calls lua/script.lua; args are names and values unless the script says otherwise.
+func (l *Ledger) run(ctx context.Context, script string, keys []string, args ...any) (any, error) {
+	call := l.lua[script].Call(ctx, keys, args...)
+	if err := l.do(ctx, script, call); err != nil {
 		return nil, err
 	}
 	return call.Val(), nil

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -44,8 +43,8 @@ func (l *Ledger) Match(ctx context.Context, r Receipt) (*Settled, error) {
 func (l *Ledger) matchByOpenID(ctx context.Context, r Receipt, now time.Time, open bool) (*Settled, error) {
 	named := redis.NewStringCmd(ctx, "get", l.msgidKey(r.MsgID))
 	latest := redis.NewZSliceCmd(ctx, "zrange", l.latestKey(r.OpenID), 0, -1, "withscores")
-	if err := l.do(ctx, named, latest); err != nil {
-		return nil, fmt.Errorf("ledger: look for the receipt's message: %w", err)
+	if err := l.do(ctx, "look for the receipt's message", named, latest); err != nil {
+		return nil, err
 	}
 	if id, ok := messageOf(named.Val()); ok {
 		return l.applyReceipt(ctx, r, id, now)
@@ -64,12 +63,12 @@ func (l *Ledger) matchByOpenID(ctx context.Context, r Receipt, now time.Time, op
 	}
 	args[0] = len(args) - 1
 	words, state := receiptWords(r.Status)
-	reply, err := l.run(ctx, l.lua.match, keys, append(args,
+	reply, err := l.run(ctx, "match", keys, append(args,
 		"now", stamp(now), "state", state.code(), "words", words, "at", stamp(r.At), "msgid", r.MsgID.String(),
 		"mark", "!"+stamp(r.At)+" "+state.code()+" ", "open_too", flag(open), "window", millis(receiptWindow),
 		"keep", millis(l.cfg.Keep), "repeat_life", millis(repeatKeep), "latest_life", millis(latestKeep))...)
 	if err != nil {
-		return nil, fmt.Errorf("ledger: match the receipt: %w", err)
+		return nil, err
 	}
 	return l.matched(ctx, r, reply, now)
 }

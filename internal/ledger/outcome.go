@@ -75,7 +75,7 @@ func (l *Ledger) sendAccepts(ctx context.Context, list []accepting) ([]string, e
 		keys = append(keys, l.recordKey(a.id), l.msgidKey(a.MsgID), l.latestKey(a.To), l.payloadKey(a.id))
 		args = append(args, a.number, &a.id, int64(a.MsgID), flag(a.Duplicate), &a.To, classCode(a.Class), a.Payload)
 	}
-	return answers(l.lua.accepted.Run(ctx, l.rdb, keys, args...).Slice())
+	return answers(l.lua["accepted"].Run(ctx, l.rdb, keys, args...).Slice())
 }
 
 // Outcome of an attempt that was not accepted.
@@ -105,26 +105,21 @@ func (l *Ledger) Failed(ctx context.Context, id string, n int64, o Outcome) erro
 	}
 	now := time.Now()
 	keys := []string{l.recordKey(id), l.deadKey(), l.payloadKey(id), l.latestKey(o.To)}
-	_, err := l.run(ctx, l.lua.failed, keys,
+	_, err := l.run(ctx, "failed", keys,
 		"delivery", n, "id", id, "now", stamp(now), "state", o.State.code(), "class", classCode(o.Class), "to", o.To,
 		"errcode", strconv.Itoa(int(o.Errcode)), "reason", short(o.Reason, maxReason), "payload", o.Payload,
 		"attempt", flag(o.Attempt), "ambiguous", flag(o.Ambiguous), "duplicate", flag(o.Duplicate),
 		"keep", millis(l.cfg.Keep), "life", millis(live), "latest_life", millis(latestKeep),
 		"keep_dead", millis(keepDead), "oldest_dead", stamp(now.Add(-keepDead)))
-	if err != nil {
-		return fmt.Errorf("ledger: record the outcome: %w", err)
-	}
-	return nil
+	return err
 }
 
 // Undo takes Begin of delivery n back, also one whose answer was lost and that may
 // arrive later: the caller knows that it did not call WeChat. It does nothing when
 // another delivery has written since.
 func (l *Ledger) Undo(ctx context.Context, id string, n int64) error {
-	if _, err := l.run(ctx, l.lua.undo, []string{l.recordKey(id)}, "delivery", n); err != nil {
-		return fmt.Errorf("ledger: undo the begin: %w", err)
-	}
-	return nil
+	_, err := l.run(ctx, "undo", []string{l.recordKey(id)}, "delivery", n)
+	return err
 }
 
 // Cancel ends a message of which nothing can have been seen yet: one that has
@@ -135,9 +130,9 @@ func (l *Ledger) Undo(ctx context.Context, id string, n int64) error {
 // that is off its queue.
 func (l *Ledger) Cancel(ctx context.Context, id string) (cancelled bool, r *Record, err error) {
 	now := time.Now()
-	reply, err := l.run(ctx, l.lua.cancel, []string{l.recordKey(id)}, "now", stamp(now), "keep", millis(l.cfg.Keep))
+	reply, err := l.run(ctx, "cancel", []string{l.recordKey(id)}, "now", stamp(now), "keep", millis(l.cfg.Keep))
 	if err != nil {
-		return false, nil, fmt.Errorf("ledger: cancel: %w", err)
+		return false, nil, err
 	}
 	list, ok := reply.([]any)
 	if !ok || len(list) != 2 {
@@ -149,8 +144,6 @@ func (l *Ledger) Cancel(ctx context.Context, id string) (cancelled bool, r *Reco
 // Release lets the record of a cancelled message go after Config.Keep: its task
 // is gone. It does nothing in any other state.
 func (l *Ledger) Release(ctx context.Context, id string) error {
-	if _, err := l.run(ctx, l.lua.release, []string{l.recordKey(id)}, "keep", millis(l.cfg.Keep)); err != nil {
-		return fmt.Errorf("ledger: release: %w", err)
-	}
-	return nil
+	_, err := l.run(ctx, "release", []string{l.recordKey(id)}, "keep", millis(l.cfg.Keep))
+	return err
 }

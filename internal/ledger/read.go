@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -22,8 +21,8 @@ func (l *Ledger) Get(ctx context.Context, ids ...string) ([]*Record, error) {
 		for _, id := range part {
 			cmds = append(cmds, redis.NewMapStringStringCmd(ctx, "hgetall", l.recordKey(id)))
 		}
-		if err := l.do(ctx, cmds...); err != nil {
-			return nil, fmt.Errorf("ledger: read: %w", err)
+		if err := l.do(ctx, "read", cmds...); err != nil {
+			return nil, err
 		}
 		templates := make(map[string]string, len(codes.Val()))
 		for template, code := range codes.Val() {
@@ -49,11 +48,8 @@ const sweepStep = 1000
 // shows their end. Accepted drops those that are overdue for an hour more, so that
 // the index stays bounded where Sweep is not called.
 func (l *Ledger) Sweep(ctx context.Context, limit int) (int, error) {
-	reply, err := l.run(ctx, l.lua.sweep, []string{l.awaitingReceiptKey()},
+	reply, err := l.run(ctx, "sweep", []string{l.awaitingReceiptKey()},
 		stamp(time.Now().Add(-ReceiptWait)), min(limit, sweepStep))
-	if err != nil {
-		return 0, fmt.Errorf("ledger: sweep missing receipts: %w", err)
-	}
 	n, _ := reply.(int64)
-	return int(n), nil
+	return int(n), err
 }

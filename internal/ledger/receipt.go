@@ -114,8 +114,8 @@ func (l *Ledger) storeEarly(ctx context.Context, r Receipt) (string, error) {
 	early := "!" + state.code() + stamp(r.At) + " " + words
 	stored := redis.NewStatusCmd(ctx, "set", l.msgidKey(r.MsgID), early, "px", millis(indexKeep), "nx")
 	found := redis.NewStringCmd(ctx, "get", l.msgidKey(r.MsgID))
-	if err := l.do(ctx, stored, found); err != nil {
-		return "", fmt.Errorf("ledger: keep the receipt: %w", err)
+	if err := l.do(ctx, "keep the receipt", stored, found); err != nil {
+		return "", err
 	}
 	id, _ := messageOf(found.Val())
 	return id, nil
@@ -137,9 +137,9 @@ func (l *Ledger) applyReceipt(ctx context.Context, r Receipt, id string, now tim
 	keys := []string{
 		l.recordKey(id), l.msgidKey(r.MsgID), l.awaitingReceiptKey(), l.latestKey(r.OpenID), l.payloadKey(id),
 	}
-	reply, err := l.run(ctx, l.lua.receipt, keys, args...)
+	reply, err := l.run(ctx, "receipt", keys, args...)
 	if err != nil {
-		return nil, fmt.Errorf("ledger: record the receipt: %w", err)
+		return nil, err
 	}
 	list, ok := reply.([]any)
 	if !ok || len(list) != 2 {

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/redisx"
@@ -12,31 +13,21 @@ import (
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// script reads lua/name.lua, behind the functions that all scripts share.
-func script(name string) *redisx.Script {
+// scripts are those of lua/, by name, each behind the functions that all of them share.
+func scripts() map[string]*redisx.Script {
 	text := func(name string) string {
-		data, err := luaFiles.ReadFile("lua/" + name + ".lua")
+		data, err := luaFiles.ReadFile("lua/" + name)
 		if err != nil {
-			panic(err) // the name is wrong: every test finds it
+			panic(err) // what is embedded can be read
 		}
 		return string(data)
 	}
-	return redisx.NewScript(text("prelude"), text(name))
-}
-
-// scripts of one ledger.
-type scripts struct {
-	begin, accepted, failed, undo, revive, cancel, release, restore *redisx.Script
-	receipt, match, sweep, suppress, follow, erase                  *redisx.Script
-}
-
-func newScripts() scripts {
-	return scripts{
-		begin: script("begin"), accepted: script("accepted"), failed: script("failed"), undo: script("undo"),
-		revive: script("revive"), cancel: script("cancel"), release: script("release"), restore: script("restore"),
-		receipt: script("receipt"), match: script("match"), sweep: script("sweep"), suppress: script("suppress"),
-		follow: script("follow"), erase: script("erase"),
+	prelude, list := text("prelude.lua"), map[string]*redisx.Script{}
+	files, _ := luaFiles.ReadDir("lua")
+	for _, f := range files {
+		list[strings.TrimSuffix(f.Name(), ".lua")] = redisx.NewScript(prelude, text(f.Name()))
 	}
+	return list
 }
 
 // stringList reads a script's list of texts, at least n of them.

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -38,10 +37,8 @@ func (l *Ledger) Suppress(ctx context.Context, s Suppression) error {
 		till = stamp(s.Until)
 	}
 	args := append([]any{s.member(), till, short(s.Reason, maxReason), stamp(now), flag(s.ByAdmin)}, l.reasons...)
-	if _, err := l.run(ctx, l.lua.suppress, []string{l.suppressionsKey(), l.suppressionEndsKey()}, args...); err != nil {
-		return fmt.Errorf("ledger: suppress: %w", err)
-	}
-	return nil
+	_, err := l.run(ctx, "suppress", []string{l.suppressionsKey(), l.suppressionEndsKey()}, args...)
+	return err
 }
 
 // Lift ends a suppression. With an empty template it lifts the one for all
@@ -49,8 +46,8 @@ func (l *Ledger) Suppress(ctx context.Context, s Suppression) error {
 func (l *Ledger) Lift(ctx context.Context, openid, template string) (bool, error) {
 	member := Suppression{OpenID: openid, Template: template}.member()
 	gone := redis.NewIntCmd(ctx, "hdel", l.suppressionsKey(), member)
-	if err := l.do(ctx, gone, redis.NewIntCmd(ctx, "zrem", l.suppressionEndsKey(), member)); err != nil {
-		return false, fmt.Errorf("ledger: lift the suppression: %w", err)
+	if err := l.do(ctx, "lift", gone, redis.NewIntCmd(ctx, "zrem", l.suppressionEndsKey(), member)); err != nil {
+		return false, err
 	}
 	return gone.Val() > 0, nil
 }
@@ -59,8 +56,8 @@ func (l *Ledger) Lift(ctx context.Context, openid, template string) (bool, error
 // cursor, 0 after the last. An entry may come twice while others are added.
 func (l *Ledger) Suppressions(ctx context.Context, cursor uint64) ([]Suppression, uint64, error) {
 	cmd := redis.NewScanCmd(ctx, nil, "hscan", l.suppressionsKey(), cursor, "count", pipelineSize)
-	if err := l.do(ctx, cmd); err != nil {
-		return nil, 0, fmt.Errorf("ledger: list the suppressions: %w", err)
+	if err := l.do(ctx, "list the suppressions", cmd); err != nil {
+		return nil, 0, err
 	}
 	list, next := cmd.Val()
 	now := time.Now()
@@ -115,12 +112,9 @@ func recipientReasons() []any {
 // single templates. It reports whether there was one.
 func (l *Ledger) Subscribed(ctx context.Context, openid string) (bool, error) {
 	keys := []string{l.suppressionsKey(), l.suppressionEndsKey()}
-	reply, err := l.run(ctx, l.lua.follow, keys, append([]any{openid}, l.reasons...)...)
-	if err != nil {
-		return false, fmt.Errorf("ledger: lift the suppression of a new follower: %w", err)
-	}
+	reply, err := l.run(ctx, "follow", keys, append([]any{openid}, l.reasons...)...)
 	n, _ := reply.(int64)
-	return n > 0, nil
+	return n > 0, err
 }
 
 // Unsubscribed suppresses openid until it follows again, or until lifted.
