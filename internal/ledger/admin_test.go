@@ -19,7 +19,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redistest"
 )
 
-func TestCancel(t *testing.T) {
+func TestCancelEndsOnlyWhatCannotHaveBeenSeen(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
@@ -29,7 +29,7 @@ func TestCancel(t *testing.T) {
 			must(t, err)
 			return ok, r
 		}
-		if ok, r := cancel("nobody"); ok || r != nil {
+		if ok, r := cancel("missing"); ok || r != nil {
 			t.Errorf("missing: %v, %+v", ok, r)
 		}
 		e := envelope("waiting")
@@ -85,7 +85,7 @@ func TestCancelRacesBegin(t *testing.T) {
 	})
 }
 
-func TestDead(t *testing.T) {
+func TestDeadLettersAreListedDroppedAndRevived(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
@@ -153,12 +153,12 @@ func TestDeadAreBounded(t *testing.T) {
 		}
 		time.Sleep(31 * 24 * time.Hour)
 		if left := rdb.Keys(t.Context(), "*").Val(); len(left) != 0 {
-			t.Errorf("left for ever: %v", left)
+			t.Errorf("left without an end: %v", left)
 		}
 	})
 }
 
-func TestSuppress(t *testing.T) {
+func TestSuppressedRecipientIsNotSentTo(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)

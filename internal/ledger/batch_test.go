@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,7 +55,7 @@ func TestP4ConcurrentCallsShareTrips(t *testing.T) {
 	}
 }
 
-func TestScriptFlush(t *testing.T) {
+func TestScriptsAreSentAgainAfterScriptFlush(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
@@ -71,7 +74,7 @@ func TestScriptFlush(t *testing.T) {
 }
 
 // What go-redis repeats after a lost answer changes nothing.
-func TestRepeatedPipelines(t *testing.T) {
+func TestRepeatedCallsChangeNothing(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		rdb.AddHook(repeating{})
@@ -102,7 +105,7 @@ func TestRepeatedPipelines(t *testing.T) {
 }
 
 // The steps of receipts, resends and erasures recognise their repetition too.
-func TestRepeatedPipelinesOfReceipts(t *testing.T) {
+func TestRepeatedReceiptsAndErasuresChangeNothing(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		rdb.AddHook(repeating{})
@@ -130,7 +133,7 @@ func TestRepeatedPipelinesOfReceipts(t *testing.T) {
 	})
 }
 
-func TestContext(t *testing.T) {
+func TestCallWhoseContextEndedIsNotSent(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	rdb, left := server.Client(t), make(leaving, 100)
@@ -203,7 +206,7 @@ func (c leaving) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 	}
 }
 
-func TestRedisDown(t *testing.T) {
+func TestErrorsWrapTheCause(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("connection refused")
 	rdb := redis.NewClient(&redis.Options{
@@ -234,7 +237,7 @@ func TestRedisDown(t *testing.T) {
 	}
 }
 
-func TestClose(t *testing.T) {
+func TestCloseRefusesLaterCalls(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
 	l := open(t, rdb)
@@ -247,7 +250,7 @@ func TestClose(t *testing.T) {
 	must(t, rdb.Ping(t.Context()).Err())
 }
 
-func TestNew(t *testing.T) {
+func TestNewRefusesABadConfig(t *testing.T) {
 	t.Parallel()
 	rdb := redis.NewClient(&redis.Options{})
 	defer func() { _ = rdb.Close() }()
@@ -259,6 +262,130 @@ func TestNew(t *testing.T) {
 	if _, err := ledger.New(nil, ledger.Config{Account: "wx1"}); err == nil {
 		t.Error("took no client")
 	}
+}
+
+// Of deliveries that begin at once, whatever shares a script call, one is the first
+// attempt: the others are superseded, or know of it.
+func TestConcurrentDeliveriesOfOneMessage(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		e := envelope("m")
+		create(t, rdb, record(e))
+		var first atomic.Int32
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				s, err := l.Begin(t.Context(), e, ledger.Delivery{N: deliveries.Add(1)})
+				switch {
+				case err != nil:
+					t.Error(err)
+				case s.Decision == ledger.Send && s.OpenSince.IsZero():
+					first.Add(1)
+				case s.Decision != ledger.Send && s.Decision != ledger.Superseded:
+					t.Errorf("got %+v", s)
+				}
+			})
+		}
+		all.Wait()
+		if first.Load() != 1 {
+			t.Errorf("%d first attempts", first.Load())
+		}
+		for i := range 100 {
+			all.Go(func() {
+				if _, err := l.Accepted(t.Context(), e.ID, deliveries.Add(1), ledger.Acceptance{To: e.To, MsgID: wechat.MessageID(1 + i%3)}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if r := state(t, l, e.ID, ledger.Accepted); r.Attempts != 1 || !r.PossibleDuplicate || r.MsgID < 1 || r.MsgID > 3 {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
+// A message whose record cannot be used fails alone, not with those that share its call.
+func TestBadRecordFailsAlone(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		must(t, rdb.Set(t.Context(), key("m:bad-0"), "no hash", time.Hour).Err())
+		must(t, rdb.HSet(t.Context(), key("m:bad-1"), "s", "s", "j", "1").Err())
+		must(t, rdb.Set(t.Context(), ledger.UserKey(account, "bad"), "no hash", time.Hour).Err())
+		must(t, rdb.Set(t.Context(), key("a:obad"), "no set", time.Hour).Err())
+		var all sync.WaitGroup
+		for i := range 200 {
+			all.Go(func() {
+				e := envelope(fmt.Sprint("m-", i))
+				bad := i%20 == 0
+				switch {
+				case bad && i%40 == 0:
+					e.ID = "bad-0"
+				case bad:
+					e = toUser(e.ID, "bad")
+				}
+				if _, err := tryBegin(t.Context(), l, e); (err != nil) != bad || bad && !strings.Contains(err.Error(), "WRONGTYPE") {
+					t.Errorf("%s begins: %v", e.ID, err)
+				}
+				if bad {
+					e.To = "obad"
+				}
+				if _, err := l.Accepted(t.Context(), e.ID, deliveries.Add(1), ledger.Acceptance{To: e.To, Class: e.Class, MsgID: wechat.MessageID(1 + i)}); (err != nil) != bad {
+					t.Errorf("%s accepted: %v", e.ID, err)
+				}
+			})
+		}
+		all.Wait()
+		for i := range 200 {
+			if i%20 != 0 {
+				state(t, l, fmt.Sprint("m-", i), ledger.Accepted)
+			}
+		}
+	})
+}
+
+// lostAnswer carries scripts out and loses their answers.
+type lostAnswer struct{ repeating }
+
+func (lostAnswer) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil && strings.HasPrefix(cmd.Name(), "eval") {
+			cmd.SetErr(io.ErrUnexpectedEOF)
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	}
+}
+
+// A lost answer reaches every caller of the call as an error.
+func TestLostAnswerReachesEveryCaller(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		clean := open(t, rdb)
+		lossy := redis.NewClient(rdb.Options())
+		defer lossy.Close()
+		lossy.AddHook(lostAnswer{})
+		l := open(t, lossy)
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				e := envelope(fmt.Sprint("m-", i))
+				create(t, rdb, record(e))
+				if s, err := tryBegin(t.Context(), l, e); !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Errorf("%+v, %v", s, err)
+				}
+				if r, err := l.Accepted(t.Context(), e.ID, delivery(l, e.ID), ledger.Acceptance{MsgID: wechat.MessageID(1 + i)}); !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Errorf("%+v, %v", r, err)
+				}
+			})
+		}
+		all.Wait()
+		for i := range 50 {
+			state(t, clean, fmt.Sprint("m-", i), ledger.Accepted)
+		}
+	})
 }
 
 func BenchmarkBeginAccepted(b *testing.B) {

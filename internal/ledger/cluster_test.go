@@ -62,7 +62,7 @@ func TestScriptsDeclareTheirKeys(t *testing.T) {
 }
 
 // A whole life on a cluster: all keys of an account lie in one slot.
-func TestCluster(t *testing.T) {
+func TestWholeLifeOnACluster(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--cluster-enabled", "yes")
 	node := server.Client(t)
@@ -80,7 +80,7 @@ func TestCluster(t *testing.T) {
 	l := open(t, rdb)
 	wholeLife(t, rdb, l)
 	must(t, l.Audit(t.Context(), ledger.Entry{Action: "erased"}))
-	bounded := map[string]bool{"sup": true, "supz": true, "audit": true} // by the followers, and by itself
+	bounded := map[string]bool{"sup": true, "supz": true, "audit": true} // by the number of followers, and by MAXLEN
 	for _, name := range node.Keys(t.Context(), "*").Val() {
 		if !strings.HasPrefix(name, key("")) {
 			t.Errorf("key %q is outside the account's slot", name)

@@ -69,7 +69,7 @@ func erase(tb testing.TB, l *ledger.Ledger, e ledger.Erasure) map[string]ledger.
 
 // cbk-11: nothing readable of the person remains, and what is known of the
 // messages does.
-func TestCbk11Erase(t *testing.T) {
+func TestCbk11EraseLeavesNothingReadable(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
@@ -180,7 +180,7 @@ func TestErasedStaysErased(t *testing.T) {
 			}
 		}
 		if s := receipt(t, l, failing(1, "failed: system failed")); s == nil || s.State != ledger.Rejected || s.Resend != nil {
-			t.Errorf("sent again to somebody who was erased: %+v", s)
+			t.Errorf("sent again to an erased recipient: %+v", s)
 		}
 		if s := receipt(t, l, failing(5, "failed:user block")); s == nil || s.State != ledger.Rejected {
 			t.Errorf("got %+v", s)
@@ -194,13 +194,13 @@ func TestErasedStaysErased(t *testing.T) {
 		dead := urgent("dead")
 		dead.QueuedAt = dead.QueuedAt.Add(-time.Minute)
 		if s := begin(t, l, dead); s.Decision != ledger.Ended {
-			t.Errorf("a dead letter of somebody who was erased is sent: %+v", s)
+			t.Errorf("a dead letter to an erased recipient is sent: %+v", s)
 		}
 	})
 }
 
 // Where only the user was named, what is under way to their openid is not known;
-// no receipt settles the message by it any more.
+// no receipt ends the message by it any more.
 func TestEraseByUserAlone(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
@@ -212,7 +212,7 @@ func TestEraseByUserAlone(t *testing.T) {
 			t.Errorf("got %v", got)
 		}
 		if s := match(t, l, failing(9, "success")); s != nil {
-			t.Errorf("settled %+v", s)
+			t.Errorf("ended %+v", s)
 		}
 	})
 }
@@ -235,10 +235,10 @@ func TestEraseTakesTasksFirst(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 		if left := life(); left < 100*24*time.Hour {
-			t.Errorf("forgotten after %s, before its task is due: it would be sent", left)
+			t.Errorf("expires after %s, before its task is due: it would be sent", left)
 		}
 		if s := begin(t, l, e); s.Decision != ledger.Ended {
-			t.Errorf("sent meanwhile: %+v", s)
+			t.Errorf("sent between the two tries: %+v", s)
 		}
 		var told []ledger.Ref
 		works := ledger.Erasure{OpenIDs: []string{e.To}, Tasks: func(_ context.Context, refs []ledger.Ref) error {
@@ -286,7 +286,7 @@ func TestEraseManyPeople(t *testing.T) {
 	state(t, l, "m0", ledger.Cancelled)
 	state(t, l, fmt.Sprint("m", n-1), ledger.Queued)
 	if refs, err := l.Erase(t.Context(), ledger.Erasure{Tasks: noTasks}); err != nil || len(refs) != 0 {
-		t.Errorf("nobody was named: %v, %v", refs, err)
+		t.Errorf("an erasure of no one: %v, %v", refs, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -295,7 +295,7 @@ func TestEraseManyPeople(t *testing.T) {
 	}
 }
 
-func TestAudit(t *testing.T) {
+func TestAuditTrailIsMaskedAndPaged(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
@@ -347,7 +347,7 @@ func TestAuditIsBounded(t *testing.T) {
 }
 
 // An erased record goes in its time, and so does everything else of the message.
-func TestErasedGoes(t *testing.T) {
+func TestErasedRecordExpires(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redistest"
 )
 
-func TestLife(t *testing.T) {
+func TestMessageIsRetriedAcceptedAndDelivered(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
@@ -104,7 +104,7 @@ func TestBeginDecisions(t *testing.T) {
 	})
 }
 
-func TestCrashIsKnown(t *testing.T) {
+func TestCrashWhileSendingIsKnown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
@@ -131,7 +131,7 @@ func TestCrashIsKnown(t *testing.T) {
 	})
 }
 
-func TestFailedEnds(t *testing.T) {
+func TestFailedRecordsTheEnd(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
@@ -194,13 +194,13 @@ func TestLostRecordKeepsItsEnd(t *testing.T) {
 		}
 		for _, id := range []string{"a", "b"} {
 			if ttl := rdb.TTL(t.Context(), key("m:"+id)).Val(); ttl <= 0 {
-				t.Errorf("%s stays for ever: %s", id, ttl)
+				t.Errorf("%s has no expiry: %s", id, ttl)
 			}
 		}
 	})
 }
 
-func TestAccepted(t *testing.T) {
+func TestAcceptedKeepsTheFirstMsgID(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
@@ -265,7 +265,7 @@ func TestAcceptedWithoutReceiptEnds(t *testing.T) {
 	})
 }
 
-func TestRecordsLive(t *testing.T) {
+func TestRecordsLiveAsLongAsTheirTasks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
@@ -288,5 +288,91 @@ func TestRecordsLive(t *testing.T) {
 		}
 		time.Sleep(time.Until(far.NotAfter))
 		state(t, l, "far", ledger.Expired)
+	})
+}
+
+// What waits past its not-after is not sent any more, and reads so at once: not only
+// when its task is fetched, which can be days later.
+func TestPastNotAfterReadsAsEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		l := open(t, rdb)
+		at := time.Now().Add(time.Hour)
+		message := func(id string) job.Envelope {
+			e := envelope(id)
+			e.NotAfter = at
+			return e
+		}
+		create(t, rdb, record(message("queued")))
+		scheduled := record(message("scheduled"))
+		scheduled.State, scheduled.NotBefore = ledger.Scheduled, at.Add(-time.Minute)
+		create(t, rdb, scheduled)
+		for _, id := range []string{"retrying", "open", "sending", "accepted"} {
+			begin(t, l, message(id))
+		}
+		failed(t, l, "retrying", ledger.Outcome{State: ledger.Retrying, Attempt: true, Reason: "busy"})
+		failed(t, l, "open", ledger.Outcome{State: ledger.Retrying, Attempt: true, Ambiguous: true})
+		accepted(t, l, "accepted", ledger.Acceptance{MsgID: 1})
+		time.Sleep(time.Hour - time.Millisecond)
+		state(t, l, "queued", ledger.Queued)
+		state(t, l, "scheduled", ledger.Queued)
+		time.Sleep(time.Millisecond)
+		for id, want := range map[string]ledger.State{
+			"queued": ledger.Expired, "scheduled": ledger.Expired, "retrying": ledger.Expired, "open": ledger.Unknown,
+			"sending": ledger.Sending, "accepted": ledger.Accepted,
+		} {
+			r := state(t, l, id, want)
+			if ended := want.Ended(); ended != r.EndedAt.Equal(at) || ended != (r.Reason == ledger.ReasonNotAfter) {
+				t.Errorf("%s: %+v", id, r)
+			}
+		}
+	})
+}
+
+// Records of the version before can be read, sent and ended.
+func TestRecordsOfTheVersionBefore(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		e := envelope("")
+		write := func(id string, more map[string]any) {
+			t.Helper()
+			f := map[string]any{"c": "d", "t": e.To, "p": e.Template, "h": e.Hash(), "q": "1795392000123"}
+			for name, value := range more {
+				f[name] = value
+			}
+			must(t, rdb.HSet(t.Context(), key("m:"+id), f).Err())
+			must(t, rdb.Expire(t.Context(), key("m:"+id), time.Hour).Err())
+		}
+		begun := time.Now().Add(-time.Minute).Truncate(time.Millisecond)
+		write("sending", map[string]any{"s": "s", "o": begun.UnixMilli()})
+		write("accepted", map[string]any{"s": "a", "a": "2", "x": begun.UnixMilli(), "m": "77"})
+		write("delivered", map[string]any{"s": "d", "a": "1", "x": begun.UnixMilli(), "m": "78", "f": "success", "z": begun.UnixMilli()})
+		write("dead", map[string]any{"s": "x", "a": "3", "r": "busy", "e": "-1", "z": begun.UnixMilli()})
+		must(t, rdb.Set(t.Context(), key("dead:dead"), "payload", time.Hour).Err())
+		must(t, rdb.ZAdd(t.Context(), key("dead"), redis.Z{Score: float64(begun.UnixMilli()), Member: "dead"}).Err())
+
+		if r := state(t, l, "delivered", ledger.Delivered); r.Receipt != "success" || r.Attempts != 1 || r.Template != e.Template || r.MsgID != 78 || !r.EndedAt.Equal(begun) {
+			t.Errorf("got %+v", r)
+		}
+		for _, id := range []string{"accepted", "delivered", "dead"} {
+			if s := begin(t, l, envelope(id)); s.Decision != ledger.Ended {
+				t.Errorf("%s: %+v", id, s)
+			}
+		}
+		must(t, rdb.Set(t.Context(), key("i:77"), "=accepted", time.Hour).Err())
+		if s := receipt(t, l, failing(77, "success")); s.State != ledger.Delivered || s.Attempts != 2 {
+			t.Errorf("got %+v", s)
+		}
+		if s := begin(t, l, envelope("sending")); s.Decision != ledger.Send || !s.OpenSince.Equal(begun) {
+			t.Errorf("got %+v", s)
+		}
+		if payload, _, err := l.Revive(t.Context(), "dead"); err != nil || string(payload) != "payload" {
+			t.Errorf("got %q, %v", payload, err)
+		}
+		if s := begin(t, l, envelope("dead")); s.Decision != ledger.Send || s.Attempts != 0 || !s.OpenSince.IsZero() {
+			t.Errorf("got %+v", s)
+		}
 	})
 }

@@ -47,9 +47,9 @@ func match(tb testing.TB, l *ledger.Ledger, r ledger.Receipt) *ledger.Settled {
 	return s
 }
 
-// rcp-01 with MsgID 0: the receipts of two messages to one follower settle the
-// older first, and WeChat's repetition settles nothing more.
-func TestRcp01ZeroMsgIDSettlesTheOldest(t *testing.T) {
+// rcp-01 with MsgID 0: the receipts of two messages to one follower end the
+// older first, and WeChat's repetition ends nothing more.
+func TestRcp01ReceiptWithoutMsgIDEndsTheOldestMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
@@ -75,7 +75,7 @@ func TestRcp01ZeroMsgIDSettlesTheOldest(t *testing.T) {
 		}
 		zero.At = zero.At.Add(time.Second)
 		if s := receipt(t, l, zero); s != nil {
-			t.Errorf("a third receipt settled %+v", s)
+			t.Errorf("a third receipt ended %+v", s)
 		}
 		if n := rdb.ZCard(t.Context(), key("await")).Val(); n != 0 {
 			t.Errorf("%d receipts are still awaited", n)
@@ -83,8 +83,8 @@ func TestRcp01ZeroMsgIDSettlesTheOldest(t *testing.T) {
 	})
 }
 
-// Two of our processes handle one event with MsgID 0: one message is settled.
-func TestRcp01ZeroMsgIDAtOnce(t *testing.T) {
+// Two of our processes handle one event with MsgID 0: one message ends.
+func TestRcp01ReceiptWithoutMsgIDHandledTwiceEndsOneMessage(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
@@ -115,7 +115,7 @@ func TestRcp01ZeroMsgIDAtOnce(t *testing.T) {
 }
 
 // rcp-03: the receipt with MsgID 0 comes before the answer is stored.
-func TestRcp03ZeroMsgIDBeforeTheAnswer(t *testing.T) {
+func TestRcp03ReceiptWithoutMsgIDBeforeTheAnswerIsMatchedLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
@@ -125,7 +125,7 @@ func TestRcp03ZeroMsgIDBeforeTheAnswer(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
 		zero := ledger.Receipt{OpenID: follower, Status: "success", At: time.Now().Truncate(time.Second)}
 		if s := receipt(t, l, zero); s != nil {
-			t.Fatalf("settled %+v, which WeChat has not accepted yet", s)
+			t.Fatalf("ended %+v, which WeChat has not accepted yet", s)
 		}
 		time.Sleep(6 * time.Second)
 		accepted(t, l, e.ID, ledger.Acceptance{To: e.To, MsgID: 5})
@@ -170,9 +170,9 @@ func TestReceiptOutsideTheWindow(t *testing.T) {
 	}
 }
 
-// rcp-03: the answer was lost, so that the receipt names a message that nobody
-// knows. Here the message has ended as unknown already.
-func TestRcp03ReceiptSettlesTheUnknown(t *testing.T) {
+// rcp-03: the answer was lost, so that the receipt names a msgid that is not
+// known. Here the message has ended as unknown already.
+func TestRcp03ReceiptEndsTheMessageWhoseAnswerWasLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
@@ -185,7 +185,7 @@ func TestRcp03ReceiptSettlesTheUnknown(t *testing.T) {
 		time.Sleep(time.Minute)
 		r := ledger.Receipt{MsgID: 99, OpenID: follower, Status: "success", At: at}
 		if s := receipt(t, l, r); s != nil {
-			t.Fatalf("an unknown msgid settled %+v at once", s)
+			t.Fatalf("an unknown msgid ended %+v at once", s)
 		}
 		state(t, l, "m", ledger.Unknown)
 		time.Sleep(time.Minute)
@@ -207,7 +207,7 @@ func TestRcp03ReceiptSettlesTheUnknown(t *testing.T) {
 	})
 }
 
-// A message that is still tried is not sent again after the receipt settled it.
+// A message that is still tried is not sent again after a receipt ended it.
 func TestMatchEndsTheRetries(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
@@ -231,13 +231,13 @@ func TestMatchEndsTheRetries(t *testing.T) {
 	})
 }
 
-// What may be of two messages, or is surely of none, settles nothing.
+// What may be of two messages, or is surely of none, ends nothing.
 func TestMatchIsSureOrDoesNothing(t *testing.T) {
 	t.Parallel()
 	foreign := ledger.Receipt{MsgID: 99, OpenID: follower, Status: "success"}
 	for name, tc := range map[string]struct {
 		before func(t *testing.T, l *ledger.Ledger)
-		want   string // the message settled
+		want   string // the message ended
 	}{
 		"two lost answers": {func(t *testing.T, l *ledger.Ledger) {
 			lose(t, l, "a", ledger.Retrying)
@@ -263,12 +263,12 @@ func TestMatchIsSureOrDoesNothing(t *testing.T) {
 				r := foreign
 				r.At = time.Now()
 				if s := receipt(t, l, r); s != nil {
-					t.Fatalf("Receipt settled %+v", s)
+					t.Fatalf("Receipt ended %+v", s)
 				}
 				s := match(t, l, r)
 				switch {
 				case tc.want == "" && s != nil:
-					t.Errorf("settled %+v", s)
+					t.Errorf("ended %+v", s)
 				case tc.want != "" && (s == nil || s.ID != tc.want || s.State != ledger.Delivered):
 					t.Errorf("got %+v, want %s", s, tc.want)
 				}
@@ -286,7 +286,7 @@ func fail(tb testing.TB, l *ledger.Ledger, id string, end ledger.State) {
 
 // Match finds a message whose msgid became known after Receipt had looked, and a
 // receipt with MsgID 0 one whose answer was lost.
-func TestMatchLooksAgain(t *testing.T) {
+func TestMatchFindsWhatBecameKnownSinceReceipt(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
@@ -311,8 +311,8 @@ func TestMatchLooksAgain(t *testing.T) {
 	})
 }
 
-// What is under way is bounded, and forgotten by itself.
-func TestUnderWayIsBounded(t *testing.T) {
+// The latest messages to an openid are bounded, and expire.
+func TestLatestMessagesAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
@@ -340,7 +340,7 @@ func TestUnderWayIsBounded(t *testing.T) {
 }
 
 // rcp-07: design 3.1 has it that accepted ends when no receipt comes in 24 h.
-func TestRcp07NoReceiptWithin24Hours(t *testing.T) {
+func TestRcp07AcceptedEndsWithoutReceiptAfter24Hours(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
@@ -375,8 +375,8 @@ func TestRcp07NoReceiptWithin24Hours(t *testing.T) {
 	})
 }
 
-// Where nobody sweeps, acceptances do it in passing.
-func TestRcp07AcceptancesSweep(t *testing.T) {
+// Where Sweep is not called, acceptances remove what is overdue.
+func TestRcp07AcceptancesRemoveOverdueReceipts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
@@ -394,14 +394,14 @@ func TestRcp07AcceptancesSweep(t *testing.T) {
 		}
 		time.Sleep(5 * 24 * time.Hour)
 		if left := rdb.Keys(t.Context(), "*:await").Val(); len(left) != 0 {
-			t.Errorf("left for ever: %v", left)
+			t.Errorf("left without an end: %v", left)
 		}
 	})
 }
 
 // rcp-06: a follower who refuses the account's messages is not written to again,
 // from whichever receipt that is known.
-func TestRcp06UserBlockSuppresses(t *testing.T) {
+func TestRcp06UserBlockSuppressesTheFollower(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)

@@ -16,7 +16,7 @@ import (
 
 // P13: what the whole server grows by for each message, with key, expiry and their
 // tables: at most 300 bytes after its end, and at most 340 while it is queued.
-func TestQue05BytesPerRecord(t *testing.T) {
+func TestQue05RecordTakesAtMost300BytesAfterItsEnd(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
 	l := open(t, rdb)

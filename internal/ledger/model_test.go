@@ -278,7 +278,7 @@ func (w *network) check(step string) {
 
 // Whatever is repeated, late or reordered: a message is never sent as the first time
 // while an earlier attempt may arrive, never after WeChat took it or it was
-// cancelled, and a yes is never forgotten.
+// cancelled, and a recorded yes is never lost.
 func TestLateAndRepeatedCallsDoNoHarm(t *testing.T) {
 	t.Parallel()
 	check := func(t *testing.T, rdb *redis.Client, virtual bool) {

@@ -34,7 +34,7 @@ type world struct {
 }
 
 // Any order of steps leaves a true state: an end stays an end, what WeChat
-// accepted is never forgotten, a receipt is never lost, attempts never sink, what
+// accepted stays accepted, a receipt is never lost, attempts never sink, what
 // was erased does not come back.
 func TestAnyOrderLeavesATrueState(t *testing.T) {
 	t.Parallel()
@@ -178,7 +178,7 @@ func (w *world) zero(t *testing.T, rt *rapid.T) {
 	t.Helper()
 	s := receipt(t, w.ledger, ledger.Receipt{OpenID: w.envelope.To, Status: "success", At: time.Now()})
 	if s != nil && !w.accepted {
-		rt.Fatalf("settled what was not accepted: %+v", s)
+		rt.Fatalf("ended what was not accepted: %+v", s)
 	}
 	if w.accepted && w.end == "" && w.latest {
 		w.end = ledger.Delivered
@@ -193,7 +193,7 @@ func (w *world) match(t *testing.T, rt *rapid.T) {
 		return
 	}
 	if repeated := w.before.MsgID == 99; !repeated && (w.before.OpenSince.IsZero() || w.erased) {
-		rt.Fatalf("settled what cannot be its own: %+v", w.before)
+		rt.Fatalf("ended what cannot be its own: %+v", w.before)
 	}
 	if w.end == "" {
 		w.accepted, w.end = true, ledger.Delivered
@@ -262,8 +262,8 @@ func (w *world) checkStep(rt *rapid.T, step string, before, now *ledger.Record) 
 		return
 	}
 	revived := step == "revive" && before.State == ledger.Dead
-	settled := step == "match" && before.State == ledger.Unknown
-	if before.State.Ended() && !revived && !settled && step != "accepted" {
+	matched := step == "match" && before.State == ledger.Unknown
+	if before.State.Ended() && !revived && !matched && step != "accepted" {
 		rt.Fatalf("%s led from the end %s to %s", step, before.State, now.State)
 	}
 	if now.Attempts < before.Attempts && !revived && step != "undelivered" {

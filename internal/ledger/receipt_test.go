@@ -14,7 +14,7 @@ import (
 )
 
 // rcp-01: two receipts for one user in one second are both recorded.
-func TestRcp01TwoReceiptsInOneSecond(t *testing.T) {
+func TestRcp01TwoReceiptsInOneSecondAreBothRecorded(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
@@ -47,7 +47,7 @@ func TestRcp01TwoReceiptsInOneSecond(t *testing.T) {
 }
 
 // rcp-03: a receipt that comes before the answer is stored is joined later.
-func TestRcp03ReceiptBeforeAnswer(t *testing.T) {
+func TestRcp03ReceiptBeforeTheAnswerIsJoined(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
@@ -107,7 +107,7 @@ func TestReceiptRacesAnswer(t *testing.T) {
 }
 
 // rcp-06: WeChat's words are normalised.
-func TestRcp06StatusWords(t *testing.T) {
+func TestRcp06StatusWordsAreNormalised(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)

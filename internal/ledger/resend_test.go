@@ -95,7 +95,7 @@ func TestRcp06SystemFailedIsSentAgain(t *testing.T) {
 }
 
 // Each reason has its own patience, and none goes past the message's last moment.
-func TestResendsEnd(t *testing.T) {
+func TestResendsEndByReasonAndNotAfter(t *testing.T) {
 	t.Parallel()
 	const system, freq = "failed: system failed", "failed:freq limit"
 	for name, tc := range map[string]struct {
@@ -172,13 +172,13 @@ func TestResendIsByClassAndSure(t *testing.T) {
 		accept(t, usual, urgent("guessed"), 4)
 		zero := failing(0, "failed: system failed")
 		if s := receipt(t, usual, zero); s == nil || s.ID != "guessed" || s.State != ledger.Rejected || s.Resend != nil {
-			t.Errorf("a message of somebody else may have failed, and ours be there: %+v", s)
+			t.Errorf("another message may have failed, and ours be there: %+v", s)
 		}
 	})
 }
 
 // rcp-03: the failed receipt comes before the answer is stored.
-func TestRcp03FailedReceiptBeforeAnswer(t *testing.T) {
+func TestRcp03FailedReceiptBeforeTheAnswerAsksForAResend(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)

@@ -55,7 +55,7 @@ func TestUserHasSeveralOpenIDs(t *testing.T) {
 		if r := state(t, l, "none", ledger.Rejected); r.Reason != ledger.ReasonSuppressed {
 			t.Errorf("got %+v", r)
 		}
-		if s := begin(t, l, toUser("nobody", "v")); s.Decision != ledger.NoUser {
+		if s := begin(t, l, toUser("unbound", "v")); s.Decision != ledger.NoUser {
 			t.Errorf("got %+v, want NoUser", s)
 		}
 	})

@@ -30,7 +30,7 @@ func TestCancelOutlivesItsTask(t *testing.T) {
 			return left
 		}
 		if left := life(); left < 100*24*time.Hour {
-			t.Errorf("forgotten after %s, before the task is due: it would be sent", left)
+			t.Errorf("expires after %s, before the task is due: it would be sent", left)
 		}
 
 		// Its task is taken off the queue.
@@ -38,13 +38,13 @@ func TestCancelOutlivesItsTask(t *testing.T) {
 		if left := life(); left > 72*time.Hour || left < 71*time.Hour {
 			t.Errorf("kept for %s after its task is gone, want 72h", left)
 		}
-		must(t, l.Release(t.Context(), "nobody"))
+		must(t, l.Release(t.Context(), "missing"))
 	})
 }
 
-// TestDueIsQueued: from its not-before on a message waits for its turn, the quota
+// TestScheduledReadsAsQueuedWhenDue: from its not-before on a message waits for its turn, the quota
 // or an admin, and not for its hour any more.
-func TestDueIsQueued(t *testing.T) {
+func TestScheduledReadsAsQueuedWhenDue(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
