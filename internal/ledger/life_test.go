@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -339,9 +340,7 @@ func TestRecordsOfTheVersionBefore(t *testing.T) {
 		write := func(id string, more map[string]any) {
 			t.Helper()
 			f := map[string]any{"c": "d", "t": e.To, "p": e.Template, "h": e.Hash(), "q": "1795392000123"}
-			for name, value := range more {
-				f[name] = value
-			}
+			maps.Copy(f, more)
 			must(t, rdb.HSet(t.Context(), key("m:"+id), f).Err())
 			must(t, rdb.Expire(t.Context(), key("m:"+id), time.Hour).Err())
 		}
