@@ -261,6 +261,27 @@ func TestLateAcceptanceRemovesTheDeadLetter(t *testing.T) {
 	})
 }
 
+// A revived message of a class that is not sent again stays so: what Revive keeps of
+// its payload is not what a failed receipt asks for.
+func TestRevivedMessageIsNotResentByItsReceipt(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		e := envelope("m")
+		begin(t, l, e)
+		failed(t, l, e.ID, ledger.Outcome{To: e.To, State: ledger.Dead, Payload: []byte("p")})
+		_, _, err := l.Revive(t.Context(), e.ID)
+		must(t, err)
+		accept(t, l, e, 5)
+		if n := rdb.Exists(t.Context(), key("p:m")).Val(); n != 0 {
+			t.Error("the payload stays")
+		}
+		if s := receipt(t, l, failing(5, "failed: system failed")); s.State != ledger.Rejected || s.Resend != nil {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
 // A record that Redis lost while its message was sent is written by Accepted, with
 // the delivery: a receipt can ask for another attempt, and a late repetition of the
 // yes does not stand for it.

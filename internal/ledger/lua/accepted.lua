@@ -84,6 +84,8 @@ local answers = each((#ARGV - SHARED) / STRIDE, function(i)
     mark_accepted(record, state, number, msgid, template, attempts, payload)
     if state == DEAD then
       redis.call('ZREM', KEYS[2], id)
+    end
+    if state == DEAD or earlier_life then -- not to be sent again by what Revive left
       redis.call('DEL', payload_key)
     end
   end
