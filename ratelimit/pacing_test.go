@@ -17,7 +17,7 @@ import (
 )
 
 // send takes permits in n goroutines until ctx ends or the gate closes, and
-// waits for each permit's time, as the broker does. It returns the permits.
+// waits for each permit's time, as the fetch loop does. It returns the permits.
 func send(ctx context.Context, tb testing.TB, g *ratelimit.Gate, n int) []ratelimit.Permit {
 	tb.Helper()
 	var (

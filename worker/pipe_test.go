@@ -29,7 +29,7 @@ import (
 	"github.com/wxnotify/wxnotify/worker"
 )
 
-// The stories run the real rooms: broker, gate, token store and ledger on a
+// The stories run the real packages: queue, gate, token store and ledger on a
 // Redis, against the simulated platform. Several processes are several workers,
 // each with everything of its own but Redis.
 

@@ -106,7 +106,7 @@ func TestQuo03Reconcile(t *testing.T) {
 			if q.count() != 2 {
 				t.Errorf("asked %d times, want again after three seconds", q.count())
 			}
-			for range 100 { // the broker asks on and on
+			for range 100 { // the fetch loop keeps asking
 				_, _ = worker.WatchedGate(b.w, 0).Take(t.Context(), ratelimit.General)
 				time.Sleep(100 * time.Millisecond) // virtual
 			}
