@@ -46,12 +46,12 @@ func (a *account) emit(e Event) {
 		a.onEvent(e)
 	}
 	if !e.ended() {
-		if line := a.log.Check(zap.DebugLevel, "put back"); line != nil {
+		if line := a.log.Check(zap.DebugLevel, "message requeued"); line != nil {
 			line.Write(fields(e)...)
 		}
 		return
 	}
-	if line := a.log.Check(zap.InfoLevel, "done"); line != nil {
+	if line := a.log.Check(zap.InfoLevel, "message finished"); line != nil {
 		line.Write(fields(e)...)
 	}
 }
