@@ -104,7 +104,7 @@ func (s *Service) unfollows(ctx context.Context, a *account, e entry) error {
 }
 
 // heard writes whether a follower follows, as the latest event says. Another
-// event of the same follower may be applied beside this one: whoever finds, after
+// event of the same follower may be applied beside this one: a process that finds, after
 // its own effect, that a later one was heard, has that one's effect follow.
 func (s *Service) heard(ctx context.Context, a *account, e entry, follows bool) error {
 	said, err := a.roster.latest(ctx, e.OpenID, e.At, follows)

@@ -36,7 +36,7 @@
 //
 // # What is kept
 //
-// The roster, without an end. Everything else ends by itself: tickets with their
+// The roster, without an end. Everything else has a TTL: tickets with their
 // time, the outcome of a code with its state, the mark of a push after an hour.
 // [Eraser] forgets a person everywhere.
 package enroll

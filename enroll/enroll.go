@@ -56,7 +56,7 @@ type Account struct {
 	// that WeChat could not deliver them. Nil: critical alone; empty: none.
 	Resend []Class
 	// Forward gets every push that is not ours alone, and its passive reply goes
-	// to the follower. Nil: nobody does.
+	// to the follower. Nil: no push is forwarded.
 	Forward Forwarder
 	// EraseUnsubscribed forgets who unfollows, as WeChat's rules ask of who has
 	// no other ground to keep the data. False: their openid stays on the roster,
@@ -82,7 +82,7 @@ type Config struct {
 	// Logger gets what operators need. Default: none.
 	Logger *zap.Logger
 	// OnEvent is told of each push and each enrolment, from many goroutines. It
-	// must not block. Nil: nobody is told.
+	// must not block. Default: none.
 	OnEvent func(Event)
 }
 

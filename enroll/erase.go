@@ -21,7 +21,7 @@ const (
 )
 
 // Person is whose data goes: an openid, or one of the business's users with all
-// openids that are nobody else's. One of the two.
+// openids that no other user has. One of the two.
 type Person struct{ OpenID, User string }
 
 // Erased is what Erase found.
@@ -55,7 +55,7 @@ func NewEraser(rdb redis.UniversalClient, appID string) (*Eraser, error) {
 	return &Eraser{roster: roster, records: records, tasks: queue.NewInspector(rdb)}, nil
 }
 
-// Erase forgets p, and whoever else is noted. After an error some of it may be
+// Erase forgets p, and all others who are noted. After an error some of it may be
 // gone: repeat it, or leave it to the next process that serves the account.
 func (e *Eraser) Erase(ctx context.Context, p Person, why string) (Erased, error) {
 	bindings, err := e.begin(ctx, p, why)
@@ -161,7 +161,7 @@ type traces struct {
 	pairs   [][2]string
 }
 
-// traces finds the openids of a user that are nobody else's, or the users of an
+// traces finds the openids of a user that no other user has, or the users of an
 // openid that have no other.
 func (r *Roster) traces(ctx context.Context, p Person) (traces, error) {
 	t := traces{person: p}

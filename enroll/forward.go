@@ -26,7 +26,7 @@ const (
 
 // Forwarder is the business's own handler of what followers say and do: since
 // the server configuration turns off the menus and replies of WeChat's console,
-// somebody has to. The passive reply is clear XML (docs: 被动回复用户消息); empty or
+// the business has to answer. The passive reply is clear XML (docs: 被动回复用户消息); empty or
 // "success" for none. It must be safe for concurrent use, and is called once for
 // each push, whatever came before.
 type Forwarder interface {
@@ -70,7 +70,7 @@ func (s *Service) forward(ctx context.Context, a *account, p *wechat.Push) []byt
 	}
 }
 
-// callForwarder keeps a panic of somebody else's handler from ending the process.
+// callForwarder keeps a panic of the business's handler from ending the process.
 func (s *Service) callForwarder(ctx context.Context, a *account, p *wechat.Push) (reply []byte, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -242,7 +242,7 @@ func (b *inbox) applyAll(ctx context.Context, log *quietLog, list []looked, appl
 			return nil
 		})
 	}
-	_ = g.Wait() // nobody fails
+	_ = g.Wait() // no function returns an error
 	var ids []string
 	for i, m := range list {
 		if done[i] {

@@ -31,7 +31,7 @@ const (
 	pageScan     pageName = "scan"     // not in WeChat: scan the code with it
 	pageBound    pageName = "bound"    // done, messages will arrive
 	pageFollow   pageName = "follow"   // bound, but must follow the account before a message can arrive
-	pageSpent    pageName = "spent"    // somebody else used the link
+	pageSpent    pageName = "spent"    // another person used the link
 	pageInvalid  pageName = "invalid"  // the link is damaged, expired or forged
 	pageMismatch pageName = "mismatch" // what WeChat says differs from what the business stored
 	pageSnapshot pageName = "snapshot" // WeChat shows a quick look, and tells us nothing true
@@ -49,7 +49,7 @@ type page struct {
 	Account string        // the account's display name; may be empty
 	QR      []byte        // a PNG; nil: no picture
 	Link    string        // where the main button leads; empty, or neither http(s) nor on this site: no button
-	Refresh time.Duration // the page looks again by itself, to the second; 0: it does not
+	Refresh time.Duration // the page reloads, to the second; 0: it does not
 	Wrong   string        // a short code shown small for support, such as "E-STATE"; empty: none
 }
 

@@ -41,9 +41,9 @@ var onceScript = redis.NewScript(onceLua)
 
 // comeBack is where WeChat's page sends the follower: redirect_uri (docs:
 // 网页授权). The same address may be asked for twice, by a WebView that loads a
-// page twice or somebody who goes back: the code is exchanged once.
+// page twice or a user who goes back: the code is exchanged once.
 func (s *Service) comeBack(w http.ResponseWriter, r *http.Request, a *account) {
-	if r.Method == http.MethodHead { // whoever only looks must not use up the code
+	if r.Method == http.MethodHead { // HEAD must not use up the code
 		answer(w, http.StatusOK, "")
 		return
 	}
@@ -124,7 +124,7 @@ func (s *Service) once(ctx context.Context, a *account, st state, code string, e
 		return "", wrap(err, "note the code")
 	}
 	if said == "" {
-		// Whoever hangs up meanwhile must not stop it: the code is used up.
+		// A browser that hangs up must not stop it: the code is used up.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeWait)
 		defer cancel()
 		word, err := enrol(ctx)

@@ -32,7 +32,7 @@ type Binding struct {
 	OpenID  string
 	UnionID string // empty: not known
 	// Follows reports whether the openid follows the account, as far as events
-	// and answers told; nil: nobody told.
+	// and answers told; nil: not known.
 	Follows *bool
 	BoundAt time.Time
 	How     string // ByOAuth, ByQR, or what Bind was told
@@ -193,7 +193,7 @@ func (r *Roster) Count(ctx context.Context) (int64, error) {
 
 // Page lists the bindings of up to n users in the order of their enrolment, from
 // cursor on; the first cursor is empty. It returns the next cursor, empty after
-// the last. Who enrols meanwhile comes at the end; nobody is left out.
+// the last. Users who enrol while the pages are read come at the end; none is left out.
 func (r *Roster) Page(ctx context.Context, cursor string, n int) ([]Binding, string, error) {
 	from := "-inf"
 	after := ""

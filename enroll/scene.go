@@ -22,7 +22,7 @@ const (
 	leastCode = time.Minute
 )
 
-// errNoCode is that somebody asks WeChat for the code already, or has in vain.
+// errNoCode says that another request is asking WeChat for the code, or has failed to get it.
 var errNoCode = errors.New("the QR code is being made, or WeChat gave none a moment ago")
 
 // code is the picture of a parametric QR code. The code is made once for all
@@ -36,7 +36,7 @@ func (s *Service) code(ctx context.Context, a *account, name, scene string, life
 		return nil, wrap(err, "read the QR code")
 	}
 	if content == "" {
-		// One request asks WeChat; when that fails, nobody asks for a minute.
+		// One request asks WeChat; when that fails, none asks for a minute.
 		mine, err := s.cfg.Redis.SetNX(ctx, key+":lock", "1", leastCode).Result()
 		if err != nil || !mine {
 			return nil, errors.Join(errNoCode, wrap(err, "ask for a QR code"))

@@ -150,7 +150,7 @@ func (s *Service) authorize(w http.ResponseWriter, r *http.Request, a *account, 
 	http.Redirect(w, r, link, http.StatusFound)
 }
 
-// showCode is the page for whoever opens the link outside WeChat.
+// showCode is the page for a browser outside WeChat.
 func (s *Service) showCode(w http.ResponseWriter, r *http.Request, a *account, t ticket.Ticket, used bool) {
 	waiting := r.URL.Query().Get("wait") != ""
 	switch {

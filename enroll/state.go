@@ -47,7 +47,7 @@ type state struct {
 	Ticket    ticket.ID
 	Nonce     [nonceSize]byte
 	ExpiresAt time.Time // whole seconds
-	Again     bool      // the second round: a failed exchange sends nobody round for ever
+	Again     bool      // the second round: a failed exchange is not repeated for ever
 }
 
 var (

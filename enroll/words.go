@@ -8,7 +8,7 @@ type pageWords struct {
 	Steps   map[pageName]map[reader]pageSteps // how to take up the code in the picture
 	Bare    map[pageName]pageSteps            // what to do when there is no picture
 	Picture string                            // the picture, for those who do not see it
-	Waiting string                            // the page looks again by itself
+	Waiting string                            // the page reloads
 	Support string                            // stands before the short code
 	Full    string                            // what stands on WeChat's own button under a quick look
 }
@@ -81,7 +81,7 @@ func pageEnglish() *pageWords {
 	const (
 		again = "Try again"
 		back  = "Go back"
-		ask   = "Please ask whoever sent it to you for a new one."
+		ask   = "Please ask the sender for a new one."
 	)
 	scan := pageSteps{List: []string{"Open WeChat on your phone, tap “＋” at the top right, then “Scan”.", "Point it at the code on this screen.", "Follow the steps on your phone."}}
 	full := pageSteps{List: []string{"Tap “使用完整服务” (use full service) at the bottom right of the screen.", "When the page is back, tap “Open again”."}}
@@ -91,13 +91,13 @@ func pageEnglish() *pageWords {
 			pageScan:     {Title: "Open this in WeChat", Lead: "One step, and notices will reach you in WeChat.", More: "The code and the link are for you alone. Please do not pass them on.", Button: "Continue"},
 			pageBound:    {Title: "All set", Lead: "From now on, notices will arrive in your WeChat.", More: "You can close this page.", Button: back},
 			pageFollow:   {Title: "One more step", Lead: "You are signed up. Follow the account, so that notices can reach you.", Button: "Continue"},
-			pageSpent:    {Title: "This link was already used", Lead: "Each link works once, and somebody else has used this one.", More: ask, Button: back},
+			pageSpent:    {Title: "This link was already used", Lead: "Each link works once, and another person has used this one.", More: ask, Button: back},
 			pageInvalid:  {Title: "This link no longer works", Lead: "It may be too old, or part of it is missing.", More: ask, Button: back},
 			pageMismatch: {Title: "The details do not match", Lead: "Yours differ from those on record, so notices were not turned on for you.", More: "Please check your details with whoever sent you the link.", Button: back},
 			pageSnapshot: {Title: "Please use the full service", Lead: "WeChat shows only a quick look at this page, and cannot go on from it.", Button: "Open again"},
 			pageBusy:     {Title: "WeChat is not answering", Lead: "Please wait a moment, then try again.", Button: again},
 			pageRefused:  {Title: "You did not agree", Lead: "Nothing about you was stored, and no notice will be sent to you.", More: "If you change your mind, you can try again at any time.", Button: again},
-			pageMissing:  {Title: "The link is incomplete", Lead: "Please open the whole link that you received.", More: "If it still does not open, ask whoever sent it to you.", Button: back},
+			pageMissing:  {Title: "The link is incomplete", Lead: "Please open the whole link that you received.", More: "If it still does not open, ask the sender.", Button: back},
 			pageNotFound: {Title: "Page not found", Lead: "Please check that the link is complete.", Button: back},
 			pageError:    {Title: "Something went wrong", Lead: "The fault is ours. You did nothing wrong.", More: "Please try again later.", Button: again},
 		},
@@ -120,6 +120,6 @@ func pageEnglish() *pageWords {
 			pageScan:   {List: []string{"Copy the address of this page.", "Send it to “File Transfer” in WeChat on your phone, and tap it there."}},
 			pageFollow: {List: []string{"Search for the account in WeChat.", "Tap “Follow”."}},
 		},
-		Picture: "QR code", Waiting: "This page then goes on by itself", Support: "If you ask for help, please quote", Full: "使用完整服务",
+		Picture: "QR code", Waiting: "This page then continues automatically", Support: "If you ask for help, please quote", Full: "使用完整服务",
 	}
 }

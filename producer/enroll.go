@@ -44,7 +44,7 @@ type Enrollment struct {
 }
 
 // EnrollURL is a link by which e.User enrols: opened in WeChat it captures the
-// openid by OAuth, elsewhere it shows a QR code. It talks to nobody. The error
+// openid by OAuth, elsewhere it shows a QR code. It makes no connection. The error
 // names every fault of e.
 func EnrollURL(e Enrollment) (string, error) {
 	link, err := e.link(false)
@@ -59,7 +59,7 @@ func EnrollURL(e Enrollment) (string, error) {
 type HandOff struct {
 	// Data must come back with the link as its Claim. Required.
 	Data map[string]string
-	// UnionID, when it is given, must be that of whoever comes back: the same
+	// UnionID, when it is given, must be that of the person who enrols: the same
 	// person. It needs an Open Platform account and makes the link ask for
 	// consent. Empty: not compared.
 	UnionID string

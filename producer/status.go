@@ -116,7 +116,7 @@ func (p *Producer) statusOf(r *ledger.Record, v view) *Status {
 	}
 }
 
-// remedy is what to do about a state that somebody may want to change.
+// remedy is what to do about a state that the caller may want to change.
 func remedy(r *ledger.Record) string {
 	switch {
 	case r.Reason == ledger.ReasonErased:
@@ -125,7 +125,7 @@ func remedy(r *ledger.Record) string {
 		return "WeChat took it, and told nothing more for 24 hours. When many are so, check the callback's URL on mp.weixin.qq.com; " +
 			"it is not sent again, and may have arrived."
 	case !r.ResendAt.IsZero():
-		return "WeChat could not deliver it; it is sent again by itself at " + r.ResendAt.Format(time.RFC3339) + "."
+		return "WeChat could not deliver it; it is sent again automatically at " + r.ResendAt.Format(time.RFC3339) + "."
 	case r.State == ledger.Unknown:
 		return "It may have arrived; ask the recipient before enqueueing it again under a new ID."
 	case r.Errcode != 0:

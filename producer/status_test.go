@@ -157,7 +157,7 @@ func TestStatusRemedies(t *testing.T) {
 	accepted(t, b.records, "again", ledger.Acceptance{To: e.To, MsgID: 1, Class: e.Class, Payload: payload})
 	_, err = b.records.Receipt(t.Context(), ledger.Receipt{MsgID: 1, OpenID: e.To, Status: "failed: system failed"})
 	must(t, err)
-	remedy("again", producer.Retrying, "system-failed", "sent again by itself at "+time.Now().Add(11*time.Minute).UTC().Format("2006-01-02T15:"))
+	remedy("again", producer.Retrying, "system-failed", "sent again automatically at "+time.Now().Add(11*time.Minute).UTC().Format("2006-01-02T15:"))
 
 	begin("quiet")
 	accepted(t, b.records, "quiet", ledger.Acceptance{To: openid, MsgID: 2})

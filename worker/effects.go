@@ -12,7 +12,7 @@ import (
 )
 
 // outage counts the call for the breaker and reports whether WeChat is down. A
-// probe that fails says so by itself, whatever this process has seen.
+// probe that fails is enough, whatever this process has seen.
 func (d *delivery) outage(err error, now time.Time) bool {
 	bad, known := outageSign(err)
 	if !known {

@@ -13,7 +13,7 @@ import (
 
 // suppressFor is how long a recipient is not written to after an answer. 40003
 // does not suppress: WeChat gave it for openids that had a receipt the day
-// before. What comes back by itself (a follower who returns) is short.
+// before. A state that may end soon (a follower who returns) is suppressed for a short time.
 func suppressFor(code wechat.Code) time.Duration {
 	const day = 24 * time.Hour
 	switch code {

@@ -24,7 +24,7 @@ type entry struct {
 // template was refused for some three hours and is taken for gone.
 const templateGone = 7
 
-// maxTemplates bounds the memory; whoever enqueues made-up templates gets calls.
+// maxTemplates bounds the memory; beyond it, refused templates are sent.
 const maxTemplates = 1000
 
 func templateHolds() []time.Duration {

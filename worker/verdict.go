@@ -295,7 +295,7 @@ func (v Verdict) frequency(a Attempt, p Policy) Verdict {
 	return v.within(len(waits), a, p)
 }
 
-// strange is an errcode that nobody has met at a send. After an attempt of
+// strange is an errcode that is not known at a send. After an attempt of
 // unknown outcome it may even be WeChat's word for a replay: only what comes
 // later in the window can tell.
 func (v Verdict) strange(a Attempt, p Policy) Verdict {

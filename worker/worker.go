@@ -180,7 +180,7 @@ func newAccount(cfg Config, a Account, wakeUps *queue.WakeUps) (*account, error)
 
 // Run sends until ctx ends, then drains: sends in flight finish within
 // DrainTimeout, what is not finished goes back to its queue. It returns nil
-// after a clean drain. Each account runs by itself: a closed or slow one takes
+// after a clean drain. Accounts do not share slots: a closed or slow one takes
 // no slot of another.
 func (w *Worker) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)

@@ -36,7 +36,7 @@ func (a *app) demoCommand() *cobra.Command {
 		Long: `demo runs an embedded Redis, a simulated WeChat, a worker, the followers' endpoint
 and the operators' pages in one process, and sends sample messages through them.
 Some of them meet trouble on purpose: a busy WeChat, an answer lost on the way,
-somebody who does not follow. It talks to nobody outside and keeps nothing.`,
+a user who does not follow. It makes no connection to the outside and keeps nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if messages < 1 || messages > 10000 {

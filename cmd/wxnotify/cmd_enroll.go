@@ -46,7 +46,7 @@ func (a *app) enrollLink() *cobra.Command {
 		Short: "Make the link by which one of your users enrols",
 		Long: `link prints the address by which one user enrols: for one person, once. With
 --data it is good only together with the claim of these data, which is printed
-too: whoever opens the link adds &claim=… to it.`,
+too: the program that opens the link adds &claim=… to it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.load(cmd)
@@ -261,7 +261,7 @@ func (a *app) enrollErase() *cobra.Command {
 		Use:   "erase",
 		Short: "Erase a person: roster, records, waiting messages, suppressions",
 		Long: `erase forgets a person everywhere in one account: an openid, or a user with all
-openids that are nobody else's. Messages that wait for them are cancelled. IDs,
+openids that no other user has. Messages that wait for them are cancelled. IDs,
 states and times of messages stay, and a line in the audit trail.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

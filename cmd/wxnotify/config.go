@@ -162,7 +162,7 @@ func (c *complaints) warn(bad bool, name, format string, args ...any) {
 // placeholder complains of a secret that stands in an example of ours. Against a
 // simulator it does no harm.
 func (c *complaints) placeholder(name string, s wechat.Secret, simulated bool) {
-	const text = "is a placeholder from an example, which anybody can read: put your own there"
+	const text = "is a placeholder from an example, which is public: put your own there"
 	c.fault(isPlaceholder(s) && !simulated, name, text)
 	c.warn(isPlaceholder(s) && simulated, name, text)
 }

@@ -1,5 +1,5 @@
 -- Takes an openid from a user; the last one takes the user off the roster, and
--- a follower of nobody is forgotten.
+-- an openid without a user is removed.
 -- KEYS[1] the user's openids, KEYS[2] the follower, KEYS[3] the roster.
 local user, openid = ARGV[1], ARGV[2]
 local gone = redis.call('HDEL', KEYS[1], openid)

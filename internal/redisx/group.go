@@ -12,7 +12,7 @@ var ErrClosed = errors.New("closed")
 
 // Group lets concurrent callers share one call. The first caller opens a batch,
 // which leaves as soon as fewer calls than allowed are running; callers that come
-// before it leaves join it. A single caller waits for nobody else.
+// before it leaves join it. A single caller does not wait.
 //
 // A batch does not end with the context of one caller, since it carries others;
 // what bounds it is the Redis client's own timeouts.
