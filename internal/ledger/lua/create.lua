@@ -1,13 +1,19 @@
 -- create and waits: the half of an enqueue that writes records.
 
+-- Whether the message of an existing record still needs a task.
+local function waits(old)
+  return old[1] == 'q' or old[1] == 'w' or old[1] == 'r' or old[1] == 's'
+end
+
 -- Creates the record unless one exists. ARGV[at..at+9]: its life in ms, then state,
 -- class, openid, user, template, hash, queued at, not-before, not-after ('': none).
 -- Returns nothing when it was created; else the state, class, hash and not-before of
--- the record that exists, which lives at least as long as its task may wait.
+-- the record that exists; one that has not ended lives at least as long as its task
+-- may wait.
 local function create(record, at)
   local old = redis.call('HMGET', record, 's', 'c', 'h', 'b')
   if old[1] then
-    if redis.call('PTTL', record) < tonumber(ARGV[at]) then
+    if waits(old) and redis.call('PTTL', record) < tonumber(ARGV[at]) then
       redis.call('PEXPIRE', record, ARGV[at])
     end
     return old
@@ -23,9 +29,4 @@ local function create(record, at)
   end
   redis.call('HSET', record, unpack(new))
   redis.call('PEXPIRE', record, ARGV[at])
-end
-
--- Whether the message of an existing record still needs a task.
-local function waits(old)
-  return old[1] == 'q' or old[1] == 'w' or old[1] == 'r' or old[1] == 's'
 end
