@@ -72,7 +72,7 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &TransportError{Op: k.op, Err: err}
 	}
-	limited, cancel := context.WithTimeout(ctx, c.timeout)
+	limited, cancel := c.limit(ctx)
 	defer cancel()
 	traced, trace := traceWrites(limited, k)
 	defer trace.abort(nil)
@@ -99,6 +99,14 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 		return nil, unreadable(k.op, fmt.Sprintf("the answer is longer than %d bytes", answerLimit))
 	}
 	return data, nil
+}
+
+// limit bounds a call by the timeout, unless the caller's own bound comes first.
+func (c *caller) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, bounded := ctx.Deadline(); bounded && time.Until(end) <= c.timeout {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.timeout)
 }
 
 // request sets the URL's fields one by one: no text with the token is parsed, so
