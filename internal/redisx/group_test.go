@@ -1,0 +1,152 @@
+package redisx_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/redisx"
+)
+
+// recorder is a call that takes a second and remembers its items.
+type recorder struct {
+	mu    sync.Mutex
+	calls [][]int
+	now   int // calls that are running
+	most  int
+	err   error
+}
+
+func (r *recorder) send(_ context.Context, items []int) ([]string, error) {
+	r.mu.Lock()
+	r.calls = append(r.calls, items)
+	r.now++
+	r.most = max(r.most, r.now)
+	r.mu.Unlock()
+	time.Sleep(time.Second) // virtual
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now--
+	if r.err != nil {
+		return nil, r.err
+	}
+	results := make([]string, len(items))
+	for i, item := range items {
+		results[i] = fmt.Sprint("result ", item)
+	}
+	return results, nil
+}
+
+func (r *recorder) items() (n int) {
+	for _, call := range r.calls {
+		n += len(call)
+	}
+	return n
+}
+
+func TestGroupCallersShareCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		g := redisx.NewGroup(64, 2, r.send)
+		var all sync.WaitGroup
+		for i := range 500 {
+			all.Go(func() {
+				got, err := g.Do(t.Context(), i)
+				if want := fmt.Sprint("result ", i); err != nil || got != want {
+					t.Errorf("item %d: %q, %v", i, got, err)
+				}
+			})
+		}
+		all.Wait()
+		if r.items() != 500 || len(r.calls) > 12 || r.most > 2 {
+			t.Errorf("%d items in %d calls, %d at once; want 500 in about 9, two at once", r.items(), len(r.calls), r.most)
+		}
+		for _, call := range r.calls {
+			if len(call) > 64 {
+				t.Errorf("a call of %d items", len(call))
+			}
+		}
+		g.Close()
+		if _, err := g.Do(t.Context(), 1); !errors.Is(err, redisx.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
+}
+
+func TestGroupASingleCallerDoesNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := redisx.NewGroup(64, 1, (&recorder{}).send)
+		began := time.Now()
+		if _, err := g.Do(t.Context(), 1); err != nil || time.Since(began) != time.Second {
+			t.Errorf("%v after %s, want one call", err, time.Since(began))
+		}
+	})
+}
+
+func TestGroupCallerThatGivesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		g := redisx.NewGroup(64, 1, r.send)
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = g.Do(t.Context(), 0) }) // keeps the only slot for a second
+		synctest.Wait()
+		for i := 1; i <= 9; i++ {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%3)*700*time.Millisecond+100*time.Millisecond)
+				defer cancel()
+				got, err := g.Do(ctx, i)
+				switch i % 3 {
+				case 0, 1: // ends before the batch has left
+					if !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("item %d: %q, %v", i, got, err)
+					}
+				case 2: // ends while the call is running
+					if !errors.Is(err, context.DeadlineExceeded) || err.Error() == context.DeadlineExceeded.Error() {
+						t.Errorf("item %d: %q, %v; want an error that says that the answer is awaited", i, got, err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		g.Close()
+		if r.items() != 1+3 {
+			t.Errorf("%d items left, want the first and those of the callers who stayed: %v", r.items(), r.calls)
+		}
+		if _, err := g.Do(t.Context(), 1); !errors.Is(err, redisx.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := g.Do(ended, 1); !errors.Is(err, context.Canceled) {
+			t.Errorf("with an ended context: %v", err)
+		}
+	})
+}
+
+func TestGroupAnErrorReachesEveryCaller(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{err: errors.New("connection lost")}
+		g := redisx.NewGroup(64, 1, r.send)
+		short := redisx.NewGroup(64, 1, func(context.Context, []int) ([]int, error) { return nil, nil })
+		var all sync.WaitGroup
+		for i := range 5 {
+			all.Go(func() {
+				if _, err := g.Do(t.Context(), i); !errors.Is(err, r.err) {
+					t.Errorf("item %d: %v", i, err)
+				}
+				if _, err := short.Do(t.Context(), i); err == nil {
+					t.Errorf("item %d: no error for a missing result", i)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
