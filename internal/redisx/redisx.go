@@ -36,16 +36,6 @@ func IsCluster(rdb redis.UniversalClient) bool {
 	return ok
 }
 
-// Lost reports an error that did not come from the server: whether the command
-// ran is not known.
-func Lost(err error) bool {
-	if err == nil || errors.Is(err, redis.Nil) {
-		return false
-	}
-	var reply redis.Error
-	return !errors.As(err, &reply)
-}
-
 // Sleep waits for d, or returns ctx's error when ctx ends first.
 func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)

@@ -1,7 +1,6 @@
 package redisx_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -38,17 +37,6 @@ func TestScriptIsSentWholeWhenRedisForgotIt(t *testing.T) {
 			t.Errorf("third: %v", err)
 		}
 	})
-}
-
-func TestLost(t *testing.T) {
-	t.Parallel()
-	rdb := redistest.Start(t).Client(t)
-	answer := rdb.Do(t.Context(), "no-such-command").Err()
-	for err, want := range map[error]bool{nil: false, redis.Nil: false, answer: false, errors.New("EOF"): true} {
-		if redisx.Lost(err) != want {
-			t.Errorf("%v: %v", err, !want)
-		}
-	}
 }
 
 func TestCheckAccount(t *testing.T) {
