@@ -159,14 +159,14 @@ func (w *nights) callWith(rt *rapid.T, i int) {
 		return
 	}
 	if w.blind[day]--; w.blind[day] < 0 && !w.wechat.wrong[day] {
-		rt.Fatalf("a call over the quota: WeChat has %d of ours and %d of others, of %d", w.wechat.ours[day], w.wechat.others[day], w.wechat.limit)
+		rt.Fatalf("%v: a call over the quota with %+v, %+v: WeChat has %d of ours and %d of others, of %d", time.Now(), h.Permit, state(w.t, h.by.Gate), w.wechat.ours[day], w.wechat.others[day], w.wechat.limit)
 	}
 	w.refusals = append(w.refusals, refusedCall{h.Permit, h.by})
 }
 
 // rush sends until the gate closes.
 func (w *nights) rush(rt *rapid.T) {
-	for range 60 {
+	for range 120 {
 		if !w.takeFrom(rt, w.process(rt), ratelimit.Reserved) {
 			return
 		}
@@ -200,10 +200,10 @@ func (w *nights) spend(rt *rapid.T) {
 
 // ask asks WeChat; its answer is applied later, or never.
 func (w *nights) ask(rt *rapid.T) {
-	w.askBy(rt, w.process(rt), rapid.IntRange(0, 900).Draw(rt, "ms to WeChat"))
+	w.askBy(w.process(rt), rapid.IntRange(0, 900).Draw(rt, "ms to WeChat"))
 }
 
-func (w *nights) askBy(_ *rapid.T, p *nightProcess, ms int) {
+func (w *nights) askBy(p *nightProcess, ms int) {
 	q := ask(w.t, p.Gate)
 	time.Sleep(time.Duration(ms) * time.Millisecond)
 	day := today()
@@ -224,7 +224,7 @@ func (w *nights) apply(rt *rapid.T, i int) {
 	after := state(w.t, a.by.Gate)
 	switch {
 	case errors.Is(err, ratelimit.ErrStale):
-		if !before.Trusted { // it starts from what it knows: WeChat's refusal is the guard
+		if !before.Trusted && after.Trusted { // it starts from what it knows: WeChat's refusal is the guard
 			w.blind[today()] += w.wechat.used(today())
 		}
 	case err != nil:
@@ -246,6 +246,7 @@ func (w *nights) apply(rt *rapid.T, i int) {
 
 // failOver makes Redis forget its last writes, and breaks all connections.
 func (w *nights) failOver(rt *rapid.T) {
+	synctest.Wait()
 	backup := saveRedis(w.t, w.rdb)
 	for range rapid.IntRange(1, 6).Draw(rt, "lost acts") {
 		switch rapid.IntRange(0, 4).Draw(rt, "act") {
@@ -259,6 +260,7 @@ func (w *nights) failOver(rt *rapid.T) {
 			w.take(rt)
 		}
 	}
+	synctest.Wait()
 	backup.restore(w.t, w.rdb)
 	for _, p := range w.processes {
 		p.cut()
@@ -267,21 +269,22 @@ func (w *nights) failOver(rt *rapid.T) {
 	synctest.Wait()
 }
 
-// opens is the second law: while WeChat has room, a gate whose supervisor asks
-// is closed for a minute at most. Room is what WeChat has left beyond the permits
-// that may be on their way and the precision of its count: 1 %, and 2 % after a
-// refusal.
-func (w *nights) opens(rt *rapid.T) {
-	w.answers = nil
+// opens is the second law: while WeChat has room, a gate is closed for a minute at
+// most, also when WeChat is asked only for a count that is missing. Room is what
+// WeChat has left beyond the permits that may be on their way and the precision
+// of its count: 1 %, and 2 % after a refusal.
+func (w *nights) opens(rt *rapid.T, asks bool) {
 	for closed := time.Duration(0); closed <= time.Minute; closed += 5 * time.Second {
 		for _, p := range w.processes {
 			if w.takeFrom(rt, p, ratelimit.Reserved) {
 				return
 			}
 		}
-		w.askBy(rt, w.processes[0], 0)
-		w.apply(rt, 0)
-		if room := w.wechat.limit - w.wechat.used(today()); w.wechat.wrong[today()] || room <= state(w.t, w.processes[0].Gate).Leased+(w.wechat.limit+49)/50 {
+		if asks || !state(w.t, w.processes[0].Gate).Trusted {
+			w.reconcile(rt)
+		}
+		s := state(w.t, w.processes[0].Gate)
+		if room := w.wechat.limit - w.wechat.used(today()); w.wechat.wrong[today()] || room <= s.Leased+(w.wechat.limit+49)/50 {
 			return
 		}
 		time.Sleep(5 * time.Second)
@@ -289,14 +292,19 @@ func (w *nights) opens(rt *rapid.T) {
 	rt.Fatalf("closed for a minute although WeChat has used %d of %d: %+v", w.wechat.used(today()), w.wechat.limit, state(w.t, w.processes[0].Gate))
 }
 
-func (w *nights) acts(rt *rapid.T, wait func(*rapid.T)) {
+// reconcile asks and applies the answer at once.
+func (w *nights) reconcile(rt *rapid.T) {
+	w.askBy(w.processes[0], 0)
+	w.apply(rt, len(w.answers)-1)
+}
+
+// evening is all that may happen, with long waits.
+func (w *nights) evening(rt *rapid.T) {
 	rt.Repeat(map[string]func(*rapid.T){
 		"":           func(*rapid.T) { synctest.Wait() },
 		"take":       w.take,
 		"take again": w.take,
-		"and again":  w.take,
 		"call":       w.call,
-		"call again": w.call,
 		"rush":       w.rush,
 		"report":     w.report,
 		"spend":      w.spend,
@@ -304,14 +312,46 @@ func (w *nights) acts(rt *rapid.T, wait func(*rapid.T)) {
 		"answer":     w.answer,
 		"kill":       w.kill,
 		"fail over":  w.failOver,
-		"opens":      w.opens,
-		"wait":       wait,
+		"opens":      func(rt *rapid.T) { w.opens(rt, true) },
+		"wait":       w.wait(2 * time.Minute),
 	})
 }
 
-func upTo(d time.Duration) func(*rapid.T) {
+// edge is many calls and answers within the seconds around midnight.
+func (w *nights) edge(rt *rapid.T) {
+	acts := map[string]func(*rapid.T){
+		"":           func(*rapid.T) { synctest.Wait() },
+		"take":       w.take,
+		"take again": w.take,
+		"call":       w.call,
+		"call again": w.call,
+		"report":     w.report,
+		"ask":        w.ask,
+		"answer":     w.answer,
+		"wait":       w.wait(300 * time.Millisecond),
+	}
+	if rapid.Bool().Draw(rt, "with fail-overs") {
+		acts["fail over"] = w.failOver
+	}
+	rt.Repeat(acts)
+}
+
+func (w *nights) wait(most time.Duration) func(*rapid.T) {
 	return func(rt *rapid.T) {
-		time.Sleep(time.Duration(rapid.Int64Range(1, int64(d/time.Millisecond)).Draw(rt, "ms")) * time.Millisecond)
+		time.Sleep(time.Duration(rapid.Int64Range(1, int64(most/time.Millisecond)).Draw(rt, "ms")) * time.Millisecond)
+	}
+}
+
+// refuseTwice uses up the quota, and goes on until WeChat's count is not believed.
+func (w *nights) refuseTwice(rt *rapid.T) {
+	w.wechat.others[today()] += w.wechat.limit - w.wechat.used(today())
+	for range 2 {
+		w.rush(rt)
+		for len(w.refusals) > 0 {
+			w.report(rt)
+		}
+		time.Sleep(3 * time.Second)
+		w.reconcile(rt)
 	}
 }
 
@@ -321,19 +361,21 @@ func (w *nights) night(rt *rapid.T, midnight time.Time) {
 	for i := range w.processes {
 		w.start(i)
 	}
-	w.askBy(rt, w.processes[0], 0)
-	w.apply(rt, 0)
-	w.acts(rt, upTo(2*time.Minute))
-	if edge := midnight.Add(-3 * time.Second); time.Now().Before(edge) {
-		until(edge)
+	w.reconcile(rt)
+	w.evening(rt)
+	if w.wechat.wrong[today()] {
+		w.refuseTwice(rt)
 	}
-	w.acts(rt, upTo(400*time.Millisecond))
-	if time.Now().Before(midnight) {
-		until(midnight)
-	}
-	w.opens(rt)
-	w.acts(rt, upTo(time.Minute))
-	w.opens(rt)
+	until(midnight.Add(-2500 * time.Millisecond))
+	w.edge(rt)
+	until(midnight)
+	w.opens(rt, false)
+	w.edge(rt)
+	w.opens(rt, false)
+	until(midnight.Add(61 * time.Second))
+	w.reconcile(rt)
+	w.opens(rt, false)
+	w.evening(rt)
 	w.rush(rt)
 	w.stopAll()
 }
@@ -343,7 +385,7 @@ func driveNights(t *testing.T, rt *rapid.T, rdb *redis.Client) {
 	w := &nights{t: t, rdb: rdb, blind: map[int64]int64{}, told: map[int64]int64{}}
 	w.shared = rapid.Bool().Draw(rt, "shared")
 	w.wechat = platform{
-		limit: rapid.Int64Range(20, 200).Draw(rt, "limit"),
+		limit: rapid.Int64Range(20, 100).Draw(rt, "limit"),
 		ours:  map[int64]int64{}, others: map[int64]int64{},
 		wrong: map[int64]bool{firstDay: rapid.IntRange(0, 2).Draw(rt, "wrong") == 0},
 		late:  rapid.Bool().Draw(rt, "late"),

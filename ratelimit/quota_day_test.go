@@ -178,6 +178,27 @@ func TestReturnsDoNotLowerTheCountUnderWeChats(t *testing.T) {
 	})
 }
 
+// A permit that is returned long after its slot was not counted on top of WeChat's.
+func TestLateReturnDoesNotLowerTheCountUnderWeChats(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, rdb *redis.Client) {
+		cfg := config("a")
+		cfg.MaxBlock = 1
+		g := reconciled(t, rdb, cfg)
+		late := take(t, g, ratelimit.General)
+		time.Sleep(30 * time.Second)
+		recent := take(t, g, ratelimit.General)
+		reconcile(t, g, 1000, 500)
+		used(t, g, 501)
+		g.Return(late)
+		must(t, run(t, g)())
+		used(t, g, 501)
+		g.Return(recent)
+		must(t, run(t, g)())
+		used(t, g, 500)
+	})
+}
+
 // quo-04: after 45009 WeChat is asked. What clearly remains is believed once,
 // what is within its error is not, and not against a second refusal, whichever
 // process it comes to.

@@ -45,8 +45,9 @@ func (g *Gate) AskQuota(ctx context.Context) (Question, error) {
 // The error is ErrStale, and the answer is not used except for its limit, when
 // the day has turned since the question, when q was asked in the first minute of
 // a day (WeChat may still tell the count of the day before), more than 30 s ago,
-// or before the question of an answer that was used: ask again in a minute. A
-// missing count starts as with Unknown then.
+// before the question of an answer that was used, or before lost writes were
+// found and 2 s after: ask again in a minute. A missing count stays missing then,
+// but in the first minute of a day it starts as with Unknown.
 //
 // Pass [Unknown] for both when WeChat could not say; q may be zero then. A missing
 // count starts from the permits whose send may not have ended, and errcode 45009

@@ -39,6 +39,7 @@ local function find_lost_writes()
   if trusted and lost then
     trusted, h.announced = false, nil
     redis.call('HDEL', gate, 'trusted', 'announced')
+    redis.call('HSET', gate, 'lost_at', int(now_ms))
   end
   if known > version then -- the next one must be later than any that a process knows
     version = known
@@ -47,13 +48,14 @@ local function find_lost_writes()
 end
 
 -- take_back lowers the count by what is returned. A lease that ended may have been
--- written off by Reconcile, and one of another day is void.
+-- written off by Reconcile. One of another day is void, and one of before the count
+-- was lost: its permit may be among the lost ones.
 local function take_back()
   local used_up = cap > 0 and used >= cap - keep
   for lease, n in string.gmatch(arg.returns, '(%S+)=(%d+)') do
     local leased = tonumber(redis.call('ZSCORE', leases, lease) or nil)
-    local expiry, of = string.match(lease, '^(%d+):(%d+):')
-    if leased and tonumber(expiry) * SECOND > now then
+    local expiry, of, made = string.match(lease, '^(%d+):(%d+):(%d+):')
+    if leased and tonumber(expiry) * SECOND > now and tonumber(made) >= (tonumber(h.restarted) or 0) then
       n = math.min(tonumber(n), leased)
       if n == leased then
         redis.call('ZREM', leases, lease)
@@ -182,9 +184,9 @@ used = used + n
 local after = math.ceil(first + n * gap)
 if rate > 0 then redis.call('HSET', gate, 'next_slot', int(after)) end
 local expiry = (math.floor((math.max(after, now) + LEASE) / SECOND / 10) + 1) * 10
-local lease = int(expiry) .. ':' .. int(day) .. ':' .. arg.instance
+local lease = table.concat({int(expiry), int(day), int(version), arg.instance}, ':')
 if tonumber(redis.call('ZINCRBY', leases, int(n), lease)) == n then
-  live_leases(true, 0)
+  live_leases(now, true)
   local ttl = tonumber(redis.call('PTTL', leases)) or -1
   redis.call('PEXPIRE', leases, int(math.max(ttl, expiry * 1000 - now_ms + 60000)))
 end

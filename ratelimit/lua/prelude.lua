@@ -1,6 +1,6 @@
 -- Put before each script: reads the gate, knows the day, the cap and the rate.
 --
--- KEYS[1] the gate, a hash    KEYS[2] the leases, a zset: member "expiry:day:instance", score = permits
+-- KEYS[1] the gate, a hash    KEYS[2] the leases, a zset: member "expiry:day:version:instance", score = permits
 -- ARGV    pairs of a name and a value. Every script gets
 --   offset  of the day from UTC, s       quota     configured calls a day, 0: none
 --   rate    sends a second, 0: no limit  reserve   share of the quota that only tier 1 may use
@@ -11,6 +11,7 @@
 --   day          days since 1970 where the day turns      used       calls booked on that day
 --   trusted      "1": the count is true                   announced  "1": that it is missing was published
 --   version      of the count, us: grows with each day and each correction
+--   lost_at      when lost writes were found, ms           restarted  version at which a missing count started
 --   limit        WeChat's own limit, 0: not known         reconciled when WeChat was last asked for the count today, ms
 --   next_slot    theoretical arrival time of GCRA, us     history    "day:used day:used …", the last seven
 --   ramp_since   when a ramp began, ms                    pauses     JSON by reason
@@ -47,7 +48,7 @@ end
 local my_call = 'call:' .. arg.instance
 local names = {
   'day', 'used', 'trusted', 'announced', 'limit', 'reconciled', 'next_slot', 'history',
-  'ramp_since', 'pauses', 'slow_factor', 'slow_since', 'version', 'closed:quota-refused', 'distrust_until', my_call,
+  'ramp_since', 'pauses', 'slow_factor', 'slow_since', 'version', 'lost_at', 'restarted', 'closed:quota-refused', 'distrust_until', my_call,
 }
 local h = {}
 for i, value in ipairs(redis.call('HMGET', gate, unpack(names))) do h[names[i]] = value or nil end
@@ -138,21 +139,20 @@ local function rate_in_force()
   return rate
 end
 
--- live_leases counts the permits of the day whose send may not have ended, and of
--- them those with a slot after `since` (us, 0: all). It deletes leases that ended.
-local function live_leases(delete, since)
-  local live, recent = 0, 0
+-- live_leases counts the permits of the day under leases that end after `ended`
+-- (us), and deletes the other leases: their permits are not taken back any more.
+local function live_leases(ended, delete)
+  local live = 0
   local all = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
   for i = 1, #all, 2 do
     local expiry, of = string.match(all[i], '^(%d+):(%d+):')
-    if tonumber(expiry) * SECOND <= now then
+    if tonumber(expiry) * SECOND <= ended then
       if delete then redis.call('ZREM', leases, all[i]) end
     elseif tonumber(of) == day then
       live = live + tonumber(all[i + 1])
-      if tonumber(expiry) * SECOND > since + LEASE then recent = recent + tonumber(all[i + 1]) end
     end
   end
-  return live, recent
+  return live
 end
 
 -- keep_alive keeps the gate for two days, longer for a pause that lasts longer,

@@ -7,13 +7,15 @@
 begin_day()
 local asked, told = number('asked'), number('told')
 local could_say = number('limit') >= 0 and told >= 0
-local last = tonumber(h.reconciled) or 0
-if last > now_ms then last = 0 end -- the clock went back
 
 -- An answer belongs to the day and the moment of its question, and must be younger
--- than a lease. In the first minute of a day WeChat may still tell yesterday's count.
-local stale = could_say and (asked * 1000 < day_start(day) + 60 * SECOND
-  or asked < now_ms - 30000 or asked > now_ms or asked < last)
+-- than a lease. In the first minute of a day WeChat may still tell yesterday's
+-- count. When writes were lost, WeChat's count must have the calls under way then.
+local earliest = math.max(tonumber(h.reconciled) or 0, (tonumber(h.lost_at) or -2000) + 2000)
+if earliest > now_ms + 2000 then earliest = 0 end -- the clock went back
+local minute_end = day_start(day) + 60 * SECOND
+local stale = could_say and (asked * 1000 < minute_end
+  or asked < now_ms - 30000 or asked > now_ms or asked < earliest)
 
 -- refused_today: WeChat refused, within the hour, and its own count, which lags by
 -- about 1 %, says that next to nothing remains; or it refused twice.
@@ -22,9 +24,7 @@ local function refused_today()
   return now < (tonumber(h.distrust_until) or 0) or now - refused < HOUR and limit - told < 0.02 * limit
 end
 
--- live: permits whose send may not have ended. recent: those of them that may have
--- reached WeChat after its answer, since a call takes up to 5 s from its slot.
-local live, recent = live_leases(true, asked * 1000 - 5 * SECOND)
+local live = live_leases(now, true) -- permits whose send may not have ended
 if could_say then
   set_limit(number('limit'))
   redis.call('HSET', gate, 'limit', int(limit))
@@ -34,7 +34,9 @@ if could_say and not stale then
   if not trusted then
     used = math.max(used, told + live)
   elseif told > used then
-    used = told + recent -- others use the quota too
+    -- Others use the quota too. Of ours, WeChat has all with a slot 5 s before the
+    -- question: so long a call takes at most from its slot.
+    used = told + live_leases(asked * 1000 - 5 * SECOND + LEASE, true)
   else
     used = math.min(used, told + live + math.ceil(cap / 100)) -- its counts are good to 1 %
   end
@@ -46,9 +48,11 @@ if could_say and not stale then
     start_ramp(now_ms)
   end
 elseif not trusted then
+  if stale and now >= minute_end then return reply({used = used, version = version, stale = 1}) end
   used = math.max(used, live)
 end
 version = math.max(now, version + 1)
+if not trusted then redis.call('HSET', gate, 'restarted', int(version)) end
 redis.call('HSET', gate, 'day', int(day), 'used', int(used), 'version', int(version), 'trusted', '1')
 redis.call('HDEL', gate, 'announced')
 keep_alive()

@@ -5,6 +5,6 @@ if today > day then
 end
 return reply({
   now = now_ms, day = day, used = used, cap = cap, reserve = keep, limit = limit,
-  trusted = trusted and 1 or 0, reconciled = h.reconciled or 0, leased = live_leases(false, 0),
+  trusted = trusted and 1 or 0, reconciled = h.reconciled or 0, leased = live_leases(now, false),
   rate = string.format('%.3f', rate_in_force()), pauses = h.pauses or '', history = h.history or '',
 })
