@@ -2,32 +2,32 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"sync"
 )
 
-// proxy stands between the programs and Redis and breaks what passes.
+// proxy is a TCP proxy in front of Redis that breaks connections.
 type proxy struct {
 	target   string
 	listener net.Listener
 
-	mu     sync.Mutex
-	pairs  map[*pair]struct{}
-	dice   *rand.Rand
-	ragged float64       // share of the pieces that end their connection
-	shut   bool          // new connections are refused
-	stall  chan struct{} // closed when bytes pass again; nil: they pass
-	cuts   int
+	mu        sync.Mutex
+	conns     map[*proxied]struct{}
+	rand      *rand.Rand
+	tornShare float64       // share of the chunks at which their connection ends
+	refusing  bool          // new connections are closed at once
+	held      chan struct{} // closed when bytes pass again; nil: they pass
 }
 
-// pair is a connection through the proxy.
-type pair struct{ client, server net.Conn }
+// proxied is a connection through the proxy.
+type proxied struct {
+	client, server net.Conn
+}
 
-func (p *pair) close() {
-	_ = p.client.Close()
-	_ = p.server.Close()
+func (c *proxied) close() {
+	_ = c.client.Close()
+	_ = c.server.Close()
 }
 
 func newProxy(target string, seed uint64) (*proxy, error) {
@@ -36,8 +36,8 @@ func newProxy(target string, seed uint64) (*proxy, error) {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	p := &proxy{
-		target: target, listener: l, pairs: map[*pair]struct{}{},
-		dice: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // faults are to be repeatable
+		target: target, listener: l, conns: map[*proxied]struct{}{},
+		rand: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // faults are to be repeatable
 	}
 	go p.accept()
 	return p, nil
@@ -45,10 +45,11 @@ func newProxy(target string, seed uint64) (*proxy, error) {
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
 
-func (p *proxy) close() {
-	_ = p.listener.Close()
+// Close closes all connections.
+func (p *proxy) Close() error {
+	p.refuse()
 	p.pass()
-	p.cutAll()
+	return p.listener.Close() //nolint:wrapcheck // no more can be done
 }
 
 func (p *proxy) accept() {
@@ -67,105 +68,96 @@ func (p *proxy) serve(client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	both := &pair{client, server}
+	c := &proxied{client: client, server: server}
 	p.mu.Lock()
-	if p.shut {
+	if p.refusing {
 		p.mu.Unlock()
-		both.close()
+		c.close()
 		return
 	}
-	p.pairs[both] = struct{}{}
+	p.conns[c] = struct{}{}
 	p.mu.Unlock()
 	var ends sync.WaitGroup
-	ends.Go(func() { p.pump(server, client); both.close() })
-	ends.Go(func() { p.pump(client, server); both.close() })
+	ends.Go(func() { p.copy(c, server, client) })
+	ends.Go(func() { p.copy(c, client, server) })
 	ends.Wait()
+	c.close()
 	p.mu.Lock()
-	delete(p.pairs, both)
+	delete(p.conns, c)
 	p.mu.Unlock()
 }
 
-// pump passes pieces from src to dst until one of them ends, or a piece is the
-// last: it is swallowed whole (a command that never arrives, or one that ran and
-// whose reply is lost) or in half.
-func (p *proxy) pump(dst io.Writer, src io.Reader) {
-	piece := make([]byte, 32<<10)
+// copy passes chunks from src to dst. When one end closes, or a chunk is torn,
+// both are closed.
+func (p *proxy) copy(c *proxied, dst, src net.Conn) {
+	chunk := make([]byte, 32<<10)
 	for {
-		n, err := src.Read(piece)
-		if err != nil {
-			return
+		n, err := src.Read(chunk)
+		keep, last := p.decide(chunk[:n])
+		if keep > 0 {
+			_, werr := dst.Write(chunk[:keep])
+			last = last || werr != nil
 		}
-		last, whole := p.fate()
-		if !whole {
-			n /= 2
-		}
-		if last && whole {
-			return
-		}
-		if _, err := dst.Write(piece[:n]); err != nil || last {
+		if err != nil || last {
+			c.close()
 			return
 		}
 	}
 }
 
-// fate waits while bytes stall and says what becomes of a piece.
-func (p *proxy) fate() (last, whole bool) {
+// decide waits while bytes are held and says how much of a chunk is passed on, and
+// whether it is the last of its connection. A torn chunk is passed on in half, or
+// not at all: a command that never arrives, or one that ran and whose reply is lost.
+func (p *proxy) decide(chunk []byte) (keep int, last bool) {
 	p.mu.Lock()
-	for p.stall != nil {
-		moving := p.stall
+	defer p.mu.Unlock()
+	for p.held != nil {
+		held := p.held
 		p.mu.Unlock()
-		<-moving
+		<-held
 		p.mu.Lock()
 	}
-	defer p.mu.Unlock()
-	if p.ragged > 0 && p.dice.Float64() < p.ragged {
-		p.cuts++
-		return true, p.dice.IntN(2) == 0
+	if p.tornShare > 0 && p.rand.Float64() < p.tornShare {
+		return len(chunk) / 2 * p.rand.IntN(2), true
 	}
-	return false, true
+	return len(chunk), false
 }
 
-// cutAll ends every connection at whatever it is doing.
+// with calls change while no chunk is decided on.
+func (p *proxy) with(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+}
+
+// cutAll closes every connection.
 func (p *proxy) cutAll() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for both := range p.pairs {
-		both.close()
-		p.cuts++
-	}
+	p.with(func() {
+		for c := range p.conns {
+			c.close()
+		}
+	})
 }
 
-// refuse ends every connection and takes no new one, until pass.
+// refuse closes every connection and each new one, until pass.
 func (p *proxy) refuse() {
-	p.mu.Lock()
-	p.shut = true
-	p.mu.Unlock()
+	p.with(func() { p.refusing = true })
 	p.cutAll()
 }
 
-// hold lets no byte through, until pass.
-func (p *proxy) hold() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.stall == nil {
-		p.stall = make(chan struct{})
-	}
-}
+// hold passes no byte on, until pass.
+func (p *proxy) hold() { p.with(func() { p.held = make(chan struct{}) }) }
 
-// tear ends connections at a share of the pieces, until pass.
-func (p *proxy) tear(share float64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ragged = share
-}
+// tear ends connections at a share of the chunks, until pass.
+func (p *proxy) tear(share float64) { p.with(func() { p.tornShare = share }) }
 
 // pass lets everything through again.
 func (p *proxy) pass() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.shut, p.ragged = false, 0
-	if p.stall != nil {
-		close(p.stall)
-		p.stall = nil
-	}
+	p.with(func() {
+		p.refusing, p.tornShare = false, 0
+		if p.held != nil {
+			close(p.held)
+			p.held = nil
+		}
+	})
 }

@@ -1,70 +1,50 @@
-// Package verdict says whether a run kept the promise. It compares three
-// ledgers: what was enqueued, what recipients saw, and what Status says of each
-// message. It is a pure function, so that planted lies can test it.
+// Package verdict says whether a run kept the promise. It compares what producers
+// were told, what recipients saw, and what Status says of each message. Judge is
+// a pure function, so that tests can plant violations.
 package verdict
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/producer"
 )
-
-// State is a message's state as Status tells it.
-type State string
-
-// The states that the verdict tells apart.
-const (
-	Scheduled State = "scheduled"
-	Accepted  State = "accepted"
-	Delivered State = "delivered"
-	Rejected  State = "rejected"
-	Expired   State = "expired"
-	Cancelled State = "cancelled"
-	Unknown   State = "unknown"
-	Dead      State = "dead"
-)
-
-// Ended reports an end; accepted counts as one, since no receipts are pushed.
-func (s State) Ended() bool {
-	switch s {
-	case Accepted, Delivered, Rejected, Expired, Cancelled, Unknown, Dead:
-		return true
-	case Scheduled:
-		return false
-	}
-	return false
-}
 
 // Message is one ID that was enqueued, with what is known of it afterwards.
 type Message struct {
-	ID          string
-	ClientMsgID string
-	// Ticket: an Enqueue returned one. Without it every Enqueue failed, and it is
-	// not known whether the message is on its way.
-	Ticket bool
-	// Winner is the body that got the ticket; others of the same ID were refused.
-	Winner string
-	// Tickets counts the bodies that got a ticket: more than one is a lie.
-	Tickets int
-	// Durable: a replica, or the append-only file, is known to have it.
+	ID string
+	// Winners are the URLs of the bodies that got a ticket: at most one may. With none, every
+	// Enqueue failed, and the caller does not know whether the message is enqueued.
+	Winners []string
+	// Durable is set when a replica, or the append-only file, is known to have it
+	// and its cancellation.
 	Durable bool
-	// Cancelled: Cancel returned nil.
+	// Cancelled is set when Cancel returned nil.
 	Cancelled bool
-	// Later: its not-before lies beyond the run.
+	// Later is set when its not-before lies beyond the run.
 	Later    bool
-	NotAfter time.Time
+	NotAfter time.Time // zero: none
 
-	State    State // of Status; empty: Status knows no such message
-	Reason   string
-	Attempts int
-	QueuedAt time.Time
-	EndedAt  time.Time
+	Status *producer.Status // nil: Status knows no such message
 }
 
-// Seen is one message in a recipient's chat.
+// Ended reports an end. Accepted counts as one, since no receipts are pushed.
+func (m *Message) Ended() bool {
+	return m.Status != nil && (m.Status.Ended() || m.Status.State == producer.Accepted)
+}
+
+// Waits reports that the message is scheduled beyond the run.
+func (m *Message) Waits() bool {
+	return m.Later && m.Status != nil && m.Status.State == producer.Scheduled
+}
+
+// Seen is one message in a recipient's chat, as the simulator lists it.
 type Seen struct {
-	ClientMsgID string
-	Body        string // which body, as Message.Winner names it
-	At          time.Time
+	ClientMsgID string    `json:"client_msg_id"`
+	URL         string    `json:"url"` // tells the bodies of one ID apart
+	At          time.Time `json:"at"`
 }
 
 // Queues is what the queues hold after the run.
@@ -73,53 +53,50 @@ type Queues struct {
 	Tasks                                       int64 // stored tasks, in a set or not
 }
 
-// Growth of one worker that lived through the run.
+// Growth compares one worker that lived through the run with itself.
 type Growth struct {
 	Worker                   string
-	GoroutinesAt, Goroutines int
+	GoroutinesAt, Goroutines int64
 	MemoryAt, Memory         int64 // bytes resident
 }
 
-// Evidence is all that a run left behind.
+// Evidence is what a run left behind.
 type Evidence struct {
 	Messages []Message
 	Seen     []Seen
-	// Calls that reached the platform on the day, and its cap. Cap 0: none.
+	// Calls that reached the platform on the last day, and the day's cap. Cap 0: none.
 	Calls, Cap int64
 	// OverCap counts calls that the platform refused for the day's quota.
 	OverCap int64
-	// Others: somebody else uses the same quota, so that refusals are no fault.
-	Others  bool
-	Queues  Queues
-	Growth  []Growth
-	Exits   []string // workers that did not stop cleanly, and how
-	Forgets bool     // Redis may lose what it acknowledged: see Message.Durable
-	Refuses bool     // the platform refused some messages for good
-	Waiting bool     // the run ends with messages that may not be sent yet
-	Window  time.Duration
-	Archive bool // dead letters may be in asynq's archive
+	// Refusals is set when the scenario makes the platform refuse calls for its quota.
+	Refusals bool
+	Queues   Queues
+	Growth   []Growth
+	Exits    []string // workers that did not stop cleanly, and how
+	Loses    bool     // Redis may lose what it acknowledged: see Message.Durable
+	Deaths   bool     // messages may end as dead
 }
 
 // The invariants, by the names that a failure prints.
 const (
-	Lost      = "accepted by Enqueue, then lost"
-	Twice     = "seen twice"
-	FalseEnd  = "the state is not true"
-	Going     = "did not end"
-	EarlyDoom = "unknown although the platform's window was open"
-	OverCap   = "calls over the cap"
-	TwoOwners = "two bodies under one ID"
-	LeftOver  = "left in a queue"
-	Stranger  = "seen but never enqueued"
-	Grew      = "grew"
-	Unclean   = "did not stop cleanly"
+	Lost         = "accepted by Enqueue, then lost"
+	Twice        = "seen twice"
+	FalseEnd     = "the state is not true"
+	Going        = "did not end"
+	EarlyUnknown = "unknown although the platform's window was open"
+	OverCap      = "calls over the cap"
+	TwoOwners    = "two bodies under one ID"
+	LeftOver     = "left in a queue"
+	Stranger     = "seen but never enqueued"
+	Grew         = "grew"
+	Unclean      = "did not stop cleanly"
 )
 
 // Violation is one broken invariant.
 type Violation struct {
 	Invariant string
-	Detail    string
-	IDs       []string
+	Detail    string   // of the first case
+	IDs       []string // of all messages that broke it
 }
 
 // Tally counts what became of the messages.
@@ -127,161 +104,183 @@ type Tally struct {
 	Messages  int
 	SeenOnce  int
 	Unknown   int
-	Rejected  int
 	Expired   int
 	Cancelled int
 	Dead      int
-	Going     int
+	Scheduled int
 	Forgotten int // acknowledged by a Redis that died before a replica or its file had it
 	NoTicket  int
 }
 
+const (
+	// window is how long after its first attempt a message may be sent again: the
+	// platform recognises it as a repetition.
+	window = 8 * time.Minute
+	// goroutineSlack is for connections that come and go: two goroutines for each
+	// of the sends in flight, and those of the Redis pool.
+	goroutineSlack = 250
+	memorySlack    = 96 << 20 // of a heap that has not been given back yet
+)
+
 // Judge finds every broken invariant.
 func Judge(e Evidence) (Tally, []Violation) {
-	j := judgement{evidence: e, seen: map[string][]Seen{}, found: map[string]*Violation{}}
+	j := judge{Evidence: e, seen: map[string][]Seen{}}
 	for _, s := range e.Seen {
 		j.seen[s.ClientMsgID] = append(j.seen[s.ClientMsgID], s)
 	}
 	for _, m := range e.Messages {
 		j.message(m)
-		delete(j.seen, m.ClientMsgID)
+		delete(j.seen, job.ClientMsgID(m.ID))
 	}
 	for id := range j.seen {
 		j.fault(Stranger, id, "a recipient saw a message of this client_msg_id")
 	}
-	j.whole()
-	return j.tally, j.violations()
+	j.queues()
+	j.processes()
+	return j.tally, j.found
 }
 
-type judgement struct {
-	evidence Evidence
-	seen     map[string][]Seen
-	tally    Tally
-	found    map[string]*Violation
-	order    []string
+type judge struct {
+	Evidence
+	seen  map[string][]Seen
+	tally Tally
+	found []Violation
 }
 
-func (j *judgement) fault(invariant, id, detail string, args ...any) {
-	v := j.found[invariant]
-	if v == nil {
-		v = &Violation{Invariant: invariant, Detail: fmt.Sprintf(detail, args...)}
-		j.found[invariant] = v
-		j.order = append(j.order, invariant)
+func (j *judge) fault(invariant, id, detail string, args ...any) {
+	at := slices.IndexFunc(j.found, func(v Violation) bool { return v.Invariant == invariant })
+	if at < 0 {
+		at = len(j.found)
+		j.found = append(j.found, Violation{Invariant: invariant, Detail: fmt.Sprintf(detail, args...)})
 	}
 	if id != "" {
-		v.IDs = append(v.IDs, id)
+		j.found[at].IDs = append(j.found[at].IDs, id)
 	}
 }
 
-func (j *judgement) violations() []Violation {
-	var out []Violation
-	for _, name := range j.order {
-		out = append(out, *j.found[name])
-	}
-	return out
-}
-
-func (j *judgement) message(m Message) {
+func (j *judge) message(m Message) {
 	j.tally.Messages++
-	seen := j.seen[m.ClientMsgID]
+	seen := j.seen[job.ClientMsgID(m.ID)]
 	if len(seen) > 1 {
 		j.fault(Twice, m.ID, "%d times, from %s to %s", len(seen), clock(seen[0].At), clock(seen[len(seen)-1].At))
 	}
-	if m.Tickets > 1 {
-		j.fault(TwoOwners, m.ID, "%d bodies got a ticket", m.Tickets)
+	if len(m.Winners) > 1 {
+		j.fault(TwoOwners, m.ID, "the bodies %v got a ticket", m.Winners)
 	}
 	for _, s := range seen {
-		if m.Winner != "" && s.Body != "" && s.Body != m.Winner {
-			j.fault(TwoOwners, m.ID, "the ticket is for body %s, the recipient saw %s", m.Winner, s.Body)
+		if len(m.Winners) == 1 && s.URL != m.Winners[0] {
+			j.fault(TwoOwners, m.ID, "the ticket is for body %s, the recipient saw %s", m.Winners[0], s.URL)
 		}
 	}
 	if len(seen) == 1 {
 		j.tally.SeenOnce++
 	}
-	if !m.Ticket {
+	if len(m.Winners) == 0 {
 		j.tally.NoTicket++
 	}
+	if m.Waits() {
+		j.tally.Scheduled++
+	}
 	switch {
-	case m.State == "" && !m.Ticket:
-		// Its caller was told that it failed; the caller decided not to repeat.
-	case m.State == "":
-		j.missing(m, len(seen))
-	case !m.State.Ended():
-		j.going(m, len(seen))
-	default:
+	case m.Status == nil && len(m.Winners) == 0:
+		// The caller was told that it failed, and did not repeat.
+	case m.Status == nil && j.Loses && !m.Durable:
+		j.tally.Forgotten++
+	case m.Status == nil:
+		j.fault(Lost, m.ID, "Enqueue gave a ticket, Status knows no such message, and it was seen %d times", len(seen))
+	case m.Ended():
 		j.ended(m, len(seen))
-	}
-}
-
-// missing: Status does not know a message that Enqueue accepted.
-func (j *judgement) missing(m Message, seen int) {
-	if j.evidence.Forgets && !m.Durable {
+	case m.Waits() && len(seen) == 0:
+		// Nothing happened to it yet, as it should be.
+	case j.Loses && !m.Durable:
 		j.tally.Forgotten++
-		return
-	}
-	j.fault(Lost, m.ID, "Enqueue gave a ticket, Status knows no such message, and it was seen %d times", seen)
-}
-
-func (j *judgement) going(m Message, seen int) {
-	switch {
-	case m.Later && m.State == Scheduled && seen == 0, j.evidence.Waiting && seen == 0:
-		j.tally.Going++
-	case j.evidence.Forgets && !m.Durable:
-		j.tally.Forgotten++
-	case !m.Ticket && seen == 0:
-		// Half-enqueued: its caller was told so and did not repeat.
-		j.tally.Going++
+	case len(m.Winners) == 0 && len(seen) == 0:
+		// Half enqueued: the caller was told that it failed, and did not repeat.
 	default:
-		j.fault(Going, m.ID, "it is still %s (%s) and was seen %d times", m.State, m.Reason, seen)
+		j.fault(Going, m.ID, "it is still %s (%s), bodies with a ticket %v, and was seen %d times", m.Status.State, m.Status.Reason, m.Winners, len(seen))
 	}
 }
 
-func (j *judgement) ended(m Message, seen int) {
-	if m.Cancelled && m.State != Cancelled {
-		j.fault(FalseEnd, m.ID, "Cancel succeeded and the state is %s", m.State)
+func (j *judge) ended(m Message, seen int) {
+	s := m.Status
+	if m.Cancelled && s.State != producer.Cancelled && (m.Durable || !j.Loses) {
+		j.fault(FalseEnd, m.ID, "Cancel succeeded and the state is %s", s.State)
 	}
-	switch m.State {
-	case Accepted, Delivered:
+	switch s.State {
+	case producer.Accepted, producer.Delivered:
 		if seen == 0 {
-			j.fault(FalseEnd, m.ID, "%s, and nobody saw it", m.State)
+			j.fault(FalseEnd, m.ID, "%s, and no recipient saw it", s.State)
 		}
 		return
-	case Unknown:
+	case producer.Unknown:
 		j.tally.Unknown++
-		j.unknown(m)
+		// Unknown is true only when the window since the first attempt has closed
+		// (no attempt is older than the message), or its not-after has passed.
+		if lived := s.EndedAt.Sub(s.QueuedAt); lived < window && (m.NotAfter.IsZero() || s.EndedAt.Before(m.NotAfter)) {
+			j.fault(EarlyUnknown, m.ID, "unknown %s after it was enqueued (%s)", lived.Round(time.Second), s.Reason)
+		}
 		return
-	case Rejected:
-		j.tally.Rejected++
-		if !j.evidence.Refuses {
-			j.fault(FalseEnd, m.ID, "rejected (%s), and the platform refused nothing for good", m.Reason)
-		}
-	case Expired:
+	case producer.Expired:
 		j.tally.Expired++
-		if m.NotAfter.IsZero() || m.EndedAt.Before(m.NotAfter) {
-			j.fault(FalseEnd, m.ID, "expired at %s, its not-after is %s", clock(m.EndedAt), clock(m.NotAfter))
+		if m.NotAfter.IsZero() || s.EndedAt.Before(m.NotAfter) {
+			j.fault(FalseEnd, m.ID, "expired at %s, its not-after is %s", clock(s.EndedAt), clock(m.NotAfter))
 		}
-	case Cancelled:
+	case producer.Cancelled:
 		j.tally.Cancelled++
-	case Dead:
+	case producer.Dead:
 		j.tally.Dead++
-		if !j.evidence.Archive {
-			j.fault(FalseEnd, m.ID, "dead after %d attempts (%s), and every fault passed", m.Attempts, m.Reason)
+		if !j.Deaths {
+			j.fault(FalseEnd, m.ID, "dead after %d attempts (%s), and every fault passed", s.Attempts, s.Reason)
 		}
-	case Scheduled:
+	case producer.Rejected, producer.Queued, producer.Scheduled, producer.Sending, producer.Retrying:
+		j.fault(FalseEnd, m.ID, "ended as %s (%s), and the platform rejected no message", s.State, s.Reason)
 	}
 	if seen > 0 {
-		j.fault(FalseEnd, m.ID, "%s, and a recipient saw it", m.State)
+		j.fault(FalseEnd, m.ID, "%s, and a recipient saw it", s.State)
 	}
 }
 
-// unknown is honest only when nothing could be asked any more: the window since
-// the first attempt has closed (no attempt is older than the message), or the
-// message's own last moment has come.
-func (j *judgement) unknown(m Message) {
-	if m.EndedAt.Sub(m.QueuedAt) >= j.evidence.Window || !m.NotAfter.IsZero() && !m.EndedAt.Before(m.NotAfter) {
-		return
+// queues checks that what has ended has left its queue, and that each stored task
+// is in a set.
+func (j *judge) queues() {
+	q := j.Queues
+	if q.Pending+q.Active+q.Retry > 0 {
+		j.fault(LeftOver, "", "%d tasks are pending, %d active, %d to retry", q.Pending, q.Active, q.Retry)
 	}
-	j.fault(EarlyDoom, m.ID, "unknown %s after it was enqueued (%s)", m.EndedAt.Sub(m.QueuedAt).Round(time.Second), m.Reason)
+	least := int64(j.tally.Scheduled - j.tally.Forgotten)
+	most := int64(j.tally.Scheduled + j.tally.Forgotten)
+	for _, m := range j.Messages {
+		if m.Later && m.Status != nil && m.Status.State == producer.Cancelled {
+			// Its record prevents the send. The task stays until its not-before when
+			// Redis failed at the moment of the cancellation.
+			most++
+		}
+	}
+	if q.Scheduled < least || q.Scheduled > most {
+		j.fault(LeftOver, "", "%d tasks are scheduled, %d messages are scheduled beyond the run", q.Scheduled, j.tally.Scheduled)
+	}
+	if sets := q.Pending + q.Active + q.Scheduled + q.Retry + q.Archived; q.Tasks != sets {
+		j.fault(LeftOver, "", "%d tasks are stored and %d are in a set", q.Tasks, sets)
+	}
+}
+
+// processes checks the calls that the workers made, what they needed, and how they
+// ended.
+func (j *judge) processes() {
+	if !j.Refusals && j.OverCap > 0 {
+		j.fault(OverCap, "", "the platform refused %d calls for its quota", j.OverCap)
+	}
+	if j.Cap > 0 && j.Calls > j.Cap {
+		j.fault(OverCap, "", "%d calls of a day, the cap is %d", j.Calls, j.Cap)
+	}
+	for _, g := range j.Growth {
+		if g.Goroutines > g.GoroutinesAt+goroutineSlack || g.Memory > g.MemoryAt+memorySlack {
+			j.fault(Grew, "", "%s: from %d goroutines and %d MB to %d and %d", g.Worker, g.GoroutinesAt, g.MemoryAt>>20, g.Goroutines, g.Memory>>20)
+		}
+	}
+	for _, how := range j.Exits {
+		j.fault(Unclean, "", "%s", how)
+	}
 }
 
 func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }

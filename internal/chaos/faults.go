@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// faultSpec is a fault as scenarios.json describes it.
+type faultSpec struct {
+	Kind    string              `json:"kind"`    // one of faults
+	Share   float64             `json:"share"`   // of the chunks that are torn
+	Build   string              `json:"build"`   // of the upgraded worker
+	Name    string              `json:"name"`    // of a fault of WeChat
+	Answers []settings          `json:"answers"` // that shares of the sends get
+	Begin   map[string]settings `json:"begin"`   // calls of the simulator's control API, by path
+	End     map[string]settings `json:"end"`
+	Restart map[string]string   `json:"restart"` // settings with which the workers are started again at the end
+	Command []string            `json:"command"` // of wxnotify, at the end
+}
+
+// settings is the body of a call of the simulator's control API.
+type settings map[string]any
+
+func (s faultSpec) String() string {
+	return strings.Join(slices.DeleteFunc([]string{s.Kind, s.Name, s.Build}, func(w string) bool { return w == "" }), " ")
+}
+
+// action begins or ends a fault.
+type action func(ctx context.Context, e *env, s step) error
+
+// fault is one thing that goes wrong, and its repair; an end of nil: none.
+type fault struct{ begin, end action }
+
+// faults lists them by their kinds.
+func faults() map[string]fault {
+	passAll := onProxies(func(p *proxy, _ step) { p.pass() })
+	return map[string]fault{
+		"redis-restarted":     {onRedis((*redisServer).stop), restartDead},
+		"redis-stopped":       {onRedis(sending(syscall.SIGSTOP)), onRedis(sending(syscall.SIGCONT))},
+		"disk-full":           {onRedis(limitFiles(true)), onRedis(limitFiles(false))},
+		"memory-full":         {asking("CONFIG", "SET", "maxmemory", "700kb"), asking("CONFIG", "SET", "maxmemory", "0")},
+		"scripts-forgotten":   {asking("SCRIPT", "FLUSH"), nil},
+		"primary-killed":      {killPrimary, restartDead},
+		"connections-cut":     {onProxies(func(p *proxy, _ step) { p.cutAll() }), nil},
+		"connections-torn":    {onProxies(func(p *proxy, s step) { p.tear(s.Share) }), passAll},
+		"connections-refused": {onProxies(func(p *proxy, _ step) { p.refuse() }), passAll},
+		"connections-held":    {onProxies(func(p *proxy, _ step) { p.hold() }), passAll},
+		"newer-enqueued":      {enqueueNewer, nil},
+		"worker-killed":       {killWorker, restartWorker},
+		"worker-stopped":      {signalWorker(syscall.SIGSTOP), signalWorker(syscall.SIGCONT)},
+		"workers-upgraded":    {upgradeWorkers, nil},
+		"wechat":              {beginWeChat, endWeChat},
+	}
+}
+
+// onRedis acts on the single server.
+func onRedis(do func(*redisServer, context.Context) error) action {
+	return func(ctx context.Context, e *env, _ step) error { return do(e.redis.nodes[0], ctx) }
+}
+
+func sending(sig syscall.Signal) func(*redisServer, context.Context) error {
+	return func(s *redisServer, _ context.Context) error { return s.signal(sig) }
+}
+
+// limitFiles makes the disk full, so that the append-only file can grow no more,
+// or ends that.
+func limitFiles(full bool) func(*redisServer, context.Context) error {
+	return func(s *redisServer, ctx context.Context) error {
+		limit := "unlimited"
+		files, _ := filepath.Glob(filepath.Join(s.dir, "appendonlydir", "*.incr.aof"))
+		for _, file := range files {
+			if info, err := os.Stat(file); err == nil && full {
+				limit = strconv.FormatInt(info.Size()+100, 10)
+			}
+		}
+		pid := strconv.Itoa(s.proc.Load().Process.Pid)
+		if out, err := exec.CommandContext(ctx, "prlimit", "--pid", pid, "--fsize="+limit+":unlimited").CombinedOutput(); err != nil {
+			return fmt.Errorf("prlimit (of util-linux): %w: %s", err, out)
+		}
+		return nil
+	}
+}
+
+// asking sends a command to the single server, unless that is stopped.
+func asking(words ...string) action {
+	return func(ctx context.Context, e *env, _ step) error {
+		if _, err := ask(ctx, e.redis.nodes[0].addr, words...); err != nil {
+			e.logf("%v: %v", words, err)
+		}
+		return nil
+	}
+}
+
+// onProxies acts on the connections of workers and producer to Redis.
+func onProxies(do func(*proxy, step)) action {
+	return func(_ context.Context, e *env, s step) error {
+		for _, p := range e.redis.proxies {
+			do(p, s)
+		}
+		return nil
+	}
+}
+
+// killPrimary makes Redis fail over, if it has replicas.
+func killPrimary(ctx context.Context, e *env, s step) error {
+	var list []*redisServer
+	if !until(ctx, startLimit, time.Second/10, func() bool { list = e.redis.primaries(ctx); return len(list) > 0 }) {
+		return errors.New("no primary to kill")
+	}
+	victim := list[s.pick%len(list)]
+	e.logf("kill %s", victim.name)
+	victim.kill()
+	return nil
+}
+
+func restartDead(ctx context.Context, e *env, _ step) error { return e.redis.restartDead(ctx) }
+
+// victim is one of the first two workers.
+func (e *env) victim(s step) *worker { return e.workers[s.pick%2] }
+
+func killWorker(_ context.Context, e *env, s step) error {
+	e.logf("kill %s", e.victim(s).name)
+	e.victim(s).kill()
+	return nil
+}
+
+func restartWorker(ctx context.Context, e *env, s step) error {
+	e.startLater(ctx, e.victim(s))
+	return nil
+}
+
+func signalWorker(sig syscall.Signal) action {
+	return func(_ context.Context, e *env, s step) error { return e.victim(s).signal(sig) }
+}
+
+// upgradeWorkers starts all workers again, of another build.
+func upgradeWorkers(ctx context.Context, e *env, s step) error {
+	for _, w := range e.workers {
+		w.build = s.Build
+	}
+	return e.replaceWorkers(ctx, nil)
+}
+
+// beginWeChat makes WeChat answer shares of the sends badly, or behave otherwise.
+func beginWeChat(ctx context.Context, e *env, s step) error {
+	if len(s.Answers) > 0 {
+		return e.wechat.set(ctx, map[string]settings{"faults": {"faults": s.Answers}})
+	}
+	return e.wechat.set(ctx, s.Begin)
+}
+
+// endWeChat ends that, as an operator does with the workers and the command line.
+func endWeChat(ctx context.Context, e *env, s step) error {
+	if len(s.Answers) > 0 {
+		return e.wechat.set(ctx, map[string]settings{"faults": {"faults": []settings{}}})
+	}
+	err := e.wechat.set(ctx, s.End)
+	if len(s.Restart) > 0 {
+		err = errors.Join(err, e.replaceWorkers(ctx, s.Restart))
+	}
+	if len(s.Command) > 0 {
+		e.logf("wxnotify %s: %s", strings.Join(s.Command, " "), e.command(s.Command...))
+	}
+	return err
+}

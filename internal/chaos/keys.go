@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/chaos/verdict"
+	"github.com/wxnotify/wxnotify/producer"
+)
+
+// This file has all that the harness knows of the keys in Redis, and of Redis'
+// own figures.
+
+// queueKey is a key of asynq's queue of a class.
+func queueKey(class producer.ClassName, name string) string {
+	return "asynq:{" + appID + ":" + string(class) + "}:" + name
+}
+
+// queues counts what is in the queues of all classes.
+func (e *env) queues(ctx context.Context) (verdict.Queues, error) {
+	var q verdict.Queues
+	pipe := e.direct.Pipeline()
+	counts := map[*int64][]*redis.IntCmd{}
+	for _, class := range []producer.ClassName{producer.Critical, producer.Default, producer.Bulk} {
+		counts[&q.Pending] = append(counts[&q.Pending], pipe.LLen(ctx, queueKey(class, "pending")))
+		counts[&q.Active] = append(counts[&q.Active], pipe.LLen(ctx, queueKey(class, "active")))
+		counts[&q.Scheduled] = append(counts[&q.Scheduled], pipe.ZCard(ctx, queueKey(class, "scheduled")))
+		counts[&q.Retry] = append(counts[&q.Retry], pipe.ZCard(ctx, queueKey(class, "retry")))
+		counts[&q.Archived] = append(counts[&q.Archived], pipe.ZCard(ctx, queueKey(class, "archived")))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return q, fmt.Errorf("count the queues: %w", err)
+	}
+	for sum, cmds := range counts {
+		for _, cmd := range cmds {
+			*sum += cmd.Val()
+		}
+	}
+	return q, nil
+}
+
+// tasks counts the stored tasks, whether they are in a set or not.
+func (e *env) tasks(ctx context.Context) (n int64, err error) {
+	for _, s := range e.redis.primaries(ctx) {
+		c := node(s.addr)
+		keys := c.Scan(ctx, 0, queueKey("*", "t:*"), 1000).Iterator()
+		for keys.Next(ctx) {
+			n++
+		}
+		err = errors.Join(err, keys.Err(), c.Close())
+	}
+	return n, err
+}
+
+// barrierEvery is the pause between two barriers.
+const barrierEvery = 250 * time.Millisecond
+
+// confirmDurable finds out, until ctx ends, which acknowledged messages Redis
+// cannot lose any more: those before a barrier, when the same primaries served
+// since the barrier before. Replication is asynchronous, and with appendfsync
+// everysec Redis holds back its writes to the file for up to two seconds when
+// the disk is busy: a Redis that is killed may lose what it acknowledged. That
+// loss is counted apart from ours.
+func (e *env) confirmDurable(ctx context.Context) {
+	before, from := "", time.Now()
+	for ; ctx.Err() == nil; pause(ctx, barrierEvery) {
+		at := time.Now()
+		call, cancel := context.WithTimeout(ctx, 3*time.Second)
+		primaries, err := e.barrier(call)
+		cancel()
+		if err != nil {
+			before = ""
+			continue
+		}
+		if primaries == before {
+			e.load.markDurable(from, at)
+		}
+		before, from = primaries, at
+	}
+}
+
+// barrier returns the run IDs of the primaries when none of them can lose what
+// was written to it before the call.
+func (e *env) barrier(ctx context.Context) (string, error) {
+	var ids []string
+	for _, s := range e.redis.primaries(ctx) {
+		c := node(s.addr)
+		id, err := confirm(ctx, c, e.redis.topology)
+		_ = c.Close()
+		if err != nil {
+			return "", err
+		}
+		ids = append(ids, id)
+	}
+	if len(ids) != e.redis.primaryCount() {
+		return "", errors.New("a primary is missing")
+	}
+	return strings.Join(ids, " "), nil
+}
+
+// confirm returns the run ID of a primary once a replica has confirmed all
+// writes, or, without replicas, when all of them have been written to the file.
+func confirm(ctx context.Context, c *redis.Client, t topology) (string, error) {
+	err := errors.New("no key")
+	for i := 0; i < 64 && err != nil; i++ { // of a cluster, each primary serves one of them
+		err = c.Set(ctx, "chaos:barrier:"+strconv.Itoa(i), "", time.Minute).Err()
+	}
+	confirmed := int64(1)
+	if err == nil && t != single {
+		confirmed, err = c.Do(ctx, "wait", 1, 1000).Int64()
+	}
+	info, infoErr := c.Info(ctx).Result()
+	if confirmed < 1 || t == single && infoField(info, "aof_buffer_length") != "0" {
+		err = errors.Join(err, errors.New("a write may be lost"))
+	}
+	return infoField(info, "run_id"), errors.Join(err, infoErr)
+}
+
+// infoField is a field of the answer to INFO; empty: there is none.
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
