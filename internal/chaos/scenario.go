@@ -261,7 +261,7 @@ func (e *env) settle(ctx context.Context, limit time.Duration) bool {
 				continue
 			}
 			open++
-			if e.scenario.Loses && !m.Durable || len(m.Winners) == 0 {
+			if e.scenario.Loses && !m.Durable {
 				lost++
 			}
 		}

@@ -194,8 +194,6 @@ func (j *judge) message(m Message) {
 		// Nothing happened to it yet, as it should be.
 	case j.Loses && !m.Durable:
 		j.tally.Forgotten++
-	case len(m.Winners) == 0 && len(seen) == 0:
-		// Half enqueued: the caller was told that it failed, and did not repeat.
 	default:
 		j.fault(Going, m.ID, "it is still %s (%s), bodies with a ticket %v, and was seen %d times", m.Status.State, m.Status.Reason, m.Winners, len(seen))
 	}
@@ -244,8 +242,8 @@ func (j *judge) ended(m Message, seen int) {
 // is in a set.
 func (j *judge) queues() {
 	q := j.Queues
-	if q.Pending+q.Active+q.Retry > 0 {
-		j.fault(LeftOver, "", "%d tasks are pending, %d active, %d to retry", q.Pending, q.Active, q.Retry)
+	if q.Pending+q.Active+q.Retry+q.Archived > 0 {
+		j.fault(LeftOver, "", "%d tasks are pending, %d active, %d to retry, %d archived", q.Pending, q.Active, q.Retry, q.Archived)
 	}
 	least := int64(j.tally.Scheduled - j.tally.Forgotten)
 	most := int64(j.tally.Scheduled + j.tally.Forgotten)

@@ -137,6 +137,7 @@ func TestPlantedViolationsAreFound(t *testing.T) {
 			e.Loses = true
 			open(e, producer.Queued).Durable = true
 		}, verdict.Going, "accepted"},
+		{"without a ticket, queued for ever", func(e *verdict.Evidence) { open(e, producer.Queued).Winners = nil }, verdict.Going, "accepted"},
 		{"scheduled, and seen", func(e *verdict.Evidence) { see(e, "later", bodyA) }, verdict.Going, "later"},
 		{"scheduled without a not-before", func(e *verdict.Evidence) { open(e, producer.Scheduled) }, verdict.Going, "accepted"},
 		{"two bodies got a ticket", func(e *verdict.Evidence) { the(e, "accepted").Winners = []string{bodyA, bodyB} }, verdict.TwoOwners, "accepted"},
@@ -147,6 +148,7 @@ func TestPlantedViolationsAreFound(t *testing.T) {
 		{"active without a worker", func(e *verdict.Evidence) { e.Queues.Active, e.Queues.Tasks = 1, 2 }, verdict.LeftOver, ""},
 		{"pending for ever", func(e *verdict.Evidence) { e.Queues.Pending, e.Queues.Tasks = 1, 2 }, verdict.LeftOver, ""},
 		{"in the retry set for ever", func(e *verdict.Evidence) { e.Queues.Retry, e.Queues.Tasks = 1, 2 }, verdict.LeftOver, ""},
+		{"archived", func(e *verdict.Evidence) { e.Queues.Archived, e.Queues.Tasks = 1, 2 }, verdict.LeftOver, ""},
 		{"scheduled without a message", func(e *verdict.Evidence) { e.Queues.Scheduled, e.Queues.Tasks = 2, 2 }, verdict.LeftOver, ""},
 		{"a scheduled task is missing", func(e *verdict.Evidence) { e.Queues = verdict.Queues{} }, verdict.LeftOver, ""},
 		{"a task in no set", func(e *verdict.Evidence) { e.Queues.Tasks = 2 }, verdict.LeftOver, ""},
