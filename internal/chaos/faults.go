@@ -18,6 +18,8 @@ import (
 type faultSpec struct {
 	Kind    string              `json:"kind"`    // one of faults
 	Share   float64             `json:"share"`   // of the chunks that are torn
+	Of      string              `json:"of"`      // whose connection is forgotten: workers or producer
+	Text    string              `json:"text"`    // the next one that carries it
 	Build   string              `json:"build"`   // of the upgraded worker
 	Name    string              `json:"name"`    // of a fault of WeChat
 	Answers []settings          `json:"answers"` // that shares of the sends get
@@ -31,7 +33,7 @@ type faultSpec struct {
 type settings map[string]any
 
 func (s faultSpec) String() string {
-	return strings.Join(slices.DeleteFunc([]string{s.Kind, s.Name, s.Build}, func(w string) bool { return w == "" }), " ")
+	return strings.Join(slices.DeleteFunc([]string{s.Kind, s.Name, s.Of, s.Text, s.Build}, func(w string) bool { return w == "" }), " ")
 }
 
 // action begins or ends a fault.
@@ -44,21 +46,22 @@ type fault struct{ begin, end action }
 func faults() map[string]fault {
 	passAll := onProxies(func(p *proxy, _ step) { p.pass() })
 	return map[string]fault{
-		"redis-restarted":     {onRedis((*redisServer).stop), restartDead},
-		"redis-stopped":       {onRedis(sending(syscall.SIGSTOP)), onRedis(sending(syscall.SIGCONT))},
-		"disk-full":           {onRedis(limitFiles(true)), onRedis(limitFiles(false))},
-		"memory-full":         {asking("CONFIG", "SET", "maxmemory", "700kb"), asking("CONFIG", "SET", "maxmemory", "0")},
-		"scripts-forgotten":   {asking("SCRIPT", "FLUSH"), nil},
-		"primary-killed":      {killPrimary, restartDead},
-		"connections-cut":     {onProxies(func(p *proxy, _ step) { p.cutAll() }), nil},
-		"connections-torn":    {onProxies(func(p *proxy, s step) { p.tear(s.Share) }), passAll},
-		"connections-refused": {onProxies(func(p *proxy, _ step) { p.refuse() }), passAll},
-		"connections-held":    {onProxies(func(p *proxy, _ step) { p.hold() }), passAll},
-		"newer-enqueued":      {enqueueNewer, nil},
-		"worker-killed":       {killWorker, restartWorker},
-		"worker-stopped":      {signalWorker(syscall.SIGSTOP), signalWorker(syscall.SIGCONT)},
-		"workers-upgraded":    {upgradeWorkers, nil},
-		"wechat":              {beginWeChat, endWeChat},
+		"redis-restarted":      {onRedis((*redisServer).stop), restartDead},
+		"redis-stopped":        {onRedis(sending(syscall.SIGSTOP)), onRedis(sending(syscall.SIGCONT))},
+		"disk-full":            {onRedis(limitFiles(true)), onRedis(limitFiles(false))},
+		"memory-full":          {asking("CONFIG", "SET", "maxmemory", "700kb"), asking("CONFIG", "SET", "maxmemory", "0")},
+		"scripts-forgotten":    {asking("SCRIPT", "FLUSH"), nil},
+		"primary-killed":       {killPrimary, restartDead},
+		"connections-cut":      {onProxies(func(p *proxy, _ step) { p.cutAll() }), nil},
+		"connections-torn":     {onProxies(func(p *proxy, s step) { p.tear(s.Share) }), passAll},
+		"connections-refused":  {onProxies(func(p *proxy, _ step) { p.refuse() }), passAll},
+		"connections-held":     {onProxies(func(p *proxy, _ step) { p.hold() }), passAll},
+		"connection-forgotten": {forgetConnection, nil},
+		"newer-enqueued":       {enqueueNewer, nil},
+		"worker-killed":        {killWorker, restartWorker},
+		"worker-stopped":       {signalWorker(syscall.SIGSTOP), signalWorker(syscall.SIGCONT)},
+		"workers-upgraded":     {upgradeWorkers, nil},
+		"wechat":               {beginWeChat, endWeChat},
 	}
 }
 
@@ -108,6 +111,12 @@ func onProxies(do func(*proxy, step)) action {
 		}
 		return nil
 	}
+}
+
+// forgetConnection makes one connection fall silent while others work.
+func forgetConnection(_ context.Context, e *env, s step) error {
+	e.redis.proxies[s.Of].forgetNext(s.Text)
+	return nil
 }
 
 // killPrimary makes Redis fail over, if it has replicas.

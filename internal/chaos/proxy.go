@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -12,17 +13,20 @@ type proxy struct {
 	target   string
 	listener net.Listener
 
-	mu        sync.Mutex
-	conns     map[*proxied]struct{}
-	rand      *rand.Rand
-	tornShare float64       // share of the chunks at which their connection ends
-	refusing  bool          // new connections are closed at once
-	held      chan struct{} // closed when bytes pass again; nil: they pass
+	mu         sync.Mutex
+	conns      map[*proxied]struct{}
+	rand       *rand.Rand
+	tornShare  float64       // share of the chunks at which their connection ends
+	refusing   bool          // new connections are closed at once
+	held       chan struct{} // closed when bytes pass again; nil: they pass
+	forgetting bool          // the connection of the next chunk with forgetText
+	forgetText []byte
 }
 
 // proxied is a connection through the proxy.
 type proxied struct {
 	client, server net.Conn
+	forgotten      bool // chunks are dropped, and neither end is told
 }
 
 func (c *proxied) close() {
@@ -88,27 +92,33 @@ func (p *proxy) serve(client net.Conn) {
 }
 
 // copy passes chunks from src to dst. When one end closes, or a chunk is torn,
-// both are closed.
+// both are closed, unless the connection is forgotten.
 func (p *proxy) copy(c *proxied, dst, src net.Conn) {
 	chunk := make([]byte, 32<<10)
 	for {
 		n, err := src.Read(chunk)
-		keep, last := p.decide(chunk[:n])
+		keep, last := p.decide(c, chunk[:n])
 		if keep > 0 {
 			_, werr := dst.Write(chunk[:keep])
 			last = last || werr != nil
 		}
-		if err != nil || last {
-			c.close()
-			return
+		if err == nil && !last {
+			continue
 		}
+		p.mu.Lock()
+		forgotten := c.forgotten
+		p.mu.Unlock()
+		if !forgotten {
+			c.close()
+		}
+		return
 	}
 }
 
 // decide waits while bytes are held and says how much of a chunk is passed on, and
 // whether it is the last of its connection. A torn chunk is passed on in half, or
 // not at all: a command that never arrives, or one that ran and whose reply is lost.
-func (p *proxy) decide(chunk []byte) (keep int, last bool) {
+func (p *proxy) decide(c *proxied, chunk []byte) (keep int, last bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.held != nil {
@@ -117,7 +127,13 @@ func (p *proxy) decide(chunk []byte) (keep int, last bool) {
 		<-held
 		p.mu.Lock()
 	}
-	if p.tornShare > 0 && p.rand.Float64() < p.tornShare {
+	if p.forgetting && !c.forgotten && bytes.Contains(chunk, p.forgetText) {
+		c.forgotten, p.forgetting = true, false
+	}
+	switch {
+	case c.forgotten:
+		return 0, false
+	case p.tornShare > 0 && p.rand.Float64() < p.tornShare:
 		return len(chunk) / 2 * p.rand.IntN(2), true
 	}
 	return len(chunk), false
@@ -139,6 +155,14 @@ func (p *proxy) cutAll() {
 	})
 }
 
+// forgetNext forgets the connection of the next chunk that contains text: that
+// chunk and all later ones are dropped, in both directions, as a NAT or a firewall
+// that lost its state does. Neither end gets a reset or the other end's close.
+// Other connections work.
+func (p *proxy) forgetNext(text string) {
+	p.with(func() { p.forgetting, p.forgetText = true, []byte(text) })
+}
+
 // refuse closes every connection and each new one, until pass.
 func (p *proxy) refuse() {
 	p.with(func() { p.refusing = true })
@@ -151,7 +175,7 @@ func (p *proxy) hold() { p.with(func() { p.held = make(chan struct{}) }) }
 // tear ends connections at a share of the chunks, until pass.
 func (p *proxy) tear(share float64) { p.with(func() { p.tornShare = share }) }
 
-// pass lets everything through again.
+// pass lets everything through again, except on forgotten connections.
 func (p *proxy) pass() {
 	p.with(func() {
 		p.refusing, p.tornShare = false, 0

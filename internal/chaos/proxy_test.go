@@ -124,3 +124,82 @@ func TestTheProxyTears(t *testing.T) {
 		t.Errorf("%d of 40 connections were torn at one chunk in two", torn)
 	}
 }
+
+func TestTheProxyForgetsOneConnectionAndNoOther(t *testing.T) {
+	t.Parallel()
+	p, dial := newTestProxy(t)
+	first, second := dial(), dial()
+	for _, c := range []net.Conn{first, second} {
+		if err := exchange(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.forgetNext("word")
+	if !silent(first) {
+		t.Error("the forgotten connection answers, or was reset")
+	}
+	if err := exchange(second); err != nil {
+		t.Errorf("another connection: %v", err)
+	}
+	p.pass()
+	if !silent(first) {
+		t.Error("the forgotten connection works again")
+	}
+	if err := exchange(dial()); err != nil {
+		t.Errorf("a new connection: %v", err)
+	}
+}
+
+// The connection to forget is the one that carries the text.
+func TestTheProxyForgetsTheConnectionThatCarriesAText(t *testing.T) {
+	t.Parallel()
+	p, dial := newTestProxy(t)
+	c := dial()
+	p.forgetNext("other")
+	if err := exchange(c); err != nil {
+		t.Fatalf("a chunk without the text: %v", err)
+	}
+	p.forgetNext("") // any
+	if !silent(c) {
+		t.Error("the next chunk passed")
+	}
+}
+
+// The server must not see the end of a forgotten client.
+func TestAForgottenServerIsNotToldOfTheClientsEnd(t *testing.T) {
+	t.Parallel()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	p, err := newProxy(l.Addr().String(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	client, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	p.forgetNext("word")
+	if _, err := client.Write([]byte("word")); err != nil {
+		t.Fatal(err)
+	}
+	_ = client.Close()
+	_ = server.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	var late net.Error
+	if n, err := server.Read(make([]byte, 8)); n > 0 || !errors.As(err, &late) || !late.Timeout() {
+		t.Errorf("the server read %d bytes, %v; it is to hear nothing", n, err)
+	}
+	_ = p.Close()
+	_ = server.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := server.Read(make([]byte, 8)); !errors.Is(err, io.EOF) {
+		t.Errorf("after Close of the proxy: %v, want EOF", err)
+	}
+}

@@ -65,6 +65,10 @@ func checkFault(t *testing.T, s *scenario, f faultSpec) {
 		if f.Name == "" || len(f.Answers) == 0 && len(f.Begin) == 0 {
 			t.Errorf("%s: a fault of WeChat without a name, or that does nothing: %s", s.Name, f)
 		}
+	case "connection-forgotten":
+		if f.Of != "workers" && f.Of != "producer" {
+			t.Errorf("%s: no proxy is of %q", s.Name, f.Of)
+		}
 	case "connections-torn":
 		if f.Share <= 0 || f.Share > 1 {
 			t.Errorf("%s: %v of the chunks are torn", s.Name, f.Share)
