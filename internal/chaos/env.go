@@ -81,7 +81,10 @@ func (e *env) start(ctx context.Context) error {
 		// The day turns at the beginning of a minute, since offsets are whole minutes.
 		e.midnight = time.Now().Add(35 * time.Second).Truncate(time.Minute).Add(time.Minute)
 		e.dailyCap = int64(e.messages)*110/100/int64(e.scenario.Days) + 10 // the messages need all the days
-		offset, quota := utcOffset(e.midnight, 12*60), strconv.FormatInt(e.dailyCap, 10)
+		offset, quota := utcOffset(e.midnight, 0), strconv.FormatInt(e.dailyCap, 10)
+		if e.scenario.Days == 2 {
+			offset = utcOffset(e.midnight, 12*60)
+		}
 		flags = append(flags, "--daily-quota", quota, "--quota-utc-offset", offset)
 		e.settings["WXNOTIFY_DAILY_QUOTA"], e.settings["WXNOTIFY_QUOTA_UTC_OFFSET"] = quota, offset
 	}

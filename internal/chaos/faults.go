@@ -62,6 +62,7 @@ func faults() map[string]fault {
 		"worker-stopped":       {signalWorker(syscall.SIGSTOP), signalWorker(syscall.SIGCONT)},
 		"workers-upgraded":     {upgradeWorkers, nil},
 		"wechat":               {beginWeChat, endWeChat},
+		"day-shifted":          {shiftDay, nil},
 	}
 }
 
@@ -180,4 +181,21 @@ func endWeChat(ctx context.Context, e *env, s step) error {
 		e.logf("wxnotify %s: %s", strings.Join(s.Command, " "), e.command(s.Command...))
 	}
 	return err
+}
+
+// shiftDay makes the day turn a second time, a minute after the first: the workers
+// are started again with an offset of 24 hours minus a minute more. WeChat's count
+// is set to zero half a second before, when no permit is given for the old day.
+func shiftDay(ctx context.Context, e *env, _ step) error {
+	pause(ctx, time.Until(e.midnight.Add(10*time.Second)))
+	if err := e.replaceWorkers(ctx, map[string]string{"WXNOTIFY_QUOTA_UTC_OFFSET": utcOffset(e.midnight.Add(time.Minute), 24*60-1)}); err != nil {
+		return err
+	}
+	pause(ctx, time.Until(e.midnight.Add(time.Minute-time.Second/2)))
+	counted, err := e.wechat.stats(ctx)
+	if err != nil {
+		return err
+	}
+	e.logf("%d of %d calls were made on the second day", counted.Accounts[0].Used, e.dailyCap)
+	return e.wechat.set(ctx, map[string]settings{"quota": {"used": 0}})
 }

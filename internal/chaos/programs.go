@@ -26,6 +26,8 @@ const (
 	// skewedBuild has a wall clock that is off by the seconds in skewVariable.
 	skewedBuild  = "skewed"
 	skewVariable = "CHAOS_CLOCK_SECONDS"
+	// offsetBuild accepts any UTC offset for the quota's day: see shiftDay.
+	offsetBuild = "offset"
 )
 
 // edit replaces texts in the file of a package that has the first of them.
@@ -36,8 +38,9 @@ type edit struct {
 
 func edits() map[string]edit {
 	return map[string]edit{
-		plainBuild: {},
-		newerBuild: {module + "/internal/job", []string{"\nconst Version = 1\n"}, []string{"\nconst Version = 2\n"}},
+		plainBuild:  {},
+		newerBuild:  {module + "/internal/job", []string{"\nconst Version = 1\n"}, []string{"\nconst Version = 2\n"}},
+		offsetBuild: {module + "/ratelimit", []string{"14*time.Hour"}, []string{"24*time.Hour"}},
 		skewedBuild: {
 			"time",
 			[]string{"func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n", "import (\n"},

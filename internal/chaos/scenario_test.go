@@ -229,3 +229,23 @@ func TestTheDayTurnsAtTheMomentWanted(t *testing.T) {
 		}
 	}
 }
+
+// The second midnight of a run is a minute after the first, and the day before it
+// is the day after the first.
+func TestTheOffsetOfTheSecondMidnightKeepsTheDay(t *testing.T) {
+	t.Parallel()
+	midnight := time.Date(2026, 11, 25, 17, 3, 0, 0, time.UTC)
+	day := func(at time.Time, offset string) int64 {
+		zone, err := time.Parse("-07:00", offset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, seconds := zone.Zone()
+		return (at.Unix() + int64(seconds)) / (24 * 60 * 60)
+	}
+	first, second := utcOffset(midnight, 0), utcOffset(midnight.Add(time.Minute), 24*60-1)
+	before, between, after := midnight.Add(-time.Second), midnight.Add(30*time.Second), midnight.Add(61*time.Second)
+	if day(before, first)+1 != day(between, first) || day(between, first) != day(between, second) || day(between, second)+1 != day(after, second) {
+		t.Errorf("days %d, %d; %d, %d", day(before, first), day(between, first), day(between, second), day(after, second))
+	}
+}
