@@ -10,8 +10,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"github.com/wxnotify/wxnotify/internal/chaos/verdict"
+	"github.com/wxnotify/wxnotify/producer"
 )
 
 // faultSpec is a fault as scenarios.json describes it.
@@ -57,6 +61,7 @@ func faults() map[string]fault {
 		"connections-refused":  {onProxies(func(p *proxy, _ step) { p.refuse() }), passAll},
 		"connections-held":     {onProxies(func(p *proxy, _ step) { p.hold() }), passAll},
 		"connection-forgotten": {forgetConnection, nil},
+		"producer-killed":      {killProducer, nil},
 		"newer-enqueued":       {enqueueNewer, nil},
 		"worker-killed":        {killWorker, restartWorker},
 		"worker-stopped":       {signalWorker(syscall.SIGSTOP), signalWorker(syscall.SIGCONT)},
@@ -133,6 +138,61 @@ func killPrimary(ctx context.Context, e *env, s step) error {
 }
 
 func restartDead(ctx context.Context, e *env, _ step) error { return e.redis.restartDead(ctx) }
+
+// killProducer ends a producer on a cluster between the call that creates its
+// records and the call that puts its tasks: the primary of the queue is down, and
+// the producer's connections are closed when a record is there. Half of its
+// messages are enqueued again by the caller, half are not.
+func killProducer(ctx context.Context, e *env, s step) error {
+	class, primary, err := e.classApart(ctx)
+	if err != nil {
+		return err
+	}
+	client := e.redis.client("")
+	p, err := producer.New(client, producer.Config{Account: appID})
+	if err != nil {
+		return err
+	}
+	var cases []enqueueCase
+	var ids []string
+	for i := range 10 {
+		id := fmt.Sprintf("killed-%d-%d", s.at, i)
+		cases, ids = append(cases, enqueueCase{n: 900_000 + i, id: id, class: class}), append(ids, id)
+	}
+	enqueue := func(c enqueueCase) error {
+		_, err := p.Enqueue(ctx, c.id, c.message(plainURL), producer.Class(c.class))
+		return err
+	}
+	// The first is enqueued as usual, so that the producer has its connections.
+	if err := errors.Join(enqueue(cases[0]), primary.stop(ctx)); err != nil {
+		return err
+	}
+	var group sync.WaitGroup
+	for _, c := range cases[1:] {
+		group.Go(func() { _ = enqueue(c) })
+	}
+	created := until(ctx, 5*time.Second, 5*time.Millisecond, func() bool {
+		found, _ := e.asker.StatusMany(ctx, ids[1:])
+		return slices.ContainsFunc(found, func(s *producer.Status) bool { return s != nil })
+	})
+	_ = client.Close()
+	group.Wait()
+	if !created {
+		return errors.New("the producer created no record")
+	}
+	e.logf("it ended with %s down, which has the queue %s", primary.name, class)
+	if err := e.redis.restartDead(ctx); err != nil {
+		return err
+	}
+	for i, c := range cases {
+		if i%2 == 0 {
+			e.load.enqueueCase(ctx, c)
+		} else {
+			e.load.add(verdict.Message{ID: c.id})
+		}
+	}
+	return nil
+}
 
 // victim is one of the first two workers.
 func (e *env) victim(s step) *worker { return e.workers[s.pick%2] }

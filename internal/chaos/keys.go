@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ import (
 func queueKey(class producer.ClassName, name string) string {
 	return "asynq:{" + appID + ":" + string(class) + "}:" + name
 }
+
+// recordKey has the slot of all records of the account.
+const recordKey = "wxn:{" + appID + "}:"
 
 // queues counts what is in the queues of all classes.
 func (e *env) queues(ctx context.Context) (verdict.Queues, error) {
@@ -56,6 +60,31 @@ func (e *env) tasks(ctx context.Context) (n int64, err error) {
 		err = errors.Join(err, keys.Err(), c.Close())
 	}
 	return n, err
+}
+
+// classApart finds a class whose queue is on another primary of the cluster than
+// the records, and that primary.
+func (e *env) classApart(ctx context.Context) (producer.ClassName, *redisServer, error) {
+	c, ok := e.direct.(*redis.ClusterClient)
+	if !ok {
+		return "", nil, errors.New("no cluster")
+	}
+	records, err := c.MasterForKey(ctx, recordKey)
+	if err != nil {
+		return "", nil, fmt.Errorf("find the primary of the records: %w", err)
+	}
+	for _, class := range []producer.ClassName{producer.Default, producer.Bulk, producer.Critical} {
+		queue, err := c.MasterForKey(ctx, queueKey(class, "pending"))
+		if err != nil {
+			return "", nil, fmt.Errorf("find the primary of a queue: %w", err)
+		}
+		addr := queue.Options().Addr
+		at := slices.IndexFunc(e.redis.nodes, func(s *redisServer) bool { return s.addr == addr })
+		if at >= 0 && addr != records.Options().Addr {
+			return class, e.redis.nodes[at], nil
+		}
+	}
+	return "", nil, errors.New("all queues are on the primary of the records")
 }
 
 // barrierEvery is the pause between two barriers.

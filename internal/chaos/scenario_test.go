@@ -77,6 +77,10 @@ func checkFault(t *testing.T, s *scenario, f faultSpec) {
 		if _, ok := edits()[f.Build]; !ok {
 			t.Errorf("%s: %q is no build", s.Name, f.Build)
 		}
+	case "producer-killed":
+		if s.Redis != cluster {
+			t.Errorf("%s: records and tasks are apart on a cluster only", s.Name)
+		}
 	}
 	if strings.HasPrefix(f.Kind, "connection") && s.Redis != single {
 		t.Errorf("%s: only a single server is behind proxies", s.Name)
