@@ -138,7 +138,7 @@ func TestEnqueueCaseKeepsWhatTheCallersWereTold(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, l *load, e *env) {
 		for mode := plain; mode <= abandoned; mode++ {
 			c := enqueueCase{n: int(mode), id: fmt.Sprintf("m-%d", mode), class: producer.Bulk, mode: mode, wait: time.Minute}
-			if mode == scheduled {
+			if mode == scheduled || mode == expiring {
 				c.wait = time.Hour
 			}
 			cancel, start := l.enqueueCase(t.Context(), c), time.Now()
