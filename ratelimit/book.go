@@ -47,7 +47,7 @@ func (g *Gate) start(ctx context.Context, want int, tier Tier) {
 		defer close(r.done)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 		defer cancel()
-		in, err := g.runScript(ctx, g.scripts.book,
+		in, err := g.runScript(ctx, "book",
 			"seq", b.seq, "want", b.want, "tier", int(b.tier), "returns", returnsText(b.returns), "probe", b.returnedProbe,
 			"version", b.version, "granted", b.granted)
 		g.finish(r, in, err)
@@ -70,7 +70,7 @@ func (g *Gate) finish(r *request, in *reply, err error) {
 	g.inflight = nil
 	if err != nil {
 		g.unanswered = r.booking
-		r.err = fmt.Errorf("ratelimit: book permits: %w", err)
+		r.err = err
 		g.returnBy = time.Now().Add(time.Second) // Run tries again
 		return
 	}
@@ -81,7 +81,7 @@ func (g *Gate) finish(r *request, in *reply, err error) {
 		g.grant(r, in, int(n))
 	}
 	if in.err != nil {
-		r.err = fmt.Errorf("ratelimit: book permits: %w", in.err)
+		r.err = in.err
 	}
 }
 
@@ -115,14 +115,14 @@ func (g *Gate) grant(r *request, in *reply, n int) {
 // sent.
 func (g *Gate) refuse(r *request, in *reply) error {
 	now := time.Now()
-	closed := &ClosedError{Reason: Reason(in.text("closed")), Detail: in.text("detail"), zone: g.zone(), asked: now}
+	closed := &ClosedError{Reason: Reason(in.text("closed")), Detail: in.text("detail")}
 	a := &refusal{err: closed, until: now.Add(100 * time.Millisecond)}
 	if g.subscribed {
 		a.until = now.Add(5 * time.Second)
 	}
 	if wait := time.Duration(in.int("wait")) * time.Millisecond; wait >= 0 {
 		// At least a millisecond, or callers that wait for it would spin.
-		closed.Until = now.Add(max(wait, time.Millisecond))
+		closed.Until = now.Add(max(wait, time.Millisecond)).In(g.zone())
 		if closed.Until.Before(a.until) {
 			a.until = closed.Until
 		}

@@ -72,15 +72,15 @@ func TestClosedErrorTexts(t *testing.T) {
 	}{
 		{
 			ratelimit.ClosedError{Reason: ratelimit.ReasonQuota, Detail: "9 of 9", Until: until},
-			"closed: daily quota used (9 of 9), opens 18:05 +08:00",
+			"closed: daily quota used (9 of 9), opens 2026-11-22 18:05:00 +08:00",
 		},
 		{
 			ratelimit.ClosedError{Reason: ratelimit.ReasonRefused, Until: until},
-			"closed: WeChat refused, its daily quota is used, opens 18:05 +08:00",
+			"closed: WeChat refused, its daily quota is used, opens 2026-11-22 18:05:00 +08:00",
 		},
 		{
 			ratelimit.ClosedError{Reason: ratelimit.ReasonMinute, Until: until.Add(30 * time.Second)},
-			"closed: WeChat's quota of this minute is used, opens 18:05:30 +08:00",
+			"closed: WeChat's quota of this minute is used, opens 2026-11-22 18:05:30 +08:00",
 		},
 		{
 			ratelimit.ClosedError{Reason: ratelimit.ReasonAccount, Detail: "48004: unfreeze it"},
@@ -96,14 +96,14 @@ func TestClosedErrorTexts(t *testing.T) {
 	}
 }
 
-// A day away, the hour alone would mislead.
-func TestClosedErrorNamesTheDate(t *testing.T) {
+// The time is that of the day's zone.
+func TestClosedErrorNamesTheTimeInChina(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, rdb *redis.Client) {
 		g := reconciled(t, rdb, config("a"))
-		must(t, g.Close(t.Context(), ratelimit.Pause{Reason: ratelimit.ReasonManual, Until: hourInChina(4, 9, 0, 0)}))
+		must(t, g.Close(t.Context(), ratelimit.Pause{Reason: ratelimit.ReasonManual, Until: hourInChina(4, 9, 0, 0).UTC()}))
 		closed := refused(t, g, ratelimit.General, ratelimit.ReasonManual)
-		if want := "closed: held by an admin, opens 2000-01-04 09:00 +08:00"; closed.Error() != want {
+		if want := "closed: held by an admin, opens 2000-01-04 09:00:00 +08:00"; closed.Error() != want {
 			t.Errorf("the error says %q, want %q", closed, want)
 		}
 	})

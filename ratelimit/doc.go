@@ -89,8 +89,8 @@
 //
 // # Keys
 //
-// <Key>gate is a hash, kept 48 h after the last booking (for ever only while a
-// pause lasts until Open); <Key>gate:leases a zset of at most 8 members per
+// <Key>gate is a hash, kept 48 h after the last booking or the longest pause (ten
+// years while one lasts until Open); <Key>gate:leases a zset of at most 8 members per
 // process, kept until a minute after the last lease; <Key>gate:events a channel.
 // Key carries a hash tag, so that both are in one cluster slot.
 package ratelimit

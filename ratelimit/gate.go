@@ -41,7 +41,7 @@ type Config struct {
 type Gate struct {
 	rdb      redis.UniversalClient
 	cfg      Config
-	scripts  scripts
+	scripts  map[string]*redis.Script
 	keys     []string
 	instance string
 
@@ -143,9 +143,10 @@ func (g *Gate) notify() {
 // held.
 func (g *Gate) dropPermits() {
 	g.permitGen++
-	for _, p := range g.cache.removeAll() {
+	for _, p := range g.cache {
 		g.queueReturn(p, 0)
 	}
+	g.cache = nil
 }
 
 // queueReturn adds p to what the next booking returns, which Run starts after

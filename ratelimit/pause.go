@@ -52,13 +52,10 @@ type ClosedError struct {
 	Reason Reason
 	Detail string
 	Until  time.Time // zero: until Open or Reconcile
-
-	zone  *time.Location // where the day turns; nil: that of Until
-	asked time.Time      // when Take asked; zero: not known
 }
 
 // Error is a sentence for operators, such as
-// "closed: daily quota used (100000 of 100000), opens 00:00 +08:00".
+// "closed: daily quota used (100000 of 100000), opens 2026-11-23 00:00:00 +08:00".
 func (e *ClosedError) Error() string {
 	text := "closed: " + e.Reason.text()
 	if e.Detail != "" {
@@ -70,23 +67,7 @@ func (e *ClosedError) Error() string {
 	if e.Until.IsZero() {
 		return text + ", until it is opened"
 	}
-	return text + ", opens " + e.hour()
-}
-
-// hour includes the date only where the hour alone would be ambiguous.
-func (e *ClosedError) hour() string {
-	until := e.Until.Round(time.Second)
-	if e.zone != nil {
-		until = until.In(e.zone)
-	}
-	layout := "15:04:05 -07:00"
-	if until.Second() == 0 {
-		layout = "15:04 -07:00"
-	}
-	if !e.asked.IsZero() && e.Until.Sub(e.asked) > 24*time.Hour {
-		layout = "2006-01-02 " + layout
-	}
-	return until.Format(layout)
+	return text + ", opens " + e.Until.Round(time.Second).Format("2006-01-02 15:04:05 -07:00")
 }
 
 // Pause closes the gate in all processes.
@@ -134,7 +115,7 @@ func (g *Gate) Close(ctx context.Context, p Pause) error {
 	if p.Probe {
 		probe = 1
 	}
-	in, err := g.runScript(ctx, g.scripts.close, "reason", string(p.Reason), "detail", cut(p.Detail), "owner", cut(g.cfg.Owner),
+	in, err := g.runScript(ctx, "close", "reason", string(p.Reason), "detail", cut(p.Detail), "owner", cut(g.cfg.Owner),
 		"wait", wait, "probe", probe, "booked", p.Permit.booked, "day", p.Permit.Day)
 	if err == nil && in.int("stale") == 1 {
 		return fmt.Errorf("ratelimit: close: the refused call is %w", ErrStale)
@@ -144,18 +125,19 @@ func (g *Gate) Close(ctx context.Context, p Pause) error {
 	g.probing.Store(0)
 	g.dropPermits()
 	g.notify()
-	if err != nil {
-		return fmt.Errorf("ratelimit: close: %w", err)
-	}
-	return nil
+	return err
 }
 
 // Open lifts the pause of one reason; without one it does nothing. Only an
 // admin's own act may pass ReasonManual. The rate ramps up, except after
 // ReasonManual.
 func (g *Gate) Open(ctx context.Context, r Reason) error {
-	if _, err := g.runScript(ctx, g.scripts.open, "reason", string(r)); err != nil {
-		return fmt.Errorf("ratelimit: open: %w", err)
+	return g.open(ctx, r, 0)
+}
+
+func (g *Gate) open(ctx context.Context, r Reason, probe int64) error {
+	if _, err := g.runScript(ctx, "open", "reason", string(r), "probe", probe); err != nil {
+		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -172,13 +154,9 @@ func (g *Gate) Succeed(ctx context.Context) {
 	if probe == 0 || !g.probing.CompareAndSwap(probe, 0) {
 		return
 	}
-	if _, err := g.runScript(ctx, g.scripts.succeed, "probe", probe); err != nil {
+	if g.open(ctx, "", probe) != nil {
 		g.probing.CompareAndSwap(0, probe)
-		return
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.notify()
 }
 
 // cut makes text valid and short enough for the pause's JSON.

@@ -87,6 +87,8 @@ func TestPausesOfSeveralReasons(t *testing.T) {
 		}
 		must(t, g.Open(t.Context(), ratelimit.ReasonAccount))
 		must(t, g.Open(t.Context(), ratelimit.ReasonToken)) // there is none: nothing happens
+		must(t, g.Open(t.Context(), ""))
+		refused(t, g, ratelimit.General, ratelimit.ReasonManual)
 		must(t, g.Open(t.Context(), ratelimit.ReasonManual))
 		if p := take(t, g, ratelimit.General); !p.Probe() {
 			t.Errorf("the breaker's pause is over, want its probe: %+v", p)

@@ -60,60 +60,47 @@ func (p Permit) deadline() time.Time {
 	return at
 }
 
-// permitCache holds the booked permits of a process, per tier in order of time.
-type permitCache struct{ permits [2][]Permit }
+// permitCache holds the booked permits of a process in order of time.
+type permitCache []Permit
 
 // take removes the earliest permit that serves tier: General's may serve Reserved.
 func (c *permitCache) take(tier Tier) (Permit, bool) {
-	from := General
-	if tier == Reserved && len(c.permits[Reserved]) > 0 &&
-		(len(c.permits[General]) == 0 || c.permits[Reserved][0].At.Before(c.permits[General][0].At)) {
-		from = Reserved
-	}
-	if len(c.permits[from]) == 0 {
+	i := slices.IndexFunc(*c, func(p Permit) bool { return p.Tier == General || tier == Reserved })
+	if i < 0 {
 		return Permit{}, false
 	}
-	p := c.permits[from][0]
-	c.permits[from] = c.permits[from][1:]
+	p := (*c)[i]
+	if i == 0 {
+		*c = (*c)[1:]
+	} else {
+		*c = slices.Delete(*c, i, i+1)
+	}
 	return p, true
 }
 
 // put keeps the order: a permit that comes back is mostly the earliest.
 func (c *permitCache) put(p Permit) {
-	of := c.permits[p.Tier]
-	i, _ := slices.BinarySearchFunc(of, p, func(a, b Permit) int { return a.At.Compare(b.At) })
-	c.permits[p.Tier] = slices.Insert(of, i, p)
+	i, _ := slices.BinarySearchFunc(*c, p, func(a, b Permit) int { return a.At.Compare(b.At) })
+	*c = slices.Insert(*c, i, p)
 }
 
 // removeExpired removes and returns the permits that have expired.
 func (c *permitCache) removeExpired(now time.Time) []Permit {
-	var out []Permit
-	for tier, of := range c.permits {
-		for len(of) > 0 && of[0].Expired(now) {
-			out = append(out, of[0])
-			of = of[1:]
-		}
-		c.permits[tier] = of
+	n := 0
+	for n < len(*c) && (*c)[n].Expired(now) {
+		n++
 	}
-	return out
-}
-
-// removeAll empties the cache.
-func (c *permitCache) removeAll() []Permit {
-	out := slices.Concat(c.permits[General], c.permits[Reserved])
-	c.permits = [2][]Permit{}
-	return out
+	expired := (*c)[:n:n]
+	*c = (*c)[n:]
+	return expired
 }
 
 // nextExpiry is when the first permit expires; zero when the cache is empty.
 func (c *permitCache) nextExpiry() time.Time {
-	var at time.Time
-	for _, of := range c.permits {
-		if len(of) > 0 && (at.IsZero() || of[0].deadline().Before(at)) {
-			at = of[0].deadline()
-		}
+	if len(*c) == 0 {
+		return time.Time{}
 	}
-	return at
+	return (*c)[0].deadline()
 }
 
 // skew maps Redis' clock to ours by the smallest difference seen in the last

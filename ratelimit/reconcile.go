@@ -22,9 +22,9 @@ type Question struct{ asked int64 }
 // Reconcile. When a call was refused with 45009 or the count went missing, wait a
 // few seconds before: WeChat's count must have the calls under way.
 func (g *Gate) AskQuota(ctx context.Context) (Question, error) {
-	in, err := g.runScript(ctx, g.scripts.state)
+	in, err := g.runScript(ctx, "state")
 	if err != nil {
-		return Question{}, fmt.Errorf("ratelimit: ask for the quota: %w", err)
+		return Question{}, err
 	}
 	return Question{asked: in.int("now")}, in.err
 }
@@ -53,9 +53,9 @@ func (g *Gate) AskQuota(ctx context.Context) (Question, error) {
 // count starts from the permits whose send may not have ended, and errcode 45009
 // is the guard.
 func (g *Gate) Reconcile(ctx context.Context, q Question, limit, used int64) error {
-	in, err := g.runScript(ctx, g.scripts.reconcile, "asked", q.asked, "limit", limit, "told", used)
+	in, err := g.runScript(ctx, "reconcile", "asked", q.asked, "limit", limit, "told", used)
 	if err != nil {
-		return fmt.Errorf("ratelimit: reconcile: %w", err)
+		return err
 	}
 	version, stale := in.int("version"), in.int("stale") == 1
 	g.mu.Lock()

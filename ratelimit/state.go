@@ -3,12 +3,9 @@ package ratelimit
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -22,10 +19,9 @@ type State struct {
 	Pauses     []PauseState
 	Reconciled time.Time // when WeChat was asked last; zero: never today
 
-	Trusted bool     // false: Take answers ReasonUnreconciled
-	Limit   int64    // WeChat's own, 0: not known
-	Leased  int64    // permits of today whose send may not have ended
-	History []DayUse // the last days before this one, oldest first, at most 7
+	Trusted bool  // false: Take answers ReasonUnreconciled
+	Limit   int64 // WeChat's own, 0: not known
+	Leased  int64 // permits of today whose send may not have ended
 }
 
 // PauseState is one pause in force, or half-open when Until has passed.
@@ -36,35 +32,30 @@ type PauseState struct {
 	Failures int // probes that failed in a row
 }
 
-// DayUse is the count of one past day.
-type DayUse struct {
-	Day  string // 2006-01-02 where the day turns
-	Used int64
-}
-
 // State reads the shared state.
 func (g *Gate) State(ctx context.Context) (State, error) {
-	in, err := g.runScript(ctx, g.scripts.state)
+	in, err := g.runScript(ctx, "state")
 	if err != nil {
-		return State{}, fmt.Errorf("ratelimit: state: %w", err)
+		return State{}, err
 	}
-	day := in.int("day")
+	ends := g.dayEnd(in.int("day")).In(g.zone())
 	s := State{
-		Day: dayText(day), Used: in.int("used"), Cap: in.int("cap"), Reserve: in.int("reserve"),
-		ResetsAt: g.dayEnd(day).In(g.zone()),
-		Trusted:  in.int("trusted") == 1, Limit: in.int("limit"), Leased: in.int("leased"),
-		Reconciled: g.moment(in.int("reconciled")), History: historyOf(in.text("history")),
+		Day: ends.Add(-time.Second).Format(time.DateOnly), ResetsAt: ends,
+		Used: in.int("used"), Cap: in.int("cap"), Reserve: in.int("reserve"), Rate: in.float("rate"),
+		Trusted: in.int("trusted") == 1, Limit: in.int("limit"), Leased: in.int("leased"),
+		Reconciled: g.moment(in.int("reconciled")),
 	}
-	var badRate, badPauses error
-	s.Rate, badRate = strconv.ParseFloat(in.text("rate"), 64)
-	s.Pauses, badPauses = g.pausesOf(in.text("pauses"), in.int("now"))
-	if err := errors.Join(in.err, badRate, badPauses); err != nil {
-		return State{}, fmt.Errorf("ratelimit: state: %w", err)
+	s.Pauses, err = g.pausesOf(in.text("pauses"), in.int("now"))
+	if err == nil {
+		err = in.err
+	}
+	if err != nil {
+		return State{}, err
 	}
 	return s, nil
 }
 
-// storedPause is a pause as the scripts keep it; moments are ms since 1970.
+// storedPause is a pause as the scripts keep it; times are ms since 1970.
 type storedPause struct {
 	Ends     int64  `json:"ends"`
 	Probe    int    `json:"probe"`
@@ -75,12 +66,9 @@ type storedPause struct {
 }
 
 func (g *Gate) pausesOf(text string, now int64) ([]PauseState, error) {
-	if text == "" {
-		return nil, nil
-	}
 	var stored map[Reason]storedPause
 	if err := json.Unmarshal([]byte(text), &stored); err != nil {
-		return nil, fmt.Errorf("pauses in the gate's hash: %w", err)
+		return nil, fmt.Errorf("ratelimit: state: pauses in the gate's hash: %w", err)
 	}
 	var out []PauseState
 	for _, r := range slices.Sorted(maps.Keys(stored)) {
@@ -96,30 +84,10 @@ func (g *Gate) pausesOf(text string, now int64) ([]PauseState, error) {
 	return out, nil
 }
 
-// moment reads ms of Redis' clock; 0 stays the zero time.
+// moment converts ms of Redis' clock; 0 stays the zero time.
 func (g *Gate) moment(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
 	}
 	return time.UnixMilli(ms).In(g.zone())
-}
-
-func dayText(day int64) string { return time.Unix(day*86400, 0).UTC().Format(time.DateOnly) }
-
-// historyOf reads "day:used day:used …"; what it cannot read it leaves out.
-func historyOf(text string) []DayUse {
-	var out []DayUse
-	for entry := range strings.FieldsSeq(text) {
-		d, n, _ := strings.Cut(entry, ":")
-		day, err := strconv.ParseInt(d, 10, 64)
-		if err != nil {
-			continue
-		}
-		used, err := strconv.ParseInt(n, 10, 64)
-		if err != nil {
-			continue
-		}
-		out = append(out, DayUse{Day: dayText(day), Used: used})
-	}
-	return out[max(0, len(out)-7):]
 }

@@ -262,7 +262,7 @@ func TestPermitOfYesterdayIsNotUsedToday(t *testing.T) {
 		if err := b.deliver(t, nil); err != nil || b.send.calls() != 1 {
 			t.Errorf("the next try gave %v after %d calls", err, b.send.calls())
 		}
-		if s, err := gate.State(t.Context()); err != nil || s.Day != "2000-01-02" || s.History[0].Used != 7 {
+		if s, err := gate.State(t.Context()); err != nil || s.Day != "2000-01-02" || s.Used != 7 {
 			t.Errorf("the state is %+v, %v", s, err)
 		}
 	})

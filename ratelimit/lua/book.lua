@@ -78,6 +78,8 @@ local function take_back()
   end
 end
 
+local ENDLESS = math.huge
+
 -- longest_pause deletes the pauses that are over and returns the reason and the
 -- end (ms) of the one that lasts longest, an admin's before another of the same
 -- length; and whether a pause has come to its probe.
@@ -95,8 +97,8 @@ local function longest_pause()
         till, half_open = nil, true
       end
     end
-    if till and (not worst or (till == worst_ends and reason == 'manual')
-      or (till ~= worst_ends and worst_ends ~= 0 and (till == 0 or till > worst_ends))) then
+    if till == 0 then till = ENDLESS end
+    if till and (not worst or till > worst_ends or till == worst_ends and reason == 'manual') then
       worst, worst_ends = reason, till
     end
   end
@@ -134,7 +136,7 @@ if want <= 0 then return reply({granted = 0}) end
 
 local worst, worst_ends, half_open = longest_pause()
 if worst then
-  return closed(worst, pauses[worst].detail, worst_ends == 0 and -1 or worst_ends - now_ms)
+  return closed(worst, pauses[worst].detail, worst_ends == ENDLESS and -1 or worst_ends - now_ms)
 end
 if not trusted then return closed('unreconciled', '', -1) end
 

@@ -13,8 +13,8 @@
 --   version      of the count, us: grows with each day and each correction
 --   lost_at      when lost writes were found, ms           restarted  version at which a missing count started
 --   limit        WeChat's own limit, 0: not known         reconciled when WeChat was last asked for the count today, ms
---   next_slot    theoretical arrival time of GCRA, us     history    "day:used day:used …", the last seven
---   ramp_since   when a ramp began, ms                    pauses     JSON by reason
+--   next_slot    theoretical arrival time of GCRA, us     pauses     JSON by reason
+--   ramp_since   when a ramp began, ms
 --   slow_factor  after errcode 45011, and slow_since, ms
 --   closed:<reason>  when it last closed for that reason, us; for quota-refused: today
 --   distrust_until   WeChat's count is not believed before, us
@@ -47,7 +47,7 @@ end
 
 local my_call = 'call:' .. arg.instance
 local names = {
-  'day', 'used', 'trusted', 'announced', 'limit', 'reconciled', 'next_slot', 'history',
+  'day', 'used', 'trusted', 'announced', 'limit', 'reconciled', 'next_slot',
   'ramp_since', 'pauses', 'slow_factor', 'slow_since', 'version', 'lost_at', 'restarted', 'closed:quota-refused', 'distrust_until', my_call,
 }
 local h = {}
@@ -95,13 +95,9 @@ local function start_ramp(at_ms)
   redis.call('HSET', gate, 'ramp_since', int(at_ms))
 end
 
--- turn starts the day `to`: the day before it goes to the history, and nothing
--- that was said, booked or refused on it counts any more.
+-- turn starts the day `to`: nothing that was said, booked or refused on the day
+-- before counts any more.
 local function turn(to)
-  local past = {}
-  for entry in string.gmatch(h.history or '', '%S+') do past[#past + 1] = entry end
-  past[#past + 1] = int(day) .. ':' .. int(used)
-  local history = table.concat(past, ' ', math.max(1, #past - 6))
   h.reconciled, h['closed:quota-refused'], h.distrust_until = nil, nil, nil
   redis.call('HDEL', gate, 'reconciled', 'closed:quota-refused', 'distrust_until')
   for _, field in ipairs(redis.call('HKEYS', gate)) do
@@ -110,7 +106,7 @@ local function turn(to)
   -- A day that ended with its quota used up has a backlog: go up in steps.
   if cap > 0 and used >= cap - keep then start_ramp(math.max(now, day_start(to)) / 1000) end
   day, used, version = to, 0, math.max(day_start(to), version + 1)
-  redis.call('HSET', gate, 'day', int(day), 'used', '0', 'version', int(version), 'history', history)
+  redis.call('HSET', gate, 'day', int(day), 'used', '0', 'version', int(version))
 end
 
 -- begin_day comes first in the scripts that book, close and reconcile.
@@ -155,18 +151,14 @@ local function live_leases(ended, delete)
   return live
 end
 
--- keep_alive keeps the gate for two days, longer for a pause that lasts longer,
--- and without an end while a pause lasts until Open.
+-- keep_alive keeps the gate for two days, longer for a pause that lasts longer: ten
+-- years for one until Open.
 local function keep_alive()
-  local ttl = 172800000
+  local longest = 0
   for _, p in pairs(pauses) do
-    if p.ends == 0 then
-      redis.call('PERSIST', gate)
-      return
-    end
-    ttl = math.max(ttl, p.ends - now_ms + 172800000)
+    longest = math.max(longest, p.ends == 0 and 315360000000 or p.ends - now_ms)
   end
-  redis.call('PEXPIRE', gate, int(ttl))
+  redis.call('PEXPIRE', gate, int(longest + 172800000))
 end
 
 local function publish(event) redis.call('PUBLISH', gate .. ':events', arg.instance .. ' ' .. event) end
