@@ -230,7 +230,7 @@ func (d *display) receipts(ctx context.Context, p *producer.Producer) error {
 		counts := map[ledger.State]int{}
 		for _, s := range list {
 			if s != nil {
-				counts[ledger.State(s.State)]++
+				counts[s.State]++
 			}
 		}
 		d.mu.Lock()
