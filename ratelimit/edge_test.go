@@ -27,7 +27,7 @@ func TestYesterdaysPermitIsNotGivenBack(t *testing.T) {
 	})
 }
 
-// With many processes blocks shrink: nobody waits longer than about two seconds.
+// With many processes blocks shrink: no process waits longer than about two seconds.
 func TestManyProcessesAreNotFarAhead(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, rdb *redis.Client) {
@@ -44,7 +44,7 @@ func TestManyProcessesAreNotFarAhead(t *testing.T) {
 }
 
 // A refusal of before the pause that arrives after it is no failed probe.
-func TestStragglerIsNoFailedProbe(t *testing.T) {
+func TestLateRefusalIsNoFailedProbe(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, rdb *redis.Client) {
 		g := reconciled(t, rdb, config("a"))

@@ -247,7 +247,7 @@ func TestLostWriteIsFoundAfterReconnecting(t *testing.T) {
 		synctest.Wait()
 		backup := saveRedis(t, rdb)
 		take(t, idle, ratelimit.General)
-		time.Sleep(5 * time.Second) // what it had in hand went back
+		time.Sleep(5 * time.Second) // what it had cached was returned
 		backup.restore(t, rdb)
 		cut()
 		time.Sleep(3 * time.Second)

@@ -17,7 +17,7 @@ import (
 )
 
 // world is three processes on one gate, and what a simple bookkeeper knows of
-// them: every permit in somebody's possession, per day.
+// them: every permit that was taken, per day.
 type world struct {
 	ctx    context.Context
 	rdb    *redis.Client

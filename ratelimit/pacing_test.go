@@ -265,13 +265,13 @@ func TestScriptsInACluster(t *testing.T) {
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.Addr}, Protocol: 2})
 	t.Cleanup(func() { _ = cluster.Close() })
 	g, other := reconciled(t, cluster, config("a")), newGate(t, cluster, config("b"))
-	news := g.Changed()
+	changed := g.Changed()
 	stop := run(t, g)
-	<-news
+	<-changed
 	take(t, g, ratelimit.General)
-	news = g.Changed()
+	changed = g.Changed()
 	must(t, other.Close(t.Context(), ratelimit.Pause{Reason: ratelimit.ReasonBreaker, Probe: true, Until: time.Now()}))
-	<-news
+	<-changed
 	if p := take(t, g, ratelimit.General); !p.Probe() {
 		t.Errorf("not a probe: %+v", p)
 	}

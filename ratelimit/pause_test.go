@@ -21,7 +21,7 @@ func closeFor(tb testing.TB, g *ratelimit.Gate, r ratelimit.Reason, d time.Durat
 	must(tb, g.Close(tb.Context(), p))
 }
 
-func TestCloseStopsAllAndOpensByItself(t *testing.T) {
+func TestCloseStopsAllProcessesUntilItEnds(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, rdb *redis.Client) {
 		a, b := reconciled(t, rdb, config("a")), newGate(t, rdb, config("b"))
@@ -111,7 +111,7 @@ func TestProbeIsOneOverAllProcesses(t *testing.T) {
 		if want := time.Now().Add(30 * time.Second); !closed.Until.Equal(want) {
 			t.Errorf("closed until %v, want the end of the probe's lease %v", closed.Until, want)
 		}
-		// Nobody reports: another probe, in any process.
+		// The probe is not reported: another one follows, in any process.
 		time.Sleep(30 * time.Second)
 		p = take(t, b, ratelimit.General)
 		refused(t, a, ratelimit.General, ratelimit.ReasonBreaker)
@@ -124,7 +124,7 @@ func TestProbeIsOneOverAllProcesses(t *testing.T) {
 		refused(t, a, ratelimit.General, ratelimit.ReasonBreaker)
 		b.Succeed(t.Context())
 		take(t, b, ratelimit.General)
-		time.Sleep(100 * time.Millisecond) // a has no Run: it asks again by itself
+		time.Sleep(100 * time.Millisecond) // without Run a refusal is remembered for so long
 		if p := take(t, a, ratelimit.General); p.Probe() {
 			t.Errorf("a probe from an open gate: %+v", p)
 		}
@@ -175,7 +175,7 @@ func TestSucceedOpensAndRamps(t *testing.T) {
 			g.Succeed(t.Context())
 		}
 		if n := calls.calls.Load() - before; n != 0 {
-			t.Errorf("%d trips to say that an open gate is open", n)
+			t.Errorf("%d Redis calls to say that an open gate is open", n)
 		}
 	})
 }
@@ -304,7 +304,7 @@ func TestDetailIsCutAndCleaned(t *testing.T) {
 	})
 }
 
-// A closed gate is remembered: asking it costs no trips while Run listens.
+// A closed gate is remembered: asking it costs no Redis calls while Run listens.
 func TestClosedGateCostsNothing(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, rdb *redis.Client) {
@@ -320,7 +320,7 @@ func TestClosedGateCostsNothing(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		if n := calls.calls.Load() - before; n > 13 {
-			t.Errorf("%d trips in a minute before a closed gate, want one in 5 s", n)
+			t.Errorf("%d Redis calls in a minute before a closed gate, want one in 5 s", n)
 		}
 		must(t, stop())
 	})

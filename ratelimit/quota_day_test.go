@@ -146,19 +146,19 @@ func TestLateAnswersAreNotUsed(t *testing.T) {
 }
 
 // Others use the quota too, and WeChat's higher count is taken over. Permits that
-// were in hand then and come back unused must not lower ours under WeChat's.
+// were cached then and are returned unused must not lower ours under WeChat's.
 func TestReturnsDoNotLowerTheCountUnderWeChats(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, rdb *redis.Client) {
 		g := reconciled(t, rdb, config("a"))
 		stop := run(t, g)
 		sent := int64(0)
-		for range 110 { // the block is larger: the rest stays in hand
+		for range 110 { // the block is larger: the rest stays cached
 			take(t, g, ratelimit.General)
 			sent++
 		}
 		if state(t, g).Used == sent {
-			t.Fatal("no permit is in hand")
+			t.Fatal("no permit is cached")
 		}
 		other := newGate(t, rdb, config("b"))
 		reconcile(t, other, 1000, sent+500)
@@ -401,8 +401,8 @@ func TestPermitExpires(t *testing.T) {
 	})
 }
 
-// Permits in hand at the end of the day are not granted any more.
-func TestPermitsInHandEndWithTheirDay(t *testing.T) {
+// Permits cached at the end of the day are not granted any more.
+func TestCachedPermitsEndWithTheirDay(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, rdb *redis.Client) {
 		g := reconciled(t, rdb, config("a"))

@@ -68,7 +68,7 @@ func TestReservedTakesGeneralsPermit(t *testing.T) {
 			t.Errorf("the permit is of tier %v, want general's", p.Tier)
 		}
 		if n := calls.calls.Load() - before; n != 0 {
-			t.Errorf("%d trips for a permit that was in hand", n)
+			t.Errorf("%d Redis calls for a permit that was cached", n)
 		}
 	})
 }

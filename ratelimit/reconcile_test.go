@@ -92,15 +92,15 @@ func TestCounterLost(t *testing.T) {
 		client := rdb()
 		a, b := reconciled(t, client, config("a")), newGate(t, rdb(), config("b"))
 		p := take(t, a, ratelimit.General)
-		news := b.Changed()
+		changed := b.Changed()
 		stop := run(t, b)
-		<-news
+		<-changed
 		old := []ratelimit.Permit{take(t, b, ratelimit.General), take(t, b, ratelimit.General)}
 		must(t, client.FlushAll(t.Context()).Err())
-		news = b.Changed()
+		changed = b.Changed()
 		c := newGate(t, client, config("c"))
 		refused(t, c, ratelimit.General, ratelimit.ReasonUnreconciled)
-		<-news // b's block is void: it was never counted by the new counter
+		<-changed // b's block is void: it was never counted by the new counter
 		refused(t, b, ratelimit.Reserved, ratelimit.ReasonUnreconciled)
 		reconcile(t, c, 1000, 16)
 		for _, p := range old {

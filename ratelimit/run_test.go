@@ -25,7 +25,7 @@ func fired(ch <-chan struct{}) bool {
 	}
 }
 
-func TestRunHearsOtherProcesses(t *testing.T) {
+func TestRunLearnsOfOtherProcesses(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, rdb *redis.Client) {
 		a, b := reconciled(t, rdb, config("a")), newGate(t, rdb, config("b"))
@@ -34,18 +34,18 @@ func TestRunHearsOtherProcesses(t *testing.T) {
 		take(t, b, ratelimit.General)
 		used(t, a, 8)
 
-		news := b.Changed()
+		changed := b.Changed()
 		closeFor(t, a, ratelimit.ReasonAccount, 0, false)
-		if !fired(news) {
-			t.Error("b did not hear that a closed the gate")
+		if !fired(changed) {
+			t.Error("b did not learn that a closed the gate")
 		}
 		refused(t, b, ratelimit.General, ratelimit.ReasonAccount)
 		used(t, a, 1) // b's other seven went back at once
 
-		news = b.Changed()
+		changed = b.Changed()
 		must(t, a.Open(t.Context(), ratelimit.ReasonAccount))
-		if !fired(news) {
-			t.Error("b did not hear that a opened the gate")
+		if !fired(changed) {
+			t.Error("b did not learn that a opened the gate")
 		}
 		take(t, b, ratelimit.General)
 		must(t, stopA())
@@ -61,11 +61,11 @@ func TestChangedFiresWhenThePauseIsOver(t *testing.T) {
 		stop := run(t, g)
 		synctest.Wait()
 		drainQuota(t, g, ratelimit.General)
-		news := g.Changed()
-		if fired(news) {
+		changed := g.Changed()
+		if fired(changed) {
 			t.Fatal("nothing has changed yet")
 		}
-		<-news
+		<-changed
 		if want := hourInChina(2, 0, 0, 0); !time.Now().Equal(want) {
 			t.Errorf("Changed fired at %v, want %v", time.Now(), want)
 		}
@@ -82,11 +82,11 @@ func TestGivingBackWakesTheOthers(t *testing.T) {
 		a, b := reconciled(t, rdb, config("a")), newGate(t, rdb, config("b"))
 		stopA, stopB := run(t, a), run(t, b)
 		synctest.Wait()
-		take(t, a, ratelimit.General) // 7 in hand
+		take(t, a, ratelimit.General) // 7 are cached
 		drainQuota(t, b, ratelimit.General)
-		news := b.Changed()
+		changed := b.Changed()
 		took := time.Now()
-		<-news
+		<-changed
 		if d := time.Since(took); d > 1300*time.Millisecond {
 			t.Errorf("a kept its permits for %v", d)
 		}
@@ -121,7 +121,7 @@ func TestUnusedPermitsGoBack(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		if n := calls.calls.Load() - before; n > 12 {
-			t.Errorf("%d trips in 10 s of idle polling", n)
+			t.Errorf("%d Redis calls in 10 s of idle polling", n)
 		}
 		must(t, stop())
 		used(t, g, 0)
@@ -149,7 +149,7 @@ func TestShutdownReturnsWhatIsLeft(t *testing.T) {
 			g.Return(p) // a handler that gave up while draining
 		}
 		used(t, g, 27)
-		// Whoever still takes keeps nothing.
+		// A Take after that caches nothing.
 		take(t, g, ratelimit.General)
 		used(t, g, 28)
 		if leased := state(t, g).Leased; leased != 28 {
@@ -194,16 +194,16 @@ func TestWithoutEventsTheNextBookingNotices(t *testing.T) {
 	})
 }
 
-// Redis goes away and comes back: nothing is granted meanwhile, and nothing that
-// was closed meanwhile is missed.
+// Redis goes away and comes back: nothing is granted without it, and no
+// closure is missed.
 func TestRedisComesAndGoes(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.AOF()...)
 	clients := []*redis.Client{server.Client(t), server.Client(t)}
 	a, b := reconciled(t, clients[0], config("a")), newGate(t, clients[1], config("b"))
-	news := b.Changed()
+	changed := b.Changed()
 	stop := run(t, b)
-	<-news // subscribed
+	<-changed // subscribed
 	take(t, b, ratelimit.General)
 	drained := 1
 	server.Kill()
@@ -231,7 +231,7 @@ func TestRedisComesAndGoes(t *testing.T) {
 		}
 	}
 	closeFor(t, a, ratelimit.ReasonManual, 0, false)
-	// b hears of it when it listens again; until then it may hand out what was
+	// b learns of it when it is subscribed again; until then it may grant what was
 	// booked before the closure, and not one more.
 	state, err := a.State(t.Context())
 	must(t, err)

@@ -40,7 +40,7 @@ func TestQuo01ReserveAndNextDay(t *testing.T) {
 			t.Errorf("%d messages wait, want 430: nothing is lost, nothing is fetched", n)
 		}
 
-		// The quiet hours cost real time only while somebody polls.
+		// Polling workers would cost real time in the quiet hours.
 		_, _ = one.stop(), two.stop()
 		time.Sleep(time.Until(midnight().Add(-15 * time.Second))) // virtual
 		p.start()

@@ -183,7 +183,7 @@ func TestQuo04AsksSoonAfterARefusal(t *testing.T) {
 	})
 }
 
-// The refusal of a call whose permit is older than the closure is not news: the
+// The refusal of a call whose permit is older than the closure proves nothing: the
 // message waits, and nothing else happens.
 func TestStaleRefusalDoesNotPause(t *testing.T) {
 	t.Parallel()

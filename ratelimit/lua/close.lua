@@ -6,7 +6,7 @@
 --      booked  when the permit of the refused call was booked, us, 0: no call was refused   day  of that permit
 --
 -- Replies {closed = 1 when the gate closed or closed for longer, stale = 1 when the
--- refusal was not news: its call was booked before the last closure, or on another day}
+-- refusal proves nothing new: its call was booked before the last closure, or on another day}
 begin_day()
 local reason, wait, probe, booked = arg.reason, number('wait'), number('probe'), number('booked')
 local last = tonumber(redis.call('HGET', gate, 'closed:' .. reason) or nil) or 0
