@@ -329,16 +329,21 @@ func TestTripCounterTellsOwnKeysFromAsynqs(t *testing.T) {
 	ctx := t.Context()
 	command := func(args ...any) redis.Cmder { return redis.NewCmd(ctx, args...) }
 	own := command("evalsha", "5ha", 2, "wxn:{wx}:m:1", "asynq:{wx:default}:t:1")
+	key, queueKey := "wxn:{wx}:sup", "asynq:{wx:default}:active"
 	queue := command("evalsha", "5ha", 2, "asynq:{wx:default}:pending", "wxn:{wx}:idle", []byte("x"), 1)
 	for name, tc := range map[string]struct {
-		cmds []redis.Cmder
-		want int64
+		cmds         []redis.Cmder
+		want         int64 // of our own
+		unrecognised int64 // script calls without a known key
 	}{
-		"a script of our own":  {[]redis.Cmder{own}, 1},
-		"a script of asynq":    {[]redis.Cmder{queue}, 0},
-		"a pipeline of both":   {[]redis.Cmder{queue, own, own}, 1},
-		"a command of our own": {[]redis.Cmder{command("get", "wxn:{wx}:token")}, 1},
-		"no key":               {[]redis.Cmder{command("ping")}, 0},
+		"a script of our own":  {[]redis.Cmder{own}, 1, 0},
+		"a script of asynq":    {[]redis.Cmder{queue}, 0, 0},
+		"a pipeline of both":   {[]redis.Cmder{queue, own, own}, 1, 0},
+		"a command of our own": {[]redis.Cmder{command("get", "wxn:{wx}:token")}, 1, 0},
+		"a key by pointer":     {[]redis.Cmder{command("evalsha", "5ha", 2, &key, &queueKey)}, 1, 0},
+		"asynq's by pointer":   {[]redis.Cmder{command("evalsha", "5ha", 2, &queueKey, &key)}, 0, 0},
+		"no key":               {[]redis.Cmder{command("ping")}, 0, 0},
+		"a script without key": {[]redis.Cmder{command("evalsha", "5ha", 1, []byte("wxn:{wx}:m:1"))}, 0, 1},
 	} {
 		var c tripCounter
 		var err error
@@ -347,8 +352,8 @@ func TestTripCounterTellsOwnKeysFromAsynqs(t *testing.T) {
 		} else {
 			err = c.ProcessPipelineHook(func(context.Context, []redis.Cmder) error { return redis.Nil })(ctx, tc.cmds)
 		}
-		if c.all.Load() != 1 || c.own.Load() != tc.want || !errors.Is(err, redis.Nil) {
-			t.Errorf("%s: %d round trips, %d of our own, %v", name, c.all.Load(), c.own.Load(), err)
+		if c.all.Load() != 1 || c.own.Load() != tc.want || c.unknown.Load() != tc.unrecognised || !errors.Is(err, redis.Nil) {
+			t.Errorf("%s: %d round trips, %d of our own, %d not recognised, %v", name, c.all.Load(), c.own.Load(), c.unknown.Load(), err)
 		}
 	}
 }

@@ -55,8 +55,8 @@ func do(ctx context.Context, j job) (r result) {
 		return result{Cost: m.read(context.WithoutCancel(ctx), rdb)}
 	}
 	r = m.measure(ctx, j, rdb, run)
-	if j.Build == ours && r.Cost[trips] == 0 {
-		check(errors.New("no round trip was counted: the worker does not use the client that it was given"))
+	if j.Build == ours && (r.Cost[trips] == 0 || m.redis.unknown.Load() > 0) {
+		check(errors.New("round trips were not recognised: does the worker use the client that it was given, with keys as strings?"))
 	}
 	if j.Repeat {
 		r.Repeated = newMeter(0, j.Messages).measure(ctx, j, rdb, run).rate()
@@ -271,26 +271,32 @@ func (m *meter) read(ctx context.Context, rdb redis.UniversalClient) (r reading)
 	return r
 }
 
-// tripCounter is a hook of a Redis client that counts round trips: all, and
-// those that touch keys of wxnotify's own.
-type tripCounter struct{ all, own atomic.Int64 }
+// tripCounter is a hook of a Redis client that counts round trips: all, those
+// that touch keys of wxnotify's own, and script calls without a known key.
+type tripCounter struct{ all, own, unknown atomic.Int64 }
 
 func (c *tripCounter) note(cmds ...redis.Cmder) {
 	c.all.Add(1)
-	if slices.ContainsFunc(cmds, touchesOwn) {
+	if slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return firstKey(cmd) == "wxn" }) {
 		c.own.Add(1)
+	}
+	if slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return strings.HasPrefix(cmd.Name(), "eval") && firstKey(cmd) == "" }) {
+		c.unknown.Add(1)
 	}
 }
 
-// touchesOwn reports whether the first key of a command is not asynq's.
-func touchesOwn(cmd redis.Cmder) bool {
+// firstKey is what a command's first key begins with: wxn or asynq; empty: neither.
+func firstKey(cmd redis.Cmder) string {
 	for _, arg := range cmd.Args() {
 		text, _ := arg.(string)
-		if strings.HasPrefix(text, "asynq:") || strings.HasPrefix(text, "wxn:") {
-			return text[0] == 'w'
+		if p, ok := arg.(*string); ok {
+			text = *p
+		}
+		if prefix, _, found := strings.Cut(text, ":"); found && (prefix == "wxn" || prefix == "asynq") {
+			return prefix
 		}
 	}
-	return false
+	return ""
 }
 
 // DialHook does nothing.
