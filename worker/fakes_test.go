@@ -133,6 +133,12 @@ func (g *gate) Reconcile(_ context.Context, _ ratelimit.Question, _, used int64)
 	return nil
 }
 
+func (g *gate) failReconcile(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reconcileErr = err
+}
+
 func (g *gate) State(context.Context) (ratelimit.State, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

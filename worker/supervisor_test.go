@@ -209,7 +209,7 @@ func TestStaleAnswerIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &quota{says: wechat.Quota{DailyLimit: 1000, Used: 500, Remain: 500}}
 		b := supervised(t, q, answers(nil))
-		b.gate.reconcileErr = ratelimit.ErrStale
+		b.gate.failReconcile(ratelimit.ErrStale)
 		time.Sleep(100 * time.Second) // virtual
 		if q.count() != 2 {
 			t.Errorf("asked %d times, want again after a minute", q.count())

@@ -33,15 +33,34 @@ func Start(tb testing.TB, args ...string) *Server {
 		}
 		tb.Skip("redis-server is not installed: apt-get install redis-server")
 	}
-	s := &Server{Addr: "127.0.0.1:" + strconv.Itoa(freePort(tb)), Dir: tb.TempDir(), args: args}
-	s.Restart(tb)
+	s := &Server{Dir: tb.TempDir(), args: args}
 	tb.Cleanup(s.Kill)
-	return s
+	const ports = 10 // another process may take a free port before the server does
+	output := ""
+	for range ports {
+		s.Addr = "127.0.0.1:" + strconv.Itoa(freePort(tb))
+		var ready bool
+		if output, ready = s.start(tb); ready {
+			return s
+		}
+		if !strings.Contains(output, "Address already in use") {
+			break
+		}
+	}
+	tb.Fatalf("redis-server did not start:\n%s", output)
+	return nil
 }
 
 // Restart kills the process if it runs, starts it on the same port and directory,
 // and returns when it accepts connections.
 func (s *Server) Restart(tb testing.TB) {
+	tb.Helper()
+	if output, ready := s.start(tb); !ready {
+		tb.Fatalf("redis-server did not start:\n%s", output)
+	}
+}
+
+func (s *Server) start(tb testing.TB) (output string, ready bool) {
 	tb.Helper()
 	s.Kill()
 	_, port, _ := net.SplitHostPort(s.Addr)
@@ -59,18 +78,18 @@ func (s *Server) Restart(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
-	var output strings.Builder
+	var text strings.Builder
 	for lines.Scan() {
-		fmt.Fprintln(&output, lines.Text())
+		fmt.Fprintln(&text, lines.Text())
 		if strings.Contains(lines.Text(), "Ready to accept connections") {
 			go func() {
 				for lines.Scan() { // read on, or the server blocks on a full pipe
 				}
 			}()
-			return
+			return "", true
 		}
 	}
-	tb.Fatalf("redis-server did not start:\n%s", output.String())
+	return text.String(), false
 }
 
 // Kill ends the process with SIGKILL.
