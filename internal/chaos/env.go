@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -33,6 +32,7 @@ type env struct {
 	messages int
 	dir      string
 	builds   builds
+	ports    *ports
 	redis    *deployment
 	wechat   *simulator
 	workers  []*worker
@@ -138,8 +138,7 @@ func (e *env) command(args ...string) string {
 	if err != nil {
 		return err.Error()
 	}
-	timer := time.AfterFunc(startLimit, func() { _ = cmd.Process.Kill() })
-	defer timer.Stop()
+	defer time.AfterFunc(startLimit, func() { _ = cmd.Process.Kill() }).Stop()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		out = fmt.Appendf(out, "%v", err)
@@ -226,7 +225,7 @@ func (s *service) start(ctx context.Context) error {
 			p, err = s.launch(p)
 			return false
 		}
-		return err != nil || s.proc.Load() != p || s.ready(ctx)
+		return err != nil || s.proc.Load() != p || s.ready(ctx) && p.running()
 	})
 	if !ready && err == nil {
 		err = errors.New("it is not ready")
@@ -303,13 +302,16 @@ func environ(set map[string]string) []string {
 	return list
 }
 
-// freeAddr finds an address that is free. Its port is below those that outgoing
+// ports hands out each port once, so that no two services of a run get the same.
+type ports struct{ next atomic.Uint32 }
+
+// free returns an address that is free. Its port is below those that outgoing
 // connections get, so that a restarted server finds it free again, and so is the
 // port 10 000 above it, which the nodes of a cluster use.
-func freeAddr() string {
+func (p *ports) free() string {
 	for {
-		addr := "127.0.0.1:" + strconv.Itoa(10_000+rand.IntN(10_000)) //nolint:gosec // any will do
-		if l, err := net.Listen("tcp", addr); err == nil {            //nolint:noctx // opens at once or fails
+		addr := "127.0.0.1:" + strconv.Itoa(10_000+int(p.next.Add(1)%10_000))
+		if l, err := net.Listen("tcp", addr); err == nil { //nolint:noctx // opens at once or fails
 			_ = l.Close()
 			return addr
 		}

@@ -142,6 +142,20 @@ func TestTheEnvironmentOfAChildHasNoSettingOfTheCaller(t *testing.T) {
 	}
 }
 
+func TestEachPortIsHandedOutOnce(t *testing.T) {
+	t.Parallel()
+	var p ports
+	p.next.Store(4_294_967_290) // overflows
+	seen := map[string]bool{}
+	for range 100 {
+		addr := p.free()
+		if seen[addr] {
+			t.Errorf("%s twice", addr)
+		}
+		seen[addr] = true
+	}
+}
+
 func TestRequestReturnsTheBodyOfA2xxAnswerOnly(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

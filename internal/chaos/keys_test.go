@@ -104,7 +104,7 @@ func TestTheSingleServerIsFoundHealthy(t *testing.T) {
 	if !e.redis.healthy(t.Context()) || len(e.redis.primaries(t.Context())) != 1 {
 		t.Error("a server that runs is not healthy, or no primary")
 	}
-	e.redis.nodes[0].addr = freeAddr()
+	e.redis.nodes[0].addr = new(ports).free()
 	if e.redis.healthy(t.Context()) || len(e.redis.primaries(t.Context())) != 0 {
 		t.Error("a server that does not run is healthy, or a primary")
 	}

@@ -121,6 +121,7 @@ const longMessages = 2800
 type runner struct {
 	options
 	builds builds
+	ports  ports
 	out    *log.Logger
 }
 
@@ -137,6 +138,7 @@ func runAll(ctx context.Context, o options, out io.Writer) error {
 	defer func() { _ = os.RemoveAll(dir) }()
 	logging.Disable() // failed connections are expected
 	r := &runner{options: o, out: log.New(out, "", 0), builds: newBuilds(ctx, dir)}
+	r.ports.next.Store(rand.Uint32()) //nolint:gosec // other runs may use ports too
 	r.out.Printf("chaos: %d scenarios; the same again: go run ./internal/chaos -seed %d", len(o.chosen), o.seed)
 	if _, err := r.builds[plainBuild](); err != nil {
 		return err
@@ -175,7 +177,7 @@ func runAll(ctx context.Context, o options, out io.Writer) error {
 // one runs one scenario. The directory of one that failed is kept, with the whole
 // output of its processes.
 func (r *runner) one(ctx context.Context, s *scenario) *result {
-	e := &env{scenario: s, seed: scenarioSeed(r.seed, s.Name), builds: r.builds, messages: s.Messages, show: func(...any) {}}
+	e := &env{scenario: s, seed: scenarioSeed(r.seed, s.Name), builds: r.builds, ports: &r.ports, messages: s.Messages, show: func(...any) {}}
 	length, limit := time.Duration(s.Seconds)*time.Second, settleLimit
 	if r.long {
 		e.messages, length, limit = longMessages, 4*length, 2*limit

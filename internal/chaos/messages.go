@@ -79,9 +79,6 @@ func newCases(seed uint64, n int) []enqueueCase {
 	return list
 }
 
-// plainURL is the URL of a message of which there is one body only.
-const plainURL = "https://chaos.example/a"
-
 // message returns the body with this URL.
 func (c enqueueCase) message(url string) *wechat.TemplateMessage {
 	return &wechat.TemplateMessage{
@@ -120,7 +117,9 @@ func (c enqueueCase) options(now time.Time) (opts []producer.Option, notAfter ti
 const (
 	callers     = 8                      // that enqueue at once
 	callTimeout = 8 * time.Second        // of one Enqueue or Cancel
-	repeatAfter = 200 * time.Millisecond // a call failed
+	repeatAfter = 200 * time.Millisecond // a failed call
+
+	plainURL = "https://chaos.example/a" // of a message of which there is one body only
 )
 
 // load enqueues messages and keeps what its callers were told.

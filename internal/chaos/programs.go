@@ -131,7 +131,7 @@ type simulator struct {
 }
 
 func newSimulator(e *env, flags []string) *simulator {
-	addr := freeAddr()
+	addr := e.ports.free()
 	s := &simulator{url: "http://" + addr}
 	args := append([]string{
 		"simulate", "--addr", addr, "--appid", appID, "--appsecret", appSecret, "--any-template",
@@ -219,7 +219,7 @@ type worker struct {
 }
 
 func newWorker(e *env, name string, spec workerSpec) *worker {
-	addr := freeAddr()
+	addr := e.ports.free()
 	w := &worker{build: spec.Build, url: "http://" + addr}
 	w.service = e.add(name,
 		func() (*exec.Cmd, error) {

@@ -41,7 +41,7 @@ type redisServer struct {
 // server makes a server. The file-size limit of a full disk ends a process that
 // does not ignore its signal, which only a shell can arrange before it starts.
 func (d *deployment) server(name string, args ...string) *redisServer {
-	addr := freeAddr()
+	addr := d.env.ports.free()
 	s := &redisServer{addr: addr, port: addr[strings.LastIndex(addr, ":")+1:], dir: filepath.Join(d.env.dir, name)}
 	shell := append([]string{"-c", `trap "" XFSZ; mkdir -p "$0"; exec redis-server "$@"`, s.dir}, args...)
 	shell = append(shell, "--port", s.port, "--bind", "127.0.0.1", "--dir", s.dir)

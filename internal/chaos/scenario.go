@@ -35,9 +35,6 @@ type scenario struct {
 	LongOnly  bool         `json:"long_only"` // takes longer than the small run may
 }
 
-// settleLimit is how long a small run waits for all to end.
-const settleLimit = 150 * time.Second
-
 // scenarios.json lists the slowest first, so that the run does not end with one
 // of them alone, and last the one that waits for its build. Times are in seconds.
 //
@@ -140,9 +137,12 @@ func scenarioSeed(seed uint64, name string) uint64 {
 	return seed ^ uint64(crc32.ChecksumIEEE([]byte(name)))
 }
 
-// unchanged is how long the messages that are left must stay as they are, before
-// what Redis lost is no longer waited for.
-const unchanged = 10 * time.Second
+const (
+	settleLimit = 150 * time.Second // a small run waits so long for all to end
+	// unchanged is how long the messages that are left must stay as they are,
+	// before what Redis lost is no longer waited for.
+	unchanged = 10 * time.Second
+)
 
 // result of one scenario.
 type result struct {
