@@ -134,7 +134,7 @@ func (e *env) program(build string, args ...string) (*exec.Cmd, error) {
 
 // command runs wxnotify to its end and returns what it printed.
 func (e *env) command(args ...string) string {
-	cmd, err := e.program(plainBuild, args...)
+	cmd, err := e.program(e.scenario.Workers[0].Build, args...)
 	if err != nil {
 		return err.Error()
 	}

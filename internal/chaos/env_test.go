@@ -184,21 +184,22 @@ func TestAMetricIsReadFromItsLine(t *testing.T) {
 
 func TestEditsStillFitTheirSources(t *testing.T) {
 	t.Parallel()
-	for build, e := range edits() {
-		if e.pkg == "" {
-			continue
-		}
-		path, text, err := e.apply(t.Context())
-		if err != nil {
-			t.Errorf("%s: %v", build, err)
-			continue
-		}
-		before, err := os.ReadFile(path)
-		if err != nil || string(before) == text || !strings.Contains(text, e.new[0]) {
-			t.Errorf("%s: %s is not edited (%v)", build, path, err)
+	for build, list := range edits() {
+		files := map[string]bool{}
+		for _, e := range list {
+			path, text, err := e.apply(t.Context())
+			if err != nil {
+				t.Errorf("%s: %v", build, err)
+				continue
+			}
+			before, err := os.ReadFile(path)
+			if err != nil || string(before) == text || !strings.Contains(text, e.new) || files[path] {
+				t.Errorf("%s: %s is not edited, or edited twice (%v)", build, path, err)
+			}
+			files[path] = true
 		}
 	}
-	if _, _, err := (edit{pkg: module + "/internal/job", old: []string{"no such text"}, new: []string{""}}).apply(t.Context()); err == nil {
+	if _, _, err := (edit{pkg: module + "/internal/job", old: "no such text"}).apply(t.Context()); err == nil {
 		t.Error("a text that no file has was replaced")
 	}
 }

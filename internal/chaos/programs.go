@@ -18,7 +18,7 @@ import (
 
 const module = "github.com/wxnotify/wxnotify"
 
-// Builds of the program: as it is, and with one source file edited.
+// Builds of the program: as it is, and with edited source files.
 const (
 	plainBuild = "plain"
 	// newerBuild writes and reads the next version of the envelope.
@@ -30,35 +30,32 @@ const (
 	offsetBuild = "offset"
 )
 
-// edit replaces texts in the file of a package that has the first of them.
-type edit struct {
-	pkg      string
-	old, new []string
-}
+// edit replaces a text in the one file of a package that has it once.
+type edit struct{ pkg, old, new string }
 
-func edits() map[string]edit {
-	return map[string]edit{
-		plainBuild:  {},
-		newerBuild:  {module + "/internal/job", []string{"\nconst Version = 1\n"}, []string{"\nconst Version = 2\n"}},
-		offsetBuild: {module + "/ratelimit", []string{"14*time.Hour"}, []string{"24*time.Hour"}},
+func edits() map[string][]edit {
+	const now, location = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n", "type Location struct {\n"
+	return map[string][]edit{
+		plainBuild: {},
+		newerBuild: {{module + "/internal/job", "\nconst Version = 1\n", "\nconst Version = 2\n"}},
+		offsetBuild: {
+			{module + "/ratelimit", "14*time.Hour", "24*time.Hour"},
+			{module + "/cmd/wxnotify", "14*time.Hour", "24*time.Hour"},
+		},
 		skewedBuild: {
-			"time",
-			[]string{"func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n", "import (\n"},
-			[]string{`var wallOffset = func() int64 {
+			{"time", now, now + "\tsec += wallOffset\n"},
+			{"time", location, `var wallOffset = func() int64 {
 	text, _ := syscall.Getenv("` + skewVariable + `")
 	n, _ := atoi(text)
 	return int64(n)
 }()
 
-func Now() Time {
-	sec, nsec, mono := runtimeNow()
-	sec += wallOffset
-`, "import (\n\t\"syscall\"\n"},
+` + location},
 		},
 	}
 }
 
-// apply returns the path of the edited file and its new text.
+// apply returns the path of the file and its new text.
 func (e edit) apply(ctx context.Context) (path, text string, err error) {
 	dir, err := goTool(ctx, "list", "-f", "{{.Dir}}", e.pkg)
 	if err != nil {
@@ -67,16 +64,11 @@ func (e edit) apply(ctx context.Context) (path, text string, err error) {
 	files, _ := filepath.Glob(filepath.Join(dir, "*.go"))
 	for _, path := range files {
 		source, _ := os.ReadFile(path)
-		text, fits := string(source), !strings.HasSuffix(path, "_test.go")
-		for i, old := range e.old {
-			fits = fits && strings.Count(text, old) == 1
-			text = strings.Replace(text, old, e.new[i], 1)
-		}
-		if fits {
-			return path, text, nil
+		if text := string(source); strings.Count(text, e.old) == 1 && !strings.HasSuffix(path, "_test.go") {
+			return path, strings.Replace(text, e.old, e.new, 1), nil
 		}
 	}
-	return "", "", fmt.Errorf("no file of %s contains each of %q exactly once: adapt edits", e.pkg, e.old)
+	return "", "", fmt.Errorf("no file of %s contains %q exactly once: adapt edits", e.pkg, e.old)
 }
 
 // builds returns the path of each build. It is made when it is first needed.
@@ -84,26 +76,26 @@ type builds map[string]func() (string, error)
 
 func newBuilds(ctx context.Context, dir string) builds {
 	b := builds{}
-	for name, e := range edits() {
-		b[name] = sync.OnceValues(func() (string, error) { return e.compile(ctx, filepath.Join(dir, "wxnotify-"+name)) })
+	for name, list := range edits() {
+		b[name] = sync.OnceValues(func() (string, error) { return compile(ctx, filepath.Join(dir, "wxnotify-"+name), list) })
 	}
 	return b
 }
 
-func (e edit) compile(ctx context.Context, out string) (string, error) {
-	args := []string{"build", "-o", out}
-	if e.pkg != "" {
+func compile(ctx context.Context, out string, list []edit) (string, error) {
+	replace := map[string]string{}
+	for i, e := range list {
 		path, text, err := e.apply(ctx)
-		if err != nil {
-			return "", err
+		replace[path] = fmt.Sprintf("%s-%d.go.txt", out, i)
+		if err = errors.Join(err, os.WriteFile(replace[path], []byte(text), 0o600)); err != nil {
+			return "", fmt.Errorf("edit: %w", err)
 		}
-		list, err := json.Marshal(map[string]map[string]string{"Replace": {path: out + ".go.txt"}})
-		if err = errors.Join(err, os.WriteFile(out+".go.txt", []byte(text), 0o600), os.WriteFile(out+".json", list, 0o600)); err != nil {
-			return "", fmt.Errorf("overlay: %w", err)
-		}
-		args = append(args, "-overlay", out+".json")
 	}
-	_, err := goTool(ctx, append(args, module+"/cmd/wxnotify")...)
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err = errors.Join(err, os.WriteFile(out+".json", overlay, 0o600)); err != nil {
+		return "", fmt.Errorf("overlay: %w", err)
+	}
+	_, err = goTool(ctx, "build", "-o", out, "-overlay", out+".json", module+"/cmd/wxnotify")
 	return out, err
 }
 
@@ -138,7 +130,7 @@ func newSimulator(e *env, flags []string) *simulator {
 		"--seed", strconv.FormatUint(e.seed, 10), "--daily-quota", "10000000", "--latency", "5ms",
 	}, flags...)
 	s.service = e.add("simulate",
-		func() (*exec.Cmd, error) { return e.program(plainBuild, args...) },
+		func() (*exec.Cmd, error) { return e.program(e.scenario.Workers[0].Build, args...) },
 		func(ctx context.Context) bool { _, err := s.stats(ctx); return err == nil })
 	return s
 }
