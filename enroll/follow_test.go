@@ -210,6 +210,39 @@ func (w *world) dump() []string {
 	return out
 }
 
+// CreateTime has whole seconds: pushes of one second are not taken for repetitions of
+// one push, and the last one decides.
+func TestFollowsWithinOneSecondEndAsTheLastOneSays(t *testing.T) {
+	t.Parallel()
+	for name, last := range map[string]bool{"follows": true, "does not follow": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, settings{})
+				w.run()
+				w.enrolled(w.link("u-1"), openID)
+				acct := w.p.Account(appID)
+				began := time.Now()
+				for i := range 4 {
+					if i%2 == 0 == last {
+						acct.Unsubscribe(openID)
+					} else {
+						acct.Subscribe(openID, "")
+					}
+					synctest.Wait() // pushed and taken
+				}
+				if time.Since(began) >= time.Second {
+					t.Fatal("the pushes are of several seconds: the test tests nothing")
+				}
+				settle()
+				if suppressed := w.suppression(openID) != nil; suppressed == last {
+					t.Errorf("suppressed: %v", suppressed)
+				}
+			})
+		})
+	}
+}
+
 // Erasing a user takes the openids that no other user has.
 func TestEraseUser(t *testing.T) {
 	t.Parallel()

@@ -133,14 +133,15 @@ func (b *inbox) verified(ctx context.Context, nonce string, keep time.Duration) 
 	return wrap(b.rdb.Set(ctx, b.keys.nonce(nonce), "verified", keep).Err(), "note a verification")
 }
 
-// dedupeKey names an event however often it is pushed. A receipt without a msgid
-// is told from its like by its push: to take two for one would lose one.
+// dedupeKey names a push however often WeChat repeats it, by its whole document: a
+// follower may follow and unfollow within one second, the resolution of CreateTime. Two
+// receipts without a msgid may be the same to the letter and are told apart by their
+// push: taking two for one would lose one.
 func dedupeKey(p *wechat.Push) string {
-	key := p.Event.DedupeKey()
 	if p.Event.Is(wechat.EventTemplateFinished) && p.Event.MsgID == 0 {
-		key += p.Nonce
+		return p.Digest + p.Nonce
 	}
-	return key
+	return p.Digest
 }
 
 // run applies events until ctx ends.
