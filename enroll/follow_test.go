@@ -223,11 +223,11 @@ func TestFollowsWithinOneSecondEndAsTheLastOneSays(t *testing.T) {
 				w.enrolled(w.link("u-1"), openID)
 				acct := w.p.Account(appID)
 				began := time.Now()
-				for i := range 4 {
-					if i%2 == 0 == last {
-						acct.Unsubscribe(openID)
-					} else {
+				for i := range 3 { // follow, unfollow, follow; or the other way round
+					if follow := i%2 == 0; follow == last {
 						acct.Subscribe(openID, "")
+					} else {
+						acct.Unsubscribe(openID)
 					}
 					synctest.Wait() // pushed and taken
 				}

@@ -133,12 +133,18 @@ func (b *inbox) verified(ctx context.Context, nonce string, keep time.Duration) 
 	return wrap(b.rdb.Set(ctx, b.keys.nonce(nonce), "verified", keep).Err(), "note a verification")
 }
 
-// dedupeKey names a push however often WeChat repeats it, by its whole document: a
-// follower may follow and unfollow within one second, the resolution of CreateTime. Two
-// receipts without a msgid may be the same to the letter and are told apart by their
-// push: taking two for one would lose one.
+// repeatAfter is less than WeChat waits for an answer before it repeats a push: 5 s.
+const repeatAfter = 4 * time.Second
+
+// dedupeKey names a push however often WeChat repeats it, by its whole document. Two
+// pushes may be the same to the letter: receipts without a msgid, and follow events of
+// one second, the resolution of CreateTime (follow, unfollow, follow). They are told
+// apart by their signed query. A repetition has the query of the first, or one that is
+// signed later than the event by as long as WeChat waits.
 func dedupeKey(p *wechat.Push) string {
-	if p.Event.Is(wechat.EventTemplateFinished) && p.Event.MsgID == 0 {
+	receipt := p.Event.Is(wechat.EventTemplateFinished) && p.Event.MsgID == 0
+	follow := p.Event.Is(wechat.EventSubscribe) || p.Event.Is(wechat.EventUnsubscribe)
+	if receipt || follow && p.SignedAt.Sub(p.Event.CreatedAt) < repeatAfter {
 		return p.Digest + p.Nonce
 	}
 	return p.Digest
