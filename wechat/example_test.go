@@ -209,7 +209,7 @@ func ExampleMarshalBody() {
 func ExampleParseTemplateMessage() {
 	_, err := wechat.ParseTemplateMessage([]byte(`{"toUser":"o1","data":{"amount1":{"value":100}}}`))
 	fmt.Println(err)
-	// Output: wechat: message refused: data.amount1.value is not text: write it in quotes (field-type); toUser is not a field of WeChat's message: write touser (field-unknown)
+	// Output: wechat: message refused: data.amount1.value is not text: put it in quotes (field-type); toUser is not a field of WeChat's message: write touser (field-unknown)
 }
 
 func ExampleParseTemplateKeys() {

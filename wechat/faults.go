@@ -56,6 +56,7 @@ const (
 	WarnEmoji          FaultCode = "emoji-not-shown"
 	WarnLineBreak      FaultCode = "line-break"
 	WarnShortThing     FaultCode = "short-thing-long"
+	WarnTemplateID     FaultCode = "template-id-length"
 )
 
 type faultRow struct {
@@ -90,9 +91,13 @@ var faultTable = [...]faultRow{
 	{FaultValueForm, "does not fit its type", "write it in the form that the key's type requires"},
 	{FaultControl, "has a control character or a line break", "remove it"},
 	{FaultEncoding, "is not UTF-8", "convert it to UTF-8"},
+	{FaultReplaced, "has the replacement character U+FFFD", "a decoder wrote it in place of text that it could not read: read the source in its own encoding"},
+	{FaultSurrogate, "has half of a surrogate pair", "the program that wrote it cut a character in two: write the whole character"},
 	{FaultJSON, "is not a JSON object", "write it as {\"touser\":…,\"template_id\":…,\"data\":{…}}"},
 	{FaultFieldUnknown, "is not a field of WeChat's message", "correct its name, or remove it"},
 	{FaultFieldType, "has a wrong type", "write text in quotes, data and its values as objects"},
+	{FaultFieldTwice, "is given twice", "give it once"},
+	{FaultOtherKind, "is a field of another kind of message", "wxnotify sends template messages: remove it; a page of a mini program is miniprogram.pagepath"},
 	{FaultBodyTooLarge, "is too large", "shorten the values: the encoded message may have at most 16 KB"},
 
 	{FaultIDMissing, "is missing", "give the message an id of your own, such as order-1001-paid: with it a repeated call does not send twice"},
@@ -111,6 +116,7 @@ var faultTable = [...]faultRow{
 	{WarnEmoji, "has emoji, which are not shown", "remove them: WeChat has hidden emoji since 2023-05"},
 	{WarnLineBreak, "has a line break", "remove it: WeChat shows one line"},
 	{WarnShortThing, "may be too long", "keep short_thing within about 10 characters; its limit is not documented"},
+	{WarnTemplateID, "has another length than WeChat's 43 characters", "copy the template's id from 模板消息 > 我的模板: the short number of the template library (模板库) is not an id"},
 }
 
 func (c FaultCode) row() faultRow {

@@ -1,6 +1,7 @@
 package wechat
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -13,19 +14,30 @@ const (
 	FaultJSON         FaultCode = "not-json"
 	FaultFieldUnknown FaultCode = "field-unknown"
 	FaultFieldType    FaultCode = "field-type"
+	FaultFieldTwice   FaultCode = "field-twice"
+	FaultOtherKind    FaultCode = "other-kind"
+	FaultReplaced     FaultCode = "text-replaced"
+	FaultSurrogate    FaultCode = "half-surrogate"
 )
 
-// ParseTemplateMessage decodes a message from WeChat's JSON. It returns an
-// *InvalidError with every field that has a wrong name or type; WeChat's own answer
-// to those, 47001 or 40036, does not name the field. It ignores the obsolete
-// topcolor and accepts path for a mini program's pagepath. It does not call
+// ParseTemplateMessage decodes a message from WeChat's JSON without changing or
+// dropping anything. It returns an *InvalidError with every field that has a wrong
+// name or type or is given twice, and every text that CheckJSON refuses; WeChat's
+// own answer to those, 47001 or 40036, does not name the field. Null stands for a
+// field that is not given, except as a value of data.
+//
+// A mini program's page, path and pagePath, which SDKs and other APIs of WeChat
+// write, are its pagepath. The obsolete topcolor is ignored. It does not call
 // Validate.
 func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
+	r := messageReader{faults: jsonFaults(data)}
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(readable(data), &object); err != nil || object == nil {
-		return nil, invalid([]Fault{newFault("", FaultJSON)})
+		if len(r.faults) == 0 {
+			r.faults = []Fault{newFault("", FaultJSON)}
+		}
+		return nil, invalid(r.faults)
 	}
-	r := messageReader{}
 	m := &TemplateMessage{}
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		value := object[key]
@@ -44,6 +56,11 @@ func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
 			m.Data = r.data(value)
 		case "topcolor": // obsolete
 		default:
+			if kind := otherKind(key); kind != "" {
+				r.faults = append(r.faults, faultf(key, FaultOtherKind, "is a field of %s: "+
+					"wxnotify sends template messages (message/template/send): remove it; a page of a mini program is miniprogram.pagepath", kind))
+				continue
+			}
 			r.unknown(key, key, "touser", "template_id", "url", "client_msg_id", "miniprogram", "data")
 		}
 	}
@@ -53,12 +70,30 @@ func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
 	return m, nil
 }
 
+// otherKind names the kind of message, with WeChat's path, that a field belongs to.
+func otherKind(field string) string {
+	switch field {
+	case "page", "miniprogram_state", "lang":
+		return "a subscribe notice (订阅通知, message/subscribe/bizsend)"
+	case "scene", "title", "reserved":
+		return "a one-time subscription message (一次性订阅消息, message/template/subscribe)"
+	case "form_id", "emphasis_keyword":
+		return "a mini program's template message, which WeChat has withdrawn (message/wxopen/template/send)"
+	case "mp_template_msg", "weapp_template_msg":
+		return "a uniform message, which WeChat has withdrawn (message/wxopen/template/uniform_send)"
+	case "msgtype", "customservice":
+		return "a customer service message (客服消息, message/custom/send)"
+	default:
+		return ""
+	}
+}
+
 // messageReader decodes fields and collects their faults.
 type messageReader struct{ faults []Fault }
 
 func (r *messageReader) text(path string, value json.RawMessage, into *string) {
 	if err := json.Unmarshal(value, into); err != nil {
-		r.faults = append(r.faults, faultf(path, FaultFieldType, "is not text: write it in quotes"))
+		r.faults = append(r.faults, faultf(path, FaultFieldType, "is not text: put it in quotes"))
 	}
 }
 
@@ -77,12 +112,19 @@ func (r *messageReader) miniProgram(value json.RawMessage) *MiniProgram {
 		return nil
 	}
 	p := &MiniProgram{}
+	first := "" // the name under which the page was given
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		switch key {
 		case "appid":
 			r.text("miniprogram.appid", object[key], &p.AppID)
-		case "pagepath", "path":
-			r.text("miniprogram."+key, object[key], &p.PagePath)
+		case "pagepath", "pagePath", "path", "page":
+			var page string
+			r.text("miniprogram."+key, object[key], &page)
+			if first != "" && page != p.PagePath {
+				r.faults = append(r.faults, faultf("miniprogram."+key, FaultFieldTwice, "differs from %s, which means the same: write pagepath alone", first))
+				continue
+			}
+			first, p.PagePath = key, page
 		default:
 			r.unknown("miniprogram."+key, key, "appid", "pagepath")
 		}
@@ -94,12 +136,16 @@ func (r *messageReader) data(value json.RawMessage) map[string]Field {
 	object := r.object("data", value, `{"thing1":{"value":"…"}}`)
 	fields := make(map[string]Field, len(object))
 	for _, key := range slices.Sorted(maps.Keys(object)) {
-		path := keyPath(key)
+		path := scrub(keyPath(key), nil)
 		var f Field
 		field := r.object(path, object[key], `{"value":"…"}`)
 		for _, name := range slices.Sorted(maps.Keys(field)) {
 			switch name {
 			case "value":
+				if string(field[name]) == "null" {
+					r.faults = append(r.faults, faultf(path+".value", FaultFieldType, "is null, not text: put the value in quotes"))
+					continue
+				}
 				r.text(path+".value", field[name], &f.Value)
 			case "color":
 				r.text(path+".color", field[name], &f.Color)
@@ -125,19 +171,18 @@ func (r *messageReader) unknown(path, name string, known ...string) {
 	r.faults = append(r.faults, faultf(path, FaultFieldUnknown, "is not a field of WeChat's message: there are %s", strings.Join(known, ", ")))
 }
 
-// UnmarshalJSON also accepts path for pagepath, which some SDKs write.
+// UnmarshalJSON also accepts page, path and pagePath for pagepath, as
+// ParseTemplateMessage does. Like all of encoding/json it ignores unknown fields.
 func (p *MiniProgram) UnmarshalJSON(data []byte) error {
 	var fields struct {
 		AppID    string `json:"appid"`
-		PagePath string `json:"pagepath"`
+		PagePath string `json:"pagepath"` // encoding/json ignores the case
 		Path     string `json:"path"`
+		Page     string `json:"page"`
 	}
 	if err := json.Unmarshal(data, &fields); err != nil {
 		return errors.New("wechat: miniprogram is not an object with appid and pagepath")
 	}
-	if fields.PagePath == "" {
-		fields.PagePath = fields.Path
-	}
-	*p = MiniProgram{AppID: fields.AppID, PagePath: fields.PagePath}
+	*p = MiniProgram{AppID: fields.AppID, PagePath: cmp.Or(fields.PagePath, fields.Path, fields.Page)}
 	return nil
 }

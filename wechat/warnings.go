@@ -14,7 +14,12 @@ const (
 	shortThingShown = 10
 )
 
-// Warnings lists what WeChat accepts but does not show as written. The keys first,
+// templateIDLength is the length of all template ids seen so far. WeChat does not
+// document it.
+const templateIDLength = 43
+
+// Warnings lists what WeChat accepts but does not show as written, and what it may
+// refuse: a template id of another length than WeChat's. The keys first,
 // keyword1 and remark belong to historic templates, which still work but are shown
 // in part. Docs: the notices of 2023-03-24 and 2023-05-04.
 func (m *TemplateMessage) Warnings() []Fault {
@@ -22,6 +27,9 @@ func (m *TemplateMessage) Warnings() []Fault {
 		return nil
 	}
 	var warnings []Fault
+	if len(m.TemplateID) != templateIDLength && isToken(m.TemplateID, templateIDLimit) {
+		warnings = append(warnings, newFault("template_id", WarnTemplateID))
+	}
 	for _, key := range slices.Sorted(maps.Keys(m.Data)) {
 		warnings = append(warnings, fieldWarnings(key, m.Data[key])...)
 	}
@@ -71,5 +79,14 @@ func shownLength(text string) int {
 // isEmoji reports whether r is in a Unicode block of emoji. It does not include
 // every symbol that some fonts show in colour.
 func isEmoji(r rune) bool {
-	return 0x1F000 <= r && r <= 0x1FAFF || 0x2600 <= r && r <= 0x27BF || r == 0xFE0F
+	switch {
+	case 0x1F000 <= r && r <= 0x1FAFF, 0x2600 <= r && r <= 0x27BF: // pictures, dingbats
+		return true
+	case r == 0x231A, r == 0x231B, 0x23E9 <= r && r <= 0x23FA: // watches, buttons of players
+		return true
+	case r == 0x2B1B, r == 0x2B1C, r == 0x2B50, r == 0x2B55: // squares, star, circle
+		return true
+	default:
+		return r == 0xFE0F || r == 0x20E3 // marks that turn the character before them into an emoji
+	}
 }

@@ -1,0 +1,241 @@
+package wechat
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// CheckJSON finds what encoding/json changes or drops without an error: a key that
+// stands twice in an object, text that is not UTF-8, half of a surrogate pair
+// (\ud83d), and U+FFFD, which a decoder writes in place of what it could not read.
+// It returns an *InvalidError with all faults and their paths, or with one fault
+// when data is not JSON. A byte order mark at the start is allowed.
+//
+// Decoders of messages and requests call it first; encoding/json then loses
+// nothing.
+func CheckJSON(data []byte) error { return invalid(jsonFaults(data)) }
+
+func jsonFaults(data []byte) []Fault {
+	w := jsonWalker{data: readable(data)}
+	if !json.Valid(w.data) {
+		return []Fault{syntaxFault(bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")))}
+	}
+	w.value()
+	return w.faults
+}
+
+// syntaxFault names the place. encoding/json quotes one character at most.
+func syntaxFault(data []byte) Fault {
+	var value any
+	err := json.Unmarshal(data, &value)
+	var syntax *json.SyntaxError
+	if len(data) == 0 || !errors.As(err, &syntax) {
+		return newFault("", FaultJSON)
+	}
+	before := data[:min(max(syntax.Offset-1, 0), int64(len(data)))]
+	line, last := bytes.Count(before, []byte{'\n'})+1, before[bytes.LastIndexByte(before, '\n')+1:]
+	return faultf("", FaultJSON, "is not JSON: line %d, character %d: %s", line, utf8.RuneCount(last)+1, plainSyntax(syntax))
+}
+
+// plainSyntax keeps an error on one line of valid text.
+func plainSyntax(err *json.SyntaxError) string { return scrub(err.Error(), nil) }
+
+// jsonWalker walks over JSON that is valid.
+type jsonWalker struct {
+	data   []byte
+	at     int
+	path   []pathPart
+	faults []Fault
+}
+
+// pathPart is a key of an object or an index of an array.
+type pathPart struct {
+	key     string
+	index   int
+	isIndex bool
+}
+
+// faultsLimit bounds the faults of one document.
+const faultsLimit = 1000
+
+func (w *jsonWalker) fault(code FaultCode) {
+	if len(w.faults) < faultsLimit {
+		w.faults = append(w.faults, newFault(joinPath(w.path), code))
+	}
+}
+
+// next skips blanks, colons and commas, and returns the next byte.
+func (w *jsonWalker) next() byte {
+	for {
+		switch b := w.data[w.at]; b {
+		case ' ', '\t', '\r', '\n', ',', ':':
+			w.at++
+		default:
+			return b
+		}
+	}
+}
+
+func (w *jsonWalker) value() {
+	switch w.next() {
+	case '{':
+		w.object()
+	case '[':
+		w.array()
+	case '"':
+		if code := textFault(w.token()); code != "" {
+			w.fault(code)
+		}
+	default: // a number, true, false or null
+		for w.at < len(w.data) && !strings.ContainsRune(",]} \t\r\n", rune(w.data[w.at])) {
+			w.at++
+		}
+	}
+}
+
+func (w *jsonWalker) object() {
+	w.at++
+	seen := map[string]struct{}{}
+	for w.next() != '}' {
+		raw := w.token()
+		key := keyOf(raw)
+		w.path = append(w.path, pathPart{key: key})
+		if code := textFault(raw); code != "" {
+			w.fault(code)
+		}
+		if _, twice := seen[key]; twice {
+			w.fault(FaultFieldTwice)
+		}
+		seen[key] = struct{}{}
+		w.value()
+		w.path = w.path[:len(w.path)-1]
+	}
+	w.at++
+}
+
+func (w *jsonWalker) array() {
+	w.at++
+	for i := 0; w.next() != ']'; i++ {
+		w.path = append(w.path, pathPart{index: i, isIndex: true})
+		w.value()
+		w.path = w.path[:len(w.path)-1]
+	}
+	w.at++
+}
+
+// token returns a string with its quotes.
+func (w *jsonWalker) token() []byte {
+	start := w.at
+	for w.at++; w.data[w.at] != '"'; w.at++ {
+		if w.data[w.at] == '\\' {
+			w.at++
+		}
+	}
+	w.at++
+	return w.data[start:w.at]
+}
+
+// keyOf decodes a key, as encoding/json does.
+func keyOf(raw []byte) string {
+	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return string(raw[1 : len(raw)-1])
+	}
+	var key string
+	_ = json.Unmarshal(raw, &key) // valid
+	return key
+}
+
+// textFault is the fault of a string of JSON as it is written.
+func textFault(raw []byte) FaultCode {
+	switch {
+	case !utf8.Valid(raw):
+		return FaultEncoding
+	case bytes.Contains(raw, []byte("\uFFFD")):
+		return FaultReplaced
+	}
+	for {
+		at := bytes.IndexByte(raw, '\\')
+		if at < 0 {
+			return ""
+		}
+		if raw = raw[at+1:]; raw[0] != 'u' {
+			raw = raw[1:]
+			continue
+		}
+		first := escapeOf(raw)
+		raw = raw[5:]
+		if first == utf8.RuneError {
+			return FaultReplaced
+		}
+		if !utf16.IsSurrogate(first) {
+			continue
+		}
+		if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' || utf16.DecodeRune(first, escapeOf(raw[1:])) == utf8.RuneError {
+			return FaultSurrogate
+		}
+		raw = raw[6:]
+	}
+}
+
+// escapeOf reads u and four hexadecimal digits.
+func escapeOf(raw []byte) rune {
+	n, _ := strconv.ParseUint(string(raw[1:5]), 16, 16) // valid
+	return rune(n)
+}
+
+// pathLimit bounds the path of a fault, in bytes.
+const pathLimit = 256
+
+// joinPath writes keys as a.b, other keys as a["b c"], and indexes as a[0].
+// Openids and credentials that stand as keys are masked.
+func joinPath(parts []pathPart) string {
+	var b strings.Builder
+	for _, part := range parts {
+		switch {
+		case part.isIndex:
+			fmt.Fprintf(&b, "[%d]", part.index)
+		case !isKeyName(part.key):
+			fmt.Fprintf(&b, "[%s]", strconv.QuoteToASCII(cut(part.key, keyLimit)))
+		case b.Len() == 0:
+			b.WriteString(part.key)
+		default:
+			b.WriteString("." + part.key)
+		}
+		if b.Len() > pathLimit {
+			break
+		}
+	}
+	return cut(scrub(b.String(), nil), pathLimit)
+}
+
+// Pointer is Path as a JSON pointer (RFC 6901), such as "/data/thing1/value". The
+// empty pointer is the whole document.
+func (f Fault) Pointer() string {
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	var b strings.Builder
+	for rest := f.Path; rest != ""; {
+		var part string
+		if inner, ok := strings.CutPrefix(rest, "["); ok {
+			quoted, err := strconv.QuotedPrefix(inner)
+			if err == nil {
+				part, _ = strconv.Unquote(quoted)
+				rest = strings.TrimPrefix(inner[len(quoted):], "]")
+			} else {
+				part, rest, _ = strings.Cut(inner, "]")
+			}
+			rest = strings.TrimPrefix(rest, ".")
+		} else if at := strings.IndexAny(rest, ".["); at >= 0 {
+			part, rest = rest[:at], strings.TrimPrefix(rest[at:], ".")
+		} else {
+			part, rest = rest, ""
+		}
+		b.WriteString("/" + escape.Replace(part))
+	}
+	return b.String()
+}
