@@ -5,8 +5,10 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // fieldType is the rule of one key prefix (docs: 发送模板消息 § 参数值内容限制说明).
@@ -31,14 +33,16 @@ func typeOf(key string) fieldType {
 		return fieldType{limit: 20, units: units16, advice: "shorten the text"}
 	case "character_string":
 		return fieldType{limit: 32, units: units16, form: noHan}
-	case "time", "date":
+	case "time":
 		return fieldType{form: timeForm}
+	case "date":
+		return fieldType{form: dateForm}
 	case "amount":
 		return fieldType{form: amountForm}
 	case "phone_number":
 		return fieldType{limit: 17, units: units16, form: noLetters}
 	case "car_number":
-		return fieldType{limit: 8, units: units16}
+		return fieldType{limit: 8, units: units16, form: carNumberForm}
 	case "const":
 		return fieldType{limit: 20, units: units16, blank: true}
 	case "number":
@@ -46,11 +50,11 @@ func typeOf(key string) fieldType {
 	case "letter":
 		return fieldType{limit: 32, units: units16, form: lettersOnly}
 	case "symbol":
-		return fieldType{limit: 5, units: units16}
+		return fieldType{limit: 5, units: units16, form: symbolsOnly}
 	case "name":
-		return fieldType{limit: 20, units: halfWidths, advice: "10 Chinese characters or 20 letters"}
+		return fieldType{limit: 20, units: nameUnits, form: noDigits, advice: "10 characters when one of them is Chinese, else 20"}
 	case "phrase":
-		return fieldType{limit: 10, units: halfWidths, advice: "5 Chinese characters"}
+		return fieldType{limit: 5, units: utf8.RuneCountInString, form: hanOnly, advice: "5 Chinese characters"}
 	case "first", "remark": // not shown
 		return fieldType{blank: true}
 	default:
@@ -60,6 +64,9 @@ func typeOf(key string) fieldType {
 
 // valueFault returns the first fault of a value of key, without its Path.
 func valueFault(key, value string) (Fault, bool) {
+	if strings.Contains(value, "\uFFFD") {
+		return newFault("", FaultReplaced), true
+	}
 	t := typeOf(key)
 	if strings.TrimSpace(value) == "" {
 		return newFault("", FaultValueEmpty), !t.blank
@@ -86,16 +93,15 @@ func units16(text string) int {
 	return n
 }
 
-// halfWidths counts a Chinese character as two.
-func halfWidths(text string) int {
-	n := 0
-	for _, r := range text {
-		n++
-		if unicode.Is(unicode.Han, r) || r > 0xFFFF {
-			n++
-		}
+func isHan(r rune) bool { return unicode.Is(unicode.Han, r) }
+
+// nameUnits counts each character as two when one of them is Chinese: a mixed name
+// has the limit of a Chinese one.
+func nameUnits(text string) int {
+	if strings.ContainsFunc(text, isHan) {
+		return 2 * utf8.RuneCountInString(text)
 	}
-	return n
+	return units16(text)
 }
 
 func digits(text string) int {
@@ -109,8 +115,36 @@ func digits(text string) int {
 }
 
 func noHan(text string) string {
-	if strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
+	if strings.ContainsFunc(text, isHan) {
 		return "has Chinese characters: a character_string accepts digits, letters and symbols"
+	}
+	return ""
+}
+
+func hanOnly(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !isHan(r) }) {
+		return "has other characters than Chinese ones: a phrase accepts 1 to 5 Chinese characters, such as 配送中"
+	}
+	return ""
+}
+
+func noDigits(text string) string {
+	if strings.ContainsFunc(text, unicode.IsDigit) {
+		return "has digits: a name accepts Chinese characters, letters and symbols"
+	}
+	return ""
+}
+
+func symbolsOnly(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
+		return "has characters other than symbols"
+	}
+	return ""
+}
+
+func carNumberForm(text string) string {
+	if !carNumberPattern.MatchString(strings.TrimSpace(text)) {
+		return "is not a number plate: write letters and digits, where the first and the last may be Chinese, such as 粤A8Z888挂"
 	}
 	return ""
 }
@@ -128,6 +162,8 @@ func noLetters(text string) string {
 var (
 	numberPattern = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?$`)
 	letterPattern = regexp.MustCompile(`^[A-Za-z]+$`)
+	// The plate of a new-energy or foreign car has the same form.
+	carNumberPattern = regexp.MustCompile(`^[A-Za-z0-9\p{Han}][A-Za-z0-9]*[A-Za-z0-9\p{Han}]?$`)
 	// At most one currency sign, up to 12 digits with or without commas, decimals,
 	// and 元.
 	amountPattern = regexp.MustCompile(`^-?\p{Sc}?\s?-?([0-9][0-9,]*)(\.[0-9]+)?\s?元?$`)
@@ -167,29 +203,60 @@ var monthPattern = regexp.MustCompile(`^([0-9]{4})\s*[年/.-]\s*([0-9]{1,2})\s*�
 
 const timeAdvice = "is not a time: use the 24-hour clock, such as 2019年10月1日 15:01, 15:01, 2019-10-01 15:01:02, or two of them joined by ~"
 
-func timeForm(text string) string {
+const dateAdvice = "is not a date: write year, month and day, such as 2019年10月1日 or 2019-10-01, with a time or without, or two of them joined by ~"
+
+func timeForm(text string) string { return rangeForm(text, false, timeAdvice) }
+
+func dateForm(text string) string { return rangeForm(text, true, dateAdvice) }
+
+// rangeForm accepts a moment, or two joined by ~. With needsDate the first one has
+// a date.
+func rangeForm(text string, needsDate bool, advice string) string {
 	parts := strings.Split(strings.ReplaceAll(text, "～", "~"), "~")
 	if len(parts) > 2 {
-		return timeAdvice
+		return advice
 	}
-	for _, part := range parts {
-		if !isTime(strings.TrimSpace(part)) {
-			return timeAdvice
+	for i, part := range parts {
+		if fault := momentFault(strings.TrimSpace(part), needsDate && i == 0, advice); fault != "" {
+			return fault
 		}
 	}
 	return ""
 }
 
-func isTime(text string) bool {
+func momentFault(text string, needsDate bool, advice string) string {
 	if m := monthPattern.FindStringSubmatch(text); m != nil {
-		return inRange(m[2], 1, 12)
+		if inRange(m[2], 1, 12) {
+			return ""
+		}
+		return "has a month that does not exist"
 	}
 	m := timePattern.FindStringSubmatch(text)
-	if m == nil || text == "" {
+	switch {
+	case m == nil || text == "" || needsDate && m[3] == "":
+		return advice
+	case !isDay(m[1], m[2], m[3]):
+		return "has a day that does not exist"
+	case !inRange(m[4], 0, 24) || !inRange(m[5], 0, 59) || !inRange(m[6], 0, 59),
+		inRange(m[4], 24, 24) && m[4] != "" && !(inRange(m[5], 0, 0) && inRange(m[6], 0, 0)): // 24:00 is the end of a day
+		return "has a time that does not exist: use the 24-hour clock"
+	default:
+		return ""
+	}
+}
+
+// isDay is true without a day. Without a year, February has 29 days.
+func isDay(year, month, day string) bool {
+	if day == "" {
+		return true
+	}
+	if !inRange(month, 1, 12) || !inRange(day, 1, 31) {
 		return false
 	}
-	return inRange(m[2], 1, 12) && inRange(m[3], 1, 31) &&
-		inRange(m[4], 0, 24) && inRange(m[5], 0, 59) && inRange(m[6], 0, 59)
+	y, _ := strconv.Atoi(cmp.Or(year, "2000"))
+	m, _ := strconv.Atoi(month)
+	d, _ := strconv.Atoi(day)
+	return time.Date(y, time.Month(m), d, 0, 0, 0, 0, time.UTC).Day() == d
 }
 
 // inRange is true for a missing part.

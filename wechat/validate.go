@@ -101,11 +101,22 @@ func (m *TemplateMessage) recipientFaults() []Fault {
 		return nil
 	case !utf8.ValidString(to):
 		return nil // see encodingFaults
-	case len(strings.FieldsFunc(to, isListSeparator)) > 1:
+	case isOpenIDList(to):
 		return []Fault{newFault("touser", FaultOpenIDSeveral)}
 	default:
 		return []Fault{newFault("touser", FaultOpenIDInvalid)}
 	}
+}
+
+// isOpenIDList reports whether text names several openids. All openids begin with o.
+func isOpenIDList(text string) bool {
+	parts := strings.FieldsFunc(text, isListSeparator)
+	for _, part := range parts {
+		if part[0] != 'o' || !isToken(part, openIDLimit) {
+			return false
+		}
+	}
+	return len(parts) > 1
 }
 
 func isListSeparator(r rune) bool {
@@ -135,6 +146,9 @@ func (m *TemplateMessage) contentFaults() []Fault {
 		if hasControl(p.PagePath, false) {
 			add("miniprogram.pagepath", FaultControl)
 		}
+		if strings.Contains(p.PagePath, "\uFFFD") && utf8.ValidString(p.PagePath) {
+			add("miniprogram.pagepath", FaultReplaced)
+		}
 	}
 	if m.ClientMsgID != "" && !isToken(m.ClientMsgID, clientMsgIDLimit) && utf8.ValidString(m.ClientMsgID) {
 		add("client_msg_id", FaultClientMsgID)
@@ -153,7 +167,7 @@ func (m *TemplateMessage) contentFaults() []Fault {
 }
 
 func isWebURL(text string) bool {
-	if hasControl(text, false) || strings.ContainsAny(text, " \u3000") {
+	if hasControl(text, false) || strings.ContainsAny(text, " \u3000\uFFFD") {
 		return false
 	}
 	u, err := url.Parse(text)
