@@ -93,7 +93,7 @@ func renderErrorsDoc() string {
 	for _, code := range wechat.FaultCodes() {
 		if code == wechat.WarnHistoricHidden {
 			warnings = true
-			b.WriteString("\n## Warnings\n\nWeChat accepts the message, but does not show all of it.\n\n")
+			b.WriteString("\n## Warnings\n\n`wxnotify send` prints them and goes on. WeChat accepts the message, but does not show all of it; or may refuse it, where the template id is unusual.\n\n")
 			b.WriteString("| code | the field … | what to do |\n| --- | --- | --- |\n")
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", code, cell(code.Meaning()), cell(code.Remedy()))

@@ -273,7 +273,11 @@ func TestPublishedMessagesAreValid(t *testing.T) {
 		if err := m.Validate(); err != nil {
 			t.Errorf("%s: %v", s.ID, err)
 		}
-		warned += len(m.Warnings())
+		for _, w := range m.Warnings() {
+			if w.Code != wechat.WarnTemplateID { // the samples say TEMPLATE_ID
+				warned++
+			}
+		}
 		body, err := wechat.MarshalBody(m)
 		if err != nil {
 			t.Errorf("%s: %v", s.ID, err)
