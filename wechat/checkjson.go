@@ -239,3 +239,8 @@ func (f Fault) Pointer() string {
 	}
 	return b.String()
 }
+
+// FieldPath is the path of a field as faults have it: a name that is not a plain
+// one is quoted and shortened, and one that looks like an openid or a credential
+// is masked.
+func FieldPath(name string) string { return joinPath([]pathPart{{key: name}}) }

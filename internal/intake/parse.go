@@ -1,0 +1,309 @@
+package intake
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// Request is one message as a caller handed it in.
+type Request struct {
+	// Message has the ID, which is empty when none was given, WeChat's message
+	// without a client_msg_id, and the terms.
+	producer.Message
+	// Account is the appid, or empty when none was given.
+	Account string
+	// Bare says that WeChat's body was given, without our form around it.
+	Bare bool
+}
+
+// The fields of our own form.
+const (
+	fieldID          = "id"
+	fieldAccount     = "account"
+	fieldClass       = "class"
+	fieldUser        = "user"
+	fieldNotBefore   = "not_before"
+	fieldNotAfter    = "not_after"
+	fieldAtLeastOnce = "at_least_once"
+	fieldMessage     = "message"
+)
+
+func fields() []string {
+	return []string{fieldID, fieldAccount, fieldClass, fieldUser, fieldNotBefore, fieldNotAfter, fieldAtLeastOnce, fieldMessage}
+}
+
+// Parse reads one message in either form. With an error the Request has what could
+// be read, such as the ID, for a report. The error is a *wechat.InvalidError with
+// all faults of names, types and texts, whose paths begin at the document's root:
+// "message.data.thing1.value" in our form, "data.thing1.value" in WeChat's. It does
+// not check values: Producer.Check does, and Faults brings its paths into the same
+// form.
+//
+// A client_msg_id of the message is its ID when no id is given; when both are
+// given they must agree, since the client_msg_id is made from the ID.
+func Parse(data []byte) (Request, error) {
+	p := parser{}
+	var request Request
+	p.take("", wechat.CheckJSON(data))
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(trimmed(data), &object); err != nil || object == nil {
+		if len(p.faults) == 0 {
+			p.fault("", wechat.FaultJSON, `is not a JSON object: write {"id":…,"message":{…}}, or WeChat's body {"touser":…,"template_id":…,"data":{…}}`)
+		}
+		return Request{}, p.err()
+	}
+	if isBody(object) {
+		request.Bare = true
+		request.Message.Message = p.body("", data)
+		p.own(object)
+	} else {
+		p.envelope(object, &request)
+	}
+	if m := request.Message.Message; m != nil {
+		p.clientMsgID(&request, m)
+	}
+	return request, p.err()
+}
+
+// trimmed is data without blanks and a byte order mark around it.
+func trimmed(data []byte) []byte {
+	return bytes.TrimPrefix(bytes.TrimSpace(data), []byte("\xEF\xBB\xBF"))
+}
+
+// isBody tells WeChat's body from our own form.
+func isBody(object map[string]json.RawMessage) bool {
+	if _, ours := object[fieldMessage]; ours {
+		return false
+	}
+	for _, name := range fields() {
+		if _, ours := object[name]; ours {
+			return has(object, "touser", "template_id", "data")
+		}
+	}
+	return true
+}
+
+func has(object map[string]json.RawMessage, names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { _, ok := object[name]; return ok })
+}
+
+// parser collects faults.
+type parser struct{ faults []wechat.Fault }
+
+func (p *parser) err() error {
+	if len(p.faults) == 0 {
+		return nil
+	}
+	return &wechat.InvalidError{Faults: p.faults}
+}
+
+func (p *parser) fault(path string, code wechat.FaultCode, message string) {
+	p.faults = append(p.faults, wechat.Fault{Path: path, Code: code, Message: message})
+}
+
+// take adds the faults of err that are not known yet, with their paths below root.
+func (p *parser) take(root string, err error) {
+	var invalid *wechat.InvalidError
+	if !errors.As(err, &invalid) {
+		return
+	}
+	for _, f := range invalid.Faults {
+		f.Path = below(root, f.Path)
+		if !slices.ContainsFunc(p.faults, func(known wechat.Fault) bool { return known.Path == f.Path && known.Code == f.Code }) {
+			p.faults = append(p.faults, f)
+		}
+	}
+}
+
+func below(root, path string) string {
+	switch {
+	case root == "":
+		return path
+	case path == "" || strings.HasPrefix(path, "["):
+		return root + path
+	default:
+		return root + "." + path
+	}
+}
+
+// body reads WeChat's message. It returns nil when it has faults.
+func (p *parser) body(root string, data []byte) *wechat.TemplateMessage {
+	m, err := wechat.ParseTemplateMessage(data)
+	p.take(root, err)
+	return m
+}
+
+// own explains fields of our form that stand beside those of WeChat's.
+func (p *parser) own(object map[string]json.RawMessage) {
+	for i, f := range p.faults {
+		if _, given := object[f.Path]; given && f.Code == wechat.FaultFieldUnknown && slices.Contains(fields(), f.Path) {
+			p.faults[i].Message = `stands beside the fields of WeChat's message: put those under "message"`
+		}
+	}
+}
+
+func (p *parser) envelope(object map[string]json.RawMessage, r *Request) {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		value := object[name]
+		if string(value) == "null" && slices.Contains(fields(), name) {
+			continue // not given
+		}
+		switch name {
+		case fieldID:
+			if p.text(name, value, &r.ID); string(value) == `""` {
+				p.fault(name, wechat.FaultIDMissing, "is empty: give the message an id of your own, or leave the field out")
+			}
+		case fieldAccount:
+			p.text(name, value, &r.Account)
+		case fieldClass:
+			p.text(name, value, (*string)(&r.Terms.Class))
+		case fieldUser:
+			p.text(name, value, &r.Terms.User)
+		case fieldNotBefore:
+			p.time(name, value, &r.Terms.NotBefore)
+		case fieldNotAfter:
+			p.time(name, value, &r.Terms.NotAfter)
+		case fieldAtLeastOnce:
+			if err := json.Unmarshal(value, &r.Terms.AtLeastOnce); err != nil {
+				p.fault(name, wechat.FaultFieldType, "is not true or false: write it without quotes")
+			}
+		case fieldMessage:
+			r.Message.Message = p.body(fieldMessage, value)
+		default:
+			p.unknown(name)
+		}
+	}
+	if !has(object, fieldMessage) || string(object[fieldMessage]) == "null" {
+		p.fault(fieldMessage, wechat.FaultMessageMissing, `is missing: give {"touser":…,"template_id":…,"data":{…}}`)
+	}
+}
+
+func (p *parser) text(name string, value json.RawMessage, into *string) {
+	if err := json.Unmarshal(value, into); err != nil {
+		p.fault(name, wechat.FaultFieldType, "is not text: put it in quotes")
+	}
+}
+
+func (p *parser) time(name string, value json.RawMessage, into *time.Time) {
+	var text string
+	err := json.Unmarshal(value, &text)
+	if err == nil {
+		*into, err = time.Parse(time.RFC3339, text)
+	}
+	if err != nil {
+		p.fault(name, wechat.FaultFieldType, "is not a time: write it as text with the offset from UTC, such as 2026-11-22T09:00:00+08:00")
+	}
+}
+
+// unknown names the field that is meant, when there is one.
+func (p *parser) unknown(name string) {
+	plain := func(s string) string { return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s)) }
+	message := "is not a field: there are " + strings.Join(fields(), ", ")
+	for _, known := range fields() {
+		if plain(known) == plain(name) {
+			message = "is not a field: write " + known
+		}
+	}
+	if slices.Contains([]string{"touser", "template_id", "url", "miniprogram", "data", "client_msg_id"}, name) {
+		message = `is a field of WeChat's message: put it under "message"`
+	}
+	p.fault(wechat.FieldPath(name), wechat.FaultFieldUnknown, message)
+}
+
+// clientMsgID takes the client_msg_id out of the message.
+func (p *parser) clientMsgID(r *Request, m *wechat.TemplateMessage) {
+	given := m.ClientMsgID
+	m.ClientMsgID = ""
+	switch {
+	case given == "":
+	case r.ID == "":
+		r.ID = given
+	case given != r.ID && given != job.ClientMsgID(r.ID):
+		p.fault(below(fieldMessage, "client_msg_id"), wechat.FaultClientMsgID, "differs from the id, from which it is made: leave it out")
+	}
+}
+
+// Faults are the faults of an error of Producer.Check or Enqueue, with the paths
+// that the fields have in the document, as those of Parse: in our own form the
+// fields of WeChat's message are below "message". It returns nil for another error.
+func (r *Request) Faults(err error) []wechat.Fault {
+	var invalid *wechat.InvalidError
+	if !errors.As(err, &invalid) {
+		return nil
+	}
+	if r.Bare {
+		return invalid.Faults
+	}
+	faults := slices.Clone(invalid.Faults)
+	for i, f := range faults {
+		root, _, _ := strings.Cut(f.Path, ".")
+		if !slices.Contains(fields(), root) {
+			faults[i].Path = below(fieldMessage, f.Path)
+		}
+	}
+	return faults
+}
+
+// Result is one message of a batch: a Request, or the error of Parse.
+type Result struct {
+	Request Request
+	Err     error
+}
+
+// ParseBatch reads {"messages":[…]} with 1 to limit messages in our own form or
+// WeChat's. The error is a *wechat.InvalidError with the faults of the document
+// around the messages; the faults of a message are in its Result, with paths that
+// begin at the message.
+func ParseBatch(data []byte, limit int) ([]Result, error) {
+	p := parser{}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(trimmed(data), &object); err != nil || object == nil {
+		if p.take("", wechat.CheckJSON(data)); len(p.faults) == 0 {
+			p.fault("", wechat.FaultJSON, `is not a JSON object: write {"messages":[…]}`)
+		}
+		return nil, p.err()
+	}
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if name != "messages" {
+			p.fault(wechat.FieldPath(name), wechat.FaultFieldUnknown, "is not a field of a batch: there is messages")
+		}
+	}
+	if n := topLevel(wechat.CheckJSON(data), "messages"); n {
+		p.fault("messages", wechat.FaultFieldTwice, "is given twice: give it once")
+	}
+	var items []json.RawMessage
+	switch err := json.Unmarshal(object["messages"], &items); {
+	case err != nil || items == nil:
+		p.fault("messages", wechat.FaultFieldType, "is not an array of messages")
+	case len(items) == 0:
+		p.fault("messages", wechat.FaultMessageMissing, "is empty: give 1 message or more")
+	case len(items) > limit:
+		p.fault("messages", wechat.FaultBodyTooLarge, fmt.Sprintf("has %d messages, and %d are allowed: split the batch", len(items), limit))
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	results := make([]Result, len(items))
+	for i, item := range items {
+		results[i].Request, results[i].Err = Parse(item)
+	}
+	return results, nil
+}
+
+// topLevel reports whether err says that the field of this name is given twice.
+func topLevel(err error, name string) bool {
+	var invalid *wechat.InvalidError
+	return errors.As(err, &invalid) && slices.ContainsFunc(invalid.Faults, func(f wechat.Fault) bool {
+		return f.Path == name && f.Code == wechat.FaultFieldTwice
+	})
+}
