@@ -46,6 +46,7 @@ const (
 	FaultNotAfterPast    FaultCode = "not-after-past"
 	FaultWindowEmpty     FaultCode = "window-empty"
 	FaultTooFarAhead     FaultCode = "not-before-too-far"
+	FaultOtherAccount    FaultCode = "other-account"
 )
 
 // Warnings: WeChat accepts the message, but does not show all of it.
@@ -109,6 +110,7 @@ var faultTable = [...]faultRow{
 	{FaultNotAfterPast, "is in the past", "choose a later not-after, or do not send the message"},
 	{FaultWindowEmpty, "is before not-before", "choose a not-after that is later than not-before"},
 	{FaultTooFarAhead, "is too far ahead", "enqueue the message later"},
+	{FaultOtherAccount, "is another account", "send it with the configuration of that account"},
 
 	{WarnHistoricHidden, "is not shown", "move the text into a keyword: since 2023-05-04 WeChat hides first and remark"},
 	{WarnHistoricCut, "will be cut on display", "keep it within about 20 characters: WeChat shows longer ones with an ellipsis"},
@@ -116,7 +118,7 @@ var faultTable = [...]faultRow{
 	{WarnEmoji, "has emoji, which are not shown", "remove them: WeChat has hidden emoji since 2023-05"},
 	{WarnLineBreak, "has a line break", "remove it: WeChat shows one line"},
 	{WarnShortThing, "may be too long", "keep short_thing within about 10 characters; its limit is not documented"},
-	{WarnTemplateID, "has another length than WeChat's 43 characters", "copy the template's id from 模板消息 > 我的模板: the short number of the template library (模板库) is not an id"},
+	{WarnTemplateID, "has another length than WeChat's 43 characters", "copy the id from 模板消息 > 我的模板; the short number of the template library (模板库) is not an id"},
 }
 
 func (c FaultCode) row() faultRow {

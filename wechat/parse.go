@@ -57,8 +57,8 @@ func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
 		case "topcolor": // obsolete
 		default:
 			if kind := otherKind(key); kind != "" {
-				r.faults = append(r.faults, faultf(key, FaultOtherKind, "is a field of %s: "+
-					"wxnotify sends template messages (message/template/send): remove it; a page of a mini program is miniprogram.pagepath", kind))
+				r.faults = append(r.faults, faultf(key, FaultOtherKind, "is a field of %s, which wxnotify does not send: "+
+					"remove it; a page of a mini program is miniprogram.pagepath", kind))
 				continue
 			}
 			r.unknown(key, key, "touser", "template_id", "url", "client_msg_id", "miniprogram", "data")

@@ -137,7 +137,7 @@ func (a *app) each(ids []string, do func(id string) error) error {
 	for _, id := range ids {
 		if err := do(id); err != nil {
 			failed = true
-			_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s: %s\n", id, err)
+			a.printError(errorView{ID: id, Message: err.Error()})
 		}
 	}
 	if failed {

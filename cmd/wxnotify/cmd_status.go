@@ -45,7 +45,7 @@ func (a *app) cancelCommand() *cobra.Command {
 				for _, id := range ids {
 					if err := p.Cancel(ctx, id); err != nil {
 						failed = true
-						_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s\n", err)
+						a.printError(errorView{Message: err.Error()})
 						continue
 					}
 					if err := a.printCancelled(ctx, p, id); err != nil {
@@ -116,7 +116,7 @@ func (a *app) showStatus(ctx context.Context, p *producer.Producer, ids []string
 		s, err := p.Status(ctx, id, views...)
 		if errors.Is(err, producer.ErrNotFound) {
 			failed = true
-			_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s\n", err)
+			a.printError(errorView{Message: err.Error()})
 			continue
 		} else if err != nil {
 			return err
@@ -229,8 +229,8 @@ func (a *app) waitFor(ctx context.Context, p *producer.Producer, ids []string, l
 }
 
 func (a *app) stillOnTheirWay(ids []string) error {
-	_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %d message(s) still on their way; ask later with `wxnotify status %s`; `wxnotify queues` says what holds them\n",
-		len(ids), ids[0])
+	a.printError(errorView{Message: fmt.Sprintf("%d message(s) still on their way; ask later with `wxnotify status %s`; `wxnotify queues` says what holds them",
+		len(ids), ids[0])})
 	return errSilent
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,6 +52,13 @@ func sendArgs(id string, more ...string) []string {
 	}, more...)
 }
 
+// replaced returns args with one of them replaced.
+func replaced(args []string, old, replacement string) []string {
+	args = slices.Clone(args)
+	args[slices.Index(args, old)] = replacement
+	return args
+}
+
 // TestCommands walks through what an operator does, against one Redis and one
 // simulated WeChat.
 func TestCommands(t *testing.T) {
@@ -68,7 +76,7 @@ func TestCommands(t *testing.T) {
 
 	expect(0, "would be enqueued", sendArgs("dry", "--dry-run")...)
 	expect(1, "dry", "status", "dry")
-	expect(1, "thing1", append(sendArgs("too-long", "--dry-run"), "--data", "thing1=一二三四五六七八九十一二三四五六七八九十一")...)
+	expect(1, "thing1", replaced(sendArgs("too-long", "--dry-run"), "thing1=咖啡 & <司康>", "thing1=一二三四五六七八九十一二三四五六七八九十一")...)
 
 	// Nobody works yet: cancelled before it is sent, scheduled, expired.
 	expect(0, "queued", sendArgs("to-cancel")...)
@@ -77,8 +85,8 @@ func TestCommands(t *testing.T) {
 	expect(0, "scheduled", sendArgs("tomorrow", "--not-before", "24h")...)
 	expect(0, "cancelled", "cancel", "tomorrow")
 	expect(0, "queued", sendArgs("held", "--class", "bulk")...)
-	expect(0, "known before", sendArgs("held", "--class", "bulk")...)
-	expect(1, "another message", append(sendArgs("held"), "--data", "thing1=茶")...)
+	expect(0, "known already: nothing was enqueued; it is queued", sendArgs("held", "--class", "bulk")...)
+	expect(1, "another message", replaced(sendArgs("held"), "thing1=咖啡 & <司康>", "thing1=茶")...)
 	expect(0, "", "queues", "pause", "bulk", "--reason", "stocktaking")
 	expect(0, "stocktaking", "queues")
 	expect(0, "", "suppress", "add", "oCommand000000000000000000009", "--reason", "asked-us", "--for", "1h")
@@ -87,14 +95,16 @@ func TestCommands(t *testing.T) {
 	worker := start(t, w.env, "worker")
 	worker.says(t, "worker started")
 	expect(0, "accepted", sendArgs("first", "--wait")...)
-	expect(1, "suppressed", append(sendArgs("to-nobody", "--wait"), "--to", "oCommand000000000000000000009")...)
+	expect(1, "suppressed", replaced(sendArgs("to-nobody", "--wait"), "oCommand000000000000000000001", "oCommand000000000000000000009")...)
 	expect(0, "", "suppress", "lift", "oCommand000000000000000000009")
-	expect(0, "accepted", append(sendArgs("to-somebody", "--wait"), "--to", "oCommand000000000000000000009")...)
+	expect(0, "accepted", replaced(sendArgs("to-somebody", "--wait"), "oCommand000000000000000000001", "oCommand000000000000000000009")...)
 	expect(0, "state queued", "status", "held")
 	expect(0, "", "queues", "resume", "bulk")
 	until(t, 20*time.Second, "the held message goes", func() bool {
 		return strings.Contains(runProcess(t, w.env, nil, "status", "held").stdout, "accepted")
 	})
+	expect(0, "known already: nothing was sent; it ended as cancelled", sendArgs("to-cancel")...)
+	expect(0, "known already: nothing was sent; WeChat has accepted it", sendArgs("first")...)
 	expect(1, "too late", "cancel", "first")
 	expect(0, "fingerprint", "token")
 	expect(0, "generation", "token", "refresh")

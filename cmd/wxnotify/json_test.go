@@ -47,7 +47,7 @@ func TestJSONIsTheSameEverywhere(t *testing.T) {
 		{[]string{"cancel", "waits"}, append(slices.Clone(message), "not_before")},
 		{[]string{"suppress", "list"}, []string{"openid", "reason", "until"}},
 		{sendArgs("new"), []string{"id", "class", "state", "duplicate"}},
-		{sendArgs("planned", "--dry-run"), []string{"id", "dry_run"}},
+		{sendArgs("planned", "--dry-run"), []string{"id", "dry_run", "account", "class", "to", "template_id", "preview"}},
 	}
 	for _, row := range table {
 		r := inProcess(t, env, append(row.args, "--output", "json")...)

@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, env environment) int {
 		return exitDone
 	}
 	if !errors.Is(err, errSilent) {
-		_, _ = fmt.Fprintf(env.Stderr, "wxnotify: %s\n", err)
+		a.printError(errorView{Message: err.Error()})
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
@@ -225,6 +225,10 @@ func (a *app) warn(c *config) {
 		return
 	}
 	for _, w := range c.Warnings {
+		if a.output == "json" {
+			_ = printLine(a.Stderr, map[string]errorView{"warning": {Message: w}})
+			continue
+		}
 		_, _ = fmt.Fprintf(a.Stderr, "wxnotify: warning: %s\n", w)
 	}
 }

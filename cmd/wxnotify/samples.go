@@ -4,9 +4,9 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
+	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -41,26 +41,16 @@ func sampleMessage(n int) *wechat.TemplateMessage {
 	return m
 }
 
-// sampleReader yields n samples under fresh IDs.
-func sampleReader(n int, terms producer.Terms) messageReader {
+// sampleSource yields n samples under fresh IDs.
+func sampleSource(n int, terms producer.Terms) source {
 	run := strings.ToLower(rand.Text()[:8])
 	done := 0
-	return func(most int) ([]producer.Message, error) {
-		var out []producer.Message
-		for ; done < n && len(out) < most; done++ {
-			out = append(out, producer.Message{ID: fmt.Sprintf("sample-%s-%d", run, done+1), Message: sampleMessage(done), Terms: terms})
-		}
+	return func() (item, error) {
 		if done == n {
-			return out, io.EOF
+			return item{}, io.EOF
 		}
-		return out, nil
+		done++
+		message := producer.Message{ID: fmt.Sprintf("sample-%s-%d", run, done), Message: sampleMessage(done - 1), Terms: terms}
+		return item{request: intake.Request{Bare: true, Message: message}}, nil
 	}
-}
-
-func openFile(path string) (io.Reader, error) {
-	f, err := os.Open(path) // #nosec G304 -- the user names the file
-	if err != nil {
-		return nil, fmt.Errorf("open: %w", err)
-	}
-	return f, nil
 }
