@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -42,6 +44,9 @@ func (f sendFlags) check(fs *pflag.FlagSet) error {
 	needs("encoding", "json")
 	needs("continue-on-error", "json")
 	needs("wait-for", "wait")
+	if f.encoding != "" && !slices.Contains(intake.Encodings(), strings.ToLower(f.encoding)) {
+		fault("--encoding: %s is not one of %s", quote(f.encoding), strings.Join(intake.Encodings(), ", "))
+	}
 	if fs.Changed("samples") && f.samples < 1 {
 		fault("--samples: must be 1 or more")
 	}

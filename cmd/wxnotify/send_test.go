@@ -225,8 +225,8 @@ func TestSendStopsWhenRedisTakesNoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bytes, _ := strconv.Atoi(used["Memory"]["used_memory"])
-	if err := rdb.ConfigSet(t.Context(), "maxmemory", strconv.Itoa(bytes+bytes/6)).Err(); err != nil {
+	inUse, _ := strconv.Atoi(used["Memory"]["used_memory"])
+	if err := rdb.ConfigSet(t.Context(), "maxmemory", strconv.Itoa(inUse+inUse/6)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	var lines []string

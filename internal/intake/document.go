@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -109,7 +110,7 @@ func (m *meter) peek() (byte, error) {
 	for {
 		one := make([]byte, 1)
 		if _, err := io.ReadFull(m.in, one); err != nil {
-			return 0, fmt.Errorf("read: %w", err)
+			return 0, fmt.Errorf("cannot be read: %w", err)
 		}
 		m.first = append(m.first, one[0])
 		switch one[0] {
@@ -132,7 +133,7 @@ func (m *meter) Read(p []byte) (int, error) {
 		n = copy(p, m.first)
 		m.first = m.first[n:]
 	} else if n, err = m.in.Read(p); err != nil && !errors.Is(err, io.EOF) {
-		err = fmt.Errorf("read: %w", err)
+		err = fmt.Errorf("cannot be read: %w", err)
 	}
 	m.left -= n
 	m.see(p[:n])
@@ -163,7 +164,7 @@ func (m *meter) see(p []byte) {
 		}
 		text = text[size:]
 	}
-	m.carry = append([]byte(nil), text...)
+	m.carry = bytes.Clone(text)
 	if m.badLine > 0 {
 		m.carry = nil
 	}

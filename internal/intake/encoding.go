@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -23,42 +24,42 @@ func Encodings() []string {
 }
 
 // decoderOf returns nil for UTF-8.
-func decoderOf(name string) (encoding.Encoding, error) {
+func decoderOf(name string) (*encoding.Decoder, error) {
 	switch name {
 	case "", "utf-8":
 		return nil, nil
 	case "gb18030", "gbk", "gb2312": // the first contains the others
-		return simplifiedchinese.GB18030, nil
+		return simplifiedchinese.GB18030.NewDecoder(), nil
 	case "utf-16", "utf-16le":
-		return utf.UTF16(utf.LittleEndian, utf.UseBOM), nil
+		return utf.UTF16(utf.LittleEndian, utf.UseBOM).NewDecoder(), nil
 	case "utf-16be":
-		return utf.UTF16(utf.BigEndian, utf.UseBOM), nil
+		return utf.UTF16(utf.BigEndian, utf.UseBOM).NewDecoder(), nil
 	default:
-		return nil, fmt.Errorf("%.20q is not one of %v", name, Encodings())
+		return nil, fmt.Errorf("the encoding %.20q is not one of %s", name, strings.Join(Encodings(), ", "))
 	}
 }
 
-func isUTF16(name string) bool { return len(name) > 5 && name[:5] == "utf-1" }
+func isUTF16(name string) bool { return strings.HasPrefix(name, "utf-16") }
 
 // decoded returns in as UTF-8. It looks at the first four bytes to name what the
 // encoding cannot be.
-func decoded(in io.Reader, name string) (io.Reader, encoding.Encoding, error) {
-	enc, err := decoderOf(name)
+func decoded(in io.Reader, name string) (io.Reader, error) {
+	decoder, err := decoderOf(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	raw := bufio.NewReaderSize(in, 1<<16)
 	head, err := raw.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, fmt.Errorf("read: %w", err)
+		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
 	if err := kindFault(head, name); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if enc == nil {
-		return raw, nil, nil
+	if decoder == nil {
+		return raw, nil
 	}
-	return transform.NewReader(raw, enc.NewDecoder()), enc, nil
+	return transform.NewReader(raw, decoder), nil
 }
 
 // kindFault refuses what is not JSON in the encoding of this name.
@@ -101,20 +102,35 @@ func notUTF8(text []byte) error {
 	return &wechat.InvalidError{Faults: []wechat.Fault{{Code: wechat.FaultEncoding, Message: message}}}
 }
 
-// wasUTF8 reports that a text was UTF-8 before it was decoded from enc: GB18030
-// gives a meaning to nearly all bytes, so Chinese in UTF-8 becomes other Chinese.
-func wasUTF8(text []byte, enc encoding.Encoding) error {
-	if enc != simplifiedchinese.GB18030 || isASCII(text) {
+// wasUTF8 reports that a text was UTF-8 before it was decoded as GB18030, which
+// gives a meaning to nearly all bytes, so that Chinese in UTF-8 becomes other
+// Chinese.
+func wasUTF8(text []byte) error {
+	if isASCII(text) {
 		return nil
 	}
-	raw, err := enc.NewEncoder().Bytes(text)
-	if err != nil || !utf8.Valid(raw) || bytes.IndexFunc(raw, func(r rune) bool { return unicode.Is(unicode.Han, r) }) < 0 {
-		return nil //nolint:nilerr // what cannot be encoded was not UTF-8
+	// The decoder reads two forms of the euro sign, one of which is a byte that
+	// stands in UTF-8, too.
+	euro := []byte("€")
+	for _, sign := range [][]byte{{0x80}, {0xA2, 0xE3}} {
+		parts := bytes.Split(text, euro)
+		for i, part := range parts {
+			raw, err := simplifiedchinese.GB18030.NewEncoder().Bytes(part)
+			if err != nil {
+				return nil //nolint:nilerr // what cannot be encoded was not UTF-8
+			}
+			parts[i] = raw
+		}
+		if raw := bytes.Join(parts, sign); utf8.Valid(raw) && bytes.ContainsFunc(raw, isHan) {
+			return &wechat.InvalidError{Faults: []wechat.Fault{{
+				Code: wechat.FaultEncoding, Message: "is UTF-8, and would become other text: leave out --encoding",
+			}}}
+		}
 	}
-	return &wechat.InvalidError{Faults: []wechat.Fault{{
-		Code: wechat.FaultEncoding, Message: "is UTF-8, and would become other text: leave out --encoding",
-	}}}
+	return nil
 }
+
+func isHan(r rune) bool { return unicode.Is(unicode.Han, r) }
 
 func isASCII(text []byte) bool {
 	return bytes.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) < 0

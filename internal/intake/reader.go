@@ -7,9 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
-
-	"golang.org/x/text/encoding"
 
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -28,7 +27,7 @@ type Line struct {
 // array of them, or JSON objects one after another that may have several lines. It
 // holds one message at a time, of at most 1 MB.
 type Reader struct {
-	enc encoding.Encoding // nil: UTF-8
+	wasGB18030 bool
 
 	// One message a line.
 	lines   *bufio.Reader
@@ -49,16 +48,17 @@ type rawLine struct {
 // encoding is one of Encodings; empty: UTF-8. The error says what the stream is
 // instead, such as UTF-16, CSV or empty.
 func NewReader(in io.Reader, encodingName string) (*Reader, error) {
-	text, enc, err := decoded(in, encodingName)
+	encodingName = strings.ToLower(encodingName)
+	text, err := decoded(in, encodingName)
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{enc: enc, lines: bufio.NewReaderSize(text, 1<<16)}
+	r := &Reader{wasGB18030: strings.HasPrefix(encodingName, "gb"), lines: bufio.NewReaderSize(text, 1<<16)}
 	start, err := r.skipBlanks()
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("has no messages: it is empty")
 	} else if err != nil {
-		return nil, fmt.Errorf("read: %w", err)
+		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
 	if start == '[' { // perhaps all messages in one line
 		return r.asDocument(), nil
@@ -157,7 +157,10 @@ func (r *Reader) parse(raw rawLine) Line {
 	case !utf8.Valid(raw.text):
 		line.Err = notUTF8(raw.text)
 	default:
-		if line.Err = wasUTF8(raw.text, r.enc); line.Err == nil {
+		if r.wasGB18030 {
+			line.Err = wasUTF8(raw.text)
+		}
+		if line.Err == nil {
 			line.Request, line.Err = Parse(raw.text)
 		}
 	}
@@ -197,7 +200,7 @@ func (r *Reader) line() (rawLine, error) {
 		case errors.Is(err, io.EOF):
 			return line, io.EOF
 		default:
-			return line, fmt.Errorf("read: %w", err)
+			return line, fmt.Errorf("cannot be read: %w", err)
 		}
 	}
 }

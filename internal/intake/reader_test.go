@@ -109,7 +109,7 @@ func TestReaderNamesWhatIsNoJSON(t *testing.T) {
 		"Excel":               {"PK\x03\x04", "", "Excel"},
 		"not UTF-16":          {ours("a", "一"), "utf-16", "is not UTF-16: leave out --encoding"},
 		"a mark for GB18030":  {"\xEF\xBB\xBF" + ours("a", "一"), "gb18030", "leave out --encoding"},
-		"an unknown encoding": {ours("a", "一"), "latin1", `"latin1" is not one of [utf-8 gb18030`},
+		"an unknown encoding": {ours("a", "一"), "latin1", `the encoding "latin1" is not one of utf-8, gb18030`},
 		"a broken pipe":       {"", "broken", "closed pipe"},
 	} {
 		var text io.Reader = strings.NewReader(tt.text)
@@ -120,7 +120,7 @@ func TestReaderNamesWhatIsNoJSON(t *testing.T) {
 			t.Errorf("%s: %s, want %q", name, got, tt.want)
 		}
 	}
-	if got := read(io.MultiReader(strings.NewReader(ours("a", "一")+"\n"), iotest.ErrReader(io.ErrClosedPipe)), ""); !strings.HasPrefix(got, "1 a 一 | ends: read: ") {
+	if got := read(io.MultiReader(strings.NewReader(ours("a", "一")+"\n"), iotest.ErrReader(io.ErrClosedPipe)), ""); !strings.HasPrefix(got, "1 a 一 | ends: cannot be read: ") {
 		t.Errorf("a stream that breaks off: %s", got)
 	}
 }
@@ -133,13 +133,15 @@ func TestReaderReadsOtherEncodings(t *testing.T) {
 	utf16 := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
 	for name, tt := range map[string]struct{ text, encoding, want string }{
 		"GB18030":               {in(t, simplifiedchinese.GB18030, text), "gb18030", want},
-		"GBK":                   {in(t, simplifiedchinese.GBK, text), "gbk", want},
+		"GBK":                   {in(t, simplifiedchinese.GBK, text), "GBK", want},
 		"UTF-16":                {in(t, utf16, text), "utf-16", want},
 		"UTF-16, an array":      {in(t, utf16, "["+strings.TrimSpace(strings.Replace(text, "\r\n", ",\r\n", 1))+"]"), "utf-16", want},
 		"UTF-16, no mark":       {in(t, unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM), text), "utf-16le", want},
 		"UTF-16, big end":       {in(t, unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM), text), "utf-16be", want},
 		"ASCII":                 {ours("a", "x"), "gb18030", "1 a x"},
 		"UTF-8 taken for GBK":   {text, "gb18030", "1  not-utf8 | 2  not-utf8"},
+		"UTF-8 with byte 0x80":  {ours("a", "一"), "gb18030", "1  not-utf8"},
+		"a euro sign":           {in(t, simplifiedchinese.GB18030, ours("a", "一€")) + "\n" + ours("b", "\x80"), "gb18030", "1 a 一€ | 2 b €"},
 		"GBK, two characters":   {in(t, simplifiedchinese.GBK, ours("a", "娌垮")), "gbk", "1 a 娌垮"},
 		"damaged GB18030":       {ours("a", "\xca\xff"), "gb18030", "1 message.data.thing1.value text-replaced"},
 		"half a pair in UTF-16": {in(t, utf16, `{"id":"a`) + "\x3d\xd8" + in(t, unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM), `","message":`+body+`}`), "utf-16", "1 id text-replaced"},
