@@ -70,6 +70,8 @@ func TestParseTemplateMessageDropsAndRepairsNothing(t *testing.T) {
 		body(`"miniprogram":{"appid":"wx1","page_path":"p"}`):                  "miniprogram.page_path field-unknown",
 		body(`"page":"p","miniprogram_state":"formal","lang":"zh_CN"`):         "lang other-kind; miniprogram_state other-kind; page other-kind",
 		body(`"scene":"1","title":"x"`):                                        "scene other-kind; title other-kind",
+		body(`"to user":"o","a/b":1`):                                          `["a/b"] field-unknown; ["to user"] field-unknown`,
+		body(`"miniprogram":{"page path":"p"}`):                                `miniprogram["page path"] field-unknown`,
 		body(`"form_id":"1"`):                                                  "form_id other-kind",
 		body(`"msgtype":"text"`):                                               "msgtype other-kind",
 		body(`"mp_template_msg":{}`):                                           "mp_template_msg other-kind",

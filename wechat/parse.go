@@ -61,7 +61,7 @@ func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
 					"remove it; a page of a mini program is miniprogram.pagepath", kind))
 				continue
 			}
-			r.unknown(key, key, "touser", "template_id", "url", "client_msg_id", "miniprogram", "data")
+			r.unknown("", key, "touser", "template_id", "url", "client_msg_id", "miniprogram", "data")
 		}
 	}
 	if err := invalid(r.faults); err != nil {
@@ -126,7 +126,7 @@ func (r *messageReader) miniProgram(value json.RawMessage) *MiniProgram {
 			}
 			first, p.PagePath = key, page
 		default:
-			r.unknown("miniprogram."+key, key, "appid", "pagepath")
+			r.unknown("miniprogram", key, "appid", "pagepath")
 		}
 	}
 	return p
@@ -150,7 +150,7 @@ func (r *messageReader) data(value json.RawMessage) map[string]Field {
 			case "color":
 				r.text(path+".color", field[name], &f.Color)
 			default:
-				r.unknown(path+"."+name, name, "value", "color")
+				r.unknown(path, name, "value", "color")
 			}
 		}
 		fields[key] = f
@@ -158,17 +158,21 @@ func (r *messageReader) data(value json.RawMessage) map[string]Field {
 	return fields
 }
 
-// unknown adds the fault of an unknown field, with the known one that it resembles.
+// unknown adds the fault of an unknown field of the object at path, with the known
+// field that it resembles.
 func (r *messageReader) unknown(path, name string, known ...string) {
-	path = scrub(path, nil)
+	field := FieldPath(name)
+	if path != "" && !strings.HasPrefix(field, "[") {
+		field = "." + field
+	}
 	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
+	remedy := "there are " + strings.Join(known, ", ")
 	for _, k := range known {
 		if plain(k) == plain(name) {
-			r.faults = append(r.faults, faultf(path, FaultFieldUnknown, "is not a field of WeChat's message: write %s", k))
-			return
+			remedy = "write " + k
 		}
 	}
-	r.faults = append(r.faults, faultf(path, FaultFieldUnknown, "is not a field of WeChat's message: there are %s", strings.Join(known, ", ")))
+	r.faults = append(r.faults, faultf(path+field, FaultFieldUnknown, "is not a field of WeChat's message: %s", remedy))
 }
 
 // UnmarshalJSON also accepts page, path and pagePath for pagepath, as

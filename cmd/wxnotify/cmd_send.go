@@ -260,7 +260,7 @@ func (s *sendRun) enqueueChunk(ctx context.Context, p *producer.Producer, chunk 
 			it.err = r.Err
 			s.unanswered(it)
 			if stop == nil && !errors.Is(r.Err, producer.ErrBusy) {
-				stop = errors.New(errorOf(it).String())
+				stop = errors.New(s.errorOf(it).String())
 			}
 		}
 	}

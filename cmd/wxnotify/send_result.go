@@ -94,9 +94,18 @@ func shownID(id string) string {
 	return id
 }
 
+// nameOf is the ID of a message, or empty where that is random: it would say
+// nothing.
+func (s *sendRun) nameOf(it item) string {
+	if it.line == 0 && s.flags.id == "" {
+		return ""
+	}
+	return it.request.ID
+}
+
 // errorOf makes the error of a message readable: a fault after the other.
-func errorOf(it item) errorView {
-	view := errorView{Line: it.line, ID: it.request.ID, Message: it.err.Error()}
+func (s *sendRun) errorOf(it item) errorView {
+	view := errorView{Line: it.line, ID: s.nameOf(it), Message: it.err.Error()}
 	var invalid *wechat.InvalidError
 	if errors.As(it.err, &invalid) {
 		view.Faults = invalid.Faults
@@ -135,7 +144,7 @@ func (s *sendRun) unanswered(it item) {
 }
 
 func (s *sendRun) fail(it item, state producer.State) {
-	view := errorOf(it)
+	view := s.errorOf(it)
 	if s.flags.goOn {
 		if s.output == "json" {
 			_ = printLine(s.Stdout, sendResult{Line: it.line, ID: it.request.ID, State: state, Error: &view})
@@ -203,8 +212,8 @@ func knownText(state producer.State) string {
 
 // summary prints the counts of a file on stderr.
 func (s *sendRun) summary() {
-	if s.flags.json == "" {
-		return
+	if s.flags.json == "" || s.tally.Messages == 0 {
+		return // no file, or it could not be read
 	}
 	if s.output == "json" {
 		_ = printLine(s.Stderr, map[string]tally{"summary": s.tally})
@@ -250,7 +259,7 @@ func (s *sendRun) warn(it item) {
 		if c := s.warned[kind]; c != nil {
 			c.count++
 		} else if len(s.warned) < warningKinds {
-			s.warned[kind] = &warningCount{w, it.line, it.request.ID, 1}
+			s.warned[kind] = &warningCount{w, it.line, s.nameOf(it), 1}
 		}
 	}
 }
