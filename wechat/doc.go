@@ -58,9 +58,10 @@
 //
 // wxnotify itself does not use all of this package. Also for your own programs are
 // the template and industry methods of [Client], [Client.RequestByRID],
-// [OAuth.Refresh] and [OAuth.Check], [ParseTemplateMessage],
-// [TemplateMessage.ValidateFor], [TemplateMessage.Warnings], [ReuseTokenSource],
-// [StaticToken] and the constants of [Code].
+// [OAuth.Refresh] and [OAuth.Check], [ParseTemplateMessage], [CheckJSON],
+// [TemplateMessage.ValidateFor], [TemplateMessage.Warnings],
+// [TemplateMessage.Preview], [ReuseTokenSource], [StaticToken] and the constants
+// of [Code].
 package wechat
 
 //go:generate go test -run ^TestErrorsDoc$ -update .
