@@ -1,7 +1,9 @@
 package wechat_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -132,4 +134,71 @@ func FuzzParseTemplateMessage(f *testing.F) {
 			t.Errorf("%q: %+v, again %+v, %v", data, m, again, err)
 		}
 	})
+}
+
+// FuzzCheckJSON checks the promise: without a fault, encoding/json keeps every key
+// and every character.
+func FuzzCheckJSON(f *testing.F) {
+	f.Add([]byte(`{"a":{"b":[1,"x",{"c":null}]},"d":"\u4f60\ud83d\ude00\\u\"","e":[],"f":-1.5e3}`))
+	f.Add([]byte(`{"a":1,"\u0061":2}`))
+	f.Add([]byte("[\"\xff\",\"\\ud83d\",\"\\ufffd\",\"\uFFFD\"]"))
+	f.Add([]byte("\xEF\xBB\xBF {\n} "))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := wechat.CheckJSON(data); err != nil {
+			if codesOf(err) == "" || strings.ContainsAny(err.Error(), "\n\r\x00") {
+				t.Errorf("%q: %v", data, err)
+			}
+			return
+		}
+		data = bytes.TrimPrefix(bytes.TrimSpace(data), []byte("\xEF\xBB\xBF"))
+		var value any
+		if err := json.Unmarshal(data, &value); err != nil {
+			var syntax *json.SyntaxError
+			if !errors.As(err, &syntax) || !bytes.ContainsFunc(data, func(r rune) bool { return r < ' ' }) {
+				t.Fatalf("%q: %v", data, err) // only control characters in text are allowed beyond JSON
+			}
+			return
+		}
+		if bytes.ContainsRune(data, '\uFFFD') {
+			t.Errorf("%q has U+FFFD", data)
+		}
+		tokens := json.NewDecoder(bytes.NewReader(data))
+		tokens.UseNumber()
+		n := 0
+		for {
+			token, err := tokens.Token()
+			if err != nil {
+				break
+			}
+			if _, closes := token.(json.Delim); !closes {
+				n++
+			}
+			if text, ok := token.(string); ok && strings.ContainsRune(text, '\uFFFD') {
+				t.Errorf("%q is decoded with U+FFFD", data)
+			}
+		}
+		if kept := scalars(value); kept != n {
+			t.Errorf("%q has %d keys and values, %d are left", data, n, kept)
+		}
+	})
+}
+
+// scalars counts keys and values, as tokens that are no brackets.
+func scalars(value any) int {
+	switch v := value.(type) {
+	case map[string]any:
+		n := len(v)
+		for _, member := range v {
+			n += scalars(member)
+		}
+		return n
+	case []any:
+		n := 0
+		for _, element := range v {
+			n += scalars(element)
+		}
+		return n
+	default:
+		return 1
+	}
 }

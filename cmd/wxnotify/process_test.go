@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -32,6 +34,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	redis.SetLogger(quietRedis{}) // as main does
 	os.Exit(m.Run())
 }
 
