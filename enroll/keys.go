@@ -23,8 +23,27 @@ func (k keys) follower(openid string) string { return k.prefix() + "o:" + openid
 // followed remembers for an hour when an openid was last said to follow or not.
 func (k keys) followed(openid string) string { return k.prefix() + "z:" + openid }
 
-// ticket holds an opened ticket, then who used it.
+// ticket is a hash of one opened ticket, until the ticket ends and half an hour
+// longer: s the sealed ticket, n the states, e the exchanges and q the QR codes that it
+// has paid for, u who used it. u is the time of the binding in Unix milliseconds, or
+// voidMark when the binding was undone or the person erased: then u is all that is left.
 func (k keys) ticket(id ticket.ID) string { return ticket.Key(string(k), id) }
+
+// ticketsOf is a zset of the tickets that an openid was bound with: "id user", by the
+// time in Unix milliseconds at which the ticket's hash ends. It is what unbinding and
+// erasure void the tickets by: see Roster.voidTickets, which deletes this key, and of
+// each ticket the hash (but for u), the digests handed off, and the QR code.
+func (k keys) ticketsOf(openid string) string { return k.prefix() + "k:" + openid }
+
+// changes is a stream of bindings and unbindings that wait for Config.OnChange. It
+// exists only where a process with that hook has run in the last seven days.
+func (k keys) changes() string { return k.prefix() + "changes" }
+
+// telling is held by the process that calls Config.OnChange.
+func (k keys) telling() string { return k.prefix() + "changes:lock" }
+
+// used counts what the account has used of a limit in the running minute.
+func (k keys) used(what string) string { return k.prefix() + "l:" + what }
 
 // qr holds the content of the QR code that was made for a ticket.
 func (k keys) qr(name string) string { return k.prefix() + "q:" + name }
@@ -46,6 +65,9 @@ func (k keys) stuck() string { return k.prefix() + "in:stuck" }
 // nonce and seen keep a push from being taken twice.
 func (k keys) nonce(nonce string) string { return k.prefix() + "w:" + nonce }
 func (k keys) seen(event string) string  { return k.prefix() + "v:" + event }
+
+// voidMark is field u of a ticket whose binding was undone.
+const voidMark = "x"
 
 // fingerprint stands for a text that must not be readable in Redis.
 func fingerprint(text string) string {
