@@ -326,6 +326,39 @@ func TestAuditTrailIsMaskedAndPaged(t *testing.T) {
 	})
 }
 
+// Bindings lie in a stream of their own; both are listed as one trail, page by page.
+func TestAuditListsBindingsInOrderOfTime(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		put := func(key, id, detail string) {
+			must(t, rdb.XAdd(t.Context(), &redis.XAddArgs{
+				Stream: key, ID: id, Values: ledger.AuditFields(ledger.Entry{Action: "a", Detail: detail, OpenID: follower}),
+			}).Err())
+		}
+		for i, id := range []string{"9-0", "10-0", "10-2", "10-11", "12-0"} {
+			put([]string{key("audit"), ledger.BindingsKey(account)}[i%2], id, id)
+		}
+		put(ledger.BindingsKey(account), "12-0", "12-0")
+		for _, size := range []int{1, 2, 3, 100} {
+			var got []string
+			for before := ""; ; {
+				list, err := l.Audited(t.Context(), before, size)
+				must(t, err)
+				if len(list) == 0 {
+					break
+				}
+				for _, e := range list {
+					got, before = append(got, e.Detail), e.ID
+				}
+			}
+			if want := "12-0 12-0 10-11 10-2 10-0 9-0"; strings.Join(got, " ") != want {
+				t.Errorf("pages of %d: %v, want %s", size, got, want)
+			}
+		}
+	})
+}
+
 func TestAuditIsBounded(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)

@@ -51,3 +51,9 @@ func (l *Ledger) awaitingReceiptKey() string { return l.prefix + "await" }
 
 // auditKey is a stream of at most about maxAudit entries.
 func (l *Ledger) auditKey() string { return l.prefix + "audit" }
+
+// BindingsKey is the key of the trail of bindings, a stream of at most about
+// [MaxBindings] entries whose fields are those of [AuditFields]. The roster writes it
+// with the binding; Audited lists it together with the audit trail. It is a stream of
+// its own so that many bindings do not push out what is said of erasures.
+func BindingsKey(account string) string { return redisx.Prefix(account) + "audit:bindings" }
