@@ -148,7 +148,7 @@ func New(cfg Config) (*Service, error) {
 
 func (s *Service) newAccount(a Account) (*account, error) {
 	acct := &account{
-		Account: a, keys: keys(a.AppID), handOffs: ticket.NewHandOffStore(s.cfg.Redis, a.AppID), erasing: make(chan struct{}, 1),
+		Account: a, keys: keys(a.AppID), handOffs: ticket.NewHandOffStore(s.cfg.Redis, a.AppID, []byte(s.cfg.Key.Reveal())), erasing: make(chan struct{}, 1),
 	}
 	var err error
 	if acct.roster, err = NewRoster(s.cfg.Redis, a.AppID); err != nil {

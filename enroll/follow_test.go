@@ -341,7 +341,7 @@ func TestScanOfHandOffIsLookedAtAgain(t *testing.T) {
 		link, err := p.HandOff(t.Context(), producer.Enrollment{PublicURL: public, Key: wechat.NewSecret(enrollKey), User: "u-1"},
 			producer.HandOff{Data: data, UnionID: list[0].UnionID})
 		must(t, err)
-		_, scene := w.shown(link + "&claim=" + producer.Claim(link, data))
+		_, scene := w.shown(link + "&claim=" + producer.Claim(wechat.NewSecret(enrollKey), link, data))
 		w.p.Script(wechattest.Errcode(-1).On("/cgi-bin/user/info"))
 		w.p.Account(appID).Push(wechattest.Event{Name: "SCAN", OpenID: openID, Key: scene, Ticket: "T"})
 		settle()

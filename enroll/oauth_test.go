@@ -331,12 +331,12 @@ func TestHandOffIsCompared(t *testing.T) {
 		e := producer.Enrollment{PublicURL: public, Key: wechat.NewSecret(enrollKey), User: "u-1"}
 		link, err := p.HandOff(t.Context(), e, producer.HandOff{Data: data, UnionID: list[0].UnionID})
 		must(t, err)
-		for name, claim := range map[string]string{"none": "", "other": producer.Claim(link, map[string]string{"phone": "1"})} {
+		for name, claim := range map[string]string{"none": "", "other": producer.Claim(wechat.NewSecret(enrollKey), link, map[string]string{"phone": "1"})} {
 			if resp := w.get(link+"&claim="+claim, weChatUA); resp.Code != http.StatusForbidden {
 				t.Errorf("claim %s: %d", name, resp.Code)
 			}
 		}
-		open := link + "&claim=" + producer.Claim(link, data)
+		open := link + "&claim=" + producer.Claim(wechat.NewSecret(enrollKey), link, data)
 		if to := w.enrolled(open, "oSIM6t0somebody000000000001").Header().Get("Location"); !strings.HasSuffix(to, "?done=mismatch") {
 			t.Errorf("another person: %s", to)
 		}
@@ -363,11 +363,11 @@ func TestHandOffMayBeTriedAgain(t *testing.T) {
 		for range 7 { // who opens the bare link guesses nothing
 			w.get(link, weChatUA)
 		}
-		open := link + "&claim=" + producer.Claim(link, data)
+		open := link + "&claim=" + producer.Claim(wechat.NewSecret(enrollKey), link, data)
 		u, err := url.Parse(w.authorized(w.get(open, weChatUA), openID))
 		must(t, err)
 		refused := w.get(u.Path+"?state="+u.Query().Get("state"), weChatUA) // said no
-		if !strings.Contains(refused.Body.String(), "claim="+producer.Claim(link, data)) {
+		if !strings.Contains(refused.Body.String(), "claim="+producer.Claim(wechat.NewSecret(enrollKey), link, data)) {
 			t.Errorf("the way on has no claim: %s", refused.Body)
 		}
 		if to := w.enrolled(open, openID).Header().Get("Location"); !strings.HasSuffix(to, "?done=bound") {

@@ -38,6 +38,12 @@ type Enrollment struct {
 	// UserInfo asks the follower for consent (snsapi_userinfo), so that WeChat
 	// tells the unionid. False: silent, the openid alone.
 	UserInfo bool
+	// WithoutConfirm binds whoever opens the link without asking them. Set it only
+	// where your own page has just shown this person for which user they enrol: else
+	// a link that is passed on binds a stranger, or the wrong person. False: a page
+	// asks "notices of ACCOUNT for p***401: yes or no". A link of HandOff does not ask:
+	// its claim stands for the answer.
+	WithoutConfirm bool
 	// ReturnTo is where the follower goes afterwards; one of the addresses in
 	// WXNOTIFY_RETURN_URLS. Empty: a page that says it is done.
 	ReturnTo string
@@ -67,15 +73,15 @@ type HandOff struct {
 
 // HandOff stores digests of h with us first and returns a link of one user that
 // is good only together with the claim of the same data: add
-// "&claim=" + Claim(link, data) where the link is opened. What does not match is
+// "&claim=" + Claim(key, link, data) where the link is opened. What does not match is
 // refused and nothing is bound; five wrong claims end the link. e.Account may be
 // empty: it is the producer's.
 func (p *Producer) HandOff(ctx context.Context, e Enrollment, h HandOff) (string, error) {
 	if e.Account == "" {
 		e.Account = p.cfg.Account
 	}
-	if len(h.Data) == 0 {
-		return "", errors.New("producer: HandOff.Data is empty: give the data that the link must match")
+	if err := ticket.CheckData(h.Data); err != nil {
+		return "", fmt.Errorf("producer: HandOff.Data %w", err)
 	}
 	if e.Account != p.cfg.Account {
 		return "", fmt.Errorf("producer: Enrollment.Account %q is not this producer's account %s", e.Account, p.cfg.Account)
@@ -85,22 +91,28 @@ func (p *Producer) HandOff(ctx context.Context, e Enrollment, h HandOff) (string
 	if err != nil {
 		return "", err
 	}
-	if err := p.handOffs.Save(ctx, link.id, ticket.Claim(link.text, h.Data), h.UnionID, e.life()+openGrace); err != nil {
+	key := []byte(e.Key.Reveal())
+	err = ticket.NewHandOffStore(p.rdb, p.cfg.Account, key).Save(ctx, link.id, ticket.Claim(key, link.text, h.Data), h.UnionID, e.life()+openGrace)
+	if err != nil {
 		return "", fmt.Errorf("producer: %w", err)
 	}
 	return link.url, nil
 }
 
-// Claim is the digest of data that a link from HandOff is opened with. Any
-// language can make it: HMAC-SHA-256 in lower-case hex, the key is the link's
-// ticket parameter, the message is a line "name=value\n" for each datum, sorted
-// by name. It is empty when link holds no ticket.
-func Claim(link string, data map[string]string) string {
+// Claim is the digest of data that a link from HandOff is opened with. key is
+// WXNOTIFY_ENROLL_KEY, so a claim is made where that key may be: on a server. Any
+// language can make it: HMAC-SHA-256 in lower-case hex, keyed by the enrolment key, of
+// the lines "claim", the link's ticket parameter, and name=value for each datum, sorted
+// by name; each line ends with a line feed. It is empty when link holds no ticket.
+//
+// A claim stands for personal data: whoever has it with its link can enrol as that
+// person. Without the key nothing can be learned from it. Log neither.
+func Claim(key wechat.Secret, link string, data map[string]string) string {
 	u, err := url.Parse(link)
 	if err != nil || u.Query().Get("ticket") == "" {
 		return ""
 	}
-	return ticket.Claim(u.Query().Get("ticket"), data)
+	return ticket.Claim([]byte(key.Reveal()), u.Query().Get("ticket"), data)
 }
 
 // sealedLink is a link and the ticket in it.
@@ -122,7 +134,7 @@ func (e Enrollment) link(handOff bool) (sealedLink, error) {
 		return sealedLink{}, err
 	}
 	text, id := sealer.Seal(ticket.Ticket{
-		User: e.User, ExpiresAt: time.Now().Add(e.life()), UserInfo: e.UserInfo, HandOff: handOff,
+		User: e.User, ExpiresAt: time.Now().Add(e.life()), UserInfo: e.UserInfo, HandOff: handOff, WithoutConfirm: e.WithoutConfirm,
 	})
 	base.Path = strings.TrimRight(base.Path, "/") + "/enroll/" + e.Account
 	q := url.Values{"ticket": {text}}

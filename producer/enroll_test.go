@@ -36,7 +36,7 @@ func opened(tb testing.TB, link string, now time.Time) (ticket.Ticket, error) {
 func TestEnrollURL(t *testing.T) {
 	t.Parallel()
 	e := enrollment()
-	e.UserInfo, e.ReturnTo = true, "https://shop.example/hello?a=1&b=2"
+	e.UserInfo, e.WithoutConfirm, e.ReturnTo = true, true, "https://shop.example/hello?a=1&b=2"
 	link, err := producer.EnrollURL(e)
 	must(t, err)
 	if !strings.HasPrefix(link, "https://notify.example.com/enroll/"+account+"?") || strings.Contains(link, "u-1") {
@@ -48,7 +48,7 @@ func TestEnrollURL(t *testing.T) {
 	}
 	got, err := opened(t, link, time.Now())
 	must(t, err)
-	if got.User != "u-1" || !got.UserInfo || got.HandOff {
+	if got.User != "u-1" || !got.UserInfo || !got.WithoutConfirm || got.HandOff || got.AsksFirst() {
 		t.Errorf("ticket %+v", got)
 	}
 	if left := time.Until(got.ExpiresAt); left < 24*time.Hour-2*time.Second || left > 24*time.Hour {
@@ -93,13 +93,17 @@ func TestHandOff(t *testing.T) {
 	if !got.HandOff || !got.UserInfo {
 		t.Errorf("ticket %+v: it must ask for the person", got)
 	}
-	handOffs := ticket.NewHandOffStore(rdb, account)
-	must(t, handOffs.CheckClaim(t.Context(), got.ID, producer.Claim(link, data)))
+	secret := wechat.NewSecret(enrollKey)
+	handOffs := ticket.NewHandOffStore(rdb, account, []byte(enrollKey))
+	must(t, handOffs.CheckClaim(t.Context(), got.ID, producer.Claim(secret, link, data)))
 	must(t, handOffs.CheckUnionID(t.Context(), got.ID, "unionid-1"))
-	if err := handOffs.CheckClaim(t.Context(), got.ID, producer.Claim(link, map[string]string{"phone": "1"})); !errors.Is(err, ticket.ErrMismatch) {
+	if err := handOffs.CheckClaim(t.Context(), got.ID, producer.Claim(secret, link, map[string]string{"phone": "1"})); !errors.Is(err, ticket.ErrMismatch) {
 		t.Errorf("other data: %v", err)
 	}
 	for name, bad := range map[string]func() (string, error){
+		"data that could share a claim": func() (string, error) {
+			return p.HandOff(t.Context(), e, producer.HandOff{Data: map[string]string{"phone": "1\nname=2"}})
+		},
 		"no data": func() (string, error) { return p.HandOff(t.Context(), e, producer.HandOff{}) },
 		"another account": func() (string, error) {
 			e := e
@@ -111,7 +115,7 @@ func TestHandOff(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if producer.Claim("https://notify.example.com/", data) != "" || producer.Claim("::", data) != "" {
+	if producer.Claim(secret, "https://notify.example.com/", data) != "" || producer.Claim(secret, "::", data) != "" {
 		t.Error("a claim for a link without a ticket")
 	}
 }
@@ -143,15 +147,16 @@ func ExampleProducer_HandOff() {
 
 	// The mini program has verified the telephone number.
 	data := map[string]string{"phone": "13800000000"}
+	secret := wechat.NewSecret("0123456789abcdef0123456789abcdef") // WXNOTIFY_ENROLL_KEY
 	link, err := p.HandOff(context.Background(), producer.Enrollment{
-		PublicURL: "https://notify.example.com", Key: wechat.NewSecret("0123456789abcdef0123456789abcdef"), User: "patient-401",
+		PublicURL: "https://notify.example.com", Key: secret, User: "patient-401",
 	}, producer.HandOff{Data: data})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	// It opens the link together with the claim of the same data.
-	open := link + "&claim=" + producer.Claim(link, data)
-	fmt.Println(strings.Contains(open, "13800000000"), len(producer.Claim(link, data)))
+	open := link + "&claim=" + producer.Claim(secret, link, data)
+	fmt.Println(strings.Contains(open, "13800000000"), len(producer.Claim(secret, link, data)))
 	// Output: false 64
 }

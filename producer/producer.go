@@ -73,7 +73,6 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisx"
-	"github.com/wxnotify/wxnotify/internal/ticket"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -104,14 +103,13 @@ type Config struct {
 // Producer enqueues messages of one account. Safe for concurrent use; concurrent
 // calls share round trips.
 type Producer struct {
-	rdb      redis.UniversalClient
-	cfg      Config
-	ledger   *ledger.Ledger
-	tasks    *queue.Inspector
-	handOffs *ticket.HandOffStore
-	memory   *redisx.MemoryGuard
-	listing  queue.Listing
-	singles  map[job.Class]*redisx.Group[*entry, reply] // single messages that share calls
+	rdb     redis.UniversalClient
+	cfg     Config
+	ledger  *ledger.Ledger
+	tasks   *queue.Inspector
+	memory  *redisx.MemoryGuard
+	listing queue.Listing
+	singles map[job.Class]*redisx.Group[*entry, reply] // single messages that share calls
 
 	mu      sync.Mutex
 	closed  bool
@@ -145,7 +143,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
 	p := &Producer{
-		rdb: rdb, cfg: cfg, ledger: records, tasks: queue.NewInspector(rdb), handOffs: ticket.NewHandOffStore(rdb, cfg.Account),
+		rdb: rdb, cfg: cfg, ledger: records, tasks: queue.NewInspector(rdb),
 		memory: redisx.NewMemoryGuard(rdb), singles: map[job.Class]*redisx.Group[*entry, reply]{},
 	}
 	for _, class := range job.Classes() {

@@ -124,7 +124,7 @@ func (a *app) handOff(cmd *cobra.Command, e producer.Enrollment, f linkFlags) er
 		if err != nil {
 			return err
 		}
-		return a.printLink(linkView{URL: link, Claim: producer.Claim(link, data)})
+		return a.printLink(linkView{URL: link, Claim: producer.Claim(e.Key, link, data)})
 	})
 }
 

@@ -67,12 +67,19 @@ type Ticket struct {
 	UserInfo bool
 	// HandOff says that data was saved in the HandOffStore; the claim must match it.
 	HandOff bool
+	// WithoutConfirm binds without asking whoever opens the link for which user they
+	// enrol: the business has asked. A verified claim (HandOff) does so too.
+	WithoutConfirm bool
 }
+
+// AsksFirst reports whether who opens the link is asked before the binding.
+func (t Ticket) AsksFirst() bool { return !t.HandOff && !t.WithoutConfirm }
 
 // The flags of a sealed ticket. A bit is never reused.
 const (
 	flagUserInfo = 1 << iota
 	flagHandOff
+	flagWithoutConfirm
 )
 
 // Sealer seals and opens the tickets of one account. Safe for concurrent use.
@@ -80,18 +87,34 @@ const (
 // A ticket is encrypted and authenticated (AES-256-GCM), so the URL reveals
 // nothing about the user. One key may seal 2³² tickets.
 type Sealer struct {
-	aead    cipher.AEAD
+	aeads   []cipher.AEAD // the first seals, each opens
 	account []byte
 }
 
 // NewSealer derives the ticket key from the enrolment key, which has at least
-// MinKey bytes and is the same for producer and enroll.
-func NewSealer(key []byte, account string) (*Sealer, error) {
-	if len(key) < MinKey {
-		return nil, fmt.Errorf("the enrolment key must have %d bytes or more; make one with `openssl rand -hex 32`", MinKey)
-	}
+// MinKey bytes and is the same for producer and enroll. Tickets sealed with a
+// previous key are opened too; an empty one is none.
+func NewSealer(key []byte, account string, previous ...[]byte) (*Sealer, error) {
 	if account == "" {
 		return nil, errors.New("an enrolment ticket needs an account")
+	}
+	s := &Sealer{account: []byte(account)}
+	for i, k := range append([][]byte{key}, previous...) {
+		if i > 0 && len(k) == 0 {
+			continue
+		}
+		aead, err := newAEAD(k)
+		if err != nil {
+			return nil, err
+		}
+		s.aeads = append(s.aeads, aead)
+	}
+	return s, nil
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
+	if len(key) < MinKey {
+		return nil, fmt.Errorf("the enrolment key must have %d bytes or more; make one with `openssl rand -hex 32`", MinKey)
 	}
 	derived, err := Derive(key, "ticket")
 	if err != nil {
@@ -105,7 +128,7 @@ func NewSealer(key []byte, account string) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ticket: %w", err)
 	}
-	return &Sealer{aead: aead, account: []byte(account)}, nil
+	return aead, nil
 }
 
 // Derive derives the 32-byte key for one purpose from the enrolment key.
@@ -127,12 +150,15 @@ func (s *Sealer) Seal(t Ticket) (string, ID) {
 	if t.HandOff {
 		flags |= flagHandOff
 	}
+	if t.WithoutConfirm {
+		flags |= flagWithoutConfirm
+	}
 	plain := make([]byte, 0, headerSize+len(t.User))
 	plain = append(plain, version)
 	plain = binary.BigEndian.AppendUint32(plain, uint32(t.ExpiresAt.Unix())) //nolint:gosec // until 2106
 	plain = append(plain, flags)
 	plain = append(plain, t.User...)
-	sealed := s.aead.Seal(t.ID[:], t.ID[:], plain, s.account)
+	sealed := s.aeads[0].Seal(t.ID[:], t.ID[:], plain, s.account)
 	return base64.RawURLEncoding.EncodeToString(sealed), t.ID
 }
 
@@ -146,7 +172,12 @@ func (s *Sealer) Open(text string, now time.Time) (Ticket, error) {
 	if err != nil || len(sealed) < idSize {
 		return Ticket{}, ErrInvalid
 	}
-	plain, err := s.aead.Open(nil, sealed[:idSize], sealed[idSize:], s.account)
+	var plain []byte
+	for _, aead := range s.aeads {
+		if plain, err = aead.Open(nil, sealed[:idSize], sealed[idSize:], s.account); err == nil {
+			break
+		}
+	}
 	if err != nil || len(plain) <= headerSize || plain[0] != version {
 		return Ticket{}, ErrInvalid
 	}
@@ -154,6 +185,7 @@ func (s *Sealer) Open(text string, now time.Time) (Ticket, error) {
 		ID: ID(sealed[:idSize]), User: string(plain[headerSize:]),
 		ExpiresAt: time.Unix(int64(binary.BigEndian.Uint32(plain[1:])), 0),
 		UserInfo:  plain[5]&flagUserInfo != 0, HandOff: plain[5]&flagHandOff != 0,
+		WithoutConfirm: plain[5]&flagWithoutConfirm != 0,
 	}
 	if !now.Before(t.ExpiresAt) {
 		return t, ErrExpired

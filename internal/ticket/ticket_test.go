@@ -2,7 +2,9 @@ package ticket_test
 
 import (
 	crand "crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -36,6 +38,7 @@ func TestOpenReturnsWhatSealWasGiven(t *testing.T) {
 		{User: "u-1", ExpiresAt: now.Add(time.Hour)},
 		{User: "患者-四百零一", ExpiresAt: now.Add(time.Second), UserInfo: true},
 		{User: strings.Repeat("x", 128), ExpiresAt: now.Add(ticket.MaxLife), HandOff: true, UserInfo: true},
+		{User: "u-1", ExpiresAt: now.Add(time.Hour), WithoutConfirm: true},
 	} {
 		text, id := s.Seal(want)
 		if strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" || len(text) > ticket.MaxText {
@@ -151,14 +154,81 @@ func TestRandomTicketsAreRefused(t *testing.T) {
 	}
 }
 
+func TestPreviousKeyOpensItsTickets(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	const before = "fedcba9876543210fedcba9876543210"
+	old, id := sealer(t, before, account).Seal(ticket.Ticket{User: "u-1", ExpiresAt: now.Add(time.Hour)})
+	both, err := ticket.NewSealer([]byte(key), account, []byte(before), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := both.Open(old, now); err != nil || got.ID != id || got.User != "u-1" {
+		t.Errorf("%+v %v", got, err)
+	}
+	fresh, _ := both.Seal(ticket.Ticket{User: "u-2", ExpiresAt: now.Add(time.Hour)})
+	if _, err := sealer(t, key, account).Open(fresh, now); err != nil {
+		t.Errorf("not sealed with the new key: %v", err)
+	}
+	if _, err := ticket.NewSealer([]byte(key), account, []byte("short")); err == nil {
+		t.Error("a short previous key is accepted")
+	}
+}
+
+func TestDataThatCouldShareAClaimIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, data := range map[string]map[string]string{
+		"none": nil, "empty name": {"": "1"}, "equals sign": {"a=b": "1"}, "line break in a name": {"a\nb": "1"}, "line break": {"a": "1\nb=2"},
+	} {
+		if err := ticket.CheckData(data); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if err := ticket.CheckData(map[string]string{"phone": "1=1", "name": ""}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever has the link, its claim and all that lies in Redis cannot try telephone
+// numbers: each digest needs the enrolment key.
+func TestClaimNeedsAKeyThatIsNotInTheLink(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		text, id := sealer(t, key, account).Seal(ticket.Ticket{User: "u-1", ExpiresAt: time.Now().Add(time.Hour), HandOff: true})
+		data := map[string]string{"phone": "13800000000"}
+		claim := ticket.Claim([]byte(key), text, data)
+		store := ticket.NewHandOffStore(rdb, account, []byte(key))
+		if err := store.Save(t.Context(), id, claim, "unionid-1", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		for _, known := range []string{text, id.String(), ""} {
+			if ticket.Claim([]byte(known), text, data) == claim {
+				t.Errorf("keyed by %q, which the link shows", known)
+			}
+		}
+		saved := rdb.HGetAll(t.Context(), ticket.HandOffKey(account, id)).Val()
+		for _, guess := range []string{claim, "unionid-1", "13800000000"} {
+			sum := sha256.Sum256([]byte(guess))
+			for field, v := range saved {
+				if strings.Contains(v, hex.EncodeToString(sum[:])[:16]) {
+					t.Errorf("field %s confirms the guess %s", field, guess)
+				}
+			}
+		}
+	})
+}
+
 func TestHandOffStoreMatchesOnlyTheSavedClaimAndUnionID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
-		store := ticket.NewHandOffStore(rdb, account)
+		const before = "fedcba9876543210fedcba9876543210"
+		store := ticket.NewHandOffStore(rdb, account, []byte(before))
+		rotated := ticket.NewHandOffStore(rdb, account, []byte(key), []byte(before))
 		text, id := sealer(t, key, account).Seal(ticket.Ticket{User: "u-1", ExpiresAt: time.Now().Add(time.Hour), HandOff: true})
 		data := map[string]string{"phone": "13800000000", "name": "王"}
-		claim := ticket.Claim(text, data)
+		claim := ticket.Claim([]byte(before), text, data)
 		if err := store.Save(t.Context(), id, claim, "unionid-1", time.Hour); err != nil {
 			t.Fatal(err)
 		}
@@ -167,19 +237,31 @@ func TestHandOffStoreMatchesOnlyTheSavedClaimAndUnionID(t *testing.T) {
 			want  error
 		}{
 			"the same": {claim, nil}, "in capitals": {strings.ToUpper(claim), nil},
-			"none": {"", ticket.ErrMismatch}, "of other data": {ticket.Claim(text, map[string]string{"phone": "1"}), ticket.ErrMismatch},
+			"none": {"", ticket.ErrMismatch}, "of other data": {ticket.Claim([]byte(key), text, map[string]string{"phone": "1"}), ticket.ErrMismatch},
 		} {
-			if err := store.CheckClaim(t.Context(), id, c.claim); !errors.Is(err, c.want) {
-				t.Errorf("%s: %v", name, err)
+			for _, s := range []*ticket.HandOffStore{store, rotated} {
+				if err := s.CheckClaim(t.Context(), id, c.claim); !errors.Is(err, c.want) {
+					t.Errorf("%s: %v", name, err)
+				}
 			}
 		}
 		for unionID, want := range map[string]error{"unionid-1": nil, "unionid-2": ticket.ErrMismatch, "": ticket.ErrMismatch} {
-			if err := store.CheckUnionID(t.Context(), id, unionID); !errors.Is(err, want) {
-				t.Errorf("unionid %q: %v", unionID, err)
+			for _, s := range []*ticket.HandOffStore{store, rotated} {
+				if err := s.CheckUnionID(t.Context(), id, unionID); !errors.Is(err, want) {
+					t.Errorf("unionid %q: %v", unionID, err)
+				}
 			}
 		}
+		for range 9 { // too short or long to be a claim: no guess
+			if err := store.CheckClaim(t.Context(), id, strings.Repeat("c", 30_000)); !errors.Is(err, ticket.ErrMismatch) {
+				t.Error(err)
+			}
+		}
+		if err := store.CheckClaim(t.Context(), id, claim); err != nil {
+			t.Errorf("after texts that are no claims: %v", err)
+		}
 		for range 5 { // guesses end the link
-			_ = store.CheckClaim(t.Context(), id, "wrong")
+			_ = store.CheckClaim(t.Context(), id, strings.Repeat("0", 64))
 		}
 		if err := store.CheckClaim(t.Context(), id, claim); !errors.Is(err, ticket.ErrMismatch) {
 			t.Errorf("after five wrong claims: %v", err)
