@@ -62,6 +62,8 @@ type Account struct {
 	// no other ground to keep the data. False: their openid stays on the roster,
 	// suppressed until they follow again.
 	EraseUnsubscribed bool
+	// Bind says what a further openid of a user does. Default BindLatest.
+	Bind BindPolicy
 }
 
 // Config of the service.
@@ -84,6 +86,14 @@ type Config struct {
 	// OnEvent is told of each push and each enrolment, from many goroutines. It
 	// must not block. Default: none.
 	OnEvent func(Event)
+	// OnChange is told of each binding, rebinding and unbinding, also of those that
+	// other processes and commands make; not of erasures. It is called while Run runs,
+	// in one process at a time, for one account in the order of the changes, and at
+	// least once for each: after an error or the end of a process again, so that an
+	// error holds the later changes back. It should return within 10 seconds, when
+	// its context ends. Changes wait for up to 7 days, 100 000 of an account at most;
+	// those from before a process with this hook first ran are not told. Default: none.
+	OnChange func(context.Context, Change) error
 }
 
 // Service enrols followers and receives what WeChat pushes. Any number of
@@ -154,6 +164,7 @@ func (s *Service) newAccount(a Account) (*account, error) {
 	if acct.roster, err = NewRoster(s.cfg.Redis, a.AppID); err != nil {
 		return nil, err
 	}
+	acct.roster.policy = a.Bind
 	acct.records, err = ledger.New(s.cfg.Redis, ledger.Config{Account: a.AppID, Keep: a.Keep, Resend: a.Resend})
 	if err != nil {
 		return nil, err
@@ -191,6 +202,12 @@ func (s *Service) Handler() http.Handler {
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, a := range s.accounts {
+		if s.cfg.OnChange != nil {
+			g.Go(func() error {
+				s.tells(ctx, a)
+				return nil
+			})
+		}
 		if a.inbox == nil {
 			continue
 		}
@@ -244,6 +261,7 @@ func (c Config) validate() error {
 		need(a.AppID != "", "Config.Accounts[%d].AppID is required", i)
 		need(!seen[a.AppID], "Config.Accounts[%d].AppID %q is there twice", i, a.AppID)
 		seen[a.AppID] = true
+		need(a.Bind == "" || a.Bind == BindLatest || a.Bind == BindFirst, "Config.Accounts[%d].Bind %q is neither latest nor first", i, a.Bind)
 	}
 	return errors.Join(faults...)
 }

@@ -220,7 +220,7 @@ func (r *Roster) note(ctx context.Context, t traces, why string) error {
 func (r *Roster) forget(ctx context.Context, t traces) (int, error) {
 	n := 0
 	for _, pair := range t.pairs {
-		gone, err := r.Unbind(ctx, pair[0], pair[1])
+		gone, err := r.forgetBinding(ctx, pair[0], pair[1])
 		if err != nil {
 			return n, err
 		}

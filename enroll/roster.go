@@ -14,7 +14,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
-	"github.com/wxnotify/wxnotify/internal/ticket"
 )
 
 // How an openid came to be bound.
@@ -38,23 +37,6 @@ type Binding struct {
 	How     string // ByOAuth, ByQR, or what Bind was told
 }
 
-// Bound is what Bind did.
-type Bound string
-
-// The outcomes of Bind.
-const (
-	BoundNow   Bound = "bound"
-	BoundAgain Bound = "again" // this openid has used the ticket before: nothing changed
-	Spent      Bound = "spent" // another openid has used the ticket
-	Full       Bound = "full"  // the user has 16 openids
-)
-
-//go:embed lua/bind.lua
-var bindLua string
-
-//go:embed lua/unbind.lua
-var unbindLua string
-
 //go:embed lua/follow.lua
 var followLua string
 
@@ -62,8 +44,6 @@ var followLua string
 var latestLua string
 
 var (
-	bindScript   = redis.NewScript(bindLua)
-	unbindScript = redis.NewScript(unbindLua)
 	followScript = redis.NewScript(followLua)
 	latestScript = redis.NewScript(latestLua)
 )
@@ -74,6 +54,8 @@ type Roster struct {
 	rdb     redis.UniversalClient
 	keys    keys
 	account string
+	policy  BindPolicy // empty: BindLatest
+	actor   string     // for the audit trail
 }
 
 // NewRoster of the account with this appid. It does not talk to Redis.
@@ -82,55 +64,6 @@ func NewRoster(rdb redis.UniversalClient, account string) (*Roster, error) {
 		return nil, errors.New("enroll: a roster needs a Redis client and an appid")
 	}
 	return &Roster{rdb: rdb, keys: keys(account), account: account}, nil
-}
-
-// Bind adds b. A user may have up to 16 openids; messages go to the one bound
-// last that may be written to. With a ticket, only the first openid is bound.
-// UnionID and Follows are kept from earlier when b does not tell.
-func (r *Roster) Bind(ctx context.Context, b Binding, t *ticket.Ticket) (Bound, error) {
-	if b.User == "" || b.OpenID == "" {
-		return "", errors.New("enroll: a binding needs a user and an openid")
-	}
-	follows := ""
-	if b.Follows != nil {
-		follows = flag(*b.Follows)
-	}
-	keys := []string{ledger.UserKey(r.account, b.User), r.keys.follower(b.OpenID), r.keys.roster()}
-	args := []any{
-		b.User, b.OpenID, time.Now().UnixMilli(), b.How, b.UnionID, follows, maxOpenIDs,
-		fingerprint(b.OpenID), 0,
-	}
-	if t != nil {
-		keys = append(keys, r.keys.ticket(t.ID))
-		args[len(args)-1] = max(time.Until(t.ExpiresAt)+stateLife, time.Minute).Milliseconds()
-	}
-	said, err := bindScript.Run(ctx, r.rdb, keys, args...).Text()
-	if err != nil {
-		return "", fmt.Errorf("enroll: bind: %w", err)
-	}
-	return Bound(said), nil
-}
-
-// Unbind takes openid from user; an empty openid means all of them. It returns
-// how many there were.
-func (r *Roster) Unbind(ctx context.Context, user, openid string) (int, error) {
-	openids := []string{openid}
-	if openid == "" {
-		var err error
-		if openids, err = r.rdb.HKeys(ctx, ledger.UserKey(r.account, user)).Result(); err != nil {
-			return 0, fmt.Errorf("enroll: unbind: %w", err)
-		}
-	}
-	n := 0
-	for _, o := range openids {
-		keys := []string{ledger.UserKey(r.account, user), r.keys.follower(o), r.keys.roster()}
-		gone, err := unbindScript.Run(ctx, r.rdb, keys, user, o).Int()
-		if err != nil {
-			return n, fmt.Errorf("enroll: unbind: %w", err)
-		}
-		n += gone
-	}
-	return n, nil
 }
 
 // Follow notes that a bound openid follows the account or has stopped to.

@@ -1,7 +1,12 @@
 -- Takes an openid from a user; the last one takes the user off the roster, and
--- an openid without a user is removed.
--- KEYS[1] the user's openids, KEYS[2] the follower, KEYS[3] the roster.
-local user, openid = ARGV[1], ARGV[2]
+-- an openid without a user is removed. It writes a line into the trail of bindings, and
+-- one among the changes where a process waits for them.
+-- KEYS: the user's openids, the follower, the roster; then the trail and the changes,
+-- unless the person is being erased.
+-- ARGV: user, openid, now in ms, the bounds of trail and changes, by whom, then the line
+-- of the trail without its action.
+local user, openid, now = ARGV[1], ARGV[2], ARGV[3]
+local line = {unpack(ARGV, 7)}
 local gone = redis.call('HDEL', KEYS[1], openid)
 redis.call('HDEL', KEYS[2], 'u:' .. user)
 if redis.call('EXISTS', KEYS[1]) == 0 then
@@ -15,5 +20,10 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
 end
 if not bound then
   redis.call('DEL', KEYS[2])
+end
+if gone == 1 and KEYS[4] then
+  redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[4], '*', 'action', 'unbound', unpack(line))
+  redis.call('XADD', KEYS[5], 'NOMKSTREAM', 'MAXLEN', '~', ARGV[5], '*',
+    'kind', 'unbound', 'user', user, 'openid', openid, 'previous', '', 'how', ARGV[6], 'at', now)
 end
 return gone

@@ -1,0 +1,190 @@
+package enroll
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/ticket"
+)
+
+// BindPolicy says what a further openid of a user does.
+type BindPolicy string
+
+// The policies.
+const (
+	// BindLatest binds it: messages go to the openid that was bound last and may be
+	// written to. The default.
+	BindLatest BindPolicy = "latest"
+	// BindFirst refuses it until the user's openids are unbound.
+	BindFirst BindPolicy = "first"
+)
+
+// Bound is what Bind did.
+type Bound string
+
+// The outcomes of Bind.
+const (
+	BoundNow   Bound = "bound"
+	BoundAgain Bound = "again" // this openid was bound by the ticket before: nothing changed
+	Spent      Bound = "spent" // the ticket has been used
+	Taken      Bound = "taken" // with BindFirst: the user has another openid
+	Full       Bound = "full"  // the user has 16 openids
+)
+
+//go:embed lua/bind.lua
+var bindLua string
+
+//go:embed lua/unbind.lua
+var unbindLua string
+
+var (
+	bindScript   = redis.NewScript(bindLua)
+	unbindScript = redis.NewScript(unbindLua)
+)
+
+// By returns the roster for changes that actor makes: a command or a person, as the
+// audit trail names them. Without it, the trail names the way of the binding.
+func (r *Roster) By(actor string) *Roster {
+	with := *r
+	with.actor = actor
+	return &with
+}
+
+// Bind adds b. A user may have up to 16 openids; messages go to the one bound
+// last that may be written to. A ticket binds one openid, once: also after that was
+// unbound or erased, it binds none again. UnionID and Follows are kept from earlier
+// when b does not tell. The audit trail and Config.OnChange hear of it.
+func (r *Roster) Bind(ctx context.Context, b Binding, t *ticket.Ticket) (Bound, error) {
+	if b.User == "" || b.OpenID == "" {
+		return "", errors.New("enroll: a binding needs a user and an openid")
+	}
+	follows, first, id, ends := "", "0", "", int64(0)
+	if b.Follows != nil {
+		follows = flag(*b.Follows)
+	}
+	if r.policy == BindFirst {
+		first = "1"
+	}
+	keys := append(r.changed(b.User, b.OpenID), r.trailKeys()...)
+	if t != nil {
+		id, ends = t.ID.String(), ticketEnds(*t).UnixMilli()
+		keys = append(keys, r.keys.ticket(t.ID), r.keys.ticketsOf(b.OpenID))
+	}
+	args := []any{
+		b.User, b.OpenID, time.Now().UnixMilli(), b.How, b.UnionID, follows, maxOpenIDs, first,
+		ledger.MaxBindings, maxChanges, id, ends,
+	}
+	args = append(args, r.trailLine(b.User, b.OpenID, b.How)...)
+	said, err := bindScript.Run(ctx, r.rdb, keys, args...).Text()
+	if err != nil {
+		return "", fmt.Errorf("enroll: bind: %w", err)
+	}
+	return Bound(said), nil
+}
+
+// ticketEnds is when the state of a ticket is forgotten: a follower may be on the way
+// through WeChat's page when the ticket expires. It is a minute from now at least.
+func ticketEnds(t ticket.Ticket) time.Time {
+	ends, least := t.ExpiresAt.Add(stateLife), time.Now().Add(time.Minute)
+	if ends.Before(least) {
+		return least
+	}
+	return ends
+}
+
+// Unbind takes openid from user; an empty openid means all of them. It returns
+// how many there were. The links that they were bound by are spent and stay so. The
+// audit trail and Config.OnChange hear of it.
+func (r *Roster) Unbind(ctx context.Context, user, openid string) (int, error) {
+	return r.unbind(ctx, user, openid, true)
+}
+
+// forgetBinding is Unbind for an erasure: the audit trail has a line of its own for
+// that, and what Config.OnChange has not heard of the pair yet, it does not hear.
+func (r *Roster) forgetBinding(ctx context.Context, user, openid string) (int, error) {
+	n, err := r.unbind(ctx, user, openid, false)
+	if err != nil {
+		return n, err
+	}
+	return n, r.dropChanges(ctx, func(c Change) bool { return c.User == user && (c.OpenID == openid || c.Previous == openid) })
+}
+
+func (r *Roster) unbind(ctx context.Context, user, openid string, told bool) (int, error) {
+	openids := []string{openid}
+	if openid == "" {
+		var err error
+		if openids, err = r.rdb.HKeys(ctx, ledger.UserKey(r.account, user)).Result(); err != nil {
+			return 0, fmt.Errorf("enroll: unbind: %w", err)
+		}
+	}
+	n := 0
+	for _, o := range openids {
+		keys := r.changed(user, o)
+		if told {
+			keys = append(keys, r.trailKeys()...)
+		}
+		args := append([]any{user, o, time.Now().UnixMilli(), ledger.MaxBindings, maxChanges, r.actor}, r.trailLine(user, o, "")...)
+		gone, err := unbindScript.Run(ctx, r.rdb, keys, args...).Int()
+		if err != nil {
+			return n, fmt.Errorf("enroll: unbind: %w", err)
+		}
+		n += gone
+		if err := r.voidTickets(ctx, user, o); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// voidTickets removes what is kept of the tickets that bound openid to user, but for
+// the mark that they were used.
+func (r *Roster) voidTickets(ctx context.Context, user, openid string) error {
+	key := r.keys.ticketsOf(openid)
+	used, err := r.rdb.ZRangeWithScores(ctx, key, 0, -1).Result()
+	if err != nil || len(used) == 0 {
+		return wrap(err, "read the tickets of a follower")
+	}
+	_, err = r.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, z := range used {
+			member, _ := z.Member.(string)
+			name, whose, _ := strings.Cut(member, " ")
+			id, err := ticket.ParseID(name)
+			if err != nil || whose != user {
+				continue
+			}
+			pipe.HDel(ctx, r.keys.ticket(id), "s", "n", "e", "q")
+			pipe.HSet(ctx, r.keys.ticket(id), "u", voidMark)
+			pipe.PExpireAt(ctx, r.keys.ticket(id), time.UnixMilli(int64(z.Score)))
+			pipe.Del(ctx, r.keys.qr(name), r.keys.qr(name)+":lock", ticket.HandOffKey(r.account, id))
+			pipe.ZRem(ctx, key, member)
+		}
+		return nil
+	})
+	return wrap(err, "void the tickets of a follower")
+}
+
+// changed are the keys that hold a binding.
+func (r *Roster) changed(user, openid string) []string {
+	return []string{ledger.UserKey(r.account, user), r.keys.follower(openid), r.keys.roster()}
+}
+
+// trailKeys are the keys that tell of a change.
+func (r *Roster) trailKeys() []string {
+	return []string{ledger.BindingsKey(r.account), r.keys.changes()}
+}
+
+// trailLine is a line of the trail of bindings without its action.
+func (r *Roster) trailLine(user, openid, how string) []any {
+	e := ledger.Entry{Actor: r.actor, User: user, OpenID: openid}
+	if how != "" {
+		e.Detail = "by " + how
+	}
+	return ledger.AuditFields(e)[2:]
+}
