@@ -78,16 +78,15 @@ func (s *Service) follows(ctx context.Context, a *account, e entry) error {
 	if err != nil {
 		return err
 	}
-	if p == nil { // scanned after its time
+	switch {
+	case p.stands == standsVoid: // scanned after its time, or unbound since
 		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: "E-EXPIRED"})
+		return nil
+	case !boundByScan(p.ticket): // no code of ours: a scan alone must not bind here
+		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: "E-CONFIRM"})
 		return nil
 	}
 	b := Binding{User: p.ticket.User, OpenID: e.OpenID, How: ByQR}
-	if p.ticket.HandOff || p.ticket.UserInfo { // for the unionid
-		if err := s.askFollows(ctx, a, &b); err != nil && p.ticket.HandOff {
-			return err // whether it is the person is not known yet
-		}
-	}
 	followed := true
 	b.Follows = &followed
 	word, err := s.bind(ctx, a, b, p.ticket)

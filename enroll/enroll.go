@@ -76,6 +76,9 @@ type Config struct {
 	// Key signs enrolment tickets and states: 32 bytes or more, the same as the
 	// producer's. Required to enrol.
 	Key wechat.Secret
+	// PreviousKey opens the links that were made with it, after Key was changed. Keep
+	// it for 30 days at most, the longest life of a link. Default: none.
+	PreviousKey wechat.Secret
 	// ReturnURLs are the addresses that a follower may be sent to afterwards.
 	// Default: none.
 	ReturnURLs []string
@@ -105,6 +108,7 @@ type Service struct {
 	states   stateKey
 	returns  map[mark]string
 	accounts map[string]*account
+	pictures pictures
 }
 
 // account is what the handlers of one account share.
@@ -158,7 +162,7 @@ func New(cfg Config) (*Service, error) {
 
 func (s *Service) newAccount(a Account) (*account, error) {
 	acct := &account{
-		Account: a, keys: keys(a.AppID), handOffs: ticket.NewHandOffStore(s.cfg.Redis, a.AppID, []byte(s.cfg.Key.Reveal())), erasing: make(chan struct{}, 1),
+		Account: a, keys: keys(a.AppID), handOffs: ticket.NewHandOffStore(s.cfg.Redis, a.AppID, []byte(s.cfg.Key.Reveal()), []byte(s.cfg.PreviousKey.Reveal())), erasing: make(chan struct{}, 1),
 	}
 	var err error
 	if acct.roster, err = NewRoster(s.cfg.Redis, a.AppID); err != nil {
@@ -171,7 +175,7 @@ func (s *Service) newAccount(a Account) (*account, error) {
 	}
 	acct.eraser = &Eraser{roster: acct.roster, records: acct.records, tasks: queue.NewInspector(s.cfg.Redis)}
 	if s.cfg.enrols() && a.OAuth != nil && a.Platform != nil {
-		if acct.tickets, err = ticket.NewSealer([]byte(s.cfg.Key.Reveal()), a.AppID); err != nil {
+		if acct.tickets, err = ticket.NewSealer([]byte(s.cfg.Key.Reveal()), a.AppID, []byte(s.cfg.PreviousKey.Reveal())); err != nil {
 			return nil, fmt.Errorf("enroll: %w", err)
 		}
 		acct.base = strings.TrimRight(s.cfg.PublicURL, "/") + "/enroll/" + a.AppID
@@ -188,6 +192,7 @@ func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /enroll/{appid}", s.enrolling(s.start))
 	mux.HandleFunc("GET /enroll/{appid}/callback", s.enrolling(s.comeBack))
+	mux.HandleFunc("POST /enroll/{appid}/callback", s.enrolling(s.answered))
 	mux.HandleFunc("GET /callback/{appid}", s.called(s.verify))
 	mux.HandleFunc("POST /callback/{appid}", s.called(s.receive))
 	mux.HandleFunc("GET /healthz", s.health)
@@ -252,6 +257,7 @@ func (c Config) validate() error {
 	need(len(c.Accounts) > 0, "Config.Accounts must name at least one account")
 	need(c.Key.IsZero() || len(c.Key.Reveal()) >= ticket.MinKey,
 		"Config.Key is shorter than %d bytes; make one with `openssl rand -hex 32`", ticket.MinKey)
+	need(c.PreviousKey.IsZero() || len(c.PreviousKey.Reveal()) >= ticket.MinKey, "Config.PreviousKey is shorter than %d bytes", ticket.MinKey)
 	need(c.PublicURL == "" || absolute(c.PublicURL), "Config.PublicURL must be an http(s) address, such as https://notify.example.com")
 	for i, u := range c.ReturnURLs {
 		need(absolute(u), "Config.ReturnURLs[%d] must be an http(s) address", i)

@@ -21,11 +21,11 @@ func TestEnrolByOAuth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{platform: wechattest.Config{UnionIDs: true}})
 		resp := w.enrolled(w.link("patient-401"), openID)
-		if resp.Code != http.StatusSeeOther || resp.Header().Get("Location") != public+"/enroll/"+appID+"?done=bound" {
+		if ended(resp) != "bound" || !strings.HasPrefix(resp.Header().Get("Location"), public+"/enroll/"+appID+"?done=bound&p=") {
 			t.Fatalf("%d %s", resp.Code, resp.Header().Get("Location"))
 		}
 		page := w.get(resp.Header().Get("Location"), weChatUA)
-		if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), "示例医院") {
+		if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), "示例医院") || !strings.Contains(page.Body.String(), "已完成") {
 			t.Errorf("%d %s", page.Code, page.Body)
 		}
 		list, err := w.roster.Of(t.Context(), "patient-401")
@@ -42,22 +42,28 @@ func TestEnrolByOAuth(t *testing.T) {
 	})
 }
 
-// A link is for one person, who may open it as often as they like.
+// A link is for one person. Once it is used it asks nothing of WeChat, so that its page
+// says what holds for the person who used it, and for another one.
 func TestLinkIsForOnePerson(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		link := w.link("patient-401")
+		late := w.authorized(w.get(link, weChatUA), "oSIM6t0stranger000000000001") // on the way already
 		w.enrolled(link, openID)
-		if to := w.enrolled(link, openID).Header().Get("Location"); !strings.HasSuffix(to, "?done=again") {
-			t.Errorf("the same person: %s", to)
+		calls := w.p.Calls(wechattest.OAuthTokenPath).Total
+		for name, agent := range map[string]string{"in WeChat": weChatUA, "on a desktop": desktopUA} {
+			resp := w.get(link, agent)
+			if body := resp.Body.String(); resp.Code != http.StatusOK || !strings.Contains(body, "您已登记成功") || !strings.Contains(body, "p***401") ||
+				strings.Contains(body, "已完成") {
+				t.Errorf("%s: %d %s", name, resp.Code, body)
+			}
 		}
-		resp := w.enrolled(link, "oSIM6t0stranger000000000001")
-		if to := resp.Header().Get("Location"); !strings.HasSuffix(to, "?done=spent") {
-			t.Fatalf("somebody else: %s", to)
+		if resp := w.agreed(late); !strings.Contains(resp.Body.String(), "如果不是您登记的") {
+			t.Errorf("a person who comes second: %d %s", resp.Code, resp.Body)
 		}
-		if page := w.get(resp.Header().Get("Location"), weChatUA); page.Code != http.StatusGone {
-			t.Errorf("%d", page.Code)
+		if n := w.p.Calls(wechattest.OAuthTokenPath).Total - calls; n != 0 {
+			t.Errorf("%d exchanges for a used link", n)
 		}
 		if got := w.bound("patient-401"); len(got) != 1 || got[0] != openID {
 			t.Errorf("bound %v", got)
@@ -73,17 +79,18 @@ func TestOau01OneExchangePerCode(t *testing.T) {
 		w := newWorld(t, settings{platform: wechattest.Config{Latency: 300 * time.Millisecond}})
 		other := w.serve(nil).Handler()
 		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
+		w.get(back, weChatUA)
 		var answers [2]*httptest.ResponseRecorder
 		var both sync.WaitGroup
-		both.Go(func() { answers[0] = w.get(back, weChatUA) })
+		both.Go(func() { answers[0] = w.says("yes", back) })
 		both.Go(func() {
 			time.Sleep(50 * time.Millisecond) // virtual
-			answers[1] = get(other, back, weChatUA)
+			answers[1] = says(other, "yes", back)
 		})
 		both.Wait()
 		for i, a := range answers {
-			if to := a.Header().Get("Location"); !strings.HasSuffix(to, "?done=bound") {
-				t.Errorf("browser %d: %d %s %s", i, a.Code, to, a.Body)
+			if to := ended(a); to != "bound" {
+				t.Errorf("browser %d: %s %s", i, to, a.Body)
 			}
 		}
 		if n := w.p.Calls(wechattest.OAuthTokenPath).Total; n != 1 {
@@ -101,11 +108,14 @@ func TestOau02BackToTheCallback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
-		w.get(back, weChatUA)
+		w.agreed(back)
 		time.Sleep(10 * time.Minute) // virtual: the code itself is long dead
 		resp := w.get(back, weChatUA)
-		if to := resp.Header().Get("Location"); resp.Code != http.StatusSeeOther || to != public+"/enroll/"+appID+"?done=bound" {
-			t.Errorf("%d %s", resp.Code, to)
+		if ended(resp) != "bound" {
+			t.Errorf("%d %s", resp.Code, resp.Header())
+		}
+		if page := w.get(resp.Header().Get("Location"), weChatUA); !strings.Contains(page.Body.String(), "已完成") {
+			t.Errorf("%s", page.Body)
 		}
 		if n := w.p.Calls(wechattest.OAuthTokenPath).Total; n != 1 {
 			t.Errorf("%d exchanges, want 1", n)
@@ -147,7 +157,7 @@ func TestOau03BadStates(t *testing.T) {
 		}
 		time.Sleep(31 * time.Minute) // virtual
 		resp := w.get(back, weChatUA)
-		if resp.Code != http.StatusBadRequest || !strings.Contains(resp.Body.String(), "ticket=") {
+		if resp.Code != http.StatusBadRequest || !strings.Contains(resp.Body.String(), "retry=") {
 			t.Errorf("expired: %d, and a link to try again is wanted: %s", resp.Code, resp.Body)
 		}
 		if got := w.bound("u-1"); len(got) != 0 {
@@ -162,7 +172,7 @@ func TestOau03StateIsGoodForOneCode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
-		w.get(back, weChatUA)
+		w.agreed(back)
 		u, err := url.Parse(back)
 		must(t, err)
 		q := u.Query()
@@ -179,7 +189,7 @@ func TestOau05NoCookies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
 		first := w.get(w.link("u-1"), weChatUA)
-		last := w.get(w.authorized(first, openID), weChatUA)
+		last := w.agreed(w.authorized(first, openID))
 		for _, r := range []*httptest.ResponseRecorder{first, last} {
 			if c := r.Header().Values("Set-Cookie"); len(c) > 0 {
 				t.Errorf("sets a cookie: %v", c)
@@ -203,14 +213,18 @@ func TestOau06Snapshot(t *testing.T) {
 		resp := w.enrolled(link, virtual)
 		page := w.get(resp.Header().Get("Location"), weChatUA)
 		if !strings.HasSuffix(resp.Header().Get("Location"), "&done=snapshot") || !strings.Contains(page.Body.String(), "完整服务") ||
-			!strings.Contains(page.Body.String(), `href="`+link+`"`) {
+			!strings.Contains(page.Body.String(), `?retry=`) {
 			t.Errorf("%s, and a way on is wanted: %s", resp.Header().Get("Location"), page.Body)
 		}
 		if got := w.bound("u-1"); len(got) != 1 || got[0] != openID {
 			t.Errorf("bound %v, want the real one alone", got)
 		}
+		retry := resp.Header().Get("Location")
+		if u, err := url.Parse(retry); err != nil || w.get(public+"/enroll/"+appID+"?retry="+u.Query().Get("retry"), weChatUA).Code != http.StatusFound {
+			t.Errorf("the way on leads nowhere: %v", err)
+		}
 		// The link is not used up: the real person still enrols with it.
-		if to := w.enrolled(link, "oSIM6t0follower0000000000002").Header().Get("Location"); !strings.HasSuffix(to, "?done=bound") {
+		if to := ended(w.enrolled(link, "oSIM6t0follower0000000000002")); to != "bound" {
 			t.Errorf("afterwards: %s", to)
 		}
 	})
@@ -251,7 +265,7 @@ func TestOau09TwoAccounts(t *testing.T) {
 		if resp := w.get(ticket, weChatUA); resp.Code != http.StatusBadRequest {
 			t.Errorf("the ticket of one account at the other's address: %d", resp.Code)
 		}
-		if got := w.get(back, weChatUA); got.Code != http.StatusSeeOther {
+		if got := w.agreed(back); got.Code != http.StatusSeeOther {
 			t.Errorf("at its own: %d", got.Code)
 		}
 	})
@@ -265,8 +279,8 @@ func TestExchangeIsNeverRepeated(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.p.Script(wechattest.Errcode(-1).On(wechattest.OAuthTokenPath).Forever())
 		first := w.enrolled(w.link("u-1"), openID)
-		second := w.get(w.authorized(first, openID), weChatUA)
-		if second.Code != http.StatusServiceUnavailable || !strings.Contains(second.Body.String(), "ticket=") {
+		second := w.agreed(w.authorized(first, openID))
+		if second.Code != http.StatusServiceUnavailable || !strings.Contains(second.Body.String(), "retry=") {
 			t.Errorf("%d %s", second.Code, second.Body)
 		}
 		if n := w.p.Calls(wechattest.OAuthTokenPath).Total; n != 2 {
@@ -282,22 +296,38 @@ func TestProfileIsBestEffort(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.p.Script(wechattest.Errcode(-1).On("/sns/userinfo").Forever(), wechattest.Errcode(-1).On("/cgi-bin/user/info").Forever())
 		link := w.link("u-1", func(e *producer.Enrollment) { e.UserInfo = true })
-		if to := w.enrolled(link, openID).Header().Get("Location"); !strings.HasSuffix(to, "?done=bound") {
+		if to := ended(w.enrolled(link, openID)); to != "bound" {
 			t.Errorf("sent to %s", to)
 		}
 	})
 }
 
-// Who said no comes back without a code.
+// Whoever refuses on WeChat's page comes back without a code, or with authdeny; whoever
+// refuses on ours says no. Nothing is bound or asked of WeChat, and nothing asks again
+// until the button does.
 func TestRefusedConsent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
-		u, err := url.Parse(w.authorized(w.get(w.link("u-1"), weChatUA), openID))
+		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
+		u, err := url.Parse(back)
 		must(t, err)
-		resp := w.get(u.Path+"?state="+u.Query().Get("state"), weChatUA)
-		if resp.Code != http.StatusOK || !strings.Contains(resp.Body.String(), "ticket=") || len(w.bound("u-1")) != 0 {
-			t.Errorf("%d %s", resp.Code, resp.Body)
+		keys := w.rdb.DBSize(t.Context()).Val()
+		state := "state=" + u.Query().Get("state")
+		for name, resp := range map[string]*httptest.ResponseRecorder{
+			"no code": w.get(u.Path+"?"+state, weChatUA), "empty code": w.get(u.Path+"?code=&"+state, weChatUA),
+			"authdeny": w.get(u.Path+"?code=authdeny&reason=&"+state, weChatUA), "no on our page": w.says("no", back),
+		} {
+			if resp.Code != http.StatusOK || !strings.Contains(resp.Body.String(), "您没有同意") || !strings.Contains(resp.Body.String(), "retry=") {
+				t.Errorf("%s: %d %s", name, resp.Code, resp.Body)
+			}
+		}
+		if n := w.p.Calls(wechattest.OAuthTokenPath).Total; n != 0 || len(w.bound("u-1")) != 0 || w.rdb.DBSize(t.Context()).Val() != keys {
+			t.Errorf("%d exchanges, bound %v", n, w.bound("u-1"))
+		}
+		// Who changes their mind goes on.
+		if to := ended(w.says("yes", back)); to != "bound" {
+			t.Errorf("then yes: %s", to)
 		}
 	})
 }
@@ -337,19 +367,19 @@ func TestHandOffIsCompared(t *testing.T) {
 			}
 		}
 		open := link + "&claim=" + producer.Claim(wechat.NewSecret(enrollKey), link, data)
-		if to := w.enrolled(open, "oSIM6t0somebody000000000001").Header().Get("Location"); !strings.HasSuffix(to, "?done=mismatch") {
+		if to := ended(w.enrolled(open, "oSIM6t0somebody000000000001")); to != "mismatch" {
 			t.Errorf("another person: %s", to)
 		}
 		if got := w.bound("u-1"); len(got) != 0 {
 			t.Errorf("bound %v", got)
 		}
-		if to := w.enrolled(open, openID).Header().Get("Location"); !strings.HasSuffix(to, "?done=bound") {
+		if to := ended(w.enrolled(open, openID)); to != "bound" {
 			t.Errorf("the person: %s", to)
 		}
 	})
 }
 
-// To try again after WeChat's trouble is no wrong claim: the button carries it.
+// To try again after WeChat's trouble is no wrong claim: the button leads on without one.
 func TestHandOffMayBeTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -366,11 +396,12 @@ func TestHandOffMayBeTriedAgain(t *testing.T) {
 		open := link + "&claim=" + producer.Claim(wechat.NewSecret(enrollKey), link, data)
 		u, err := url.Parse(w.authorized(w.get(open, weChatUA), openID))
 		must(t, err)
-		refused := w.get(u.Path+"?state="+u.Query().Get("state"), weChatUA) // said no
-		if !strings.Contains(refused.Body.String(), "claim="+producer.Claim(wechat.NewSecret(enrollKey), link, data)) {
-			t.Errorf("the way on has no claim: %s", refused.Body)
+		refused := w.get(u.Path+"?state="+u.Query().Get("state"), weChatUA).Body.String() // said no
+		if strings.Contains(refused, "claim=") || strings.Contains(refused, "ticket=") {
+			t.Errorf("the way on shows ticket or claim: %s", refused)
 		}
-		if to := w.enrolled(open, openID).Header().Get("Location"); !strings.HasSuffix(to, "?done=bound") {
+		again := public + "/enroll/" + appID + "?retry=" + between(t, refused, "?retry=", `"`)
+		if to := ended(w.agreed(w.authorized(w.get(again, weChatUA), openID))); to != "bound" {
 			t.Errorf("the second time: %s", to)
 		}
 	})

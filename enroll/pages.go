@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -29,9 +30,13 @@ type pageName string
 
 const (
 	pageScan     pageName = "scan"     // not in WeChat: scan the code with it
+	pageConfirm  pageName = "confirm"  // back from WeChat's page: for this user, yes or no
 	pageBound    pageName = "bound"    // done, messages will arrive
+	pageEnrolled pageName = "enrolled" // someone has enrolled with the link: the reader, or another person
 	pageFollow   pageName = "follow"   // bound, but must follow the account before a message can arrive
-	pageSpent    pageName = "spent"    // another person used the link
+	pageSpent    pageName = "spent"    // the link was used, by another person or before it was undone
+	pageTaken    pageName = "taken"    // the user has another openid, or too many
+	pageCrowded  pageName = "crowded"  // the account's limit of this minute is used up
 	pageInvalid  pageName = "invalid"  // the link is damaged, expired or forged
 	pageMismatch pageName = "mismatch" // what WeChat says differs from what the business stored
 	pageSnapshot pageName = "snapshot" // WeChat shows a quick look, and tells us nothing true
@@ -51,6 +56,16 @@ type page struct {
 	Link    string        // where the main button leads; empty, or neither http(s) nor on this site: no button
 	Refresh time.Duration // the page reloads, to the second; 0: it does not
 	Wrong   string        // a short code shown small for support, such as "E-STATE"; empty: none
+	User    string        // for which user, masked; empty: not shown
+	Form    *pageForm     // the question; nil: none
+	Wait    time.Duration // when to try again, to the second; 0: not said
+}
+
+// pageForm is the question of pageConfirm. Its answer is a POST to "callback", beside
+// the page.
+type pageForm struct {
+	State, Code string   // go back with the answer
+	LeadsTo     []string // addresses outside to which the answer may redirect; empty ones are skipped
 }
 
 // pageLook is what a page has in every language.
@@ -63,7 +78,7 @@ type pageLook struct {
 type pages struct {
 	html   *template.Template
 	looks  map[pageName]pageLook
-	policy string // the Content-Security-Policy
+	policy string // the Content-Security-Policy of a page without a form
 	zh, en *pageWords
 }
 
@@ -76,11 +91,15 @@ func newPages() (*pages, error) {
 	if err != nil {
 		return nil, fmt.Errorf("page template: %w", err)
 	}
-	p := &pages{html: html, policy: pagePolicy(styleCSS), zh: pageChinese(), en: pageEnglish(), looks: map[pageName]pageLook{
+	p := &pages{html: html, policy: pagePolicy(styleCSS, "'none'"), zh: pageChinese(), en: pageEnglish(), looks: map[pageName]pageLook{
 		pageScan:     {http.StatusOK, "good"},
+		pageConfirm:  {http.StatusOK, "calm"},
 		pageBound:    {http.StatusOK, "good"},
+		pageEnrolled: {http.StatusOK, "good"},
 		pageFollow:   {http.StatusOK, "calm"},
 		pageSpent:    {http.StatusGone, "warn"},
+		pageTaken:    {http.StatusConflict, "warn"},
+		pageCrowded:  {http.StatusServiceUnavailable, "warn"},
 		pageInvalid:  {http.StatusBadRequest, "warn"},
 		pageMismatch: {http.StatusForbidden, "bad"},
 		pageSnapshot: {http.StatusOK, "calm"},
@@ -101,12 +120,29 @@ func newPages() (*pages, error) {
 }
 
 // pagePolicy lets a page have its own style sheet, named by its hash, and
-// pictures that stand in it; no script, nothing from elsewhere, no frame.
-func pagePolicy(css string) string {
+// pictures that stand in it; no script, nothing from elsewhere, no frame. forms says where
+// a form may lead.
+func pagePolicy(css, forms string) string {
 	sum := sha256.Sum256([]byte(css))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+		"'; img-src data:; base-uri 'none'; form-action " + forms + "; frame-ancestors 'none'"
 }
+
+// formTargets lists where the answer to a form leads: this site, and the sites that it
+// redirects to, since browsers check these too.
+func formTargets(f *pageForm) string {
+	targets := "'self'"
+	for _, address := range f.LeadsTo {
+		u, err := url.Parse(address)
+		if err == nil && (u.Scheme == "http" || u.Scheme == "https") && plainHost.MatchString(u.Host) {
+			targets += " " + u.Scheme + "://" + u.Host
+		}
+	}
+	return targets
+}
+
+// plainHost is a host that cannot end the policy in which it stands.
+var plainHost = regexp.MustCompile(`^[A-Za-z0-9.\-\[\]:]+$`) //nolint:gochecknoglobals // compiled once
 
 // pageView is what page.html shows.
 type pageView struct {
@@ -121,6 +157,8 @@ type pageView struct {
 	Link    string
 	Refresh int // seconds
 	Wrong   string
+	User    string
+	Form    *pageForm
 }
 
 // show answers with a page in the reader's language. It needs no script, and
@@ -135,18 +173,22 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, v page) {
 	if v.Status == 0 {
 		v.Status = l.status
 	}
+	policy := p.policy
+	if v.Form != nil {
+		policy = pagePolicy(styleCSS, formTargets(v.Form))
+	}
 	view := pageView{
-		T: t, Text: t.Pages[v.Name], Name: v.Name, Tone: l.tone, Style: template.CSS(styleCSS),
-		Account: pageLine(v.Account), Link: pageLink(v.Link), Wrong: pageLine(v.Wrong),
+		T: t, Text: t.Pages[v.Name].after(v.Wait), Name: v.Name, Tone: l.tone, Style: template.CSS(styleCSS),
+		Account: pageLine(v.Account), Link: pageLink(v.Link), Wrong: pageLine(v.Wrong), User: pageLine(v.User), Form: v.Form,
 		How: t.how(v.Name, readerOf(r), len(v.QR) > 0),
 	}
 	if len(v.QR) > 0 {
 		view.QR = template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(v.QR))
 	}
 	if v.Refresh > 0 {
-		view.Refresh = int((v.Refresh + time.Second - 1) / time.Second)
+		view.Refresh = seconds(v.Refresh)
 	}
-	p.secure(w.Header())
+	p.secure(w.Header(), policy)
 	var body bytes.Buffer
 	if err := p.html.Execute(&body, view); err != nil {
 		http.Error(w, view.Text.Title, http.StatusInternalServerError)
@@ -164,8 +206,8 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, v page) {
 
 // secure sets the headers that every page has. The address holds the
 // follower's enrolment ticket: it goes to no other site, no cache and no index.
-func (p *pages) secure(head http.Header) {
-	head.Set("Content-Security-Policy", p.policy)
+func (p *pages) secure(head http.Header, policy string) {
+	head.Set("Content-Security-Policy", policy)
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("X-Frame-Options", "DENY")
 	head.Set("X-Robots-Tag", "noindex, nofollow")
@@ -214,4 +256,18 @@ func pageLine(s string) string {
 		return string(line[:most]) + "…"
 	}
 	return string(line)
+}
+
+// seconds rounds up.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// maskUser shows a user enough of their own id to know it: the first and the last three
+// characters of a long one, fewer of a short one. Others, who see the page, get no id.
+func maskUser(user string) string {
+	id := []rune(user)
+	tail := min(3, (len(id)-1)/3)
+	if len(id) == 0 || tail < 1 {
+		return "***"
+	}
+	return string(id[:1]) + "***" + string(id[len(id)-tail:])
 }

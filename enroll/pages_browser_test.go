@@ -39,7 +39,7 @@ const faultsOf = `(() => {
 			const c = contrast(rgb(style.stroke), ground(e.parentElement));
 			if (c < 3) faults.push('icon has a contrast of ' + c.toFixed(2));
 		}
-		if (e.tagName === 'A' && (box.height < 44 || box.width < 44)) faults.push('button of ' + box.width + 'x' + box.height);
+		if (/^(A|BUTTON)$/.test(e.tagName) && (box.height < 44 || box.width < 44)) faults.push('button of ' + box.width + 'x' + box.height);
 		if (e.tagName === 'IMG' && (!e.complete || e.naturalWidth < 400 || box.width < 200)) faults.push('picture of ' + e.naturalWidth + ' px on ' + box.width);
 		if (!text) continue;
 		const c = contrast(rgb(style.color), ground(e)), size = parseFloat(style.fontSize);
@@ -101,10 +101,15 @@ func meant(t *testing.T, name string) enroll.Page {
 	if name != "scan" && name != "follow" {
 		v.QR = nil
 	}
+	if name == "spent" || name == "taken" || name == "invalid" {
+		v.User = ""
+	}
 	switch name {
+	case "confirm":
+		v.Link, v.Wrong = "", ""
 	case "scan":
 		v.Refresh, v.Link, v.Wrong = time.Hour, "", ""
-	case "bound", "follow", "snapshot":
+	case "bound", "enrolled", "follow", "snapshot":
 		v.Wrong = ""
 	case "spent", "invalid", "missing", "notfound", "mismatch":
 		v.Link = ""
@@ -149,10 +154,10 @@ func TestChromiumShowsOddTexts(t *testing.T) {
 	for which, text := range odd {
 		url := gallery(t, onPhone, func(name string) enroll.Page {
 			v := whole(t, name)
-			v.Status, v.Refresh, v.Account, v.Wrong = http.StatusOK, time.Hour, text, text
+			v.Status, v.Refresh, v.Account, v.Wrong, v.User = http.StatusOK, time.Hour, text, text, text
 			return v
 		})
-		for _, name := range []string{"scan", "snapshot", "mismatch"} {
+		for _, name := range []string{"scan", "confirm", "snapshot", "mismatch"} {
 			look(t, b, url+"/"+name+"?en", name+"-"+which)
 		}
 	}

@@ -8,10 +8,16 @@ type Page = page
 // PageNames are all pages, in the order a follower may meet them.
 func PageNames() []string {
 	return []string{
-		string(pageScan), string(pageBound), string(pageFollow), string(pageSpent), string(pageInvalid), string(pageMismatch),
+		string(pageScan), string(pageConfirm), string(pageBound), string(pageEnrolled), string(pageTaken), string(pageCrowded), string(pageFollow), string(pageSpent), string(pageInvalid), string(pageMismatch),
 		string(pageSnapshot), string(pageBusy), string(pageRefused), string(pageMissing), string(pageNotFound), string(pageError),
 	}
 }
+
+// PageForm is the question of a page, for tests.
+type PageForm = pageForm
+
+// MaskUser masks a user, for tests.
+func MaskUser(user string) string { return maskUser(user) }
 
 // NamedPage starts a page, for tests.
 func NamedPage(name string) Page { return page{Name: pageName(name)} }
@@ -41,9 +47,9 @@ func PageLine(s string) string { return pageLine(s) }
 func AllWords() []string {
 	var all []string
 	for _, t := range []*pageWords{pageChinese(), pageEnglish()} {
-		all = append(all, t.Picture, t.Waiting, t.Support)
+		all = append(all, t.Picture, t.Waiting, t.Support, t.User)
 		for _, text := range t.Pages {
-			all = append(all, text.Title, text.Lead, text.More, text.Button)
+			all = append(all, text.Title, text.Lead, text.More, text.Button, text.No)
 		}
 		for _, steps := range t.Bare {
 			all = append(all, steps.List...)

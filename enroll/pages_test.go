@@ -27,7 +27,7 @@ const (
 // usualStatus is what a page answers when it is not told.
 func usualStatus() map[string]int {
 	return map[string]int{
-		"scan": 200, "bound": 200, "follow": 200, "spent": 410, "invalid": 400, "mismatch": 403,
+		"scan": 200, "confirm": 200, "bound": 200, "enrolled": 200, "taken": 409, "crowded": 503, "follow": 200, "spent": 410, "invalid": 400, "mismatch": 403,
 		"snapshot": 200, "busy": 503, "refused": 200, "missing": 400, "notfound": 404, "error": 500,
 	}
 }
@@ -65,6 +65,10 @@ func whole(t *testing.T, name string) enroll.Page {
 	}
 	v := enroll.NamedPage(name)
 	v.Account, v.QR, v.Link, v.Refresh, v.Wrong = "晨光口腔诊所", qr, "https://shop.example.com/orders/1001?from=wx", 3*time.Second, "E-STATE"
+	v.User, v.Wait = "p***401", 40*time.Second
+	if name == "confirm" {
+		v.Form = &enroll.PageForm{State: "0abc", Code: "c0de", LeadsTo: []string{"https://open.weixin.qq.com/connect", "", "https://shop.example:8443/x?y"}}
+	}
 	return v
 }
 
@@ -88,7 +92,7 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 			titles[title] = name
 			for _, want := range []string{
 				"<title>" + title + " · 晨光口腔诊所</title>", `content="width=device-width`, `<meta http-equiv="refresh" content="3">`,
-				`href="https://shop.example.com/orders/1001?from=wx"`, "E-STATE", `src="data:image/png;base64,`,
+				`href="https://shop.example.com/orders/1001?from=wx"`, "E-STATE", "p***401", `src="data:image/png;base64,`,
 			} {
 				if !strings.Contains(body, want) {
 					t.Errorf("%s in %s lacks %q", name, lang, want)
@@ -103,9 +107,13 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 func strict(t *testing.T, name string, h http.Header, body string) {
 	t.Helper()
 	sum := sha256.Sum256([]byte(between(t, body, "<style>", "</style>")))
+	forms, never := "'none'", "<form"
+	if name == "confirm" {
+		forms, never = "'self' https://open.weixin.qq.com https://shop.example:8443", "<button type"
+	}
 	for field, want := range map[string]string{
 		"Content-Security-Policy": "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-			"'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+			"'; img-src data:; base-uri 'none'; form-action " + forms + "; frame-ancestors 'none'",
 		"Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
 		"Cache-Control": "no-store", "X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin",
 		"Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()", "X-Robots-Tag": "noindex, nofollow",
@@ -116,7 +124,7 @@ func strict(t *testing.T, name string, h http.Header, body string) {
 		}
 	}
 	low := strings.ToLower(body)
-	for _, never := range []string{"<script", "javascript:", " style=", " onload=", " onerror=", "zgotmplz", "<iframe", "<form", "@import", "url("} {
+	for _, never := range []string{"<script", "javascript:", " style=", " onload=", " onerror=", "zgotmplz", "<iframe", never, "@import", "url("} {
 		if strings.Contains(low, never) {
 			t.Errorf("%s holds %q", name, never)
 		}
@@ -225,16 +233,20 @@ func TestHostileTextsAreEscaped(t *testing.T) {
 	for _, name := range enroll.PageNames() {
 		for _, evil := range hostile() {
 			v := whole(t, name)
-			v.Account, v.Link, v.Wrong, v.QR = evil, evil, evil, []byte(evil)
+			v.Account, v.Link, v.Wrong, v.QR, v.User = evil, evil, evil, []byte(evil), evil
+			v.Form = &enroll.PageForm{State: `"><script>`, Code: `"><svg onload=x>`, LeadsTo: []string{evil, "https://a.example;script-src *", "https://a b"}}
 			w := answer(t, http.MethodGet, v)
 			body := w.Body.String()
+			if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self'; frame-ancestors") {
+				t.Errorf("%s with %.30q: %s", name, evil, policy)
+			}
 			low := strings.ToLower(body)
 			for _, never := range []string{"<script", "<img src=x", "<svg onload", "<b>", "<xss", "\u202e", "\x00"} {
 				if strings.Contains(low, never) {
 					t.Errorf("%s with %.30q holds %q", name, evil, never)
 				}
 			}
-			if len(body) > 40_000 || w.Header().Get("Set-Cookie") != "" {
+			if len(body) > 80_000 || w.Header().Get("Set-Cookie") != "" {
 				t.Errorf("%s with %.30q: %d bytes, cookie %q", name, evil, len(body), w.Header().Get("Set-Cookie"))
 			}
 		}
@@ -274,5 +286,31 @@ func TestRefreshIsInWholeSeconds(t *testing.T) {
 	v.Refresh = -time.Second
 	if body := answer(t, http.MethodGet, v).Body.String(); strings.Contains(body, "http-equiv") {
 		t.Error("a negative wait refreshes")
+	}
+}
+
+func TestUserIsShownMasked(t *testing.T) {
+	t.Parallel()
+	for user, want := range map[string]string{
+		"patient-401": "p***401", "13800004567": "1***567", "vera": "v***a", "患者-四百零一": "患***零一", "u-1": "***", "a": "***", "": "***",
+	} {
+		if got := enroll.MaskUser(user); got != want || strings.Contains(got, user) && user != "" {
+			t.Errorf("%s is shown as %s, want %s", user, got, want)
+		}
+	}
+}
+
+// The page says when to try again, and the question is a form that needs no script.
+func TestPagesFillInWaitAndForm(t *testing.T) {
+	t.Parallel()
+	body := answer(t, http.MethodGet, whole(t, "crowded"), "Accept-Language", "en").Body.String()
+	if !strings.Contains(body, "in 40 seconds") {
+		t.Errorf("%s", body)
+	}
+	body = answer(t, http.MethodGet, whole(t, "confirm"), "Accept-Language", "en").Body.String()
+	for _, want := range []string{`method="post" action="callback"`, `name="state" value="0abc"`, `name="code" value="c0de"`, `name="answer" value="yes"`, `name="answer" value="no"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the question lacks %s", want)
+		}
 	}
 }

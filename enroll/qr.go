@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/skip2/go-qrcode"
 )
@@ -21,5 +22,35 @@ func qrPNG(text string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("QR code of %d bytes: %w", len(text), err)
 	}
+	return picture, nil
+}
+
+// mostPictures bounds the pictures kept, some 4 KB each. Beyond it they are drawn anew.
+const mostPictures = 512
+
+// pictures keeps drawn codes: drawing takes milliseconds, and a page asks for the same
+// one every few seconds. Safe for concurrent use.
+type pictures struct {
+	mu   sync.Mutex
+	kept map[string][]byte
+}
+
+func (p *pictures) draw(text string) ([]byte, error) {
+	p.mu.Lock()
+	picture := p.kept[text]
+	p.mu.Unlock()
+	if picture != nil {
+		return picture, nil
+	}
+	picture, err := qrPNG(text)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kept == nil || len(p.kept) >= mostPictures {
+		p.kept = map[string][]byte{}
+	}
+	p.kept[text] = picture
 	return picture, nil
 }

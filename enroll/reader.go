@@ -27,9 +27,12 @@ func readerOf(r *http.Request) reader {
 }
 
 // inWeChat tells whether the page is opened inside WeChat, on a phone or a
-// desktop. The header is the reader's to choose: good for words, not for trust.
+// desktop. WeCom's browser names WeChat too, but WeChat's page does not let it in: its
+// reader scans the code. The header is the reader's to choose: good for words, not for
+// trust.
 func inWeChat(r *http.Request) bool {
-	return strings.Contains(r.UserAgent(), "MicroMessenger")
+	agent := strings.ToLower(r.UserAgent())
+	return strings.Contains(agent, "micromessenger") && !strings.Contains(agent, "wxwork")
 }
 
 // onPhone takes a tablet for a phone. One that calls itself a desktop is told

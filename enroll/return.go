@@ -1,11 +1,12 @@
 package enroll
 
 import (
+	"cmp"
 	"context"
-	_ "embed"
 	"errors"
 	"net/http"
-	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,10 @@ const (
 	askWait = 3 * time.Second
 	// glance is how often a second request looks for the outcome of the first.
 	glance = 50 * time.Millisecond
+	// maxAnswer bounds the body of an answer to the question, in bytes.
+	maxAnswer = 4 << 10
+	// weChatPages is where Account.AuthorizeURL is by default.
+	weChatPages = "https://open.weixin.qq.com"
 )
 
 // What a way through WeChat may end in, beside the outcomes of Bind.
@@ -31,13 +36,21 @@ const (
 	wordFollow   Bound = "follow" // bound, but does not follow the account
 	wordMismatch Bound = "mismatch"
 	wordSnapshot Bound = "snapshot"
-	wordBusy     Bound = "busy" // WeChat did not tell who it is
+	wordConsent  Bound = "consent" // the ticket asks for consent, and WeChat says that none was given
+	wordBusy     Bound = "busy"    // WeChat did not tell who it is
 )
 
-//go:embed lua/once.lua
-var onceLua string
+// way is what comes back from WeChat's page, and the answer to our question.
+type way struct {
+	state, code string
+	answer      string // empty: not asked yet
+}
 
-var onceScript = redis.NewScript(onceLua)
+// The answers to the question.
+const (
+	answerYes = "yes"
+	answerNo  = "no"
+)
 
 // comeBack is where WeChat's page sends the follower: redirect_uri (docs:
 // 网页授权). The same address may be asked for twice, by a WebView that loads a
@@ -48,95 +61,153 @@ func (s *Service) comeBack(w http.ResponseWriter, r *http.Request, a *account) {
 		return
 	}
 	q := r.URL.Query()
-	st, err := s.states.open(q.Get("state"), a.AppID, time.Now())
-	if err != nil && !errors.Is(err, errStateExpired) {
-		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: "E-STATE"})
-		s.pages.show(w, r, page{Name: pageInvalid, Status: http.StatusBadRequest, Account: a.Name, Wrong: "E-STATE", Link: a.base})
+	s.resume(w, r, a, way{state: q.Get("state"), code: q.Get("code")})
+}
+
+// answered takes the answer to the question on the page between. The state in the form
+// is the proof that it was asked: no cookie is needed, and a site that sends the form
+// for a visitor has no code of that visitor.
+func (s *Service) answered(w http.ResponseWriter, r *http.Request, a *account) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxAnswer)
+	if err := r.ParseForm(); err != nil {
+		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: a.base})
+		return
+	}
+	f := r.PostForm
+	s.resume(w, r, a, way{state: f.Get("state"), code: f.Get("code"), answer: f.Get("answer")})
+}
+
+// resume goes on from WeChat's page. It costs nothing at WeChat and no key unless the
+// ticket stands and whoever came was asked.
+func (s *Service) resume(w http.ResponseWriter, r *http.Request, a *account, v way) {
+	st, err := s.states.openOf(v.state, a.AppID, kindFirst, kindAgain)
+	expired := errors.Is(err, errStateExpired)
+	if err != nil && !expired {
+		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: a.base})
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), exchangeWait)
 	defer cancel()
-	p, lost := a.parked(ctx, st.Ticket)
-	retry := a.retryLink(p, s.returns[st.ReturnTo])
-	switch {
-	case lost != nil:
-		s.fail(w, r, a, lost)
-		return
-	case err != nil:
-		s.retryPage(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: retry})
-		return
-	case p == nil:
-		s.turnAway(w, r, a, pageInvalid, http.StatusBadRequest, "E-TICKET")
-		return
-	case q.Get("code") == "": // the follower said no; how WeChat tells is not documented
-		s.retryPage(w, r, a, page{Name: pageRefused, Status: http.StatusOK, Wrong: "E-REFUSED", Link: retry})
+	p, err := a.parked(ctx, st.Ticket)
+	if err != nil {
+		s.fail(w, r, a, err)
 		return
 	}
-	word, err := s.once(ctx, a, st, q.Get("code"), func(ctx context.Context) (Bound, error) {
-		return s.enrol(ctx, a, p.ticket, q.Get("code"))
+	if p.stands == standsVoid {
+		s.closed(w, r, a, p)
+		return
+	}
+	begun, word, err := s.outcome(ctx, a, st, v.code)
+	switch {
+	case begun || err != nil: // not for the first time: no question
+	case p.stands != standsOpen:
+		s.closed(w, r, a, p)
+		return
+	case expired:
+		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: s.retryLink(a, p, st.ReturnTo)})
+		return
+	case !plainCode(v.code):
+		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: s.retryLink(a, p, st.ReturnTo)})
+		return
+	case v.code == "", v.code == "authdeny", v.answer == answerNo: // how WeChat tells of a no is not documented
+		s.turnAway(w, r, a, page{Name: pageRefused, Wrong: "E-REFUSED", Link: s.retryLink(a, p, st.ReturnTo)})
+		return
+	case p.ticket.AsksFirst() && v.answer != answerYes:
+		s.ask(w, r, a, p, st, v)
+		return
+	}
+	if err == nil && word == "" {
+		word, err = s.once(ctx, a, st, v.code, func(ctx context.Context) (Bound, error) {
+			return s.enrol(ctx, a, p.ticket, v.code)
+		})
+	}
+	s.conclude(ctx, w, r, a, p, st, word, err)
+}
+
+// plainCode reports whether a text may be a code of WeChat's, which has 32 letters,
+// digits, - and _; an empty one is no code, and none that was changed on the way.
+func plainCode(code string) bool {
+	const most = 512
+	return len(code) <= most && !strings.ContainsFunc(code, func(c rune) bool { return c <= ' ' || c > '~' })
+}
+
+// ask shows for which user the follower enrols, and asks whether that is right. Nothing
+// is bound, stored or asked of WeChat before the answer.
+func (s *Service) ask(w http.ResponseWriter, r *http.Request, a *account, p parkedTicket, st state, v way) {
+	s.pages.show(w, r, page{
+		Name: pageConfirm, Account: a.Name, User: maskUser(p.ticket.User),
+		Form: &pageForm{State: v.state, Code: v.code, LeadsTo: []string{cmp.Or(a.AuthorizeURL, weChatPages), s.returns[st.ReturnTo]}},
 	})
+}
+
+// conclude tells what came of the way.
+func (s *Service) conclude(ctx context.Context, w http.ResponseWriter, r *http.Request, a *account, p parkedTicket, st state, word Bound, err error) {
+	retry := s.retryLink(a, p, st.ReturnTo)
+	var late *waitError
+	var shut *closedError
 	switch {
 	case errors.Is(err, errState): // the state came back with another code
-		s.retryPage(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: retry})
+		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: retry})
+	case errors.As(err, &shut):
+		p.stands = shut.stands
+		s.closed(w, r, a, p)
+	case errors.As(err, &late):
+		s.log.warn("crowd "+a.AppID, "followers are asked to wait: more enrol at once than the account's limit",
+			zap.String("account", a.AppID), zap.Int("exchanges_per_minute", exchangesPerMinute))
+		w.Header().Set("Retry-After", strconv.Itoa(seconds(late.left)))
+		s.turnAway(w, r, a, page{Name: pageCrowded, Wrong: "E-WAIT", Link: retry, Wait: late.left})
 	case err != nil:
 		s.fail(w, r, a, err)
-	case word == wordBusy && !st.Again:
+	case word == wordBusy && st.Kind == kindFirst:
 		// A code is never tried twice: a new one is asked for, once.
-		s.authorize(w, r, a, p.ticket, st.ReturnTo, true)
+		s.authorize(ctx, w, r, a, p, st.ReturnTo, kindAgain)
 	case word == wordBusy:
-		s.retryPage(w, r, a, page{Name: pageBusy, Status: http.StatusServiceUnavailable, Wrong: "E-WECHAT", Link: retry})
+		s.turnAway(w, r, a, page{Name: pageBusy, Wrong: "E-WECHAT", Link: retry})
+	case word == wordConsent:
+		s.turnAway(w, r, a, page{Name: pageRefused, Wrong: "E-CONSENT", Link: retry})
 	case word == wordSnapshot:
 		secure(w)
 		http.Redirect(w, r, retry+"&done="+string(word), http.StatusSeeOther)
 	default:
-		s.finish(w, r, a, word, st.ReturnTo)
+		s.finish(w, r, a, st, word)
 	}
 }
 
-func (s *Service) retryPage(w http.ResponseWriter, r *http.Request, a *account, v page) {
-	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: v.Wrong})
-	v.Account = a.Name
-	s.pages.show(w, r, v)
-}
-
-// finish sends the follower to a clean address, so that neither code nor state
-// stay in the browser's history.
-func (s *Service) finish(w http.ResponseWriter, r *http.Request, a *account, word Bound, returnTo mark) {
-	target := s.returns[returnTo]
-	if target == "" || word != BoundNow && word != BoundAgain {
-		q := url.Values{"done": {string(word)}}
-		if target != "" {
-			q.Set("r", returnTo.String())
-		}
-		target = a.base + "?" + q.Encode()
+// outcome reports whether a request with this state and code has begun before, and what
+// came of it; empty: it is under way. The error is errState when the state was used with
+// another code.
+func (s *Service) outcome(ctx context.Context, a *account, st state, code string) (begun bool, word Bound, err error) {
+	said, err := s.cfg.Redis.Get(ctx, a.keys.once(st.Nonce)).Result()
+	if errors.Is(err, redis.Nil) {
+		return false, "", nil
 	}
-	secure(w)
-	http.Redirect(w, r, target, http.StatusSeeOther)
+	if err != nil {
+		return false, "", wrap(err, "read the outcome")
+	}
+	whose, text, _ := strings.Cut(said, " ")
+	if whose != fingerprint(code) {
+		return true, "", errState
+	}
+	return true, Bound(text), nil
 }
 
 // once does enrol for the first request that brings this state and code, and
 // tells the others, in whatever process, what came of it. The error is errState
-// when the state was used with another code.
+// when the state was used with another code, *closedError when the ticket stands no
+// more, and *waitError when the account's budget is used up.
 func (s *Service) once(ctx context.Context, a *account, st state, code string, enrol func(context.Context) (Bound, error)) (Bound, error) {
 	key, mine := a.keys.once(st.Nonce), fingerprint(code)
-	said, err := onceScript.Run(ctx, s.cfg.Redis, []string{key}, mine, (2 * exchangeWait).Milliseconds()).Text()
+	keys := []string{key, a.keys.ticket(st.Ticket), a.keys.used("x")}
+	said, err := onceScript.Run(ctx, s.cfg.Redis, keys,
+		mine, (2 * exchangeWait).Milliseconds(), mostExchanges, exchangesPerMinute, time.Minute.Milliseconds()).Text()
 	if err != nil {
 		return "", wrap(err, "note the code")
 	}
 	if said == "" {
-		// A browser that hangs up must not stop it: the code is used up.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeWait)
-		defer cancel()
-		word, err := enrol(ctx)
-		if err != nil {
-			word = wordBusy
-			s.log.warn("enrol "+a.AppID, "a follower could not enrol", zap.String("account", a.AppID), zap.Error(err))
-		}
-		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: string(word)})
-		keep := max(time.Until(st.ExpiresAt), 0) + time.Minute
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), redisWait) // whatever the exchange took
-		defer cancel()
-		return word, wrap(s.cfg.Redis.Set(ctx, key, mine+" "+string(word), keep).Err(), "note the outcome")
+		return s.exchange(ctx, a, st, mine, enrol)
+	}
+	if why, denied := strings.CutPrefix(said, "! "); denied {
+		return "", denial(why)
 	}
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
@@ -161,6 +232,33 @@ func (s *Service) once(ctx context.Context, a *account, st state, code string, e
 	}
 }
 
+// denial reads why the script allowed no exchange.
+func denial(why string) error {
+	text, waits := strings.CutPrefix(why, "wait ")
+	if !waits {
+		return &closedError{standing(why)}
+	}
+	ms, _ := strconv.ParseInt(text, 10, 64)
+	return &waitError{time.Duration(max(ms, 1)) * time.Millisecond}
+}
+
+// exchange does enrol and notes its outcome for half an hour.
+func (s *Service) exchange(ctx context.Context, a *account, st state, mine string, enrol func(context.Context) (Bound, error)) (Bound, error) {
+	// A browser that hangs up must not stop it: the code is used up.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeWait)
+	defer cancel()
+	word, err := enrol(ctx)
+	if err != nil {
+		word = wordBusy
+		s.log.warn("enrol "+a.AppID, "a follower could not enrol", zap.String("account", a.AppID), zap.Error(err))
+	}
+	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: string(word)})
+	keep := max(time.Until(st.ExpiresAt), 0) + time.Minute
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), redisWait) // whatever the exchange took
+	defer cancel()
+	return word, wrap(s.cfg.Redis.Set(ctx, a.keys.once(st.Nonce), mine+" "+string(word), keep).Err(), "note the outcome")
+}
+
 // enrol exchanges the code and binds whom it names. What WeChat tells beyond the
 // openid is welcome but not waited for, unless the ticket asks for the person.
 func (s *Service) enrol(ctx context.Context, a *account, t ticket.Ticket, code string) (Bound, error) {
@@ -171,6 +269,11 @@ func (s *Service) enrol(ctx context.Context, a *account, t ticket.Ticket, code s
 	if token.Snapshot {
 		return wordSnapshot, nil // a made-up person of a page in quick look
 	}
+	// The scope stands in the address of WeChat's page, where whoever opens it can
+	// change it: what was agreed to is in the answer.
+	if t.UserInfo && !slices.Contains(strings.Split(token.Scope, ","), wechat.ScopeUserInfo) {
+		return wordConsent, nil
+	}
 	if token.UnionID == "" && t.UserInfo {
 		profile, err := a.OAuth.Profile(ctx, token)
 		if err != nil && t.HandOff {
@@ -179,7 +282,7 @@ func (s *Service) enrol(ctx context.Context, a *account, t ticket.Ticket, code s
 		token.UnionID = profile.UnionID
 	}
 	b := Binding{User: t.User, OpenID: token.OpenID, UnionID: token.UnionID, How: ByOAuth}
-	_ = s.askFollows(ctx, a, &b) // logged; the openid is what counts
+	s.askFollows(ctx, a, &b)
 	return s.bind(ctx, a, b, t)
 }
 
@@ -206,17 +309,16 @@ func (s *Service) bind(ctx context.Context, a *account, b Binding, t ticket.Tick
 
 // askFollows asks whether the openid follows, and for its unionid; without an
 // answer b stays as it is.
-func (s *Service) askFollows(ctx context.Context, a *account, b *Binding) error {
+func (s *Service) askFollows(ctx context.Context, a *account, b *Binding) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	info, err := a.Platform.UserInfo(ctx, b.OpenID)
 	if err != nil {
 		s.log.warn("userinfo "+a.AppID, "WeChat did not tell whether a follower follows", zap.String("account", a.AppID), zap.Error(err))
-		return err
+		return
 	}
 	b.Follows = &info.Subscribed
 	if b.UnionID == "" {
 		b.UnionID = info.UnionID
 	}
-	return nil
 }

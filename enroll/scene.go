@@ -3,6 +3,7 @@ package enroll
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -22,38 +23,54 @@ const (
 	leastCode = time.Minute
 )
 
-// errNoCode says that another request is asking WeChat for the code, or has failed to get it.
-var errNoCode = errors.New("the QR code is being made, or WeChat gave none a moment ago")
+// errNoCode says that another request is asking WeChat for the code, that WeChat gave
+// none a moment ago, or that the budget of the link or the account is used up.
+var errNoCode = errors.New("no QR code is asked of WeChat now")
 
-// code is the picture of a parametric QR code. The code is made once for all
+// codeTerms describe a parametric QR code.
+type codeTerms struct {
+	name, scene string
+	life        time.Duration
+	parked      *parkedTicket // whose budget it is made of, and which the scene names; nil: none
+}
+
+// code is the content of a parametric QR code. The code is made once for all
 // processes and reloads of a page, since an account has 100 000 a day.
-func (s *Service) code(ctx context.Context, a *account, name, scene string, life time.Duration) ([]byte, error) {
+func (s *Service) code(ctx context.Context, a *account, c codeTerms) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*redisWait)
 	defer cancel()
-	key := a.keys.qr(name)
+	key := a.keys.qr(c.name)
 	content, err := s.cfg.Redis.Get(ctx, key).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, wrap(err, "read the QR code")
+	if err == nil {
+		return content, nil
 	}
-	if content == "" {
-		// One request asks WeChat; when that fails, none asks for a minute.
-		mine, err := s.cfg.Redis.SetNX(ctx, key+":lock", "1", leastCode).Result()
-		if err != nil || !mine {
-			return nil, errors.Join(errNoCode, wrap(err, "ask for a QR code"))
-		}
-		life = min(max(life, 2*leastCode), ticket.MaxLife)
-		made, err := a.Platform.CreateQR(ctx, scene, life.Truncate(time.Second))
-		if err != nil {
-			return nil, err
-		}
-		content = made.URL
-		// A moment less than WeChat remembers it, so that no dead code is shown.
-		if err := s.cfg.Redis.Set(ctx, key, content, life-leastCode).Err(); err != nil {
-			return nil, wrap(err, "keep the QR code")
-		}
-		s.cfg.Redis.Del(ctx, key+":lock")
+	if !errors.Is(err, redis.Nil) {
+		return "", wrap(err, "read the QR code")
 	}
-	return qrPNG(content)
+	keys := []string{key + ":lock", a.keys.used("q")}
+	args := []any{leastCode.Milliseconds(), codesPerMinute, time.Minute.Milliseconds()}
+	if c.parked != nil {
+		keys = append(keys, a.keys.ticket(c.parked.ticket.ID))
+		args = append(args, mostCodes, c.parked.text, ticketEnds(c.parked.ticket).UnixMilli())
+	}
+	said, err := codeScript.Run(ctx, s.cfg.Redis, keys, args...).Text()
+	if err != nil {
+		return "", wrap(err, "ask for a QR code")
+	}
+	if said != "yes" {
+		return "", fmt.Errorf("%w: %s", errNoCode, said)
+	}
+	life := min(max(c.life, 2*leastCode), ticket.MaxLife)
+	made, err := a.Platform.CreateQR(ctx, c.scene, life.Truncate(time.Second))
+	if err != nil {
+		return "", err
+	}
+	// A moment less than WeChat remembers it, so that no dead code is shown.
+	if err := s.cfg.Redis.Set(ctx, key, made.URL, life-leastCode).Err(); err != nil {
+		return "", wrap(err, "keep the QR code")
+	}
+	s.cfg.Redis.Del(ctx, key+":lock")
+	return made.URL, nil
 }
 
 // ticketOfScene finds the ticket that a scene names.

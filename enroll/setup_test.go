@@ -2,6 +2,7 @@ package enroll_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +22,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/ticket"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -246,11 +248,73 @@ func (w *world) link(user string, change ...func(*producer.Enrollment)) string {
 	return link
 }
 
-// enrolled goes the whole way and returns the last answer.
+// enrolled goes the whole way, says yes when asked, and returns the last answer.
 func (w *world) enrolled(link, openid string) *httptest.ResponseRecorder {
 	w.t.Helper()
-	return w.get(w.authorized(w.get(link, weChatUA), openid), weChatUA)
+	return w.agreed(w.authorized(w.get(link, weChatUA), openid))
 }
+
+// agreed opens the address that WeChat sends the browser to, and says yes when asked.
+func (w *world) agreed(back string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	page := w.get(back, weChatUA)
+	if !strings.Contains(page.Body.String(), "<form") {
+		return page
+	}
+	return w.says("yes", back)
+}
+
+// says sends the form of the page at the address that WeChat sends the browser to.
+func (w *world) says(answer, back string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	return says(w.handler, answer, back)
+}
+
+func says(h http.Handler, answer, back string) *httptest.ResponseRecorder {
+	path, query, _ := strings.Cut(back, "?")
+	q, _ := url.ParseQuery(query) // what cannot be read is missing then
+	form := url.Values{"state": {q.Get("state")}, "code": {q.Get("code")}, "answer": {answer}}
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("User-Agent", weChatUA)
+	r.Header.Set("Accept-Language", "zh-CN")
+	out := httptest.NewRecorder()
+	h.ServeHTTP(out, r)
+	return out
+}
+
+// ended is the word in the address of the last page.
+func ended(resp *httptest.ResponseRecorder) string {
+	u, err := url.Parse(resp.Header().Get("Location"))
+	if err != nil || resp.Code != http.StatusSeeOther {
+		return fmt.Sprint(resp.Code)
+	}
+	return u.Query().Get("done")
+}
+
+// ticketOf reads the ticket of a link.
+func ticketOf(tb testing.TB, link string) ticket.Ticket {
+	tb.Helper()
+	u, err := url.Parse(link)
+	must(tb, err)
+	s, err := ticket.NewSealer([]byte(enrollKey), appID)
+	must(tb, err)
+	t, err := s.Open(u.Query().Get("ticket"), time.Now())
+	must(tb, err)
+	return t
+}
+
+// sorted is a link with its parameters in the order of their names.
+func sorted(tb testing.TB, link string) string {
+	tb.Helper()
+	u, err := url.Parse(link)
+	must(tb, err)
+	u.RawQuery = u.Query().Encode()
+	return u.String()
+}
+
+// unasked is an Enrollment that asks nothing.
+func unasked(e *producer.Enrollment) { e.WithoutConfirm = true }
 
 // bound lists the openids of a user, the latest first.
 func (w *world) bound(user string) []string {
@@ -325,3 +389,5 @@ func accepted(tb testing.TB, records *ledger.Ledger, id string, a ledger.Accepta
 	_, err := records.Accepted(tb.Context(), id, 1, a)
 	must(tb, err)
 }
+
+func secretOf(text string) wechat.Secret { return wechat.NewSecret(text) }

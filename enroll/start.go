@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/ticket"
@@ -33,53 +32,77 @@ func (s *Service) enrolling(next func(http.ResponseWriter, *http.Request, *accou
 	}
 }
 
+// opening is a link that someone opened and that is genuine.
+type opening struct {
+	parkedTicket
+
+	returnTo mark
+	query    url.Values // the link's own parameters
+}
+
 // start opens a link: in WeChat it goes on to OAuth, elsewhere it shows a code
-// to scan.
+// to scan. HEAD, which previews of links send, costs nothing and writes nothing.
 func (s *Service) start(w http.ResponseWriter, r *http.Request, a *account) {
 	q := r.URL.Query()
 	if word := q.Get("done"); word != "" {
-		s.showDone(w, r, a, word, q.Get("r"))
+		s.showDone(w, r, a, Bound(word), q)
 		return
-	}
-	text := q.Get("ticket")
-	if text == "" {
-		s.pages.show(w, r, page{Name: pageMissing, Status: http.StatusBadRequest, Account: a.Name})
-		return
-	}
-	t, err := a.tickets.Open(text, time.Now())
-	if err != nil {
-		s.turnAway(w, r, a, pageInvalid, http.StatusBadRequest, faultOf(err))
-		return
-	}
-	returnTo := mark{}
-	if to := q.Get("return_to"); to != "" {
-		returnTo = markOf(to)
-		if s.returns[returnTo] != to {
-			s.turnAway(w, r, a, pageInvalid, http.StatusBadRequest, "E-RETURN")
-			return
-		}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), redisWait)
 	defer cancel()
-	if t.HandOff {
-		if err := a.handOffs.CheckClaim(ctx, t.ID, q.Get("claim")); errors.Is(err, ticket.ErrMismatch) {
-			s.turnAway(w, r, a, pageMismatch, http.StatusForbidden, "E-CLAIM")
-			return
-		} else if err != nil {
-			s.fail(w, r, a, err)
-			return
+	o, ok := opening{}, false
+	if text := q.Get("retry"); text != "" {
+		o, ok = s.retried(ctx, w, r, a, text)
+	} else {
+		o, ok = s.opened(ctx, w, r, a, q)
+	}
+	switch {
+	case !ok: // answered already
+	case inWeChat(r):
+		s.authorize(ctx, w, r, a, o.parkedTicket, o.returnTo, kindFirst)
+	default:
+		s.showCode(ctx, w, r, a, o)
+	}
+}
+
+// opened checks a link; it answers one that is not genuine, and HEAD.
+func (s *Service) opened(ctx context.Context, w http.ResponseWriter, r *http.Request, a *account, q url.Values) (opening, bool) {
+	o := opening{query: url.Values{}}
+	o.text = q.Get("ticket")
+	if o.text == "" {
+		s.pages.show(w, r, page{Name: pageMissing, Status: http.StatusBadRequest, Account: a.Name})
+		return o, false
+	}
+	var err error
+	if o.ticket, err = a.tickets.Open(o.text, time.Now()); err != nil {
+		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: faultOf(err)})
+		return o, false
+	}
+	o.query.Set("ticket", o.text)
+	if to := q.Get("return_to"); to != "" {
+		o.returnTo = markOf(to)
+		if s.returns[o.returnTo] != to {
+			s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-RETURN"})
+			return o, false
 		}
+		o.query.Set("return_to", to)
 	}
-	used, err := a.park(ctx, parkedTicket{t, text, q.Get("claim")})
-	if err != nil {
+	if r.Method == http.MethodHead {
+		answer(w, http.StatusOK, "")
+		return o, false
+	}
+	if !o.ticket.HandOff {
+		return o, true
+	}
+	o.query.Set("claim", q.Get("claim"))
+	err = a.handOffs.CheckClaim(ctx, o.ticket.ID, q.Get("claim"))
+	switch {
+	case errors.Is(err, ticket.ErrMismatch):
+		s.turnAway(w, r, a, page{Name: pageMismatch, Status: http.StatusForbidden, Wrong: "E-CLAIM"})
+	case err != nil:
 		s.fail(w, r, a, err)
-		return
 	}
-	if inWeChat(r) {
-		s.authorize(w, r, a, t, returnTo, false)
-		return
-	}
-	s.showCode(w, r, a, t, used)
+	return o, err == nil
 }
 
 func faultOf(err error) string {
@@ -89,57 +112,60 @@ func faultOf(err error) string {
 	return "E-TICKET"
 }
 
-// parkedTicket is a ticket that was opened, and what it was opened with.
-type parkedTicket struct {
-	ticket      ticket.Ticket
-	text, claim string
-}
-
-// park keeps the ticket under its ID, for the state or the QR code that names
-// it, and reports whether it was used.
-func (a *account) park(ctx context.Context, p parkedTicket) (used bool, err error) {
-	key := a.keys.ticket(p.ticket.ID)
-	var was *redis.StringCmd
-	_, err = a.roster.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
-		pipe.HSet(ctx, key, "s", p.text, "c", p.claim)
-		pipe.PExpire(ctx, key, time.Until(p.ticket.ExpiresAt)+stateLife)
-		was = pipe.HGet(ctx, key, "u")
-		return nil
-	})
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return false, wrap(err, "keep the ticket")
-	}
-	return was.Val() != "", nil
-}
-
-// parked is the ticket that a state or a QR code names; nil when it is gone. One
-// that expired on the way is good still.
-func (a *account) parked(ctx context.Context, id ticket.ID) (*parkedTicket, error) {
-	v, err := a.roster.rdb.HMGet(ctx, a.keys.ticket(id), "s", "c").Result()
+// retried checks the link of a button "try again": the ticket was opened before, and
+// its claim verified then.
+func (s *Service) retried(ctx context.Context, w http.ResponseWriter, r *http.Request, a *account, text string) (opening, bool) {
+	o := opening{query: url.Values{"retry": {text}}}
+	st, err := s.states.openOf(text, a.AppID, kindRetry)
 	if err != nil {
-		return nil, wrap(err, "read the ticket")
+		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE"})
+		return o, false
 	}
-	p := &parkedTicket{}
-	p.text, _ = v[0].(string)
-	p.claim, _ = v[1].(string)
-	p.ticket, err = a.tickets.Open(p.text, time.Now())
-	if err != nil && !errors.Is(err, ticket.ErrExpired) {
-		return nil, nil //nolint:nilnil // documented: it is gone, or its key was changed
+	if r.Method == http.MethodHead {
+		answer(w, http.StatusOK, "")
+		return o, false
 	}
-	return p, nil
+	o.returnTo = st.ReturnTo
+	if o.parkedTicket, err = a.parked(ctx, st.Ticket); err != nil {
+		s.fail(w, r, a, err)
+		return o, false
+	}
+	if o.text == "" {
+		s.closed(w, r, a, o.parkedTicket)
+	}
+	return o, o.text != ""
 }
 
-// authorize sends the follower to WeChat's page.
-func (s *Service) authorize(w http.ResponseWriter, r *http.Request, a *account, t ticket.Ticket, returnTo mark, again bool) {
+// retryLink leads back into the way, without a claim, for as long as the ticket is
+// valid; empty: the ticket is gone.
+func (s *Service) retryLink(a *account, p parkedTicket, returnTo mark) string {
+	if p.text == "" {
+		return ""
+	}
+	return a.base + "?retry=" + s.states.seal(state{
+		Kind: kindRetry, Account: markOf(a.AppID), ReturnTo: returnTo, Ticket: p.ticket.ID, ExpiresAt: p.ticket.ExpiresAt,
+	})
+}
+
+// authorize sends the follower to WeChat's page, if the link's budget allows it.
+func (s *Service) authorize(ctx context.Context, w http.ResponseWriter, r *http.Request, a *account, p parkedTicket, returnTo mark, kind stateKind) {
+	stands, err := a.spend(ctx, p)
+	if err != nil {
+		s.fail(w, r, a, err)
+		return
+	}
+	if p.stands = stands; stands != standsOpen {
+		s.closed(w, r, a, p)
+		return
+	}
 	scope := wechat.ScopeBase
-	if t.UserInfo {
+	if p.ticket.UserInfo {
 		scope = wechat.ScopeUserInfo
 	}
 	link, err := wechat.Authorize{
 		URL: a.AuthorizeURL, AppID: a.AppID, RedirectURI: a.base + "/callback", Scope: scope,
 		State: s.states.seal(state{
-			Account: markOf(a.AppID), ReturnTo: returnTo, Ticket: t.ID, Again: again,
-			ExpiresAt: time.Now().Add(stateLife),
+			Kind: kind, Account: markOf(a.AppID), ReturnTo: returnTo, Ticket: p.ticket.ID, ExpiresAt: time.Now().Add(stateLife),
 		}),
 	}.Link()
 	if err != nil {
@@ -151,96 +177,66 @@ func (s *Service) authorize(w http.ResponseWriter, r *http.Request, a *account, 
 }
 
 // showCode is the page for a browser outside WeChat.
-func (s *Service) showCode(w http.ResponseWriter, r *http.Request, a *account, t ticket.Ticket, used bool) {
-	waiting := r.URL.Query().Get("wait") != ""
-	switch {
-	case used && waiting: // the code on this very page was scanned
-		s.pages.show(w, r, page{Name: pageBound, Status: http.StatusOK, Account: a.Name})
-		return
-	case used:
-		s.turnAway(w, r, a, pageSpent, http.StatusGone, "E-SPENT")
-		return
-	}
-	if !waiting {
-		q := r.URL.Query()
-		q.Set("wait", "1")
-		secure(w)
-		http.Redirect(w, r, a.base+"?"+q.Encode(), http.StatusFound)
-		return
-	}
-	v := page{Name: pageScan, Status: http.StatusOK, Account: a.Name, Refresh: lookAgain}
+func (s *Service) showCode(ctx context.Context, w http.ResponseWriter, r *http.Request, a *account, o opening) {
 	var err error
-	if v.QR, err = s.code(r.Context(), a, t.ID.String(), scenePrefix+t.ID.String(), time.Until(t.ExpiresAt)); err != nil {
-		s.log.warn("qr "+a.AppID, "WeChat gave no QR code", zap.String("account", a.AppID), zap.Error(err))
-		v = page{Name: pageBusy, Status: http.StatusServiceUnavailable, Account: a.Name, Refresh: 2 * lookAgain, Wrong: "E-QR"}
+	if o.stands, err = a.look(ctx, o.ticket.ID); err != nil {
+		s.fail(w, r, a, err)
+		return
+	}
+	if o.stands != standsOpen {
+		s.closed(w, r, a, o.parkedTicket)
+		return
+	}
+	v := page{Name: pageScan, Status: http.StatusOK, Account: a.Name, User: maskUser(o.ticket.User), Refresh: lookAgain}
+	if v.QR, err = s.pictures.draw(s.scanned(r.Context(), a, o)); err != nil {
+		s.log.warn("draw "+a.AppID, "a QR code could not be drawn", zap.String("account", a.AppID), zap.Error(err))
 	}
 	s.pages.show(w, r, v)
 }
 
-// showDone is the clean page after the way through WeChat: it may be reloaded
-// and gone back to.
-func (s *Service) showDone(w http.ResponseWriter, r *http.Request, a *account, word, returnMark string) {
-	v := page{Status: http.StatusOK, Account: a.Name}
-	for m, address := range s.returns {
-		if m.String() == returnMark {
-			v.Link = address
+// scanned is the content of the QR code that a page shows. Who scans a parametric code
+// is bound by the event, and follows the account: that is for tickets that ask nothing.
+// Else the code holds the link, which opens in WeChat and asks there.
+func (s *Service) scanned(ctx context.Context, a *account, o opening) string {
+	if boundByScan(o.ticket) {
+		content, err := s.code(ctx, a, codeTerms{
+			name: o.ticket.ID.String(), scene: scenePrefix + o.ticket.ID.String(), life: time.Until(o.ticket.ExpiresAt), parked: &o.parkedTicket,
+		})
+		if err == nil {
+			return content
 		}
+		s.log.warn("qr "+a.AppID, "WeChat gave no QR code, the page shows one with the link", zap.String("account", a.AppID), zap.Error(err))
 	}
-	switch Bound(word) {
-	case BoundNow, BoundAgain:
-		v.Name = pageBound
-	case wordFollow:
-		v.Name = pageFollow
-		var err error
-		if v.QR, err = s.code(r.Context(), a, "follow", sceneFollow, followCodeLife); err != nil {
-			s.log.warn("qr "+a.AppID, "WeChat gave no QR code", zap.String("account", a.AppID), zap.Error(err))
-		}
-	case Spent:
-		v.Name, v.Status, v.Wrong = pageSpent, http.StatusGone, "E-SPENT"
-	case Full:
-		v.Name, v.Status, v.Wrong = pageSpent, http.StatusGone, "E-FULL"
-	case wordMismatch:
-		v.Name, v.Status, v.Wrong = pageMismatch, http.StatusForbidden, "E-PERSON"
-	case wordSnapshot:
-		v.Name, v.Status = pageSnapshot, http.StatusForbidden
-		// WeChat loads the page again with its full service; from there the link
-		// leads on.
-		q := r.URL.Query()
-		q.Del("done")
-		if v.Link = ""; q.Get("ticket") != "" {
-			v.Link = a.base + "?" + q.Encode()
-		}
-	case wordBusy: // never sent here
-		v.Name, v.Status = pageBusy, http.StatusServiceUnavailable
-	default:
-		v.Name, v.Status = pageMissing, http.StatusBadRequest
+	return a.base + "?" + o.query.Encode()
+}
+
+// boundByScan reports whether the scan of a code alone binds.
+func boundByScan(t ticket.Ticket) bool { return !t.AsksFirst() && !t.UserInfo }
+
+// closed says why a ticket stands no more. One that was used may be opened again by the
+// person who used it or by another one, and which is not asked of WeChat: the page says
+// what is true for both.
+func (s *Service) closed(w http.ResponseWriter, r *http.Request, a *account, p parkedTicket) {
+	switch p.stands {
+	case standsUsed:
+		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: "E-SPENT"})
+		s.pages.show(w, r, page{Name: pageEnrolled, Account: a.Name, User: maskUser(p.ticket.User)})
+	case standsLimit:
+		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusGone, Wrong: "E-LIMIT"})
+	case standsVoid, standsOpen:
+		s.turnAway(w, r, a, page{Name: pageSpent, Wrong: "E-SPENT"})
 	}
-	s.pages.show(w, r, v)
 }
 
 // turnAway shows why nothing was bound.
-func (s *Service) turnAway(w http.ResponseWriter, r *http.Request, a *account, name pageName, status int, wrong string) {
-	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: wrong})
-	s.pages.show(w, r, page{Name: name, Status: status, Account: a.Name, Wrong: wrong})
+func (s *Service) turnAway(w http.ResponseWriter, r *http.Request, a *account, v page) {
+	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: v.Wrong})
+	v.Account = a.Name
+	s.pages.show(w, r, v)
 }
 
 // fail is our own trouble: the follower may try again.
 func (s *Service) fail(w http.ResponseWriter, r *http.Request, a *account, err error) {
 	s.log.warn("fail "+a.AppID, "a follower could not enrol", zap.String("account", a.AppID), zap.Error(err))
 	s.pages.show(w, r, page{Name: pageError, Status: http.StatusServiceUnavailable, Account: a.Name, Wrong: "E-SERVER"})
-}
-
-// retryLink leads back to where the follower came from; empty: it is not known.
-func (a *account) retryLink(p *parkedTicket, returnTo string) string {
-	if p == nil {
-		return ""
-	}
-	q := url.Values{"ticket": {p.text}}
-	if p.claim != "" {
-		q.Set("claim", p.claim)
-	}
-	if returnTo != "" {
-		q.Set("return_to", returnTo)
-	}
-	return a.base + "?" + q.Encode()
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,15 +40,26 @@ func markOf(text string) mark {
 
 func (m mark) String() string { return hex.EncodeToString(m[:]) }
 
+// stateKind says what a state is good for.
+type stateKind byte
+
+const (
+	kindFirst stateKind = iota // on the way through WeChat's page
+	kindAgain                  // the second round: a failed exchange is not repeated for ever
+	kindRetry                  // in the link to try again: the ticket was opened, its claim verified
+	kindDone                   // in the address of the last page: the browser that enrolled
+)
+
 // state travels through WeChat's OAuth page and back. It carries all that is
-// needed on return, since cookies get lost in WebViews.
+// needed on return, since cookies get lost in WebViews. Other kinds stand in our own
+// addresses, in place of a ticket.
 type state struct {
+	Kind      stateKind
 	Account   mark
 	ReturnTo  mark // zero: none
 	Ticket    ticket.ID
-	Nonce     [nonceSize]byte
-	ExpiresAt time.Time // whole seconds
-	Again     bool      // the second round: a failed exchange is not repeated for ever
+	Nonce     [nonceSize]byte // random; of kindDone the browser's mark
+	ExpiresAt time.Time       // whole seconds
 }
 
 var (
@@ -58,16 +70,13 @@ var (
 // stateKey signs the states of all accounts.
 type stateKey []byte
 
-// seal signs s with a nonce of its own and returns its text.
+// seal signs s, with a nonce of its own unless it is of kindDone, and returns its text.
 func (k stateKey) seal(s state) string {
-	rand.Read(s.Nonce[:])
-	raw := make([]byte, 0, stateSize)
-	raw = append(raw, stateVersion)
-	if s.Again {
-		raw = append(raw, 1)
-	} else {
-		raw = append(raw, 0)
+	if s.Kind != kindDone {
+		rand.Read(s.Nonce[:])
 	}
+	raw := make([]byte, 0, stateSize)
+	raw = append(raw, stateVersion, byte(s.Kind))
 	raw = binary.BigEndian.AppendUint32(raw, uint32(s.ExpiresAt.Unix())) //nolint:gosec // until 2106
 	raw = append(raw, s.Account[:]...)
 	raw = append(raw, s.ReturnTo[:]...)
@@ -82,6 +91,15 @@ func (k stateKey) mac(body []byte) []byte {
 	m := hmac.New(sha256.New, k)
 	m.Write(body)
 	return m.Sum(nil)[:macSize]
+}
+
+// openOf reads a state of one of these kinds; another kind is errState.
+func (k stateKey) openOf(text, account string, kinds ...stateKind) (state, error) {
+	s, err := k.open(text, account, time.Now())
+	if (err == nil || errors.Is(err, errStateExpired)) && !slices.Contains(kinds, s.Kind) {
+		return state{}, errState
+	}
+	return s, err
 }
 
 // open reads what seal wrote for this account. The error is errState, or
@@ -104,7 +122,7 @@ func (k stateKey) open(text, account string, now time.Time) (state, error) {
 	if !hmac.Equal(k.mac(body), raw[stateBody:]) || body[0] != stateVersion {
 		return state{}, errState
 	}
-	s := state{Again: body[1] == 1, ExpiresAt: time.Unix(int64(binary.BigEndian.Uint32(body[2:])), 0)}
+	s := state{Kind: stateKind(body[1]), ExpiresAt: time.Unix(int64(binary.BigEndian.Uint32(body[2:])), 0)}
 	rest := body[6:]
 	for _, part := range [][]byte{s.Account[:], s.ReturnTo[:], s.Nonce[:], s.Ticket[:]} {
 		rest = rest[copy(part, rest):]

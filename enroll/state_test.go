@@ -43,7 +43,7 @@ func TestStateRoundTrip(t *testing.T) {
 	t.Parallel()
 	k, now := stateKey(t), time.Unix(1_800_000_000, 0)
 	want := enroll.NewState(appID, ticket.ID{1, 2, 3}, now.Add(time.Minute))
-	want.Again, want.ReturnTo = true, [6]byte{9, 8, 7}
+	want.Kind, want.ReturnTo = 2, [6]byte{9, 8, 7}
 	text := k.Seal(want)
 	got, err := k.Open(text, appID, now)
 	want.Nonce = got.Nonce

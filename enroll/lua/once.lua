@@ -1,10 +1,32 @@
--- Lets one request exchange the code that came back with a state.
--- KEYS[1] the state's. ARGV[1] the code's fingerprint, ARGV[2] how long the
--- exchange may take, in ms. Returns an empty text for the first request, else
--- the fingerprint, and the outcome behind a space once it is known.
+-- Lets one request exchange the code that came back with a state, if the ticket's and
+-- the account's budgets allow it.
+-- KEYS: the state's outcome, the ticket's state, the account's exchanges of this minute.
+-- ARGV: the code's fingerprint, how long the exchange may take in ms, the most exchanges
+-- of a ticket, the most of the account, a minute in ms.
+-- Returns an empty text for the request that may exchange; for another one the
+-- fingerprint, and the outcome behind a space once it is known. Without a budget it
+-- returns '! void', '! used', '! limit', or '! wait' and in how many ms to try again.
 local said = redis.call('GET', KEYS[1])
 if said then
   return said
 end
+local ticket = redis.call('HMGET', KEYS[2], 's', 'u', 'e')
+if ticket[2] then
+  return ticket[2] == 'x' and '! void' or '! used'
+end
+if not ticket[1] then
+  return '! void'
+end
+if tonumber(ticket[3] or '0') >= tonumber(ARGV[3]) then
+  return '! limit'
+end
+local n = redis.call('INCR', KEYS[3])
+if n == 1 then
+  redis.call('PEXPIRE', KEYS[3], ARGV[5])
+end
+if n > tonumber(ARGV[4]) then
+  return '! wait ' .. redis.call('PTTL', KEYS[3])
+end
+redis.call('HINCRBY', KEYS[2], 'e', 1)
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ''
