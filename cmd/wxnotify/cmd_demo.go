@@ -328,6 +328,7 @@ func (d *display) summary(ctx context.Context, st *stage) error {
 func (d *display) goodbye(st *stage) {
 	link, err := producer.EnrollURL(producer.Enrollment{
 		PublicURL: st.config.Public.URL, Account: wechattest.AppID, Key: wechat.NewSecret(demoEnrollKey), User: "patient-401",
+		WithoutConfirm: true, // so that a scan binds
 	})
 	if err != nil {
 		link = err.Error()

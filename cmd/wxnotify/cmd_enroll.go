@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -33,10 +35,9 @@ behind TLS. Its subcommands look at the roster and change it.`,
 
 // linkFlags describe an enrolment link.
 type linkFlags struct {
-	user, returnTo, unionID string
-	data                    []string
+	user, returnTo, handOff string
 	expires                 time.Duration
-	consent                 bool
+	consent, withoutConfirm bool
 }
 
 func (a *app) enrollLink() *cobra.Command {
@@ -44,53 +45,97 @@ func (a *app) enrollLink() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "link",
 		Short: "Make the link by which one of your users enrols",
-		Long: `link prints the address by which one user enrols: for one person, once. With
---data it is good only together with the claim of these data, which is printed
-too: the program that opens the link adds &claim=… to it.`,
+		Long: `link prints the address by which one user enrols: for one person, once. Whoever opens
+it is asked whether to receive the notices of that user.
+
+With --hand-off it is good only together with the claim of the data in that file, which
+is printed too: the program that opens the link adds &claim=… to it. The claim stands for
+the answer to the question. The file holds {"data": {"phone": "13800000000"}}, and
+"unionid" when the follower must have that one. Data of a person are never a flag, since
+every user of the machine can list those; a claim is personal data too.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			entry, err := c.pick(a.account)
-			if err != nil {
-				return err
-			}
-			if err := c.linksMissing(); err != nil {
-				return err
-			}
-			if f.user == "" {
-				return usagef("--user is missing: your own id of the user")
-			}
-			e := producer.Enrollment{
-				PublicURL: c.Public.URL, Account: entry.AppID, Key: c.Public.EnrollKey,
-				User: f.user, Life: f.expires, UserInfo: f.consent, ReturnTo: f.returnTo,
-			}
-			link, err := producer.EnrollURL(e)
-			switch {
-			case err != nil:
-				return &usageError{err}
-			case f.returnTo != "" && !slices.Contains(c.Public.ReturnURLs, f.returnTo):
-				return &usageError{errors.New("--return-to: not one of return_urls (WXNOTIFY_RETURN_URLS), so enroll would refuse the link")}
-			case f.unionID != "" && len(f.data) == 0:
-				return &usageError{errors.New("--unionid: goes together with --data")}
-			case len(f.data) > 0:
-				return a.handOff(cmd, e, f)
-			}
-			return a.printLink(linkView{URL: link})
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.makeLink(cmd, f) },
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.user, "user", "", "your own id of the user")
 	fs.DurationVar(&f.expires, "expires", 24*time.Hour, "how long the link is good, at most 720h")
 	fs.BoolVar(&f.consent, "consent", false, "ask the follower for consent (snsapi_userinfo), which tells the unionid")
+	fs.BoolVar(&f.withoutConfirm, "without-confirm", false, "do not ask for which user; only where your own page has just asked this person")
 	fs.StringVar(&f.returnTo, "return-to", "", "where the follower goes afterwards; one of return_urls")
-	fs.StringArrayVar(&f.data, "data", nil, "name=value that must match when the link is opened")
-	fs.StringVar(&f.unionID, "unionid", "", "unionid that the follower must have, with --data")
+	fs.StringVar(&f.handOff, "hand-off", "", "file with the data that must match, - for standard input")
 	a.addAccount(cmd)
 	a.addSettings(cmd, connecting|publishing)
 	return cmd
+}
+
+func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
+	c, err := a.load(cmd)
+	if err != nil {
+		return err
+	}
+	entry, err := c.pick(a.account)
+	if err != nil {
+		return err
+	}
+	if err := c.linksMissing(); err != nil {
+		return err
+	}
+	if f.user == "" {
+		return usagef("--user is missing: your own id of the user")
+	}
+	e := producer.Enrollment{
+		PublicURL: c.Public.URL, Account: entry.AppID, Key: c.Public.EnrollKey,
+		User: f.user, Life: f.expires, UserInfo: f.consent, ReturnTo: f.returnTo, WithoutConfirm: f.withoutConfirm,
+	}
+	link, err := producer.EnrollURL(e)
+	switch {
+	case err != nil:
+		return &usageError{err}
+	case f.returnTo != "" && !slices.Contains(c.Public.ReturnURLs, f.returnTo):
+		return &usageError{errors.New("--return-to: not one of return_urls (WXNOTIFY_RETURN_URLS), so enroll would refuse the link")}
+	case f.handOff == "":
+		return a.printLink(linkView{URL: link})
+	}
+	h, err := a.readHandOff(f.handOff)
+	if err != nil {
+		return &usageError{fmt.Errorf("--hand-off: %w", err)}
+	}
+	return a.withProducer(cmd, func(ctx context.Context, p *producer.Producer) error {
+		link, err := p.HandOff(ctx, e, h)
+		if err != nil {
+			return err
+		}
+		return a.printLink(linkView{URL: link, Claim: producer.Claim(e.Key, link, h.Data)})
+	})
+}
+
+// readHandOff reads {"data": {…}, "unionid": "…"} from a file, or from standard input.
+// Its errors show none of it.
+func (a *app) readHandOff(name string) (producer.HandOff, error) {
+	const most = 64 << 10
+	in := a.Stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return producer.HandOff{}, err
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	var h struct {
+		Data    map[string]string `json:"data"`
+		UnionID string            `json:"unionid"`
+	}
+	text := json.NewDecoder(io.LimitReader(in, most))
+	text.DisallowUnknownFields()
+	err := text.Decode(&h)
+	if err == nil && text.Decode(&struct{}{}) != io.EOF { //nolint:errorlint // Decode returns it as it is
+		err = errors.New("more than one value")
+	}
+	if err != nil || len(h.Data) == 0 {
+		return producer.HandOff{}, errors.New(`is not JSON of the form {"data": {"phone": "13800000000"}, "unionid": "…"}; data are required, unionid is not`)
+	}
+	return producer.HandOff{Data: h.Data, UnionID: h.UnionID}, nil
 }
 
 // linkView is `enroll link --output json`.
@@ -108,24 +153,6 @@ func (a *app) printLink(v linkView) error {
 		_, err = fmt.Fprintf(a.Stdout, "claim\t%s\n", v.Claim)
 	}
 	return err
-}
-
-func (a *app) handOff(cmd *cobra.Command, e producer.Enrollment, f linkFlags) error {
-	data := map[string]string{}
-	for _, pair := range f.data {
-		name, value, ok := strings.Cut(pair, "=")
-		if !ok || name == "" {
-			return &usageError{errors.New("--data: write name=value, such as phone=13800000000")}
-		}
-		data[name] = value
-	}
-	return a.withProducer(cmd, func(ctx context.Context, p *producer.Producer) error {
-		link, err := p.HandOff(ctx, e, producer.HandOff{Data: data, UnionID: f.unionID})
-		if err != nil {
-			return err
-		}
-		return a.printLink(linkView{URL: link, Claim: producer.Claim(e.Key, link, data)})
-	})
 }
 
 // withRoster connects and opens the roster of the account.
@@ -237,13 +264,15 @@ func (a *app) printBinding(b enroll.Binding) error {
 func (a *app) enrollUnbind() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "unbind USER [OPENID]", Short: "Take one openid, or all, from a user", Args: cobra.RangeArgs(1, 2),
+		Long: `unbind takes an openid from a user: no message of that user goes to it any more. The
+links by which it was bound stay spent. The audit trail has a line of it.`,
 	}
 	return a.rosterCommand(cmd, func(ctx context.Context, r *enroll.Roster, args []string) error {
 		openid := ""
 		if len(args) == 2 {
 			openid = args[1]
 		}
-		n, err := r.Unbind(ctx, args[0], openid)
+		n, err := r.By("wxnotify enroll unbind").Unbind(ctx, args[0], openid)
 		if err == nil && n == 0 {
 			err = errors.New("nothing was bound; `wxnotify enroll list` shows what is")
 		}
@@ -294,7 +323,7 @@ states and times of messages stay, and a line in the audit trail.`,
 
 func (a *app) enrollAudit() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "audit", Short: "List who was erased, when and why; openids masked", Args: cobra.NoArgs,
+		Use: "audit", Short: "List who was bound, unbound and erased, when and how; users and openids masked", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withAccount(cmd, a.showAudit)
 		},

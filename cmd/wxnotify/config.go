@@ -75,7 +75,7 @@ type accountConfig struct {
 
 	Name              string `koanf:"account_name" group:"publishing" usage:"the account's name on the pages that followers see"`
 	EraseUnsubscribed bool   `koanf:"erase_unsubscribed" default:"false" rule:"bool" group:"publishing" usage:"erase a follower who unsubscribes: roster, records, waiting messages"`
-	Bind              string `koanf:"bind" default:"latest" rule:"oneof latest first" group:"planned" usage:"latest or first: whether a later openid of a user replaces the first one"`
+	Bind              string `koanf:"bind" default:"latest" rule:"oneof latest first" group:"publishing" usage:"latest: messages go to a user's openid that was bound last; first: a further openid is refused until unbind"`
 }
 
 // workerConfig is common to the accounts of a worker process.
@@ -87,12 +87,13 @@ type workerConfig struct {
 
 // publicConfig is the listener that followers and WeChat reach.
 type publicConfig struct {
-	URL            string         `koanf:"public_url" rule:"url" usage:"base of the links that users open"`
-	Addr           string         `koanf:"public_addr" default:":8080" rule:"address" usage:"where enroll listens"`
-	EnrollKey      wechat.Secret  `koanf:"enroll_key" rule:"key" usage:"signs enrolment tickets, 32 bytes or more"`
-	ReturnURLs     []string       `koanf:"return_urls" rule:"urls query" usage:"addresses that a link may send the follower to afterwards, separated by commas"`
-	VerifyFiles    string         `koanf:"verify_files" group:"planned" usage:"folder of MP_verify_*.txt, served at the public root"`
-	TrustedProxies []netip.Prefix `koanf:"trusted_proxies" rule:"networks" group:"planned" usage:"proxies whose X-Forwarded-For counts, such as 10.0.0.0/8, separated by commas"`
+	URL               string         `koanf:"public_url" rule:"url" usage:"base of the links that users open"`
+	Addr              string         `koanf:"public_addr" default:":8080" rule:"address" usage:"where enroll listens"`
+	EnrollKey         wechat.Secret  `koanf:"enroll_key" rule:"key" usage:"signs enrolment tickets, 32 bytes or more"`
+	PreviousEnrollKey wechat.Secret  `koanf:"enroll_key_previous" rule:"key" usage:"the previous enroll_key: links made with it are good, for 30 days at most; remove it then"`
+	ReturnURLs        []string       `koanf:"return_urls" rule:"urls query" usage:"addresses that a link may send the follower to afterwards, separated by commas"`
+	VerifyFiles       string         `koanf:"verify_files" group:"planned" usage:"folder of MP_verify_*.txt, served at the public root"`
+	TrustedProxies    []netip.Prefix `koanf:"trusted_proxies" rule:"networks" group:"planned" usage:"proxies whose X-Forwarded-For counts, such as 10.0.0.0/8, separated by commas"`
 }
 
 // opsConfig is the listener that operators reach.
@@ -217,6 +218,7 @@ func (c *config) validate(uses group, found *complaints) {
 	}
 	simulated := !slices.ContainsFunc(c.Accounts, func(a accountConfig) bool { return !a.simulated() })
 	found.placeholder("enroll_key", c.Public.EnrollKey, simulated)
+	found.placeholder("enroll_key_previous", c.Public.PreviousEnrollKey, simulated)
 	found.placeholder("ops_login", c.Ops.Login, simulated)
 	if uses&operating != 0 {
 		found.fault(c.Ops.Login.IsZero() && c.Ops.Addr != none && c.Ops.Addr != "" && !loopback(c.Ops.Addr), "ops_login",

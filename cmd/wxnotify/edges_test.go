@@ -128,7 +128,7 @@ func TestWarningsDoNotStop(t *testing.T) {
 		"typing error":     {map[string]string{"WXNOTIFY_RAET": "5"}, "WXNOTIFY_RAET: has no effect, it is no setting; the nearest is WXNOTIFY_RATE"},
 		"one underscore":   {map[string]string{"WXNOTIFY_APP_SECRET": "x"}, "the nearest is WXNOTIFY_APPSECRET"},
 		"file of a number": {map[string]string{"WXNOTIFY_RATE_FILE": "x"}, "WXNOTIFY_RATE_FILE: has no effect, only secrets are read from a file: set WXNOTIFY_RATE"},
-		"not used yet":     {map[string]string{"WXNOTIFY_BIND": "first"}, "WXNOTIFY_BIND: has no effect yet"},
+		"not used yet":     {map[string]string{"WXNOTIFY_GATEWAY": "true"}, "WXNOTIFY_GATEWAY: has no effect yet"},
 		"strange appid":    {map[string]string{"WXNOTIFY_APPID": "foo"}, "WXNOTIFY_APPID: is no appid of WeChat's"},
 		"real OAuth":       {map[string]string{"WXNOTIFY_WECHAT_BASE_URL": "http://sim"}, "WXNOTIFY_WECHAT_AUTHORIZE_URL: is WeChat's own"},
 		"placeholder": {

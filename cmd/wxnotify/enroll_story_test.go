@@ -89,11 +89,16 @@ func TestEnrolStory(t *testing.T) {
 	browsertest.Do(t, b, "be the follower", chromedp.Navigate(w.base+"/connect/"))
 	browsertest.Do(t, b, "cookie", chromedp.Evaluate[any](`document.cookie = "`+wechattest.PersonCookie+`=`+storyOpenID+`; path=/connect/"`))
 	_ = b.Console()                    // the simulator has no page there
-	b.Visit(t, link, "关注", "1-follow") // bound, but a stranger: shown how to follow
-	_ = b.Console()                    // WeChat's page has no icon
+	asked := b.Visit(t, link, "要接收通知吗", "0-confirm")
+	if !strings.Contains(asked, "p***401") || strings.Contains(asked, "patient-401") {
+		t.Errorf("the question does not say for whom: %s", asked)
+	}
+	browsertest.Do(t, b, "say yes", chromedp.Evaluate[any](`document.querySelector("button[value=yes]").click()`))
+	b.Shows(t, "关注", "1-follow") // bound, but a stranger: shown how to follow
+	_ = b.Console()              // WeChat's page has no icon
 	w.follower(t, "subscribe")
 	browsertest.Do(t, b, "open the link again", chromedp.Navigate(link))
-	dom := b.Shows(t, "已完成", "2-bound")
+	dom := b.Shows(t, "您已登记成功", "2-enrolled")
 	if strings.Contains(dom, storyOpenID) || strings.Contains(dom, "patient-401") {
 		t.Error("the page shows the openid or the user")
 	}
@@ -118,6 +123,9 @@ func TestEnrolStory(t *testing.T) {
 	w.toUser(t, "lab-3")
 	w.state(t, "lab-3", "delivered")
 
+	if audit := w.run(t, "enroll", "audit"); !strings.Contains(audit, "bound") || strings.Contains(audit, storyOpenID) {
+		t.Errorf("audit: %s", audit)
+	}
 	if list := w.run(t, "enroll", "list"); !strings.Contains(list, "patient-401") || strings.Contains(list, storyOpenID) {
 		t.Errorf("list: %s", list)
 	}
@@ -153,14 +161,15 @@ func (w *world) erased(t *testing.T) {
 	}
 }
 
-// On a desktop the link shows a code, and the page goes on after the scan.
+// On a desktop the link shows a code, and the page goes on after the scan: whoever reads
+// it, the one who scanned or not, reads what is true.
 func TestEnrolStoryDesktop(t *testing.T) {
 	t.Parallel()
 	b := browsertest.New(t, browsertest.Config{})
 	w := publicWorld(t)
 	serve := start(t, w.env, "enroll")
 	serve.says(t, "enroll started")
-	link := w.run(t, "enroll", "link", "--user", "patient-401")
+	link := w.run(t, "enroll", "link", "--user", "patient-401", "--without-confirm")
 	b.Visit(t, link, "WeChat", "desktop-scan")
 	var pushed struct {
 		QRCodes []struct {
@@ -175,7 +184,7 @@ func TestEnrolStoryDesktop(t *testing.T) {
 	w.control(t, "POST", "/_sim/followers", map[string]any{
 		"openids": []string{storyOpenID}, "do": "scan", "ticket": pushed.QRCodes[0].Ticket,
 	}, nil)
-	b.Shows(t, "All set", "desktop-bound")
+	b.Shows(t, "you are enrolled", "desktop-enrolled")
 	if list := w.run(t, "enroll", "list"); !strings.Contains(list, "by qr") {
 		t.Errorf("list: %s", list)
 	}
@@ -244,5 +253,38 @@ func TestPublicListenerIsNarrow(t *testing.T) {
 		if resp.StatusCode != want || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %d %v, want %d", path, resp.StatusCode, resp.Header, want)
 		}
+	}
+}
+
+// Data of a person come from a file or standard input, never as a flag, and stand in no
+// error.
+func TestHandOffIsReadFromAFile(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, redistest.AOF()...)
+	env := map[string]string{
+		"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": "wxsim0000000000001", "WXNOTIFY_PUBLIC_URL": "https://n.example",
+		"WXNOTIFY_ENROLL_KEY": strings.Repeat("k", 32),
+	}
+	good := write(t, "person", `{"data": {"phone": "13800004567"}, "unionid": "canary-unionid"}`)
+	r := inProcess(t, env, "enroll", "link", "--user", "u", "--hand-off", good, "-o", "json")
+	var link linkView
+	if err := json.Unmarshal([]byte(r.stdout), &link); r.code != exitDone || err != nil || len(link.Claim) != 64 || !strings.Contains(link.URL, "ticket=") {
+		t.Errorf("exit %d %s %s", r.code, r.stdout, r.stderr)
+	}
+	for name, text := range map[string]string{
+		"no JSON": "phone=13800004567", "unknown field": `{"data": {"phone": "13800004567"}, "union": "x"}`, "no data": `{"unionid": "canary-unionid"}`,
+		"number": `{"data": {"phone": 13800004567}}`, "two values": `{"data": {"phone": "13800004567"}} {}`, "empty": "",
+		"line break": `{"data": {"phone": "13800004567\nname=x"}}`,
+	} {
+		r := inProcess(t, env, "enroll", "link", "--user", "u", "--hand-off", write(t, "bad", text))
+		if r.code == exitDone || strings.Contains(r.stderr, "13800004567") || strings.Contains(r.stderr, "canary") {
+			t.Errorf("%s: exit %d %s", name, r.code, r.stderr)
+		}
+	}
+	if r := inProcess(t, env, "enroll", "link", "--user", "u", "--hand-off", "-"); r.code != exitUsage || !strings.Contains(r.stderr, "--hand-off: is not JSON") {
+		t.Errorf("empty standard input: exit %d %s", r.code, r.stderr)
+	}
+	if r := inProcess(t, env, "enroll", "link", "--user", "u", "--hand-off", "/no/such/file"); r.code != exitUsage || !strings.Contains(r.stderr, "/no/such/file") {
+		t.Errorf("no file: exit %d %s", r.code, r.stderr)
 	}
 }

@@ -19,7 +19,7 @@ var (
 // is left out with a warning; nothing to serve at all is an error.
 func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer) (*enroll.Service, error) {
 	cfg := enroll.Config{
-		Redis: rdb, PublicURL: c.Public.URL, Key: c.Public.EnrollKey, ReturnURLs: c.Public.ReturnURLs,
+		Redis: rdb, PublicURL: c.Public.URL, Key: c.Public.EnrollKey, PreviousKey: c.Public.PreviousEnrollKey, ReturnURLs: c.Public.ReturnURLs,
 		ConsumerID: owner(), Logger: watch.log, OnEvent: watch.enrolled,
 	}
 	missing := c.linksMissing()
@@ -53,7 +53,7 @@ func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 func enrollAccount(a *account, keep time.Duration) (out enroll.Account, err error) {
 	out = enroll.Account{
 		AppID: a.AppID, Name: a.Name, Platform: a.client, AuthorizeURL: a.AuthorizeURL, EraseUnsubscribed: a.EraseUnsubscribed,
-		Keep: keep, Resend: a.Resend,
+		Keep: keep, Resend: a.Resend, Bind: enroll.BindPolicy(a.Bind),
 	}
 	oauth, err := wechat.NewOAuth(a.wechat)
 	if err != nil {
