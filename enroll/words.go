@@ -107,7 +107,7 @@ func pageEnglish() *pageWords {
 		Lang: "en",
 		Pages: map[pageName]pageText{
 			pageScan:     {Title: "Open this in WeChat", Lead: "One step, and notices will reach you in WeChat.", More: "The code and the link are for you alone. Please do not pass them on.", Button: "Continue"},
-			pageConfirm:  {Title: "Receive notices?", Lead: "Notices for this user will be sent to your WeChat.", More: "Say yes only if this is your own number.", Button: "Yes, send me notices", No: "No, this is not me"},
+			pageConfirm:  {Title: "Receive notices?", Lead: "Notices for this user will be sent to your WeChat.", More: "Say yes only if this user is you.", Button: "Yes, send me notices", No: "No, this is not me"},
 			pageEnrolled: {Title: "Already signed up", Lead: "If you signed up with this link, you are enrolled, and there is nothing more to do.", More: "If it was not you, please tell the sender at once.", Button: back},
 			pageBound:    {Title: "All set", Lead: "From now on, notices will arrive in your WeChat.", More: "You can close this page.", Button: back},
 			pageFollow:   {Title: "One more step", Lead: "You are signed up. Follow the account, so that notices can reach you.", Button: "Continue"},
