@@ -6,12 +6,17 @@
 //
 // The business makes a link for one of its users with producer.EnrollURL, or
 // with Producer.HandOff when it knows something that must match. Opened in
-// WeChat the link goes through WeChat's page (OAuth) and comes back with the
-// openid; elsewhere it shows a QR code whose scene is the ticket. Either binds
-// the openid to the user, once. Then a message may be addressed to the user.
+// WeChat the link goes through WeChat's page (OAuth) and comes back with a code.
+// A page then names the user, masked, and asks; after yes the code is exchanged for
+// the openid. Elsewhere the link shows a QR code with the link in it; or, of a link that
+// asks nothing, one whose scene is the ticket. Either binds the openid to the user,
+// once. Then a message may be addressed to the user.
 //
-//	link ─► start.go ─┬─ in WeChat ─► OAuth ─► return.go: one exchange per code ─┐
-//	                  └─ elsewhere ─► scene.go ─► scan ─► event ─► apply.go ────────┴─► roster.go
+//	link ─► start.go ─┬─ in WeChat ─► OAuth ─► return.go: yes, one exchange per code ─┐
+//	                  └─ elsewhere ─► scene.go ─► scan ─► event ─► apply.go ─────────┴─► bind.go
+//
+// What a link and an account may cost is bounded, see budget.go. What changes is told to
+// the audit trail and to Config.OnChange, see change.go.
 //
 // # Hear back
 //
