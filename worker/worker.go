@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
@@ -77,6 +78,8 @@ type Config struct {
 	DrainTimeout time.Duration
 	// Logger gets a line for each message's end. Default: none.
 	Logger *zap.Logger
+	// Version of the program, which the registry of workers shows. Default: none.
+	Version string
 	// OnEvent is called after each verdict, from many goroutines. It must not
 	// block. Default: none.
 	OnEvent func(Event)
@@ -128,6 +131,7 @@ type account struct {
 	templates  templateBreaker
 	unwritten  unwritten
 	supervisor *supervisor
+	heartbeat  *heartbeat.Reporter
 	server     *queue.Server
 }
 
@@ -138,9 +142,10 @@ func New(cfg Config) (*Worker, error) {
 		return nil, err
 	}
 	w := &Worker{}
+	self := identity(cfg)
 	wakeUps := queue.NewWakeUps(cfg.Redis)
 	for _, a := range cfg.Accounts {
-		acct, err := newAccount(cfg, a, wakeUps)
+		acct, err := newAccount(cfg, a, self, wakeUps)
 		if err != nil {
 			return nil, fmt.Errorf("worker: account %s: %w", a.AppID, err)
 		}
@@ -149,12 +154,12 @@ func New(cfg Config) (*Worker, error) {
 	return w, nil
 }
 
-func newAccount(cfg Config, a Account, wakeUps *queue.WakeUps) (*account, error) {
+func newAccount(cfg Config, a Account, self heartbeat.Worker, wakeUps *queue.WakeUps) (*account, error) {
 	log := cfg.Logger.With(zap.String("account", a.AppID))
 	acct := &account{
 		appID: a.AppID, redis: cfg.Redis, sender: a.Sender, records: a.records,
 		policy: a.Policy.withDefaults(), log: log, onEvent: cfg.OnEvent,
-		supervisor: newSupervisor(a.Gate, a.Quota, log),
+		supervisor: newSupervisor(a.Gate, a.Quota, log), heartbeat: heartbeat.NewReporter(cfg.Redis, a.AppID, self),
 	}
 	acct.gate = &watchedGate{Gate: a.Gate, log: log, unreconciled: acct.supervisor.askSoon}
 	var err error
@@ -201,6 +206,7 @@ func (a *account) run(ctx context.Context) error {
 	background := []func(context.Context){
 		func(ctx context.Context) { runGate(ctx, a.gate.Gate, a.log) },
 		a.supervisor.run,
+		a.reportAlive,
 	}
 	if a.ledger != nil && redisx.IsCluster(a.redis) {
 		background = append(background, a.sweepOrphans)

@@ -124,7 +124,7 @@ func newGate(rdb redis.UniversalClient, a *accountConfig) (*ratelimit.Gate, erro
 // newWorker builds the worker of these accounts. onEvent may be nil.
 func newWorker(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
 	cfg := worker.Config{
-		Redis: rdb, Concurrency: c.Worker.Concurrency, Servers: c.Worker.Fetchers, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log,
+		Redis: rdb, Concurrency: c.Worker.Concurrency, Servers: c.Worker.Fetchers, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log, Version: programVersion(),
 		OnEvent: func(e worker.Event) {
 			watch.message(e)
 			if onEvent != nil {
@@ -142,6 +142,12 @@ func newWorker(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 		return nil, &usageError{err}
 	}
 	return w, nil
+}
+
+// programVersion is what the registry of workers shows.
+func programVersion() string {
+	version, _ := build()
+	return version
 }
 
 // close releases what the account holds. Redis stays open.
