@@ -20,7 +20,6 @@ const shortestSecret = 8
 var (
 	ridPattern        = regexp.MustCompile(`(?i)[\s,;]*\brid:\s*([0-9A-Za-z-]*)`)
 	hintPattern       = regexp.MustCompile(`(?is)[\s,;]*\bhints?:\s*(\[[^\]]*\]?|\S*)`)
-	ipPattern         = regexp.MustCompile(`invalid ip ([0-9a-fA-F.:]+)`)
 	fieldPattern      = regexp.MustCompile(`\b(data\.[A-Za-z_]+[0-9]*\.value)\b`)
 	credentialPattern = regexp.MustCompile(`(?i)(\b(?:access_token|refresh_token|appsecret|secret|js_code|code|ticket)["']?\s*[=:]\s*["']?)[^\s"'&,;}\]]+`)
 	longWordPattern   = regexp.MustCompile(`[A-Za-z0-9_-]{24,}`)
@@ -109,15 +108,6 @@ func cut(text string, limit int) string {
 		limit--
 	}
 	return text[:limit]
-}
-
-// IP is the caller's address in the errmsg of 40164, or empty.
-func (e *Error) IP() string {
-	m := ipPattern.FindStringSubmatch(e.Msg)
-	if m == nil {
-		return ""
-	}
-	return strings.TrimRight(m[1], ".:")
 }
 
 // Field is the path of the refused value in the errmsg of 47003, such as

@@ -63,7 +63,7 @@ func (e *Error) Remedy() string {
 	case fetch && e.Code == CodeQuota:
 		return "Find the program that fetches tokens in a loop, and use stable_token: the token fetches of the day are used up."
 	}
-	if ip := e.IP(); e.Code == CodeIPNotListed && ip != "" {
+	if ip := e.IP(); ip != "" {
 		return "Add " + ip + " to the IP whitelist under 设置与开发 > 开发接口管理 on mp.weixin.qq.com; it takes about five minutes, then sending resumes automatically."
 	}
 	if field := e.Field(); e.Code == CodeInvalidArgument && field != "" {
