@@ -145,12 +145,6 @@ func (a *Account) SetSecret(secret wechat.Secret) {
 	a.killTokens()
 }
 
-// SetAllowedIPs changes the IP whitelist of the token endpoints. None allows all.
-func (a *Account) SetAllowedIPs(ips ...string) {
-	defer a.p.locked()()
-	a.cfg.AllowedIPs = ips
-}
-
 // Freeze answers every call that carries a token with code, such as 48004 or
 // 50007. 0 ends it.
 func (a *Account) Freeze(code wechat.Code) {

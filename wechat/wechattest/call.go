@@ -208,23 +208,29 @@ func (c *call) answer(rt route) answer {
 		return refuse(43002)
 	}
 	if rt.token {
-		if code := c.admit(); code != 0 {
-			return refuse(code)
+		if bad := c.admit(); bad.code != 0 {
+			return bad
 		}
 	}
 	return rt.handle(c)
 }
 
-// admit checks the token and the account's state, and counts the call.
-func (c *call) admit() wechat.Code {
+// admit checks the token, the caller's address and the account's state, and counts
+// the call.
+func (c *call) admit() answer {
 	defer c.p.locked()()
 	if code := c.checkToken(); code != 0 {
-		return code
+		return refuse(code)
+	}
+	if c.account.cfg.IPCheck == IPCheckAll {
+		if bad := c.checkIP(); bad.code != 0 {
+			return bad
+		}
 	}
 	if c.account.frozen != 0 {
-		return c.account.frozen
+		return refuse(c.account.frozen)
 	}
-	return c.account.spend(c.path(), c.now)
+	return refuse(c.account.spend(c.path(), c.now))
 }
 
 // checkToken finds the account by the access token. The lock is held.

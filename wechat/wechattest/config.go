@@ -85,14 +85,29 @@ type AccountConfig struct {
 	DailyQuota int64
 	// MinuteQuota is the number of template sends a minute. Default 0: no limit.
 	MinuteQuota int64
-	// AllowedIPs are the addresses that may fetch tokens (40164 otherwise).
-	// Default: all.
+	// AllowedIPs is the account's IP list: addresses, and ranges such as
+	// "203.0.113.0/24". Calls from others are refused with IPRefusal. Default: all.
 	AllowedIPs []string
+	// IPCheck says which calls check AllowedIPs: WeChat's own pages disagree.
+	// Default: IPCheckTokens.
+	IPCheck IPCheck
+	// IPRefusal is the errcode for a caller that AllowedIPs does not list: 40164,
+	// 61004 or 45035. Default 40164.
+	IPRefusal wechat.Code
 	// OAuthDomain is the host that redirect_uri must have. Default: any.
 	OAuthDomain string
 	// Callback is the server that receives events. Default: none.
 	Callback CallbackConfig
 }
+
+// IPCheck says which calls check the account's IP list.
+type IPCheck int
+
+// The calls that check it. Web authorization (/sns/) never does.
+const (
+	IPCheckTokens IPCheck = iota // those that fetch a token (docs: 开发前必读, 61004)
+	IPCheckAll                   // also those that carry one (docs: IP 白名单, 40164)
+)
 
 // DuplicateAnswer is the answer to a repeated client_msg_id. WeChat does not
 // document it, so a client must handle each.
@@ -139,6 +154,9 @@ func (c AccountConfig) withDefaults() AccountConfig {
 	}
 	if c.DailyQuota == 0 {
 		c.DailyQuota = 100_000
+	}
+	if c.IPRefusal == 0 {
+		c.IPRefusal = wechat.CodeIPNotListed
 	}
 	return c
 }

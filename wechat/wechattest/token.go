@@ -2,11 +2,7 @@ package wechattest
 
 import (
 	"crypto/subtle"
-	"net"
-	"net/netip"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/wechat"
@@ -185,8 +181,8 @@ func (c *call) tokenFetch(grant, appid, secret string, fetch func(*Account) (*ac
 	if grant != "client_credential" {
 		return refuse(40002)
 	}
-	if ip := c.ip(); len(a.cfg.AllowedIPs) > 0 && !slices.Contains(a.cfg.AllowedIPs, ip) {
-		return answer{code: 40164, text: "invalid ip " + ip + " ipv6 " + mapped(ip) + ", not in whitelist"}
+	if bad := c.checkIP(); bad.code != 0 {
+		return bad
 	}
 	if a.tokensFrozen != 0 {
 		return refuse(a.tokensFrozen)
@@ -220,24 +216,4 @@ func (c *call) credentials(appid, secret string) (*Account, answer) {
 		return nil, refuse(wechat.CodeInvalidSecret) // WeChat may also answer 40001
 	}
 	return a, answer{}
-}
-
-// ip is the caller's address. A call without a socket comes from 127.0.0.1.
-func (c *call) ip() string {
-	host, _, err := net.SplitHostPort(c.r.RemoteAddr)
-	if err != nil {
-		return "127.0.0.1"
-	}
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Unmap().String()
-	}
-	return host
-}
-
-// mapped is the IPv6 form of an address in errmsg 40164.
-func mapped(ip string) string {
-	if strings.Contains(ip, ":") {
-		return ip
-	}
-	return "::ffff:" + ip
 }
