@@ -44,12 +44,15 @@
 //
 // # When there is no token
 //
-// A failed fetch (wrong secret, address not on the whitelist, WeChat down) is
-// recorded in Redis, and no process asks WeChat before the back-off is over: 1, 2,
-// 4 … seconds, up to 1 minute for temporary causes, 5 minutes for the whitelist, 10
-// for the secret; otherwise as long as WeChat's documentation says. Until then Token
-// returns an *UnavailableError at once, with the cause, the remedy and the time of
-// the next attempt.
+// A failed fetch (wrong secret, WeChat down) is recorded in Redis, and no process asks
+// WeChat before the back-off is over: 1, 2, 4 … seconds, up to 1 minute for temporary
+// causes, 10 minutes for the secret; otherwise as long as WeChat's documentation says.
+// Until then Token returns an *UnavailableError at once, with the cause, the remedy and
+// the time of the next attempt.
+//
+// If WeChat refuses the address of the process (40164, 61004, 45035), the back-off holds
+// only for processes whose address was refused too: all of them together ask once a
+// minute in the long run. A process of a listed address fetches at once, for all.
 //
 // # When Redis is unavailable
 //

@@ -107,9 +107,10 @@ func decodeFailure(text string) failure {
 // steps returns how long no process asks WeChat after the first failure, and at most
 // after several in a row; each doubles the step. docs: 获取接口调用凭据 § 错误码.
 func (f failure) steps() (first, most time.Duration) {
+	if f.Code.RefusesAddress() { // of this process; a change in the console takes some minutes
+		return 5 * time.Second, time.Minute
+	}
 	switch f.Code {
-	case wechat.CodeIPNotListed: // a change in the console takes up to five minutes
-		return 5 * time.Second, 5 * time.Minute
 	case 40001, 40002, 40013, 40125, 40243, 41002, 41004, 43002, 50004, 50007: // an administrator must act
 		return time.Second, 10 * time.Minute
 	case 89501, 89503: // an administrator was asked to confirm

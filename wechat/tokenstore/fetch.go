@@ -94,6 +94,7 @@ func (s *Store) ask(ctx context.Context, mode askMode, previous int64) (answer, 
 	at := time.Now() // before the call: a slow reply must not lengthen a token's life
 	r, err := s.eval(ctx, s.scripts.ask, args{
 		"lease": id, "lease_ms": s.cfg.Lease, "mode": string(mode), "refused": s.view.Load().refused, "previous": previous,
+		"unlisted": flag(s.unlisted.Load()),
 	})
 	if err != nil {
 		return answer{}, err
@@ -197,6 +198,7 @@ func (s *Store) keep(ctx context.Context, l lease, token wechat.Token, forced bo
 	now := time.Now()
 	life := max(token.ExpiresAt.Sub(now), minLife)
 	token.Generation, token.ExpiresAt = l.generation, now.Add(life)
+	s.unlisted.Store(false)
 
 	e := Event{
 		Kind: EventFetched, Fingerprint: token.Value.Fingerprint(), Generation: l.generation,
@@ -235,12 +237,16 @@ func (s *Store) newer(ctx context.Context) (wechat.Token, error) {
 }
 
 // failed records the failure for all processes and returns the error of the back-off,
-// or the newer token if another process has stored one.
+// or the newer token if another process has stored one. If WeChat refuses this
+// process's address, only processes that were refused so too wait for the back-off:
+// another one may be listed, and fetches for all.
 func (s *Store) failed(ctx context.Context, l lease, begun time.Time, err error) (wechat.Token, error) {
 	f := newFailure(s.op(), err)
 	at := time.Now()
 	first, most := f.steps()
-	r, evalErr := s.eval(ctx, s.scripts.fail, l.args(args{"failure": f.encode(), "first_ms": first, "most_ms": most}))
+	_, unlisted := wechat.AddressRefusal(err)
+	s.unlisted.Store(unlisted)
+	r, evalErr := s.eval(ctx, s.scripts.fail, l.args(args{"failure": f.encode(), "first_ms": first, "most_ms": most, "unlisted": flag(unlisted)}))
 	if evalErr != nil {
 		return wechat.Token{}, s.redisDown(errors.Join(f.err(), evalErr))
 	}

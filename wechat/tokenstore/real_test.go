@@ -43,8 +43,12 @@ func allScripts(t *testing.T, rdb redis.UniversalClient) {
 		t.Fatal(err)
 	}
 	wx.set(func(p *platform) { p.fail = answer(40164, "invalid ip 1.2.3.4, not in whitelist") })
-	mine, others := unavailable(t, s), unavailable(t, newStore(t, rdb, wx, cfg)) // fail, ask's back-off
-	if mine.Error() == "" || !contains(others.Error(), "1.2.3.4") || time.Until(others.RetryAt) > 5*time.Second {
+	if mine := unavailable(t, s); !contains(mine.Error(), "1.2.3.4") { // fail, of its address alone
+		t.Errorf("one says %v", mine)
+	}
+	wx.set(func(p *platform) { p.fail = answer(40125, "invalid appsecret") })
+	mine, others := unavailable(t, newStore(t, rdb, wx, cfg)), unavailable(t, newStore(t, rdb, wx, cfg)) // fail, ask's back-off
+	if !contains(mine.Error(), "40125") || !contains(others.Error(), "40125") || time.Until(others.RetryAt) > 5*time.Second {
 		t.Errorf("one says %v, another %v", mine, others)
 	}
 	wx.set(func(p *platform) { p.fail = nil })

@@ -24,6 +24,8 @@ type Store struct {
 	keys    []string
 	scripts scripts
 	asked   atomic.Int64 // makes this process's lease ids unique
+	// unlisted: WeChat refused this process's address at its last fetch.
+	unlisted atomic.Bool
 
 	view    atomic.Pointer[view]
 	peeking atomic.Bool

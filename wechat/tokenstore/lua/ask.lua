@@ -5,6 +5,7 @@
 --             the back-off
 -- refused     the generation that the caller saw refused last, 0: none
 -- previous    admin: a generation
+-- unlisted    1: WeChat refused the caller's address at its last fetch, else 0
 -- Reply: kind, and with
 --   token     generation, value, expires_ms, due_ms
 --   lease     generation, fingerprint of the refused token, if one caused this fetch
@@ -44,10 +45,15 @@ if held and arg.mode ~= 'peek' then
   return answer('wait', 'ms', int(redis.call('PTTL', LEASE)))
 end
 if arg.mode ~= 'admin' then
-  local b = redis.call('HMGET', BACKOFF, 'u', 'j', 'a')
-  if number(b[1]) > now and not clock_set_back(number(b[3])) then
-    return answer('backoff', 'ms', int(tonumber(b[1]) - now), 'failure', b[2])
+  local b = redis.call('HMGET', BACKOFF, 'u', 'j', 'a', 'nu', 'nj', 'na')
+  local function back_off(ends, failure, at)
+    if number(ends) > now and not clock_set_back(number(at)) then
+      return answer('backoff', 'ms', int(tonumber(ends) - now), 'failure', failure)
+    end
   end
+  local reply = back_off(b[1], b[2], b[3])
+  if not reply and arg.unlisted == '1' then reply = back_off(b[4], b[5], b[6]) end
+  if reply then return reply end
 end
 if arg.mode == 'peek' then return answer('none') end
 

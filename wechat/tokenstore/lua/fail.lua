@@ -3,14 +3,18 @@
 -- every fetch outlasts its lease would ask WeChat without a pause.
 -- lease, generation, failure: JSON, first_ms: the first step, doubled for each further
 -- failure in a row up to most_ms
+-- unlisted: 1 when WeChat refused the caller's address. Then the step holds for the
+-- processes alone that were refused so: others may be listed, and fetch at once.
 -- Reply: ms, the length of the step; 0 if a newer token has been stored.
-local b = redis.call('HMGET', BACKOFF, 'g', 'u', 's')
+local n = (arg.unlisted == '1' and 'n') or ''
+local b = redis.call('HMGET', BACKOFF, n .. 'g', n .. 'u', n .. 's')
 if b[1] == arg.generation then return {'ms', int(math.max(number(b[2]) - now, 0))} end -- go-redis repeated this call
 release()
 if number(redis.call('HGET', TOKEN, 'g')) > tonumber(arg.generation) then return {'ms', 0} end
 local step = number(b[3]) + 1
 local wait = math.min(tonumber(arg.first_ms) * 2 ^ (step - 1), tonumber(arg.most_ms))
-redis.call('HSET', BACKOFF, 'u', int(now + wait), 's', int(step), 'g', arg.generation, 'j', arg.failure, 'a', int(now))
+redis.call('HSET', BACKOFF, n .. 'u', int(now + wait), n .. 's', int(step), n .. 'g', arg.generation,
+  n .. 'j', arg.failure, n .. 'a', int(now))
 redis.call('PEXPIRE', BACKOFF, int(wait + 60 * MINUTE))
 notify('failed')
 return {'ms', int(wait)}

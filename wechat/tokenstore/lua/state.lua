@@ -1,6 +1,7 @@
 -- Returns what operators see, never the token's value. window_ms: see refuse.lua
 local token = read_token()
-local b = redis.call('HMGET', BACKOFF, 'u', 'j')
+local b = redis.call('HMGET', BACKOFF, 'u', 'j', 'nu', 'nj')
+if not b[2] then b = {b[3], b[4]} end
 local c = redis.call('HMGET', COUNT, 'd', 'n', 'f')
 local today = number(c[1]) >= math.floor((now + CHINA) / DAY)
 return {'now', int(now), 'generation', int(token.generation), 'fetched', int(token.fetched), 'due', int(token.due),
