@@ -20,6 +20,7 @@ const (
 	ReasonUnreconciled Reason = "unreconciled"  // the count is missing: ask WeChat first
 	ReasonAccount      Reason = "account"       // frozen, unauthorised, punished
 	ReasonToken        Reason = "token"         // no token: secret, whitelist
+	ReasonAddress      Reason = "address"       // WeChat refuses the addresses of all workers
 	ReasonBreaker      Reason = "breaker"       // WeChat is down
 	ReasonManual       Reason = "manual"        // an admin's hold
 )
@@ -38,6 +39,8 @@ func (r Reason) text() string {
 		return "the account may not send"
 	case ReasonToken:
 		return "there is no access token"
+	case ReasonAddress:
+		return "WeChat refuses the address of every worker"
 	case ReasonBreaker:
 		return "WeChat does not answer"
 	case ReasonManual:
@@ -105,7 +108,7 @@ func (g *Gate) Close(ctx context.Context, p Pause) error {
 		return errors.New("ratelimit: close: Pause.Reason is empty: name the reason")
 	case ReasonQuota, ReasonUnreconciled:
 		return fmt.Errorf("ratelimit: close: reason %q is the gate's own: use %q or Reconcile", p.Reason, ReasonRefused)
-	case ReasonRefused, ReasonMinute, ReasonAccount, ReasonToken, ReasonBreaker, ReasonManual:
+	case ReasonRefused, ReasonMinute, ReasonAccount, ReasonToken, ReasonAddress, ReasonBreaker, ReasonManual:
 	}
 	wait := int64(-1)
 	if !p.Until.IsZero() {

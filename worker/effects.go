@@ -55,6 +55,10 @@ func (d *delivery) applySideEffects(ctx context.Context, v *Verdict, sent time.T
 		d.recovered(ctx)
 		return
 	}
+	if v.Address != nil { // tells nothing about the account, nor about the pause of a probe
+		d.presence.suspend(v.Address)
+		return
+	}
 	d.hold(ctx, v)
 }
 

@@ -30,8 +30,8 @@ func TestPauses(t *testing.T) {
 		{"45011", refusal(45011), ratelimit.ReasonMinute, 0, false},
 		{"48004", refusal(48004), ratelimit.ReasonAccount, time.Minute, true},
 		{
-			"no token, 40164", &wechat.TokenError{Err: &wechat.Error{Op: "/cgi-bin/token", Code: 40164}},
-			ratelimit.ReasonToken, 5 * time.Minute, true,
+			"no token, 89501", &wechat.TokenError{Err: &wechat.Error{Op: "/cgi-bin/token", Code: 89501}},
+			ratelimit.ReasonToken, 10 * time.Minute, true,
 		},
 		{
 			"no token, 89506", &wechat.TokenError{Err: &wechat.Error{Op: "/cgi-bin/token", Code: 89506}},

@@ -116,6 +116,8 @@ func (g *gate) Close(_ context.Context, p ratelimit.Pause) error {
 	return nil
 }
 
+func (g *gate) Open(context.Context, ratelimit.Reason) error { return nil }
+
 func (g *gate) Succeed(context.Context) {}
 
 func (g *gate) AskQuota(context.Context) (ratelimit.Question, error) {

@@ -16,6 +16,7 @@ type Gate interface { //nolint:interfacebloat // one gate; cutting it up hid tha
 	Return(p ratelimit.Permit)
 	Changed() <-chan struct{}
 	Close(ctx context.Context, p ratelimit.Pause) error
+	Open(ctx context.Context, r ratelimit.Reason) error
 	Succeed(ctx context.Context)
 	AskQuota(ctx context.Context) (ratelimit.Question, error)
 	Reconcile(ctx context.Context, q ratelimit.Question, limit, used int64) error
@@ -28,12 +29,17 @@ type Gate interface { //nolint:interfacebloat // one gate; cutting it up hid tha
 type watchedGate struct {
 	Gate
 	log          *zap.Logger
+	presence     *presence // whether this worker may fetch
 	unreconciled func()
 	closedFor    atomic.Pointer[ratelimit.Reason] // nil: open
 }
 
-// Take passes the question on and remembers the answer's reason.
+// Take passes the question on and remembers the answer's reason. It takes no permit
+// while WeChat refuses this worker's address.
 func (g *watchedGate) Take(ctx context.Context, tier ratelimit.Tier) (ratelimit.Permit, error) {
+	if closed := g.presence.closed(); closed != nil {
+		return ratelimit.Permit{}, closed
+	}
 	p, err := g.Gate.Take(ctx, tier)
 	var closed *ratelimit.ClosedError
 	switch {
@@ -46,8 +52,11 @@ func (g *watchedGate) Take(ctx context.Context, tier ratelimit.Tier) (ratelimit.
 			g.log.Warn("the gate is closed", zap.String("reason", string(closed.Reason)),
 				zap.String("detail", closed.Detail), zap.Time("until", closed.Until))
 		}
-		if closed.Reason == ratelimit.ReasonUnreconciled {
+		switch closed.Reason { //nolint:exhaustive // the others end without this worker
+		case ratelimit.ReasonUnreconciled:
 			g.unreconciled()
+		case ratelimit.ReasonAddress:
+			g.presence.disprove()
 		}
 	}
 	return p, err

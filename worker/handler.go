@@ -69,6 +69,9 @@ func (a *account) handle(ctx context.Context, t queue.Task) error {
 			return d.later(jitterLittle(wait), "messages of this template wait: WeChat refused it")
 		}
 	}
+	if a.presence.closed() != nil {
+		return d.later(0, "WeChat refuses this worker's address")
+	}
 	if d.stalled() {
 		return d.later(0, "the permit is too old: the process stood still, or the day has ended")
 	}

@@ -32,8 +32,6 @@ func suppressFor(code wechat.Code) time.Duration {
 // doubles it with each probe that fails, up to ten minutes.
 func accountWait(code wechat.Code) time.Duration {
 	switch code {
-	case wechat.CodeIPNotListed: // the IP list of the console takes 5 minutes to act
-		return 5 * time.Minute
 	case 89501, 89503: // an admin has to confirm
 		return 10 * time.Minute
 	case 89507: // an admin refused: again after an hour

@@ -100,6 +100,8 @@ type process struct {
 	done   chan error
 	dead   atomic.Bool
 	rdb    redis.UniversalClient
+	ip     string // where its calls come from; empty: the loopback
+	worker *worker.Worker
 	close  []func()
 }
 
@@ -107,7 +109,13 @@ type process struct {
 // story's end.
 func (p *pipe) start() *process {
 	p.Helper()
-	w := &process{pipe: p, done: make(chan error, 1)}
+	return p.startFrom("")
+}
+
+// startFrom is start on a machine whose calls to WeChat come from ip.
+func (p *pipe) startFrom(ip string) *process {
+	p.Helper()
+	w := &process{pipe: p, ip: ip, done: make(chan error, 1)}
 	w.rdb = w.client()
 	cfg := worker.Config{
 		Redis: w.rdb, Concurrency: p.terms.concurrency, Servers: p.terms.servers, DrainTimeout: p.terms.drain, Logger: p.logger,
@@ -124,6 +132,7 @@ func (p *pipe) start() *process {
 	if err != nil {
 		p.Fatal(err)
 	}
+	w.worker = run
 	ctx, cancel := context.WithCancel(p.Context())
 	w.cancel = cancel
 	go func() { w.done <- run.Run(ctx) }()
@@ -187,9 +196,13 @@ func (w *process) account(appid string) worker.Account {
 		Reserve: w.terms.reserve, UTCOffset: china, Owner: "test",
 	})
 	fatal(err)
+	http := w.p.Client()
+	if w.ip != "" {
+		http = w.p.ClientFrom(w.ip)
+	}
 	cfg := wechat.Config{
 		AppID: appid, AppSecret: wechat.NewSecret(wechattest.AppSecret), BaseURL: w.p.BaseURL(),
-		HTTPClient: w.p.Client(), BeforeReplay: worker.ReplayPermit(gate), Timeout: w.terms.callTimeout,
+		HTTPClient: http, BeforeReplay: worker.ReplayPermit(gate), Timeout: w.terms.callTimeout,
 	}
 	fetcher, err := wechat.NewTokenFetcher(cfg)
 	fatal(err)

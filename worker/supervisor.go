@@ -43,10 +43,11 @@ func reconcileRetries() []time.Duration {
 
 // supervisor corrects the gate's count of the quota by WeChat's own.
 type supervisor struct {
-	gate  Gate
-	quota QuotaReader
-	log   *zap.Logger
-	wake  chan struct{}
+	gate     Gate
+	quota    QuotaReader
+	presence *presence
+	log      *zap.Logger
+	wake     chan struct{}
 
 	failures int
 	used     int64     // WeChat's last answer
@@ -54,8 +55,8 @@ type supervisor struct {
 	notYet   time.Time // no question before this moment
 }
 
-func newSupervisor(gate Gate, quota QuotaReader, log *zap.Logger) *supervisor {
-	return &supervisor{gate: gate, quota: quota, log: log, wake: make(chan struct{}, 1)}
+func newSupervisor(gate Gate, quota QuotaReader, p *presence, log *zap.Logger) *supervisor {
+	return &supervisor{gate: gate, quota: quota, presence: p, log: log, wake: make(chan struct{}, 1)}
 }
 
 // askSoon asks for the quota within seconds: WeChat answered 45009, and what
@@ -92,6 +93,9 @@ func (s *supervisor) run(ctx context.Context) {
 
 // round asks unless another process did so lately, and returns when to ask again.
 func (s *supervisor) round(ctx context.Context, urgent bool) time.Duration {
+	if s.presence.closed() != nil {
+		return staleWait // another worker's address may be listed; askSoon follows when ours is
+	}
 	if !urgent && s.failures == 0 && !s.asked.IsZero() {
 		if wait := s.due(ctx); wait > 0 {
 			return wait
@@ -150,6 +154,10 @@ func (s *supervisor) reconcile(ctx context.Context) error {
 	if err == nil {
 		s.used = answer.Used
 		return s.gate.Reconcile(ctx, question, answer.DailyLimit, answer.Used)
+	}
+	if e, refused := wechat.AddressRefusal(err); refused {
+		s.presence.suspend(e) // a worker of a listed address learns the quota
+		return err
 	}
 	if _, answered := wechat.CodeOf(err); answered || s.failures >= maxQuotaFailures {
 		err = errors.Join(err, s.gate.Reconcile(ctx, question, ratelimit.Unknown, ratelimit.Unknown))

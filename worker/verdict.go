@@ -84,6 +84,9 @@ type Verdict struct {
 	Outage    bool // one more sign that WeChat is down
 	Refused   bool // the template was refused: others of it are held back
 
+	// Address is WeChat's refusal of this worker's address; nil: it was not refused.
+	// The worker stops, the account does not.
+	Address  *wechat.Error
 	Hold     Hold
 	Suppress Suppression
 }
@@ -187,6 +190,10 @@ func lost(err error) (*wechat.TransportError, bool) {
 func byKind(e *wechat.Error, a Attempt, p Policy) Verdict {
 	// A later answer does not tell what became of an earlier attempt.
 	v := Verdict{Errcode: e.Code, Reason: reasonOf(e), Reached: true, Ambiguous: a.Replay}
+	if e.Code.RefusesAddress() {
+		v.Address = e
+		return v.wait(0)
+	}
 	switch e.Kind() {
 	case wechat.KindBusy:
 		v.Ambiguous, v.Outage = true, true
@@ -326,6 +333,11 @@ func byToken(err error, a Attempt) Verdict {
 	called := errors.As(err, &token) && token.Called // the first call went out, its replay did not
 	v := Verdict{Reason: "no access token", Ambiguous: a.Replay, Reached: called}.wait(0)
 	if a.Stopping {
+		return v
+	}
+	if e, refused := wechat.AddressRefusal(err); refused {
+		v.Errcode, v.Address = e.Code, e
+		v.Reason += ": " + e.Code.Name()
 		return v
 	}
 	v.Hold = Hold{Reason: ratelimit.ReasonToken, Wait: tokenPause, Detail: "no access token: see what the token's log says"}

@@ -54,9 +54,10 @@ func rows() []row {
 		{codes: []wechat.Code{45011}, first: worker.Defer, state: ledger.Queued, hold: ratelimit.ReasonMinute, why: "next minute"},
 		{codes: []wechat.Code{45009}, first: worker.Defer, state: ledger.Queued, hold: ratelimit.ReasonRefused, why: "next day"},
 		{codes: []wechat.Code{
-			40002, 40125, 40164, 40243, 41002, 41004, 50004, 50007, 89501, 89503, 89506, 89507,
-			43104, 45035, 45109, 48001, 48003, 48004, 48008, 50001, 61003, 61004, 61007, 61023,
+			40002, 40125, 40243, 41002, 41004, 50004, 50007, 89501, 89503, 89506, 89507,
+			43104, 45109, 48001, 48003, 48004, 48008, 50001, 61003, 61007, 61023,
 		}, first: worker.Defer, state: ledger.Queued, hold: ratelimit.ReasonAccount, why: "nothing of the account can be sent"},
+		{codes: []wechat.Code{40164, 45035, 61004}, first: worker.Defer, state: ledger.Queued, why: "this worker's address; others may be listed"},
 		{
 			codes: []wechat.Code{40003, 45047, 50002}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
 			why: "one hit says nothing about the next message",
@@ -369,8 +370,8 @@ func TestVerdictToken(t *testing.T) {
 		contains string
 	}{
 		{"the store says until when", &wechat.TokenError{Err: &tokenstore.UnavailableError{
-			Cause: fetch(40164), RetryAt: retryAt, Remedy: "list 203.0.113.9",
-		}}, false, retryAt, "203.0.113.9"},
+			Cause: fetch(40125), RetryAt: retryAt, Remedy: "reset the secret",
+		}}, false, retryAt, "reset the secret"},
 		{"busy at the token is not busy at the send", &wechat.TokenError{Err: fetch(-1)}, false, time.Time{}, "errcode -1"},
 		{"another source's error", &wechat.TokenError{Err: errors.New("https://x?secret=s3cr3t")}, false, time.Time{}, "no access token"},
 		{"no other token to give", &wechat.TokenRefusedError{Last: refusal(40001)}, true, time.Time{}, "errcode 40001"},
@@ -389,6 +390,27 @@ func TestVerdictToken(t *testing.T) {
 				t.Error("the source's own text came through")
 			}
 		})
+	}
+}
+
+// WeChat refuses this worker's address, on a send or on the call for a token: the
+// worker is suspended, the account's gate stays open.
+func TestVerdictRefusedAddress(t *testing.T) {
+	t.Parallel()
+	for _, code := range []wechat.Code{40164, 61004, 45035} {
+		e := &wechat.Error{Op: wechat.SendPath, Code: code, Msg: "requestIP:203.0.113.9"}
+		for name, err := range map[string]error{
+			"send":  e,
+			"token": &wechat.TokenError{Err: &tokenstore.UnavailableError{Cause: &wechat.Error{Op: "/cgi-bin/token", Code: code, Msg: e.Msg}}},
+		} {
+			v := worker.Judge(err, worker.Attempt{N: 4, Replay: true}, worker.Policy{})
+			if v.Action != worker.Defer || v.After != 0 || v.Counts || !v.Ambiguous || v.Hold.Reason != "" || v.Errcode != code {
+				t.Errorf("%s %d: %+v, want a deferral without a hold", name, code, v)
+			}
+			if v.Address == nil || v.Address.IP() != "203.0.113.9" || v.Reached != (name == "send") {
+				t.Errorf("%s %d: address %v, reached %v", name, code, v.Address, v.Reached)
+			}
+		}
 	}
 }
 

@@ -131,7 +131,7 @@ type account struct {
 	templates  templateBreaker
 	unwritten  unwritten
 	supervisor *supervisor
-	heartbeat  *heartbeat.Reporter
+	presence   *presence
 	server     *queue.Server
 }
 
@@ -159,9 +159,11 @@ func newAccount(cfg Config, a Account, self heartbeat.Worker, wakeUps *queue.Wak
 	acct := &account{
 		appID: a.AppID, redis: cfg.Redis, sender: a.Sender, records: a.records,
 		policy: a.Policy.withDefaults(), log: log, onEvent: cfg.OnEvent,
-		supervisor: newSupervisor(a.Gate, a.Quota, log), heartbeat: heartbeat.NewReporter(cfg.Redis, a.AppID, self),
+		presence: newPresence(cfg.Redis, a, self, log),
 	}
-	acct.gate = &watchedGate{Gate: a.Gate, log: log, unreconciled: acct.supervisor.askSoon}
+	acct.supervisor = newSupervisor(a.Gate, a.Quota, acct.presence, log)
+	acct.presence.resumed = acct.supervisor.askSoon
+	acct.gate = &watchedGate{Gate: a.Gate, log: log, presence: acct.presence, unreconciled: acct.supervisor.askSoon}
 	var err error
 	if acct.records == nil {
 		acct.ledger, err = ledger.New(cfg.Redis, ledger.Config{
@@ -200,13 +202,25 @@ func (w *Worker) Run(ctx context.Context) error {
 	return g.Wait() //nolint:wrapcheck // wrapped above
 }
 
+// Check returns nil while this worker fetches messages of the account, or the error
+// that says why it does not: WeChat refuses the address from which it calls. The
+// account's gate is not asked.
+func (w *Worker) Check(appID string) error {
+	for _, a := range w.accounts {
+		if a.appID == appID {
+			return a.presence.err()
+		}
+	}
+	return fmt.Errorf("worker: no account %s", appID)
+}
+
 // run keeps the gate and the supervisor running until the drain is over: the
 // last sends still return permits and close gates.
 func (a *account) run(ctx context.Context) error {
 	background := []func(context.Context){
 		func(ctx context.Context) { runGate(ctx, a.gate.Gate, a.log) },
 		a.supervisor.run,
-		a.reportAlive,
+		a.presence.run,
 	}
 	if a.ledger != nil && redisx.IsCluster(a.redis) {
 		background = append(background, a.sweepOrphans)

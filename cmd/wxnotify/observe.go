@@ -100,8 +100,9 @@ func (o *observer) enrolled(e enroll.Event) {
 	}
 }
 
-// newOps builds the operators' listener of these accounts.
-func newOps(rdb redis.UniversalClient, c *config, accounts []*account, o *observer) (*ops.Handler, error) {
+// newOps builds the operators' listener of these accounts. w is nil where the process
+// does not send.
+func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker.Worker, o *observer) (*ops.Handler, error) {
 	byID := map[string]*account{}
 	checks := []ops.Check{{Name: "redis", Run: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }}}
 	for _, a := range accounts {
@@ -113,6 +114,9 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, o *observ
 			}
 			return s.LastError
 		}})
+		if w != nil {
+			checks = append(checks, ops.Check{Name: "worker " + a.AppID, Run: func(context.Context) error { return w.Check(a.AppID) }})
+		}
 	}
 	var logins []ops.Login
 	if user, password, ok := strings.Cut(c.Ops.Login.Reveal(), ":"); ok {

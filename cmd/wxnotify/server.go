@@ -113,7 +113,7 @@ func (s *server) openOps(rdb redis.UniversalClient, c *config, watch *observer, 
 		return nil
 	}
 	s.opsLn = ln
-	if s.ops, err = newOps(rdb, c, s.accounts, watch); err != nil {
+	if s.ops, err = newOps(rdb, c, s.accounts, s.worker, watch); err != nil {
 		return &usageError{err}
 	}
 	return nil

@@ -178,7 +178,7 @@ func (c *collector) gate(g gateState, gauge func(d *prometheus.Desc, v float64, 
 func reasons() []ratelimit.Reason {
 	return []ratelimit.Reason{
 		ratelimit.ReasonQuota, ratelimit.ReasonRefused, ratelimit.ReasonMinute, ratelimit.ReasonUnreconciled,
-		ratelimit.ReasonAccount, ratelimit.ReasonToken, ratelimit.ReasonBreaker, ratelimit.ReasonManual,
+		ratelimit.ReasonAccount, ratelimit.ReasonToken, ratelimit.ReasonAddress, ratelimit.ReasonBreaker, ratelimit.ReasonManual,
 	}
 }
 

@@ -75,6 +75,7 @@ func english() words {
 			ratelimit.ReasonQuota: "the day's quota is used up", ratelimit.ReasonRefused: "WeChat says the quota is used up (45009)",
 			ratelimit.ReasonMinute: "too fast for WeChat (45011)", ratelimit.ReasonUnreconciled: "the count was lost; asking WeChat",
 			ratelimit.ReasonAccount: "WeChat refuses the account", ratelimit.ReasonToken: "no access token",
+			ratelimit.ReasonAddress: "WeChat refuses the address of every worker",
 			ratelimit.ReasonBreaker: "WeChat is down; probing", ratelimit.ReasonManual: "closed by an admin",
 		},
 	}
@@ -100,6 +101,7 @@ func chinese() words {
 			ratelimit.ReasonQuota: "今日配额已用完", ratelimit.ReasonRefused: "微信答复配额已用完（45009）",
 			ratelimit.ReasonMinute: "超过微信每分钟限额（45011）", ratelimit.ReasonUnreconciled: "计数丢失，正向微信核对",
 			ratelimit.ReasonAccount: "微信拒绝该公众号", ratelimit.ReasonToken: "没有 access token",
+			ratelimit.ReasonAddress: "所有 worker 的出口 IP 都不在白名单",
 			ratelimit.ReasonBreaker: "微信接口故障，探测中", ratelimit.ReasonManual: "管理员已关闭",
 		},
 	}
