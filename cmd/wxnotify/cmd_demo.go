@@ -81,7 +81,9 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	defer s.close()
 
 	var g errgroup.Group
-	g.Go(func() error { return serveHTTP(ctx, st.pageLn, simserver.New(st.platform), limits{}) })
+	g.Go(func() error {
+		return serveHTTP(ctx, st.pageLn, simserver.New(st.platform, st.pageLn.Addr().String()), limits{})
+	})
 	g.Go(func() error { return s.run(ctx) })
 	d.hello(st, s)
 	err = a.demoMessages(ctx, st, d, messages)

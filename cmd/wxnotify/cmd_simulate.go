@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,9 @@ type simulateFlags struct {
 	quota, minute                 int64
 	latency                       time.Duration
 	strangers, anyTemplate        bool
+	forceEndsToken                bool
+	allowedIPs                    []string
+	ipCheck                       string
 	seed                          uint64
 	cut, busy, badGateway         float64
 }
@@ -54,6 +58,9 @@ messages that arrived, /_sim/ is a control API: see docs/simulator.md.`,
 	fs.DurationVar(&f.latency, "latency", 0, "time from a call's effect to its answer")
 	fs.BoolVar(&f.strangers, "strangers", false, "no openid follows until a call of /_sim/followers")
 	fs.BoolVar(&f.anyTemplate, "any-template", false, "accept every template id")
+	fs.StringSliceVar(&f.allowedIPs, "allowed-ips", nil, "the account's IP list: addresses and ranges, separated by commas; empty allows all")
+	fs.StringVar(&f.ipCheck, "ip-check", "tokens", "which calls check the IP list: tokens or all")
+	fs.BoolVar(&f.forceEndsToken, "force-ends-token", false, "a forced refresh ends the token before at once")
 	fs.Uint64Var(&f.seed, "seed", 1, "seed of the random faults below")
 	fs.Float64Var(&f.cut, "fault-cut", 0, "share of sends that are accepted and cut, 0 to 1")
 	fs.Float64Var(&f.busy, "fault-busy", 0, "share of sends answered with -1")
@@ -63,6 +70,7 @@ messages that arrived, /_sim/ is a control API: see docs/simulator.md.`,
 
 func (f simulateFlags) platform() *wechattest.Platform {
 	offset, _ := parseUTCOffset(f.utcOffset) // see check
+	ipCheck, _ := wechattest.ParseIPCheck(f.ipCheck)
 	if offset == 0 {
 		offset = 1 // UTC, since 0 is the default
 	}
@@ -75,10 +83,10 @@ func (f simulateFlags) platform() *wechattest.Platform {
 	p := wechattest.New(wechattest.Config{
 		Accounts: []wechattest.AccountConfig{{
 			AppID: f.appid, AppSecret: wechat.NewSecret(f.secret), DailyQuota: f.quota, MinuteQuota: f.minute,
-			Callback: callback,
+			Callback: callback, AllowedIPs: f.allowedIPs, IPCheck: ipCheck,
 		}},
 		Latency: f.latency, Strangers: f.strangers, AnyTemplate: f.anyTemplate, Seed: f.seed,
-		QuotaUTCOffset: offset,
+		QuotaUTCOffset: offset, ForceEndsToken: f.forceEndsToken,
 	})
 	if f.cut > 0 {
 		p.Fault(f.cut, wechattest.CutAfterAccept())
@@ -96,6 +104,15 @@ func (f simulateFlags) check() error {
 	for name, ratio := range map[string]float64{"cut": f.cut, "busy": f.busy, "502": f.badGateway} {
 		if !(ratio >= 0 && ratio <= 1) {
 			return fmt.Errorf("--fault-%s: %v is not a share from 0 to 1, such as 0.05", name, ratio)
+		}
+	}
+	if _, err := wechattest.ParseIPCheck(f.ipCheck); err != nil {
+		return fmt.Errorf("--ip-check: %w", err)
+	}
+	for _, ip := range f.allowedIPs {
+		_, notAddress := netip.ParseAddr(ip)
+		if _, notRange := netip.ParsePrefix(ip); notAddress != nil && notRange != nil {
+			return fmt.Errorf("--allowed-ips: %q is no address and no range, such as 203.0.113.7 or 203.0.113.0/24", ip)
 		}
 	}
 	if _, err := parseUTCOffset(f.utcOffset); err != nil {
@@ -122,7 +139,7 @@ func (a *app) simulate(ctx context.Context, f simulateFlags) error {
   export WXNOTIFY_APPID=%[2]s
   export WXNOTIFY_APPSECRET=%[3]s
 `, base, f.appid, f.secret)
-	return serveHTTP(ctx, ln, simserver.New(p), limits{})
+	return serveHTTP(ctx, ln, simserver.New(p, f.addr), limits{})
 }
 
 // limits of a listener's connections. read and write: zero means no limit. grace

@@ -13,7 +13,7 @@ func TestSimulateTurnsTheDayWhereItIsTold(t *testing.T) {
 		t.Errorf("exit %d, %q: want wrong usage, and an example", r.code, r.stderr)
 	}
 	for _, offset := range []string{"+00:00", "-03:30", "+08:00"} {
-		f := simulateFlags{appid: "wx1", secret: "s", quota: 10, utcOffset: offset}
+		f := simulateFlags{appid: "wx1", secret: "s", quota: 10, utcOffset: offset, ipCheck: "all", allowedIPs: []string{"10.0.0.0/8"}}
 		if err := f.check(); err != nil {
 			t.Errorf("%s: %v", offset, err)
 		}

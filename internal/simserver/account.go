@@ -126,10 +126,18 @@ type accountIn struct {
 	Freeze       *wechat.Code   `json:"freeze"`
 	FreezeTokens *wechat.Code   `json:"freeze_tokens"`
 	AllowedIPs   *[]string      `json:"allowed_ips"`
+	IPCheck      *string        `json:"ip_check"`
 	AppSecret    *wechat.Secret `json:"appsecret"`
 }
 
 func changeAccount(a *wechattest.Account, in accountIn) (any, error) {
+	if in.IPCheck != nil {
+		check, err := wechattest.ParseIPCheck(*in.IPCheck)
+		if err != nil {
+			return nil, fmt.Errorf("ip_check: %w", err)
+		}
+		a.SetIPCheck(check)
+	}
 	apply(in.Freeze, a.Freeze)
 	apply(in.FreezeTokens, a.FreezeTokens)
 	apply(in.AllowedIPs, func(ips []string) { a.SetAllowedIPs(ips...) })

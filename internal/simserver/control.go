@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/wechat"
@@ -20,15 +22,49 @@ const maxBody = 1 << 20
 // server serves the control API and the page of one platform.
 type server struct{ p *wechattest.Platform }
 
-// New serves p's API paths, the control API under /_sim/ and the page at /.
-func New(p *wechattest.Platform) http.Handler {
+// New serves p's API paths, the pictures of its QR codes, the control API under
+// /_sim/ and the page at /. addr is where it listens: on a loopback address, page and
+// control API answer to the names of the loopback alone. A foreign name that resolves
+// to 127.0.0.1 would put a foreign page in the same origin (DNS rebinding). The API
+// paths answer to any name, such as api.weixin.qq.com in a hosts file.
+func New(p *wechattest.Platform, addr string) http.Handler {
 	s := server{p}
+	own := http.NewServeMux()
+	own.HandleFunc("GET /{$}", s.servePage)
+	own.HandleFunc("GET /_sim/page.css", serveStyle)
+	own.Handle("/_sim/", s.control())
 	mux := http.NewServeMux()
 	mux.Handle("/", p)
-	mux.HandleFunc("GET /{$}", s.servePage)
-	mux.HandleFunc("GET /_sim/page.css", serveStyle)
-	mux.Handle("/_sim/", s.control())
+	mux.HandleFunc("GET /cgi-bin/showqrcode", s.serveQRCode)
+	mux.Handle("GET /{$}", checkHost(addr, own))
+	mux.Handle("/_sim/", checkHost(addr, own))
 	return mux
+}
+
+// checkHost refuses other names than the loopback's when addr is on it.
+func checkHost(addr string, next http.Handler) http.Handler {
+	if !loopback(addr) {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !loopback(r.Host) {
+			http.Error(w, "the simulator answers to 127.0.0.1 and localhost only; start it with --addr 0.0.0.0:8090 for other names",
+				http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// loopback reports whether hostport, with or without a port, is a name of the loopback.
+func loopback(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // control is the control API. A browser's cross-site requests are refused.

@@ -371,12 +371,25 @@ func TestControlListsPushes(t *testing.T) {
 	})
 }
 
-func TestUnknownPathsAnswer404(t *testing.T) {
+func TestUnknownPathsAreAnswered(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wechattest.Config{})
-	for path, want := range map[string]int{"/cgi-bin/nothing": 404, "/_sim/nothing": 404, "/_sim/": 200, "/x": 404, "/_sim/page.css": 200, "/": 200} {
+	for path, want := range map[string]int{"/_sim/nothing": 404, "/_sim/": 200, "/_sim/page.css": 200, "/": 200} {
 		if w := b.do("GET", path, ""); w.Code != want {
 			t.Errorf("GET %s: %d, want %d", path, w.Code, want)
+		}
+	}
+	for _, path := range []string{"/cgi-bin/nothing", "/x", "/cgi-bin/message/template/send/", "/sns/nothing"} {
+		for _, method := range []string{"GET", "POST"} {
+			var o struct {
+				Errcode int
+				Errmsg  string
+			}
+			w := b.do(method, path, "")
+			err := json.Unmarshal(w.Body.Bytes(), &o)
+			if err != nil || w.Code != http.StatusOK || o.Errcode != 40066 || !strings.HasPrefix(o.Errmsg, "invalid url rid: ") {
+				t.Errorf("%s %s: %d %s, want WeChat's JSON", method, path, w.Code, w.Body)
+			}
 		}
 	}
 	if calls := b.control("GET", "", "")["calls"].([]any); len(calls) != 17 || calls[0] != "GET /_sim/messages" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -52,6 +53,10 @@ type listPage struct {
 	Live     bool  // the browser reloads it
 	Paused   bool
 	Host     string
+	// The filter by follower: OpenID as it was typed, or Of, the number of one of the
+	// follower's messages, so that no link has an openid.
+	OpenID string
+	Of     int64
 }
 
 // bubble is one message as the page shows it.
@@ -83,11 +88,19 @@ func (s server) servePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page := listPage{W: wordsIn(language(r)), Stats: s.stats(), Host: r.Host, Paused: r.URL.Query().Has("still")}
+	follower, err := s.filter(r, &page)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	page.Live = before == 0 && !page.Paused
 	page.Sends = page.Stats.Calls[wechattest.SendPath]
 	page.Refused = page.Sends.Total - page.Sends.OK - page.Sends.Lost
 	page.Codes = codeCounts(page.Sends)
 	list := s.p.SeenBefore(before, pageSize+1)
+	if follower != "" {
+		list = s.p.SeenTo(follower, before, pageSize+1)
+	}
 	if len(list) > pageSize {
 		list = list[:pageSize]
 		page.Older = list[pageSize-1].Seq
@@ -108,6 +121,20 @@ func (s server) servePage(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept-Language")
 	w.Write(text.Bytes()) //nolint:errcheck // the visitor may have gone
+}
+
+// filter reads ?openid= and ?of= into page, and returns the openid of the follower
+// whose messages are wanted; empty: all.
+func (s server) filter(r *http.Request, page *listPage) (openid string, err error) {
+	page.OpenID = r.URL.Query().Get("openid")
+	if page.Of, err = number(r, "of", 0); err != nil || page.Of == 0 {
+		return page.OpenID, err
+	}
+	one := s.p.SeenAfter(page.Of-1, 1)
+	if len(one) == 0 || one[0].Seq != page.Of {
+		return "", errors.New("of: this message is not kept any more")
+	}
+	return one[0].OpenID, nil
 }
 
 // codeCounts lists the errcodes of a path, the most frequent first.

@@ -36,7 +36,7 @@ func setup(t *testing.T, cfg wechattest.Config) *bench {
 	t.Helper()
 	p := wechattest.New(cfg)
 	t.Cleanup(p.Close)
-	b := &bench{T: t, p: p, a: p.Accounts()[0], server: simserver.New(p)}
+	b := &bench{T: t, p: p, a: p.Accounts()[0], server: simserver.New(p, "127.0.0.1:8090")}
 	b.token = b.a.FetchToken().Reveal()
 	return b
 }
@@ -44,7 +44,12 @@ func setup(t *testing.T, cfg wechattest.Config) *bench {
 // do makes a request of the server. header are names and values in turn.
 func (b *bench) do(method, target, body string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(b.Context(), method, target, strings.NewReader(body))
+	r.Host = "127.0.0.1:8090"
 	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+			continue
+		}
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()

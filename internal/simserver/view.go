@@ -81,7 +81,7 @@ func (s server) views(list []wechattest.Seen) []messageView {
 	return views
 }
 
-// listMessages is GET /_sim/messages?after=&limit=: oldest first. The next page
+// listMessages is GET /_sim/messages?after=&limit=&openid=: oldest first. The next page
 // has after set to last.
 func (s server) listMessages(r *http.Request) (any, error) {
 	after, err := number(r, "after", 0)
@@ -95,7 +95,12 @@ func (s server) listMessages(r *http.Request) (any, error) {
 	if limit > 1000 {
 		return nil, errors.New("limit is at most 1000")
 	}
-	list, last := s.views(s.p.SeenAfter(after, int(limit))), after
+	seen := s.p.SeenAfter(after, int(limit))
+	if openid := r.URL.Query().Get("openid"); openid != "" {
+		seen = slices.DeleteFunc(s.p.SeenAfter(after, s.p.SeenTotal()), func(m wechattest.Seen) bool { return m.OpenID != openid })
+		seen = seen[:min(int(limit), len(seen))]
+	}
+	list, last := s.views(seen), after
 	if n := len(list); n > 0 {
 		last = list[n-1].Seq
 	}

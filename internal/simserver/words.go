@@ -6,6 +6,7 @@ type words struct {
 	Title, Lead, Messages, Calls, Refused, Lost, Used, Quota string
 	Empty, EmptyHint, Details, Mini, To, Delivered           string
 	Older, Newest, Pause, Resume                             string
+	Follower, Show, All, NoneTo                              string // the filter by follower
 	DayFormat                                                string // of time.Format
 }
 
@@ -18,6 +19,7 @@ func wordsIn(lang string) words {
 			Empty: "还没有消息", EmptyHint: "用下面的命令取得 access_token 并发送第一条：",
 			Details: "详情", Mini: "小程序", To: "发给", Delivered: "送达成功",
 			Older: "更早的消息", Newest: "回到最新", Pause: "暂停刷新", Resume: "继续刷新", DayFormat: "1月2日",
+			Follower: "只看某个关注者", Show: "查看", All: "全部消息", NoneTo: "没有发给该关注者的消息",
 		}
 	}
 	return words{
@@ -27,5 +29,6 @@ func wordsIn(lang string) words {
 		Empty: "Nothing has arrived yet", EmptyHint: "Fetch an access token and send the first message:",
 		Details: "Details", Mini: "Mini program", To: "to", Delivered: "delivered",
 		Older: "Older messages", Newest: "Newest", Pause: "Stop refreshing", Resume: "Refresh", DayFormat: "Jan 2",
+		Follower: "Messages of one follower", Show: "Show", All: "All messages", NoneTo: "Nothing has arrived for this follower",
 	}
 }

@@ -1,6 +1,7 @@
 package wechattest
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -22,6 +23,17 @@ func (p *Platform) ClientFrom(ip string) *http.Client {
 func (a *Account) SetAllowedIPs(ips ...string) {
 	defer a.p.locked()()
 	a.cfg.AllowedIPs = ips
+}
+
+// ParseIPCheck reads "tokens" or "all".
+func ParseIPCheck(text string) (IPCheck, error) {
+	switch text {
+	case "tokens":
+		return IPCheckTokens, nil
+	case "all":
+		return IPCheckAll, nil
+	}
+	return 0, fmt.Errorf("%q is not one of tokens, all", text)
 }
 
 // SetIPCheck changes which calls check the IP list.

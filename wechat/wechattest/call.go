@@ -76,7 +76,8 @@ type answer struct {
 
 func refuse(code wechat.Code) answer { return answer{code: code} }
 
-// ServeHTTP serves the API paths and the authorization page. A scripted reply
+// ServeHTTP serves the API paths and the authorization page; any other path is
+// answered with errcode 40066. A scripted reply
 // that cuts the connection panics with http.ErrAbortHandler, which net/http
 // handles.
 func (p *Platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +88,8 @@ func (p *Platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.serveAuthorize(w, r)
 		return
 	default:
-		http.NotFound(w, r)
+		now := time.Now()
+		write(w, (&call{p: p, r: r, now: now}).encode(answer{code: 40066, text: "invalid url"}))
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))

@@ -58,6 +58,11 @@ type Config struct {
 	// restart. Default +8 h (China); for UTC set any value under a second, such
 	// as 1.
 	QuotaUTCOffset time.Duration
+	// ForceEndsToken makes a forced refresh of the stable token end the token before
+	// at once. Default false: that token stays valid for 5 minutes, and a second forced
+	// refresh, 30 s later or more, ends it at once. Which of both WeChat does is not
+	// confirmed.
+	ForceEndsToken bool
 	// Seed makes the faults of Fault repeatable. Default 1.
 	Seed uint64
 	// KeepSeen is how many of the newest messages are kept, each with its body.

@@ -49,6 +49,9 @@ type QRCode struct {
 	Expires time.Time `json:"expires,omitzero"` // zero: never
 }
 
+// URL is the content of the QR code's picture.
+func (q QRCode) URL() string { return "http://weixin.qq.com/q/" + q.Ticket[3:25] }
+
 // QRCodes returns the account's QR codes, oldest first.
 func (a *Account) QRCodes() []QRCode {
 	defer a.p.locked()()

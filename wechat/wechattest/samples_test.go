@@ -250,7 +250,7 @@ func TestManagementCallsRefuse(t *testing.T) {
 		want             wechat.Code
 	}{
 		{"no short id", add, `{}`, 40036},
-		{"historic template", add, `{"template_id_short":"TM00015"}`, 40247},
+		{"no short id of any form", add, `{"template_id_short":"TM"}`, 40247},
 		{"no keywords", add, `{"template_id_short":"47123"}`, 40246},
 		{"blank keyword", add, `{"template_id_short":"47123","keyword_name_list":[" "]}`, 40246},
 		{"delete nothing", "/cgi-bin/template/del_private_template", `{"template_id":"x"}`, 40037},

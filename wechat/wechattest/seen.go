@@ -111,6 +111,21 @@ func (p *Platform) SeenBefore(before int64, limit int) []Seen {
 	return page
 }
 
+// SeenTo is SeenBefore for the messages of one recipient.
+func (p *Platform) SeenTo(openid string, before int64, limit int) []Seen {
+	defer p.locked()()
+	var page []Seen
+	for _, s := range slices.Backward(p.chats.list) {
+		if len(page) == limit {
+			break
+		}
+		if s.OpenID == openid && (before == 0 || s.Seq < before) {
+			page = append(page, s)
+		}
+	}
+	return page
+}
+
 // SeenWith returns the messages seen with this client_msg_id, oldest first.
 func (p *Platform) SeenWith(clientMsgID string) []Seen {
 	defer p.locked()()

@@ -1,6 +1,7 @@
 package wechattest
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,9 +20,13 @@ func serveTemplateList(c *call) answer {
 	return object(map[string][]Template{"template_list": list})
 }
 
+// historicID is the short id of a template from before 2023.
+var historicID = regexp.MustCompile(`^(TM|OPENTM)[0-9]{1,12}$`)
+
 // serveTemplateAdd is POST /cgi-bin/template/api_add_template. A numeric short id
 // names a category template, whose keys follow keyword_name_list. All are things
-// here; WeChat takes the types from its template library.
+// here; WeChat takes the types from its template library. A historic short id, such
+// as TM00015, takes no keywords: its template has first, two keywords and remark.
 func serveTemplateAdd(c *call) answer {
 	var in struct {
 		ShortID  string   `json:"template_id_short"`
@@ -31,10 +36,12 @@ func serveTemplateAdd(c *call) answer {
 		return refuse(code)
 	}
 	_, err := strconv.ParseUint(in.ShortID, 10, 32)
+	historic := historicID.MatchString(in.ShortID)
 	switch {
 	case in.ShortID == "":
 		return refuse(40036)
-	case err != nil: // historic ids, TM… and OPENTM…, can no longer be added
+	case historic:
+	case err != nil:
 		return refuse(40247)
 	case len(in.Keywords) == 0 || slices.ContainsFunc(in.Keywords, badKeyword):
 		return refuse(40246)
@@ -43,12 +50,15 @@ func serveTemplateAdd(c *call) answer {
 	if len(c.account.templates) >= maxTemplates {
 		return refuse(45026)
 	}
-	t := Template{ID: randomText(43), Title: "类目模板 " + in.ShortID}
-	var content []string
-	for i, keyword := range in.Keywords {
-		content = append(content, keyword+":{{thing"+strconv.Itoa(i+1)+".DATA}}")
+	t := Template{ID: randomText(43), Title: "历史模板 " + in.ShortID}
+	t.Content = "{{first.DATA}}\n内容:{{keyword1.DATA}}\n时间:{{keyword2.DATA}}\n{{remark.DATA}}"
+	if !historic {
+		var content []string
+		for i, keyword := range in.Keywords {
+			content = append(content, keyword+":{{thing"+strconv.Itoa(i+1)+".DATA}}")
+		}
+		t.Title, t.Content = "类目模板 "+in.ShortID, strings.Join(content, "\n")
 	}
-	t.Content = strings.Join(content, "\n")
 	c.account.templates = append(c.account.templates, newTemplate(t))
 	return object(struct {
 		Errcode    int    `json:"errcode"`

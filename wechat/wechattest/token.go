@@ -37,9 +37,10 @@ func (t *accessToken) check(now time.Time) wechat.Code {
 }
 
 type forceCount struct {
-	day  int64
-	n    int
-	last time.Time
+	day    int64
+	n      int
+	last   time.Time
+	before *accessToken // the token that the last one replaced
 }
 
 // issue makes a new token of the account. The lock is held.
@@ -59,9 +60,7 @@ func newTokenText() string { return "91_" + randomText(128) }
 
 // classicToken makes a new token. The one before stays valid for tokenGrace.
 func (a *Account) classicToken(now time.Time) *accessToken {
-	if old := a.classic; old != nil && old.superseded.IsZero() {
-		old.superseded = now.Add(tokenGrace)
-	}
+	a.classic.endAt(now.Add(tokenGrace))
 	a.classic = a.issue(now)
 	return a.classic
 }
@@ -75,34 +74,47 @@ func (a *Account) stableToken(now time.Time) *accessToken {
 	return a.stable
 }
 
-// forceToken replaces the stable token at once, at most forcePerDay times a day
-// and forceGap apart. WeChat does not document which errcode refuses it; 45009
-// and 45011 are in the page's list of errors.
+// forceToken replaces the stable token, at most forcePerDay times a day. Within
+// forceGap of the last time it replaces nothing and returns the current token. The
+// token before stays valid for tokenGrace, or until the next forced refresh: WeChat's
+// pages say that two of them, forceGap apart, end a leaked token (docs: 获取稳定版接口
+// 调用凭据 of sibling products). WeChat does not document which errcode refuses the
+// 21st; 45009 is in the page's list of errors.
 func (a *Account) forceToken(now time.Time) (*accessToken, wechat.Code) {
 	if day := a.p.day(now); day != a.forced.day {
-		a.forced = forceCount{day: day, last: a.forced.last}
+		a.forced.day, a.forced.n = day, 0
 	}
-	switch {
-	case a.forced.n >= forcePerDay:
+	if !a.forced.last.IsZero() && now.Sub(a.forced.last) < forceGap {
+		return a.stableToken(now), 0
+	}
+	if a.forced.n >= forcePerDay {
 		return nil, 45009
-	case !a.forced.last.IsZero() && now.Sub(a.forced.last) < forceGap:
-		return nil, 45011
 	}
 	a.forced.n++
 	a.forced.last = now
-	if a.stable != nil && a.stable.superseded.IsZero() {
-		a.stable.superseded = now
+	grace := tokenGrace
+	if a.p.cfg.ForceEndsToken {
+		grace = 0
 	}
-	a.stable = a.issue(now)
+	a.forced.before.endAt(now)
+	a.stable.endAt(now.Add(grace))
+	a.forced.before, a.stable = a.stable, a.issue(now)
 	return a.stable, 0
+}
+
+// endAt makes the token invalid from at on, unless it ends sooner.
+func (t *accessToken) endAt(at time.Time) {
+	if t != nil && (t.superseded.IsZero() || at.Before(t.superseded)) {
+		t.superseded = at
+	}
 }
 
 // killTokens invalidates every token of the account. The lock is held.
 func (a *Account) killTokens() {
 	now := time.Now()
 	for _, t := range a.p.tokens {
-		if t.account == a && (t.superseded.IsZero() || t.superseded.After(now)) {
-			t.superseded = now
+		if t.account == a {
+			t.endAt(now)
 		}
 	}
 }

@@ -84,6 +84,9 @@ func TestStableAndClassicTokensAreIndependent(t *testing.T) {
 		stable, classic := b.token, b.fetchClassic().str("access_token")
 		b.fetchClassic()
 		b.fetchStable(true)
+		if code := b.try(stable); code != 0 {
+			t.Errorf("stable token right after a forced refresh: %d, want 0", code)
+		}
 		time.Sleep(5 * time.Minute)
 		if code := b.try(stable); code != 40001 {
 			t.Errorf("stable token after a forced refresh: %d, want 40001", code)
@@ -102,13 +105,16 @@ func TestForceRefreshIsLimitedTo20ADay30sApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, wechattest.Config{})
 		for i := range 20 {
-			if r := b.fetchStable(true); r.code() != 0 {
-				t.Fatalf("force %d: %v", i, r)
+			before := b.fetchStable(false).str("access_token")
+			r := b.fetchStable(true)
+			if r.code() != 0 || r.str("access_token") == before {
+				t.Fatalf("force %d: %v, want another token", i, r)
 			}
-			if r := b.fetchStable(true); i < 19 && r.code() != 45011 {
-				t.Fatalf("force %d, again at once: %v, want 45011", i, r)
+			time.Sleep(29 * time.Second)
+			if again := b.fetchStable(true); again.code() != 0 || again.str("access_token") != r.str("access_token") {
+				t.Fatalf("force %d, again after 29 s: %v, want the same token", i, again)
 			}
-			time.Sleep(30 * time.Second)
+			time.Sleep(time.Second)
 		}
 		if r := b.fetchStable(true); r.code() != 45009 {
 			t.Fatalf("21st force of the day: %v, want 45009", r)
@@ -116,6 +122,52 @@ func TestForceRefreshIsLimitedTo20ADay30sApart(t *testing.T) {
 		time.Sleep(16 * time.Hour) // bubbles start at 08:00 in China
 		if r := b.fetchStable(true); r.code() != 0 {
 			t.Fatalf("after midnight in China: %v, want a token", r)
+		}
+	})
+}
+
+func TestTwoForcedRefreshesEndALeakedToken(t *testing.T) {
+	t.Parallel()
+	for name, endsAtOnce := range map[string]bool{"one leaves it alive": false, "one ends it": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t, wechattest.Config{ForceEndsToken: endsAtOnce})
+				leaked := b.token
+				b.fetchStable(true)
+				if code := b.try(leaked); code != map[bool]wechat.Code{false: 0, true: 40001}[endsAtOnce] {
+					t.Errorf("after one forced refresh: %d", code)
+				}
+				time.Sleep(29 * time.Second)
+				b.fetchStable(true) // too soon: does nothing
+				if code := b.try(leaked); !endsAtOnce && code != 0 {
+					t.Errorf("after a second one within 30 s: %d, want 0", code)
+				}
+				time.Sleep(time.Second)
+				now := b.fetchStable(true).str("access_token")
+				if code := b.try(leaked); code != 40001 {
+					t.Errorf("after two of them 30 s apart: %d, want 40001", code)
+				}
+				if code := b.try(now); code != 0 {
+					t.Errorf("the newest token: %d, want 0", code)
+				}
+			})
+		})
+	}
+}
+
+// WeChat's tokens have 300 s left at least.
+func TestTokensHaveFiveMinutesLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, wechattest.Config{})
+		for range 1000 {
+			time.Sleep(7*time.Second + 300*time.Millisecond)
+			for _, r := range []reply{b.fetchStable(false), b.fetchStable(true), b.fetchClassic()} {
+				if r.code() == 0 && r.num("expires_in") < 300 {
+					t.Fatalf("expires_in %d", r.num("expires_in"))
+				}
+			}
 		}
 	})
 }

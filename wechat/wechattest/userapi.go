@@ -78,10 +78,7 @@ func (a *Account) userInfo(openid, lang string) (userInfo, bool) {
 	if !a.follows(openid) {
 		return u, true
 	}
-	f := a.followers[openid]
-	if f == nil {
-		f = a.newFollower()
-	}
+	f := a.follower(openid) // user/get lists it from now on
 	if lang == "" {
 		lang = "zh_CN"
 	}
@@ -111,11 +108,16 @@ func (a *Account) unionID(openid string) string {
 	return "oU" + base64.RawURLEncoding.EncodeToString(sum[:])[:26]
 }
 
-// serveUserGet is GET /cgi-bin/user/get: the followers that a method of Account
-// has named, in the order of their first mention.
+// serveUserGet is GET /cgi-bin/user/get: the followers that a call, a message or a
+// method of Account has named, in the order of their first mention.
 func serveUserGet(c *call) answer {
 	next := c.query().Get("next_openid")
 	defer c.p.locked()()
+	for i := range c.p.chats.list {
+		if seen := &c.p.chats.list[i]; seen.AppID == c.account.cfg.AppID {
+			c.account.follower(seen.OpenID)
+		}
+	}
 	var all []string
 	for _, openid := range c.account.roster {
 		if c.account.follows(openid) {
@@ -195,5 +197,5 @@ func serveQRCode(c *call) answer {
 		Ticket  string `json:"ticket"`
 		Seconds int64  `json:"expire_seconds,omitempty"`
 		URL     string `json:"url"`
-	}{q.Ticket, in.Seconds, "http://weixin.qq.com/q/" + q.Ticket[3:25]})
+	}{q.Ticket, in.Seconds, q.URL()})
 }
