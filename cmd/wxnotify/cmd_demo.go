@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -60,7 +61,9 @@ type stage struct {
 	opsLn    net.Listener
 	publicLn net.Listener
 	config   *config
-	close    func()
+	// enrollKey signs the links of this demo alone.
+	enrollKey string
+	close     func()
 }
 
 func (a *app) demo(ctx context.Context, messages int, once bool) error {
@@ -71,7 +74,7 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 		return err
 	}
 	defer st.close()
-	d := &display{out: a.Stdout, color: isTerminal(a.Stdout)}
+	d := &display{out: a.Stdout, color: isTerminal(a.Stdout), accepted: map[string]bool{}}
 	s, err := newServer(st.rdb, st.config, sends|publishes, zap.NewNop(), hooks{
 		onEvent: d.event, opsListener: st.opsLn, publicListener: st.publicLn,
 	})
@@ -86,25 +89,22 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	})
 	g.Go(func() error { return s.run(ctx) })
 	d.hello(st, s)
-	err = a.demoMessages(ctx, st, d, messages)
+	p, err := newProducer(st.rdb, st.config, &st.config.Accounts[0])
+	if err == nil {
+		defer func() { _ = p.Close() }()
+		g.Go(func() error { return d.receipts(ctx, p) })
+		err = d.enqueue(ctx, p, messages)
+	}
 	if err == nil {
 		err = d.summary(ctx, st)
 	}
 	if err == nil && !once {
-		d.goodbye(st)
+		d.goodbye(st, a.self())
 		<-ctx.Done()
 	}
 	stop()
 	return errors.Join(err, g.Wait())
 }
-
-// What the demo's simulated WeChat and its followers' endpoint share. They guard
-// nothing: all of it is on loopback and gone with the process.
-const (
-	demoToken     = "demo0Token"
-	demoAESKey    = "demo0EncodingAESKey0demo0EncodingAESKey0dem"
-	demoEnrollKey = "demo0enroll0key0demo0enroll0key0"
-)
 
 // setStage opens everything on loopback. The usual ports are taken when they are
 // free, so that the addresses are easy to remember.
@@ -140,15 +140,17 @@ func setStage(messages int) (st *stage, err error) {
 	opened = append(opened, st.platform.Close)
 	st.trouble(messages)
 	public := "http://" + st.publicLn.Addr().String()
+	token, aesKey := randomText(tokenLength), randomText(aesKeyLength)
+	st.enrollKey = randomText(enrollKeyLength)
 	st.platform.Account(wechattest.AppID).SetCallback(wechattest.CallbackConfig{
 		URL: public + "/callback/" + wechattest.AppID, Mode: wechattest.CallbackSecure,
-		Token: wechat.NewSecret(demoToken), EncodingAESKey: wechat.NewSecret(demoAESKey),
+		Token: wechat.NewSecret(token), EncodingAESKey: wechat.NewSecret(aesKey),
 	})
 	st.config, err = loadConfig("", nil, map[string]string{
 		"redis_url": st.redisURL, "appid": wechattest.AppID, "appsecret": wechattest.AppSecret,
 		"wechat_base_url": st.pageURL, "ops_addr": st.opsLn.Addr().String(), "rate": "20", "concurrency": "16",
 		"wechat_authorize_url": st.pageURL + "/connect/oauth2/authorize", "public_url": public,
-		"callback_token": demoToken, "encoding_aes_key": demoAESKey, "enroll_key": demoEnrollKey,
+		"callback_token": token, "encoding_aes_key": aesKey, "enroll_key": st.enrollKey,
 	}, everyGroup)
 	if err != nil {
 		return nil, err
@@ -185,18 +187,9 @@ func listenNear(addr string) (net.Listener, error) {
 	return ln, nil
 }
 
-// demoMessages enqueues a trickle, so that one sees them arrive, and waits until
-// each has settled.
-func (a *app) demoMessages(ctx context.Context, st *stage, d *display, n int) error {
-	entry, err := st.config.pick("")
-	if err != nil {
-		return err
-	}
-	p, err := newProducer(st.rdb, st.config, entry)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = p.Close() }()
+// enqueue enqueues a trickle, so that one sees them arrive, and waits until each has
+// settled.
+func (d *display) enqueue(ctx context.Context, p *producer.Producer, n int) error {
 	d.expect(n)
 	classes := []producer.Option{producer.Class(producer.Critical), producer.Class(producer.Default), producer.Class(producer.Bulk)}
 	for i := range n {
@@ -208,44 +201,90 @@ func (a *app) demoMessages(ctx context.Context, st *stage, d *display, n int) er
 	}
 	select {
 	case <-d.done:
-		return d.receipts(ctx, p)
 	case <-ctx.Done():
 		return nil
 	}
+	return d.count(ctx, p)
 }
 
-// receiptsWithin is how long the demo waits for the last receipt.
-const receiptsWithin = 10 * time.Second
+const (
+	// receiptsWithin is how long the demo waits for the last receipt.
+	receiptsWithin = 10 * time.Second
+	receiptsEvery  = 50 * time.Millisecond
+	// maxAwaited bounds the messages whose receipt the demo shows.
+	maxAwaited = 10_000
+)
 
-// receipts waits until WeChat has told of each accepted message, and counts the
-// states.
+// receipts prints a line for each message that WeChat's receipt ended, until ctx ends.
 func (d *display) receipts(ctx context.Context, p *producer.Producer) error {
-	ctx, cancel := context.WithTimeout(ctx, receiptsWithin)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(receiptsEvery)
 	defer tick.Stop()
 	for {
-		list, err := p.StatusMany(context.WithoutCancel(ctx), d.ids)
-		if err != nil {
-			return err
-		}
-		counts := map[ledger.State]int{}
-		for _, s := range list {
-			if s != nil {
-				counts[s.State]++
-			}
-		}
-		d.mu.Lock()
-		d.counts = counts
-		d.mu.Unlock()
-		if counts[ledger.Accepted] == 0 || ctx.Err() != nil {
-			return nil
-		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			return nil
+		}
+		ids := d.awaited()
+		list, err := p.StatusMany(context.WithoutCancel(ctx), ids)
+		if err != nil {
+			return err
+		}
+		for _, s := range list {
+			if s != nil && s.State != ledger.Accepted {
+				d.receipt(s)
+			}
 		}
 	}
+}
+
+// awaited are the accepted messages without a receipt.
+func (d *display) awaited() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Keys(d.accepted))
+}
+
+// receipt prints what a receipt said.
+func (d *display) receipt(s *producer.Status) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.accepted, s.ID)
+	mark, color := "✓", "32"
+	if s.State != ledger.Delivered {
+		mark, color = "✗", "31"
+	}
+	line := fmt.Sprintf("%s %-9s  %-8s  %-8s  receipt %s", mark, s.State, s.ID, s.Class, s.Receipt)
+	_, _ = fmt.Fprintln(d.out, d.paint(color, line))
+}
+
+// count counts the states of the demo's messages, once each accepted one has its receipt.
+func (d *display) count(ctx context.Context, p *producer.Producer) error {
+	limit := time.After(receiptsWithin)
+	tick := time.NewTicker(receiptsEvery)
+	defer tick.Stop()
+	for waiting := true; waiting && len(d.awaited()) > 0; {
+		select {
+		case <-tick.C:
+		case <-limit:
+			waiting = false
+		case <-ctx.Done():
+			waiting = false
+		}
+	}
+	list, err := p.StatusMany(context.WithoutCancel(ctx), d.ids)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.counts = map[ledger.State]int{}
+	for _, s := range list {
+		if s != nil {
+			d.counts[s.State]++
+		}
+	}
+	return nil
 }
 
 // display prints what happens, one line each.
@@ -257,6 +296,8 @@ type display struct {
 	ids    []string
 	counts map[ledger.State]int
 	done   chan struct{}
+	// accepted are the messages whose receipt is awaited.
+	accepted map[string]bool
 }
 
 func (d *display) expect(n int) {
@@ -302,6 +343,9 @@ func (d *display) event(e worker.Event) {
 		line += "  " + e.Reason
 	}
 	_, _ = fmt.Fprintln(d.out, d.paint(color, line))
+	if e.State == ledger.Accepted && len(d.accepted) < maxAwaited {
+		d.accepted[e.ID] = true
+	}
 	if !settled(string(e.State)) {
 		return
 	}
@@ -327,29 +371,31 @@ func (d *display) summary(ctx context.Context, st *stage) error {
 	return err
 }
 
-func (d *display) goodbye(st *stage) {
+// goodbye prints what to try next: lines that run as printed, in this order, in a shell
+// of the same directory.
+func (d *display) goodbye(st *stage, self string) {
 	link, err := producer.EnrollURL(producer.Enrollment{
-		PublicURL: st.config.Public.URL, Account: wechattest.AppID, Key: wechat.NewSecret(demoEnrollKey), User: "patient-401",
+		PublicURL: st.config.Public.URL, Account: wechattest.AppID, Key: wechat.NewSecret(st.enrollKey), User: "patient-401",
 		WithoutConfirm: true, // so that a scan binds
 	})
 	if err != nil {
 		link = err.Error()
 	}
 	_, _ = fmt.Fprintf(d.out, `
-Send more from another terminal:
+Send more from another terminal, in the same directory:
 
-  export WXNOTIFY_REDIS_URL=%s WXNOTIFY_APPID=%s
-  wxnotify send --samples 3 --wait
-  wxnotify status demo-1
+  export WXNOTIFY_REDIS_URL=%[1]s WXNOTIFY_APPID=%[2]s WXNOTIFY_WECHAT_BASE_URL=%[5]s
+  %[3]s send --samples 3 --wait
+  %[3]s status demo-1
 
-Let a user enrol: open this link, scan its code as a simulated follower does, and
-write to the user:
+Let a user enrol: open the link (a browser on a computer shows a QR code), scan the
+code as a simulated follower, and send to the user:
 
-  %s
-  curl %s/_sim/followers -d '{"openids": ["oSIM6t0follower0000000000001"], "do": "scan"}'
-  wxnotify enroll list
-  wxnotify send --user patient-401 --template %s --data thing1=化验单 --data time2="2026-11-25 10:00" --data amount3=¥10 --id lab-1 --wait
+  curl -sSLo /dev/null '%[4]s'
+  curl -sS %[5]s/_sim/followers -d '{"openids": ["%[6]s"], "do": "scan"}'
+  %[3]s enroll list
+  %[3]s send --user patient-401 %[7]s --wait
 
 Ctrl-C ends the demo.
-`, st.redisURL, wechattest.AppID, link, st.pageURL, wechattest.TemplateOrderPaid)
+`, st.redisURL, wechattest.AppID, self, link, st.pageURL, hintFollower, labResult())
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +23,7 @@ import (
 // simulateFlags configure the simulator.
 type simulateFlags struct {
 	addr, appid, secret, callback string
+	public                        string
 	callbackToken, callbackKey    string
 	utcOffset                     string
 	quota, minute                 int64
@@ -49,6 +52,7 @@ messages that arrived, /_sim/ is a control API: see docs/simulator.md.`,
 	fs.StringVar(&f.addr, "addr", "127.0.0.1:8090", "where to listen")
 	fs.StringVar(&f.appid, "appid", wechattest.AppID, "the account's appid")
 	fs.StringVar(&f.secret, "appsecret", wechattest.AppSecret, "the account's AppSecret; not a real one")
+	fs.StringVar(&f.public, "public-url", "http://127.0.0.1:8080", "where `serve` will be reached, for the printed lines")
 	fs.StringVar(&f.callback, "callback-url", "", "push receipts and events to this address")
 	fs.StringVar(&f.callbackToken, "callback-token", "", "Token that signs events; not a real one")
 	fs.StringVar(&f.callbackKey, "callback-aes-key", "", "EncodingAESKey; with it events are pushed in secure mode")
@@ -131,15 +135,65 @@ func (a *app) simulate(ctx context.Context, f simulateFlags) error {
 	}
 	p := f.platform()
 	defer p.Close()
-	base := "http://" + ln.Addr().String()
-	_, _ = fmt.Fprintf(a.Stderr, `the simulator listens on %[1]s/  (a page; the control API is under %[1]s/_sim/)
-
-  export WXNOTIFY_WECHAT_BASE_URL=%[1]s
-  export WXNOTIFY_WECHAT_AUTHORIZE_URL=%[1]s/connect/oauth2/authorize
-  export WXNOTIFY_APPID=%[2]s
-  export WXNOTIFY_APPSECRET=%[3]s
-`, base, f.appid, f.secret)
+	base := "http://" + reachable(ln.Addr())
+	_, _ = fmt.Fprint(a.Stderr, f.hints(base, a.self(), p.Accounts()[0].Templates()))
 	return serveHTTP(ctx, ln, simserver.New(p, f.addr), limits{})
+}
+
+// reachable is addr, or its port on the loopback when it is every address.
+func reachable(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return addr.String()
+}
+
+// hints are all that wxnotify needs to use the simulator at base: lines that run as
+// printed, in this order, in another shell of the same directory.
+func (f simulateFlags) hints(base, self string, templates []wechattest.Template) string {
+	var b strings.Builder
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format, args...) }
+	say("the simulator listens on %[1]s/  (a page; the control API is under %[1]s/_sim/)\n\n", base)
+	say("All that wxnotify needs to use it, for another terminal in the same directory. Redis is the one of\n" +
+		"WXNOTIFY_REDIS_URL, redis://127.0.0.1:6379/0 unless set.\n\n")
+	token, key := f.callbackToken, f.callbackKey
+	if f.callback == "" {
+		token, key = randomText(tokenLength), randomText(aesKeyLength)
+	}
+	public := strings.TrimSuffix(f.public, "/")
+	for _, v := range [][2]string{
+		{"WECHAT_BASE_URL", base}, {"WECHAT_AUTHORIZE_URL", base + "/connect/oauth2/authorize"},
+		{"APPID", f.appid}, {"APPSECRET", f.secret}, {"PUBLIC_URL", public}, {"ENROLL_KEY", randomText(enrollKeyLength)},
+		{"CALLBACK_TOKEN", token}, {"ENCODING_AES_KEY", key},
+	} {
+		if v[1] != "" {
+			say("  export WXNOTIFY_%s=%s\n", v[0], shellQuote(v[1]))
+		}
+	}
+	if f.callback == "" {
+		say("  curl -sS %s/_sim/callback -d '{\"url\": \"%s/callback/%s\", \"mode\": \"secure\", \"token\": \"%s\", \"encoding_aes_key\": \"%s\"}'\n",
+			base, public, f.appid, token, key)
+	}
+	follow := fmt.Sprintf("curl -sS %s/_sim/followers -d '{\"openids\": [\"%s\"], \"do\": \"follow\"}'", base, hintFollower)
+	if f.strangers { // before it is written to
+		say("  %s\n", follow)
+	}
+	say("  %s serve &\n", self)
+	say("  %s send --to %s %s --wait\n", self, hintFollower, labResult())
+	if f.strangers {
+		say("\nAn openid follows once it was named like %s above.", hintFollower)
+	} else {
+		say("\nEvery openid follows, such as %s.", hintFollower)
+	}
+	say(" Templates (whole: curl -sS %s/_sim/templates):\n\n", base)
+	for _, t := range templates {
+		var keys []string
+		for _, line := range t.Lines() {
+			keys = append(keys, line.Key)
+		}
+		say("  %s  %s  %s\n", t.ID, t.Title, strings.Join(keys, " "))
+	}
+	return b.String()
 }
 
 // limits of a listener's connections. read and write: zero means no limit. grace

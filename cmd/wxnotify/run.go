@@ -22,6 +22,7 @@ const (
 
 // environment is what the program gets from outside, so that a test can replace it.
 type environment struct {
+	Program        string            // as it was started, for lines that are printed to be run
 	Env            map[string]string // the environment variables
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
