@@ -164,7 +164,7 @@ func (a *app) tokenCommand() *cobra.Command {
 		a.addAccount(c)
 		a.addSettings(c, connecting|calling)
 	}
-	cmd.AddCommand(refresh)
+	cmd.AddCommand(refresh, a.tokenRevokeCommand())
 	return cmd
 }
 

@@ -42,6 +42,11 @@
 // Repeated refusals of fresh tokens in Classic mode are a token war: another system
 // fetches tokens of this account. State.War and EventWar report it.
 //
+// # When a token leaked
+//
+// Revoke makes two forced refreshes, 31 s apart: WeChat's pages say that a leaked token
+// needs two of them, 30 s apart or more. They count among the day's 20.
+//
 // # When there is no token
 //
 // A failed fetch (wrong secret, WeChat down) is recorded in Redis, and no process asks

@@ -186,10 +186,12 @@ func (s *Store) call(ctx context.Context, fetch func(context.Context) (wechat.To
 // mayForce reports whether the shared budget allows a forced refresh. Without Redis
 // it does not.
 func (s *Store) mayForce(ctx context.Context, l lease) bool {
-	r, err := s.eval(ctx, s.scripts.force, l.args(args{
-		"lease_ms": s.cfg.Lease, "per_day": maxForced, "gap_ms": forcedGap,
-	}))
+	r, err := s.askForce(ctx, l, forcedGap)
 	return err == nil && r.number("allowed") == 1
+}
+
+func (s *Store) askForce(ctx context.Context, l lease, gap time.Duration) (reply, error) {
+	return s.eval(ctx, s.scripts.force, l.args(args{"lease_ms": s.cfg.Lease, "per_day": maxForced, "gap_ms": gap}))
 }
 
 // keep stores the token for all processes. If Redis has a newer one, that one is

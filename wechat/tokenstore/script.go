@@ -14,7 +14,7 @@ import (
 var lua embed.FS // read-only: the scripts' text
 
 // scripts are the operations on the shared token; each is atomic.
-type scripts struct{ ask, keep, fail, force, refuse, drop, state *redis.Script }
+type scripts struct{ ask, keep, fail, force, release, refuse, drop, state *redis.Script }
 
 func loadScripts() (s scripts, err error) {
 	prelude, err := lua.ReadFile("lua/prelude.lua")
@@ -22,7 +22,7 @@ func loadScripts() (s scripts, err error) {
 		return s, fmt.Errorf("tokenstore: read script: %w", err)
 	}
 	for name, at := range map[string]**redis.Script{
-		"ask": &s.ask, "keep": &s.keep, "fail": &s.fail, "force": &s.force,
+		"ask": &s.ask, "keep": &s.keep, "fail": &s.fail, "force": &s.force, "release": &s.release,
 		"refuse": &s.refuse, "drop": &s.drop, "state": &s.state,
 	} {
 		body, err := lua.ReadFile("lua/" + name + ".lua")

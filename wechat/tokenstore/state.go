@@ -91,8 +91,7 @@ func (s *Store) Refresh(ctx context.Context) (wechat.Token, error) {
 }
 
 // Drop deletes the token and the back-off for all processes; the next Token fetches.
-// Use it when a token leaked, after it was revoked in WeChat's console: until then
-// WeChat returns the same token again in Stable mode.
+// In Stable mode WeChat returns the same token again; Revoke ends one that leaked.
 func (s *Store) Drop(ctx context.Context) error {
 	s.refuse(s.view.Load().token.Generation)
 	if _, err := s.eval(ctx, s.scripts.drop, nil); err != nil {

@@ -1,0 +1,4 @@
+-- Gives the lease back unused. lease, generation
+release()
+notify('released')
+return {}
