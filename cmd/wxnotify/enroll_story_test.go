@@ -88,7 +88,7 @@ func TestEnrolStory(t *testing.T) {
 	link := w.run(t, "enroll", "link", "--user", "patient-401")
 	browsertest.Do(t, b, "be the follower", chromedp.Navigate(w.base+"/connect/"))
 	browsertest.Do(t, b, "cookie", chromedp.Evaluate[any](`document.cookie = "`+wechattest.PersonCookie+`=`+storyOpenID+`; path=/connect/"`))
-	_ = b.Console()                    // the simulator has no page there
+	_ = b.Console() // the simulator has no page there
 	asked := b.Visit(t, link, "要接收通知吗", "0-confirm")
 	if !strings.Contains(asked, "p***401") || strings.Contains(asked, "patient-401") {
 		t.Errorf("the question does not say for whom: %s", asked)
