@@ -24,7 +24,7 @@ func CheckJSON(data []byte) error { return invalid(jsonFaults(data)) }
 func jsonFaults(data []byte) []Fault {
 	w := jsonWalker{data: readable(data)}
 	if !json.Valid(w.data) {
-		return []Fault{syntaxFault(bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")))}
+		return []Fault{syntaxFault(bytes.TrimRight(bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")), " \t\r\n"))}
 	}
 	w.value()
 	return w.faults
@@ -40,11 +40,12 @@ func syntaxFault(data []byte) Fault {
 	}
 	before := data[:min(max(syntax.Offset-1, 0), int64(len(data)))]
 	line, last := bytes.Count(before, []byte{'\n'})+1, before[bytes.LastIndexByte(before, '\n')+1:]
-	return faultf("", FaultJSON, "is not JSON: line %d, character %d: %s", line, utf8.RuneCount(last)+1, plainSyntax(syntax))
+	place := fmt.Sprintf("character %d", utf8.RuneCount(last)+1)
+	if bytes.ContainsRune(data, '\n') {
+		place = fmt.Sprintf("line %d, %s", line, place)
+	}
+	return faultf("", FaultJSON, "is not JSON: %s: %s", place, scrub(syntax.Error(), nil))
 }
-
-// plainSyntax keeps an error on one line of valid text.
-func plainSyntax(err *json.SyntaxError) string { return scrub(err.Error(), nil) }
 
 // jsonWalker walks over JSON that is valid.
 type jsonWalker struct {

@@ -39,6 +39,9 @@ func TestCheckJSONNamesWhatADecoderWouldRepairOrDrop(t *testing.T) {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
 	}
+	if err := wechat.CheckJSON([]byte(`{"咖":1},` + "\r\n")); err == nil || !strings.Contains(err.Error(), "is not JSON: character 8: ") {
+		t.Errorf("%v does not name the place in one line", err)
+	}
 	err := wechat.CheckJSON([]byte("{\n  \"a\": x\n}"))
 	if err == nil || !strings.Contains(err.Error(), "line 2, character 8") {
 		t.Errorf("%v does not name the place", err)
@@ -72,6 +75,7 @@ func TestParseTemplateMessageDropsAndRepairsNothing(t *testing.T) {
 		body(`"miniprogram":{"appid":"wx1","page_path":"p"}`):                  "miniprogram.page_path field-unknown",
 		body(`"page":"p","miniprogram_state":"formal","lang":"zh_CN"`):         "lang other-kind; miniprogram_state other-kind; page other-kind",
 		body(`"scene":"1","title":"x"`):                                        "scene other-kind; title other-kind",
+		`{"touser":["o1","o2"],"data":{}}`:                                     "touser openid-several",
 		body(`"to user":"o","a/b":1`):                                          `["a/b"] field-unknown; ["to user"] field-unknown`,
 		body(`"miniprogram":{"page path":"p"}`):                                `miniprogram["page path"] field-unknown`,
 		body(`"form_id":"1"`):                                                  "form_id other-kind",

@@ -43,6 +43,10 @@ func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
 		value := object[key]
 		switch key {
 		case "touser":
+			if value[0] == '[' {
+				r.faults = append(r.faults, newFault("touser", FaultOpenIDSeveral))
+				continue
+			}
 			r.text("touser", value, &m.ToUser)
 		case "template_id":
 			r.text("template_id", value, &m.TemplateID)
@@ -165,7 +169,7 @@ func (r *messageReader) unknown(path, name string, known ...string) {
 	if path != "" && !strings.HasPrefix(field, "[") {
 		field = "." + field
 	}
-	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
+	plain := func(s string) string { return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(s)) }
 	remedy := "there are " + strings.Join(known, ", ")
 	for _, k := range known {
 		if plain(k) == plain(name) {

@@ -217,12 +217,17 @@ func keyFault(key string) FaultCode {
 	}
 }
 
-// keyPath is the path of a key of data. A malformed key is quoted and shortened.
+// keyPath is the path of a key of data. A malformed key is quoted and shortened, and
+// one that may be an openid is masked.
 func keyPath(key string) string {
-	if isKeyName(key) {
+	switch {
+	case !isKeyName(key):
+		return scrub("data["+strconv.QuoteToASCII(cut(key, keyLimit))+"]", nil)
+	case len(key) > 20:
+		return "data." + scrub(key, nil)
+	default:
 		return "data." + key
 	}
-	return "data[" + strconv.QuoteToASCII(cut(key, keyLimit)) + "]"
 }
 
 // hasControl reports control characters. Historic keys may have line breaks,

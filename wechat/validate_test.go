@@ -302,6 +302,21 @@ func TestTpl03ValuesAreCheckedByType(t *testing.T) {
 	}
 }
 
+// A key may be an openid when a caller's program exchanged names and values.
+func TestFaultsMaskKeysThatMayBeOpenIDs(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{canaryOpenID, canaryOpenID + " "} {
+		m := orderPaid()
+		m.Data[key] = wechat.Field{Value: ""}
+		if err := m.Validate(); err == nil || strings.Contains(err.Error(), canaryOpenID) {
+			t.Errorf("%v shows the key", err)
+		}
+	}
+	if got := codesOf(wechat.ValidateValue("character_string_of_orders12", "")); got != "data.character_string_of_orders12.value value-empty" {
+		t.Errorf("a long key is masked: %s", got)
+	}
+}
+
 func TestValidateValueChecksOneValue(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ key, value, want string }{

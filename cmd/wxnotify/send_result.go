@@ -183,7 +183,7 @@ func (s *sendRun) enqueued(it item, t producer.Ticket) error {
 	if s.output == "json" {
 		return printLine(s.Stdout, sendResult{
 			Line: it.line, ID: t.ID, Class: t.Class, State: t.State, Duplicate: t.Duplicate, Truncated: t.Truncated,
-			Warnings: it.request.Message.Message.Warnings(),
+			Warnings: it.request.Warnings(),
 		})
 	}
 	text := string(t.State)
@@ -254,7 +254,7 @@ const warningKinds = 200
 
 // warn collects the warnings of a message. JSON has them in its result, too.
 func (s *sendRun) warn(it item) {
-	for _, w := range it.request.Message.Message.Warnings() {
+	for _, w := range it.request.Warnings() {
 		kind := warningKind{w.Path, w.Code}
 		if c := s.warned[kind]; c != nil {
 			c.count++
@@ -335,7 +335,7 @@ func (s *sendRun) printPlan(it item) error {
 	m := r.Message.Message
 	p := plan{
 		Line: it.line, ID: r.ID, DryRun: true, Account: s.account, Class: cmp.Or(r.Terms.Class, producer.Default), User: r.Terms.User,
-		TemplateID: m.TemplateID, Preview: m.Preview(""), Warnings: m.Warnings(),
+		TemplateID: m.TemplateID, Preview: m.Preview(""), Warnings: r.Warnings(),
 	}
 	if m.ToUser != "" {
 		p.To = wechat.MaskOpenID(m.ToUser)

@@ -201,7 +201,7 @@ func TestSendPrintsWarningsAndTheCard(t *testing.T) {
 	s := newSendTo(t)
 	historic := strings.Replace(jsonBody("oCard00000000000000000000001", "一"), `"thing1":{"value":"一"}`,
 		`"first":{"value":"您好🌸"},"keyword1":{"value":"茶🌸"},"keyword2":{"value":"`+strings.Repeat("长", 25)+`"}`, 1)
-	warnings := []string{"warning: line 1 (h): data.first is not shown", "keyword1.value has emoji", "keyword2.value will be cut"}
+	warnings := []string{"warning: line 1 (h): message.data.first is not shown", "keyword1.value has emoji", "keyword2.value will be cut"}
 	lines := `{"id":"h","message":` + historic + "}\n" + `{"id":"i","message":` + strings.Replace(historic, "oCard", "oCarb", 1) + "}\n"
 	r := s.send(t, lines, "--dry-run")
 	mustSay(t, r, exitDone, append(warnings, "h\twould be enqueued", "oCar…01", "| keyword1  茶\n", "| keyword2  "+strings.Repeat("长", 20)+"…\n", "also in other messages: 1")...)

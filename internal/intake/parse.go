@@ -254,6 +254,11 @@ func (r *Request) Faults(err error) []wechat.Fault {
 	return faults
 }
 
+// Warnings are those of the message, with paths as those of Faults.
+func (r *Request) Warnings() []wechat.Fault {
+	return r.Faults(&wechat.InvalidError{Faults: r.Message.Message.Warnings()})
+}
+
 // Result is one message of a batch: a Request, or the error of Parse.
 type Result struct {
 	Request Request

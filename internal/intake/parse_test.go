@@ -105,6 +105,10 @@ func TestFaultsOfTheProducerHaveThePathsOfTheDocument(t *testing.T) {
 	if got := codes(bare.Faults(refused)); got != `id ; touser ; data.thing1.value ; data["a b"] ;  ` {
 		t.Errorf("WeChat's form: %q", got)
 	}
+	ours.Message.Message = &wechat.TemplateMessage{Data: map[string]wechat.Field{"first": {Value: "x"}}}
+	if got := codes(ours.Warnings()); got != "message.data.first historic-hidden" {
+		t.Errorf("warnings: %q", got)
+	}
 	if refused.Faults[1].Path != "touser" || ours.Faults(errors.New("x")) != nil {
 		t.Error("the error was changed, or another one has faults")
 	}
