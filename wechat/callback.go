@@ -4,14 +4,23 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// defaultCallbackWindow is the default of CallbackConfig.Window.
-const defaultCallbackWindow = 10 * time.Minute
+const (
+	// defaultCallbackWindow is the default of CallbackConfig.Window.
+	defaultCallbackWindow = 10 * time.Minute
+	// tokenMin is the length of the shortest Token that WeChat accepts. Its longest
+	// has 32 characters, all of them letters or digits.
+	tokenMin = 3
+	// envelopeLimit is the longest body in compat and secure mode, in bytes. WeChat's
+	// are a few kilobytes long.
+	envelopeLimit = 64 << 10
+)
 
 // CallbackMode is the security mode of WeChat's pushes, as set in the account's
 // server configuration (消息加解密方式). A push in another mode is refused.
@@ -49,6 +58,10 @@ type CallbackConfig struct {
 	// Window is how far a timestamp may be from now, in both directions. Zero: 10
 	// minutes.
 	Window time.Duration
+	// CharsetReader decodes a document that declares another encoding than UTF-8,
+	// such as charset.NewReaderLabel of golang.org/x/net/html/charset. Nil: only
+	// UTF-8 is read.
+	CharsetReader func(label string, input io.Reader) (io.Reader, error)
 }
 
 // Callback verifies and decrypts requests to an account's callback URL, and
@@ -60,6 +73,7 @@ type Callback struct {
 	tokens  []RotatingSecret
 	aesKeys []RotatingSecret
 	window  time.Duration
+	charset charsetReader
 }
 
 // NewCallback checks cfg and reports all its faults at once.
@@ -67,7 +81,7 @@ func NewCallback(cfg CallbackConfig) (*Callback, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	c := &Callback{appID: cfg.AppID, mode: cfg.Mode, window: cfg.Window}
+	c := &Callback{appID: cfg.AppID, mode: cfg.Mode, window: cfg.Window, charset: cfg.CharsetReader}
 	c.tokens = append(c.tokens, cfg.Tokens...)
 	c.aesKeys = append(c.aesKeys, cfg.AESKeys...)
 	if c.window == 0 {
@@ -87,8 +101,8 @@ func (c CallbackConfig) validate() error {
 		"CallbackConfig.AESKeys is empty, and mode %s needs one: set the EncodingAESKey of 服务器配置", c.Mode)
 	for i, t := range c.Tokens {
 		text := t.Value.Reveal()
-		faults.check(text != "" && strings.TrimSpace(text) == text && !hasControl(text, false),
-			"CallbackConfig.Tokens[%d] is empty or has white space at an end: copy the Token of 服务器配置", i)
+		faults.check(len(text) >= tokenMin && strings.TrimSpace(text) == text && !hasControl(text, false),
+			"CallbackConfig.Tokens[%d] is shorter than %d characters or has white space at an end: copy the Token of 服务器配置", i, tokenMin)
 		faults.check(i > 0 || t.Until.IsZero(),
 			"CallbackConfig.Tokens[0].Until is set: the first Token is the current one and has no end; put previous ones after it")
 	}
@@ -141,11 +155,44 @@ func (c *Callback) Echo(query url.Values) (string, error) {
 
 const echoLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.~"
 
+// CheckQuery verifies what a push's query tells without the body, so that a server
+// can refuse a push before it reads it: in plain mode the signature, in compat and
+// secure mode the form of msg_signature; in all modes the timestamp. Open verifies
+// this too. The error is a *CallbackError.
+func (c *Callback) CheckQuery(query url.Values) error {
+	now := time.Now()
+	aes := strings.EqualFold(query.Get("encrypt_type"), "aes")
+	switch {
+	case c.mode == CallbackPlain && aes:
+		return errEncrypted
+	case c.mode == CallbackPlain:
+		_, err := c.verify(query, "signature", now)
+		return err
+	case !aes && query.Get("msg_signature") == "":
+		if _, err := c.verify(query, "signature", now); err != nil {
+			return err
+		}
+		return refused(CallbackFaultMode, "the query is that of plain mode, and mode "+string(c.mode)+" is configured")
+	}
+	q, err := formOf(query, "msg_signature")
+	if err != nil {
+		return err
+	}
+	return c.checkAge(q.at, now)
+}
+
+var errEncrypted = refused(CallbackFaultMode, "the body is encrypted, and mode plain is configured")
+
 // Open verifies the POST of an event and decodes it (docs: 消息加解密说明). In plain
 // mode it verifies signature, in compat and secure mode msg_signature, which also
-// covers the encrypted text; the clear part of a compat document is ignored. Every
-// valid Token and EncodingAESKey is tried. The error is a *CallbackError.
+// covers the encrypted text; the rest of the body is ignored then, the clear part of
+// a compat document included. Every valid Token and EncodingAESKey is tried. The
+// error is a *CallbackError; its Push tells whether WeChat made the call all the
+// same.
 func (c *Callback) Open(query url.Values, body []byte) (*Push, error) {
+	if err := c.CheckQuery(query); err != nil {
+		return nil, err
+	}
 	if c.mode == CallbackPlain {
 		return c.openPlain(query, body)
 	}
@@ -153,54 +200,45 @@ func (c *Callback) Open(query url.Values, body []byte) (*Push, error) {
 }
 
 func (c *Callback) openPlain(query url.Values, body []byte) (*Push, error) {
-	encrypted := refused(CallbackFaultMode, "the body is encrypted, and mode plain is configured")
-	if strings.EqualFold(query.Get("encrypt_type"), "aes") {
-		return nil, encrypted
-	}
 	q, err := c.verify(query, "signature", time.Now())
 	if err != nil {
 		return nil, err
 	}
-	fields, err := parseDocument(body)
-	if err != nil {
-		return nil, refused(CallbackFaultDocument, detail(err))
-	}
-	if fields["Encrypt"] != "" {
-		return nil, encrypted
-	}
-	return c.newPush(q, body, fields)
+	return c.newPush(q, body, Secret{})
 }
 
 func (c *Callback) openEncrypted(query url.Values, body []byte) (*Push, error) {
-	fields, err := parseDocument(body)
-	if err != nil {
-		return nil, refused(CallbackFaultDocument, detail(err))
+	if len(body) > envelopeLimit {
+		return nil, refused(CallbackFaultDocument, "the body is longer than 64 KB")
 	}
-	text := fields["Encrypt"]
-	if text == "" {
+	if !isEnvelope(body) {
+		return nil, refused(CallbackFaultDocument, "the body is neither one <xml> element nor a JSON object")
+	}
+	texts := encryptedTexts(body)
+	if len(texts) == 0 {
 		return nil, refused(CallbackFaultMode, "the body has no Encrypt, and mode "+string(c.mode)+" is configured")
 	}
 	// signature, without msg_, does not cover the body, and WeChat's page says not
-	// to use it in these modes.
+	// to use it in these modes. A follower's text in the clear part of a compat
+	// document may look like an Encrypt: the one that msg_signature covers counts.
 	now := time.Now()
-	q, err := c.verify(query, "msg_signature", now, text)
-	if err != nil {
-		return nil, err
+	var err error
+	for _, text := range texts {
+		var q signedQuery
+		if q, err = c.verify(query, "msg_signature", now, text); err == nil {
+			return c.openText(q, text, now)
+		}
 	}
+	return nil, err
+}
+
+// openText opens the text of Encrypt, which q signs.
+func (c *Callback) openText(q signedQuery, text string, now time.Time) (*Push, error) {
 	document, key, err := c.decrypt(text, now)
 	if err != nil {
 		return nil, err
 	}
-	fields, err = parseDocument(document)
-	if err != nil {
-		return nil, refused(CallbackFaultDocument, detail(err))
-	}
-	p, err := c.newPush(q, document, fields)
-	if err != nil {
-		return nil, err
-	}
-	p.aesKey = key
-	return p, nil
+	return c.newPush(q, document, key)
 }
 
 // decrypt tries the valid keys and returns the one that fits.
@@ -222,19 +260,35 @@ func (c *Callback) decrypt(text string, now time.Time) ([]byte, Secret, error) {
 	return nil, Secret{}, refused(CallbackFaultEncryption, "no valid EncodingAESKey decrypts it")
 }
 
-func (c *Callback) newPush(q signedQuery, document []byte, fields map[string]string) (*Push, error) {
-	event, err := newEvent(fields)
-	if err != nil {
-		return nil, refused(CallbackFaultDocument, detail(err))
-	}
-	return &Push{
-		Event: event, Document: document,
+// newPush decodes the document of a verified query. key is zero in plain mode.
+func (c *Callback) newPush(q signedQuery, document []byte, key Secret) (*Push, error) {
+	p := &Push{
+		Event: &Event{}, Document: document,
 		// Made from the signature only: the same signed text can be split into
 		// timestamp and nonce in several ways.
 		Nonce: hexSHA256([]byte(q.signature)), Digest: hexSHA256(document),
 		SignedAt: q.at, FreshUntil: q.at.Add(c.window),
-		urlNonce: q.nonce, token: q.token,
-	}, nil
+		urlNonce: q.nonce, token: q.token, aesKey: key,
+	}
+	text, err := decodeDeclared(trimDocument(document), c.charset)
+	var fields map[string]string
+	if err == nil {
+		fields, err = parseDocument(text)
+	}
+	if err == nil && c.mode == CallbackPlain && fields["Encrypt"] != "" {
+		return nil, errEncrypted
+	}
+	var event *Event
+	if err == nil {
+		event, err = newEvent(fields)
+	}
+	if err != nil {
+		fault := refused(CallbackFaultDocument, detail(err))
+		fault.push = p
+		return nil, fault
+	}
+	p.Event = event
+	return p, nil
 }
 
 // Nonce returns for the query of Echo what Push.Nonce is for a push, and how long
@@ -270,16 +324,35 @@ func (c *Callback) Seal(p *Push, reply []byte) ([]byte, error) {
 		"<Nonce><![CDATA[" + p.urlNonce + "]]></Nonce></xml>"), nil
 }
 
-// Sign returns the query for a document that is forwarded in the clear to a server
-// with the current Token: signature, timestamp, nonce and openid, as in WeChat's
-// plain mode.
+// Sign returns a query that is signed with the current Token as WeChat signs in
+// plain mode: signature, timestamp, nonce and openid. An own callback address in
+// plain mode accepts it: for documents that go to another server use SignForward.
 func (c *Callback) Sign(openid string, now time.Time) url.Values {
-	timestamp, nonce := strconv.FormatInt(now.Unix(), 10), newNonce()
-	return url.Values{
-		"signature": {signature(c.tokens[0].Value.Reveal(), timestamp, nonce)},
-		"timestamp": {timestamp}, "nonce": {nonce}, "openid": {openid},
-	}
+	return c.sign(openid, newNonce(), now)
 }
+
+// SignForward is Sign for a document that is forwarded to another server, which
+// verifies it as WeChat's own. Forwarded recognises the query, so that who reads it,
+// as in that server's access log, cannot push to this one with it.
+func (c *Callback) SignForward(openid string, now time.Time) url.Values {
+	return c.sign(openid, forwardPrefix+newNonce()+forwardSuffix, now)
+}
+
+func (c *Callback) sign(openid, nonce string, now time.Time) url.Values {
+	timestamp := strconv.FormatInt(now.Unix(), 10)
+	q := url.Values{
+		"signature": {signature(c.tokens[0].Value.Reveal(), timestamp, nonce)},
+		"timestamp": {timestamp}, "nonce": {nonce},
+	}
+	if openid != "" {
+		q.Set("openid", openid)
+	}
+	return q
+}
+
+// Forwarded reports whether SignForward made the query: refuse it at your own
+// callback address. It verifies no signature.
+func Forwarded(query url.Values) bool { return strings.HasPrefix(query.Get("nonce"), forwardPrefix) }
 
 // detail is the text of one of this package's errors without its prefix.
 func detail(err error) string { return strings.TrimPrefix(err.Error(), "wechat: ") }

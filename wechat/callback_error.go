@@ -44,11 +44,20 @@ func (f CallbackFault) row() callbackFaultRow {
 func (f CallbackFault) Remedy() string { return f.row().remedy }
 
 // CallbackError is a callback that was refused. It has no secret, no openid and
-// nothing of the body. It is for an operator: answer the caller 403 only.
+// nothing of the body in its text. It is for an operator: answer the caller 403 only,
+// unless Push is set.
 type CallbackError struct {
 	Fault  CallbackFault
 	Detail string // what was wrong with this callback
+
+	push *Push // see Push
 }
+
+// Push is the push when it is authenticated and only its document cannot be read: a
+// follower's text that ends a CDATA section, an unknown encoding, broken JSON. Its
+// Event is empty. Acknowledge it: otherwise WeChat repeats it and then shows the
+// follower an error. Nil: the call is not authenticated, or not as configured.
+func (e *CallbackError) Push() *Push { return e.push }
 
 // Error is such as "wechat: callback refused (stale): it was signed … ago, …:
 // Set this machine's clock by NTP; …".

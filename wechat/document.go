@@ -23,6 +23,8 @@ var (
 	errDocumentType  = errors.New("wechat: the document has a DTD, an entity or an instruction, which WeChat does not use")
 	errDocumentDeep  = errors.New("wechat: the document is nested too deeply")
 	errDocumentLarge = errors.New("wechat: the document is longer than 1 MB")
+	// It does not quote the declaration.
+	errDocumentEncoding = errors.New("wechat: the document declares an encoding that is not read")
 )
 
 // parseDocument returns the texts of the elements directly below <xml> that have no
@@ -33,11 +35,16 @@ func parseDocument(data []byte) (map[string]string, error) {
 	if len(data) > documentLimit {
 		return nil, errDocumentLarge
 	}
-	data = bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(data), []byte("\xEF\xBB\xBF")))
+	data = trimDocument(data)
 	if len(data) > 0 && data[0] == '{' {
 		return parseJSONDocument(data)
 	}
 	return parseXMLDocument(tidy(data))
+}
+
+// trimDocument removes white space and a byte order mark.
+func trimDocument(data []byte) []byte {
+	return bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(data), []byte("\xEF\xBB\xBF")))
 }
 
 func parseJSONDocument(data []byte) (map[string]string, error) {

@@ -125,11 +125,15 @@ func TestCbk03CompatIgnoresTheClearPart(t *testing.T) {
 	c := newCallback(t, wechat.CallbackCompat)
 	p := genuine(wechat.CallbackCompat, receipt)
 	for what, tamper := range map[string]func(string) string{
-		"another sender":      func(b string) string { return strings.ReplaceAll(b, canaryOpenID, "oEvil") },
-		"another status":      func(b string) string { return strings.ReplaceAll(b, "success", "failed:user block") },
-		"another event":       func(b string) string { return strings.ReplaceAll(b, "TEMPLATESENDJOBFINISH", "unsubscribe") },
-		"one more element":    func(b string) string { return strings.Replace(b, "<xml>", "<xml><OpenID>oEvil</OpenID>", 1) },
-		"a second Encrypt":    func(b string) string { return strings.Replace(b, "</xml>", "<Encrypt>x</Encrypt></xml>", 1) },
+		"another sender":    func(b string) string { return strings.ReplaceAll(b, canaryOpenID, "oEvil") },
+		"another status":    func(b string) string { return strings.ReplaceAll(b, "success", "failed:user block") },
+		"another event":     func(b string) string { return strings.ReplaceAll(b, "TEMPLATESENDJOBFINISH", "unsubscribe") },
+		"one more element":  func(b string) string { return strings.Replace(b, "<xml>", "<xml><OpenID>oEvil</OpenID>", 1) },
+		"an Encrypt behind": func(b string) string { return strings.Replace(b, "</xml>", "<Encrypt>x</Encrypt></xml>", 1) },
+		"an Encrypt before": func(b string) string { return strings.Replace(b, "<xml>", "<xml><Encrypt>x</Encrypt>", 1) },
+		"an Encrypt in what a follower wrote": func(b string) string {
+			return strings.Replace(b, "<xml>", "<xml><Content><![CDATA[<Encrypt>x</Encrypt> ]]> <Encrypt><![CDATA[x]]></Encrypt>]]></Content>", 1)
+		},
 		"nothing but Encrypt": func(string) string { return envelope(wechat.CallbackSecure, sealed(cbKey, cbAppID, receipt), "") },
 	} {
 		push, err := c.Open(p.query, []byte(tamper(p.body)))
@@ -137,7 +141,7 @@ func TestCbk03CompatIgnoresTheClearPart(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want WeChat's own document", what, push, err)
 		}
 	}
-	_, err := c.Open(p.query, []byte(strings.Replace(p.body, "<xml>", "<xml><Encrypt>x</Encrypt>", 1)))
+	_, err := c.Open(p.query, []byte("<xml>"+strings.Repeat("<Encrypt>x</Encrypt>", 100)+"</xml>"))
 	mustRefuse(t, err, wechat.CallbackFaultSignature)
 }
 

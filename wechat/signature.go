@@ -37,10 +37,30 @@ type signedQuery struct {
 // verify checks the signature in the named parameter, over timestamp, nonce and
 // more, and then the timestamp.
 func (c *Callback) verify(query url.Values, parameter string, now time.Time, more ...string) (signedQuery, error) {
-	given, timestamp := query.Get(parameter), query.Get("timestamp")
-	at, ok := parseTimestamp(timestamp)
-	q := signedQuery{at: at, nonce: query.Get("nonce"), signature: given}
-	if given == "" {
+	q, err := formOf(query, parameter)
+	if err != nil {
+		return q, err
+	}
+	timestamp := query.Get("timestamp")
+	for _, t := range c.tokens {
+		if !t.live(now) {
+			continue
+		}
+		want := signature(append([]string{t.Value.Reveal(), timestamp, q.nonce}, more...)...)
+		if subtle.ConstantTimeCompare([]byte(want), []byte(q.signature)) == 1 {
+			q.token = t.Value
+			return q, c.checkAge(q.at, now)
+		}
+	}
+	return q, refused(CallbackFaultSignature, parameter+" is not made with the account's Token")
+}
+
+// formOf reads the query whose signature is in the named parameter. It verifies the
+// form of its parts only.
+func formOf(query url.Values, parameter string) (signedQuery, error) {
+	at, ok := parseTimestamp(query.Get("timestamp"))
+	q := signedQuery{at: at, nonce: query.Get("nonce"), signature: query.Get(parameter)}
+	if q.signature == "" {
 		return q, refused(CallbackFaultSignature, "the query has no "+parameter)
 	}
 	// Only digits and a short word: a longer one may be another split of the same
@@ -48,17 +68,10 @@ func (c *Callback) verify(query url.Values, parameter string, now time.Time, mor
 	if !ok || !isToken(q.nonce, nonceLimit) {
 		return q, refused(CallbackFaultSignature, "the query has no valid timestamp and nonce")
 	}
-	for _, t := range c.tokens {
-		if !t.live(now) {
-			continue
-		}
-		want := signature(append([]string{t.Value.Reveal(), timestamp, q.nonce}, more...)...)
-		if subtle.ConstantTimeCompare([]byte(want), []byte(given)) == 1 {
-			q.token = t.Value
-			return q, c.checkAge(at, now)
-		}
+	if len(q.signature) != 2*sha1.Size || strings.Trim(q.signature, "0123456789abcdef") != "" {
+		return q, refused(CallbackFaultSignature, parameter+" is not 40 hexadecimal digits")
 	}
-	return q, refused(CallbackFaultSignature, parameter+" is not made with the account's Token")
+	return q, nil
 }
 
 func (c *Callback) checkAge(at, now time.Time) error {
@@ -86,6 +99,15 @@ func parseTimestamp(text string) (time.Time, bool) {
 
 // latestSecond is the end of the year 9999, the last that time.Time can format.
 const latestSecond = 253402300799
+
+// A nonce between these two is one of SignForward's. The signed text is timestamp,
+// nonce and Token in the order of their letters, without separators. Since a nonce
+// that begins and ends with a letter can be told from a timestamp and sorts behind
+// it, the text has no other split into a fresh timestamp and a nonce.
+const (
+	forwardPrefix = "wxnotify"
+	forwardSuffix = "f"
+)
 
 // newNonce makes ten digits, as WeChat's nonce has.
 func newNonce() string {
