@@ -82,6 +82,8 @@ type Config struct {
 	// ReturnURLs are the addresses that a follower may be sent to afterwards.
 	// Default: none.
 	ReturnURLs []string
+	// VerifyFiles are served at the root, by name: see ReadVerifyFiles. Default: none.
+	VerifyFiles map[string][]byte
 	// ConsumerID names this process in Redis. Default: one made up.
 	ConsumerID string
 	// Logger gets what operators need. Default: none.
@@ -187,7 +189,8 @@ func (s *Service) newAccount(a Account) (*account, error) {
 }
 
 // Handler serves the public paths: /enroll/{appid}, /enroll/{appid}/callback,
-// /callback/{appid} and /healthz. Put TLS in front of it.
+// /callback/{appid}, /healthz and the files of Config.VerifyFiles. Put TLS in front
+// of it.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /enroll/{appid}", s.enrolling(s.start))
@@ -196,6 +199,7 @@ func (s *Service) Handler() http.Handler {
 	mux.HandleFunc("GET /callback/{appid}", s.called(s.verify))
 	mux.HandleFunc("POST /callback/{appid}", s.called(s.receive))
 	mux.HandleFunc("GET /healthz", s.health)
+	s.serveVerifyFiles(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.pages.show(w, r, page{Name: pageNotFound, Status: http.StatusNotFound})
 	})
@@ -268,6 +272,9 @@ func (c Config) validate() error {
 		need(!seen[a.AppID], "Config.Accounts[%d].AppID %q is there twice", i, a.AppID)
 		seen[a.AppID] = true
 		need(a.Bind == "" || a.Bind == BindLatest || a.Bind == BindFirst, "Config.Accounts[%d].Bind %q is neither latest nor first", i, a.Bind)
+	}
+	for name := range c.VerifyFiles {
+		need(verifyName.MatchString(name), "Config.VerifyFiles[%q] is not a name such as MP_verify_abc123.txt", name)
 	}
 	return errors.Join(faults...)
 }
