@@ -106,7 +106,11 @@ func (s *Service) unfollows(ctx context.Context, a *account, e entry) error {
 // event of the same follower may be applied beside this one: a process that finds, after
 // its own effect, that a later one was heard, has that one's effect follow.
 func (s *Service) heard(ctx context.Context, a *account, e entry, follows bool) error {
-	said, err := a.roster.latest(ctx, e.OpenID, e.At, follows)
+	said, err := a.roster.latest(ctx, e, follows)
+	if said == unplaced {
+		e.Late = false
+		said, err = a.roster.latest(ctx, e, s.followsNow(ctx, a, e.OpenID))
+	}
 	for err == nil {
 		if err = s.writeFollows(ctx, a, e.OpenID, strings.HasSuffix(said, " 1")); err != nil {
 			return err
@@ -118,6 +122,14 @@ func (s *Service) heard(ctx context.Context, a *account, e entry, follows bool) 
 		said = now
 	}
 	return err
+}
+
+// followsNow asks WeChat what the events of one second do not tell. In doubt it says
+// that the person follows: WeChat refuses a message to one who does not, which
+// suppresses them, while a follower who is suppressed gets none until they follow anew.
+func (s *Service) followsNow(ctx context.Context, a *account, openid string) bool {
+	b := Binding{OpenID: openid}
+	return a.Platform == nil || s.askFollows(ctx, a, &b) != nil || *b.Follows
 }
 
 func (s *Service) writeFollows(ctx context.Context, a *account, openid string, follows bool) error {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
+	"golang.org/x/net/html/charset"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/internal/job"
@@ -84,6 +86,12 @@ type Config struct {
 	ReturnURLs []string
 	// VerifyFiles are served at the root, by name: see ReadVerifyFiles. Default: none.
 	VerifyFiles map[string][]byte
+	// TrustedProxies are the proxies whose X-Forwarded-For names the client. Default:
+	// none; then all clients behind a proxy count as one.
+	TrustedProxies []netip.Prefix
+	// RequestsPerMinute bounds the requests of one client address to one process;
+	// what WeChat signed is not counted. Default 1200; negative: no bound.
+	RequestsPerMinute int
 	// ConsumerID names this process in Redis. Default: one made up.
 	ConsumerID string
 	// Logger gets what operators need. Default: none.
@@ -111,6 +119,7 @@ type Service struct {
 	returns  map[mark]string
 	accounts map[string]*account
 	pictures pictures
+	limits   *limits
 }
 
 // account is what the handlers of one account share.
@@ -144,7 +153,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, log: newQuietLog(cfg.Logger), pages: p,
-		returns: map[mark]string{}, accounts: map[string]*account{},
+		returns: map[mark]string{}, accounts: map[string]*account{}, limits: newLimits(cfg.TrustedProxies, cfg.RequestsPerMinute),
 	}
 	if cfg.enrols() {
 		if s.states, err = ticket.Derive([]byte(cfg.Key.Reveal()), "state"); err != nil {
@@ -183,6 +192,7 @@ func (s *Service) newAccount(a Account) (*account, error) {
 		acct.base = strings.TrimRight(s.cfg.PublicURL, "/") + "/enroll/" + a.AppID
 	}
 	if a.Callback != nil {
+		acct.Callback = a.Callback.WithCharsetReader(charset.NewReaderLabel)
 		acct.inbox = newInbox(s.cfg.Redis, acct.keys, s.cfg.ConsumerID)
 	}
 	return acct, nil
@@ -190,20 +200,18 @@ func (s *Service) newAccount(a Account) (*account, error) {
 
 // Handler serves the public paths: /enroll/{appid}, /enroll/{appid}/callback,
 // /callback/{appid}, /healthz and the files of Config.VerifyFiles. Put TLS in front
-// of it.
+// of it. It bounds the requests of one client address.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /enroll/{appid}", s.enrolling(s.start))
 	mux.HandleFunc("GET /enroll/{appid}/callback", s.enrolling(s.comeBack))
 	mux.HandleFunc("POST /enroll/{appid}/callback", s.enrolling(s.answered))
-	mux.HandleFunc("GET /callback/{appid}", s.called(s.verify))
-	mux.HandleFunc("POST /callback/{appid}", s.called(s.receive))
 	mux.HandleFunc("GET /healthz", s.health)
 	s.serveVerifyFiles(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.pages.show(w, r, page{Name: pageNotFound, Status: http.StatusNotFound})
 	})
-	return mux
+	return s.limited(mux) // and the callback addresses
 }
 
 // Run applies what the handlers received until ctx ends: receipts, follows,

@@ -12,16 +12,20 @@ type Kind string
 
 // The kinds of events. The words are stable: they are labels of metrics.
 const (
-	KindPush      Kind = "push"      // taken; Name is the event
-	KindRepeated  Kind = "repeated"  // taken before; Name is the event
-	KindRefused   Kind = "refused"   // not WeChat's, or not as configured; Name is the fault
-	KindVerified  Kind = "verified"  // WeChat checked the server configuration
-	KindForwarded Kind = "forwarded" // handed to the business; Name is ok, failed or late
-	KindEnrolled  Kind = "enrolled"  // a link came to its end; Name is how: bound, again, spent …
-	KindSettled   Kind = "settled"   // a receipt found its message; Name is the state
-	KindUnmatched Kind = "unmatched" // a receipt found none
-	KindMissing   Kind = "missing"   // Count messages got no receipt in 24 h
-	KindErased    Kind = "erased"    // the data of Count people were erased
+	KindPush     Kind = "push"     // taken; Name is the event
+	KindRepeated Kind = "repeated" // taken before; Name is the event
+	// KindUnreadable is a push of WeChat that could not be read; it was acknowledged
+	// and forwarded as it came.
+	KindUnreadable Kind = "unreadable"
+	KindRefused    Kind = "refused"   // not WeChat's, or not as configured; Name is the fault. Without an Account: a path of none
+	KindLimited    Kind = "limited"   // answered 429: too many requests of one client address; without an Account
+	KindVerified   Kind = "verified"  // WeChat checked the server configuration
+	KindForwarded  Kind = "forwarded" // handed to the business; Name is ok, failed or late
+	KindEnrolled   Kind = "enrolled"  // a link came to its end; Name is how: bound, again, spent …
+	KindSettled    Kind = "settled"   // a receipt found its message; Name is the state
+	KindUnmatched  Kind = "unmatched" // a receipt found none
+	KindMissing    Kind = "missing"   // Count messages got no receipt in 24 h
+	KindErased     Kind = "erased"    // the data of Count people were erased
 )
 
 // Event is what happened, for metrics and tests. It names no follower.

@@ -113,7 +113,7 @@ func NewHTTPForwarder(target string, callback *wechat.Callback, hc *http.Client)
 func (f *HTTPForwarder) Forward(ctx context.Context, p *wechat.Push) ([]byte, error) {
 	u := f.url
 	q := u.Query()
-	maps.Copy(q, f.callback.Sign(p.Event.OpenID, time.Now()))
+	maps.Copy(q, f.callback.SignForward(p.Event.OpenID, time.Now()))
 	u.RawQuery = q.Encode()
 	req := (&http.Request{
 		Method: http.MethodPost, URL: &u, Host: u.Host, Header: http.Header{"Content-Type": {"text/xml; charset=utf-8"}},

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,7 +58,10 @@ type entry struct {
 	Status  string           `json:"s,omitempty"`
 	Scene   string           `json:"k,omitempty"`
 	Subject string           `json:"w,omitempty"`
-	Looks   int              `json:"-"` // how often it was taken before
+	// Late: it was delivered when WeChat had given up a first try, or is a repetition.
+	Late  bool   `json:"l,omitempty"`
+	Looks int    `json:"-"` // how often it was taken before
+	Place string `json:"-"` // in the inbox: its stream ID
 }
 
 // receipt of the entry as the ledger takes it.
@@ -118,13 +122,26 @@ func (b *inbox) take(ctx context.Context, p *wechat.Push, e *entry) (taken, erro
 
 // forwardOnce lets one request hand the push to the business, also when an
 // earlier one took the push and did not live to.
-func (b *inbox) forwardOnce(ctx context.Context, p *wechat.Push) (bool, error) {
+func (b *inbox) forwardOnce(ctx context.Context, p *wechat.Push, arrived time.Time) (bool, error) {
 	const begun = "+"
-	was, err := b.rdb.SetArgs(ctx, b.keys.seen(dedupeKey(p)), begun, redis.SetArgs{Get: true, TTL: seenLife}).Result()
+	was, err := b.mark(ctx, dedupeKey(p), begun)
+	if err != nil || was == begun || !isFollow(p.Event) {
+		return err == nil && was != begun, err
+	}
+	// Its mark has the query, and a repetition may be signed anew. WeChat repeats when
+	// it has waited for an answer; the next follow of the same second comes sooner.
+	was, err = b.mark(ctx, "f"+p.Digest, strconv.FormatInt(arrived.UnixMilli(), 10))
+	before, _ := strconv.ParseInt(was, 10, 64) // 0 when there was none
+	return err == nil && (was == "" || arrived.Sub(time.UnixMilli(before)) < repeatAfter), err
+}
+
+// mark writes a mark of a push and returns the one before; empty: there was none.
+func (b *inbox) mark(ctx context.Context, name, value string) (string, error) {
+	was, err := b.rdb.SetArgs(ctx, b.keys.seen(name), value, redis.SetArgs{Get: true, TTL: seenLife}).Result()
 	if errors.Is(err, redis.Nil) {
 		err = nil
 	}
-	return was != begun, wrap(err, "hand a push on")
+	return was, wrap(err, "hand a push on")
 }
 
 // verified remembers the query of WeChat's check: its signature is good for a
@@ -139,15 +156,19 @@ const repeatAfter = 4 * time.Second
 // dedupeKey names a push however often WeChat repeats it, by its whole document. Two
 // pushes may be the same to the letter: receipts without a msgid, and follow events of
 // one second, the resolution of CreateTime (follow, unfollow, follow). They are told
-// apart by their signed query. A repetition has the query of the first, or one that is
-// signed later than the event by as long as WeChat waits.
+// apart by their signed query. A repetition that is signed anew then counts as another
+// push: to apply a follow event twice does no harm, see Service.heard.
 func dedupeKey(p *wechat.Push) string {
 	receipt := p.Event.Is(wechat.EventTemplateFinished) && p.Event.MsgID == 0
-	follow := p.Event.Is(wechat.EventSubscribe) || p.Event.Is(wechat.EventUnsubscribe)
-	if receipt || follow && p.SignedAt.Sub(p.Event.CreatedAt) < repeatAfter {
+	if receipt || isFollow(p.Event) {
 		return p.Digest + p.Nonce
 	}
 	return p.Digest
+}
+
+// isFollow reports whether e begins or ends following.
+func isFollow(e *wechat.Event) bool {
+	return e.Is(wechat.EventSubscribe) || e.Is(wechat.EventUnsubscribe)
 }
 
 // run applies events until ctx ends.
@@ -280,7 +301,7 @@ func byFollower(list []looked) map[string][]int {
 }
 
 func entryIn(m looked) (entry, error) {
-	e := entry{Looks: m.looks}
+	e := entry{Looks: m.looks, Place: m.ID}
 	text, _ := m.Values["e"].(string)
 	err := json.Unmarshal([]byte(text), &e)
 	return e, wrap(err, "read an event")

@@ -14,7 +14,10 @@ import (
 
 const (
 	// maxPush bounds a push; WeChat's own have a few kilobytes.
-	maxPush = 1 << 20
+	maxPush = 64 << 10
+	// lingerFor and lingerMost bound what is read of a refused body.
+	lingerFor  = time.Second
+	lingerMost = 4 << 20
 	// answerWithin is when a push is acknowledged whatever else goes on: WeChat
 	// hangs up after 5 s and pushes again (docs: 被动回复用户消息).
 	answerWithin = 4500 * time.Millisecond
@@ -22,23 +25,15 @@ const (
 	success = "success"
 )
 
-// called finds the account of a callback path.
-func (s *Service) called(next func(http.ResponseWriter, *http.Request, *account)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		a := s.accounts[r.PathValue("appid")]
-		if a == nil || a.inbox == nil {
-			answer(w, http.StatusNotFound, "no callback is configured for this account")
-			return
-		}
-		next(w, r, a)
-	}
-}
-
 // verify answers WeChat's check of the server configuration (docs: 接入概述).
 func (s *Service) verify(w http.ResponseWriter, r *http.Request, a *account) {
 	echo, err := a.Callback.Echo(r.URL.Query())
 	if err != nil {
-		s.refuse(w, a, err)
+		s.refuse(w, r, a, err)
+		return
+	}
+	if wechat.Forwarded(r.URL.Query()) {
+		s.refuse(w, r, a, errForwarded)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), redisWait)
@@ -54,29 +49,51 @@ func (s *Service) verify(w http.ResponseWriter, r *http.Request, a *account) {
 	answer(w, http.StatusOK, echo)
 }
 
+// errForwarded refuses a query that was signed for the business's own server: it may
+// be in that server's log, and in plain mode it would be valid with any body.
+var errForwarded = errors.New("the query was signed by wxnotify for FORWARD_URL")
+
 // receive takes a push: authenticated, written once, acknowledged.
 func (s *Service) receive(w http.ResponseWriter, r *http.Request, a *account) {
 	began := time.Now()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPush))
+	query := r.URL.Query()
+	err := a.Callback.CheckQuery(query)
+	if err == nil && wechat.Forwarded(query) {
+		err = errForwarded
+	}
 	if err != nil {
+		beginAnswer(w)
+		s.refuse(w, r, a, err)
+		linger(w, r)
+		return
+	}
+	body, err := readPush(w, r)
+	if err != nil {
+		defer linger(w, r)
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
 			s.refused(a, "size", nil)
-			answer(w, http.StatusRequestEntityTooLarge, "the body is longer than 1 MB")
+			answer(w, http.StatusRequestEntityTooLarge, "the body is longer than 64 KB")
 			return
 		}
 		answer(w, http.StatusBadRequest, "the body could not be read")
 		return
 	}
-	push, err := a.Callback.Open(r.URL.Query(), body)
-	if err != nil {
-		s.refuse(w, a, err)
+	kind := KindPush
+	push, err := a.Callback.Open(query, body)
+	var bad *wechat.CallbackError
+	switch {
+	case errors.As(err, &bad) && bad.Push() != nil:
+		kind, push = KindUnreadable, bad.Push()
+		s.log.warn("unreadable "+a.AppID, "a push of WeChat cannot be read; it is acknowledged, and forwarded as it came",
+			zap.String("account", a.AppID), zap.String("cause", bad.Detail), zap.Int("bytes", len(push.Document)), zap.String("digest", push.Digest[:16]))
+	case err != nil:
+		s.refuse(w, r, a, err)
 		return
 	}
 	ctx, cancel := context.WithDeadline(r.Context(), began.Add(answerWithin))
 	defer cancel()
-	said, err := inTime(ctx, func() (taken, error) { return a.inbox.take(ctx, push, entryOf(push.Event)) })
-	kind := KindPush
+	said, err := inTime(ctx, func() (taken, error) { return a.inbox.take(ctx, push, entryOf(push, began)) })
 	switch {
 	case err != nil:
 		s.log.warn("take", "a push is not acknowledged, WeChat will come again: Redis fails", zap.String("account", a.AppID), zap.Error(err))
@@ -95,15 +112,44 @@ func (s *Service) receive(w http.ResponseWriter, r *http.Request, a *account) {
 	}
 	reply := []byte(nil)
 	if a.Forward != nil && !push.Event.Is(wechat.EventTemplateFinished) {
-		first, err := inTime(ctx, func() (bool, error) { return a.inbox.forwardOnce(ctx, push) })
+		first, err := inTime(ctx, func() (bool, error) { return a.inbox.forwardOnce(ctx, push, began) })
 		if err != nil {
 			s.log.warn("forward "+a.AppID, "a push was not handed on: Redis fails", zap.String("account", a.AppID), zap.Error(err))
 		} else if first {
 			reply = s.forward(ctx, a, push)
 		}
 	}
-	s.cfg.OnEvent(Event{Account: a.AppID, Kind: kind, Name: knownName(push.Event), Took: time.Since(began)})
+	name := knownName(push.Event)
+	if bad != nil {
+		name = "unreadable"
+	}
+	s.cfg.OnEvent(Event{Account: a.AppID, Kind: kind, Name: name, Took: time.Since(began)})
 	s.acknowledge(w, a, push, reply)
+}
+
+// readPush reads the body, whose length is checked first.
+func readPush(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxPush {
+		beginAnswer(w)
+		return nil, &http.MaxBytesError{Limit: maxPush}
+	}
+	return io.ReadAll(http.MaxBytesReader(w, r.Body, maxPush)) //nolint:wrapcheck // the caller answers it
+}
+
+// beginAnswer lets the answer go out before the body is read; the connection is
+// closed afterwards.
+func beginAnswer(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 and test recorders need it not
+}
+
+// linger drops what is left of a refused body, for a second at most, so that the
+// client reads the answer and not that the connection was reset.
+func linger(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	_ = control.Flush()
+	_ = control.SetReadDeadline(time.Now().Add(lingerFor))
+	_, _ = io.CopyN(io.Discard, r.Body, lingerMost) // it is of no use
 }
 
 // inTime waits for f no longer than ctx lets it: a Redis client waits for its own
@@ -144,14 +190,22 @@ func (s *Service) acknowledge(w http.ResponseWriter, a *account, push *wechat.Pu
 	_, _ = w.Write(sealed) // WeChat may have hung up
 }
 
-// refuse answers what does not come from WeChat, or not as configured.
-func (s *Service) refuse(w http.ResponseWriter, a *account, err error) {
+// refuse answers what does not come from WeChat, or not as configured. A client
+// address that is refused often gets its answers late, then 429.
+func (s *Service) refuse(w http.ResponseWriter, r *http.Request, a *account, err error) {
 	var bad *wechat.CallbackError
 	fault := "other"
-	if errors.As(err, &bad) {
+	switch {
+	case errors.As(err, &bad):
 		fault = string(bad.Fault)
+	case errors.Is(err, errForwarded):
+		fault = "forwarded"
 	}
 	s.refused(a, fault, err)
+	s.slow(w, r)
+	if s.spent(w, r) {
+		return
+	}
 	answer(w, http.StatusForbidden, "refused: "+fault)
 }
 
@@ -163,9 +217,11 @@ func (s *Service) refused(a *account, fault string, err error) {
 		zap.String("account", a.AppID), zap.String("fault", fault), zap.Error(err))
 }
 
-// entryOf is what the inbox keeps of an event; nil for one that is not ours.
-func entryOf(e *wechat.Event) *entry {
+// entryOf is what the inbox keeps of a push; nil for one that is not ours.
+func entryOf(p *wechat.Push, arrived time.Time) *entry {
+	e := p.Event
 	out := &entry{Name: knownName(e), OpenID: e.OpenID, At: e.CreatedAt.Unix()}
+	out.Late = max(arrived.Sub(e.CreatedAt), p.SignedAt.Sub(e.CreatedAt)) >= repeatAfter
 	switch out.Name {
 	case wechat.EventTemplateFinished:
 		out.MsgID, out.Status = e.MsgID, e.Status

@@ -282,7 +282,7 @@ func (s *Service) enrol(ctx context.Context, a *account, t ticket.Ticket, code s
 		token.UnionID = profile.UnionID
 	}
 	b := Binding{User: t.User, OpenID: token.OpenID, UnionID: token.UnionID, How: ByOAuth}
-	s.askFollows(ctx, a, &b)
+	_ = s.askFollows(ctx, a, &b) // logged; the next event tells
 	return s.bind(ctx, a, b, t)
 }
 
@@ -309,16 +309,17 @@ func (s *Service) bind(ctx context.Context, a *account, b Binding, t ticket.Tick
 
 // askFollows asks whether the openid follows, and for its unionid; without an
 // answer b stays as it is.
-func (s *Service) askFollows(ctx context.Context, a *account, b *Binding) {
+func (s *Service) askFollows(ctx context.Context, a *account, b *Binding) error {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	info, err := a.Platform.UserInfo(ctx, b.OpenID)
 	if err != nil {
 		s.log.warn("userinfo "+a.AppID, "WeChat did not tell whether a follower follows", zap.String("account", a.AppID), zap.Error(err))
-		return
+		return err
 	}
 	b.Follows = &info.Subscribed
 	if b.UnionID == "" {
 		b.UnionID = info.UnionID
 	}
+	return nil
 }

@@ -74,11 +74,16 @@ func (r *Roster) Follow(ctx context.Context, openid string, follows bool) error 
 	return nil
 }
 
-// latest takes what an event says of openid's following at a time, in Unix
-// seconds, and returns the latest that was heard: events may be applied out of
-// their order, and side by side.
-func (r *Roster) latest(ctx context.Context, openid string, at int64, follows bool) (string, error) {
-	said, err := latestScript.Run(ctx, r.rdb, []string{r.keys.followed(openid)}, at, flag(follows), seenLife.Milliseconds()).Text()
+// unplaced is what latest returns for an event whose order is not known.
+const unplaced = "ask"
+
+// latest takes what an event says of its follower's following, and returns the
+// latest that was heard: events may be applied out of their order, and side by side.
+// It returns unplaced for an event that WeChat delivered late and that contradicts
+// another one of its second.
+func (r *Roster) latest(ctx context.Context, e entry, follows bool) (string, error) {
+	said, err := latestScript.Run(ctx, r.rdb, []string{r.keys.followed(e.OpenID)},
+		e.At, flag(follows), seenLife.Milliseconds(), e.Place, flag(e.Late)).Text()
 	return said, wrap(err, "order the events of a follower")
 }
 

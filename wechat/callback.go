@@ -90,6 +90,16 @@ func NewCallback(cfg CallbackConfig) (*Callback, error) {
 	return c, nil
 }
 
+// WithCharsetReader returns a Callback that is as c and decodes documents by reader,
+// unless c has a CharsetReader of its own.
+func (c *Callback) WithCharsetReader(reader func(label string, input io.Reader) (io.Reader, error)) *Callback {
+	out := *c
+	if out.charset == nil {
+		out.charset = reader
+	}
+	return &out
+}
+
 func (c CallbackConfig) validate() error {
 	var faults configFaults
 	faults.check(isToken(c.AppID, 64), "CallbackConfig.AppID is not an appid: copy it from mp.weixin.qq.com, such as wx0123456789abcdef")

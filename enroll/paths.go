@@ -1,0 +1,58 @@
+package enroll
+
+import (
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+// callbackPath returns what stands behind /callback/. People type the address into
+// the console: capitals and more slashes do not matter.
+func callbackPath(path string) (appid string, ok bool) {
+	first, rest, _ := strings.Cut(strings.TrimLeft(path, "/"), "/")
+	return strings.Trim(rest, "/"), strings.EqualFold(first, "callback")
+}
+
+// calledAccount finds the account of a callback path; nil: there is none.
+func (s *Service) calledAccount(appid string) *account {
+	if a := s.accounts[appid]; a != nil {
+		return a
+	}
+	for id, a := range s.accounts {
+		if strings.EqualFold(id, appid) {
+			return a
+		}
+	}
+	return nil
+}
+
+// callback answers a call of a callback address.
+func (s *Service) callback(w http.ResponseWriter, r *http.Request, a *account) {
+	switch {
+	case a == nil || a.inbox == nil:
+		s.cfg.OnEvent(Event{Kind: KindRefused, Name: "path"})
+		s.log.warn("path", "a callback address was called that is none of ours: compare the URL under 服务器配置 with https://<your host>/callback/<appid>",
+			zap.String("path", cut(r.URL.Path, 80)), zap.String("method", cut(r.Method, 16)))
+		if !s.spent(w, r) {
+			answer(w, http.StatusNotFound, "no callback is configured for this path")
+		}
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		s.verify(w, r, a)
+	case r.Method == http.MethodPost:
+		s.receive(w, r, a)
+	default:
+		if !s.spent(w, r) {
+			w.Header().Set("Allow", "GET, HEAD, POST")
+			answer(w, http.StatusMethodNotAllowed, "this address takes GET and POST")
+		}
+	}
+}
+
+// cut shortens a text of a stranger for the log.
+func cut(text string, most int) string {
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
