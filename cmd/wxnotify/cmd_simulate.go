@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -194,41 +191,4 @@ func (f simulateFlags) hints(base, self string, templates []wechattest.Template)
 		say("  %s  %s  %s\n", t.ID, t.Title, strings.Join(keys, " "))
 	}
 	return b.String()
-}
-
-// limits of a listener's connections. read and write: zero means no limit. grace
-// is the time for requests in flight at shutdown; zero means 3 s.
-type limits struct{ read, write, grace time.Duration }
-
-// publicLimits are for the public listener, so that no client can hold a connection
-// by sending or reading slowly. A request that calls WeChat takes up to 15 s.
-func publicLimits() limits {
-	return limits{read: 10 * time.Second, write: 30 * time.Second, grace: 20 * time.Second}
-}
-
-// serveHTTP answers on ln until ctx ends.
-func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) error {
-	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ReadTimeout: l.read, WriteTimeout: l.write, MaxHeaderBytes: 32 << 10,
-		ErrorLog: log.New(io.Discard, "", 0), // TLS and protocol errors of clients
-	}
-	if l.grace == 0 {
-		l.grace = 3 * time.Second
-	}
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.grace)
-		defer cancel()
-		if srv.Shutdown(grace) != nil {
-			_ = srv.Close()
-		}
-	})
-	defer stop()
-	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
-	}
-	<-ended // requests in flight need what the caller closes next
-	return nil
 }

@@ -1,15 +1,22 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
+	zapobserver "go.uber.org/zap/zaptest/observer"
 )
 
 // pipes is a listener over net.Pipe, for a bubble of virtual time.
@@ -74,6 +81,93 @@ func TestCbk06SlowLoris(t *testing.T) {
 		answer, err := io.ReadAll(quick)
 		if err != nil || len(answer) == 0 {
 			t.Errorf("the quick one: %q %v", answer, err)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// failing is a listener whose first accepts fail, as with too many open files.
+type failing struct {
+	pipes
+
+	left *atomic.Int32
+}
+
+func (f failing) Accept() (net.Conn, error) {
+	if f.left.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: syscall.EMFILE}
+	}
+	return f.pipes.Accept()
+}
+
+// TestAcceptErrorsAreLoggedNowAndThen: too many open files would otherwise stop the
+// process from serving and from sending, with nothing in the log.
+func TestAcceptErrorsAreLoggedNowAndThen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := zapobserver.New(zap.DebugLevel)
+		ctx, stop := context.WithCancel(t.Context())
+		ln, ended := failing{make(pipes), &atomic.Int32{}}, make(chan error, 1)
+		ln.left.Store(20)
+		l := publicLimits()
+		l.log = zap.New(core)
+		go func() {
+			ended <- serveHTTP(ctx, ln, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oSECRET") }), l)
+		}()
+		near, far := net.Pipe()
+		ln.pipes <- far
+		_, _ = io.WriteString(near, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		_, _ = io.Copy(io.Discard, near) // until the server hangs up after the panic
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		accepts := logs.FilterMessageSnippet("cannot be accepted").All()
+		if len(accepts) == 0 || len(accepts) > 3 || !strings.Contains(fmt.Sprint(accepts[0].ContextMap()), "too many open files") {
+			t.Errorf("%d lines tell of 20 failing accepts: %v", len(accepts), accepts)
+		}
+		panics := logs.FilterMessageSnippet("panic").All()
+		if len(panics) != 1 || !strings.Contains(fmt.Sprint(panics[0].ContextMap()), "listen_test.go") || strings.Contains(fmt.Sprint(panics[0].ContextMap()), "oSECRET") {
+			t.Errorf("%v", panics)
+		}
+	})
+}
+
+// TestConnectionsAreBounded: idle clients cannot take the file descriptors that
+// sending needs; who waits is served when one of them has been idle for 20 s.
+func TestConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		ln, ended := make(pipes), make(chan error, 1)
+		l := publicLimits()
+		l.share = 1 << 30 // one connection
+		go func() {
+			ended <- serveHTTP(ctx, ln, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }), l)
+		}()
+		ask := func(conn net.Conn) {
+			_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+				t.Error(err)
+			}
+		}
+		first, far := net.Pipe()
+		ln <- far
+		ask(first)
+		near, far := net.Pipe()
+		select {
+		case ln <- far:
+			t.Error("one connection more than allowed is accepted")
+		case <-time.After(10 * time.Second): // virtual
+		}
+		began := time.Now()
+		ln <- far
+		ask(near)
+		if took := time.Since(began); took > 15*time.Second {
+			t.Errorf("an idle connection was kept for %s more", took)
 		}
 		stop()
 		if err := <-ended; err != nil {

@@ -141,7 +141,7 @@ func (s *server) run(ctx context.Context) error {
 		support.Go(func() error { return keepToken(background, a.tokens) })
 	}
 	if s.opsLn != nil {
-		support.Go(func() error { return ops.Serve(background, s.opsLn, s.ops) })
+		support.Go(func() error { return ops.Serve(background, bounded(s.opsLn, opsShare), s.ops) })
 	}
 	work, ctx := errgroup.WithContext(ctx)
 	if s.worker != nil {
@@ -149,7 +149,9 @@ func (s *server) run(ctx context.Context) error {
 	}
 	if s.enroll != nil {
 		work.Go(func() error { return s.enroll.Run(ctx) })
-		work.Go(func() error { return serveHTTP(ctx, s.publicLn, s.enroll.Handler(), publicLimits()) })
+		l := publicLimits()
+		l.log = s.log
+		work.Go(func() error { return serveHTTP(ctx, s.publicLn, s.enroll.Handler(), l) })
 	}
 	err := work.Wait()
 	stop()
@@ -164,6 +166,9 @@ func (s *server) run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// opsShare keeps most connections for the public listener and the sender.
+const opsShare = 8
 
 // announce logs what runs, with its addresses.
 func (s *server) announce() {

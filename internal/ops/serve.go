@@ -15,7 +15,7 @@ const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 15 * time.Second
 	writeTimeout  = 60 * time.Second
-	idleTimeout   = 90 * time.Second
+	idleTimeout   = 30 * time.Second
 	stopTimeout   = 5 * time.Second
 	maxHeader     = 32 << 10
 )
