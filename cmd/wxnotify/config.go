@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -92,8 +93,8 @@ type publicConfig struct {
 	EnrollKey         wechat.Secret  `koanf:"enroll_key" rule:"key" usage:"signs enrolment tickets, 32 bytes or more"`
 	PreviousEnrollKey wechat.Secret  `koanf:"enroll_key_previous" rule:"key" usage:"the previous enroll_key: links made with it are good, for 30 days at most; remove it then"`
 	ReturnURLs        []string       `koanf:"return_urls" rule:"urls query" usage:"addresses that a link may send the follower to afterwards, separated by commas"`
-	VerifyFiles       string         `koanf:"verify_files" group:"planned" usage:"folder of MP_verify_*.txt, served at the public root"`
-	TrustedProxies    []netip.Prefix `koanf:"trusted_proxies" rule:"networks" group:"planned" usage:"proxies whose X-Forwarded-For counts, such as 10.0.0.0/8, separated by commas"`
+	VerifyFiles       string         `koanf:"verify_files" usage:"folder of MP_verify_*.txt, served at the public root"`
+	TrustedProxies    []netip.Prefix `koanf:"trusted_proxies" rule:"networks" usage:"proxies whose X-Forwarded-For counts, such as 10.0.0.0/8, separated by commas"`
 }
 
 // opsConfig is the listener that operators reach.
@@ -136,9 +137,12 @@ func (a *accountConfig) real() bool {
 	return strings.HasSuffix(host, ".weixin.qq.com")
 }
 
-// simulated reports whether the account calls a simulator: WeChat itself is
-// called by https only.
-func (a *accountConfig) simulated() bool { return strings.HasPrefix(a.BaseURL, "http://") }
+// simulated reports whether the account calls a simulator: on this machine, or on a
+// host named so, such as http://simulate:8090.
+func (a *accountConfig) simulated() bool {
+	host := plainHost(a.BaseURL)
+	return host != "" && (loopbackHost(host) || strings.HasPrefix(host, "sim"))
+}
 
 // complaints collects faults, which stop the program, and warnings. label names a
 // setting as the operator wrote it, see origin.
@@ -160,17 +164,18 @@ func (c *complaints) warn(bad bool, name, format string, args ...any) {
 	}
 }
 
-// placeholder complains of a secret that stands in an example of ours. Against a
-// simulator it does no harm.
+// placeholder complains of a secret that everybody knows. Against a simulator it does
+// no harm.
 func (c *complaints) placeholder(name string, s wechat.Secret, simulated bool) {
 	const text = "is a placeholder from an example, which is public: put your own there"
 	c.fault(isPlaceholder(s) && !simulated, name, text)
-	c.warn(isPlaceholder(s) && simulated, name, text)
+	c.warn(isPlaceholder(s) && simulated && name != "appsecret", name, text)
 }
 
-// isPlaceholder recognises the secrets of docker-compose.yml and .env.example.
-func isPlaceholder(s wechat.Secret) bool {
-	return strings.Contains(strings.ReplaceAll(strings.ToLower(s.Reveal()), "-", ""), "changeme")
+// clearText warns of an address of http:// that leads to another machine.
+func (c *complaints) clearText(name, address, what string) {
+	host := plainHost(address)
+	c.warn(host != "" && !loopbackHost(host), name, "is http:// and not on this machine: %s; use https://", what)
 }
 
 var (
@@ -187,6 +192,12 @@ const shortToken = 16
 func (a *accountConfig) validate(uses group, c *complaints) {
 	c.placeholder("appsecret", a.AppSecret, a.simulated())
 	c.placeholder("callback_token", a.CallbackToken, a.simulated())
+	c.placeholder("encoding_aes_key", a.AESKey, a.simulated())
+	c.placeholder("callback_token_previous", a.PreviousToken, a.simulated())
+	c.placeholder("encoding_aes_key_previous", a.PreviousKey, a.simulated())
+	if uses&calling != 0 {
+		c.clearText("wechat_base_url", a.BaseURL, "AppSecret and access tokens can be read on the way")
+	}
 	c.warn(a.real() && a.AppID != "" && !appIDForm.MatchString(a.AppID), "appid", "is no appid of WeChat's: those are wx and 16 hexadecimal digits")
 	c.fault(a.real() && !a.AppSecret.IsZero() && !isPlaceholder(a.AppSecret) && !appSecretForm.MatchString(a.AppSecret.Reveal()),
 		"appsecret", "is no AppSecret: those are 32 hexadecimal digits, this is a text of %d bytes; copy it anew, there is no need to reset it",
@@ -202,7 +213,8 @@ func (a *accountConfig) validate(uses group, c *complaints) {
 	length := len(a.CallbackToken.Reveal())
 	c.warn(length > 0 && length < shortToken && !isPlaceholder(a.CallbackToken), "callback_token",
 		"has %d characters: take %d or more, since it alone signs WeChat's pushes", length, shortToken)
-	c.warn(!a.CallbackToken.IsZero() && a.mode() == wechat.CallbackPlain && a.real(), "callback_mode",
+	c.clearText("wechat_authorize_url", a.AuthorizeURL, "followers can be led elsewhere on the way")
+	c.warn(!a.CallbackToken.IsZero() && a.mode() == wechat.CallbackPlain && !a.simulated(), "callback_mode",
 		"is plain: WeChat's signature does not cover what it pushes; choose secure mode on mp.weixin.qq.com and set %s", c.label("encoding_aes_key"))
 	c.warn(a.simulated() && strings.HasPrefix(a.AuthorizeURL, "https://open.weixin.qq.com/"), "wechat_authorize_url",
 		"is WeChat's own, though %s is http://, as a simulator's: links lead followers to the real WeChat", c.label("wechat_base_url"))
@@ -220,6 +232,9 @@ func (c *config) validate(uses group, found *complaints) {
 	found.placeholder("enroll_key", c.Public.EnrollKey, simulated)
 	found.placeholder("enroll_key_previous", c.Public.PreviousEnrollKey, simulated)
 	found.placeholder("ops_login", c.Ops.Login, simulated)
+	if uses&publishing != 0 {
+		found.clearText("public_url", c.Public.URL, "links and WeChat's pushes can be read and changed on the way")
+	}
 	if uses&operating != 0 {
 		found.fault(c.Ops.Login.IsZero() && c.Ops.Addr != none && c.Ops.Addr != "" && !loopback(c.Ops.Addr), "ops_login",
 			"is missing: other machines reach %s (%s); set user:password, or listen on 127.0.0.1", c.Ops.Addr, found.label("ops_addr"))
@@ -229,8 +244,21 @@ func (c *config) validate(uses group, found *complaints) {
 // loopback reports whether only this machine reaches addr, a host:port.
 func loopback(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr) // was checked
+	return loopbackHost(host)
+}
+
+func loopbackHost(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+// plainHost is the host of an http:// address in small letters; empty for another one.
+func plainHost(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
 }
 
 // pick returns the account named appid, or the only one when appid is empty.

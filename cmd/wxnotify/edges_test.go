@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // checked runs `config check` with a complete account and these variables.
@@ -180,6 +183,90 @@ func TestPlaceholdersOfExamplesAreRefused(t *testing.T) {
 	} {
 		if r := checked(t, map[string]string{variable: value}); r.code != exitUsage || !strings.Contains(r.stderr, variable+": is a placeholder") {
 			t.Errorf("%s: exit %d:\n%s", variable, r.code, r.stderr)
+		}
+	}
+	const ascending = "0123456789abcdef0123456789abcdef"
+	for _, c := range []struct{ variable, value string }{
+		{"WXNOTIFY_APPSECRET", ascending}, {"WXNOTIFY_ENROLL_KEY", ascending}, {"WXNOTIFY_ENROLL_KEY", strings.Repeat("x", 40)},
+		{"WXNOTIFY_ENROLL_KEY", "CHANGE_ME CHANGE_ME CHANGE_ME CHANGE_ME"}, {"WXNOTIFY_ENROLL_KEY", "<your-own-key><your-own-key><your-own-key>"},
+		{"WXNOTIFY_ENROLL_KEY", strings.Repeat("*", 40)}, {"WXNOTIFY_ENROLL_KEY", "replace.this.with.32.random.bytes.please"},
+		{"WXNOTIFY_CALLBACK_TOKEN", "ChangeIt"}, {"WXNOTIFY_CALLBACK_TOKEN", "token"}, {"WXNOTIFY_CALLBACK_TOKEN", "weixin123"},
+		{"WXNOTIFY_CALLBACK_TOKEN", "simulatorOnlyToken"}, {"WXNOTIFY_CALLBACK_TOKEN", "yourTokenHere"}, {"WXNOTIFY_CALLBACK_TOKEN_PREVIOUS", "changeme"},
+		{"WXNOTIFY_ENCODING_AES_KEY", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}, {"WXNOTIFY_ENCODING_AES_KEY_PREVIOUS", strings.Repeat("A", 43)},
+		{"WXNOTIFY_OPS_LOGIN", "admin:admin"}, {"WXNOTIFY_OPS_LOGIN", "ops:password1"}, {"WXNOTIFY_OPS_LOGIN", "root:123456"},
+	} {
+		if r := checked(t, map[string]string{c.variable: c.value}); r.code != exitUsage || !strings.Contains(r.stderr, c.variable+": is a placeholder") {
+			t.Errorf("%s=%s: exit %d:\n%s", c.variable, c.value, r.code, r.stderr)
+		}
+	}
+}
+
+// TestPlaceholdersAreForSimulatorsOnly: where WeChat is called through a proxy the
+// secrets are real ones.
+func TestPlaceholdersAreForSimulatorsOnly(t *testing.T) {
+	t.Parallel()
+	for base, simulated := range map[string]bool{
+		"http://127.0.0.1:8090": true, "http://localhost:8090": true, "http://[::1]:8090": true, "http://simulate:8090": true, "http://sim": true,
+		"https://api.weixin.qq.com": false, "https://api2.weixin.qq.com": false, "http://proxy:8090": false, "http://10.0.0.5": false,
+		"http://api.weixin.qq.com": false, "https://127.0.0.1": false, "http://127.0.0.1.example.com": false,
+	} {
+		r := checked(t, map[string]string{
+			"WXNOTIFY_WECHAT_BASE_URL": base, "WXNOTIFY_CALLBACK_TOKEN": "changeme", "WXNOTIFY_ENROLL_KEY": strings.Repeat("change-me-", 4),
+			"WXNOTIFY_OPS_LOGIN": "admin:change-me", "WXNOTIFY_WECHAT_AUTHORIZE_URL": "http://127.0.0.1/",
+		})
+		want := exitUsage
+		if simulated {
+			want = exitDone
+		}
+		if r.code != want || strings.Count(r.stderr, "is a placeholder") != 3 {
+			t.Errorf("%s: exit %d:\n%s", base, r.code, r.stderr)
+		}
+	}
+}
+
+// TestRandomSecretsAreNoPlaceholders: what openssl and WeChat's console make is
+// taken.
+func TestRandomSecretsAreNoPlaceholders(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's
+	for range 20_000 {
+		for _, kind := range []struct {
+			letters string
+			length  int
+		}{
+			{"0123456789abcdef", 32}, {"0123456789abcdef", 64}, {"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", 16},
+			{"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", 43},
+		} {
+			secret := make([]byte, kind.length)
+			for i := range secret {
+				secret[i] = kind.letters[random.IntN(len(kind.letters))]
+			}
+			if isPlaceholder(wechat.NewSecret(string(secret))) {
+				t.Fatalf("%s is refused", secret)
+			}
+		}
+	}
+	for _, s := range []string{canarySecret, canaryAESKey, "", "admin:correct horse battery staple", "canaryTokenCanary"} {
+		if isPlaceholder(wechat.NewSecret(s)) {
+			t.Errorf("%s is refused", s)
+		}
+	}
+}
+
+func TestClearTextAddressesAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		variable, value string
+		warned          bool
+	}{
+		{"WXNOTIFY_PUBLIC_URL", "http://notify.example.com", true}, {"WXNOTIFY_PUBLIC_URL", "https://notify.example.com", false},
+		{"WXNOTIFY_PUBLIC_URL", "http://127.0.0.1:8080", false}, {"WXNOTIFY_PUBLIC_URL", "http://localhost", false},
+		{"WXNOTIFY_WECHAT_BASE_URL", "http://proxy:8090", true}, {"WXNOTIFY_WECHAT_BASE_URL", "http://127.0.0.1:8090", false},
+		{"WXNOTIFY_WECHAT_AUTHORIZE_URL", "http://open.weixin.qq.com/connect", true},
+	} {
+		r := checked(t, map[string]string{c.variable: c.value})
+		if r.code != exitDone || strings.Contains(r.stderr, c.variable+": is http://") != c.warned {
+			t.Errorf("%s=%s: exit %d:\n%s", c.variable, c.value, r.code, r.stderr)
 		}
 	}
 }

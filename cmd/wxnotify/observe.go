@@ -89,13 +89,13 @@ func (o *observer) token(appid string) func(tokenstore.Event) {
 // enrolled counts what followers and WeChat did.
 func (o *observer) enrolled(e enroll.Event) {
 	switch e.Kind {
-	case enroll.KindPush, enroll.KindRepeated:
+	case enroll.KindPush, enroll.KindRepeated, enroll.KindUnreadable:
 		o.metrics.ObserveCallback(e.Account, string(e.Kind), e.Name, e.Took)
 	case enroll.KindRefused:
 		o.metrics.ObserveCallback(e.Account, string(e.Kind), e.Name, 0)
 	case enroll.KindForwarded:
 		o.metrics.ObserveForward(e.Account, e.Name, e.Took)
-	case enroll.KindEnrolled, enroll.KindErased, enroll.KindSettled, enroll.KindUnmatched, enroll.KindMissing, enroll.KindVerified:
+	case enroll.KindEnrolled, enroll.KindErased, enroll.KindSettled, enroll.KindUnmatched, enroll.KindMissing, enroll.KindVerified, enroll.KindLimited:
 		o.metrics.ObserveFollower(e.Account, string(e.Kind), e.Name, max(e.Count, 1))
 	}
 }

@@ -20,7 +20,13 @@ var (
 func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer) (*enroll.Service, error) {
 	cfg := enroll.Config{
 		Redis: rdb, PublicURL: c.Public.URL, Key: c.Public.EnrollKey, PreviousKey: c.Public.PreviousEnrollKey, ReturnURLs: c.Public.ReturnURLs,
-		ConsumerID: owner(), Logger: watch.log, OnEvent: watch.enrolled,
+		ConsumerID: owner(), Logger: watch.log, OnEvent: watch.enrolled, TrustedProxies: c.Public.TrustedProxies,
+	}
+	if folder := c.Public.VerifyFiles; folder != "" {
+		var err error
+		if cfg.VerifyFiles, err = enroll.ReadVerifyFiles(folder); err != nil {
+			return nil, usagef("%s: %w", c.label("verify_files"), err)
+		}
 	}
 	missing := c.linksMissing()
 	if missing != nil {

@@ -65,12 +65,12 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		fetches:   counter("wxnotify_token_fetches_total", "Access tokens fetched from WeChat, by cause and result.", "account", "cause", "result"),
 		fetched:   gauge("wxnotify_token_fetched_timestamp_seconds", "When the access token in use was fetched."),
 		expires:   gauge("wxnotify_token_expires_timestamp_seconds", "When the access token in use expires."),
-		callbacks: counter("wxnotify_callbacks_total", "Requests to the callback URL: push and repeated by event, refused by fault.", "account", "result", "event"),
+		callbacks: counter("wxnotify_callbacks_total", "Requests to the callback URL: push, repeated and unreadable by event, refused by fault.", "account", "result", "event"),
 		callback:  seconds("wxnotify_callback_seconds", "Time until a push was acknowledged; WeChat closes the connection after 5.", pushes, "account"),
 		forwards:  counter("wxnotify_forwards_total", "Pushes forwarded to the business's own server: ok, failed, late.", "account", "result"),
 		forward:   seconds("wxnotify_forward_seconds", "Time in which the business's own server answered a push.", pushes, "account"),
 		followers: counter("wxnotify_enroll_total",
-			"Other events of followers and receipts: enrolled, settled, unmatched, missing, erased, verified, with details.", "account", "kind", "detail"),
+			"Other events of followers and receipts: enrolled, settled, unmatched, missing, erased, verified, limited, with details.", "account", "kind", "detail"),
 		// WeChat's errcodes are -1 and numbers of up to seven digits.
 		errcodes: regexp.MustCompile(`^-?\d{1,9}$`),
 	}
