@@ -1,4 +1,5 @@
-# A static binary in an empty image, run by nobody.
+# A static binary in an empty image, run by a user without rights. .dockerignore keeps
+# .env and other files with secrets out of the build.
 FROM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./

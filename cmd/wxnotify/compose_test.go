@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,25 +11,113 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
+const (
+	composeFile  = "../../docker-compose.yml"
+	simulateFile = "../../simulate.env"
+)
+
 // loadCompose reads docker-compose.yml as the engine's own library does.
-func loadCompose(t *testing.T, profiles []string, environment ...string) *types.Project {
+func loadCompose(t *testing.T, options ...cli.ProjectOptionsFn) (*types.Project, error) {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{"../../docker-compose.yml"}, cli.WithProfiles(profiles), cli.WithEnv(environment))
+	o, err := cli.NewProjectOptions([]string{composeFile}, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	project, err := options.LoadProject(context.WithoutCancel(t.Context()))
-	if err != nil {
-		t.Fatalf("docker-compose.yml: %v", err)
+	return o.LoadProject(context.WithoutCancel(t.Context()))
+}
+
+// production is a .env as docker-compose.yml asks for.
+func production() map[string]string {
+	return map[string]string{
+		"WXNOTIFY_APPID": "wx0123456789abcdef", "WXNOTIFY_APPSECRET": canarySecret, "WXNOTIFY_PUBLIC_URL": "https://notify.example.com",
+		"WXNOTIFY_ENROLL_KEY": canarySecret, "WXNOTIFY_CALLBACK_TOKEN": "canaryTokenCanary", "WXNOTIFY_ENCODING_AES_KEY": canaryAESKey,
+		"WXNOTIFY_OPS_LOGIN": "ops:" + canarySecret,
 	}
-	return project
+}
+
+func pairs(env map[string]string) []string {
+	var list []string
+	for name, value := range env {
+		list = append(list, name+"="+value)
+	}
+	return list
+}
+
+// TestComposeHasNoPublishedSecrets: without one of its secrets it does not start, and
+// no secret stands in the file.
+func TestComposeHasNoPublishedSecrets(t *testing.T) {
+	t.Parallel()
+	project, err := loadCompose(t, cli.WithEnv(pairs(production())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars := variables(project.Services["enroll"])
+	c, err := loadConfig("", vars, nil, everyGroup)
+	if err != nil || len(c.Warnings) > 0 {
+		t.Errorf("%v, %v", err, c.Warnings)
+	}
+	for _, name := range []string{"WXNOTIFY_APPID", "WXNOTIFY_APPSECRET", "WXNOTIFY_ENROLL_KEY", "WXNOTIFY_CALLBACK_TOKEN", "WXNOTIFY_ENCODING_AES_KEY", "WXNOTIFY_OPS_LOGIN", "WXNOTIFY_PUBLIC_URL"} {
+		env := production()
+		delete(env, name)
+		if _, err := loadCompose(t, cli.WithEnv(pairs(env))); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("without %s: %v", name, err)
+		}
+		env[name] = ""
+		if _, err := loadCompose(t, cli.WithEnv(pairs(env))); err == nil {
+			t.Errorf("%s is empty: accepted", name)
+		}
+	}
+}
+
+// TestSecretsOfTheSimulatorAreForIt: who takes simulate.env for an account is refused.
+func TestSecretsOfTheSimulatorAreForIt(t *testing.T) {
+	t.Parallel()
+	project, err := loadCompose(t, cli.WithEnvFiles(simulateFile), cli.WithDotEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars := variables(project.Services["enroll"])
+	vars["WXNOTIFY_WECHAT_BASE_URL"] = "https://api.weixin.qq.com"
+	_, err = loadConfig("", vars, nil, everyGroup)
+	for _, name := range []string{"WXNOTIFY_APPSECRET", "WXNOTIFY_ENROLL_KEY", "WXNOTIFY_CALLBACK_TOKEN", "WXNOTIFY_ENCODING_AES_KEY", "WXNOTIFY_OPS_LOGIN"} {
+		if err == nil || !strings.Contains(err.Error(), name+": is a placeholder") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestImageHasNoEnvFile: COPY . . would carry .env into a layer of the image.
+func TestImageHasNoEnvFile(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../.dockerignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".env", ".env.*", "*.env", ".git"} {
+		if !slices.Contains(strings.Split(string(text), "\n"), name) {
+			t.Errorf(".dockerignore lacks %s", name)
+		}
+	}
+}
+
+func variables(service types.ServiceConfig) map[string]string {
+	vars := map[string]string{}
+	for k, v := range service.Environment {
+		if v != nil {
+			vars[k] = *v
+		}
+	}
+	return vars
 }
 
 // TestComposeFile: the file is valid, its commands and variables are ours, and
 // redis is set up as the design asks. No engine runs it here.
 func TestComposeFile(t *testing.T) {
 	t.Parallel()
-	plain := loadCompose(t, nil, "WXNOTIFY_APPID=wxa", "WXNOTIFY_APPSECRET=s")
+	plain, err := loadCompose(t, cli.WithEnv(pairs(production())))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := plain.ServiceNames(); !slices.Contains(got, "worker-1") || !slices.Contains(got, "worker-2") || slices.Contains(got, "simulate") {
 		t.Errorf("without a profile: %v", got)
 	}
@@ -38,7 +127,10 @@ func TestComposeFile(t *testing.T) {
 			t.Errorf("redis runs without %s: %s", want, redis)
 		}
 	}
-	simulated := loadCompose(t, []string{"simulate"})
+	simulated, err := loadCompose(t, cli.WithProfiles([]string{"simulate"}), cli.WithEnvFiles(simulateFile), cli.WithDotEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, service := range simulated.Services {
 		if name == "redis" {
 			continue
@@ -50,11 +142,8 @@ func TestComposeFile(t *testing.T) {
 		if service.User == "root" || service.Privileged {
 			t.Errorf("service %s runs with rights that it does not need", name)
 		}
-		vars := map[string]string{}
-		for k, v := range service.Environment {
-			if v != nil {
-				vars[k] = *v
-			}
+		vars := variables(service)
+		for k := range vars {
 			if !slices.ContainsFunc(settings(), func(s setting) bool { return s.env() == k }) {
 				t.Errorf("service %s sets %s, which is no setting", name, k)
 			}
