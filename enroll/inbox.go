@@ -145,9 +145,14 @@ func (b *inbox) mark(ctx context.Context, name, value string) (string, error) {
 }
 
 // verified remembers the query of WeChat's check: its signature is good for a
-// push, too, which in plain mode could have any body.
+// push, too, which in plain mode could have any body. A query that came with a push
+// before keeps that push's mark, so that WeChat's repetition of it is known.
 func (b *inbox) verified(ctx context.Context, nonce string, keep time.Duration) error {
-	return wrap(b.rdb.Set(ctx, b.keys.nonce(nonce), "verified", keep).Err(), "note a verification")
+	err := b.rdb.SetArgs(ctx, b.keys.nonce(nonce), "verified", redis.SetArgs{Mode: "NX", TTL: keep}).Err()
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	return wrap(err, "note a verification")
 }
 
 // repeatAfter is less than WeChat waits for an answer before it repeats a push: 5 s.

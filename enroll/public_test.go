@@ -131,6 +131,25 @@ func TestPushInADeclaredEncodingIsRead(t *testing.T) {
 	})
 }
 
+// A check with the query of a push, from some log, does not turn WeChat's repetition of
+// that push into a replay.
+func TestCheckWithThePushsQueryLeavesThePush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, settings{mode: wechat.CallbackPlain})
+		q, body := w.signed(), text("hello")
+		post(w.handler, q, strings.NewReader(body))
+		check := url.Values{"echostr": {"1"}}
+		for name, values := range q {
+			check[name] = values
+		}
+		w.get("/callback/"+appID+"?"+check.Encode(), "")
+		if resp := post(w.handler, q, strings.NewReader(body)); resp.Code != http.StatusOK {
+			t.Errorf("WeChat's repetition: %d %q", resp.Code, resp.Body)
+		}
+	})
+}
+
 func TestCallbackPathsAsPeopleTypeThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
