@@ -222,6 +222,9 @@ func entryOf(p *wechat.Push, arrived time.Time) *entry {
 	e := p.Event
 	out := &entry{Name: knownName(e), OpenID: e.OpenID, At: e.CreatedAt.Unix()}
 	out.Late = max(arrived.Sub(e.CreatedAt), p.SignedAt.Sub(e.CreatedAt)) >= repeatAfter
+	if isFollow(e) && e.OpenID == "" {
+		return nil // it says nothing of anybody
+	}
 	switch out.Name {
 	case wechat.EventTemplateFinished:
 		out.MsgID, out.Status = e.MsgID, e.Status

@@ -28,7 +28,7 @@ var callbackFaults = [...]callbackFaultRow{
 	{CallbackFaultMode, "The body is not in the configured security mode.", "Set the callback's mode to 消息加解密方式 under 服务器配置 on mp.weixin.qq.com: 明文模式 is plain, 兼容模式 compat, 安全模式 secure."},
 	{CallbackFaultEncryption, "The body cannot be decrypted.", "Compare the callback's AES key with EncodingAESKey under 服务器配置 on mp.weixin.qq.com."},
 	{CallbackFaultAppID, "The body was encrypted for another account.", "Check the account's appid, and that no other account's 服务器配置 names this URL."},
-	{CallbackFaultDocument, "The document cannot be read.", "Report it if WeChat sent it: the document is not XML as WeChat documents it."},
+	{CallbackFaultDocument, "The body cannot be read.", "Report it if WeChat sent it: the body is not as WeChat documents it. When its signature is right, it was acknowledged and forwarded all the same."},
 }
 
 func (f CallbackFault) row() callbackFaultRow {

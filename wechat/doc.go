@@ -30,12 +30,14 @@
 //
 //	callback, err := wechat.NewCallback(wechat.CallbackConfig{AppID: …, Mode: wechat.CallbackSecure, Tokens: …, AESKeys: …})
 //	echo, err := callback.Echo(r.URL.Query())       // GET, when the configuration is saved
-//	push, err := callback.Open(r.URL.Query(), body) // POST: push.Event, verified
+//	err = callback.CheckQuery(r.URL.Query())        // POST: before the body is read
+//	push, err := callback.Open(r.URL.Query(), body) // push.Event, verified
 //	answer, err := callback.Seal(push, reply)       // or answer "success"
 //
-// Requests in another mode and old queries are refused with a [*CallbackError].
+// Requests in another mode and old queries are refused with a [*CallbackError]. One
+// that has a Push is WeChat's all the same and only cannot be read: acknowledge it.
 // Tokens and keys can overlap while they are rotated. To handle a push once,
-// remember Push.Nonce for the query and Event.DedupeKey for the event.
+// remember Push.Nonce for the query and Push.Digest for the document.
 //
 // # Identify users
 //

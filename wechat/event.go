@@ -115,7 +115,9 @@ func (e *Event) Scene() string {
 }
 
 // DedupeKey is equal for repeated deliveries of one event and differs between
-// events: 64 hex digits. WeChat delivers an event up to four times within about
+// events that differ in the fields of Event: 64 hex digits. Events of other kinds,
+// such as those of cards, differ in elements that are not among them: compare
+// Push.Digest for these. WeChat delivers an event up to four times within about
 // twenty seconds, so it is enough to remember the key for an hour.
 func (e *Event) DedupeKey() string {
 	h := sha256.New()
