@@ -20,9 +20,10 @@
 //
 // # Hear back
 //
-// WeChat pushes events to one address per account. push.go authenticates a push,
-// writes it once (replay check, dedupe and the inbox in one script) and
-// acknowledges it; inbox.go hands it to apply.go, in any process, until it is
+// WeChat pushes events to one address per account. limits.go bounds what each client
+// address may ask, but never what WeChat signed. push.go authenticates a push, first
+// by its query alone, writes it once (replay check, dedupe and the inbox in one
+// script) and acknowledges it, also when it cannot be read; inbox.go hands it to apply.go, in any process, until it is
 // applied. What followers say is forwarded to the business, whose passive reply
 // goes back to them.
 //

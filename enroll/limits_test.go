@@ -2,6 +2,7 @@ package enroll_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -208,7 +209,7 @@ type untouched struct{ refused func() bool }
 
 func (u untouched) Read([]byte) (int, error) {
 	if !u.refused() {
-		return 0, fmt.Errorf("the body of an unsigned call was read")
+		return 0, errors.New("the body of an unsigned call was read")
 	}
 	return 0, io.EOF
 }

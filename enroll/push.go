@@ -69,14 +69,7 @@ func (s *Service) receive(w http.ResponseWriter, r *http.Request, a *account) {
 	}
 	body, err := readPush(w, r)
 	if err != nil {
-		defer linger(w, r)
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			s.refused(a, "size", nil)
-			answer(w, http.StatusRequestEntityTooLarge, "the body is longer than 64 KB")
-			return
-		}
-		answer(w, http.StatusBadRequest, "the body could not be read")
+		s.refuseBody(w, r, a, err)
 		return
 	}
 	kind := KindPush
@@ -110,21 +103,44 @@ func (s *Service) receive(w http.ResponseWriter, r *http.Request, a *account) {
 	case said == takenBefore:
 		kind = KindRepeated
 	}
-	reply := []byte(nil)
-	if a.Forward != nil && !push.Event.Is(wechat.EventTemplateFinished) {
-		first, err := inTime(ctx, func() (bool, error) { return a.inbox.forwardOnce(ctx, push, began) })
-		if err != nil {
-			s.log.warn("forward "+a.AppID, "a push was not handed on: Redis fails", zap.String("account", a.AppID), zap.Error(err))
-		} else if first {
-			reply = s.forward(ctx, a, push)
-		}
-	}
+	reply := s.handOn(ctx, a, push, began)
 	name := knownName(push.Event)
 	if bad != nil {
 		name = "unreadable"
 	}
 	s.cfg.OnEvent(Event{Account: a.AppID, Kind: kind, Name: name, Took: time.Since(began)})
 	s.acknowledge(w, a, push, reply)
+}
+
+// handOn forwards a push that is not ours alone, once, and returns the business's
+// passive reply.
+func (s *Service) handOn(ctx context.Context, a *account, push *wechat.Push, began time.Time) []byte {
+	if a.Forward == nil || push.Event.Is(wechat.EventTemplateFinished) {
+		return nil
+	}
+	first, err := inTime(ctx, func() (bool, error) { return a.inbox.forwardOnce(ctx, push, began) })
+	if err != nil {
+		s.log.warn("forward "+a.AppID, "a push was not handed on: Redis fails", zap.String("account", a.AppID), zap.Error(err))
+		return nil
+	}
+	if !first {
+		return nil
+	}
+	return s.forward(ctx, a, push)
+}
+
+// refuseBody answers a body that is too long or does not come.
+func (s *Service) refuseBody(w http.ResponseWriter, r *http.Request, a *account, err error) {
+	defer linger(w, r)
+	status, text := http.StatusBadRequest, "the body could not be read"
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		s.refused(a, "size", nil)
+		status, text = http.StatusRequestEntityTooLarge, "the body is longer than 64 KB"
+	}
+	if !s.spent(w, r) {
+		answer(w, status, text)
+	}
 }
 
 // readPush reads the body, whose length is checked first.

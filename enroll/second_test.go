@@ -133,3 +133,19 @@ func TestFollowEventsAreForwardedOnce(t *testing.T) {
 		}
 	})
 }
+
+// A follow event that names no follower is acknowledged and says nothing of anybody.
+func TestFollowEventOfNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, settings{mode: wechat.CallbackPlain})
+		w.run()
+		if resp := post(w.handler, w.signed(), strings.NewReader(strings.Replace(follow(false, time.Now()), openID, "", 1))); resp.Code != http.StatusOK {
+			t.Errorf("%d %q", resp.Code, resp.Body)
+		}
+		settle()
+		if w.suppression("") != nil || w.suppression(openID) != nil {
+			t.Error("suppressed")
+		}
+	})
+}
