@@ -132,6 +132,8 @@ func TestWarningsDoNotStop(t *testing.T) {
 		"one underscore":   {map[string]string{"WXNOTIFY_APP_SECRET": "x"}, "the nearest is WXNOTIFY_APPSECRET"},
 		"file of a number": {map[string]string{"WXNOTIFY_RATE_FILE": "x"}, "WXNOTIFY_RATE_FILE: has no effect, only secrets are read from a file: set WXNOTIFY_RATE"},
 		"not used yet":     {map[string]string{"WXNOTIFY_GATEWAY": "true"}, "WXNOTIFY_GATEWAY: has no effect yet"},
+		"a row for a key":  {map[string]string{"WXNOTIFY_ENROLL_KEY": "0123456789abcdef0123456789abcdef"}, "WXNOTIFY_ENROLL_KEY: is a row of characters"},
+		"one character":    {map[string]string{"WXNOTIFY_ENROLL_KEY": strings.Repeat("k", 32)}, "WXNOTIFY_ENROLL_KEY: is a row of characters"},
 		"strange appid":    {map[string]string{"WXNOTIFY_APPID": "foo"}, "WXNOTIFY_APPID: is no appid of WeChat's"},
 		"real OAuth":       {map[string]string{"WXNOTIFY_WECHAT_BASE_URL": "http://sim"}, "WXNOTIFY_WECHAT_AUTHORIZE_URL: is WeChat's own"},
 		"placeholder": {
@@ -187,13 +189,13 @@ func TestPlaceholdersOfExamplesAreRefused(t *testing.T) {
 	}
 	const ascending = "0123456789abcdef0123456789abcdef"
 	for _, c := range []struct{ variable, value string }{
-		{"WXNOTIFY_APPSECRET", ascending}, {"WXNOTIFY_ENROLL_KEY", ascending}, {"WXNOTIFY_ENROLL_KEY", strings.Repeat("x", 40)},
+		{"WXNOTIFY_APPSECRET", ascending},
 		{"WXNOTIFY_ENROLL_KEY", "CHANGE_ME CHANGE_ME CHANGE_ME CHANGE_ME"}, {"WXNOTIFY_ENROLL_KEY", "<your-own-key><your-own-key><your-own-key>"},
-		{"WXNOTIFY_ENROLL_KEY", strings.Repeat("*", 40)}, {"WXNOTIFY_ENROLL_KEY", "replace.this.with.32.random.bytes.please"},
+		{"WXNOTIFY_ENROLL_KEY", "replace.this.with.32.random.bytes.please"},
 		{"WXNOTIFY_CALLBACK_TOKEN", "ChangeIt"}, {"WXNOTIFY_CALLBACK_TOKEN", "token"}, {"WXNOTIFY_CALLBACK_TOKEN", "weixin123"},
 		{"WXNOTIFY_CALLBACK_TOKEN", "simulatorOnlyToken"}, {"WXNOTIFY_CALLBACK_TOKEN", "yourTokenHere"}, {"WXNOTIFY_CALLBACK_TOKEN_PREVIOUS", "changeme"},
 		{"WXNOTIFY_ENCODING_AES_KEY", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}, {"WXNOTIFY_ENCODING_AES_KEY_PREVIOUS", strings.Repeat("A", 43)},
-		{"WXNOTIFY_OPS_LOGIN", "admin:admin"}, {"WXNOTIFY_OPS_LOGIN", "ops:password1"}, {"WXNOTIFY_OPS_LOGIN", "root:123456"},
+		{"WXNOTIFY_OPS_LOGIN", "admin:admin"}, {"WXNOTIFY_OPS_LOGIN", "ops:password1"}, {"WXNOTIFY_OPS_LOGIN", "ops:secret"},
 	} {
 		if r := checked(t, map[string]string{c.variable: c.value}); r.code != exitUsage || !strings.Contains(r.stderr, c.variable+": is a placeholder") {
 			t.Errorf("%s=%s: exit %d:\n%s", c.variable, c.value, r.code, r.stderr)
@@ -241,7 +243,7 @@ func TestRandomSecretsAreNoPlaceholders(t *testing.T) {
 			for i := range secret {
 				secret[i] = kind.letters[random.IntN(len(kind.letters))]
 			}
-			if isPlaceholder(wechat.NewSecret(string(secret))) {
+			if s := wechat.NewSecret(string(secret)); isPlaceholder(s) || isRow(s) {
 				t.Fatalf("%s is refused", secret)
 			}
 		}

@@ -19,31 +19,25 @@ var guessed = []string{ //nolint:gochecknoglobals // never changed
 }
 
 // isPlaceholder recognises secrets that protect nothing, since they stand in an
-// example or are the first that anybody tries: change-me and its like, admin:admin,
-// one character or 0123456789abcdef again and again.
+// example or are the first that anybody tries: change-me and its like, admin:admin.
 func isPlaceholder(s wechat.Secret) bool {
 	text := strings.ToLower(s.Reveal())
 	if _, password, isLogin := strings.Cut(text, ":"); isLogin {
 		text = password
 	}
 	letters := regexp.MustCompile(`[^a-z0-9]`).ReplaceAllString(text, "")
-	if text != "" && letters == "" {
-		return !varied(text)
-	}
-	return letters != "" && (placeholderWords.MatchString(letters) || slices.Contains(guessed, strings.TrimRight(letters, "0123456789")) || !varied(letters))
+	word := strings.TrimRight(letters, "0123456789")
+	return placeholderWords.MatchString(letters) || slices.Contains(guessed, word)
 }
 
-// varied reports whether text is neither one character nor a row of characters that
-// follow each other: at least a fifth of its steps lead elsewhere.
-func varied(text string) bool {
-	if len(text) < 6 { // too few steps to tell
-		return true
-	}
-	rows := 0
-	for i := range len(text) - 1 {
-		if step := text[i+1] - text[i]; step <= 1 {
-			rows++
+// isRow reports whether most characters equal or follow the one before them, as in
+// xxxxxx and 0123456789abcdef.
+func isRow(s wechat.Secret) bool {
+	text, steps := s.Reveal(), 0
+	for i := range max(len(text)-1, 0) {
+		if text[i+1]-text[i] <= 1 {
+			steps++
 		}
 	}
-	return rows*5 < 4*(len(text)-1)
+	return len(text) >= 6 && steps*5 >= 4*(len(text)-1)
 }
