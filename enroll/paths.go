@@ -49,7 +49,7 @@ func (s *Service) callback(w http.ResponseWriter, r *http.Request, a *account) {
 	}
 }
 
-// cut shortens a text of a stranger for the log.
+// cut shortens a client's text for the log.
 func cut(text string, most int) string {
 	if len(text) > most {
 		return strings.ToValidUTF8(text[:most], "") + "…"

@@ -103,7 +103,7 @@ func (s *Service) receive(w http.ResponseWriter, r *http.Request, a *account) {
 	case said == takenBefore:
 		kind = KindRepeated
 	}
-	reply := s.handOn(ctx, a, push, began)
+	reply := s.forwardOnce(ctx, a, push, began)
 	name := knownName(push.Event)
 	if bad != nil {
 		name = "unreadable"
@@ -112,15 +112,15 @@ func (s *Service) receive(w http.ResponseWriter, r *http.Request, a *account) {
 	s.acknowledge(w, a, push, reply)
 }
 
-// handOn forwards a push that is not ours alone, once, and returns the business's
+// forwardOnce forwards a push that is not ours alone, once, and returns the business's
 // passive reply.
-func (s *Service) handOn(ctx context.Context, a *account, push *wechat.Push, began time.Time) []byte {
+func (s *Service) forwardOnce(ctx context.Context, a *account, push *wechat.Push, began time.Time) []byte {
 	if a.Forward == nil || push.Event.Is(wechat.EventTemplateFinished) {
 		return nil
 	}
 	first, err := inTime(ctx, func() (bool, error) { return a.inbox.forwardOnce(ctx, push, began) })
 	if err != nil {
-		s.log.warn("forward "+a.AppID, "a push was not handed on: Redis fails", zap.String("account", a.AppID), zap.Error(err))
+		s.log.warn("forward "+a.AppID, "a push was not forwarded: Redis fails", zap.String("account", a.AppID), zap.Error(err))
 		return nil
 	}
 	if !first {
@@ -239,7 +239,7 @@ func entryOf(p *wechat.Push, arrived time.Time) *entry {
 	out := &entry{Name: knownName(e), OpenID: e.OpenID, At: e.CreatedAt.Unix()}
 	out.Late = max(arrived.Sub(e.CreatedAt), p.SignedAt.Sub(e.CreatedAt)) >= repeatAfter
 	if isFollow(e) && e.OpenID == "" {
-		return nil // it says nothing of anybody
+		return nil // it names no follower
 	}
 	switch out.Name {
 	case wechat.EventTemplateFinished:

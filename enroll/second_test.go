@@ -134,8 +134,8 @@ func TestFollowEventsAreForwardedOnce(t *testing.T) {
 	})
 }
 
-// A follow event that names no follower is acknowledged and says nothing of anybody.
-func TestFollowEventOfNobody(t *testing.T) {
+// A follow event that names no follower is acknowledged and changes nothing.
+func TestFollowEventWithoutAFollower(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{mode: wechat.CallbackPlain})

@@ -164,7 +164,7 @@ func (c *complaints) warn(bad bool, name, format string, args ...any) {
 	}
 }
 
-// placeholder complains of a secret that everybody knows. Against a simulator it does
+// placeholder complains of a secret that is public. Against a simulator it does
 // no harm.
 func (c *complaints) placeholder(name string, s wechat.Secret, simulated bool) {
 	const text = "is a placeholder from an example, which is public: put your own there"

@@ -17,7 +17,7 @@ import (
 // limits of a listener. read and write bound a connection's time; zero means no
 // limit. grace is the time for requests in flight at shutdown; zero means 3 s. share
 // is the listener's part of the connections that the process may have, as its
-// divisor; zero means 2. log gets failing accepts and panics; nil: nobody does.
+// divisor; zero means 2. log gets failing accepts and panics; nil: no log.
 type limits struct {
 	read, write, grace time.Duration
 	share              int

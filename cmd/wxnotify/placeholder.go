@@ -19,7 +19,7 @@ var guessed = []string{ //nolint:gochecknoglobals // never changed
 }
 
 // isPlaceholder recognises secrets that protect nothing, since they stand in an
-// example or are the first that anybody tries: change-me and its like, admin:admin.
+// example or are the first that a guess tries: change-me and its like, admin:admin.
 func isPlaceholder(s wechat.Secret) bool {
 	text := strings.ToLower(s.Reveal())
 	if _, password, isLogin := strings.Cut(text, ":"); isLogin {
