@@ -1,7 +1,7 @@
 // Package wechat is a client for WeChat Official Accounts: it calls the server API
 // for template messages and their management, access tokens, QR codes and web
 // authorization, and it verifies and decrypts WeChat's pushes. It uses the
-// standard library only.
+// standard library, and internal/mask, which does too.
 //
 // # Send a message
 //

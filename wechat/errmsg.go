@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/wxnotify/wxnotify/internal/mask"
 )
 
 // errmsgLimit is how much of an errmsg is kept, in bytes.
@@ -48,7 +50,8 @@ func splitErrmsg(errmsg string) (msg, rid string) {
 }
 
 // scrub makes a foreign text safe for a log: one line, short, valid UTF-8, without
-// credentials, with openids masked.
+// credentials, with openids, phone numbers, identity cards and mail addresses masked:
+// WeChat may quote the value that it refuses.
 func scrub(text string, known []string) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	text = credentialPattern.ReplaceAllString(text, "${1}"+placeholder)
@@ -58,6 +61,9 @@ func scrub(text string, known []string) string {
 		}
 	}
 	text = longWordPattern.ReplaceAllStringFunc(text, maskLongWord)
+	if !isRID(text) { // whose digits may look like a phone number
+		text = mask.Text(text)
+	}
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
 			return ' '
@@ -91,12 +97,13 @@ func isRID(word string) bool {
 }
 
 // MaskOpenID shortens an openid for logs and pages to its first four characters,
-// "…" and its last two. An openid of at most ten characters becomes "…".
+// "…" and its last two. An openid of at most ten characters, and one that holds a
+// phone number, an identity card or a mail address, becomes "…".
 func MaskOpenID(openid string) string {
-	if len(openid) <= 10 {
+	if openid == "" {
 		return "…"
 	}
-	return cut(openid, 4) + "…" + strings.ToValidUTF8(openid[len(openid)-2:], "")
+	return mask.Name(openid)
 }
 
 // cut returns at most limit bytes of text, in whole runes.

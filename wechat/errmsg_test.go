@@ -115,6 +115,24 @@ func TestMaskOpenIDKeepsSixCharacters(t *testing.T) {
 	}
 }
 
+// WeChat may quote the value that it refuses: nothing personal of it is kept.
+func TestErrmsgMasksPersonalData(t *testing.T) {
+	t.Parallel()
+	for errmsg, want := range map[string]string{
+		"argument invalid! data.phone_number2.value 13800004567 of " + canaryOpenID + " invalid": "argument invalid! data.phone_number2.value *********67 of oCAN…yz invalid",
+		"data.phone_number2.value +86 138-0000-4567 invalid":                                     "data.phone_number2.value +** ***-****-**67 invalid",
+		"data.phone_number2.value 010-82345678 invalid":                                          "data.phone_number2.value ***-******78 invalid",
+		"data.character_string3.value 11010119900307451X invalid":                                "data.character_string3.value [identity card] invalid",
+		"data.thing1.value 电话１３８００００４５６７ invalid":                                                "data.thing1.value 电话*********６７ invalid",
+		"data.thing1.value zhang.san@example.com invalid":                                        "data.thing1.value …@example.com invalid",
+	} {
+		e := refusal(t, 47003, errmsg+" rid: 61725138-12345678-040f19c4")
+		if e.Msg != want || e.RID != "61725138-12345678-040f19c4" {
+			t.Errorf("%q became %q, rid %q", errmsg, e.Msg, e.RID)
+		}
+	}
+}
+
 // FuzzErrmsg checks that any errmsg gives an error of one short line of UTF-8
 // without secrets.
 func FuzzErrmsg(f *testing.F) {

@@ -12,7 +12,8 @@ import (
 
 // newLogger writes lines in cfg's format to out: "json", "console", or by
 // default the console's form to a terminal and JSON elsewhere. Times are RFC 3339
-// and durations seconds in JSON. Lines below cfg's level are dropped.
+// and durations seconds in JSON. Lines below cfg's level are dropped. Personal data
+// and credentials are masked, see maskedCore.
 func newLogger(out io.Writer, cfg logConfig) *zap.Logger {
 	level, err := zapcore.ParseLevel(cfg.Level)
 	if err != nil {
@@ -30,7 +31,7 @@ func newLogger(out io.Writer, cfg logConfig) *zap.Logger {
 		}
 		encoder = zapcore.NewConsoleEncoder(form)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level))
+	return zap.New(newMaskedCore(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level)))
 }
 
 // repeatAfter is how long firstOfKind drops repetitions.

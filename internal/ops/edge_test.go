@@ -166,7 +166,7 @@ func TestPayloadTermsAreShownMasked(t *testing.T) {
 	}
 	want := map[string]any{
 		"envelope": map[string]any{"ID": "order-1", "Class": "critical", "User": "cust…17", "NotAfter": "2026-11-22T09:00:00Z"},
-		"message":  map[string]any{"url": "…", "n": "…(11)", "appid": "wx1", "data": nil, "ok": []any{true, "司…(4)"}},
+		"message":  map[string]any{"url": "…", "n": "…(11)", "appid": "wx1", "data": nil, "ok": []any{true, "…(4)"}},
 		"bytes":    float64(len(data)),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -2,9 +2,6 @@ package ops
 
 import "github.com/wxnotify/wxnotify/internal/job"
 
-// Mask is the built-in mask, for tests.
-func Mask(text string) string { return newMasker().text(text) }
-
 // ShowPayload is how a payload is shown, for tests.
 func ShowPayload(taskType string, data []byte) string { return newMasker().payload(taskType, data) }
 
@@ -19,16 +16,6 @@ func MaskAnswer(doc []byte) ([]byte, error) {
 		return nil, err
 	}
 	return encodeJSON(masked)
-}
-
-// MaskIDs masks task IDs as one process does, for tests.
-func MaskIDs(ids ...string) []string {
-	m := newMasker()
-	var shown []string
-	for _, id := range ids {
-		shown = append(shown, m.id(id))
-	}
-	return shown
 }
 
 // PreparePage is how asynqmon's page is prepared, for tests.

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"reflect"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/mask"
 )
 
 // leafFunc masks the string or json.Number that a field holds.
@@ -79,7 +79,7 @@ func (m *masker) payload(taskType string, data []byte) string {
 // terms returns the delivery terms of an envelope that are set, by the names of
 // job.Envelope. A field of another type than these is left out.
 func (m *masker) terms(e job.Envelope) map[string]any {
-	e.To, e.User = maskName(e.To), maskName(e.User)
+	e.To, e.User = mask.Name(e.To), mask.Name(e.User)
 	terms := map[string]any{}
 	for field, v := range reflect.ValueOf(e).Fields() {
 		if v.IsZero() {
@@ -87,7 +87,7 @@ func (m *masker) terms(e job.Envelope) map[string]any {
 		}
 		switch v := v.Interface().(type) {
 		case string:
-			terms[field.Name] = m.text(v)
+			terms[field.Name] = m.id(v) // the ID among them
 		case time.Time, job.Class, bool:
 			terms[field.Name] = v
 		}
@@ -115,17 +115,19 @@ func unreadable(data []byte) string { return fmt.Sprintf("(unreadable, %d bytes)
 func (m *masker) messageLeaf(field string, v any) any {
 	text, ok := v.(string)
 	if !ok {
-		return maskValue(fmt.Sprint(v))
+		return mask.Value(fmt.Sprint(v))
 	}
 	switch field {
 	case "touser", "openid":
-		return maskName(text)
-	case "template_id", "appid", "color", "client_msg_id":
+		return mask.Name(text)
+	case "client_msg_id":
+		return m.id(text)
+	case "template_id", "appid", "color":
 		return m.text(text)
 	case "url":
 		return maskURL(text)
 	default:
-		return maskValue(text)
+		return mask.Value(text)
 	}
 }
 
@@ -141,23 +143,6 @@ func (m *masker) answerLeaf(field string, v any) any {
 	default:
 		return m.text(text)
 	}
-}
-
-// maskName masks a name that is personal whatever it looks like.
-func maskName(s string) string {
-	if s == "" {
-		return ""
-	}
-	return shorten(s)
-}
-
-// maskURL keeps scheme and host: path and query may identify the customer.
-func maskURL(link string) string {
-	u, err := url.Parse(link)
-	if err != nil || u.Host == "" {
-		return "…"
-	}
-	return u.Scheme + "://" + u.Hostname() + "/…"
 }
 
 // encodeJSON leaves & < > unescaped: asynqmon encodes the text as JSON once more.

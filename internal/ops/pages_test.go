@@ -53,7 +53,7 @@ func TestQue10PagesAreMasked(t *testing.T) {
 		}
 	}
 	// The mask hides the person, not the message: an admin still sees what it is about.
-	for _, want := range []string{"TEMPLATE_ORDER_PAID_0001", "wxfedcba9876543210", "thing1", "https://shop.example.com/…", "oCAN…Ef", "司…(4)", "40003", "archived-1-paid"} {
+	for _, want := range []string{"TEMPLATE_ORDER_PAID_0001", "wxfedcba9876543210", "thing1", "https://shop.example.com/…", "oCAN…Ef", "…(4)", "40003", "archived-1-paid"} {
 		if !strings.Contains(everything, want) {
 			t.Errorf("nothing shows %q", want)
 		}
@@ -125,7 +125,7 @@ func TestPayloadIsShownMasked(t *testing.T) {
 		{"not an envelope", job.TaskType, []byte("\x00\xffgarbage " + openid), "(unreadable, 38 bytes)"},
 		{"an envelope whose body is cut", job.TaskType, whole[:len(whole)-5], "(unreadable, "},
 		{"another program's task", "email:send", []byte(openid), "(not a message of wxnotify, 28 bytes)"},
-		{"ours", job.TaskType, whole, `"thing1":{"value":"司…(4)"}`},
+		{"ours", job.TaskType, whole, `"thing1":{"value":"…(4)"}`},
 		{"ours", job.TaskType, whole, `"phone_number2":{"value":"…(11)"}`},
 		{"ours", job.TaskType, whole, `"To":"oCAN…Ef"`},
 	}
