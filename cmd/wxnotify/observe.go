@@ -107,7 +107,7 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker
 	checks := []ops.Check{{Name: "redis", Run: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }}}
 	for _, a := range accounts {
 		byID[a.AppID] = a
-		checks = append(checks, ops.Check{Name: "token " + a.AppID, Run: func(ctx context.Context) error {
+		checks = append(checks, ops.Check{Name: "token", Account: a.AppID, Run: func(ctx context.Context) error {
 			s, err := a.tokens.State(ctx)
 			if err != nil {
 				return err
@@ -123,7 +123,7 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker
 		logins = append(logins, ops.Login{Name: user, Password: wechat.NewSecret(password)})
 	}
 	return ops.New(ops.Config{
-		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Logins: logins,
+		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Prefix: c.Ops.Prefix, TrustedProxies: c.Public.TrustedProxies, Logins: logins,
 		Registry: o.registry, Checks: checks, Accounts: c.appids(), Logger: o.log,
 		Gate: func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].gate.State(ctx) },
 	})

@@ -125,7 +125,7 @@ func rules() map[string]reader {
 		"key":      form(fmt.Sprintf(`.{%d,}`, ticket.MinKey), fmt.Sprint(ticket.MinKey, " bytes or more"), ": make one with `openssl rand -hex 32`"),
 		"login":    form(`[^:]+:.+`, "user:password", ""),
 		"appid":    form(`[A-Za-z0-9_-]{1,64}`, "letters, digits, - and _", ": copy it from 基本配置 on mp.weixin.qq.com"),
-		"path":     form(`(/[^/?# ]+)+`, "a path such as /wxnotify", ""),
+		"path":     form(`(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+`, "a path such as /wxnotify", ", without a slash at its end"),
 		"hosts":    listOf(form(`[^/ ]+`, "a name such as ops.example.com, without scheme and path", "")),
 		"url":      httpURL,
 		"urls":     listOf(httpURL),

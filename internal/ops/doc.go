@@ -5,7 +5,9 @@
 //
 //	/            queues, accounts and problems on one page (Chinese or English)
 //	/healthz     200 while the process answers; open
-//	/readyz      200 when every Check passes, 503 otherwise; open, causes for admins only
+//	/readyz      200 when every Check passes and the clock is right, 503 otherwise;
+//	             warnings of Redis' persistence, eviction and memory; open, causes and
+//	             accounts for admins only
 //	/metrics     Prometheus; behind the login when there is one (basic_auth in the scrape config)
 //	/asynqmon/   asynq's own pages, masked and read-only
 //
@@ -15,6 +17,14 @@
 // unless a login is configured. Without a login the Host header must name the
 // loopback or one of Config.Hosts: otherwise a page on the Internet could reach
 // the listener through a DNS name that resolves to 127.0.0.1.
+//
+// Behind a proxy: Config.Hosts are the names by which it is reached, Config.Prefix is
+// the path, and the proxy must ask for a login where this listener does not.
+//
+// An address that fails to log in five times in a minute waits until the minute ends,
+// and after a hundred failures in all so do all addresses. A login that was correct
+// within the last hour, from wherever, is never refused, and each use prolongs the
+// hour; an address that logged in within the hour may fail 60 times a minute.
 //
 // # Masking
 //

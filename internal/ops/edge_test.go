@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,7 +18,6 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
-	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // unreachable is a client of a Redis that does not run.
@@ -29,52 +26,6 @@ func unreachable(t *testing.T) *redis.Client {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", Password: "pw-canary", MaxRetries: -1, DialerRetries: 1})
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
-}
-
-// A correct login is remembered for five minutes; failures are forgotten after one.
-func TestLoginLimitsInVirtualTime(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h, err := ops.New(ops.Config{
-			Redis: unreachable(t), Addr: ":9090",
-			Logins: []ops.Login{{Name: "li", Password: wechat.NewSecret("right")}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ask := func(address, password string) int {
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/nothing", http.NoBody)
-			r.RemoteAddr = address
-			r.Header.Set("X-Forwarded-For", "192.0.2.99") // ignored
-			r.SetBasicAuth("li", password)
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, r)
-			return w.Code
-		}
-		expect := func(when string, status int, address, password string) {
-			t.Helper()
-			if got := ask(address, password); got != status {
-				t.Errorf("%s: %d, want %d", when, got, status)
-			}
-		}
-		const one, other, nowhere = "192.0.2.1:4711", "192.0.2.2:4711", "no-port"
-		expect("correct", http.StatusNotFound, one, "right")
-		time.Sleep(4*time.Minute + 50*time.Second)
-		for range 5 {
-			expect("wrong", http.StatusUnauthorized, one, "wrong")
-		}
-		expect("the sixth failure", http.StatusTooManyRequests, one, "wrong")
-		expect("remembered", http.StatusNotFound, one, "right")
-		expect("another address", http.StatusUnauthorized, other, "wrong")
-		time.Sleep(11 * time.Second)
-		expect("not remembered any more", http.StatusTooManyRequests, one, "right")
-		time.Sleep(time.Minute)
-		expect("the failures are a minute old", http.StatusNotFound, one, "right")
-		for i := range 100 {
-			ask(fmt.Sprintf("198.51.100.%d:1", i), "wrong")
-		}
-		expect("after 100 failures of all addresses", http.StatusTooManyRequests, nowhere, "wrong")
-	})
 }
 
 func TestIndexShowsEachProblemWithItsRemedy(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,60 +22,128 @@ const (
 // workers because Redis is down would make the outage longer.
 func (h *Handler) healthz(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok") }
 
-// readyz lists the checks. Causes are for admins: they may contain addresses.
+// readyz lists the checks, and what Redis tells of clock, persistence, eviction and
+// memory. Causes and accounts are for admins: without a login the checks of a kind are
+// one line.
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
-	showCauses := h.auth.authenticate(r) == nil && h.auth.knowsHost(r.Host)
+	admin := h.auth.authenticate(r) == nil && h.auth.knowsHost(r.Host)
+	lines := h.readyLines(h.ready.run(r.Context()), admin)
 	status, verdict := http.StatusOK, "ready"
-	var lines strings.Builder
-	for i, err := range h.ready.run(r.Context()) {
-		result := "ok"
+	var text strings.Builder
+	for _, l := range lines {
+		if l.result == failed {
+			status, verdict = http.StatusServiceUnavailable, "not ready"
+		}
+		text.WriteString(l.name + ": " + l.result)
+		if admin && l.cause != "" {
+			text.WriteString(": " + l.cause)
+		}
+		text.WriteString("\n")
+	}
+	writeText(w, status, text.String()+verdict)
+}
+
+// Results of /readyz. A warning does not make it fail.
+const (
+	passed  = "ok"
+	warning = "warning"
+	failed  = "failed"
+	unknown = "not known"
+)
+
+type readyLine struct{ name, result, cause string }
+
+func (h *Handler) readyLines(r readyResult, admin bool) []readyLine {
+	var lines []readyLine
+	for i, err := range r.checks {
+		l := readyLine{h.cfg.Checks[i].title(), passed, ""}
+		if !admin {
+			l.name = h.cfg.Checks[i].Name
+		}
 		if err != nil {
-			status, verdict, result = http.StatusServiceUnavailable, "not ready", "failed"
-			if showCauses {
-				result += ": " + h.mask.text(err.Error())
+			l.result, l.cause = failed, h.mask.text(err.Error())
+		}
+		if known := slices.IndexFunc(lines, func(o readyLine) bool { return o.name == l.name }); known < 0 {
+			lines = append(lines, l)
+		} else if l.result == failed {
+			lines[known] = l
+		}
+	}
+	problems := r.server.faults(english())
+	for _, name := range []string{"clock", "persistence", "eviction", "memory"} {
+		l := readyLine{name, passed, ""}
+		if r.serverErr != nil {
+			l.result = unknown
+		}
+		for _, p := range problems {
+			if p.Name == name {
+				l.result = warning
+				if p.fatal {
+					l.result = failed
+				}
+				l.cause = strings.TrimSpace(p.Subject + " " + p.Text + " " + p.Detail)
 			}
 		}
-		lines.WriteString(h.cfg.Checks[i].Name + ": " + result + "\n")
+		lines = append(lines, l)
 	}
-	writeText(w, status, lines.String()+verdict)
+	return lines
+}
+
+// readyResult has one error, or nil, for each check.
+type readyResult struct {
+	checks    []error
+	server    serverState
+	serverErr error
 }
 
 // readiness runs all checks concurrently, at most once each readyFor.
 type readiness struct {
 	checks  []Check
+	server  func(ctx context.Context) (serverState, error)
 	running chan struct{} // held by the caller that runs the checks
 	at      time.Time
-	last    []error
+	last    *readyResult
 }
 
-func newReadiness(checks []Check) *readiness {
-	return &readiness{checks: checks, running: make(chan struct{}, 1)}
+func newReadiness(checks []Check, server func(ctx context.Context) (serverState, error)) *readiness {
+	return &readiness{checks: checks, server: server, running: make(chan struct{}, 1)}
 }
 
-// run returns one error, or nil, for each check.
-func (r *readiness) run(ctx context.Context) []error {
-	result := make([]error, len(r.checks))
+func (r *readiness) run(ctx context.Context) readyResult {
+	result := readyResult{checks: make([]error, len(r.checks))}
 	select {
 	case r.running <- struct{}{}:
 		defer func() { <-r.running }()
 	case <-ctx.Done():
-		for i := range result {
-			result[i] = ctx.Err()
+		for i := range result.checks {
+			result.checks[i] = ctx.Err()
 		}
+		result.serverErr = ctx.Err()
 		return result
 	}
 	if r.last != nil && time.Since(r.at) < readyFor {
-		return r.last
+		return *r.last
 	}
 	// Other callers reuse the result: it must not fail because this client left.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	for i, c := range r.checks {
-		wg.Go(func() { result[i] = c.within(ctx) })
+		wg.Go(func() { result.checks[i] = c.within(ctx) })
 	}
+	wg.Go(func() {
+		state := make(chan serverState, 1)
+		result.serverErr = Check{Run: func(ctx context.Context) error {
+			s, err := r.server(ctx)
+			state <- s
+			return err
+		}}.within(ctx)
+		if result.serverErr == nil {
+			result.server = <-state
+		}
+	})
 	wg.Wait()
-	r.last, r.at = result, time.Now()
+	r.last, r.at = &result, time.Now()
 	return result
 }
 

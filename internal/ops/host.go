@@ -30,7 +30,7 @@ func (a *authenticator) checkHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.knowsHost(r.Host) {
 			writeText(w, http.StatusMisdirectedRequest, "This listener does not answer to that host name. "+
-				"Open it by its loopback address, or add the name to the configured hosts.")
+				"Open it by its loopback address, or add the name to WXNOTIFY_OPS_HOSTS.")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -27,6 +27,7 @@ const fullShare = 0.75
 // indexPage is the data of index.html.
 type indexPage struct {
 	T         words
+	Prefix    string // before each link
 	Style     template.CSS
 	At        string
 	Gates     []gateRow
@@ -53,7 +54,11 @@ type queueRow struct {
 	Waiting, Memory string
 }
 
-type problem struct{ Subject, Text, Detail, Command string }
+type problem struct {
+	Name                           string // in /readyz; empty: not there
+	Subject, Text, Detail, Command string
+	fatal                          bool // /readyz fails; else it warns
+}
 
 type checkRow struct{ Name, Err string }
 
@@ -65,24 +70,24 @@ func (h *Handler) index(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t := language(r)
-	page := indexPage{T: t, Style: template.CSS(indexCSS), At: s.At.Format("2006-01-02 15:04:05 -07:00"), Problems: h.problems(s, t)}
+	page := indexPage{T: t, Prefix: h.cfg.Prefix, Style: template.CSS(indexCSS), At: s.At.Format("2006-01-02 15:04:05 -07:00"), Problems: h.problems(s, t)}
 	for _, g := range s.Gates {
 		page.Gates = append(page.Gates, h.gateRow(g, t))
 	}
 	for i := range s.Queues {
 		page.Queues = append(page.Queues, h.queueRow(&s.Queues[i], t))
 	}
-	for i, err := range h.ready.run(r.Context()) {
-		row := checkRow{Name: h.cfg.Checks[i].Name}
+	for i, err := range h.ready.run(r.Context()).checks {
+		row := checkRow{Name: h.cfg.Checks[i].title()}
 		if err != nil {
 			row.Err = h.mask.text(err.Error())
 		}
 		page.Checks = append(page.Checks, row)
 	}
-	if s.MemoryErr == nil {
-		page.Used = bytesText(s.Memory.Used)
-		if s.Memory.Max > 0 {
-			page.Max = bytesText(s.Memory.Max)
+	if s.ServerErr == nil {
+		page.Used = bytesText(s.Server.Used)
+		if s.Server.Max > 0 {
+			page.Max = bytesText(s.Server.Max)
 		}
 	}
 	tmpl, err := template.New("index").Parse(indexHTML)
@@ -126,7 +131,7 @@ func (h *Handler) gateRow(g gateState, t words) gateRow {
 
 func (h *Handler) queueRow(q *queue.State, t words) queueRow {
 	row := queueRow{
-		Name: h.mask.text(q.Name), Link: monitorRoot + "/queues/" + url.PathEscape(q.Name),
+		Name: h.mask.text(q.Name), Link: h.cfg.Prefix + monitorRoot + "/queues/" + url.PathEscape(q.Name),
 		Failed: q.Err != nil, Broken: q.Err != nil || q.Missing > 0, Memory: bytesText(q.Memory),
 	}
 	switch {
@@ -150,12 +155,7 @@ func (h *Handler) problems(s *snapshot, t words) []problem {
 	if s.QueuesErr != nil {
 		out = append(out, problem{Subject: t.Queues, Text: t.NotReadable, Detail: h.mask.text(s.QueuesErr.Error())})
 	}
-	if s.MemoryErr == nil && s.Memory.Policy != "" && s.Memory.Policy != "noeviction" {
-		out = append(out, problem{Subject: "Redis", Text: t.Evicts, Command: "CONFIG SET maxmemory-policy noeviction"})
-	}
-	if s.Memory.share() > fullShare {
-		out = append(out, problem{Subject: "Redis", Text: t.NearFull})
-	}
+	out = append(out, s.Server.faults(t)...) // none when it could not be read
 	for i := range s.Queues {
 		switch q := &s.Queues[i]; {
 		case q.Err != nil:

@@ -6,8 +6,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,9 +26,14 @@ const (
 	maxFailures    = 5
 	maxAllFailures = 100
 	failureWindow  = time.Minute
-	// rememberFor is how long a correct login is not verified again: a page makes
-	// about twenty requests, and bcrypt is slow by design.
-	rememberFor = 5 * time.Minute
+	// rememberFor is how long a correct login is not verified again; each use begins
+	// it anew. A page makes about twenty requests, and bcrypt is slow by design. Who
+	// guesses passwords must not lock out the admin who works.
+	rememberFor = time.Hour
+	// maxKnownFailures is in place of maxFailures for an address from which an admin
+	// has logged in within rememberFor, and maxAllFailures does not hold for it: it
+	// may be a gateway that attackers and admins share.
+	maxKnownFailures = 60
 	// maxVerifying passwords are verified at once: concurrent guesses must neither
 	// take the sender's CPU nor bypass the count of failures.
 	maxVerifying = 2
@@ -33,23 +41,25 @@ const (
 
 // authenticator checks logins and host names.
 type authenticator struct {
-	logins map[string]string // name → password or bcrypt hash; empty: no login is required
-	hosts  map[string]bool
-	log    *zap.Logger
-	key    []byte // random per process: a mac is valid in this process only
-	slots  chan struct{}
+	logins  map[string]string // name → password or bcrypt hash; empty: no login is required
+	hosts   map[string]bool
+	proxies []netip.Prefix
+	log     *zap.Logger
+	key     []byte // random per process: a mac is valid in this process only
+	slots   chan struct{}
 
 	mu       sync.Mutex
 	verified map[string]time.Time // mac of name and password → expiry
+	known    map[string]time.Time // address of a correct login → expiry
 	failures map[string]int       // by address, and "" for all
 	window   time.Time
 }
 
 func newAuthenticator(cfg Config, log *zap.Logger) *authenticator {
 	a := &authenticator{
-		logins: map[string]string{}, hosts: map[string]bool{}, log: log,
+		logins: map[string]string{}, hosts: map[string]bool{}, proxies: cfg.TrustedProxies, log: log,
 		key: make([]byte, 32), slots: make(chan struct{}, maxVerifying),
-		verified: map[string]time.Time{}, failures: map[string]int{},
+		verified: map[string]time.Time{}, known: map[string]time.Time{}, failures: map[string]int{},
 	}
 	_, _ = rand.Read(a.key) // never fails
 	for _, l := range cfg.Logins {
@@ -118,8 +128,8 @@ func (a *authenticator) authenticate(r *http.Request) error {
 	if !ok {
 		return errLogin // not counted: no password was tried
 	}
-	mac := a.mac(name, password)
-	if a.isVerified(mac) {
+	mac, from := a.mac(name, password), a.clientAddr(r)
+	if a.isVerified(mac, from) {
 		return nil
 	}
 	select {
@@ -129,9 +139,8 @@ func (a *authenticator) authenticate(r *http.Request) error {
 		return errLogin
 	}
 	// Both are checked after the wait: the result of a concurrent request counts.
-	from := clientAddr(r)
 	switch {
-	case a.isVerified(mac):
+	case a.isVerified(mac, from):
 		return nil
 	case a.throttled(from):
 		return errThrottled
@@ -143,7 +152,7 @@ func (a *authenticator) authenticate(r *http.Request) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.verified[mac] = time.Now().Add(rememberFor) // bounded by the number of logins
+	a.remember(mac, from)
 	return nil
 }
 
@@ -168,7 +177,17 @@ func (a *authenticator) mac(name, password string) string {
 	return string(m.Sum(nil))
 }
 
-func (a *authenticator) isVerified(mac string) bool {
+// remember is called with mu held, for a correct login only: that bounds the maps.
+func (a *authenticator) remember(mac, from string) {
+	now := time.Now()
+	a.verified[mac] = now.Add(rememberFor)
+	maps.DeleteFunc(a.known, func(_ string, until time.Time) bool { return now.After(until) })
+	a.known[from] = now.Add(rememberFor)
+}
+
+// isVerified reports whether the login was correct within rememberFor, and begins it
+// anew.
+func (a *authenticator) isVerified(mac, from string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	until, ok := a.verified[mac]
@@ -176,15 +195,22 @@ func (a *authenticator) isVerified(mac string) bool {
 		delete(a.verified, mac)
 		return false
 	}
+	if ok {
+		a.remember(mac, from)
+	}
 	return ok
 }
 
 func (a *authenticator) throttled(from string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if time.Since(a.window) > failureWindow {
-		a.window = time.Now()
+	now := time.Now()
+	if now.Sub(a.window) > failureWindow {
+		a.window = now
 		clear(a.failures)
+	}
+	if until, ok := a.known[from]; ok && now.Before(until) {
+		return a.failures[from] >= maxKnownFailures
 	}
 	return a.failures[from] >= maxFailures || a.failures[""] >= maxAllFailures
 }
@@ -196,12 +222,26 @@ func (a *authenticator) countFailure(from string) {
 	a.failures[""]++
 }
 
-// clientAddr is the address of the connection. Headers such as X-Forwarded-For
-// are ignored: any client can set them.
-func clientAddr(r *http.Request) string {
+// clientAddr is the address of the connection or, when that is a trusted proxy's, the
+// last address in X-Forwarded-For that is not: any client can write what stands
+// before it.
+func (a *authenticator) clientAddr(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
 	}
+	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(forwarded) - 1; i >= 0 && a.trusts(host); i-- {
+		next, err := netip.ParseAddr(strings.TrimSpace(forwarded[i]))
+		if err != nil {
+			break
+		}
+		host = next.Unmap().String()
+	}
 	return host
+}
+
+func (a *authenticator) trusts(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return err == nil && slices.ContainsFunc(a.proxies, func(p netip.Prefix) bool { return p.Contains(address.Unmap()) })
 }

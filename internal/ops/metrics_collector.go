@@ -79,7 +79,7 @@ func (h *Handler) logFailures(s *snapshot) {
 		}
 	}
 	warn("listing the queues failed", s.QueuesErr)
-	warn("reading the memory of redis failed", s.MemoryErr)
+	warn("reading the memory of redis failed", s.ServerErr)
 	for i := range s.Queues {
 		warn("reading a queue failed", s.Queues[i].Err)
 	}
@@ -111,10 +111,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		send(d, prometheus.CounterValue, float64(v), labels...)
 	}
 	gauge(c.part, number(s.QueuesErr == nil), "queues")
-	gauge(c.part, number(s.MemoryErr == nil), "redis")
-	if s.MemoryErr == nil {
-		gauge(c.used, float64(s.Memory.Used))
-		gauge(c.limit, float64(s.Memory.Max))
+	gauge(c.part, number(s.ServerErr == nil), "redis")
+	if s.ServerErr == nil {
+		gauge(c.used, float64(s.Server.Used))
+		gauge(c.limit, float64(s.Server.Max))
 	}
 	for i := range s.Queues {
 		c.queue(&s.Queues[i], gauge, counter)

@@ -35,22 +35,23 @@ const (
 // monitor serves asynqmon read-only, with its answers masked.
 type monitor struct {
 	rdb    redis.UniversalClient
+	prefix string // Config.Prefix, which asynqmon's links and paths have
 	mask   *masker
 	inner  http.Handler
 	page   []byte // asynqmon's only HTML page; noncePlace stands for the nonce
 	policy string // its Content-Security-Policy, with noncePlace too
 }
 
-func newMonitor(rdb redis.UniversalClient, inspector *queue.Inspector, mask *masker) (*monitor, error) {
-	m := &monitor{rdb: rdb, mask: mask}
+func newMonitor(rdb redis.UniversalClient, inspector *queue.Inspector, mask *masker, prefix string) (*monitor, error) {
+	m := &monitor{rdb: rdb, mask: mask, prefix: prefix}
 	m.inner = asynqmon.New(asynqmon.Options{
-		RootPath: monitorRoot, ReadOnly: true,
+		RootPath: prefix + monitorRoot, ReadOnly: true,
 		RedisConnOpt:     redisClient{inspector.MonitorClient()},
 		PayloadFormatter: asynqmon.PayloadFormatterFunc(mask.payload),
 		ResultFormatter:  asynqmon.ResultFormatterFunc(mask.result),
 	}) // not closed: the caller owns Redis
 	page := httptest.NewRecorder()
-	m.inner.ServeHTTP(page, httptest.NewRequest(http.MethodGet, monitorRoot+"/", http.NoBody)) //nolint:noctx // served from memory
+	m.inner.ServeHTTP(page, httptest.NewRequest(http.MethodGet, prefix+monitorRoot+"/", http.NoBody)) //nolint:noctx // served from memory
 	if page.Code != http.StatusOK {
 		return nil, fmt.Errorf("asynqmon's page cannot be built: %s", page.Body)
 	}
@@ -108,7 +109,7 @@ func (m *monitor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // static serves a file of asynqmon's, or its page for any other path.
 func (m *monitor) static(w http.ResponseWriter, r *http.Request) {
 	answer := httptest.NewRecorder()
-	m.inner.ServeHTTP(answer, r)
+	m.inner.ServeHTTP(answer, m.prefixed(r))
 	contentType := answer.Header().Get("Content-Type")
 	if answer.Code >= http.StatusMultipleChoices || contentType == "" || strings.HasPrefix(contentType, "text/html") {
 		nonce := rand.Text()
@@ -124,7 +125,7 @@ func (m *monitor) static(w http.ResponseWriter, r *http.Request) {
 // error stays one line.
 func (m *monitor) api(w http.ResponseWriter, r *http.Request) {
 	answer := httptest.NewRecorder()
-	m.inner.ServeHTTP(answer, withBoundedPage(r))
+	m.inner.ServeHTTP(answer, m.prefixed(withBoundedPage(r)))
 	body := bytes.TrimSpace(answer.Body.Bytes())
 	// For an unknown path of its API asynqmon answers 200 with its page.
 	if bytes.HasPrefix(bytes.ToLower(body), []byte("<!doctype")) {
@@ -137,6 +138,19 @@ func (m *monitor) api(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, answer.Code, masked)
+}
+
+// prefixed gives a request the path under which asynqmon expects it.
+func (m *monitor) prefixed(r *http.Request) *http.Request {
+	if m.prefix == "" {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.URL.Path = m.prefix + r.URL.Path
+	if r.URL.RawPath != "" {
+		r.URL.RawPath = m.prefix + r.URL.RawPath
+	}
+	return r
 }
 
 func withBoundedPage(r *http.Request) *http.Request {

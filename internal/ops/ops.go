@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
+	"regexp"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,10 +29,14 @@ type Login struct {
 
 // Check is one condition of readiness.
 type Check struct {
-	Name string // shown without a login: "redis", "token wx12…"
+	Name    string // shown without a login: "redis", "token"
+	Account string // the appid that it is about, shown to admins only. Default: none
 	// Run is cancelled after two seconds. Its error is shown to admins, masked.
 	Run func(ctx context.Context) error
 }
+
+// title is the name that admins see.
+func (c Check) title() string { return strings.TrimSpace(c.Name + " " + c.Account) }
 
 // Config of the listener.
 type Config struct {
@@ -43,13 +49,21 @@ type Config struct {
 	// without port, such as a proxy's "ops.example.com". Default: any name with a
 	// login, the loopback only without one.
 	Hosts []string
+	// Prefix is the path under which a proxy serves the listener, such as "/wxnotify":
+	// links begin with it. Requests may come with it or without it, as the proxy
+	// passes them on. Default: none.
+	Prefix string
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For tells the
+	// client's address, by which failed logins are counted. Default: none; the
+	// address is that of the connection.
+	TrustedProxies []netip.Prefix
 	// Logins of the admins, by HTTP basic authentication. Default: none, which is
 	// allowed on a loopback address only.
 	Logins []Login
 	// Registry is where the collector of the queues is registered, and what
 	// /metrics shows. Default: a new one.
 	Registry *prometheus.Registry
-	// Checks of /readyz. Default: none, always ready.
+	// Checks of /readyz, beside those of Redis' clock and persistence. Default: none.
 	Checks []Check
 	// Accounts are the appids whose gates are shown and measured.
 	Accounts []string
@@ -88,8 +102,8 @@ func New(cfg Config) (*Handler, error) {
 	if err := cfg.Registry.Register(h.metrics); err != nil {
 		return nil, fmt.Errorf("operators' listener: register the metrics of the queues: %w", err)
 	}
-	h.ready = newReadiness(cfg.Checks)
-	monitor, err := newMonitor(cfg.Redis, inspector, h.mask)
+	h.ready = newReadiness(cfg.Checks, func(ctx context.Context) (serverState, error) { return readServer(ctx, cfg.Redis) })
+	monitor, err := newMonitor(cfg.Redis, inspector, h.mask, cfg.Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("operators' listener: %w", err)
 	}
@@ -105,13 +119,35 @@ func (h *Handler) routes(monitor http.Handler) http.Handler {
 	private.HandleFunc("GET /{$}", h.index)
 	private.HandleFunc("GET /metrics", h.serveMetrics)
 	private.Handle(monitorRoot+"/", monitor)
-	private.Handle("GET "+monitorRoot, http.RedirectHandler(monitorRoot+"/", http.StatusMovedPermanently))
+	private.Handle("GET "+monitorRoot, http.RedirectHandler(h.cfg.Prefix+monitorRoot+"/", http.StatusFound))
 
 	public := http.NewServeMux()
 	public.HandleFunc("GET /healthz", h.healthz)
 	public.HandleFunc("GET /readyz", h.readyz)
 	public.Handle("/", h.auth.checkHost(h.auth.requireLogin(private)))
-	return withSecurityHeaders(public)
+	return withSecurityHeaders(h.withoutPrefix(public))
+}
+
+// prefixPattern admits what needs no escaping in a link.
+var prefixPattern = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$`)
+
+// withoutPrefix removes the prefix where the proxy did not. Below it the paths are the
+// same, the open ones too.
+func (h *Handler) withoutPrefix(next http.Handler) http.Handler {
+	if h.cfg.Prefix == "" {
+		return next
+	}
+	stripped := http.StripPrefix(h.cfg.Prefix, next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == h.cfg.Prefix:
+			http.Redirect(w, r, h.cfg.Prefix+"/", http.StatusFound)
+		case strings.HasPrefix(r.URL.Path, h.cfg.Prefix+"/"):
+			stripped.ServeHTTP(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
 func (c Config) validate() error {
@@ -130,6 +166,9 @@ func (c Config) validate() error {
 		if check.Name == "" || check.Run == nil {
 			faults = append(faults, fmt.Errorf("config.Checks[%d]: Name and Run are required", i))
 		}
+	}
+	if c.Prefix != "" && !prefixPattern.MatchString(c.Prefix) {
+		faults = append(faults, fmt.Errorf("config.Prefix: %q must be a path such as /wxnotify, without a slash at its end", c.Prefix))
 	}
 	for i, host := range c.Hosts {
 		if host == "" || strings.ContainsAny(host, "/ ") {

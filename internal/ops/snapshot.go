@@ -3,12 +3,7 @@ package ops
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
-	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -26,15 +21,9 @@ type snapshot struct {
 	At        time.Time
 	Queues    []queue.State
 	QueuesErr error
-	Memory    redisMemory
-	MemoryErr error
+	Server    serverState
+	ServerErr error
 	Gates     []gateState
-}
-
-// redisMemory is that of the fullest node. Max is 0 when Redis has no limit.
-type redisMemory struct {
-	Used, Max int64
-	Policy    string
 }
 
 type gateState struct {
@@ -89,7 +78,7 @@ func (w *watcher) read(ctx context.Context) (*snapshot, error) {
 	defer cancel()
 	s := &snapshot{At: time.Now()}
 	s.Queues, s.QueuesErr = w.inspector.AllQueues(ctx)
-	s.Memory, s.MemoryErr = readMemory(ctx, w.cfg.Redis)
+	s.Server, s.ServerErr = readServer(ctx, w.cfg.Redis)
 	if w.cfg.Gate != nil {
 		for _, account := range w.cfg.Accounts {
 			g := gateState{Account: account}
@@ -99,55 +88,4 @@ func (w *watcher) read(ctx context.Context) (*snapshot, error) {
 	}
 	w.last = s
 	return s, nil
-}
-
-// readMemory returns the memory of Redis, of a cluster that of the fullest primary.
-func readMemory(ctx context.Context, rdb redis.UniversalClient) (redisMemory, error) {
-	cluster, ok := rdb.(*redis.ClusterClient)
-	if !ok {
-		return parseMemory(rdb.Info(ctx, "memory"))
-	}
-	var mu sync.Mutex
-	var fullest redisMemory
-	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-		m, err := parseMemory(node.Info(ctx, "memory"))
-		mu.Lock()
-		defer mu.Unlock()
-		if err == nil && m.share() >= fullest.share() {
-			fullest = m
-		}
-		return err
-	})
-	if err != nil {
-		return redisMemory{}, fmt.Errorf("read the memory of the cluster: %w", err)
-	}
-	return fullest, nil
-}
-
-func (m redisMemory) share() float64 {
-	if m.Max == 0 {
-		return 0
-	}
-	return float64(m.Used) / float64(m.Max)
-}
-
-func parseMemory(cmd *redis.StringCmd) (redisMemory, error) {
-	text, err := cmd.Result()
-	if err != nil {
-		return redisMemory{}, fmt.Errorf("read the memory of Redis: %w", err)
-	}
-	var m redisMemory
-	for line := range strings.Lines(text) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		n, _ := strconv.ParseInt(value, 10, 64)
-		switch name {
-		case "used_memory":
-			m.Used = n
-		case "maxmemory":
-			m.Max = n
-		case "maxmemory_policy":
-			m.Policy = value
-		}
-	}
-	return m, nil
 }

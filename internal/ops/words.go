@@ -18,6 +18,7 @@ type words struct {
 	Completed, Oldest, Memory, Paused, Broken, NoQueues, Checks string
 	OK, Failed, Redis, Of, NoBound, Attention, NotReadable      string
 	OtherTool, WithoutData, Evicts, NearFull                    string
+	Clock, ClockAhead, ClockBehind, NoAOF, NotSaved             string
 	Reasons                                                     map[ratelimit.Reason]string
 }
 
@@ -69,8 +70,12 @@ func english() words {
 		Redis: "Redis memory", Of: "of", NoBound: "no limit set", Attention: "Action needed", NotReadable: "cannot be read",
 		OtherTool:   "by another tool; `wxnotify queues resume` resumes it",
 		WithoutData: "has tasks whose data is gone: Redis evicted it, or it was deleted by hand. Running workers remove such tasks. Set maxmemory-policy noeviction.",
-		Evicts:      "Redis may evict data (maxmemory-policy is not noeviction): messages can be lost unnoticed. Set maxmemory-policy noeviction.",
-		NearFull:    "Redis is over 75 % full: Enqueue refuses messages. At 100 % workers stop too. Raise maxmemory, or wait until the queues are shorter.",
+		Evicts:      "may evict data (maxmemory-policy is not noeviction): messages can be lost unnoticed. Set maxmemory-policy noeviction.",
+		Clock:       "Clock", ClockAhead: "of this machine is %s ahead of Redis': workers fetch nothing. Set both by NTP.",
+		ClockBehind: "of this machine is %s behind Redis': workers fetch nothing. Set both by NTP.",
+		NoAOF:       "forgets queues, records and roster when it restarts (appendonly is off). Set appendonly yes, in its configuration file too.",
+		NotSaved:    "could not write to its disk: what it took since then is lost when it restarts, or it refuses writes. Free disk space and look at the log of Redis.",
+		NearFull:    "is over 75 % full: Enqueue refuses messages. At 100 % workers stop too. Raise maxmemory, or wait until the queues are shorter.",
 		Reasons: map[ratelimit.Reason]string{
 			ratelimit.ReasonQuota: "the day's quota is used up", ratelimit.ReasonRefused: "WeChat says the quota is used up (45009)",
 			ratelimit.ReasonMinute: "too fast for WeChat (45011)", ratelimit.ReasonUnreconciled: "the count was lost; asking WeChat",
@@ -95,8 +100,12 @@ func chinese() words {
 		Redis: "Redis 内存", Of: "/", NoBound: "未设上限", Attention: "需要处理", NotReadable: "无法读取",
 		OtherTool:   "由其他工具暂停；可用 `wxnotify queues resume` 恢复",
 		WithoutData: "中有任务数据已丢失：数据被 Redis 淘汰或被人删除。运行中的 worker 会移除这些任务。请设置 maxmemory-policy noeviction。",
-		Evicts:      "Redis 可能淘汰数据（maxmemory-policy 不是 noeviction），消息会无声丢失。请设置 maxmemory-policy noeviction。",
-		NearFull:    "Redis 内存已用超过 75%：Enqueue 拒绝新消息。用满后 worker 也会停止。请调大 maxmemory，或等待队列变短。",
+		Evicts:      "可能淘汰数据（maxmemory-policy 不是 noeviction），消息会无声丢失。请设置 maxmemory-policy noeviction。",
+		Clock:       "时钟", ClockAhead: "：本机比 Redis 快 %s，worker 停止取任务。请用 NTP 校准两边。",
+		ClockBehind: "：本机比 Redis 慢 %s，worker 停止取任务。请用 NTP 校准两边。",
+		NoAOF:       "重启后会丢失队列、记录和名册（appendonly 未开启）。请设置 appendonly yes，并写入配置文件。",
+		NotSaved:    "无法写入磁盘：此后的数据在重启时会丢失，或 Redis 拒绝写入。请清理磁盘并查看 Redis 日志。",
+		NearFull:    "内存已用超过 75%：Enqueue 拒绝新消息。用满后 worker 也会停止。请调大 maxmemory，或等待队列变短。",
 		Reasons: map[ratelimit.Reason]string{
 			ratelimit.ReasonQuota: "今日配额已用完", ratelimit.ReasonRefused: "微信答复配额已用完（45009）",
 			ratelimit.ReasonMinute: "超过微信每分钟限额（45011）", ratelimit.ReasonUnreconciled: "计数丢失，正向微信核对",
