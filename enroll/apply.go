@@ -156,7 +156,7 @@ func (s *Service) erase(ctx context.Context, a *account, openid, why string) err
 		s.log.warn("erase "+a.AppID, "an event asks to erase a person but names none", zap.String("account", a.AppID), zap.String("why", why))
 		return nil
 	}
-	if _, err := a.eraser.begin(ctx, Person{OpenID: openid}, why); err != nil {
+	if _, _, err := a.eraser.begin(ctx, Person{OpenID: openid}, why); err != nil {
 		return err
 	}
 	select {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -28,14 +30,23 @@ type Person struct{ OpenID, User string }
 type Erased struct {
 	Bindings int // taken off the roster
 	Messages int // whose recipient was erased; those still waiting are cancelled
+	// OpenIDs counts those of a user that no binding named, but a message to the user
+	// did: they were unbound before, or the binding was lost.
+	OpenIDs      int
+	Suppressions int // of an openid that was named
+	Events       int // of WeChat that waited to be applied
 }
 
-// Eraser forgets persons everywhere in one account: the roster, the records of
-// messages, payloads that wait, suppressions. What stays tells nothing of them:
-// a message's ID, state and times. Each erasure leaves a line in the audit trail.
+// Nothing reports that nothing of the person was found.
+func (e Erased) Nothing() bool { return e == Erased{} }
+
+// Eraser forgets persons everywhere in one account: the roster, their tickets, the
+// records of messages, payloads that wait in whatever queue, suppressions, events
+// that wait. What stays tells nothing of them: a message's ID, state and times, and
+// that a ticket was used. Each erasure leaves a line in the audit trail.
 //
-// Records are found by reading through all of the account, so all who are noted
-// when that begins are done together.
+// Records and tasks are found by reading through all of the account, so all who are
+// noted when that begins are done together.
 type Eraser struct {
 	roster  *Roster
 	records *ledger.Ledger
@@ -55,39 +66,64 @@ func NewEraser(rdb redis.UniversalClient, appID string) (*Eraser, error) {
 	return &Eraser{roster: roster, records: records, tasks: queue.NewInspector(rdb)}, nil
 }
 
-// Erase forgets p, and all others who are noted. After an error some of it may be
-// gone: repeat it, or leave it to the next process that serves the account.
+// ErrSending says that workers still send messages of the person, or have not come
+// back: their payloads are on a queue.
+var ErrSending = errors.New("enroll: messages of the person are still being sent, and their payloads cannot be removed yet")
+
+// Erase forgets p, and all others who are noted. Of a user it erases the openids too
+// that no other user has: those that are bound, and those that messages to the user
+// went to. It waits up to 30 s for messages that are being sent. After an error,
+// [ErrSending] among them, some of it may be gone: repeat it, or leave it to the next
+// process that serves the account.
 func (e *Eraser) Erase(ctx context.Context, p Person, why string) (Erased, error) {
-	bindings, err := e.begin(ctx, p, why)
+	users, openids := []string{p.User}, []string{p.OpenID} // an empty one matches nothing
+	before, err := e.records.Search(ctx, users, openids)
 	if err != nil {
-		return Erased{}, err
+		return Erased{}, fmt.Errorf("enroll: erase: %w", err)
 	}
-	found, err := e.finish(ctx)
-	return Erased{Bindings: bindings, Messages: found.messages}, err
+	found := Erased{Messages: before.Messages, Suppressions: before.Suppressions}
+	if found.Bindings, found.OpenIDs, err = e.begin(ctx, p, why, before.Recipients...); err != nil {
+		return found, err
+	}
+	did, err := e.finish(ctx)
+	// Another process may have begun with it, and have counted some of the messages.
+	found.Messages, found.Events = max(found.Messages, did.messages), did.events
+	return found, err
 }
 
 // begin takes p off the roster, so that no message to it begins behind the
 // search, and notes what the search needs. The note is written anew after that: a
-// search that began in between does not end it.
-func (e *Eraser) begin(ctx context.Context, p Person, why string) (bindings int, err error) {
+// search that began in between does not end it. known are openids that messages to the
+// user went to; it returns how many of them no binding named.
+func (e *Eraser) begin(ctx context.Context, p Person, why string, known ...string) (bindings, openids int, err error) {
 	if (p.OpenID == "") == (p.User == "") {
-		return 0, errors.New("enroll: erase takes either an openid or a user")
+		return 0, 0, errors.New("enroll: erase takes either an openid or a user")
 	}
 	t, err := e.roster.traces(ctx, p)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
+	}
+	for _, openid := range known {
+		users, err := e.roster.Users(ctx, openid)
+		if err != nil {
+			return 0, 0, err
+		}
+		if len(users) == 0 && !slices.Contains(t.openids, openid) {
+			t.openids = append(t.openids, openid)
+			openids++
+		}
 	}
 	if err := e.roster.note(ctx, t, why); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if bindings, err = e.roster.forget(ctx, t); err != nil {
-		return bindings, err
+		return bindings, openids, err
 	}
-	return bindings, e.roster.note(ctx, t, why)
+	return bindings, openids, e.roster.note(ctx, t, why)
 }
 
 // searched is what one search found.
-type searched struct{ people, messages int }
+type searched struct{ people, messages, events int }
 
 // finish erases all who are noted.
 func (e *Eraser) finish(ctx context.Context) (searched, error) {
@@ -95,19 +131,36 @@ func (e *Eraser) finish(ctx context.Context) (searched, error) {
 	if err != nil || len(noted) == 0 {
 		return searched{}, wrap(err, "read what is to be erased")
 	}
-	who := ledger.Erasure{Tasks: e.dropTasks}
-	for name := range noted {
-		if openid, ok := strings.CutPrefix(name, "o:"); ok {
-			who.OpenIDs = append(who.OpenIDs, openid)
-		} else {
-			who.Users = append(who.Users, strings.TrimPrefix(name, "u:"))
-		}
-	}
-	refs, err := e.records.Erase(ctx, who)
+	who := peopleOf(noted)
+	var found searched
+	var sending []queue.Ref
+	refs, err := e.records.Erase(ctx, ledger.Erasure{
+		OpenIDs: slices.Sorted(maps.Keys(who.openids)), Users: slices.Sorted(maps.Keys(who.users)),
+		Tasks: func(ctx context.Context, messages []ledger.Ref) error {
+			var tasks []queue.Ref
+			for _, m := range messages {
+				tasks = append(tasks, queue.Ref{ID: m.ID, Class: m.Class})
+			}
+			active, err := e.dropTasks(ctx, tasks)
+			sending = append(sending, active...)
+			return err
+		},
+	})
+	found.messages = len(refs)
 	if err != nil {
-		return searched{}, fmt.Errorf("enroll: erase: %w", err)
+		return found, fmt.Errorf("enroll: erase: %w", err)
 	}
-	found := searched{messages: len(refs)}
+	if found.events, err = e.dropEvents(ctx, who); err != nil {
+		return found, err
+	}
+	if err := e.roster.dropChanges(ctx, func(c Change) bool {
+		return who.names(c.OpenID) || who.names(c.Previous) || who.users[c.User]
+	}); err != nil {
+		return found, err
+	}
+	if err := e.dropRest(ctx, who, sending); err != nil {
+		return found, err
+	}
 	for name, note := range noted {
 		if err := e.audit(ctx, name, note); err != nil {
 			return found, err
@@ -128,16 +181,6 @@ if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then
 end
 return 0
 `)
-
-func (e *Eraser) dropTasks(ctx context.Context, messages []ledger.Ref) error {
-	for _, m := range messages {
-		err := e.tasks.Delete(ctx, e.roster.account, m.Class, m.ID)
-		if err != nil && !errors.Is(err, queue.ErrNotFound) && !errors.Is(err, queue.ErrActive) {
-			return fmt.Errorf("enroll: erase a waiting message: %w", err)
-		}
-	}
-	return nil
-}
 
 func (e *Eraser) audit(ctx context.Context, name, note string) error {
 	why, _, _ := strings.Cut(note, " ")
@@ -201,14 +244,23 @@ func (r *Roster) traces(ctx context.Context, p Person) (traces, error) {
 	return t, nil
 }
 
-// note remembers whom to search for, and why; each note is one of its own.
+// note remembers whom to search for, why, and which event was the latest then; each
+// note is one of its own.
 func (r *Roster) note(ctx context.Context, t traces, why string) error {
+	latest, err := r.rdb.XRevRangeN(ctx, r.keys.inbox(), "+", "-", 1).Result()
+	if err != nil {
+		return wrap(err, "begin the erasure")
+	}
+	until := "0-0"
+	if len(latest) > 0 {
+		until = latest[0].ID
+	}
 	var notes []any
 	for _, o := range t.openids {
-		notes = append(notes, "o:"+o, why+" "+randomName())
+		notes = append(notes, "o:"+o, why+" "+until+" "+randomName())
 	}
 	for _, u := range t.users {
-		notes = append(notes, "u:"+u, why+" "+randomName())
+		notes = append(notes, "u:"+u, why+" "+until+" "+randomName())
 	}
 	if len(notes) == 0 {
 		return nil
@@ -230,6 +282,7 @@ func (r *Roster) forget(ctx context.Context, t traces) (int, error) {
 	for _, o := range t.openids {
 		pipe.Del(ctx, r.keys.follower(o))
 		pipe.Del(ctx, r.keys.followed(o))
+		pipe.Del(ctx, r.keys.ticketsOf(o)) // voided by forgetBinding
 	}
 	for _, u := range t.users {
 		pipe.Del(ctx, ledger.UserKey(r.account, u))

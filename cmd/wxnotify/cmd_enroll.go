@@ -288,10 +288,12 @@ func (a *app) enrollErase() *cobra.Command {
 	var who enroll.Person
 	cmd := &cobra.Command{
 		Use:   "erase",
-		Short: "Erase a person: roster, records, waiting messages, suppressions",
+		Short: "Erase a person: roster, tickets, records, waiting messages, suppressions",
 		Long: `erase forgets a person everywhere in one account: an openid, or a user with all
-openids that no other user has. Messages that wait for them are cancelled. IDs,
-states and times of messages stay, and a line in the audit trail.`,
+openids that no other user has, also those that only messages to the user name.
+Messages that wait for them are cancelled; erase waits up to 30s for those that are
+being sent. IDs, states and times of messages stay, and a line in the audit trail.
+When nothing of the person is found, erase fails.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (who.OpenID == "") == (who.User == "") {
@@ -306,11 +308,7 @@ states and times of messages stay, and a line in the audit trail.`,
 				if err != nil {
 					return fmt.Errorf("%w; the person is off the roster, repeat the command to erase the rest", err)
 				}
-				if a.output == "json" {
-					return a.printJSON(map[string]int{"bindings": found.Bindings, "messages": found.Messages})
-				}
-				_, err = fmt.Fprintf(a.Stdout, "erased: %d bindings, the recipient of %d messages\n", found.Bindings, found.Messages)
-				return err
+				return a.printErased(found, who)
 			})
 		},
 	}
@@ -319,6 +317,29 @@ states and times of messages stay, and a line in the audit trail.`,
 	a.addAccount(cmd)
 	a.addSettings(cmd, connecting)
 	return cmd
+}
+
+// printErased says what was erased, and warns where the person may be known by more
+// than was found.
+func (a *app) printErased(found enroll.Erased, who enroll.Person) error {
+	var err error
+	if a.output == "json" {
+		err = a.printJSON(map[string]int{
+			"bindings": found.Bindings, "messages": found.Messages, "unbound_openids": found.OpenIDs, "events": found.Events,
+		})
+	} else {
+		_, err = fmt.Fprintf(a.Stdout, "erased: %d bindings, the recipient of %d messages\n", found.Bindings, found.Messages)
+	}
+	switch {
+	case err != nil:
+		return err
+	case found.Nothing():
+		return errors.New("nothing of this person was found: check the account, and the --user or --openid as it was sent to; it is case-sensitive")
+	case who.User != "" && found.Bindings == 0:
+		_, err = fmt.Fprintf(a.Stderr, "wxnotify: warning: the user was not bound. %d openids were found in messages to the user and erased too. "+
+			"Messages that were sent straight to another openid of this person are found by --openid only.\n", found.OpenIDs)
+	}
+	return err
 }
 
 func (a *app) enrollAudit() *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ type Ref struct {
 }
 
 // Erase removes what is readable of people in the account's ledger, and returns
-// their messages. The records stay, without recipient and user, so that their IDs
+// their messages. The records stay, without recipient, user and hash, so that their IDs
 // are not used twice and later receipts still find them; kept payloads,
 // suppressions and the latest messages are removed. The users' openids are the
 // roster's: the person may have enrolled again since.
@@ -54,31 +55,96 @@ func (l *Ledger) Erase(ctx context.Context, e Erasure) ([]Ref, error) {
 	if len(e.OpenIDs)+len(e.Users) == 0 {
 		return nil, nil
 	}
-	var node redis.Cmdable = l.rdb
-	if cluster, ok := l.rdb.(*redis.ClusterClient); ok {
-		master, err := cluster.MasterForKey(ctx, l.prefix)
-		if err != nil {
-			return nil, fmt.Errorf("ledger: find the account's server: %w", err)
-		}
-		node = master
-	}
 	people := newPeople(e)
 	var refs []Ref
+	err := l.eachPart(ctx, func(part []named) error {
+		found, err := l.eraseIn(ctx, part, people, e.Tasks)
+		refs = append(refs, found...)
+		return err
+	})
+	if err != nil {
+		return refs, err
+	}
+	return refs, l.erasePeople(ctx, people)
+}
+
+// Traces is what names people, see Search.
+type Traces struct {
+	Recipients   []string // openids that messages to the users went or go to
+	Messages     int      // that name one of the users or openids
+	Suppressions int      // of the openids
+}
+
+// Search returns what names these users and openids. It reads every record and
+// suppression of the account.
+func (l *Ledger) Search(ctx context.Context, users, openids []string) (Traces, error) {
+	var found Traces
+	p := newPeople(Erasure{OpenIDs: openids, Users: users})
+	recipients := map[string]bool{}
+	err := l.eachPart(ctx, func(part []named) error {
+		for _, r := range part {
+			if p.users[r.user] && r.to != "" {
+				recipients[r.to] = true
+			}
+			if p.users[r.user] || p.openids[r.to] {
+				found.Messages++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return found, err
+	}
+	found.Recipients = slices.Sorted(maps.Keys(recipients))
+	suppressions, err := l.suppressionsOf(ctx, p)
+	found.Suppressions = len(suppressions)
+	return found, err
+}
+
+// named is whom a record names.
+type named struct{ key, to, user string }
+
+// eachPart calls do for all records of the account, some at a time.
+func (l *Ledger) eachPart(ctx context.Context, do func(part []named) error) error {
+	node, err := redisx.Node(ctx, l.rdb, l.prefix)
+	if err != nil {
+		return fmt.Errorf("ledger: search the records: %w", err)
+	}
 	for cursor, more := uint64(0), true; more; more = cursor != 0 {
 		var keys []string
-		var err error
 		if keys, cursor, err = node.Scan(ctx, cursor, l.recordKey("*"), pipelineSize).Result(); err != nil {
-			return refs, fmt.Errorf("ledger: search the records: %w", err)
+			return fmt.Errorf("ledger: search the records: %w", err)
 		}
 		for part := range slices.Chunk(keys, pipelineSize) {
-			found, err := l.eraseIn(ctx, part, people, e.Tasks)
-			refs = append(refs, found...)
+			records, err := l.names(ctx, part)
 			if err != nil {
-				return refs, err
+				return err
+			}
+			if err := do(records); err != nil {
+				return err
 			}
 		}
 	}
-	return refs, l.erasePeople(ctx, people)
+	return nil
+}
+
+// names reads whom the records of keys name.
+func (l *Ledger) names(ctx context.Context, keys []string) ([]named, error) {
+	cmds := make([]redis.Cmder, len(keys))
+	for i, key := range keys {
+		cmds[i] = redis.NewSliceCmd(ctx, "hmget", key, "t", "u")
+	}
+	if err := l.do(ctx, "search the records", cmds...); err != nil {
+		return nil, err
+	}
+	out := make([]named, len(keys))
+	for i, key := range keys {
+		cmd, _ := cmds[i].(*redis.SliceCmd)
+		out[i].key = key
+		out[i].to, _ = cmd.Val()[0].(string)
+		out[i].user, _ = cmd.Val()[1].(string)
+	}
+	return out, nil
 }
 
 // people is who is to be erased.
@@ -95,22 +161,12 @@ func newPeople(e Erasure) people {
 	return p
 }
 
-// eraseIn erases the people's messages among the records of keys.
-func (l *Ledger) eraseIn(ctx context.Context, keys []string, p people, tasks func(context.Context, []Ref) error) ([]Ref, error) {
-	names := make([]redis.Cmder, len(keys))
-	for i, key := range keys {
-		names[i] = redis.NewSliceCmd(ctx, "hmget", key, "t", "u")
-	}
-	if err := l.do(ctx, "search the records", names...); err != nil {
-		return nil, err
-	}
+// eraseIn erases the people's messages among these records.
+func (l *Ledger) eraseIn(ctx context.Context, part []named, p people, tasks func(context.Context, []Ref) error) ([]Ref, error) {
 	var ids []string
-	for i, key := range keys {
-		cmd, _ := names[i].(*redis.SliceCmd)
-		to, _ := cmd.Val()[0].(string)
-		user, _ := cmd.Val()[1].(string)
-		if p.openids[to] || p.users[user] {
-			ids = append(ids, strings.TrimPrefix(key, l.recordKey("")))
+	for _, r := range part {
+		if p.openids[r.to] || p.users[r.user] {
+			ids = append(ids, strings.TrimPrefix(r.key, l.recordKey("")))
 		}
 	}
 	refs, err := l.eraseStep(ctx, ids, "end")
@@ -149,18 +205,13 @@ func (l *Ledger) erasePeople(ctx context.Context, p people) error {
 	for openid := range p.openids {
 		cmds = append(cmds, redis.NewIntCmd(ctx, "del", l.latestKey(openid)))
 	}
-	for cursor, more := uint64(0), true; more; more = cursor != 0 {
-		var list []string // names and values, also of suppressions that are over
-		var err error
-		if list, cursor, err = l.rdb.HScan(ctx, l.suppressionsKey(), cursor, "", pipelineSize).Result(); err != nil {
-			return fmt.Errorf("ledger: search the suppressions: %w", err)
-		}
-		for i := 0; i+1 < len(list); i += 2 {
-			if openid, _, _ := strings.Cut(list[i], "|"); p.openids[openid] {
-				cmds = append(cmds, redis.NewIntCmd(ctx, "hdel", l.suppressionsKey(), list[i]),
-					redis.NewIntCmd(ctx, "zrem", l.suppressionEndsKey(), list[i]))
-			}
-		}
+	suppressions, err := l.suppressionsOf(ctx, p)
+	if err != nil {
+		return err
+	}
+	for _, name := range suppressions {
+		cmds = append(cmds, redis.NewIntCmd(ctx, "hdel", l.suppressionsKey(), name),
+			redis.NewIntCmd(ctx, "zrem", l.suppressionEndsKey(), name))
 	}
 	for part := range slices.Chunk(cmds, pipelineSize) {
 		if err := l.do(ctx, "erase", part...); err != nil {
@@ -168,4 +219,23 @@ func (l *Ledger) erasePeople(ctx context.Context, p people) error {
 		}
 	}
 	return nil
+}
+
+// suppressionsOf lists the names of the people's suppressions, also of those that are
+// over.
+func (l *Ledger) suppressionsOf(ctx context.Context, p people) ([]string, error) {
+	var found []string
+	for cursor, more := uint64(0), true; more; more = cursor != 0 {
+		var list []string // names and values
+		var err error
+		if list, cursor, err = l.rdb.HScan(ctx, l.suppressionsKey(), cursor, "", pipelineSize).Result(); err != nil {
+			return found, fmt.Errorf("ledger: search the suppressions: %w", err)
+		}
+		for i := 0; i+1 < len(list); i += 2 {
+			if openid, _, _ := strings.Cut(list[i], "|"); p.openids[openid] {
+				found = append(found, list[i])
+			}
+		}
+	}
+	return found, nil
 }

@@ -129,7 +129,7 @@ func TestCbk11EraseLeavesNothingReadable(t *testing.T) {
 		}
 		for id := range want {
 			r := get(t, l, id)
-			if !r.Erased || r.Hash == "" && id != "unborn" || r.State.Ended() != !r.EndedAt.IsZero() {
+			if !r.Erased || r.Hash != "" || r.State.Ended() != !r.EndedAt.IsZero() {
 				t.Errorf("%s: %+v", id, r)
 			}
 			if changed := r.State == ledger.Cancelled && id != "cancelled" || id == "lost"; changed != (r.Reason == ledger.ReasonErased) {

@@ -30,8 +30,8 @@ var (
 //   - the list of expired leases is empty: recovery is ours (recover.go).
 //
 // Every script is written even when asynq's context is over: asynq cancels it
-// before it repeats a failed completion, and the task would run twice. All else
-// passes unchanged.
+// before it repeats a failed completion, and the task would run twice. What asynq
+// writes about its workers has no payloads. All else passes unchanged.
 type client struct {
 	redis.UniversalClient
 	fetcher *fetcher
@@ -61,7 +61,7 @@ func (c *client) EvalSha(ctx context.Context, sha string, keys []string, args ..
 	if cmd := c.answer(ctx, keys, args); cmd != nil {
 		return cmd
 	}
-	return c.UniversalClient.EvalSha(ctx, sha, keys, args...)
+	return c.UniversalClient.EvalSha(ctx, sha, keys, withoutPayloads(keys, args)...)
 }
 
 // Eval is what asynq calls when the server does not know the script.
@@ -70,7 +70,7 @@ func (c *client) Eval(ctx context.Context, script string, keys []string, args ..
 	if cmd := c.answer(ctx, keys, args); cmd != nil {
 		return cmd
 	}
-	return c.UniversalClient.Eval(ctx, script, keys, args...)
+	return c.UniversalClient.Eval(ctx, script, keys, withoutPayloads(keys, args)...)
 }
 
 // answer is nil for a call that passes unchanged.

@@ -19,7 +19,7 @@ if arg.step == 'end' then
   end
   return {class or '', state}
 end
-redis.call('HDEL', record, F.to, F.user)
+redis.call('HDEL', record, F.to, F.user, F.hash) -- the hash would confirm a guess of user and text
 redis.call('ZREM', KEYS[2], arg.id)
 redis.call('DEL', KEYS[3], KEYS[4])
 if state == CANCELLED and redis.call('PTTL', record) > tonumber(arg.keep) then

@@ -1,0 +1,138 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/queue"
+)
+
+const (
+	// activeWait bounds the wait for messages that are being sent: an attempt takes 10 s
+	// at most, and its worker may write its outcome for longer.
+	activeWait = 30 * time.Second
+	activeLook = 250 * time.Millisecond
+)
+
+// people are those who are noted.
+type people struct {
+	openids map[string]string // to the ID of the latest event before the erasure; empty: any
+	users   map[string]bool
+}
+
+// peopleOf reads the notes that Roster.note wrote. Versions before December 2026 noted
+// no event.
+func peopleOf(notes map[string]string) people {
+	p := people{openids: map[string]string{}, users: map[string]bool{}}
+	for name, note := range notes {
+		openid, ok := strings.CutPrefix(name, "o:")
+		if !ok {
+			p.users[strings.TrimPrefix(name, "u:")] = true
+			continue
+		}
+		p.openids[openid] = ""
+		if words := strings.Fields(note); len(words) == 3 {
+			p.openids[openid] = words[1]
+		}
+	}
+	return p
+}
+
+func (p people) names(openid string) bool {
+	_, ok := p.openids[openid]
+	return ok
+}
+
+// envelope reports whether the message in a payload is to one of them.
+func (p people) envelope(payload []byte) bool {
+	e, err := job.Parse(payload)
+	return err == nil && (p.names(e.To) || p.users[e.User])
+}
+
+// dropTasks takes tasks off their queues and returns those that a worker holds.
+func (e *Eraser) dropTasks(ctx context.Context, tasks []queue.Ref) (active []queue.Ref, err error) {
+	for _, t := range tasks {
+		switch err := e.tasks.Delete(ctx, e.roster.account, t.Class, t.ID); {
+		case errors.Is(err, queue.ErrActive):
+			active = append(active, t)
+		case err != nil && !errors.Is(err, queue.ErrNotFound):
+			return active, wrap(err, "erase a waiting message")
+		}
+	}
+	return active, nil
+}
+
+// dropRest removes the tasks whose record is gone, and waits for those that workers
+// hold: a worker may put one back, to be tried later.
+func (e *Eraser) dropRest(ctx context.Context, who people, sending []queue.Ref) error {
+	rest, err := e.tasks.Search(ctx, e.roster.account, who.envelope)
+	if err != nil {
+		return wrap(err, "search the queues")
+	}
+	sending = append(sending, rest...)
+	for end := time.Now().Add(activeWait); ; {
+		if sending, err = e.dropTasks(ctx, sending); err != nil || len(sending) == 0 {
+			return err
+		}
+		if time.Now().After(end) {
+			return ErrSending
+		}
+		if pause(ctx, activeLook); ctx.Err() != nil {
+			return wrap(ctx.Err(), "wait for messages that are being sent")
+		}
+	}
+}
+
+// dropEvents takes the people's events out of the inbox that had come before their
+// erasure began: what they did after it, such as following again, counts.
+func (e *Eraser) dropEvents(ctx context.Context, who people) (dropped int, err error) {
+	rdb, key := e.roster.rdb, e.roster.keys.inbox()
+	for from := "-"; ; {
+		list, err := rdb.XRangeN(ctx, key, from, "+", 1000).Result()
+		if err != nil || len(list) == 0 {
+			return dropped, wrap(err, "search the inbox")
+		}
+		var ids []string
+		for _, m := range list {
+			from = "(" + m.ID
+			event, err := entryIn(looked{m, 0})
+			if err == nil && (who.erases(event.OpenID, m.ID) || who.erases(event.Subject, m.ID)) {
+				ids = append(ids, m.ID)
+			}
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		pipe := rdb.Pipeline()
+		pipe.XAck(ctx, key, inboxGroup, ids...)
+		gone := pipe.XDel(ctx, key, ids...)
+		if _, err := pipe.Exec(ctx); err != nil {
+			return dropped, wrap(err, "take events out of the inbox")
+		}
+		dropped += int(gone.Val())
+	}
+}
+
+// erases reports whether the event with this ID is of openid, and of before its erasure.
+func (p people) erases(openid, event string) bool {
+	until, ok := p.openids[openid]
+	return ok && openid != "" && (until == "" || !laterEvent(event, until))
+}
+
+// laterEvent compares IDs of a stream: milliseconds and a number.
+func laterEvent(a, b string) bool {
+	aTime, aNumber := eventID(a)
+	bTime, bNumber := eventID(b)
+	return aTime > bTime || aTime == bTime && aNumber > bNumber
+}
+
+func eventID(id string) (ms, number uint64) {
+	left, right, _ := strings.Cut(id, "-")
+	ms, _ = strconv.ParseUint(left, 10, 64)
+	number, _ = strconv.ParseUint(right, 10, 64)
+	return ms, number
+}

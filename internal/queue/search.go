@@ -1,0 +1,83 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/redisx"
+)
+
+// Ref names a task.
+type Ref struct {
+	ID    string
+	Class job.Class
+}
+
+// fieldPayload is the payload's number in asynq's TaskMessage.
+const fieldPayload = 2
+
+// Search reads every task of the account, in any state, also those that another tool
+// archived or whose record is gone, and returns those whose payload matches. A task
+// that cannot be read does not match.
+func (n *Inspector) Search(ctx context.Context, account string, matches func(payload []byte) bool) ([]Ref, error) {
+	const batch = 256
+	var found []Ref
+	for _, q := range allKeysOf(account) {
+		node, err := redisx.Node(ctx, n.rdb, q.tasks)
+		if err != nil {
+			return found, wrap("search", err)
+		}
+		for cursor, more := uint64(0), true; more; more = cursor != 0 {
+			var names []string
+			if names, cursor, err = node.Scan(ctx, cursor, q.tasks+"*", batch).Result(); err != nil {
+				return found, wrap("search", err)
+			}
+			messages := make([]*redis.StringCmd, len(names))
+			pipe := n.rdb.Pipeline()
+			for i, name := range names {
+				messages[i] = pipe.HGet(ctx, name, "msg")
+			}
+			if _, err := pipe.Exec(ctx); err != nil && !allMissing(messages) {
+				return found, wrap("search", err)
+			}
+			for i, name := range names {
+				if payload, ok := payloadOf([]byte(messages[i].Val())); ok && matches(payload) {
+					found = append(found, Ref{ID: strings.TrimPrefix(name, q.tasks), Class: q.class})
+				}
+			}
+		}
+	}
+	return found, nil
+}
+
+// allMissing reports whether the commands failed for no other reason than that there
+// was nothing to read: a task may end between SCAN and HGET.
+func allMissing(cmds []*redis.StringCmd) bool {
+	return !slices.ContainsFunc(cmds, func(c *redis.StringCmd) bool { return c.Err() != nil && !errors.Is(c.Err(), redis.Nil) })
+}
+
+// payloadOf reads the payload of asynq's TaskMessage.
+func payloadOf(message []byte) (payload []byte, ok bool) {
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return nil, false
+		}
+		size := protowire.ConsumeFieldValue(number, kind, message[n:])
+		if size < 0 {
+			return nil, false
+		}
+		if number == fieldPayload && kind == protowire.BytesType {
+			payload, _ = protowire.ConsumeBytes(message[n:])
+			ok = true
+		}
+		message = message[n+size:]
+	}
+	return payload, ok
+}
