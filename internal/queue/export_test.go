@@ -13,3 +13,6 @@ func NewAsynqLog(log *zap.Logger) asynq.Logger { return newAsynqLog(log) } //nol
 func NewClient(rdb redis.UniversalClient, account string) redis.UniversalClient {
 	return newClient(rdb, newFetcher(&ServerConfig{Redis: rdb, Account: account}, &clockGuard{}))
 }
+
+// WithoutPayloads is what is removed from asynq's list of workers, for tests.
+func WithoutPayloads(keys []string, args []any) []any { return withoutPayloads(keys, args) }
