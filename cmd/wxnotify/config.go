@@ -241,7 +241,7 @@ func (c *config) validate(uses group, found *complaints) {
 	}
 	if uses&operating != 0 {
 		found.fault(c.Ops.Login.IsZero() && c.Ops.Addr != none && c.Ops.Addr != "" && !loopback(c.Ops.Addr), "ops_login",
-			"is missing: other machines reach %s (%s); set user:password, or listen on 127.0.0.1", c.Ops.Addr, found.label("ops_addr"))
+			"is missing: other machines reach %s (%s); set user:password, or listen on 127.0.0.1", quote(c.Ops.Addr), found.label("ops_addr"))
 	}
 }
 
@@ -297,13 +297,22 @@ func (c *config) secretsMissing() error {
 	for _, a := range c.Accounts {
 		if a.AppSecret.IsZero() {
 			faults = append(faults, fmt.Errorf(
-				"account %s: the AppSecret is missing; set WXNOTIFY_APPSECRET or WXNOTIFY_APPSECRET_FILE, or appsecret_file in the account's entry", a.AppID))
+				"account %s: the AppSecret is missing; set WXNOTIFY_APPSECRET or WXNOTIFY_APPSECRET_FILE, or appsecret_file in the account's entry", shownAppID(a.AppID)))
 		}
 	}
 	if len(faults) > 0 {
 		return &usageError{errors.Join(faults...)}
 	}
 	return nil
+}
+
+// shownAppID is an appid as an error shows it: what has not the form of one may be a
+// secret in the wrong place.
+func shownAppID(appid string) string {
+	if strings.HasPrefix(appid, "wx") {
+		return appid
+	}
+	return quote(appid)
 }
 
 // linksMissing names what is needed for enrolment links.

@@ -374,3 +374,51 @@ func TestConfigFileOfWindows(t *testing.T) {
 		t.Errorf("account = %+v", a)
 	}
 }
+
+// The list of processes shows a command line to every user of the machine: a password
+// does not stand there, wherever the URL holds it. The error does not repeat it.
+func TestPasswordInTheFlagOfRedisIsRefused(t *testing.T) {
+	t.Parallel()
+	const password = "canary-r3dis"
+	for _, url := range []string{
+		"redis://:" + password + "@h/0", "redis://user:" + password + "@h:6379/0", "rediss://user:" + password + "/x@y@h/0", ":" + password + "@h",
+		"redis://user:" + password + "?#/@h", "redis-cluster://u:" + password + "@h1,h2", "redis-sentinel://h1,h2/?master=m&sentinel_password=" + password,
+		"redis-sentinel://h1,h2/?master=m&Sentinel_Password=" + password, "redis://h/0?password=" + password,
+	} {
+		r := inProcess(t, map[string]string{"WXNOTIFY_APPID": "wx1"}, "queues", "--redis-url", url)
+		if r.code != exitUsage || !strings.Contains(r.stderr, "--redis-url-file") || !strings.Contains(r.stderr, "WXNOTIFY_REDIS_URL") || strings.Contains(r.stderr, password) {
+			t.Errorf("%s: %d %s", url, r.code, r.stderr)
+		}
+	}
+	for _, url := range []string{"redis://127.0.0.1:1/0", "redis://user@127.0.0.1:1/0", "redis-cluster://127.0.0.1:1,127.0.0.1:2", "rediss://[::1]:1/0?skip_verify=false"} {
+		if r := inProcess(t, map[string]string{"WXNOTIFY_APPID": "wx1"}, "config", "--redis-url", url); strings.Contains(r.stderr, "holds a password") {
+			t.Errorf("%s: %s", url, r.stderr)
+		}
+	}
+	file := write(t, "redis", "redis://:"+password+"@127.0.0.1:1/0")
+	for name, r := range map[string]result{
+		"flag":     inProcess(t, map[string]string{"WXNOTIFY_APPID": "wx1"}, "queues", "--redis-url-file", file),
+		"file":     inProcess(t, map[string]string{"WXNOTIFY_APPID": "wx1", "WXNOTIFY_REDIS_URL_FILE": file}, "queues"),
+		"variable": inProcess(t, map[string]string{"WXNOTIFY_APPID": "wx1", "WXNOTIFY_REDIS_URL": "redis://:" + password + "@127.0.0.1:1/0"}, "queues"),
+	} {
+		if strings.Contains(r.stderr, "holds a password") || strings.Contains(r.stderr, password) || r.code == exitDone {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// A secret that was put into a setting which is none is not repeated in the error.
+func TestSecretInTheWrongSettingIsNotShown(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []string{canarySecret, "hunter22", "Tok3nOfTheAccount", "r3disPassw0rd", "admin:S3cret-pass"} {
+		for _, s := range settings() {
+			if s.secret() || s.Rule == "" {
+				continue
+			}
+			r := inProcess(t, environ("WXNOTIFY_APPID", "wx0123456789abcdef", s.env(), secret), "config", "check")
+			if strings.Contains(r.stdout+r.stderr, secret) {
+				t.Errorf("%s: %s%s", s.env(), r.stdout, r.stderr)
+			}
+		}
+	}
+}

@@ -358,21 +358,6 @@ func TestCommandsReadOnlyTheSecretsThatTheyUse(t *testing.T) {
 	}
 }
 
-// TestPasswordOnTheCommandLineIsWarnedOf: every user of a machine reads the list
-// of processes.
-func TestPasswordOnTheCommandLineIsWarnedOf(t *testing.T) {
-	t.Parallel()
-	env := environ("WXNOTIFY_APPID", "wx0123456789abcdef", "WXNOTIFY_APPSECRET", canarySecret)
-	r := inProcess(t, env, "config", "check", "--redis-url", "redis://:pw@127.0.0.1/0")
-	if r.code != exitDone || !strings.Contains(r.stderr, "--redis-url: every user of this machine") {
-		t.Errorf("exit %d:\n%s", r.code, r.stderr)
-	}
-	file := write(t, "url", "redis://:pw@127.0.0.1/0\n")
-	if r := inProcess(t, env, "config", "check", "--redis-url-file", file); r.code != exitDone || r.stderr != "" {
-		t.Errorf("exit %d:\n%s", r.code, r.stderr)
-	}
-}
-
 // FuzzSecretsAreNeverShown: whatever surrounds a secret, no error, no warning and
 // no row of `config` shows it.
 func FuzzSecretsAreNeverShown(f *testing.F) {

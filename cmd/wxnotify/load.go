@@ -204,11 +204,23 @@ func (l *loader) readOne(s setting, text string, from origin, typed map[string]a
 	if s.Group == planned && from.layer != "default" {
 		l.warnings = append(l.warnings, from.label+": has no effect yet: no command uses it")
 	}
-	if from.label == "--redis-url" && strings.Contains(text, "@") {
-		l.warnings = append(l.warnings, from.label+": every user of this machine sees its password in the list of processes: use WXNOTIFY_REDIS_URL or --redis-url-file")
+	if from.label == "--redis-url" && holdsPassword(text) {
+		l.faults = append(l.faults, errors.New("--redis-url: holds a password, which every user of this machine reads in its list of processes: "+
+			"set WXNOTIFY_REDIS_URL, or name a file by --redis-url-file or WXNOTIFY_REDIS_URL_FILE"))
 	}
 	typed[s.Name] = value
 	return text
+}
+
+// holdsPassword reports whether the URL of a Redis may hold a password, also a
+// malformed one: before the last @, or in a parameter such as sentinel_password.
+func holdsPassword(url string) bool {
+	rest := url
+	if _, after, ok := strings.Cut(url, "://"); ok {
+		rest = after
+	}
+	_, parameters, _ := strings.Cut(rest, "?")
+	return strings.Contains(rest[:max(strings.LastIndex(rest, "@"), 0)], ":") || strings.Contains(strings.ToLower(parameters), "pass")
 }
 
 // follow reads what a secret's file: or env: reference names. The line end that

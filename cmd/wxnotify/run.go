@@ -183,6 +183,9 @@ func (a *app) addSettings(cmd *cobra.Command, groups group) {
 		if s.secret() && s.Name != "redis_url" {
 			continue // every user of the machine sees command lines
 		}
+		if s.secret() {
+			usage += "; without a password"
+		}
 		if s.Default != "" {
 			usage += " [" + s.Default + "]"
 		}

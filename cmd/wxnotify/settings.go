@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ticket"
@@ -302,9 +303,12 @@ func address(text, arg string) (any, error) {
 	return text, nil
 }
 
-// quote shows a short text. A longer one may be a secret in the wrong place.
+// quote shows a short text. A longer one, and a word of eight or more characters that
+// mixes letters and digits, may be a secret in the wrong place.
 func quote(text string) string {
-	if len(text) > 24 {
+	const longest, shortestSecret = 24, 8
+	letters, digits := strings.IndexFunc(text, unicode.IsLetter) >= 0, strings.ContainsAny(text, "0123456789")
+	if len(text) > longest || len(text) >= shortestSecret && letters && digits && !strings.Contains(text, " ") {
 		return fmt.Sprintf("a text of %d bytes", len(text))
 	}
 	return strconv.Quote(text)
