@@ -142,6 +142,8 @@ func (h *Handler) withoutPrefix(next http.Handler) http.Handler {
 		switch {
 		case r.URL.Path == h.cfg.Prefix:
 			http.Redirect(w, r, h.cfg.Prefix+"/", http.StatusFound)
+		case strings.Contains(r.URL.Path, "//") || strings.Contains(r.URL.Path, "/."):
+			writeText(w, http.StatusNotFound, "Not found.") // http.ServeMux would redirect out of the prefix
 		case strings.HasPrefix(r.URL.Path, h.cfg.Prefix+"/"):
 			stripped.ServeHTTP(w, r)
 		default:

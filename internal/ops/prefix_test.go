@@ -138,6 +138,11 @@ func TestPagesWorkUnderThePathOfAProxy(t *testing.T) {
 		if where := r.header.Get("Location"); r.status != http.StatusFound || !strings.HasSuffix(where, proxyPrefix+"/asynqmon/") {
 			t.Errorf("%s: redirected with %d to %q", name, r.status, where)
 		}
+		for _, path := range []string{"//metrics", "/asynqmon//x", "/./metrics"} {
+			if r := b.get(t, proxyPrefix+path, "Host", proxyName); strings.HasPrefix(r.header.Get("Location"), "/") && !strings.HasPrefix(r.header.Get("Location"), proxyPrefix) {
+				t.Errorf("%s: %s is redirected out of the path, to %s", name, path, r.header.Get("Location"))
+			}
+		}
 		if r := b.get(t, proxyPrefix+"/", "Host", "evil.example"); r.status != http.StatusMisdirectedRequest || !strings.Contains(r.body, "WXNOTIFY_OPS_HOSTS") {
 			t.Errorf("%s: another name: %d %s", name, r.status, r.body)
 		}
