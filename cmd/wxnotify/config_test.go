@@ -53,7 +53,7 @@ func TestConfigFillsEveryField(t *testing.T) {
 		"callback_mode": "compat", "callback_token_previous": "canaryBefore", "encoding_aes_key_previous": canaryAESKey,
 		"callback_previous_until": "2026-12-01T00:00:00+08:00", "forward_url": "https://own/x?y=1", "account_name": "Clinic #1",
 		"erase_unsubscribed": "true", "bind": "first", "concurrency": "3", "fetchers": "2", "drain_timeout": "20s",
-		"public_url": "https://notify", "public_addr": ":1", "enroll_key": canarySecret, "return_urls": "https://a/?x=1, https://b",
+		"public_url": "https://notify", "public_addr": ":1", "enroll_key": canarySecret, "enroll_key_previous": canarySecret, "return_urls": "https://a/?x=1, https://b",
 		"verify_files": "/srv", "trusted_proxies": "10.0.0.0/8,::1", "ops_addr": "-", "ops_login": "u:p",
 		"ops_hosts": "ops.example.com,b:81", "ops_prefix": "/wx", "api_addr": ":2", "api_keys": "k", "gateway": "true",
 		"log_level": "debug", "log_format": "console",
