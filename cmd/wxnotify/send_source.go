@@ -69,7 +69,7 @@ func (f sendFlags) fileSource(stdin io.Reader) (source, error) {
 	return func() (item, error) {
 		line, err := reader.Next()
 		if err != nil && !errors.Is(err, io.EOF) {
-			err = &usageError{fmt.Errorf("--json: %s: %w; what follows was not read", name, err)}
+			err = &usageError{fmt.Errorf("--json: %s %w", name, err)}
 		}
 		return item{line: line.Number, request: line.Request, err: line.Err}, err
 	}, nil

@@ -192,7 +192,7 @@ func TestSendReadsFilesOfWindowsOrNamesThem(t *testing.T) {
 	}
 	mustSay(t, s.send(t, gbk, "--encoding", "gb18030", "--dry-run"), exitDone, "手冲咖啡")
 	mustSay(t, s.send(t, gbk, "--encoding", "gb18030"), exitDone, "g\tqueued")
-	mustSay(t, s.send(t, "["+jsonLine("z", "oGBK000000000000000000000001", "一")+","), exitUsage, "line 1: is not JSON: the text ends too early", "what follows was not read", "enqueued 0")
+	mustSay(t, s.send(t, "["+jsonLine("z", "oGBK000000000000000000000001", "一")+","), exitUsage, "standard input is not JSON: the text ends too early", "enqueued 0")
 }
 
 // P22: what WeChat accepts and does not show is said before it is sent.

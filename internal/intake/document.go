@@ -67,7 +67,7 @@ func (d *document) end() error {
 		return d.fault(err)
 	}
 	if _, err := d.d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("line %d: text follows the array: write one array with all messages", d.in.lineAt(d.d.InputOffset()))
+		return fmt.Errorf("has text after the array, on line %d, which was not read: write one array with all messages", d.in.lineAt(d.d.InputOffset()))
 	}
 	return io.EOF
 }
@@ -75,7 +75,7 @@ func (d *document) end() error {
 // fault names the line. Text in another encoding breaks the syntax, too.
 func (d *document) fault(err error) error {
 	if d.in.badLine > 0 {
-		return fmt.Errorf("line %d is not UTF-8: --encoding gb18030 reads the Chinese of Windows; else convert it to UTF-8", d.in.badLine)
+		return fmt.Errorf("is not UTF-8 on line %d: --encoding gb18030 reads the Chinese of Windows; else convert it to UTF-8; the rest was not read", d.in.badLine)
 	}
 	at := d.d.InputOffset()
 	var syntax *json.SyntaxError
@@ -83,14 +83,14 @@ func (d *document) fault(err error) error {
 	case errors.As(err, &syntax):
 		at = max(at, syntax.Offset)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return fmt.Errorf("line %d: is not JSON: the text ends too early, after this line", d.in.lineAt(at))
+		return fmt.Errorf("is not JSON: the text ends too early, in what begins on line %d or after it", d.in.lineAt(at))
 	case errors.Is(err, errLong):
-		return fmt.Errorf("line %d: %w", d.in.lineAt(at), errLong)
+		return fmt.Errorf("has on line %d %w; the rest was not read", d.in.lineAt(at), errLong)
 	}
-	return fmt.Errorf("line %d: is not JSON: %w", d.in.lineAt(at), err)
+	return fmt.Errorf("is not JSON on line %d: %w; the rest was not read", d.in.lineAt(at), err)
 }
 
-var errLong = fmt.Errorf("a value is longer than %d bytes", valueLimit)
+var errLong = fmt.Errorf("a value longer than %d bytes", valueLimit)
 
 // meter bounds what is read for one value and knows the lines.
 type meter struct {

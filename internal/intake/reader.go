@@ -126,7 +126,8 @@ func notJSON(start []byte) error {
 }
 
 // Next returns the next message, or io.EOF after the last. Another error ends the
-// stream: what follows cannot be read.
+// stream, and continues a sentence that begins with the stream's name, such as "is
+// not JSON on line 7: …".
 func (r *Reader) Next() (Line, error) {
 	if r.document != nil {
 		raw, number, err := r.document.next()

@@ -71,11 +71,11 @@ func TestReaderReadsLinesArraysAndDocuments(t *testing.T) {
 		"a long line":                  {a + "\n{" + strings.Repeat(" ", 1<<20) + "}\n" + b, "1 a 一 | 2  body-too-large | 3 b 二"},
 		"lines that are not UTF-8":     {a + "\n" + ours("c", "\xca\xd6\xb3\xe5") + "\n" + b, "1 a 一 | 2  not-utf8 | 3 b 二"},
 		"an array with faults":         {"[" + a + ",7,\n" + ours("c", "\xca\xd6") + "]", "1 a 一 | 1  not-json | 2  not-utf8"},
-		"an array that does not end":   {"[" + a + ",\n", "1 a 一 | ends: line 1: is not JSON: the text ends too early, after this line"},
-		"text after an array":          {"[" + a + "]\n[" + b + "]", "1 a 一 | ends: line 2: text follows the array: write one array with all messages"},
-		"syntax in an array":           {"[" + a + "\n" + b + "]", "1 a 一 | ends: line 2: is not JSON: expected comma after array element"},
-		"GBK in a document, with \\":   {"[\n" + ours("a", "\x81\x5c") + "]", "ends: line 2 is not UTF-8: --encoding gb18030 reads the Chinese of Windows; else convert it to UTF-8"},
-		"a value without end":          {"[\"" + strings.Repeat("x", 2<<20), "ends: line 1: a value is longer than 1048576 bytes"},
+		"an array that does not end":   {"[" + a + ",\n", "1 a 一 | ends: is not JSON: the text ends too early, in what begins on line 1 or after it"},
+		"text after an array":          {"[" + a + "]\n[" + b + "]", "1 a 一 | ends: has text after the array, on line 2, which was not read: write one array with all messages"},
+		"syntax in an array":           {"[" + a + "\n" + b + "]", "1 a 一 | ends: is not JSON on line 2: expected comma after array element; the rest was not read"},
+		"GBK in a document, with \\":   {"[\n" + ours("a", "\x81\x5c") + "]", "ends: is not UTF-8 on line 2: --encoding gb18030 reads the Chinese of Windows; else convert it to UTF-8; the rest was not read"},
+		"a value without end":          {"[\"" + strings.Repeat("x", 2<<20), "ends: has on line 1 a value longer than 1048576 bytes; the rest was not read"},
 	} {
 		if got := read(strings.NewReader(tt.text), ""); got != tt.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, tt.want)
