@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -64,6 +65,29 @@ func TestSendTwiceAfterRedisWentAway(t *testing.T) {
 	mustSay(t, s.send(t, part(0, total)), exitDone, fmt.Sprintf("messages read: %d", total), "refused 0, not tried 0")
 	if n := s.queued(t); n != total {
 		t.Errorf("%d messages in the queue, want %d", n, total)
+	}
+}
+
+// Ctrl-C ends a command that waits for its input, and nothing of a part is enqueued.
+func TestSendEndsWhenItIsInterruptedWhileItReads(t *testing.T) {
+	t.Parallel()
+	s := newSendTo(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	stdin, write := io.Pipe()
+	defer func() { _ = write.Close() }()
+	ended := make(chan result, 1)
+	go func() {
+		var out, errOut bytes.Buffer
+		code := run(ctx, []string{"send", "--json", "-"}, environment{Env: s.env, Stdin: stdin, Stdout: &out, Stderr: &errOut})
+		ended <- result{code, out.String(), errOut.String()}
+	}()
+	if _, err := io.WriteString(write, jsonLine("a", "oPart00000000000000000000001", "一")+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	interrupt()
+	mustSay(t, <-ended, exitUsage, "standard input cannot be read: context canceled")
+	if n := s.queued(t); n != 0 {
+		t.Errorf("%d messages of a part are in the queue", n)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -26,12 +27,12 @@ type item struct {
 type source func() (item, error)
 
 // source says where the messages come from.
-func (f sendFlags) source(stdin io.Reader, terms producer.Terms) (source, error) {
+func (f sendFlags) source(ctx context.Context, stdin io.Reader, terms producer.Terms) (source, error) {
 	switch {
 	case f.samples > 0:
 		return sampleSource(f.samples, terms), nil
 	case f.json != "":
-		return f.fileSource(stdin)
+		return f.fileSource(ctx, stdin)
 	}
 	m, err := f.message()
 	if err != nil {
@@ -52,7 +53,7 @@ func (f sendFlags) source(stdin io.Reader, terms producer.Terms) (source, error)
 	}, nil
 }
 
-func (f sendFlags) fileSource(stdin io.Reader) (source, error) {
+func (f sendFlags) fileSource(ctx context.Context, stdin io.Reader) (source, error) {
 	in, name := stdin, "standard input"
 	if f.json != "-" {
 		file, err := os.Open(f.json) // closed by the end of the process
@@ -62,7 +63,7 @@ func (f sendFlags) fileSource(stdin io.Reader) (source, error) {
 		in, name = file, f.json
 	}
 	// On a terminal or a pipe this waits for the first line.
-	reader, err := intake.NewReader(in, f.encoding)
+	reader, err := intake.NewReader(untilDone(ctx, in), f.encoding)
 	if err != nil {
 		return nil, fmt.Errorf("--json: %s %w", name, err)
 	}
@@ -73,6 +74,35 @@ func (f sendFlags) fileSource(stdin io.Reader) (source, error) {
 		}
 		return item{line: line.Number, request: line.Request, err: line.Err}, err
 	}, nil
+}
+
+// readerFunc is an io.Reader made of a function.
+type readerFunc func([]byte) (int, error)
+
+// Read implements io.Reader.
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// untilDone reads from in until ctx ends: Ctrl-C ends a command that waits for its
+// input.
+func untilDone(ctx context.Context, in io.Reader) io.Reader {
+	type result struct {
+		data []byte
+		err  error
+	}
+	return readerFunc(func(p []byte) (int, error) {
+		done := make(chan result, 1)
+		go func() {
+			data := make([]byte, len(p)) // p is the caller's again when ctx ends
+			n, err := in.Read(data)
+			done <- result{data[:n], err}
+		}()
+		select {
+		case r := <-done:
+			return copy(p, r.data), r.err
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	})
 }
 
 // sendRun is one run of `send`.
