@@ -228,3 +228,35 @@ func TestGateFollowsTheLastListedWorker(t *testing.T) {
 		p.seenOnce("m-1", "m-2")
 	})
 }
+
+// The address of a worker is taken from the list while it sends: what is in flight goes
+// back without an attempt, and another worker sends it.
+func TestAddressIsUnlistedWhileMessagesAreInFlight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := ipList(wechattest.IPCheckAll, 61004)
+		cfg.Latency = 200 * time.Millisecond
+		p := newPipe(t, cfg, terms{rate: 40, quota: 100_000, servers: 1, concurrency: 8})
+		account := p.p.Account(appid)
+		account.SetAllowedIPs(listedIP, unlistedIP)
+		all := ids("m", 400)
+		p.enqueue(appid, job.Default, all...)
+		p.startFrom(listedIP)
+		p.startFrom(unlistedIP)
+		p.until("sending", 100*time.Millisecond, time.Minute, func() bool { return p.p.SeenTotal() > 50 })
+		account.SetAllowedIPs(listedIP)
+		p.drained(time.Second, time.Minute)
+		p.seenOnce(all...)
+		if got := p.suspended(); len(got) != 1 || got[0] != unlistedIP {
+			t.Errorf("suspended %q", got)
+		}
+		if n := p.refusals(); n == 0 || n > 16 {
+			t.Errorf("%d sends were refused for the address, want those in flight", n)
+		}
+		for _, id := range all {
+			if r := p.record(appid, id); r.Attempts != 1 || r.State != ledger.Accepted {
+				t.Fatalf("%s: %s after %d attempts, want 1", id, r.State, r.Attempts)
+			}
+		}
+	})
+}
