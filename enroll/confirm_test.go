@@ -29,7 +29,7 @@ func TestFollowerIsAskedForWhichUser(t *testing.T) {
 			if page.Code != http.StatusOK || !strings.Contains(body, "p***401") || !strings.Contains(body, "示例医院") || strings.Contains(body, "patient-401") {
 				t.Fatalf("%d %s", page.Code, body)
 			}
-			if policy := page.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self' https://open.wechat.test;") {
+			if policy := page.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self' https:;") {
 				t.Errorf("%s", policy)
 			}
 		}
@@ -236,7 +236,7 @@ func TestAnswerLeadsToReturnTo(t *testing.T) {
 		w := newWorld(t, settings{})
 		link := w.link("u-1", func(e *producer.Enrollment) { e.ReturnTo = shop })
 		back := w.authorized(w.get(link, weChatUA), openID)
-		if policy := w.get(back, weChatUA).Header().Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self' https://open.wechat.test https://shop.example;") {
+		if policy := w.get(back, weChatUA).Header().Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self' https:;") {
 			t.Errorf("%s", policy)
 		}
 		if to := w.says("yes", back).Header().Get("Location"); to != shop {

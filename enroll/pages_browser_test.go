@@ -2,8 +2,10 @@ package enroll_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -160,5 +162,41 @@ func TestChromiumShowsOddTexts(t *testing.T) {
 		for _, name := range []string{"scan", "confirm", "snapshot", "mismatch"} {
 			look(t, b, url+"/"+name+"?en", name+"-"+which)
 		}
+	}
+}
+
+// The answer to the question may lead to the business's page, and that on to another
+// site: browsers hold a form's redirects against the page's policy.
+func TestChromiumFollowsTheAnswer(t *testing.T) {
+	t.Parallel()
+	b := browsertest.New(t, browsertest.Config{})
+	last := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "<title>the shop</title><link rel=icon href=data:,><h1>welcome to the shop</h1>")
+	}))
+	t.Cleanup(last.Close)
+	business := httptest.NewServer(http.RedirectHandler(last.URL, http.StatusFound))
+	t.Cleanup(business.Close)
+	show, err := newShow()
+	must(t, err)
+	var answer url.Values // written before the browser goes on
+	ours := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.URL.Path == "/enroll/wx/callback" && r.ParseForm() == nil {
+			answer = r.PostForm
+			http.Redirect(w, r, business.URL, http.StatusSeeOther)
+			return
+		}
+		v := enroll.NamedPage("confirm")
+		v.Form = &enroll.PageForm{State: "0state", Code: "c0de", LeadsTo: []string{business.URL}}
+		show(w, r, v)
+	}))
+	t.Cleanup(ours.Close)
+	browsertest.Do(t, b, "open", chromedp.Navigate(ours.URL+"/enroll/wx/callback?state=0state&code=c0de"))
+	browsertest.Do(t, b, "say yes", chromedp.Evaluate[any](`document.querySelector("button[value=yes]").click()`))
+	b.Shows(t, "welcome to the shop", "after-yes")
+	if got := answer.Encode(); got != "answer=yes&code=c0de&state=0state" {
+		t.Errorf("sent %s", got)
+	}
+	for _, said := range b.Console() {
+		t.Errorf("console: %s", said)
 	}
 }

@@ -109,7 +109,7 @@ func strict(t *testing.T, name string, h http.Header, body string) {
 	sum := sha256.Sum256([]byte(between(t, body, "<style>", "</style>")))
 	forms, never := "'none'", "<form"
 	if name == "confirm" {
-		forms, never = "'self' https://open.weixin.qq.com https://shop.example:8443", "<button type"
+		forms, never = "'self' https:", "<button type"
 	}
 	for field, want := range map[string]string{
 		"Content-Security-Policy": "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
@@ -237,7 +237,7 @@ func TestHostileTextsAreEscaped(t *testing.T) {
 			v.Form = &enroll.PageForm{State: `"><script>`, Code: `"><svg onload=x>`, LeadsTo: []string{evil, "https://a.example;script-src *", "https://a b"}}
 			w := answer(t, http.MethodGet, v)
 			body := w.Body.String()
-			if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self'; frame-ancestors") {
+			if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self' https:; frame-ancestors") {
 				t.Errorf("%s with %.30q: %s", name, evil, policy)
 			}
 			low := strings.ToLower(body)
