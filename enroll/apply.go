@@ -79,10 +79,10 @@ func (s *Service) follows(ctx context.Context, a *account, e entry) error {
 		return err
 	}
 	switch {
-	case p.stands == standsVoid: // scanned after its time, or unbound since
+	case p.status == ticketVoid: // scanned after its time, or unbound since
 		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: "E-EXPIRED"})
 		return nil
-	case !boundByScan(p.ticket): // no code of ours: a scan alone must not bind here
+	case !boundByScan(p.ticket): // not a code that we made
 		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: "E-CONFIRM"})
 		return nil
 	}

@@ -49,8 +49,8 @@ var (
 	unbindScript = redis.NewScript(unbindLua)
 )
 
-// By returns the roster for changes that actor makes: a command or a person, as the
-// audit trail names them. Without it, the trail names the way of the binding.
+// By returns the roster for changes by actor, a command or a person: the audit trail
+// names it.
 func (r *Roster) By(actor string) *Roster {
 	with := *r
 	with.actor = actor
@@ -58,9 +58,9 @@ func (r *Roster) By(actor string) *Roster {
 }
 
 // Bind adds b. A user may have up to 16 openids; messages go to the one bound
-// last that may be written to. A ticket binds one openid, once: also after that was
-// unbound or erased, it binds none again. UnionID and Follows are kept from earlier
-// when b does not tell. The audit trail and Config.OnChange hear of it.
+// last that may be written to. A ticket binds one openid, once; it
+// binds none again after that one was unbound or erased. UnionID and Follows are kept from earlier
+// when b does not tell. The audit trail and Config.OnChange get the change.
 func (r *Roster) Bind(ctx context.Context, b Binding, t *ticket.Ticket) (Bound, error) {
 	if b.User == "" || b.OpenID == "" {
 		return "", errors.New("enroll: a binding needs a user and an openid")
@@ -100,14 +100,14 @@ func ticketEnds(t ticket.Ticket) time.Time {
 }
 
 // Unbind takes openid from user; an empty openid means all of them. It returns
-// how many there were. The links that they were bound by are spent and stay so. The
-// audit trail and Config.OnChange hear of it.
+// how many there were. The links by which they were bound cannot be used again. The
+// audit trail and Config.OnChange get the change.
 func (r *Roster) Unbind(ctx context.Context, user, openid string) (int, error) {
 	return r.unbind(ctx, user, openid, true)
 }
 
-// forgetBinding is Unbind for an erasure: the audit trail has a line of its own for
-// that, and what Config.OnChange has not heard of the pair yet, it does not hear.
+// forgetBinding is Unbind for an erasure. It writes no line about the unbinding, because
+// the erasure has its own, and removes changes of the pair that OnChange did not get yet.
 func (r *Roster) forgetBinding(ctx context.Context, user, openid string) (int, error) {
 	n, err := r.unbind(ctx, user, openid, false)
 	if err != nil {
@@ -116,7 +116,7 @@ func (r *Roster) forgetBinding(ctx context.Context, user, openid string) (int, e
 	return n, r.dropChanges(ctx, func(c Change) bool { return c.User == user && (c.OpenID == openid || c.Previous == openid) })
 }
 
-func (r *Roster) unbind(ctx context.Context, user, openid string, told bool) (int, error) {
+func (r *Roster) unbind(ctx context.Context, user, openid string, recorded bool) (int, error) {
 	openids := []string{openid}
 	if openid == "" {
 		var err error
@@ -127,7 +127,7 @@ func (r *Roster) unbind(ctx context.Context, user, openid string, told bool) (in
 	n := 0
 	for _, o := range openids {
 		keys := r.changed(user, o)
-		if told {
+		if recorded {
 			keys = append(keys, r.trailKeys()...)
 		}
 		args := append([]any{user, o, time.Now().UnixMilli(), ledger.MaxBindings, maxChanges, r.actor}, r.trailLine(user, o, "")...)
@@ -175,7 +175,7 @@ func (r *Roster) changed(user, openid string) []string {
 	return []string{ledger.UserKey(r.account, user), r.keys.follower(openid), r.keys.roster()}
 }
 
-// trailKeys are the keys that tell of a change.
+// trailKeys are the keys to which a change is written.
 func (r *Roster) trailKeys() []string {
 	return []string{ledger.BindingsKey(r.account), r.keys.changes()}
 }

@@ -12,19 +12,19 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ticket"
 )
 
-// The budget of one link lies in its ticket's hash. A person needs one state, one
-// exchange and one QR code; the rest is for second tries. What a link may store is
-// bounded by it: the sealed ticket of 512 bytes at most, four numbers, and the outcome
-// of each exchange for half an hour.
+// The budget of one link is counted in its ticket's hash. Enrolling takes one state, one
+// exchange and one QR code; the rest is for retries. The budget also bounds what a link
+// stores: the sealed ticket of at most 512 bytes, four numbers, and the outcome of each
+// exchange for half an hour.
 const (
 	mostStates    = 20
 	mostExchanges = 10
 	mostCodes     = 3
 )
 
-// The budget of an account in one minute, over all its links. It bounds what a flood of
-// links costs: a day's 100 000 QR codes (docs: 生成带参数的二维码) last five hours at least,
-// and the outcomes of exchanges take some 15 MB of Redis at most.
+// The limits of an account per minute, over all its links. With them a flood needs at
+// least five hours to use up the 100 000 QR codes of a day (docs: 生成带参数的二维码), and the
+// outcomes of exchanges take at most 15 MB of Redis.
 const (
 	exchangesPerMinute = 3000
 	codesPerMinute     = 300
@@ -45,35 +45,35 @@ var (
 	codeScript = redis.NewScript(codeLua)
 )
 
-// standing is what a ticket is good for.
-type standing string
+// ticketStatus says whether a ticket can be used.
+type ticketStatus string
 
 const (
-	standsOpen  standing = "ok"
-	standsUsed  standing = "used"  // it has bound an openid
-	standsVoid  standing = "void"  // that binding was undone, or it has expired
-	standsLimit standing = "limit" // its budget is used up
+	ticketOpen       ticketStatus = "ok"
+	ticketUsed       ticketStatus = "used"  // it has bound an openid
+	ticketVoid       ticketStatus = "void"  // its binding was undone, or it is not stored any more
+	ticketOverBudget ticketStatus = "limit" // its budget is used up
 )
 
-// spend takes a state out of the ticket's budget and keeps the ticket for it. A ticket
-// without a budget costs no key.
-func (a *account) spend(ctx context.Context, p parkedTicket) (standing, error) {
+// issueState counts one state and stores the ticket for it. It writes nothing if the
+// ticket is used, void or over its budget.
+func (a *account) issueState(ctx context.Context, p parkedTicket) (ticketStatus, error) {
 	said, err := openScript.Run(ctx, a.roster.rdb, []string{a.keys.ticket(p.ticket.ID)},
 		p.text, ticketEnds(p.ticket).UnixMilli(), mostStates).Text()
-	return standing(said), wrap(err, "open the ticket")
+	return ticketStatus(said), wrap(err, "open the ticket")
 }
 
-// parkedTicket is a ticket that was opened, and what it was opened with.
+// parkedTicket is a ticket that was opened, its text and its status.
 type parkedTicket struct {
 	ticket ticket.Ticket
 	text   string
-	stands standing
+	status ticketStatus
 }
 
-// parked is the ticket that a state or a scene names. One that expired on the way is
-// good still. One that is gone stands void, and has nothing but its ID.
+// parked reads the ticket that a state or a scene names. A ticket that expired after it
+// was opened is still valid. One that is not stored any more is void and has only its ID.
 func (a *account) parked(ctx context.Context, id ticket.ID) (parkedTicket, error) {
-	p := parkedTicket{ticket: ticket.Ticket{ID: id}, stands: standsVoid}
+	p := parkedTicket{ticket: ticket.Ticket{ID: id}, status: ticketVoid}
 	v, err := a.roster.rdb.HMGet(ctx, a.keys.ticket(id), "s", "u").Result()
 	if err != nil {
 		return p, wrap(err, "read the ticket")
@@ -83,38 +83,38 @@ func (a *account) parked(ctx context.Context, id ticket.ID) (parkedTicket, error
 	if err != nil && !errors.Is(err, ticket.ErrExpired) {
 		return p, nil //nolint:nilerr // it is gone, or its key was changed
 	}
-	p.ticket, p.text, p.stands = opened, text, standingOf(v[1])
+	p.ticket, p.text, p.status = opened, text, ticketStatusOf(v[1])
 	return p, nil
 }
 
-// look is what an opened ticket is good for; it writes nothing.
-func (a *account) look(ctx context.Context, id ticket.ID) (standing, error) {
+// look reads the status of a ticket and writes nothing.
+func (a *account) look(ctx context.Context, id ticket.ID) (ticketStatus, error) {
 	mark, err := a.roster.rdb.HGet(ctx, a.keys.ticket(id), "u").Result()
 	if errors.Is(err, redis.Nil) {
-		return standsOpen, nil
+		return ticketOpen, nil
 	}
-	return standingOf(mark), wrap(err, "read the ticket")
+	return ticketStatusOf(mark), wrap(err, "read the ticket")
 }
 
-// standingOf reads field u of a ticket.
-func standingOf(mark any) standing {
+// ticketStatusOf reads field u of a ticket.
+func ticketStatusOf(mark any) ticketStatus {
 	switch mark {
 	case nil:
-		return standsOpen
+		return ticketOpen
 	case voidMark:
-		return standsVoid
+		return ticketVoid
 	}
-	return standsUsed
+	return ticketUsed
 }
 
-// closedError says that a ticket stands no more.
-type closedError struct{ stands standing }
+// ticketError says why a ticket cannot be used.
+type ticketError struct{ status ticketStatus }
 
-func (e *closedError) Error() string {
-	return "the enrolment ticket stands no more: " + string(e.stands)
+func (e *ticketError) Error() string {
+	return "the enrolment ticket cannot be used: " + string(e.status)
 }
 
-// waitError says that the account's budget of this minute is used up.
+// waitError says that the account's limit per minute is reached.
 type waitError struct{ left time.Duration }
 
 func (e *waitError) Error() string {

@@ -14,7 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
-// junk comes back from WeChat's page with a code that WeChat never gave.
+// junk returns from WeChat's page with a made-up code.
 func (w *world) junk(first *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 	w.t.Helper()
 	to, _, _ := strings.Cut(first.Header().Get("Location"), "#")
@@ -23,7 +23,7 @@ func (w *world) junk(first *httptest.ResponseRecorder) *httptest.ResponseRecorde
 	return w.says("yes", public+"/enroll/"+appID+"/callback?code=junk&state="+u.Query().Get("state"))
 }
 
-// One link buys a few states and exchanges; then it costs neither a call nor a key.
+// A link allows a few states and exchanges; then it costs neither a call nor a key.
 func TestLinkHasABudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -76,7 +76,7 @@ func (w *world) stored() (keys []string, size int) {
 	return keys, size
 }
 
-// Used, unbound and erased links cost nothing, and bind nobody again.
+// Used, unbound and erased links cost no call and no key, and do not bind again.
 func TestSpentLinksCostNothingAndStaySpent(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -142,7 +142,7 @@ func (w *world) erase(p enroll.Person) {
 	must(w.t, err)
 }
 
-// Of an erased person's ticket a mark is left that names nobody.
+// After an erasure only a mark without personal data is left of the ticket.
 func TestErasureLeavesABareMarkOfTheTicket(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -163,8 +163,7 @@ func TestErasureLeavesABareMarkOfTheTicket(t *testing.T) {
 	})
 }
 
-// Many links at once: the account's limit of a minute, and a page that says when to try
-// again.
+// Beyond the account's limit per minute, the page says when to try again.
 func TestAccountHasALimitPerMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -189,7 +188,7 @@ func TestAccountHasALimitPerMinute(t *testing.T) {
 	})
 }
 
-// QR codes have a limit too: past it the page shows a code with the link.
+// Beyond the limit of QR codes per minute, the page shows a code with the link.
 func TestCodesHaveALimitPerMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -202,7 +201,7 @@ func TestCodesHaveALimitPerMinute(t *testing.T) {
 	})
 }
 
-// While WeChat gives no code, one link asks for it three times in all, a minute apart.
+// While WeChat refuses, one link requests at most three codes, a minute apart.
 func TestCodesOfALinkHaveABudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -220,7 +219,7 @@ func TestCodesOfALinkHaveABudget(t *testing.T) {
 	})
 }
 
-// What a caller adds to a link is not stored: a long claim, parameters.
+// Additions to a link are not stored: a long claim, other parameters.
 func TestLinkStoresLittle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -240,8 +239,8 @@ func TestLinkStoresLittle(t *testing.T) {
 	})
 }
 
-// HEAD, which previews of links send, makes no state, no code and no key, and counts no
-// claim as wrong.
+// HEAD, as link previews send it, makes no state, no code and no key, and a wrong claim
+// is not counted.
 func TestHeadWritesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -270,7 +269,7 @@ func TestHeadWritesNothing(t *testing.T) {
 	})
 }
 
-// A link that was made with the key before is good while that key is known.
+// A link that was made with the previous key is valid while that key is set.
 func TestLinksOfThePreviousKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -18,46 +18,47 @@ type ChangeKind string
 const (
 	ChangeBound   ChangeKind = "bound"   // the user had no other openid
 	ChangeRebound ChangeKind = "rebound" // the user had others; this one is the latest now
-	ChangeUnbound ChangeKind = "unbound" // not told of an erasure
+	ChangeUnbound ChangeKind = "unbound" // by Unbind; an erasure is no change
 )
 
-// Change of the roster, as Config.OnChange hears of it.
+// Change of the roster, as Config.OnChange gets it.
 type Change struct {
 	ID      string // names the change: a repetition has the same one
 	Account string
 	Kind    ChangeKind
 	User    string
 	OpenID  string
-	// Previous is, of a rebinding, the openid that was the user's latest before: that
-	// of the same person, or of another one who should know. It stays bound.
+	// Previous is the openid that was the user's latest before a rebinding. It stays
+	// bound. It may belong to another person, who should be informed.
 	Previous string
-	// How it came: ByOAuth, ByQR, what Bind was told; of an unbinding, who did it.
+	// How is ByOAuth, ByQR or Binding.How; of an unbinding, the actor.
 	How string
 	At  time.Time
 }
 
 const (
-	// maxChanges bounds the changes that wait to be told; the oldest go first.
+	// maxChanges bounds the undelivered changes; the oldest are dropped first.
 	maxChanges = 100_000
-	// keepChanges is how long they wait when no process tells them.
+	// keepChanges is how long they are kept without a process that delivers them.
 	keepChanges = 7 * 24 * time.Hour
-	// tellBatch is how many are read at once.
-	tellBatch = 100
-	// tellWait bounds one call of the hook, tellLease how long one process tells.
-	tellWait  = 10 * time.Second
-	tellLease = 30 * time.Second
-	// tellAgain is how long a failed call of the hook waits to be repeated.
-	tellAgain = 5 * time.Second
+	// changeBatch is how many are read at once.
+	changeBatch = 100
+	// hookTimeout bounds one call of the hook. deliveryLease is how long a process may
+	// deliver before it must renew its lock.
+	hookTimeout   = 10 * time.Second
+	deliveryLease = 30 * time.Second
+	// hookRetry is the wait after a failed call of the hook.
+	hookRetry = 5 * time.Second
 )
 
-// tells calls the hook for each change, in their order, until ctx ends. One process
-// does so at a time.
-func (s *Service) tells(ctx context.Context, a *account) {
+// deliverChanges calls the hook for each change, in their order, until ctx ends. One
+// process does so at a time.
+func (s *Service) deliverChanges(ctx context.Context, a *account) {
 	for ctx.Err() == nil {
-		wait, err := s.tellRound(ctx, a)
+		wait, err := s.deliverBatch(ctx, a)
 		if err != nil && ctx.Err() == nil {
-			s.log.warn("tell "+a.AppID, "changes of the roster wait to be told and are tried again", zap.String("account", a.AppID), zap.Error(err))
-			wait = tellAgain
+			s.log.warn("changes "+a.AppID, "a change of the roster was not delivered and is tried again", zap.String("account", a.AppID), zap.Error(err))
+			wait = hookRetry
 		}
 		if wait > 0 {
 			pause(ctx, wait)
@@ -65,10 +66,11 @@ func (s *Service) tells(ctx context.Context, a *account) {
 	}
 }
 
-// tellRound tells up to a batch of changes and returns how long to wait for more.
-func (s *Service) tellRound(ctx context.Context, a *account) (time.Duration, error) {
+// deliverBatch delivers up to a batch of changes and returns how long to wait for more.
+func (s *Service) deliverBatch(ctx context.Context, a *account) (time.Duration, error) {
 	rdb, key := s.cfg.Redis, a.keys.changes()
-	// Changes are only written where this stream is. Its group is never read from.
+	// The scripts write changes only if this stream exists. Creating a group is the way
+	// to create an empty stream; the group is not used.
 	err := rdb.XGroupCreateMkStream(ctx, key, "exists", "$").Err()
 	if err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP") {
 		return 0, wrap(err, "wait for changes")
@@ -76,38 +78,38 @@ func (s *Service) tellRound(ctx context.Context, a *account) (time.Duration, err
 	if err := rdb.Expire(ctx, key, keepChanges).Err(); err != nil {
 		return 0, wrap(err, "wait for changes")
 	}
-	streams, err := rdb.XRead(ctx, &redis.XReadArgs{Streams: []string{key, "0"}, Count: tellBatch, Block: inboxBlock}).Result()
+	streams, err := rdb.XRead(ctx, &redis.XReadArgs{Streams: []string{key, "0"}, Count: changeBatch, Block: inboxBlock}).Result()
 	if errors.Is(err, redis.Nil) {
 		return 0, nil
 	}
 	if err != nil {
 		return 0, wrap(err, "wait for changes")
 	}
-	mine, err := rdb.SetNX(ctx, a.keys.telling(), randomName(), tellLease).Result()
+	mine, err := rdb.SetNX(ctx, a.keys.changesLock(), randomName(), deliveryLease).Result()
 	if err != nil || !mine {
-		return time.Second, wrap(err, "tell changes")
+		return time.Second, wrap(err, "deliver changes")
 	}
-	defer rdb.Del(context.WithoutCancel(ctx), a.keys.telling())
+	defer rdb.Del(context.WithoutCancel(ctx), a.keys.changesLock())
 	for _, m := range streams[0].Messages {
-		if err := s.tellOne(ctx, a, m); err != nil {
+		if err := s.deliverOne(ctx, a, m); err != nil {
 			return 0, err
 		}
 	}
 	return 0, nil
 }
 
-// tellOne calls the hook. The lease is renewed first: another process may only begin
-// when this one has stopped, or hangs in the hook against its promise.
-func (s *Service) tellOne(ctx context.Context, a *account, m redis.XMessage) error {
-	if err := s.cfg.Redis.PExpire(ctx, a.keys.telling(), tellLease).Err(); err != nil {
-		return wrap(err, "tell a change")
+// deliverOne calls the hook. It renews the lock first, so that another process takes over
+// only if this one stopped, or if the hook ignores its context.
+func (s *Service) deliverOne(ctx context.Context, a *account, m redis.XMessage) error {
+	if err := s.cfg.Redis.PExpire(ctx, a.keys.changesLock(), deliveryLease).Err(); err != nil {
+		return wrap(err, "deliver a change")
 	}
-	call, cancel := context.WithTimeout(ctx, tellWait)
+	call, cancel := context.WithTimeout(ctx, hookTimeout)
 	defer cancel()
 	if err := s.cfg.OnChange(call, changeOf(a.AppID, m)); err != nil {
 		return wrap(err, "Config.OnChange")
 	}
-	return wrap(s.cfg.Redis.XDel(ctx, a.keys.changes(), m.ID).Err(), "note that a change was told")
+	return wrap(s.cfg.Redis.XDel(ctx, a.keys.changes(), m.ID).Err(), "remove a delivered change")
 }
 
 func changeOf(account string, m redis.XMessage) Change {
@@ -122,7 +124,7 @@ func changeOf(account string, m redis.XMessage) Change {
 	}
 }
 
-// dropChanges removes the changes that wait to be told and for which drop holds.
+// dropChanges removes the undelivered changes for which drop returns true.
 func (r *Roster) dropChanges(ctx context.Context, drop func(Change) bool) error {
 	for from := "-"; ; {
 		list, err := r.rdb.XRangeN(ctx, r.keys.changes(), from, "+", 1000).Result()

@@ -16,14 +16,14 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ticket"
 )
 
-// told keeps what a hook was told.
-type told struct {
+// recorder keeps the changes that a hook got.
+type recorder struct {
 	mu   sync.Mutex
 	list []enroll.Change
 	fail int // how many calls fail first
 }
 
-func (h *told) hook(_ context.Context, c enroll.Change) error {
+func (h *recorder) hook(_ context.Context, c enroll.Change) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.list = append(h.list, c)
@@ -35,7 +35,7 @@ func (h *told) hook(_ context.Context, c enroll.Change) error {
 }
 
 // said is the changes in short, "kind openid<previous", without repetitions.
-func (h *told) said() []string {
+func (h *recorder) said() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out, ids []string
@@ -48,12 +48,12 @@ func (h *told) said() []string {
 	return out
 }
 
-// The business hears of bindings, rebindings with the openid before, and unbindings,
-// those of commands in other processes too; the audit trail has them, masked.
-func TestChangesAreToldAndAudited(t *testing.T) {
+// The hook gets bindings, rebindings with the previous openid, and unbindings, including
+// those by commands in other processes. The audit trail has them, masked.
+func TestChangesAreDeliveredAndAudited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := &told{}
+		h := &recorder{}
 		w := newWorld(t, settings{change: func(c *enroll.Config) { c.OnChange = h.hook }})
 		w.run()
 		settle()
@@ -73,7 +73,7 @@ func TestChangesAreToldAndAudited(t *testing.T) {
 			"unbound patient-401 " + second + "< by wxnotify enroll unbind",
 		}
 		if got := h.said(); !slices.Equal(got, want) {
-			t.Errorf("told %q, want %q", got, want)
+			t.Errorf("got %q, want %q", got, want)
 		}
 		if c := h.list[0]; c.Account != appID || time.Since(c.At).Abs() > time.Minute || c.ID == "" {
 			t.Errorf("%+v", c)
@@ -93,11 +93,11 @@ func TestChangesAreToldAndAudited(t *testing.T) {
 	})
 }
 
-// At least once: a failing hook is called again, in order, by another process too.
-func TestChangeIsToldUntilTheHookTakesIt(t *testing.T) {
+// At least once: after an error the hook is called again, in order, in any process.
+func TestChangeIsDeliveredUntilTheHookReturnsNil(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := &told{fail: 3}
+		h := &recorder{fail: 3}
 		w := newWorld(t, settings{change: func(c *enroll.Config) { c.OnChange = h.hook }})
 		w.run()
 		second := w.serve(func(c *enroll.Config) { c.OnChange = h.hook })
@@ -120,7 +120,8 @@ func TestChangeIsToldUntilTheHookTakesIt(t *testing.T) {
 	})
 }
 
-// Without a hook no change is kept; with one that ran once, for a week at most.
+// Without a hook no change is stored. After a process with a hook ran, changes are kept
+// for a week at most.
 func TestChangesAreKeptForAHookOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -134,7 +135,7 @@ func TestChangesAreKeptForAHookOnly(t *testing.T) {
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		hooked := w.serve(func(c *enroll.Config) { c.OnChange = (&told{}).hook })
+		hooked := w.serve(func(c *enroll.Config) { c.OnChange = (&recorder{}).hook })
 		go func() { ended <- hooked.Run(ctx) }()
 		settle()
 		stop()
@@ -155,7 +156,7 @@ func TestChangesAreKeptForAHookOnly(t *testing.T) {
 	})
 }
 
-// The scripts are the same on a real Redis: bound, again, spent, unbound, erased.
+// On a real Redis: bound, again, spent, unbound.
 func TestTicketBindsOnce(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)

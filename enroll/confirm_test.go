@@ -15,9 +15,9 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
-// Whoever comes back from WeChat's page, also by a link that never showed ours, is asked
-// for which user they enrol. Before the answer nothing is bound, stored or asked of WeChat.
-func TestFollowerIsAskedForWhichUser(t *testing.T) {
+// After WeChat's page the follower must confirm the user, also if the link was WeChat's
+// own. Before the answer nothing is bound or stored, and WeChat is not called.
+func TestFollowerMustConfirmTheUser(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
@@ -45,9 +45,9 @@ func TestFollowerIsAskedForWhichUser(t *testing.T) {
 	})
 }
 
-// A link that the app made WithoutConfirm, and a hand-off whose claim was verified, do
-// not ask; their tickets say so, not their addresses.
-func TestOnlyTheTicketSkipsTheQuestion(t *testing.T) {
+// Links made WithoutConfirm and hand-offs with a verified claim have no confirmation page.
+// The ticket decides that, not the address.
+func TestOnlyTheTicketOmitsTheConfirmation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
@@ -65,8 +65,8 @@ func TestOnlyTheTicketSkipsTheQuestion(t *testing.T) {
 	})
 }
 
-// The form is good only with a state of ours, and no larger than a form is.
-func TestFormWithoutAStateBindsNobody(t *testing.T) {
+// The form needs a valid state and has a bounded size.
+func TestFormNeedsAState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
@@ -112,8 +112,7 @@ func (w *world) retryState(back *url.URL) string {
 	return between(w.t, body, "?retry=", `"`)
 }
 
-// A state is good for its own purpose: none of one kind passes as another.
-func TestStatesOfOneKindAreNoneOfAnother(t *testing.T) {
+func TestStateOfOneKindIsInvalidForAnother(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
@@ -134,16 +133,15 @@ func TestStatesOfOneKindAreNoneOfAnother(t *testing.T) {
 		}
 		for _, p := range []string{first, retry} {
 			if body := w.get(base+"?done=bound&p="+p, weChatUA).Body.String(); strings.Contains(body, "已完成") {
-				t.Errorf("another state proves that one has enrolled")
+				t.Errorf("a state of another kind is accepted as proof")
 			}
 		}
 	})
 }
 
-// The last page tells the browser that came through that all is set, also after a
-// reload. A browser with which its address was shared, and one that made it up, reads
-// what holds for all.
-func TestLastPageTellsAStrangerNothing(t *testing.T) {
+// The last page says "all set" to the browser that enrolled, also after a reload. Another
+// browser that opens the same or a made-up address gets the text for every reader.
+func TestLastPageSaysAllSetToThatBrowserOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
@@ -166,7 +164,7 @@ func TestLastPageTellsAStrangerNothing(t *testing.T) {
 			}
 		}
 		if n := w.p.Calls("/cgi-bin/qrcode/create").Total; n != 0 {
-			t.Errorf("a stranger made %d QR codes", n)
+			t.Errorf("%d QR codes made without a proof", n)
 		}
 		time.Sleep(31 * time.Minute) // virtual
 		if body := w.get(done, weChatUA).Body.String(); strings.Contains(body, "已完成") || !strings.Contains(body, "您已登记成功") {
@@ -175,7 +173,7 @@ func TestLastPageTellsAStrangerNothing(t *testing.T) {
 	})
 }
 
-// A phone that leaves its WLAN is still the browser that enrolled.
+// The proof stays valid when a phone changes from WLAN to mobile data.
 func TestLastPageSurvivesAnotherNetwork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -191,9 +189,9 @@ func TestLastPageSurvivesAnotherNetwork(t *testing.T) {
 	})
 }
 
-// The scope stands in the address, where whoever opens it can change it: consent is what
-// WeChat's answer says.
-func TestConsentIsWhatTheAnswerSays(t *testing.T) {
+// The scope in the address can be changed by the visitor: only the scope of WeChat's
+// answer counts.
+func TestConsentIsReadFromTheAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, settings{})
@@ -213,7 +211,7 @@ func TestConsentIsWhatTheAnswerSays(t *testing.T) {
 	})
 }
 
-// WeCom's browser names WeChat in its User-Agent, but WeChat's page does not let it in.
+// WeCom's browser has WeChat's name in its User-Agent, but cannot use WeChat's OAuth page.
 func TestWeComGetsTheCode(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -229,7 +227,7 @@ func TestWeComGetsTheCode(t *testing.T) {
 	})
 }
 
-// The answer leads to the app's own page, which the policy of the question allows.
+// After yes the follower is redirected to return_to, which the page's policy allows.
 func TestAnswerLeadsToReturnTo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -245,7 +243,7 @@ func TestAnswerLeadsToReturnTo(t *testing.T) {
 	})
 }
 
-// With the policy "first", another openid does not take a user over.
+// With BindFirst a further openid of a user is refused until the first is unbound.
 func TestFirstBindingStays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -7,16 +7,16 @@
 // The business makes a link for one of its users with producer.EnrollURL, or
 // with Producer.HandOff when it knows something that must match. Opened in
 // WeChat the link goes through WeChat's page (OAuth) and comes back with a code.
-// A page then names the user, masked, and asks; after yes the code is exchanged for
-// the openid. Elsewhere the link shows a QR code with the link in it; or, of a link that
-// asks nothing, one whose scene is the ticket. Either binds the openid to the user,
-// once. Then a message may be addressed to the user.
+// A page then asks the follower to confirm the user, shown masked; after yes the code
+// is exchanged for the openid. Elsewhere the link shows a QR code that holds the link or,
+// if no confirmation is needed, one whose scene is the ticket. Either binds the openid to
+// the user, once. Then a message may be addressed to the user.
 //
 //	link ─► start.go ─┬─ in WeChat ─► OAuth ─► return.go: yes, one exchange per code ─┐
 //	                  └─ elsewhere ─► scene.go ─► scan ─► event ─► apply.go ─────────┴─► bind.go
 //
-// What a link and an account may cost is bounded, see budget.go. What changes is told to
-// the audit trail and to Config.OnChange, see change.go.
+// The cost of a link and of an account is bounded, see budget.go. Changes go to the audit
+// trail and to Config.OnChange, see change.go.
 //
 // # Hear back
 //

@@ -11,9 +11,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// finish sends the follower to a clean address, so that neither code nor state
-// stay in the browser's history. The address proves for half an hour that this browser
-// has come through: another one, with whom it was shared, is not told that it enrolled.
+// finish redirects the follower to a clean address, so that neither code nor state stay
+// in the browser's history. The address holds a signed proof, valid for half an hour and
+// for this browser: another person who opens it must not read that they are enrolled.
 func (s *Service) finish(w http.ResponseWriter, r *http.Request, a *account, st state, word Bound) {
 	target := s.returns[st.ReturnTo]
 	if target == "" || word != BoundNow && word != BoundAgain {
@@ -30,15 +30,15 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, a *account, st 
 // netType is what changes in WeChat's User-Agent when a phone leaves its WLAN.
 var netType = regexp.MustCompile(`NetType/\S*`) //nolint:gochecknoglobals // compiled once
 
-// browserMark tells a browser from most others, without a cookie, which WebViews lose.
+// browserMark distinguishes a browser from most others by its User-Agent. WebViews lose
+// cookies.
 func browserMark(r *http.Request) [nonceSize]byte {
 	sum := sha256.Sum256([]byte(netType.ReplaceAllString(r.UserAgent(), "")))
 	return [nonceSize]byte(sum[:])
 }
 
-// showDone is the clean page after the way through WeChat: it may be reloaded
-// and gone back to. What it says of a person is said to the browser that has come
-// through; another one reads what holds for all.
+// showDone is the last page. It may be reloaded and returned to. Only with a valid proof
+// it says that this person is enrolled; else its text is true for every reader.
 func (s *Service) showDone(w http.ResponseWriter, r *http.Request, a *account, word Bound, q url.Values) {
 	v := page{Status: http.StatusOK, Account: a.Name}
 	ctx, cancel := context.WithTimeout(r.Context(), redisWait)
@@ -52,7 +52,7 @@ func (s *Service) showDone(w http.ResponseWriter, r *http.Request, a *account, w
 			return
 		}
 		v.Link, v.User = s.returns[st.ReturnTo], maskUser(p.ticket.User)
-		if p.stands == standsVoid {
+		if p.status == ticketVoid {
 			v.User, word = "", Spent // unbound or erased since
 		}
 	}
@@ -87,8 +87,8 @@ func (s *Service) showDone(w http.ResponseWriter, r *http.Request, a *account, w
 	s.pages.show(w, r, v)
 }
 
-// followCode is the picture of the code by which a bound follower follows the account;
-// nil: there is none, and the page tells another way.
+// followCode returns the picture of the code that leads to the account's page. Nil: there
+// is none; the page then describes another way.
 func (s *Service) followCode(r *http.Request, a *account) []byte {
 	if r.Method == http.MethodHead {
 		return nil

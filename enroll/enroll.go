@@ -78,8 +78,9 @@ type Config struct {
 	// Key signs enrolment tickets and states: 32 bytes or more, the same as the
 	// producer's. Required to enrol.
 	Key wechat.Secret
-	// PreviousKey opens the links that were made with it, after Key was changed. Keep
-	// it for 30 days at most, the longest life of a link. Default: none.
+	// PreviousKey keeps links valid that were made before Key was changed. Remove it
+	// after 30 days, the longest life of a link. Do not set a key that leaked.
+	// Default: none.
 	PreviousKey wechat.Secret
 	// ReturnURLs are the addresses that a follower may be sent to afterwards.
 	// Default: none.
@@ -99,13 +100,13 @@ type Config struct {
 	// OnEvent is told of each push and each enrolment, from many goroutines. It
 	// must not block. Default: none.
 	OnEvent func(Event)
-	// OnChange is told of each binding, rebinding and unbinding, also of those that
-	// other processes and commands make; not of erasures. It is called while Run runs,
-	// in one process at a time, for one account in the order of the changes, and at
-	// least once for each: after an error or the end of a process again, so that an
-	// error holds the later changes back. It should return within 10 seconds, when
-	// its context ends. Changes wait for up to 7 days, 100 000 of an account at most;
-	// those from before a process with this hook first ran are not told. Default: none.
+	// OnChange is called for each binding, rebinding and unbinding, including those by
+	// other processes and commands, but not for erasures. Run calls it, in one process at
+	// a time and, per account, in the order of the changes. Each change is delivered at
+	// least once: after an error, or the end of the process, the call is repeated, and
+	// later changes wait. A call has 10 seconds, then its context ends. Undelivered
+	// changes are kept for 7 days, at most 100 000 per account; changes from before the
+	// first Run with this hook are not delivered. Default: none.
 	OnChange func(context.Context, Change) error
 }
 
@@ -221,7 +222,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for _, a := range s.accounts {
 		if s.cfg.OnChange != nil {
 			g.Go(func() error {
-				s.tells(ctx, a)
+				s.deliverChanges(ctx, a)
 				return nil
 			})
 		}

@@ -33,8 +33,8 @@ func (w *world) shown(link string) (qrScene string) {
 	return codes[len(codes)-1].Scene
 }
 
-// A desktop shows a code. Of a link that asks nothing it is a parametric one: who scans
-// it, follower or not, is bound, and the page goes on.
+// A desktop shows a code. If the link needs no confirmation it is a parametric one: the
+// scan binds followers and others, and the page continues.
 func TestEnrolByQR(t *testing.T) {
 	t.Parallel()
 	for name, stranger := range map[string]bool{"SCAN of a follower": false, "subscribe of a stranger": true} {
@@ -62,8 +62,7 @@ func TestEnrolByQR(t *testing.T) {
 				if len(list) != 1 || list[0].OpenID != openID || list[0].How != enroll.ByQR || list[0].Follows == nil || !*list[0].Follows {
 					t.Errorf("roster %+v", list)
 				}
-				// Who looks at the page may be the one who scanned, or one whose code was
-				// scanned by another.
+				// The reader of the page may not be the person who scanned.
 				resp := w.get(link, desktopUA)
 				if body := resp.Body.String(); resp.Code != http.StatusOK || strings.Contains(body, "data:image/png") ||
 					!strings.Contains(body, "您已登记成功") || !strings.Contains(body, "如果不是您登记的") || strings.Contains(body, "已完成") {
@@ -325,10 +324,9 @@ func TestBacklogOfFollows(t *testing.T) {
 	})
 }
 
-// A scan asks nothing: the code of a link that must ask, for the user or for consent,
-// holds the link itself. It costs WeChat nothing, and a scene that names such a ticket
-// binds nobody.
-func TestCodeOfALinkThatAsksHoldsTheLink(t *testing.T) {
+// A scan has no confirmation page: if a link needs confirmation or consent, its code holds
+// the link. That costs no call, and a scan event for such a ticket is ignored.
+func TestCodeHoldsTheLinkIfAQuestionIsNeeded(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*producer.Enrollment){
 		"asks for the user": func(*producer.Enrollment) {},
@@ -361,8 +359,8 @@ func TestCodeOfALinkThatAsksHoldsTheLink(t *testing.T) {
 	}
 }
 
-// A hand-off has its answer in the claim: its code binds, unless it is for one unionid,
-// which only consent tells.
+// A verified claim replaces the confirmation: the scan of a hand-off's code binds, unless
+// the hand-off is for a unionid, which needs consent.
 func TestScanOfHandOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

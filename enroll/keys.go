@@ -24,25 +24,25 @@ func (k keys) follower(openid string) string { return k.prefix() + "o:" + openid
 func (k keys) followed(openid string) string { return k.prefix() + "z:" + openid }
 
 // ticket is a hash of one opened ticket, until the ticket ends and half an hour
-// longer: s the sealed ticket, n the states, e the exchanges and q the QR codes that it
-// has paid for, u who used it. u is the time of the binding in Unix milliseconds, or
-// voidMark when the binding was undone or the person erased: then u is all that is left.
+// longer. Field s is the sealed ticket; n, e and q count its states, exchanges and QR
+// codes; u is set once it was used: to the time of the binding in Unix milliseconds, or to
+// voidMark after unbinding or erasure, which remove all other fields.
 func (k keys) ticket(id ticket.ID) string { return ticket.Key(string(k), id) }
 
 // ticketsOf is a zset of the tickets that an openid was bound with: "id user", by the
-// time in Unix milliseconds at which the ticket's hash ends. It is what unbinding and
-// erasure void the tickets by: see Roster.voidTickets, which deletes this key, and of
-// each ticket the hash (but for u), the digests handed off, and the QR code.
+// time in Unix milliseconds at which the ticket's hash ends. Unbinding and erasure find
+// the tickets by it: Roster.voidTickets removes its members, and of each ticket the hash
+// except u, the digests handed off, and the QR code.
 func (k keys) ticketsOf(openid string) string { return k.prefix() + "k:" + openid }
 
-// changes is a stream of bindings and unbindings that wait for Config.OnChange. It
-// exists only where a process with that hook has run in the last seven days.
+// changes is a stream of bindings and unbindings that Config.OnChange did not get yet. It
+// exists only if a process with that hook ran in the last seven days.
 func (k keys) changes() string { return k.prefix() + "changes" }
 
-// telling is held by the process that calls Config.OnChange.
-func (k keys) telling() string { return k.prefix() + "changes:lock" }
+// changesLock is held by the process that calls Config.OnChange.
+func (k keys) changesLock() string { return k.prefix() + "changes:lock" }
 
-// used counts what the account has used of a limit in the running minute.
+// used counts against a limit of the account per minute.
 func (k keys) used(what string) string { return k.prefix() + "l:" + what }
 
 // qr holds the content of the QR code that was made for a ticket.

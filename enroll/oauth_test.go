@@ -42,8 +42,8 @@ func TestEnrolByOAuth(t *testing.T) {
 	})
 }
 
-// A link is for one person. Once it is used it asks nothing of WeChat, so that its page
-// says what holds for the person who used it, and for another one.
+// A link is for one person. A used link makes no call to WeChat, so its text must be true
+// for the person who used it and for any other.
 func TestLinkIsForOnePerson(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -302,9 +302,9 @@ func TestProfileIsBestEffort(t *testing.T) {
 	})
 }
 
-// Whoever refuses on WeChat's page comes back without a code, or with authdeny; whoever
-// refuses on ours says no. Nothing is bound or asked of WeChat, and nothing asks again
-// until the button does.
+// A refusal on WeChat's page comes back without a code, or with authdeny; on our page it
+// is the answer no. Nothing is bound, WeChat is not called, and there is no second question
+// until the follower presses the button.
 func TestRefusedConsent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -325,7 +325,7 @@ func TestRefusedConsent(t *testing.T) {
 		if n := w.p.Calls(wechattest.OAuthTokenPath).Total; n != 0 || len(w.bound("u-1")) != 0 || w.rdb.DBSize(t.Context()).Val() != keys {
 			t.Errorf("%d exchanges, bound %v", n, w.bound("u-1"))
 		}
-		// Who changes their mind goes on.
+		// The follower may still say yes.
 		if to := ended(w.says("yes", back)); to != "bound" {
 			t.Errorf("then yes: %s", to)
 		}

@@ -30,13 +30,13 @@ type pageName string
 
 const (
 	pageScan     pageName = "scan"     // not in WeChat: scan the code with it
-	pageConfirm  pageName = "confirm"  // back from WeChat's page: for this user, yes or no
+	pageConfirm  pageName = "confirm"  // after WeChat's page: enrol for this user, yes or no
 	pageBound    pageName = "bound"    // done, messages will arrive
-	pageEnrolled pageName = "enrolled" // someone has enrolled with the link: the reader, or another person
+	pageEnrolled pageName = "enrolled" // the link was used, by the reader or by another person
 	pageFollow   pageName = "follow"   // bound, but must follow the account before a message can arrive
 	pageSpent    pageName = "spent"    // the link was used, by another person or before it was undone
 	pageTaken    pageName = "taken"    // the user has another openid, or too many
-	pageCrowded  pageName = "crowded"  // the account's limit of this minute is used up
+	pageTooMany  pageName = "toomany"  // the account's limit per minute is reached
 	pageInvalid  pageName = "invalid"  // the link is damaged, expired or forged
 	pageMismatch pageName = "mismatch" // what WeChat says differs from what the business stored
 	pageSnapshot pageName = "snapshot" // WeChat shows a quick look, and tells us nothing true
@@ -99,7 +99,7 @@ func newPages() (*pages, error) {
 		pageFollow:   {http.StatusOK, "calm"},
 		pageSpent:    {http.StatusGone, "warn"},
 		pageTaken:    {http.StatusConflict, "warn"},
-		pageCrowded:  {http.StatusServiceUnavailable, "warn"},
+		pageTooMany:  {http.StatusServiceUnavailable, "warn"},
 		pageInvalid:  {http.StatusBadRequest, "warn"},
 		pageMismatch: {http.StatusForbidden, "bad"},
 		pageSnapshot: {http.StatusOK, "calm"},
@@ -128,9 +128,10 @@ func pagePolicy(css, forms string) string {
 		"'; img-src data:; base-uri 'none'; form-action " + forms + "; frame-ancestors 'none'"
 }
 
-// formTargets lets the answer to a form lead to any site, where browsers check all
-// redirects that follow it: those of the business's own page are not known here. http is
-// among them only where an address that we know has it, as a simulator's.
+// formTargets returns the form-action of a page with a form. Browsers apply it to all
+// redirects after the form, including those of the business's own page, which are unknown
+// here: so every https site is allowed. http is allowed only if a known address has it, as
+// with the simulator.
 func formTargets(f *pageForm) string {
 	targets := "'self' https:"
 	if slices.ContainsFunc(f.LeadsTo, func(address string) bool { return strings.HasPrefix(address, "http://") }) {
@@ -256,8 +257,9 @@ func pageLine(s string) string {
 // seconds rounds up.
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
-// maskUser shows a user enough of their own id to know it: the first and the last three
-// characters of a long one, fewer of a short one. Others, who see the page, get no id.
+// maskUser masks the business's id of a user: the first character and up to three at the
+// end stay, at most a third of the rest. The user can recognise it; a reader of the page
+// cannot learn it.
 func maskUser(user string) string {
 	id := []rune(user)
 	tail := min(3, (len(id)-1)/3)

@@ -165,8 +165,8 @@ func TestChromiumShowsOddTexts(t *testing.T) {
 	}
 }
 
-// The answer to the question may lead to the business's page, and that on to another
-// site: browsers hold a form's redirects against the page's policy.
+// After yes the browser is redirected to the business's page, and from there to another
+// site. Browsers apply the page's form-action to all of these redirects.
 func TestChromiumFollowsTheAnswer(t *testing.T) {
 	t.Parallel()
 	b := browsertest.New(t, browsertest.Config{})

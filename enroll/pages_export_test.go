@@ -8,7 +8,7 @@ type Page = page
 // PageNames are all pages, in the order a follower may meet them.
 func PageNames() []string {
 	return []string{
-		string(pageScan), string(pageConfirm), string(pageBound), string(pageEnrolled), string(pageTaken), string(pageCrowded), string(pageFollow), string(pageSpent), string(pageInvalid), string(pageMismatch),
+		string(pageScan), string(pageConfirm), string(pageBound), string(pageEnrolled), string(pageTaken), string(pageTooMany), string(pageFollow), string(pageSpent), string(pageInvalid), string(pageMismatch),
 		string(pageSnapshot), string(pageBusy), string(pageRefused), string(pageMissing), string(pageNotFound), string(pageError),
 	}
 }

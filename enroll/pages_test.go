@@ -27,7 +27,7 @@ const (
 // usualStatus is what a page answers when it is not told.
 func usualStatus() map[string]int {
 	return map[string]int{
-		"scan": 200, "confirm": 200, "bound": 200, "enrolled": 200, "taken": 409, "crowded": 503, "follow": 200, "spent": 410, "invalid": 400, "mismatch": 403,
+		"scan": 200, "confirm": 200, "bound": 200, "enrolled": 200, "taken": 409, "toomany": 503, "follow": 200, "spent": 410, "invalid": 400, "mismatch": 403,
 		"snapshot": 200, "busy": 503, "refused": 200, "missing": 400, "notfound": 404, "error": 500,
 	}
 }
@@ -300,10 +300,10 @@ func TestUserIsShownMasked(t *testing.T) {
 	}
 }
 
-// The page says when to try again, and the question is a form that needs no script.
+// The page says when to try again; the confirmation is a form that needs no script.
 func TestPagesFillInWaitAndForm(t *testing.T) {
 	t.Parallel()
-	body := answer(t, http.MethodGet, whole(t, "crowded"), "Accept-Language", "en").Body.String()
+	body := answer(t, http.MethodGet, whole(t, "toomany"), "Accept-Language", "en").Body.String()
 	if !strings.Contains(body, "in 40 seconds") {
 		t.Errorf("%s", body)
 	}

@@ -25,11 +25,11 @@ func qrPNG(text string) ([]byte, error) {
 	return picture, nil
 }
 
-// mostPictures bounds the pictures kept, some 4 KB each. Beyond it they are drawn anew.
+// mostPictures bounds the cache; a picture has about 4 KB. The cache is emptied when full.
 const mostPictures = 512
 
-// pictures keeps drawn codes: drawing takes milliseconds, and a page asks for the same
-// one every few seconds. Safe for concurrent use.
+// pictures caches drawn codes: drawing takes milliseconds, and an open page requests the
+// same one every few seconds. Safe for concurrent use.
 type pictures struct {
 	mu   sync.Mutex
 	kept map[string][]byte

@@ -27,9 +27,8 @@ func readerOf(r *http.Request) reader {
 }
 
 // inWeChat tells whether the page is opened inside WeChat, on a phone or a
-// desktop. WeCom's browser names WeChat too, but WeChat's page does not let it in: its
-// reader scans the code. The header is the reader's to choose: good for words, not for
-// trust.
+// desktop. WeCom's browser has WeChat's name in its header too, but cannot use WeChat's
+// OAuth page, so it gets the QR code. The header can be forged: it only selects a page.
 func inWeChat(r *http.Request) bool {
 	agent := strings.ToLower(r.UserAgent())
 	return strings.Contains(agent, "micromessenger") && !strings.Contains(agent, "wxwork")

@@ -36,17 +36,18 @@ const (
 	wordFollow   Bound = "follow" // bound, but does not follow the account
 	wordMismatch Bound = "mismatch"
 	wordSnapshot Bound = "snapshot"
-	wordConsent  Bound = "consent" // the ticket asks for consent, and WeChat says that none was given
+	wordConsent  Bound = "consent" // the ticket requires consent, and the scope of the answer lacks it
 	wordBusy     Bound = "busy"    // WeChat did not tell who it is
 )
 
-// way is what comes back from WeChat's page, and the answer to our question.
-type way struct {
+// returned holds the parameters of the redirect from WeChat's page, and the follower's
+// answer to the confirmation page.
+type returned struct {
 	state, code string
 	answer      string // empty: not asked yet
 }
 
-// The answers to the question.
+// The answers to the confirmation page.
 const (
 	answerYes = "yes"
 	answerNo  = "no"
@@ -61,12 +62,12 @@ func (s *Service) comeBack(w http.ResponseWriter, r *http.Request, a *account) {
 		return
 	}
 	q := r.URL.Query()
-	s.resume(w, r, a, way{state: q.Get("state"), code: q.Get("code")})
+	s.resume(w, r, a, returned{state: q.Get("state"), code: q.Get("code")})
 }
 
-// answered takes the answer to the question on the page between. The state in the form
-// is the proof that it was asked: no cookie is needed, and a site that sends the form
-// for a visitor has no code of that visitor.
+// answered receives the form of the confirmation page. The signed state in the form
+// replaces a cookie. Another site cannot send the form for a visitor, because it does not
+// have the visitor's code.
 func (s *Service) answered(w http.ResponseWriter, r *http.Request, a *account) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxAnswer)
 	if err := r.ParseForm(); err != nil {
@@ -74,12 +75,12 @@ func (s *Service) answered(w http.ResponseWriter, r *http.Request, a *account) {
 		return
 	}
 	f := r.PostForm
-	s.resume(w, r, a, way{state: f.Get("state"), code: f.Get("code"), answer: f.Get("answer")})
+	s.resume(w, r, a, returned{state: f.Get("state"), code: f.Get("code"), answer: f.Get("answer")})
 }
 
-// resume goes on from WeChat's page. It costs nothing at WeChat and no key unless the
-// ticket stands and whoever came was asked.
-func (s *Service) resume(w http.ResponseWriter, r *http.Request, a *account, v way) {
+// resume continues after WeChat's page. It calls WeChat and writes to Redis only if the
+// ticket can still be used and the follower has confirmed, where that is required.
+func (s *Service) resume(w http.ResponseWriter, r *http.Request, a *account, v returned) {
 	st, err := s.states.openOf(v.state, a.AppID, kindFirst, kindAgain)
 	expired := errors.Is(err, errStateExpired)
 	if err != nil && !expired {
@@ -93,15 +94,15 @@ func (s *Service) resume(w http.ResponseWriter, r *http.Request, a *account, v w
 		s.fail(w, r, a, err)
 		return
 	}
-	if p.stands == standsVoid {
-		s.closed(w, r, a, p)
+	if p.status == ticketVoid {
+		s.refuseTicket(w, r, a, p)
 		return
 	}
 	begun, word, err := s.outcome(ctx, a, st, v.code)
 	switch {
-	case begun || err != nil: // not for the first time: no question
-	case p.stands != standsOpen:
-		s.closed(w, r, a, p)
+	case begun || err != nil: // a repetition: the follower has confirmed before
+	case p.status != ticketOpen:
+		s.refuseTicket(w, r, a, p)
 		return
 	case expired:
 		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: s.retryLink(a, p, st.ReturnTo)})
@@ -109,7 +110,7 @@ func (s *Service) resume(w http.ResponseWriter, r *http.Request, a *account, v w
 	case !plainCode(v.code):
 		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: s.retryLink(a, p, st.ReturnTo)})
 		return
-	case v.code == "", v.code == "authdeny", v.answer == answerNo: // how WeChat tells of a no is not documented
+	case v.code == "", v.code == "authdeny", v.answer == answerNo: // WeChat does not document how a refusal comes back
 		s.turnAway(w, r, a, page{Name: pageRefused, Wrong: "E-REFUSED", Link: s.retryLink(a, p, st.ReturnTo)})
 		return
 	case p.ticket.AsksFirst() && v.answer != answerYes:
@@ -125,37 +126,37 @@ func (s *Service) resume(w http.ResponseWriter, r *http.Request, a *account, v w
 }
 
 // plainCode reports whether a text may be a code of WeChat's, which has 32 letters,
-// digits, - and _; an empty one is no code, and none that was changed on the way.
+// digits, - and _. It accepts the empty text, which is a refusal.
 func plainCode(code string) bool {
 	const most = 512
 	return len(code) <= most && !strings.ContainsFunc(code, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
-// ask shows for which user the follower enrols, and asks whether that is right. Nothing
-// is bound, stored or asked of WeChat before the answer.
-func (s *Service) ask(w http.ResponseWriter, r *http.Request, a *account, p parkedTicket, st state, v way) {
+// ask shows the confirmation page: for which user, yes or no. Before the answer nothing
+// is bound or stored, and WeChat is not called.
+func (s *Service) ask(w http.ResponseWriter, r *http.Request, a *account, p parkedTicket, st state, v returned) {
 	s.pages.show(w, r, page{
 		Name: pageConfirm, Account: a.Name, User: maskUser(p.ticket.User),
 		Form: &pageForm{State: v.state, Code: v.code, LeadsTo: []string{cmp.Or(a.AuthorizeURL, weChatPages), s.returns[st.ReturnTo]}},
 	})
 }
 
-// conclude tells what came of the way.
+// conclude answers with the outcome of an exchange.
 func (s *Service) conclude(ctx context.Context, w http.ResponseWriter, r *http.Request, a *account, p parkedTicket, st state, word Bound, err error) {
 	retry := s.retryLink(a, p, st.ReturnTo)
 	var late *waitError
-	var shut *closedError
+	var shut *ticketError
 	switch {
 	case errors.Is(err, errState): // the state came back with another code
 		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: retry})
 	case errors.As(err, &shut):
-		p.stands = shut.stands
-		s.closed(w, r, a, p)
+		p.status = shut.status
+		s.refuseTicket(w, r, a, p)
 	case errors.As(err, &late):
 		s.log.warn("crowd "+a.AppID, "followers are asked to wait: more enrol at once than the account's limit",
 			zap.String("account", a.AppID), zap.Int("exchanges_per_minute", exchangesPerMinute))
 		w.Header().Set("Retry-After", strconv.Itoa(seconds(late.left)))
-		s.turnAway(w, r, a, page{Name: pageCrowded, Wrong: "E-WAIT", Link: retry, Wait: late.left})
+		s.turnAway(w, r, a, page{Name: pageTooMany, Wrong: "E-WAIT", Link: retry, Wait: late.left})
 	case err != nil:
 		s.fail(w, r, a, err)
 	case word == wordBusy && st.Kind == kindFirst:
@@ -192,9 +193,9 @@ func (s *Service) outcome(ctx context.Context, a *account, st state, code string
 }
 
 // once does enrol for the first request that brings this state and code, and
-// tells the others, in whatever process, what came of it. The error is errState
-// when the state was used with another code, *closedError when the ticket stands no
-// more, and *waitError when the account's budget is used up.
+// returns its outcome to the others, in all processes. The error is errState when the
+// state was used with another code, *ticketError when the ticket cannot be used, and
+// *waitError when the account's limit per minute is reached.
 func (s *Service) once(ctx context.Context, a *account, st state, code string, enrol func(context.Context) (Bound, error)) (Bound, error) {
 	key, mine := a.keys.once(st.Nonce), fingerprint(code)
 	keys := []string{key, a.keys.ticket(st.Ticket), a.keys.used("x")}
@@ -232,17 +233,17 @@ func (s *Service) once(ctx context.Context, a *account, st state, code string, e
 	}
 }
 
-// denial reads why the script allowed no exchange.
+// denial converts the reason why once.lua allowed no exchange.
 func denial(why string) error {
 	text, waits := strings.CutPrefix(why, "wait ")
 	if !waits {
-		return &closedError{standing(why)}
+		return &ticketError{ticketStatus(why)}
 	}
 	ms, _ := strconv.ParseInt(text, 10, 64)
 	return &waitError{time.Duration(max(ms, 1)) * time.Millisecond}
 }
 
-// exchange does enrol and notes its outcome for half an hour.
+// exchange calls enrol and stores its outcome for half an hour.
 func (s *Service) exchange(ctx context.Context, a *account, st state, mine string, enrol func(context.Context) (Bound, error)) (Bound, error) {
 	// A browser that hangs up must not stop it: the code is used up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeWait)
@@ -254,7 +255,7 @@ func (s *Service) exchange(ctx context.Context, a *account, st state, mine strin
 	}
 	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: string(word)})
 	keep := max(time.Until(st.ExpiresAt), 0) + time.Minute
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), redisWait) // whatever the exchange took
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), redisWait) // a new timeout: the exchange may have used up the first
 	defer cancel()
 	return word, wrap(s.cfg.Redis.Set(ctx, a.keys.once(st.Nonce), mine+" "+string(word), keep).Err(), "note the outcome")
 }
@@ -269,8 +270,8 @@ func (s *Service) enrol(ctx context.Context, a *account, t ticket.Ticket, code s
 	if token.Snapshot {
 		return wordSnapshot, nil // a made-up person of a page in quick look
 	}
-	// The scope stands in the address of WeChat's page, where whoever opens it can
-	// change it: what was agreed to is in the answer.
+	// The scope in the address of WeChat's page can be changed by the visitor. What the
+	// follower agreed to is in the answer of the exchange.
 	if t.UserInfo && !slices.Contains(strings.Split(token.Scope, ","), wechat.ScopeUserInfo) {
 		return wordConsent, nil
 	}

@@ -23,15 +23,15 @@ const (
 	leastCode = time.Minute
 )
 
-// errNoCode says that another request is asking WeChat for the code, that WeChat gave
-// none a moment ago, or that the budget of the link or the account is used up.
-var errNoCode = errors.New("no QR code is asked of WeChat now")
+// errNoCode says that another request is waiting for WeChat's code, that WeChat refused
+// one within the last minute, or that a limit of the link or the account is reached.
+var errNoCode = errors.New("no QR code is requested from WeChat now")
 
 // codeTerms describe a parametric QR code.
 type codeTerms struct {
 	name, scene string
 	life        time.Duration
-	parked      *parkedTicket // whose budget it is made of, and which the scene names; nil: none
+	parked      *parkedTicket // the ticket that the scene names and whose budget it counts against; nil: none
 }
 
 // code is the content of a parametric QR code. The code is made once for all

@@ -313,7 +313,7 @@ func sorted(tb testing.TB, link string) string {
 	return u.String()
 }
 
-// unasked is an Enrollment that asks nothing.
+// unasked omits the confirmation page.
 func unasked(e *producer.Enrollment) { e.WithoutConfirm = true }
 
 // bound lists the openids of a user, the latest first.

@@ -32,7 +32,7 @@ func (s *Service) enrolling(next func(http.ResponseWriter, *http.Request, *accou
 	}
 }
 
-// opening is a link that someone opened and that is genuine.
+// opening is a genuine link that was opened.
 type opening struct {
 	parkedTicket
 
@@ -112,8 +112,8 @@ func faultOf(err error) string {
 	return "E-TICKET"
 }
 
-// retried checks the link of a button "try again": the ticket was opened before, and
-// its claim verified then.
+// retried checks the link of a "try again" button. Its state proves that the ticket was
+// opened before and that its claim was verified.
 func (s *Service) retried(ctx context.Context, w http.ResponseWriter, r *http.Request, a *account, text string) (opening, bool) {
 	o := opening{query: url.Values{"retry": {text}}}
 	st, err := s.states.openOf(text, a.AppID, kindRetry)
@@ -131,13 +131,13 @@ func (s *Service) retried(ctx context.Context, w http.ResponseWriter, r *http.Re
 		return o, false
 	}
 	if o.text == "" {
-		s.closed(w, r, a, o.parkedTicket)
+		s.refuseTicket(w, r, a, o.parkedTicket)
 	}
 	return o, o.text != ""
 }
 
-// retryLink leads back into the way, without a claim, for as long as the ticket is
-// valid; empty: the ticket is gone.
+// retryLink returns the address of a "try again" button, valid as long as the ticket. It
+// holds no claim. Empty: the ticket is not stored any more.
 func (s *Service) retryLink(a *account, p parkedTicket, returnTo mark) string {
 	if p.text == "" {
 		return ""
@@ -147,15 +147,15 @@ func (s *Service) retryLink(a *account, p parkedTicket, returnTo mark) string {
 	})
 }
 
-// authorize sends the follower to WeChat's page, if the link's budget allows it.
+// authorize redirects the follower to WeChat's page if the ticket's budget allows it.
 func (s *Service) authorize(ctx context.Context, w http.ResponseWriter, r *http.Request, a *account, p parkedTicket, returnTo mark, kind stateKind) {
-	stands, err := a.spend(ctx, p)
+	status, err := a.issueState(ctx, p)
 	if err != nil {
 		s.fail(w, r, a, err)
 		return
 	}
-	if p.stands = stands; stands != standsOpen {
-		s.closed(w, r, a, p)
+	if p.status = status; status != ticketOpen {
+		s.refuseTicket(w, r, a, p)
 		return
 	}
 	scope := wechat.ScopeBase
@@ -179,12 +179,12 @@ func (s *Service) authorize(ctx context.Context, w http.ResponseWriter, r *http.
 // showCode is the page for a browser outside WeChat.
 func (s *Service) showCode(ctx context.Context, w http.ResponseWriter, r *http.Request, a *account, o opening) {
 	var err error
-	if o.stands, err = a.look(ctx, o.ticket.ID); err != nil {
+	if o.status, err = a.look(ctx, o.ticket.ID); err != nil {
 		s.fail(w, r, a, err)
 		return
 	}
-	if o.stands != standsOpen {
-		s.closed(w, r, a, o.parkedTicket)
+	if o.status != ticketOpen {
+		s.refuseTicket(w, r, a, o.parkedTicket)
 		return
 	}
 	v := page{Name: pageScan, Status: http.StatusOK, Account: a.Name, User: maskUser(o.ticket.User), Refresh: lookAgain}
@@ -194,9 +194,9 @@ func (s *Service) showCode(ctx context.Context, w http.ResponseWriter, r *http.R
 	s.pages.show(w, r, v)
 }
 
-// scanned is the content of the QR code that a page shows. Who scans a parametric code
-// is bound by the event, and follows the account: that is for tickets that ask nothing.
-// Else the code holds the link, which opens in WeChat and asks there.
+// scanned returns the content of the QR code on the page. Scanning a parametric code
+// binds and follows the account, without a question: it is used only for tickets that
+// need no question. Other codes hold the link, which opens in WeChat.
 func (s *Service) scanned(ctx context.Context, a *account, o opening) string {
 	if boundByScan(o.ticket) {
 		content, err := s.code(ctx, a, codeTerms{
@@ -210,20 +210,21 @@ func (s *Service) scanned(ctx context.Context, a *account, o opening) string {
 	return a.base + "?" + o.query.Encode()
 }
 
-// boundByScan reports whether the scan of a code alone binds.
+// boundByScan reports whether scanning a code may bind without a page: the ticket needs
+// neither confirmation nor consent.
 func boundByScan(t ticket.Ticket) bool { return !t.AsksFirst() && !t.UserInfo }
 
-// closed says why a ticket stands no more. One that was used may be opened again by the
-// person who used it or by another one, and which is not asked of WeChat: the page says
-// what is true for both.
-func (s *Service) closed(w http.ResponseWriter, r *http.Request, a *account, p parkedTicket) {
-	switch p.stands {
-	case standsUsed:
+// refuseTicket shows why a ticket cannot be used. A used one may be opened by the person
+// who enrolled with it or by another person. Finding out would cost a call to WeChat, so
+// the text is true for both.
+func (s *Service) refuseTicket(w http.ResponseWriter, r *http.Request, a *account, p parkedTicket) {
+	switch p.status {
+	case ticketUsed:
 		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindEnrolled, Name: "E-SPENT"})
 		s.pages.show(w, r, page{Name: pageEnrolled, Account: a.Name, User: maskUser(p.ticket.User)})
-	case standsLimit:
+	case ticketOverBudget:
 		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusGone, Wrong: "E-LIMIT"})
-	case standsVoid, standsOpen:
+	case ticketVoid, ticketOpen:
 		s.turnAway(w, r, a, page{Name: pageSpent, Wrong: "E-SPENT"})
 	}
 }

@@ -40,19 +40,19 @@ func markOf(text string) mark {
 
 func (m mark) String() string { return hex.EncodeToString(m[:]) }
 
-// stateKind says what a state is good for.
+// stateKind is the purpose of a state. A state of one kind is invalid for another.
 type stateKind byte
 
 const (
-	kindFirst stateKind = iota // on the way through WeChat's page
-	kindAgain                  // the second round: a failed exchange is not repeated for ever
-	kindRetry                  // in the link to try again: the ticket was opened, its claim verified
-	kindDone                   // in the address of the last page: the browser that enrolled
+	kindFirst stateKind = iota // for WeChat's page
+	kindAgain                  // for WeChat's page, after a failed exchange: there is no third try
+	kindRetry                  // in a "try again" link: the ticket was opened, its claim verified
+	kindDone                   // in the address of the last page: proves that this browser enrolled
 )
 
 // state travels through WeChat's OAuth page and back. It carries all that is
-// needed on return, since cookies get lost in WebViews. Other kinds stand in our own
-// addresses, in place of a ticket.
+// needed on return, since cookies get lost in WebViews. States of other kinds are used in
+// our own addresses in place of a ticket.
 type state struct {
 	Kind      stateKind
 	Account   mark

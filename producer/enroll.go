@@ -38,11 +38,11 @@ type Enrollment struct {
 	// UserInfo asks the follower for consent (snsapi_userinfo), so that WeChat
 	// tells the unionid. False: silent, the openid alone.
 	UserInfo bool
-	// WithoutConfirm binds whoever opens the link without asking them. Set it only
-	// where your own page has just shown this person for which user they enrol: else
-	// a link that is passed on binds a stranger, or the wrong person. False: a page
-	// asks "notices of ACCOUNT for p***401: yes or no". A link of HandOff does not ask:
-	// its claim stands for the answer.
+	// WithoutConfirm omits the page that asks "notices of ACCOUNT for p***401: yes or
+	// no". Set it only if your own page has just shown this person for which user they
+	// enrol: without the page, a forwarded link binds the person who opens it. A link of
+	// HandOff has no such page either, because its claim was verified. False: the page
+	// is shown.
 	WithoutConfirm bool
 	// ReturnTo is where the follower goes afterwards; one of the addresses in
 	// WXNOTIFY_RETURN_URLS. Empty: a page that says it is done.
@@ -105,8 +105,8 @@ func (p *Producer) HandOff(ctx context.Context, e Enrollment, h HandOff) (string
 // the lines "claim", the link's ticket parameter, and name=value for each datum, sorted
 // by name; each line ends with a line feed. It is empty when link holds no ticket.
 //
-// A claim stands for personal data: whoever has it with its link can enrol as that
-// person. Without the key nothing can be learned from it. Log neither.
+// A claim is personal data: with its link, its holder can enrol as that person. The data
+// cannot be derived from it without the key. Do not log it.
 func Claim(key wechat.Secret, link string, data map[string]string) string {
 	u, err := url.Parse(link)
 	if err != nil || u.Query().Get("ticket") == "" {

@@ -45,12 +45,12 @@ func (a *app) enrollLink() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "link",
 		Short: "Make the link by which one of your users enrols",
-		Long: `link prints the address by which one user enrols: for one person, once. Whoever opens
-it is asked whether to receive the notices of that user.
+		Long: `link prints the address by which one user enrols: for one person, once. A page asks the
+person who opens it whether to receive the notices of that user, shown masked.
 
 With --hand-off it is good only together with the claim of the data in that file, which
-is printed too: the program that opens the link adds &claim=… to it. The claim stands for
-the answer to the question. The file holds {"data": {"phone": "13800000000"}}, and
+is printed too: the program that opens the link adds &claim=… to it. There is no question
+then. The file holds {"data": {"phone": "13800000000"}}, and
 "unionid" when the follower must have that one. Data of a person are never a flag, since
 every user of the machine can list those; a claim is personal data too.`,
 		Args: cobra.NoArgs,

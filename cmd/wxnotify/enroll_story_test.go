@@ -161,8 +161,7 @@ func (w *world) erased(t *testing.T) {
 	}
 }
 
-// On a desktop the link shows a code, and the page goes on after the scan: whoever reads
-// it, the one who scanned or not, reads what is true.
+// On a desktop the link shows a code, and the page continues after the scan.
 func TestEnrolStoryDesktop(t *testing.T) {
 	t.Parallel()
 	b := browsertest.New(t, browsertest.Config{})

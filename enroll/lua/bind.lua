@@ -1,12 +1,12 @@
--- Binds an openid to a user, once for each ticket, with a line in the trail of
--- bindings, and one among the changes where a process waits for them.
+-- Binds an openid to a user, once for each ticket. Writes a line into the trail of
+-- bindings, and the change into the stream of changes if that exists.
 -- KEYS: the user's openids, the follower, the roster, the trail, the changes; with a
 -- ticket also its state, and the follower's tickets.
 -- ARGV: user, openid, now in ms, how, unionid, follows, the most openids of a user, '1'
--- when the first openid stays, the bounds of trail and changes, the ticket's id (empty:
+-- when a further openid is refused, the bounds of trail and changes, the ticket's id (empty:
 -- none), when its state ends in ms, then the line of the trail without its action.
 -- Returns bound, again (this openid has used the ticket before and is still bound),
--- spent (the ticket was used), taken (the first openid stays), or full.
+-- spent (the ticket was used), taken (a further openid is refused), or full.
 local user, openid, now, how, unionid, follows = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local most, first, ticket, ends = tonumber(ARGV[7]), ARGV[8] == '1', ARGV[11], ARGV[12]
 local line = {unpack(ARGV, 13)}

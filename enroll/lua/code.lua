@@ -1,5 +1,5 @@
--- Lets one request ask WeChat for a QR code, if the ticket's and the account's budgets
--- allow it. When that fails, none asks until the lock ends.
+-- Lets one request get a QR code from WeChat, if the ticket's budget and the account's
+-- limit allow it. After a failure no request gets one until the lock ends.
 -- KEYS: the code's lock, the account's codes of this minute; for a ticket its state.
 -- ARGV: the life of the lock in ms, the most codes of the account, a minute in ms, then the
 -- most codes of a ticket, the sealed ticket, when its state ends in ms.

@@ -1,10 +1,10 @@
--- Lets one request exchange the code that came back with a state, if the ticket's and
--- the account's budgets allow it.
+-- Lets one request exchange the code that came back with a state, if the ticket's budget
+-- and the account's limit allow it.
 -- KEYS: the state's outcome, the ticket's state, the account's exchanges of this minute.
 -- ARGV: the code's fingerprint, how long the exchange may take in ms, the most exchanges
 -- of a ticket, the most of the account, a minute in ms.
 -- Returns an empty text for the request that may exchange; for another one the
--- fingerprint, and the outcome behind a space once it is known. Without a budget it
+-- fingerprint, and the outcome behind a space once it is known. Otherwise it
 -- returns '! void', '! used', '! limit', or '! wait' and in how many ms to try again.
 local said = redis.call('GET', KEYS[1])
 if said then

@@ -1,6 +1,6 @@
--- Counts a state against the budget of its ticket, and keeps the ticket for it.
+-- Counts a state against the budget of its ticket, and stores the ticket for it.
 -- KEYS: the ticket's state. ARGV: the sealed ticket, when its state ends in ms, the most states.
--- Returns ok, used and void (the mark of who used it), or limit.
+-- Returns ok, used (it has bound an openid), void (that was undone), or limit.
 local ticket = redis.call('HMGET', KEYS[1], 'u', 'n')
 if ticket[1] then
   return ticket[1] == 'x' and 'void' or 'used'

@@ -1,6 +1,6 @@
 -- Takes an openid from a user; the last one takes the user off the roster, and
--- an openid without a user is removed. It writes a line into the trail of bindings, and
--- one among the changes where a process waits for them.
+-- an openid without a user is removed. Writes a line into the trail of bindings, and the
+-- change into the stream of changes if that exists.
 -- KEYS: the user's openids, the follower, the roster; then the trail and the changes,
 -- unless the person is being erased.
 -- ARGV: user, openid, now in ms, the bounds of trail and changes, by whom, then the line

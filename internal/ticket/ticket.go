@@ -67,12 +67,12 @@ type Ticket struct {
 	UserInfo bool
 	// HandOff says that data was saved in the HandOffStore; the claim must match it.
 	HandOff bool
-	// WithoutConfirm binds without asking whoever opens the link for which user they
-	// enrol: the business has asked. A verified claim (HandOff) does so too.
+	// WithoutConfirm omits the confirmation page: the business has asked the follower
+	// on its own page. A verified claim (HandOff) omits it too.
 	WithoutConfirm bool
 }
 
-// AsksFirst reports whether who opens the link is asked before the binding.
+// AsksFirst reports whether the follower must confirm before the binding.
 func (t Ticket) AsksFirst() bool { return !t.HandOff && !t.WithoutConfirm }
 
 // The flags of a sealed ticket. A bit is never reused.

@@ -189,8 +189,8 @@ func TestDataThatCouldShareAClaimIsRefused(t *testing.T) {
 	}
 }
 
-// Whoever has the link, its claim and all that lies in Redis cannot try telephone
-// numbers: each digest needs the enrolment key.
+// A reader of the link, its claim and all of Redis cannot try telephone numbers: each
+// digest needs the enrolment key.
 func TestClaimNeedsAKeyThatIsNotInTheLink(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
