@@ -129,7 +129,7 @@ func (a *app) readHandOff(name string) (producer.HandOff, error) {
 	text := json.NewDecoder(io.LimitReader(in, most))
 	text.DisallowUnknownFields()
 	err := text.Decode(&h)
-	if err == nil && text.Decode(&struct{}{}) != io.EOF { //nolint:errorlint // Decode returns it as it is
+	if err == nil && !errors.Is(text.Decode(&struct{}{}), io.EOF) {
 		err = errors.New("more than one value")
 	}
 	if err != nil || len(h.Data) == 0 {
