@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,8 +24,9 @@ type Server struct {
 	cmd  *exec.Cmd
 }
 
-// Start runs a redis-server until the test ends. If the binary is missing, the
-// test is skipped, or fails if the environment variable CI is set.
+// Start runs a redis-server until the test ends. PORT in an argument stands for its
+// port. If the binary is missing, the test is skipped, or fails if the environment
+// variable CI is set.
 func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -64,10 +66,15 @@ func (s *Server) start(tb testing.TB) (output string, ready bool) {
 	tb.Helper()
 	s.Kill()
 	_, port, _ := net.SplitHostPort(s.Addr)
-	args := append([]string{
-		"--bind", "127.0.0.1", "--port", port, "--dir", s.Dir, "--save", "",
-		"--maxmemory-policy", "noeviction", "--daemonize", "no",
-	}, s.args...)
+	args := []string{"--bind", "127.0.0.1", "--port", port, "--dir", s.Dir, "--daemonize", "no"}
+	if slices.Contains(s.args, "--sentinel") {
+		args = append(slices.Clone(s.args), args...) // the configuration file comes first
+	} else {
+		args = append(args, "--save", "", "--maxmemory-policy", "noeviction")
+		for _, arg := range s.args {
+			args = append(args, strings.ReplaceAll(arg, "PORT", port))
+		}
+	}
 	// The test's context ends before its cleanups, which still need Redis.
 	s.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), "redis-server", args...)
 	out, err := s.cmd.StdoutPipe()
@@ -81,7 +88,7 @@ func (s *Server) start(tb testing.TB) (output string, ready bool) {
 	var text strings.Builder
 	for lines.Scan() {
 		fmt.Fprintln(&text, lines.Text())
-		if strings.Contains(lines.Text(), "Ready to accept connections") {
+		if strings.Contains(lines.Text(), "Ready to accept connections") || strings.Contains(lines.Text(), "+monitor master") {
 			go func() {
 				for lines.Scan() { // read on, or the server blocks on a full pipe
 				}
