@@ -36,9 +36,13 @@ func newCaller(cfg Config) (*caller, error) {
 	if err != nil {
 		return nil, err
 	}
+	proxy, err := parseProxy(cfg.Proxy.Reveal())
+	if err != nil {
+		return nil, err
+	}
 	c := &caller{base: *base, client: cfg.HTTPClient, timeout: cfg.Timeout}
 	if c.client == nil {
-		c.client = newHTTPClient()
+		c.client = newHTTPClient(proxy)
 	}
 	if c.transport = c.client.Transport; c.transport == nil {
 		c.transport = http.DefaultTransport

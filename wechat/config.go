@@ -39,6 +39,12 @@ type Config struct {
 	// the token to another host. Nil: a client that keeps connections for many
 	// concurrent sends.
 	HTTPClient *http.Client
+	// Proxy is the URL of the proxy of all calls, such as
+	// http://user:password@proxy.example:3128; the schemes are http, https, socks5 and
+	// socks5h. Reserved characters of user and password are percent-encoded. Errors do
+	// not show it. Empty: what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say. It may not be
+	// set together with HTTPClient.
+	Proxy Secret
 	// Timeout limits one call. Zero: 10 s.
 	Timeout time.Duration
 	// BeforeReplay is called before a send is replayed with another token, which
@@ -52,8 +58,9 @@ func (c Config) validate(needSecret bool) error {
 	faults.check(isToken(c.AppID, 64), "Config.AppID is not an appid: copy it from mp.weixin.qq.com, such as wx0123456789abcdef")
 	faults.check(!needSecret || !c.AppSecret.IsZero(), "Config.AppSecret is empty: set the account's AppSecret")
 	faults.check(c.Timeout >= 0, "Config.Timeout is negative: set a positive duration, or zero for %s", defaultTimeout)
+	faults.check(c.Proxy.IsZero() || c.HTTPClient == nil, "Config.Proxy and Config.HTTPClient are both set: set the proxy in the client's Transport")
 	_, err := parseBaseURL(c.BaseURL)
-	return errors.Join(append(faults, err)...)
+	return errors.Join(append(faults, err, CheckProxy(c.Proxy.Reveal()))...)
 }
 
 // configFaults collects all faults of a configuration, for errors.Join.
@@ -81,7 +88,7 @@ func parseBaseURL(text string) (*url.URL, error) {
 		return nil, errors.New("wechat: Config.BaseURL must start with https:// (or http:// for a simulator)")
 	case u.Hostname() == "":
 		return nil, errors.New("wechat: Config.BaseURL has no host: write it like " + defaultBaseURL)
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Contains(text, "@"): // a user may be cut at a /
 		return nil, errors.New("wechat: Config.BaseURL must have scheme, host and path only: remove user, query and fragment")
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
@@ -92,12 +99,11 @@ func parseBaseURL(text string) (*url.URL, error) {
 // newHTTPClient keeps a connection for each send in flight. With net/http's
 // default of two kept per host, throughput was measured at a fifth. It uses
 // HTTP/1.1 only: HTTP/2 was measured to be no faster.
-func newHTTPClient() *http.Client {
+func newHTTPClient(proxy *url.URL) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: keepAlive}
-	return &http.Client{Transport: &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
+	transport := &http.Transport{
 		DialContext:         dialer.DialContext,
 		TLSHandshakeTimeout: connectTimeout,
 		MaxIdleConns:        idleConns,
@@ -105,7 +111,9 @@ func newHTTPClient() *http.Client {
 		IdleConnTimeout:     idleConnTimeout,
 		DisableCompression:  true, // answers are a hundred bytes
 		Protocols:           protocols,
-	}}
+	}
+	useProxy(transport, proxy)
+	return &http.Client{Transport: transport}
 }
 
 // isToken reports whether text is 1 to limit characters of [A-Za-z0-9_-].
