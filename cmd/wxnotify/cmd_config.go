@@ -51,11 +51,9 @@ func (a *app) checkConfig(cmd *cobra.Command) error {
 	if err := c.secretsMissing(); err != nil {
 		return err
 	}
-	rdb, err := dial(c)
-	if err != nil {
+	if _, err := redisServer(c); err != nil {
 		return err
 	}
-	_ = rdb.Close()
 	_, err = fmt.Fprintf(a.Stdout, "the configuration is valid: %d account(s): %s\n", len(c.Accounts), strings.Join(c.appids(), ", "))
 	return err
 }
@@ -113,7 +111,11 @@ const redacted = "[redacted]"
 // hosts, database and some parameters. It shows nothing of an address in which
 // the end of the password is unknown, such as one with a slash in it.
 func redactRedis(address string) string {
-	parts := regexp.MustCompile(`^([a-z-]+://)([^/?#]*@)?([^@/?#]*)(/\d*)?(\?[^@#]*)?$`).FindStringSubmatch(address)
+	form := `^([a-z-]+://)([^/?#]*@)?([^@/?#]*)(/\d*)?(\?[^@#]*)?$`
+	if strings.HasPrefix(address, "unix://") {
+		form = `^(unix://)([^/?#]*@)?()(/[^@?#]*)(\?[^@#]*)?$`
+	}
+	parts := regexp.MustCompile(form).FindStringSubmatch(address)
 	if parts == nil {
 		return redacted
 	}
@@ -122,7 +124,7 @@ func redactRedis(address string) string {
 	}
 	parts[5] = regexp.MustCompile(`[^?&]+`).ReplaceAllStringFunc(parts[5], func(parameter string) string {
 		switch name, _, _ := strings.Cut(parameter, "="); name {
-		case "master", "tls", "sentinel_username":
+		case "db", "master", "tls", "sentinel_username":
 			return parameter
 		case "sentinel_password":
 			return name + "=" + redacted

@@ -96,10 +96,11 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 	if err != nil {
 		return err
 	}
-	unconnected, err := dial(c) // Check does not need Redis
+	server, err := redisServer(c)
 	if err != nil {
 		return err
 	}
+	unconnected := server.Dial() // Check does not need Redis
 	defer func() { _ = unconnected.Close() }()
 	checks, err := newProducer(unconnected, c, entry)
 	if err != nil {

@@ -48,8 +48,12 @@ type config struct {
 
 // redisConfig is what every command needs that connects.
 type redisConfig struct {
-	URL  wechat.Secret `koanf:"redis_url" default:"redis://127.0.0.1:6379/0" usage:"redis://, rediss://, redis-sentinel://host1,host2/?master=name or redis-cluster://host1,host2"`
-	Keep time.Duration `koanf:"keep" default:"72h" rule:"keep" usage:"how long a record stays after its message ended, 1h or more"`
+	URL        wechat.Secret `koanf:"redis_url" default:"redis://127.0.0.1:6379/0" usage:"redis://, rediss://, unix:///path?db=0, redis-sentinel://host1,host2/?master=name or redis-cluster://host1,host2"`
+	CA         string        `koanf:"redis_ca_file" usage:"PEM file of the authorities that may sign Redis' certificate; those of the system"`
+	Cert       string        `koanf:"redis_cert_file" usage:"PEM file of the client certificate, for a Redis that demands one"`
+	Key        string        `koanf:"redis_key_file" usage:"PEM file of the client certificate's key"`
+	ServerName string        `koanf:"redis_server_name" usage:"name in Redis' certificate; the host of the URL"`
+	Keep       time.Duration `koanf:"keep" default:"72h" rule:"keep" usage:"how long a record stays after its message ended, 1h or more"`
 }
 
 // accountConfig is one account. Every field may differ per account.
@@ -57,6 +61,7 @@ type accountConfig struct {
 	AppID        string        `koanf:"appid" rule:"appid" group:"connecting" usage:"the account's appid"`
 	AppSecret    wechat.Secret `koanf:"appsecret" group:"calling" usage:"the account's AppSecret"`
 	TokenMode    string        `koanf:"token_mode" default:"stable" rule:"oneof stable classic" group:"calling" usage:"which token endpoint: stable or classic"`
+	Proxy        wechat.Secret `koanf:"wechat_proxy" rule:"proxy" group:"calling" usage:"http://, https:// or socks5:// proxy of all calls to WeChat; HTTPS_PROXY"`
 	BaseURL      string        `koanf:"wechat_base_url" default:"https://api.weixin.qq.com" rule:"url" group:"calling" usage:"WeChat's API host; a simulator or proxy takes http://"`
 	AuthorizeURL string        `koanf:"wechat_authorize_url" default:"https://open.weixin.qq.com/connect/oauth2/authorize" rule:"url" group:"publishing" usage:"WeChat's OAuth page"`
 

@@ -57,6 +57,8 @@ func TestConfigFillsEveryField(t *testing.T) {
 		"verify_files": "/srv", "trusted_proxies": "10.0.0.0/8,::1", "ops_addr": "-", "ops_login": "u:p",
 		"ops_hosts": "ops.example.com,b:81", "ops_prefix": "/wx", "api_addr": ":2", "api_keys": "k", "gateway": "true",
 		"log_level": "debug", "log_format": "console",
+		"redis_ca_file": "/ca", "redis_cert_file": "/crt", "redis_key_file": "/key", "redis_server_name": "redis.test",
+		"wechat_proxy": "http://u:canary@proxy:3128",
 	}
 	env := map[string]string{}
 	for _, s := range settings() {

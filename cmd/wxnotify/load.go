@@ -74,6 +74,7 @@ func loadConfig(path string, env, flags map[string]string, uses group) (*config,
 	}
 	c.validate(uses, &l.complaints)
 	l.unknownVariables()
+	l.proxyVariables()
 	c.Warnings = l.warnings
 	if len(l.faults) > 0 {
 		return c, &usageError{fmt.Errorf("configuration: %w", errors.Join(l.faults...))}
@@ -118,11 +119,13 @@ func fromEnvironment(env map[string]string) map[string]string {
 // references turns <name>_file into a file: reference of <name>. It notes the
 // origins, and the variables that env: references name.
 func (l *loader) references(values map[string]string, from func(key string) origin, origins map[string]origin) map[string]any {
-	out := map[string]any{}
+	out, known := map[string]any{}, keys(false)
 	for _, key := range slices.Sorted(maps.Keys(values)) { // the name comes before its _file
 		name, isFile := strings.CutSuffix(key, "_file")
 		text := values[key]
-		if isFile {
+		if isFile = isFile && !known[key].isPath(); !isFile {
+			name = key
+		} else {
 			text = "file:" + text
 		}
 		if _, both := out[name]; both {

@@ -73,7 +73,12 @@ func english() readmeLanguage {
 
 func chinese() readmeLanguage {
 	words := map[string]string{
-		"redis_url":                 "`redis://`、`rediss://`、`redis-sentinel://host1,host2/?master=name` 或 `redis-cluster://host1,host2`",
+		"redis_url":                 "`redis://`、`rediss://`、`unix:///path?db=0`、`redis-sentinel://host1,host2/?master=name` 或 `redis-cluster://host1,host2`",
+		"redis_ca_file":             "签发 Redis 证书的 CA 的 PEM 文件；默认用系统的 CA",
+		"redis_cert_file":           "客户端证书的 PEM 文件，用于要求客户端证书的 Redis",
+		"redis_key_file":            "客户端证书私钥的 PEM 文件",
+		"redis_server_name":         "Redis 证书里的名称；默认为 URL 的主机名",
+		"wechat_proxy":              "调用微信时使用的 http://、https:// 或 socks5:// 代理；默认用 HTTPS_PROXY",
 		"appid":                     "公众号的 AppID",
 		"appsecret":                 "公众号的 AppSecret",
 		"token_mode":                "用哪个接口取 access_token：stable 或 classic",

@@ -61,6 +61,10 @@ func (s setting) flag() string { return strings.ReplaceAll(s.Name, "_", "-") }
 // <NAME>_FILE or <name>_file.
 func (s setting) secret() bool { return s.Type == reflect.TypeFor[wechat.Secret]() }
 
+// isPath reports whether the setting itself is the path of a file, and not a
+// reference to the file of a secret.
+func (s setting) isPath() bool { return strings.HasSuffix(s.Name, "_file") && s.Usage != "" }
+
 // settings lists the table in the order of config's fields.
 func settings() []setting {
 	var rows []setting
@@ -128,8 +132,9 @@ func rules() map[string]reader {
 		"appid":    form(`[A-Za-z0-9_-]{1,64}`, "letters, digits, - and _", ": copy it from 基本配置 on mp.weixin.qq.com"),
 		"path":     form(`(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+`, "a path such as /wxnotify", ", without a slash at its end"),
 		"hosts":    listOf(form(`[^/ ]+`, "a name such as ops.example.com, without scheme and path", "")),
-		"url":      httpURL,
+		"url":      calledURL,
 		"urls":     listOf(httpURL),
+		"proxy":    proxyURL,
 		"address":  address,
 		"networks": networks,
 		"oneof":    oneOf,
@@ -274,6 +279,15 @@ func httpURL(text, arg string) (any, error) {
 		return nil, errors.New("must not hold a user or a query")
 	}
 	return text, nil
+}
+
+// calledURL reads an address that is called. What stands before the first /, ? or # and
+// a later @ may be a part of a password.
+func calledURL(text, arg string) (any, error) {
+	if strings.Contains(text, "@") {
+		return nil, errors.New("must not hold an @: remove user and password, or percent-encode it as %40")
+	}
+	return httpURL(text, arg)
 }
 
 // networks reads addresses and networks with commas between them.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
@@ -39,36 +38,32 @@ type account struct {
 	ledger *ledger.Ledger
 }
 
-// connectTimeout bounds the check of Redis at start.
-const connectTimeout = 10 * time.Second
-
 // connect dials Redis and refuses one that would lose messages. Settings of
 // Redis that are only unwise are logged.
 func connect(ctx context.Context, c *config, log *zap.Logger) (redis.UniversalClient, error) {
-	rdb, err := dial(c)
+	server, err := redisServer(c)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	report, err := redisx.Check(ctx, rdb)
+	report, err := server.Check(ctx)
 	if err != nil {
-		_ = rdb.Close()
 		return nil, usagef("%s: %w", c.label("redis_url"), err)
 	}
 	for _, w := range report.Warnings {
 		log.Warn(w)
 	}
-	return rdb, nil
+	return server.Dial(), nil
 }
 
-// dial reads the address of Redis. It does not connect.
-func dial(c *config) (redis.UniversalClient, error) {
-	rdb, err := redisx.Dial(c.Redis.URL.Reveal())
+// redisServer reads the address of Redis. It does not connect.
+func redisServer(c *config) (*redisx.Server, error) {
+	server, err := redisx.Parse(redisx.Config{
+		URL: c.Redis.URL.Reveal(), CAFile: c.Redis.CA, CertFile: c.Redis.Cert, KeyFile: c.Redis.Key, ServerName: c.Redis.ServerName,
+	})
 	if err != nil {
 		return nil, usagef("%s: %w", c.label("redis_url"), err)
 	}
-	return rdb, nil
+	return server, nil
 }
 
 // wire builds an account from its settings. onToken may be nil.
@@ -85,7 +80,7 @@ func (a *account) wire(rdb redis.UniversalClient, c *config, onToken func(tokens
 		return err
 	}
 	a.wechat = wechat.Config{
-		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, BeforeReplay: worker.ReplayPermit(a.gate),
+		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, Proxy: a.Proxy, BeforeReplay: worker.ReplayPermit(a.gate),
 	}
 	var fetcher tokenstore.Fetcher = noSecret{}
 	if !a.AppSecret.IsZero() {

@@ -3,8 +3,11 @@ package redisx
 import (
 	"context"
 	"fmt"
+	"net"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -19,17 +22,92 @@ type Report struct {
 	Warnings []string
 }
 
-// Check asks a server what it is. The error says why wxnotify cannot run on it:
-// not reachable, or older than 6.2. A cluster is asked at one of its nodes.
+// checkTime bounds Server.Check. askTime bounds its questions and tryTime each
+// connection and answer, so that there is time left to find out what is wrong.
+const (
+	checkTime = 3 * time.Second
+	askTime   = 2200 * time.Millisecond
+	tryTime   = time.Second
+)
+
+// Check connects and finds out whether wxnotify can run on the server. It takes at
+// most 3 s. The error is one sentence with the likely cause and the remedy; it shows
+// no password.
+func (s *Server) Check(ctx context.Context) (Report, error) {
+	o := *s.options
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = tryTime, tryTime, tryTime
+	o.DialerRetries, o.MaxRetries, o.MaxRedirects, o.PoolSize = 1, -1, -1, 4
+	o.ContextTimeoutEnabled = true
+	rdb := s.client(&o)
+	defer func() { _ = rdb.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	asking, stop := context.WithTimeout(ctx, askTime)
+	defer stop()
+	r, err := Check(asking, rdb)
+	if err != nil {
+		return r, s.explain(ctx, err)
+	}
+	switch hasPassword := o.Password != ""; {
+	case !s.open(ctx, o):
+	case hasPassword:
+		r.Warnings = append(r.Warnings, "redis accepts every password, since its user default has none: set requirepass, or an ACL user, there")
+	case !s.mutual && !s.local():
+		r.Warnings = append(r.Warnings, "redis demands no password, and other machines may reach it: who does reads openids, messages and the "+
+			"access token; set requirepass or an ACL user there, and the password in WXNOTIFY_REDIS_URL")
+	}
+	return r, nil
+}
+
+// open reports whether the server serves a client without a password.
+func (s *Server) open(ctx context.Context, o redis.UniversalOptions) bool {
+	o.Username, o.Password = "", ""
+	rdb := s.client(&o)
+	defer func() { _ = rdb.Close() }()
+	return rdb.Ping(ctx).Err() == nil
+}
+
+// local reports whether every address is a Unix socket or on the loopback interface.
+func (s *Server) local() bool {
+	return !slices.ContainsFunc(s.options.Addrs, func(addr string) bool {
+		host, _, err := net.SplitHostPort(addr)
+		ip := net.ParseIP(host)
+		return err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback())
+	})
+}
+
+// verdict is a fault that was found in what the server said, in words that follow
+// "redis at <address>".
+type verdict string
+
+func (v verdict) Error() string { return "redis " + string(v) }
+
+// Check asks a server what it is, and whether the user has the rights that wxnotify
+// needs. A cluster is asked at one of its nodes. Unlike that of [Server.Check], the
+// error of a failed connection is the driver's.
 func Check(ctx context.Context, rdb redis.UniversalClient) (Report, error) {
-	if err := rdb.Ping(ctx).Err(); err != nil {
-		return Report{}, fmt.Errorf("redis does not answer: start it, or correct the redis url: %w", err)
+	if err := rdb.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
+		return Report{}, fmt.Errorf("redis does not answer: start it, or correct WXNOTIFY_REDIS_URL: %w", err)
 	}
 	var r Report
-	server := info(ctx, rdb, "server")
+	server, err := section(ctx, rdb, "server")
+	if redis.HasErrorPrefix(err, "NOPERM") {
+		r.Warnings = append(r.Warnings, "redis does not tell its version, memory limit and persistence, so that they are not checked: "+
+			"grant the user +info")
+	}
 	r.Version = server["redis_version"]
 	if r.Version != "" && older(r.Version, 6, 2) {
-		return r, fmt.Errorf("redis %s is too old: wxnotify needs 6.2 or newer, install redis 7", r.Version)
+		return r, verdict("is version " + r.Version + ", which is too old: wxnotify needs 6.2 or newer, install redis 7")
+	}
+	if err := checkMode(server["redis_mode"], IsCluster(rdb)); err != nil {
+		return r, err
+	}
+	refused, err := checkRights(ctx, rdb)
+	if err != nil {
+		return r, err
+	}
+	if refused != "" {
+		r.Warnings = append(r.Warnings, refused)
 	}
 	memory := info(ctx, rdb, "memory")
 	r.Used, _ = strconv.ParseInt(memory["used_memory"], 10, 64)
@@ -39,6 +117,17 @@ func Check(ctx context.Context, rdb redis.UniversalClient) (Report, error) {
 	r.AOF = persistence["aof_enabled"] == "1"
 	r.warn(persistence["aof_enabled"] != "")
 	return r, nil
+}
+
+// checkMode compares what the server says it is with how it is addressed.
+func checkMode(mode string, cluster bool) error {
+	switch {
+	case mode == "sentinel":
+		return verdict("is a Sentinel: write redis-sentinel://host:26379/0?master=mymaster in WXNOTIFY_REDIS_URL")
+	case mode == "cluster" && !cluster:
+		return verdict("is a node of a cluster: write redis-cluster://host:6379 in WXNOTIFY_REDIS_URL")
+	}
+	return nil
 }
 
 func (r *Report) warn(tellsAOF bool) {
@@ -56,11 +145,16 @@ func (r *Report) warn(tellsAOF bool) {
 	}
 }
 
-// info reads a section of INFO; empty when the server does not know it.
-func info(ctx context.Context, rdb redis.UniversalClient, section string) map[string]string {
-	text, err := rdb.Info(ctx, section).Result()
+// info reads a section of INFO; empty when the server does not tell it.
+func info(ctx context.Context, rdb redis.UniversalClient, name string) map[string]string {
+	fields, _ := section(ctx, rdb, name)
+	return fields
+}
+
+func section(ctx context.Context, rdb redis.UniversalClient, name string) (map[string]string, error) {
+	text, err := rdb.Info(ctx, name).Result()
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("info: %w", err)
 	}
 	fields := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -68,7 +162,7 @@ func info(ctx context.Context, rdb redis.UniversalClient, section string) map[st
 			fields[name] = value
 		}
 	}
-	return fields
+	return fields, nil
 }
 
 func older(version string, major, minor int) bool {

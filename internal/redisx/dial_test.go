@@ -1,10 +1,7 @@
 package redisx_test
 
 import (
-	"bufio"
-	"context"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 
@@ -25,6 +22,8 @@ func TestDial(t *testing.T) {
 		"redis-sentinel://s1,s2?master=m&sentinel_password=x": "failover db 0 tls false user  password ",
 		"redis-cluster://u:pw@c1:7001,c2/":                    "cluster c1:7001 c2:6379 user u password pw",
 		"redis-cluster://c1?tls=true":                         "cluster c1:6379 user  password ",
+		"unix:///run/redis.sock":                              "/run/redis.sock db 0 tls false user  password ",
+		"unix://me:p%2Fw@/run/redis.sock?db=3":                "/run/redis.sock db 3 tls false user me password p/w",
 	} {
 		rdb, err := redisx.Dial(url)
 		if err != nil {
@@ -59,21 +58,34 @@ func TestDial(t *testing.T) {
 func TestDialRefuses(t *testing.T) {
 	t.Parallel()
 	for url, remedy := range map[string]string{
-		"":                                                 "redis://",
-		"localhost:6379":                                   "redis://",
-		"http://:canary@host":                              "rediss",
-		"redis://u:canary@h:port/0":                        "host:6379",
-		"redis://u:canary@h:70000/0":                       "65535",
-		"redis://u:can/ary@h/0":                            "percent-encode",
-		"redis://u:can%ary@h/0":                            "percent-encoded",
-		"redis://u:canary@h/abc":                           "/0",
-		"redis://u:canary@h1,h2/0":                         "redis-sentinel://",
-		"redis://u:canary@/0":                              "no host",
-		"redis://u:canary@h/0?pool=1":                      "parameter",
-		"redis-sentinel://:canary@h/0":                     "?master=",
-		"redis-cluster://:canary@h/1":                      "database 0",
-		"redis-cluster://:x@h/0?password=canary":           "parameter",
-		"redis-sentinel://:x@h/0?sentinel_password=canary": "?master=",
+		"":                           "redis://",
+		"localhost:6379":             "redis://",
+		"http://:canary@host":        "rediss",
+		"redis://u:canary@h:port/0":  "host:6379",
+		"redis://u:canary@h:70000/0": "65535",
+		"redis://u:can/ary@h/0":      "percent-encode",
+		"redis://canary#tail@h/0":    "percent-encode",
+		"redis://:can?ary@h/0":       "percent-encode",
+		"redis-sentinel://canary/x@s1,s2/0?master=m":                "percent-encode",
+		"redis-cluster://u:canary/x@c1,c2":                          "percent-encode",
+		"unix://u:can/ary@/run/redis.sock":                          "percent-encode",
+		"redis-sentinel://s/0?master=m&sentinel_password=can@ary":   "percent-encode",
+		"redis-sentinel://s/0?master=m&sentinel_password=canary%zz": "percent-encode",
+		"redis://u:canary@h/0#":                                     "%23",
+		"unix://host/run/redis.sock":                                "unix:///run",
+		"unix:///":                                                  "unix:///run",
+		"unix:///run/redis.sock?db=x":                               "?db=0",
+		"redis-cluster://h?tls=yes":                                 "?tls=true",
+		"redis-cluster://h?tls=true&tls=false":                      "remove one",
+		"redis://u:can%ary@h/0":                                     "percent-encoded",
+		"redis://u:canary@h/abc":                                    "/0",
+		"redis://u:canary@h1,h2/0":                                  "redis-sentinel://",
+		"redis://u:canary@/0":                                       "no host",
+		"redis://u:canary@h/0?pool=1":                               "parameter",
+		"redis-sentinel://:canary@h/0":                              "?master=",
+		"redis-cluster://:canary@h/1":                               "database 0",
+		"redis-cluster://:x@h/0?password=canary":                    "parameter",
+		"redis-sentinel://:x@h/0?sentinel_password=canary":          "?master=",
 	} {
 		_, err := redisx.Dial(url)
 		if err == nil || !strings.Contains(err.Error(), remedy) {
@@ -119,7 +131,7 @@ func TestCheck(t *testing.T) {
 	t.Run("que-04 too old", func(t *testing.T) {
 		t.Parallel()
 		for version, refused := range map[string]bool{"5.0.14": true, "6.0.16": true, "6.2.0": false, "7.4.1": false, "10.0.0": false} {
-			_, err := redisx.Check(t.Context(), pretend(t, version))
+			_, err := redisx.Check(t.Context(), pretend(t, map[string]string{"info": bulk("redis_version:" + version)}))
 			if (err != nil) != refused {
 				t.Errorf("%s: %v", version, err)
 			}
@@ -144,30 +156,4 @@ func TestCheck(t *testing.T) {
 			t.Errorf("error = %v", err)
 		}
 	})
-}
-
-// pretend is a server that answers PING and INFO as the version would.
-func pretend(t *testing.T, version string) *redis.Client {
-	t.Helper()
-	dial := func(context.Context, string, string) (net.Conn, error) {
-		client, server := net.Pipe()
-		go func() {
-			defer func() { _ = server.Close() }()
-			lines := bufio.NewScanner(server)
-			for lines.Scan() {
-				switch text := "redis_version:" + version; strings.ToLower(lines.Text()) {
-				case "ping":
-					_, _ = fmt.Fprint(server, "+PONG\r\n")
-				case "info":
-					_, _ = fmt.Fprintf(server, "$%d\r\n%s\r\n", len(text), text)
-				case "hello":
-					_, _ = fmt.Fprint(server, "-ERR unknown command\r\n")
-				}
-			}
-		}()
-		return client, nil
-	}
-	c := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true, Dialer: dial})
-	t.Cleanup(func() { _ = c.Close() })
-	return c
 }

@@ -1,0 +1,143 @@
+package redisx_test
+
+import (
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/redisx"
+)
+
+// documented are the rights of docs/redis.md, as arguments of ACL SETUSER.
+func documented(t *testing.T) []string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/redis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?s)\nACL SETUSER wxnotify (on >PASSWORD .*?)\n` + "```").FindSubmatch(page)
+	if found == nil {
+		t.Fatal("docs/redis.md has no ACL SETUSER wxnotify on >PASSWORD …")
+	}
+	return strings.Fields(strings.ReplaceAll(string(found[1]), "\\\n", " "))
+}
+
+// withUser starts a server with the user wxnotify and returns its URL.
+func withUser(t *testing.T, rights ...string) string {
+	t.Helper()
+	s := redistest.Start(t)
+	line := []any{"acl", "setuser", "wxnotify"}
+	for _, right := range rights {
+		line = append(line, strings.Replace(right, ">PASSWORD", ">canary", 1))
+	}
+	if err := s.Client(t).Do(t.Context(), line...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	return "redis://wxnotify:canary@" + s.Addr
+}
+
+func TestDocumentedRightsSuffice(t *testing.T) {
+	t.Parallel()
+	r, err := check(t, redisx.Config{URL: withUser(t, documented(t)...)})
+	if err != nil || r.Version == "" {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestEveryDocumentedRightIsNeeded(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	admin := s.Client(t)
+	optional := map[string]bool{"+info": true, "+memory|usage": true, "+client|setinfo": true, "+client|setname": true, "+hello": true, "+auth": true, "+exec": true, "+select": true,
+		"+cluster|slots": true, "+cluster|shards": true, "+readonly": true, "+script|load": true}
+	for _, right := range documented(t) {
+		if !strings.ContainsAny(right[:1], "+~&") || optional[right] {
+			continue
+		}
+		line := []any{"acl", "setuser", "wxnotify", "reset"}
+		for _, other := range documented(t) {
+			if other != right {
+				line = append(line, strings.Replace(other, ">PASSWORD", ">canary", 1))
+			}
+		}
+		if err := admin.Do(t.Context(), line...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		refuses(t, redisx.Config{URL: "redis://wxnotify:canary@" + s.Addr}, "user wxnotify", right, "docs/redis.md")
+	}
+}
+
+func TestMissingRightsAreListedByName(t *testing.T) {
+	t.Parallel()
+	t.Run("a usual user, without channels", func(t *testing.T) {
+		t.Parallel()
+		refuses(t, redisx.Config{URL: withUser(t, "on", ">PASSWORD", "~asynq:*", "~wxn:*", "resetchannels", "+@all", "-@dangerous", "-@admin")},
+			"ACL SETUSER wxnotify &asynq:* &wxn:* there")
+	})
+	t.Run("no keys of asynq, no scripts", func(t *testing.T) {
+		t.Parallel()
+		refuses(t, redisx.Config{URL: withUser(t, "on", ">PASSWORD", "~wxn:*", "allchannels", "+@all", "-eval", "-evalsha")},
+			"~asynq:*", "+eval", "+evalsha")
+	})
+	t.Run("keys for reading only", func(t *testing.T) {
+		t.Parallel()
+		refuses(t, redisx.Config{URL: withUser(t, "on", ">PASSWORD", "%R~wxn:*", "~asynq:*", "allchannels", "+@all")}, "~wxn:*")
+	})
+	t.Run("no right at all", func(t *testing.T) {
+		t.Parallel()
+		refuses(t, redisx.Config{URL: withUser(t, "on", ">PASSWORD")}, "+multi")
+	})
+	t.Run("in a cluster", func(t *testing.T) {
+		t.Parallel()
+		node := redistest.Cluster(t)
+		if err := node.Do(t.Context(), "acl", "setuser", "app", "on", ">canary", "~*", "allchannels", "+@all", "-xreadgroup").Err(); err != nil {
+			t.Fatal(err)
+		}
+		refuses(t, redisx.Config{URL: "redis-cluster://app:canary@" + node.Options().Addrs[0]}, "ACL SETUSER app +xreadgroup")
+	})
+	t.Run("without INFO all goes on", func(t *testing.T) {
+		t.Parallel()
+		r, err := check(t, redisx.Config{URL: withUser(t, "on", ">PASSWORD", "allkeys", "allchannels", "+@all", "-info", "-config", "-client", "-memory")})
+		if err != nil || !strings.Contains(strings.Join(r.Warnings, "\n"), "+info") {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+	t.Run("a renamed command", func(t *testing.T) {
+		t.Parallel()
+		refuses(t, redisx.Config{URL: redistest.Start(t, "--rename-command", "EVALSHA", "").URL()}, "no command EVALSHA", "docs/redis.md")
+	})
+}
+
+func TestTheCheckOfRightsWritesNothing(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	accepts(t, redisx.Config{URL: s.URL()})
+	if n := s.Client(t).DBSize(t.Context()).Val(); n != 0 {
+		t.Errorf("%d keys after the check", n)
+	}
+}
+
+func TestServerThatRefusesUndeclaredKeysIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, reply := range []string{
+		"-ERR Error running script: script tried accessing undeclared key",
+		"-ERR bad lua script for redis cluster, all the keys that the script uses should be passed using the KEYS array",
+	} {
+		addr := listen(t, func(conn net.Conn) { answer(conn, map[string]string{"eval": reply}) })
+		refuses(t, redisx.Config{URL: "redis://" + addr}, "do not declare", "allow-undeclared-keys")
+	}
+}
+
+func TestRefusedWritesAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	addr := listen(t, func(conn net.Conn) {
+		answer(conn, map[string]string{"set": "-MISCONF Redis is configured to save RDB snapshots, but cannot persist on disk"})
+	})
+	r, err := check(t, redisx.Config{URL: "redis://" + addr})
+	if err != nil || !strings.Contains(strings.Join(r.Warnings, "\n"), "refuses every write") {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
