@@ -35,7 +35,7 @@ type bundle struct {
 // setup is a producer on a real server of its own, and what stands behind it.
 func setup(tb testing.TB, change ...func(*producer.Config)) *bundle {
 	tb.Helper()
-	return around(tb, redistest.Start(tb).Client(tb), change...)
+	return around(tb, redistest.Start(tb).Strict(tb, "+keys", "+flushall", "+script|flush", "+lmove", "+config|set").Client, change...)
 }
 
 func around(tb testing.TB, rdb *redis.Client, change ...func(*producer.Config)) *bundle {

@@ -196,6 +196,6 @@ func eachRedis(t *testing.T, test func(t *testing.T, rdb func() *redis.Client)) 
 	t.Run("redis", func(t *testing.T) {
 		t.Parallel()
 		s := redistest.Start(t)
-		test(t, func() *redis.Client { return s.Client(t) })
+		test(t, func() *redis.Client { return s.Strict(t, "+keys", "+flushall", "+script|flush").Client })
 	})
 }

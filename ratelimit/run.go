@@ -22,7 +22,7 @@ func (g *Gate) Run(ctx context.Context) error {
 		return errors.New("ratelimit: run: this gate is running already: call Run once for a gate")
 	}
 	defer g.running.Store(false)
-	sub := g.rdb.Subscribe(ctx, g.keys[0]+":events")
+	sub := g.rdb.Subscribe(ctx, g.channel())
 	events := sub.ChannelWithSubscriptions(redis.WithChannelHealthCheckInterval(10 * time.Second))
 	g.mu.Lock()
 	g.drained = false

@@ -24,12 +24,16 @@ func newScripts() map[string]*redis.Script {
 	return scripts
 }
 
+// channel is where the scripts announce changes.
+func (g *Gate) channel() string { return g.keys[0] + ":events" }
+
 // runScript runs one script. args are pairs of a name and a value.
 func (g *Gate) runScript(ctx context.Context, name string, args ...any) (*reply, error) {
 	values, err := g.scripts[name].Run(ctx, g.rdb, g.keys, append(args,
 		"offset", int64(g.cfg.UTCOffset/time.Second), "quota", g.cfg.DailyQuota,
 		"reserve", strconv.FormatFloat(g.cfg.Reserve, 'g', -1, 64),
 		"rate", strconv.FormatFloat(g.cfg.Rate, 'g', -1, 64), "instance", g.instance,
+		"channel", g.channel(),
 	)...).StringSlice()
 	if err != nil {
 		return nil, fmt.Errorf("ratelimit: %s: %w", name, err)

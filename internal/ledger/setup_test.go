@@ -36,7 +36,7 @@ func everywhere(t *testing.T, test func(t *testing.T, rdb *redis.Client)) {
 	})
 	t.Run("redis", func(t *testing.T) {
 		t.Parallel()
-		test(t, redistest.Start(t).Client(t))
+		test(t, redistest.Start(t).Strict(t, "+keys", "+flushall", "+script|flush").Client)
 	})
 }
 

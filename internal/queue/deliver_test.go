@@ -22,6 +22,16 @@ import (
 
 // isFetch and isDone tell a fetch and a completion by their keys.
 func isFetch(cmd redis.Cmder) bool { return hasKeys(cmd, ":pending", ":paused") }
+
+// isOpen tells the second half of a fetch: all its keys are tasks.
+func isOpen(cmd redis.Cmder) bool {
+	for _, arg := range cmd.Args()[min(3, len(cmd.Args())):] {
+		if k, ok := arg.(*string); !ok || !strings.Contains(*k, ":t:") {
+			return false
+		}
+	}
+	return len(cmd.Args()) > 3
+}
 func isDone(cmd redis.Cmder) bool  { return hasKeys(cmd, ":active", ":lease") }
 
 func hasKeys(cmd redis.Cmder, first, second string) bool {
@@ -40,6 +50,7 @@ type wireTap struct {
 	fetches atomic.Int64  // script calls that fetch
 	hold    chan struct{} // completions wait until it is closed; nil: they do not
 	cut     atomic.Bool   // the answer of the next fetch of over 8 tasks is lost
+	half    func(redis.Cmder) bool
 	lost    atomic.Int64  // how many tasks it had
 }
 
@@ -50,7 +61,7 @@ func (w *wireTap) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		w.before(cmd)
 		err := next(ctx, cmd)
 		w.after(cmd)
-		if n := fetched(cmd); err == nil && n > 8 && w.cut.CompareAndSwap(true, false) {
+		if n := fetched(cmd); err == nil && n > 8 && w.half != nil && w.half(cmd) && w.cut.CompareAndSwap(true, false) {
 			w.lost.Store(int64(n))
 			err = io.ErrUnexpectedEOF
 			cmd.SetErr(err)
@@ -80,7 +91,7 @@ func isGiveBack(cmd redis.Cmder) bool {
 }
 
 func (w *wireTap) after(cmds ...redis.Cmder) {
-	if !slices.ContainsFunc(cmds, isFetch) {
+	if !slices.ContainsFunc(cmds, isFetch) && !slices.ContainsFunc(cmds, isOpen) {
 		return
 	}
 	w.fetches.Add(1)
@@ -89,11 +100,17 @@ func (w *wireTap) after(cmds ...redis.Cmder) {
 // fetched is how many tasks the answer of a fetch has.
 func fetched(cmd redis.Cmder) int {
 	call, ok := cmd.(*redisx.Call)
-	if !ok || !isFetch(cmd) {
+	if !ok {
 		return 0
 	}
 	texts, _ := call.StringSlice()
-	return len(texts) / 3
+	switch {
+	case isFetch(cmd):
+		return len(texts) - 1
+	case isOpen(cmd):
+		return len(texts) / 2
+	}
+	return 0
 }
 
 func TestFetchBringsManyTasksInOneCall(t *testing.T) {
@@ -251,12 +268,19 @@ func TestFetchGivesBack(t *testing.T) {
 }
 
 // Tasks of a fetch whose answer is lost are handled when their lease is over. None is
-// lost and none comes twice.
+// lost and none comes twice. After the second half it is not known whether a handler had
+// them.
 func TestFetchWhoseAnswerIsLost(t *testing.T) {
 	t.Parallel()
+	t.Run("the IDs", func(t *testing.T) { t.Parallel(); losesAnswer(t, isFetch, false) })
+	t.Run("the messages", func(t *testing.T) { t.Parallel(); losesAnswer(t, isOpen, true) })
+}
+
+func losesAnswer(t *testing.T, half func(redis.Cmder) bool, redelivered bool) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
-		tap := &wireTap{}
+		tap := &wireTap{half: half}
 		rdb.AddHook(tap)
 		const n, slots = 60, 40
 		put(t, rdb, job.Default, items(n, job.Default)...)
@@ -267,8 +291,8 @@ func TestFetchWhoseAnswerIsLost(t *testing.T) {
 		stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Concurrency: slots, Handler: func(ctx context.Context, task queue.Task) error {
 			if time.Since(began) > 10*time.Second {
 				delayed.Add(1)
-				if task.Redelivered != true {
-					t.Errorf("%s: not marked as redelivered", task.ID)
+				if task.Redelivered != redelivered {
+					t.Errorf("%s: redelivered %v, want %v", task.ID, task.Redelivered, redelivered)
 				}
 			}
 			time.Sleep(100 * time.Millisecond) // virtual

@@ -21,10 +21,13 @@ import (
 var (
 	//go:embed lua/fetch.lua
 	fetchLua string
+	//go:embed lua/open.lua
+	openLua string
 	//go:embed lua/look.lua
 	lookLua string
 
 	fetchScript = redisx.NewScript(fetchLua)
+	openScript  = redisx.NewScript(openLua)
 	lookScript  = redisx.NewScript(lookLua)
 )
 
@@ -311,27 +314,17 @@ func (f *fetcher) preferCritical(q int, p ratelimit.Permit) int {
 	return q
 }
 
-// fetch spends permits on tasks in one script call and returns what is left.
+// fetch spends permits on tasks and returns what is left.
 func (f *fetcher) fetch(ctx context.Context, i int, permits []ratelimit.Permit) []*delivery {
 	q := &f.queues[i]
 	lease := time.Now().Add(leaseTime).Unix()
-	// Not repeated after a lost connection: the tasks of the first call would be
-	// left active until recovery finds them. The same happens to those of a call
-	// whose answer is lost.
-	reply, err := fetchScript.RunOnce(context.WithoutCancel(ctx), f.rdb,
-		[]string{q.pending, q.paused, q.active, q.lease, q.idle, q.deliveries},
-		lease, q.tasks, len(permits), idleLife.Milliseconds()).StringSlice()
-	if err == nil && len(reply)%3 != 1 {
-		err = fmt.Errorf("fetch.lua answered %d texts", len(reply))
-	}
+	number, tasks, err := f.take(context.WithoutCancel(ctx), q, lease, len(permits))
 	if err != nil {
 		f.returnAll(permits)
 		f.trouble(ctx, "cannot fetch tasks", err)
 		return nil
 	}
-	number, _ := strconv.ParseInt(reply[0], 10, 64)
 	now := time.Now()
-	tasks := reply[1:]
 	f.filled[i], f.depth[i] = len(tasks)/3 == len(permits), 2*len(tasks)/3
 	deliveries := make([]*delivery, 0, len(tasks)/3)
 	for n := 0; n < len(tasks); n += 3 {
@@ -347,6 +340,38 @@ func (f *fetcher) fetch(ctx context.Context, i int, permits []ratelimit.Permit) 
 	}
 	f.returnAll(permits)
 	return deliveries
+}
+
+// take fetches up to n tasks in two script calls, since a script must declare the keys of
+// the tasks. It returns the number of the first delivery, and ID, message and whether it
+// was delivered before of each task. The calls are not repeated after a lost connection:
+// the tasks of the first one would be left active until recovery finds them. The same
+// happens to those of a call whose answer is lost.
+func (f *fetcher) take(ctx context.Context, q *keys, lease int64, n int) (number int64, tasks []string, err error) {
+	ids, err := fetchScript.RunOnce(ctx, f.rdb, []string{q.pending, q.paused, q.active, q.lease, q.idle, q.deliveries},
+		lease, n, idleLife.Milliseconds()).StringSlice()
+	if err != nil || len(ids) < 2 {
+		return 0, nil, err //nolint:wrapcheck // fetch says what failed
+	}
+	number, err = strconv.ParseInt(ids[0], 10, 64)
+	if err != nil {
+		return 0, nil, fmt.Errorf("fetch.lua answered no number: %w", err)
+	}
+	declared := make([]string, len(ids)-1)
+	for i, id := range ids[1:] {
+		declared[i] = q.tasks + id
+	}
+	opened, err := openScript.RunOnce(ctx, f.rdb, declared).StringSlice()
+	if err == nil && len(opened) != 2*len(declared) {
+		err = fmt.Errorf("open.lua answered %d texts", len(opened))
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	for i, id := range ids[1:] {
+		tasks = append(tasks, id, opened[2*i], opened[2*i+1])
+	}
+	return number, tasks, nil
 }
 
 // deliver hands the tasks to the asynq servers that ask for one. What none takes

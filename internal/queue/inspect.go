@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,10 +27,13 @@ const sampleSize = 5
 var (
 	//go:embed lua/state.lua
 	stateLua string
+	//go:embed lua/sample.lua
+	sampleLua string
 	//go:embed lua/delete.lua
 	deleteLua string
 
 	stateScript  = redisx.NewScript(stateLua)
+	sampleScript = redisx.NewScript(sampleLua)
 	deleteScript = redisx.NewScript(deleteLua)
 )
 
@@ -64,7 +68,7 @@ type State struct {
 	Err                         error         // the queue could not be read; the counts are zero
 }
 
-// Queues reads the account's queues, most urgent first, in one round trip. A
+// Queues reads the account's queues, most urgent first, in two round trips. A
 // queue that was never used is empty, not an error.
 func (n *Inspector) Queues(ctx context.Context, account string) ([]State, error) {
 	var names []string
@@ -80,7 +84,7 @@ func (n *Inspector) Queues(ctx context.Context, account string) ([]State, error)
 	return states, nil
 }
 
-// AllQueues reads every queue that asynq lists, sorted by name, in two round
+// AllQueues reads every queue that asynq lists, sorted by name, in three round
 // trips. A queue that cannot be read has Err set; the others are still read.
 func (n *Inspector) AllQueues(ctx context.Context) ([]State, error) {
 	names, err := n.rdb.SMembers(ctx, allQueues).Result()
@@ -99,7 +103,7 @@ func (n *Inspector) read(ctx context.Context, names []string) []State {
 	var cmds []redis.Cmder
 	for i, name := range names {
 		states[i].Name = name
-		replies[i] = stateScript.Call(ctx, stateKeys(name, now), asynqKey(name, "t:"), sampleSize)
+		replies[i] = stateScript.Call(ctx, stateKeys(name, now), sampleSize)
 		cmds = append(cmds, replies[i])
 		if account, class, ok := ParseName(name); ok {
 			states[i].Class = class
@@ -108,8 +112,19 @@ func (n *Inspector) read(ctx context.Context, names []string) []State {
 		}
 	}
 	redisx.Exec(ctx, n.rdb, cmds...)
+	samples := make([]*sample, len(names))
+	cmds = nil
 	for i := range states {
-		states[i].set(now, replies[i], pauses[i])
+		if samples[i] = states[i].set(now, replies[i], pauses[i]); samples[i] != nil {
+			samples[i].reply = sampleScript.Call(ctx, samples[i].keys, samples[i].args...)
+			cmds = append(cmds, samples[i].reply)
+		}
+	}
+	redisx.Exec(ctx, n.rdb, cmds...)
+	for i := range states {
+		if samples[i] != nil {
+			states[i].add(now, samples[i])
+		}
 	}
 	return states
 }
@@ -127,16 +142,25 @@ func stateKeys(name string, now time.Time) []string {
 	return keys
 }
 
-// set reads the reply of state.lua and the record of the pause.
-func (s *State) set(now time.Time, state *redisx.Call, pause *redis.StringCmd) {
-	numbers, err := state.Int64Slice()
-	var paused, pausedAt, since, missing int64
-	into := []*int64{
-		&s.Active, &s.Pending, &s.Scheduled, &s.Retry, &s.Archived, &s.Completed, &paused, &pausedAt,
-		&s.Processed, &s.Failed, &s.ProcessedToday, &s.FailedToday, &since, &s.Memory, &missing,
-	}
-	if err == nil && len(numbers) != len(into) {
-		err = fmt.Errorf("state.lua returned %d numbers", len(numbers))
+// sample is what sample.lua is asked of one queue.
+type sample struct {
+	keys   []string
+	args   []any
+	states []int // of each task: 0 active, 1 pending and so on
+	sizes  []int64
+	reply  *redisx.Call
+}
+
+// countedStates are active, pending, scheduled, retry, archived and completed.
+const countedStates = 6
+
+// set reads the reply of state.lua and the record of the pause. It returns what to ask
+// sample.lua, nil for an empty queue.
+func (s *State) set(now time.Time, state *redisx.Call, pause *redis.StringCmd) *sample {
+	const numbers = 12 + countedStates
+	texts, err := state.StringSlice()
+	if err == nil && (len(texts) < numbers || len(texts)%2 != 0) {
+		err = fmt.Errorf("state.lua returned %d values", len(texts))
 	}
 	var record string
 	if err == nil && pause != nil {
@@ -145,19 +169,63 @@ func (s *State) set(now time.Time, state *redisx.Call, pause *redis.StringCmd) {
 		}
 	}
 	if err != nil {
-		s.Err = fmt.Errorf("read the queue %s: %w", s.Name, err)
+		s.fail(err)
+		return nil
+	}
+	n := make([]int64, numbers)
+	for i := range n {
+		n[i], _ = strconv.ParseInt(texts[i], 10, 64)
+	}
+	for i, into := range []*int64{&s.Active, &s.Pending, &s.Scheduled, &s.Retry, &s.Archived, &s.Completed} {
+		*into = n[i]
+		s.Memory += n[12+i]
+	}
+	s.Processed, s.Failed, s.ProcessedToday, s.FailedToday = n[8], n[9], n[10], n[11]
+	if s.Paused = n[6] > 0; s.Paused {
+		s.Pause = parsePause(record, n[7])
+	}
+	if len(texts) == numbers {
+		return nil
+	}
+	ask := &sample{keys: stateKeys(s.Name, now)[:countedStates], sizes: n[:countedStates]}
+	for i := numbers; i < len(texts); i += 2 {
+		of, _ := strconv.Atoi(texts[i])
+		ask.states = append(ask.states, of-1)
+		ask.keys = append(ask.keys, asynqKey(s.Name, "t:"+texts[i+1]))
+		ask.args = append(ask.args, texts[i], texts[i+1])
+	}
+	return ask
+}
+
+// add reads the reply of sample.lua.
+func (s *State) add(now time.Time, of *sample) {
+	n, err := of.reply.Int64Slice()
+	if err == nil && len(n) != 2+len(of.states) {
+		err = fmt.Errorf("sample.lua returned %d numbers", len(n))
+	}
+	if err != nil {
+		s.fail(err)
 		return
 	}
-	for i, n := range numbers {
-		*into[i] = n
+	if n[0] > 0 {
+		s.Latency = max(now.Sub(time.Unix(0, n[0])), 0)
 	}
-	s.Missing = int(missing)
-	if since > 0 {
-		s.Latency = max(now.Sub(time.Unix(0, since)), 0)
+	s.Missing = int(n[1])
+	var bytes, count [countedStates]int64
+	for i, state := range of.states {
+		bytes[state] += n[2+i]
+		count[state]++
 	}
-	if s.Paused = paused > 0; s.Paused {
-		s.Pause = parsePause(record, pausedAt)
+	for i := range countedStates {
+		if count[i] > 0 {
+			s.Memory += bytes[i] * of.sizes[i] / count[i]
+		}
 	}
+}
+
+// fail leaves nothing but the name and the error.
+func (s *State) fail(err error) {
+	*s = State{Name: s.Name, Class: s.Class, Err: fmt.Errorf("read the queue %s: %w", s.Name, err)}
 }
 
 // Delete removes a task that waits. The error is ErrActive for a task that a

@@ -41,6 +41,7 @@ type keys struct {
 	tasks     string // prefix of the hash of each task
 
 	idle       string // set for 3 s after a worker found the queue empty
+	ahead      string // set of the retries that were moved to the head last, for a day
 	deliveries string // the number of the last delivery; it lives as long as the queue is used
 }
 
@@ -55,7 +56,7 @@ func keysOf(account string, class job.Class) keys {
 		pending: asynq + "pending", paused: asynq + "paused", active: asynq + "active", lease: asynq + "lease",
 		scheduled: asynq + "scheduled", retry: asynq + "retry", archived: asynq + "archived",
 		completed: asynq + "completed", processed: asynq + "processed", tasks: asynq + "t:",
-		idle: ours + "idle", deliveries: ours + "deliveries",
+		idle: ours + "idle", ahead: ours + "ahead", deliveries: ours + "deliveries",
 	}
 }
 

@@ -15,18 +15,27 @@ import (
 )
 
 var (
+	//go:embed lua/abandoned.lua
+	abandonedLua string
 	//go:embed lua/recover.lua
 	recoverLua string
+	//go:embed lua/due.lua
+	dueLua string
 	//go:embed lua/forward.lua
 	forwardLua string
 
-	recoverScript = redisx.NewScript(recoverLua)
-	forwardScript = redisx.NewScript(forwardLua)
+	abandonedScript = redisx.NewScript(abandonedLua)
+	recoverScript   = redisx.NewScript(recoverLua)
+	dueScript       = redisx.NewScript(dueLua)
+	forwardScript   = redisx.NewScript(forwardLua)
 )
 
 const (
 	forwardEvery = time.Second
 	forwardBatch = 500
+	// aheadLife is how long retries that were moved to the head keep later ones behind
+	// them, should the queue stand still.
+	aheadLife = 24 * time.Hour
 	// sweepEvery is the pause between sweeps of an account, all processes together.
 	sweepEvery = 5 * time.Second
 	// leaseSlack is how long after the end of its lease a task is taken for
@@ -51,11 +60,11 @@ func (f *fetcher) forward(ctx context.Context) {
 		}
 		cmds := make([]redis.Cmder, len(f.queues))
 		for i, q := range f.queues {
-			cmds[i] = forwardScript.Call(ctx, []string{q.retry, q.scheduled, q.pending}, q.tasks, forwardBatch)
+			cmds[i] = dueScript.Call(ctx, []string{q.retry, q.scheduled}, forwardBatch)
 		}
 		redisx.Exec(ctx, f.rdb, cmds...)
 		for i, cmd := range cmds {
-			n, err := cmd.(*redisx.Call).Int()
+			n, err := f.move(ctx, &f.queues[i], cmd.(*redisx.Call))
 			if err != nil && ctx.Err() == nil {
 				f.log.Warn("queue: cannot move due tasks, trying again", zap.String("account", f.account), zap.Error(err))
 			}
@@ -64,6 +73,20 @@ func (f *fetcher) forward(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// move moves what due.lua found in a queue, and returns how many tasks it moved.
+func (f *fetcher) move(ctx context.Context, q *keys, due *redisx.Call) (int, error) {
+	found, err := due.StringSlice()
+	if err != nil || len(found) < 2 {
+		return 0, err //nolint:wrapcheck // forward says what failed
+	}
+	args := []any{found[0], int(aheadLife / time.Second)}
+	declared := []string{q.retry, q.scheduled, q.pending, q.ahead}
+	for _, id := range found[1:] {
+		args, declared = append(args, id), append(declared, q.tasks+id)
+	}
+	return forwardScript.Run(ctx, f.rdb, declared, args...).Int() //nolint:wrapcheck // forward says what failed
 }
 
 // recover sweeps every 5 s until ctx ends.
@@ -104,8 +127,17 @@ func Sweep(ctx context.Context, rdb redis.UniversalClient, account string) (Swep
 
 func (s *Swept) queue(ctx context.Context, rdb redis.UniversalClient, account string, q *keys) error {
 	for {
-		n, err := recoverScript.Run(ctx, rdb, []string{q.active, q.lease, q.pending},
-			q.tasks, int(leaseSlack/time.Second), sweepBatch).Int64Slice()
+		slack := int(leaseSlack / time.Second)
+		found, err := abandonedScript.Run(ctx, rdb, []string{q.active, q.lease, q.pending}, slack, sweepBatch).StringSlice()
+		if err != nil || len(found) < 3 {
+			return err //nolint:wrapcheck // Sweep names itself
+		}
+		args := []any{slack, found[0], found[1]}
+		declared := []string{q.active, q.lease, q.pending}
+		for _, id := range found[2:] {
+			args, declared = append(args, id), append(declared, q.tasks+id)
+		}
+		n, err := recoverScript.Run(ctx, rdb, declared, args...).Int64Slice()
 		if err != nil {
 			return err //nolint:wrapcheck // Sweep names itself
 		}

@@ -280,3 +280,20 @@ func TestHandOffStoreMatchesOnlyTheSavedClaimAndUnionID(t *testing.T) {
 		}
 	})
 }
+
+// The store's script runs with the rights of docs/redis.md and uses only keys that it declares.
+func TestHandOffStoreOnARedisWithFewRights(t *testing.T) {
+	t.Parallel()
+	store := ticket.NewHandOffStore(redistest.Start(t).Strict(t), account, []byte(key))
+	text, id := sealer(t, key, account).Seal(ticket.Ticket{User: "u-1", ExpiresAt: time.Now().Add(time.Hour), HandOff: true})
+	claim := ticket.Claim([]byte(key), text, map[string]string{"phone": "13800000000"})
+	if err := store.Save(t.Context(), id, claim, "", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.CheckClaim(t.Context(), id, strings.Repeat("0", 64)); !errors.Is(err, ticket.ErrMismatch) {
+		t.Errorf("another claim: %v", err)
+	}
+	if err := store.CheckClaim(t.Context(), id, claim); err != nil {
+		t.Error(err)
+	}
+}

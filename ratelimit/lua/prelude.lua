@@ -4,7 +4,7 @@
 -- ARGV    pairs of a name and a value. Every script gets
 --   offset  of the day from UTC, s       quota     configured calls a day, 0: none
 --   rate    sends a second, 0: no limit  reserve   share of the quota that only tier 1 may use
---                                        instance  the calling process
+--   channel  where events are published  instance  the calling process
 -- Replies are pairs of a name and a text.
 --
 -- Fields of the hash; all times are by Redis' clock
@@ -161,5 +161,5 @@ local function keep_alive()
   redis.call('PEXPIRE', gate, int(longest + 172800000))
 end
 
-local function publish(event) redis.call('PUBLISH', gate .. ':events', arg.instance .. ' ' .. event) end
+local function publish(event) redis.call('PUBLISH', arg.channel, arg.instance .. ' ' .. event) end
 

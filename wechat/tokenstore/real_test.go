@@ -20,6 +20,14 @@ func TestAllScriptsOnEveryKindOfRedis(t *testing.T) {
 	redistest.Each(t, allScripts)
 }
 
+// Every script runs with the rights of docs/redis.md and uses only keys that it declares.
+func TestScriptsDeclareTheirKeys(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t).Strict(t, "+keys")
+	allScripts(t, rdb)
+	rdb.RanAll(t, "lua")
+}
+
 func allScripts(t *testing.T, rdb redis.UniversalClient) {
 	t.Helper()
 	wx, n := &platform{}, &notes{}

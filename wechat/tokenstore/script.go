@@ -75,7 +75,8 @@ func (r reply) time(name string) time.Time {
 func (s *Store) eval(ctx context.Context, script *redis.Script, named args) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	argv := make([]any, 0, 2*len(named))
+	argv := make([]any, 0, 2*len(named)+2)
+	argv = append(argv, "channel", s.channel())
 	for name, value := range named {
 		if d, ok := value.(time.Duration); ok {
 			value = d.Milliseconds()

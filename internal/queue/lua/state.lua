@@ -1,11 +1,11 @@
--- Reads one queue in one step. The cost does not grow with the queue.
+-- Reads one queue, but for its tasks: sample.lua reads some of them. The cost does not
+-- grow with the queue.
 -- KEYS: active, pending, scheduled, retry, archived, completed, paused, processed,
 -- failed, processed of the day, failed of the day.
--- ARGV: prefix of the task keys, number of tasks to sample in each state.
--- Returns numbers: the sizes of the first six keys; 1 when paused; the time of the
--- pause in Unix seconds; the four counters; when the next pending task became
--- pending, in Unix nanoseconds, 0 when unknown; the estimated bytes, 0 when Redis
--- refuses MEMORY USAGE; how many sampled tasks have no message.
+-- ARGV[1]: number of tasks to name of each state.
+-- Returns texts of numbers: the sizes of the first six keys; 1 when paused; the time of the
+-- pause in Unix seconds; the four counters; the bytes of the first six keys, 0 when Redis
+-- refuses MEMORY USAGE. Then for each named task its state (1 to 6) and its ID.
 local function number(key) return tonumber(redis.call('GET', key)) or 0 end
 
 local function bytes(key)
@@ -13,8 +13,8 @@ local function bytes(key)
   return type(n) == 'number' and n or 0
 end
 
-local sample = tonumber(ARGV[2])
-local out, memory, missing, since = {}, 0, 0, '0'
+local sample = tonumber(ARGV[1])
+local out, named = {}, {}
 for i = 1, 6 do
   local ids
   if i <= 2 then
@@ -24,19 +24,14 @@ for i = 1, 6 do
     out[i] = redis.call('ZCARD', KEYS[i])
     ids = redis.call('ZRANGE', KEYS[i], 0, sample - 1)
   end
-  local total = 0
   for _, id in ipairs(ids) do
-    total = total + bytes(ARGV[1] .. id)
-    if redis.call('HEXISTS', ARGV[1] .. id, 'msg') == 0 then missing = missing + 1 end
+    named[#named + 1] = tostring(i)
+    named[#named + 1] = id
   end
-  if #ids > 0 then memory = memory + bytes(KEYS[i]) + total / #ids * out[i] end
-  if i == 2 and #ids > 0 then
-    since = redis.call('HGET', ARGV[1] .. ids[#ids], 'pending_since') or '0'
-  end
+  out[12 + i] = out[i] > 0 and bytes(KEYS[i]) or 0
 end
 out[7] = redis.call('EXISTS', KEYS[7])
 for i = 7, 11 do out[i + 1] = number(KEYS[i]) end
-out[13] = since
-out[14] = math.floor(memory)
-out[15] = missing
+for i = 1, #out do out[i] = string.format('%.0f', out[i]) end
+for _, value in ipairs(named) do out[#out + 1] = value end
 return out

@@ -1,6 +1,6 @@
 -- Part of every script. Every script declares the same six keys, which share the
--- account's hash tag, and takes its arguments as name, value pairs; most replies
--- are name, value pairs too. All times are milliseconds since 1970 on Redis' clock:
+-- account's hash tag, and takes its arguments as name, value pairs, channel among
+-- them, where changes are announced; most replies are name, value pairs too. All times are milliseconds since 1970 on Redis' clock:
 -- the clocks of the processes are never compared.
 --
 -- TOKEN hash    v value  g generation  f fetched at  d refresh due at  e expires at
@@ -23,7 +23,7 @@ for i = 1, #ARGV, 2 do arg[ARGV[i]] = ARGV[i + 1] end
 
 local function number(text) return tonumber(text) or 0 end
 local function int(n) return string.format('%.0f', n) end
-local function notify(what) redis.call('PUBLISH', TOKEN .. ':notice', what) end
+local function notify(what) redis.call('PUBLISH', arg.channel, what) end
 
 -- clock_set_back reports that Redis' clock was set back since the time at, or that
 -- another server with a slower clock took over. Times that were computed from at
