@@ -43,7 +43,10 @@ templates, followers, OAuth, receipts. Use it from wxnotify with
 WXNOTIFY_WECHAT_BASE_URL, or from any other program. A page at / lists the
 messages that arrived, /_sim/ is a control API: see docs/simulator.md.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.simulate(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			surviveClosedPipes()
+			return a.simulate(cmd.Context(), f)
+		},
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.addr, "addr", "127.0.0.1:8090", "where to listen")

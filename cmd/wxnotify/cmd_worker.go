@@ -10,7 +10,8 @@ func (a *app) workerCommand() *cobra.Command {
 		Use:   "worker",
 		Short: "Send what is enqueued; run any number of them",
 		Long: `worker fetches messages as the rate and the quota permit, sends them, and records
-the outcome of each. SIGTERM drains: sends in flight finish, the rest stays queued.`,
+the outcome of each. SIGTERM, SIGINT and SIGHUP drain: sends in flight finish, the rest
+stays queued. A closed log pipe does not end it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, sends) },
 	}
@@ -45,6 +46,7 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 	if err := c.secretsMissing(); err != nil {
 		return err
 	}
+	surviveClosedPipes()
 	log := newLogger(a.Stderr, c.Log)
 	defer func() { _ = log.Sync() }()
 	for _, w := range c.Warnings {

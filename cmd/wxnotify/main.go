@@ -8,14 +8,13 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/redis/go-redis/v9"
 )
 
 func main() {
 	redis.SetLogger(quietRedis{}) // every failure reaches us as an error, with its remedy
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	defer stop()
 	env := map[string]string{}
 	for _, pair := range os.Environ() {

@@ -32,7 +32,7 @@ func isOpen(cmd redis.Cmder) bool {
 	}
 	return len(cmd.Args()) > 3
 }
-func isDone(cmd redis.Cmder) bool  { return hasKeys(cmd, ":active", ":lease") }
+func isDone(cmd redis.Cmder) bool { return hasKeys(cmd, ":active", ":lease") }
 
 func hasKeys(cmd redis.Cmder, first, second string) bool {
 	args := cmd.Args()
@@ -51,7 +51,7 @@ type wireTap struct {
 	hold    chan struct{} // completions wait until it is closed; nil: they do not
 	cut     atomic.Bool   // the answer of the next fetch of over 8 tasks is lost
 	half    func(redis.Cmder) bool
-	lost    atomic.Int64  // how many tasks it had
+	lost    atomic.Int64 // how many tasks it had
 }
 
 func (*wireTap) DialHook(next redis.DialHook) redis.DialHook { return next }

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/redistest"
+)
+
+// piped runs a worker whose stdout and stderr are one pipe, and returns when it has
+// logged that it started.
+func piped(t *testing.T, cmd *exec.Cmd) (logs *os.File, done chan struct{}) {
+	t.Helper()
+	logs, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = out.Close()
+	done = make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(done)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-done
+		_ = logs.Close()
+	})
+	lines := bufio.NewScanner(logs)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "worker started") {
+			return logs, done
+		}
+	}
+	t.Fatal("the worker ended before it had started")
+	return nil, nil
+}
+
+func ends(t *testing.T, cmd *exec.Cmd, done chan struct{}) int {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("still running a minute after the signal")
+	}
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		t.Fatalf("killed by %s", status.Signal())
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+func stateOf(t *testing.T, env map[string]string, id string) string {
+	t.Helper()
+	var said struct{ State string }
+	r := inProcess(t, env, "status", id, "--output", "json")
+	_ = json.Unmarshal([]byte(r.stdout), &said)
+	return said.State
+}
+
+// The reader of the logs ends, as a restarted journald does: the worker goes on, and
+// drains when it is told to end.
+func TestWorkerSurvivesItsLogPipe(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, redistest.Start(t).URL(), "--any-template")
+	cmd := command(w.with("WXNOTIFY_LOG_LEVEL", "debug"), "worker")
+	logs, done := piped(t, cmd)
+	_ = logs.Close()
+	for _, id := range []string{"first", "second"} { // each is logged
+		if r := inProcess(t, w.env, "send", "--to", "o1", "--template", "t1", "--data", "thing1=x", "--id", id); r.code != exitDone {
+			t.Fatalf("send: %d %s", r.code, r.stderr)
+		}
+		until(t, 30*time.Second, id+" is accepted", func() bool { return stateOf(t, w.env, id) == "accepted" })
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	if code := ends(t, cmd, done); code != exitDone {
+		t.Errorf("exit code %d after SIGTERM, want %d", code, exitDone)
+	}
+}
+
+func TestHangUpDrains(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, redistest.Start(t).URL(), "--any-template", "--latency", "2s")
+	cmd := command(w.env, "worker")
+	logs, done := piped(t, cmd)
+	rest := make(chan string, 1)
+	go func() {
+		text, _ := io.ReadAll(logs)
+		rest <- string(text)
+	}()
+	if r := inProcess(t, w.env, "send", "--to", "o1", "--template", "t1", "--data", "thing1=x", "--id", "in-flight"); r.code != exitDone {
+		t.Fatalf("send: %d %s", r.code, r.stderr)
+	}
+	until(t, 30*time.Second, "the send is in flight", func() bool { return stateOf(t, w.env, "in-flight") == "sending" })
+	_ = cmd.Process.Signal(syscall.SIGHUP)
+	if code := ends(t, cmd, done); code != exitDone {
+		t.Errorf("exit code %d after SIGHUP, want %d", code, exitDone)
+	}
+	if state := stateOf(t, w.env, "in-flight"); state != "accepted" {
+		t.Errorf("the send in flight is %q, want accepted", state)
+	}
+	if text := <-rest; !strings.Contains(text, "worker stopped") {
+		t.Errorf("the log does not say that it stopped:\n%s", text)
+	}
+}
+
+// Under nohup the terminal may close.
+func TestIgnoredHangUpStaysIgnored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, redistest.Start(t).URL(), "--any-template")
+	program := command(w.env, "worker")
+	cmd := exec.Command("sh", append([]string{"-c", `trap "" HUP; exec "$0" "$@"`}, program.Args...)...) //nolint:noctx // the test ends it by signals
+	cmd.Env = program.Env
+	logs, done := piped(t, cmd)
+	go func() { _, _ = io.Copy(io.Discard, logs) }()
+	_ = cmd.Process.Signal(syscall.SIGHUP)
+	if r := inProcess(t, w.env, "send", "--to", "o1", "--template", "t1", "--data", "thing1=x", "--id", "after"); r.code != exitDone {
+		t.Fatalf("send: %d %s", r.code, r.stderr)
+	}
+	until(t, 30*time.Second, "the message is accepted", func() bool { return stateOf(t, w.env, "after") == "accepted" })
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	if code := ends(t, cmd, done); code != exitDone {
+		t.Errorf("exit code %d, want %d", code, exitDone)
+	}
+}
+
+// A command that prints data ends when its reader has enough.
+func TestListEndsWithItsReader(t *testing.T) {
+	t.Parallel()
+	cmd := command(map[string]string{"WXNOTIFY_APPID": "wxa"}, "config")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = out.Close()
+	if err := cmd.Run(); err == nil {
+		t.Error("the command went on without a reader")
+	}
+}
