@@ -64,7 +64,7 @@ func replaced(args []string, old, replacement string) []string {
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	w := newWorld(t, server.URL())
+	w := newWorld(t, server.UserURL(t))
 	expect := func(code int, want string, args ...string) result {
 		t.Helper()
 		r := runProcess(t, w.env, nil, args...)
@@ -133,7 +133,7 @@ func TestCommands(t *testing.T) {
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	w := newWorld(t, server.URL())
+	w := newWorld(t, server.UserURL(t))
 	w.control(t, "POST", "/_sim/script", map[string]any{"replies": []map[string]any{
 		{"do": "errcode", "errcode": 777777, "openid": "oCommand000000000000000000001", "times": 3},
 	}}, nil)

@@ -26,7 +26,7 @@ const (
 func publicWorld(t *testing.T, simulate ...string) *world {
 	t.Helper()
 	server := redistest.Start(t, redistest.AOF()...)
-	w := newWorld(t, server.URL(), simulate...)
+	w := newWorld(t, server.UserURL(t), simulate...)
 	addr := freeAddr(t)
 	w.public = "http://" + addr
 	w.env = w.with(

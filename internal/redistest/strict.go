@@ -38,6 +38,37 @@ func Rights(tb testing.TB, password string) []string {
 	return strings.Fields(text)
 }
 
+const strictUser, strictPassword = "wxnotify", "strict"
+
+// UserURL is the server's address with a user who has exactly the rights of docs/redis.md.
+// The test fails when the user tried something else.
+func (s *Server) UserURL(tb testing.TB) string {
+	tb.Helper()
+	s.addUser(tb, nil)
+	tb.Cleanup(func() {
+		// The test's context has ended.
+		denied, err := s.Client(tb).ACLLog(context.WithoutCancel(tb.Context()), 10).Result()
+		if err != nil {
+			tb.Error(err)
+		}
+		for _, entry := range denied {
+			tb.Errorf("the user was denied: %s %s", entry.Reason, entry.Object)
+		}
+	})
+	return "redis://" + strictUser + ":" + strictPassword + "@" + s.Addr + "/0"
+}
+
+func (s *Server) addUser(tb testing.TB, more []string) {
+	tb.Helper()
+	line := []any{"acl", "setuser", strictUser}
+	for _, right := range append(Rights(tb, strictPassword), more...) {
+		line = append(line, right)
+	}
+	if err := s.Client(tb).Do(tb.Context(), line...).Err(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // Strict is a client that Server.Strict made.
 type Strict struct {
 	*redis.Client
@@ -73,16 +104,9 @@ func (c *Strict) RanAll(tb testing.TB, dir string) {
 // begin with a line break, are left alone. more are rights that the test itself needs.
 func (s *Server) Strict(tb testing.TB, more ...string) *Strict {
 	tb.Helper()
-	const user, password = "wxnotify", "strict"
-	line := []any{"acl", "setuser", user}
-	for _, right := range append(Rights(tb, password), more...) {
-		line = append(line, right)
-	}
-	if err := s.Client(tb).Do(tb.Context(), line...).Err(); err != nil {
-		tb.Fatal(err)
-	}
+	s.addUser(tb, more)
 	c := &Strict{
-		Client: redis.NewClient(&redis.Options{Addr: s.Addr, Protocol: 2, Username: user, Password: password}),
+		Client: redis.NewClient(&redis.Options{Addr: s.Addr, Protocol: 2, Username: strictUser, Password: strictPassword}),
 		ran:    map[string]bool{}, checks: map[string]string{},
 	}
 	c.AddHook(c)
