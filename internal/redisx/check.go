@@ -99,7 +99,11 @@ func Check(ctx context.Context, rdb redis.UniversalClient) (Report, error) {
 	if r.Version != "" && older(r.Version, 6, 2) {
 		return r, verdict("is version " + r.Version + ", which is too old: wxnotify needs 6.2 or newer, install redis 7")
 	}
-	if err := checkMode(server["redis_mode"], IsCluster(rdb)); err != nil {
+	mode := server["redis_mode"]
+	if mode == "" {
+		mode = server["server_mode"] // Valkey's name
+	}
+	if err := checkMode(mode, IsCluster(rdb)); err != nil {
 		return r, err
 	}
 	refused, err := checkRights(ctx, rdb)

@@ -199,7 +199,10 @@ func TestWrongKindsOfServersAreNamed(t *testing.T) {
 		t.Parallel()
 		addr := listen(t, func(conn net.Conn) { _, _ = io.WriteString(conn, "SSH-2.0-OpenSSH\r\n"); _ = conn.Close() })
 		refuses(t, redisx.Config{URL: "redis://:canary@" + addr}, "another program", "WXNOTIFY_REDIS_URL")
-		silent := listen(t, func(net.Conn) {})
+		silent := listen(t, func(conn net.Conn) {
+			<-t.Context().Done() // the test's end
+			_ = conn.Close()
+		})
 		refuses(t, redisx.Config{URL: "redis://:canary@" + silent}, "does not answer", "WXNOTIFY_REDIS_URL")
 		refuses(t, redisx.Config{URL: "rediss://:canary@" + silent}, "does not answer", "WXNOTIFY_REDIS_URL")
 		echo := listen(t, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })

@@ -136,8 +136,9 @@ func (l *lack) note(line string, err error) {
 		l.unknown = append(l.unknown, strings.ToUpper(name))
 	case strings.HasPrefix(text, "MISCONF"), strings.HasPrefix(text, "NOREPLICAS"):
 		l.refused = "redis refuses every write for the moment: " + text
-	case strings.HasPrefix(text, "OOM"), strings.HasPrefix(text, "MOVED"), strings.HasPrefix(text, "EXECABORT"):
-		// Full memory is warned of below; another node is asked for a key of its own.
+	case strings.HasPrefix(text, "OOM"), strings.HasPrefix(text, "MOVED"), strings.HasPrefix(text, "NOSUB"):
+		// Full memory is warned of below, another node is asked for a key of its own, and
+		// Valkey has nothing to unsubscribe from.
 	default:
 		l.other = err
 	}

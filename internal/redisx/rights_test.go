@@ -2,6 +2,7 @@ package redisx_test
 
 import (
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,6 +82,21 @@ func TestMissingRightsAreListedByName(t *testing.T) {
 			t.Fatal(err)
 		}
 		refuses(t, redisx.Config{URL: "redis-cluster://app:canary@" + node.Options().Addrs[0]}, "ACL SETUSER app +xreadgroup")
+	})
+	t.Run("in a cluster, with what docs/redis.md says", func(t *testing.T) {
+		t.Parallel()
+		node := redistest.Cluster(t)
+		line := []any{"acl", "setuser", "wxnotify", "+cluster|slots"}
+		for _, right := range slices.DeleteFunc(redistest.Rights(t, "canary"), func(right string) bool { return right == "-@all" }) {
+			line = append(line, right)
+		}
+		if err := node.Do(t.Context(), line...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		accepts(t, redisx.Config{URL: "redis-cluster://wxnotify:canary@" + node.Options().Addrs[0]})
+		if denied := node.ACLLog(t.Context(), 10).Val(); len(denied) > 0 {
+			t.Errorf("denied: %+v", denied)
+		}
 	})
 	t.Run("without INFO all goes on", func(t *testing.T) {
 		t.Parallel()
