@@ -134,7 +134,7 @@ func options(u *url.URL, hostList string) (*redis.UniversalOptions, error) {
 		Protocol: 2, // RESP2: measured 1.14 times the messages of RESP3
 		PoolSize: poolSize, MaxRetries: maxRetries,
 		DisableIdentity: true, // CLIENT SETINFO would need a right that Redis before 7.2 does not know
-		DialTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
+		DialTimeout:     5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
 	}
 	if u.User != nil {
 		o.Username = u.User.Username()

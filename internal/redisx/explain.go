@@ -1,7 +1,6 @@
 package redisx
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -19,7 +18,7 @@ import (
 // explain makes one sentence, with the likely cause and the remedy, of a failed check.
 func (s *Server) explain(ctx context.Context, err error) error {
 	if found, ok := errors.AsType[verdict](err); ok {
-		return s.masked("redis" + s.at() + " " + string(found))
+		return errors.New("redis" + s.at() + " " + string(found))
 	}
 	said := s.byAnswer(err)
 	if said == "" {
@@ -29,9 +28,9 @@ func (s *Server) explain(ctx context.Context, err error) error {
 		said = "refuses: look at its configuration, and at WXNOTIFY_REDIS_URL"
 	}
 	if said == "" {
-		said = s.byConnection(ctx, err)
+		said, err = s.byConnection(ctx, err)
 	}
-	return s.masked(fmt.Sprintf("redis%s %s (%s)", s.at(), said, shortest(err)))
+	return fmt.Errorf("redis%s %s (%s)", s.at(), said, s.masked(shortest(err).Error()))
 }
 
 // at names the address of the last attempt; with Sentinel and in a cluster it is one of
@@ -43,14 +42,18 @@ func (s *Server) at() string {
 	return ""
 }
 
-// masked takes the passwords out of a text: some answers of Redis repeat what was sent.
-func (s *Server) masked(text string) error {
+// masked hides a text that repeats a part of a password: Redis repeats the beginning of a
+// command that it does not know.
+func (s *Server) masked(text string) string {
 	for _, secret := range []string{s.options.Password, s.options.SentinelPassword} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[redacted]")
+		part := min(4, len(secret))
+		for i := 0; part > 0 && i+part <= len(secret); i++ {
+			if strings.Contains(text, secret[i:i+part]) {
+				return "the answer repeats what was sent and is [redacted]"
+			}
 		}
 	}
-	return errors.New(text)
+	return text
 }
 
 // shortest is the innermost error, without what the layers above it add.
@@ -137,12 +140,27 @@ func (s *Server) byHandshake(err error) string {
 	return ""
 }
 
-// byConnection explains a server that did not answer as Redis does.
-func (s *Server) byConnection(ctx context.Context, err error) string {
+// byConnection explains a server that did not answer as Redis does. It returns the cause,
+// too: what the server says to a new connection is more than that the connection broke.
+func (s *Server) byConnection(ctx context.Context, err error) (said string, cause error) {
 	addr := s.dialed.Load()
 	if addr == nil {
-		return "is not asked"
+		return "is not asked", err
 	}
+	if said := s.unreached(err); said != "" {
+		return said, err
+	}
+	kind, line := speaks(ctx, s, *addr)
+	for _, row := range answers() {
+		if line = strings.TrimPrefix(line, "-"); row[0] != "NOAUTH" && strings.HasPrefix(strings.TrimPrefix(line, "ERR "), row[0]) {
+			return row[1], errors.New(line)
+		}
+	}
+	return s.byKind(kind, err), err
+}
+
+// unreached explains an address without a server, empty when there is one.
+func (s *Server) unreached(err error) string {
 	var failed *dialError
 	reached := !errors.As(err, &failed) || failed.handshake
 	var dns *net.DNSError
@@ -158,23 +176,28 @@ func (s *Server) byConnection(ctx context.Context, err error) string {
 	case !reached:
 		return "is not reachable: start it, or correct host and port in WXNOTIFY_REDIS_URL"
 	}
+	return ""
+}
+
+// byKind explains a server by what it speaks.
+func (s *Server) byKind(kind string, err error) string {
 	encrypted := s.options.TLSConfig != nil
-	switch speaks(ctx, s, *addr) {
-	case "redis":
-		if encrypted {
-			return "speaks no TLS: write redis:// instead of rediss:// (or remove tls=true) in WXNOTIFY_REDIS_URL, or set tls-port on the server"
-		}
+	switch {
+	case kind == "redis" && encrypted:
+		return "speaks no TLS: write redis:// instead of rediss:// (or remove tls=true) in WXNOTIFY_REDIS_URL, or set tls-port on the server"
+	case kind == "redis" && !isTimeout(err):
 		return "closed the connection: look at its log"
-	case "http":
+	case kind == "http":
 		return "is a web server and no Redis: correct host and port in WXNOTIFY_REDIS_URL"
-	case "other":
+	case kind == "other":
 		return "is another program and no Redis: correct host and port in WXNOTIFY_REDIS_URL"
-	case "tls":
-		if !encrypted {
-			return "speaks TLS: write rediss:// instead of redis:// (or add tls=true) in WXNOTIFY_REDIS_URL"
-		}
-	}
-	if isTimeout(err) {
+	case kind == "tls" && !encrypted:
+		return "speaks TLS: write rediss:// instead of redis:// (or add tls=true) in WXNOTIFY_REDIS_URL"
+	case kind == "certificate" && !s.mutual:
+		return "demands a client certificate: set WXNOTIFY_REDIS_CERT_FILE and WXNOTIFY_REDIS_KEY_FILE (tls-auth-clients on the server)"
+	case kind == "certificate":
+		return "refuses the client certificate of WXNOTIFY_REDIS_CERT_FILE: use one of an authority that the server knows (tls-ca-cert-file there)"
+	case isTimeout(err):
 		return "accepts connections and does not answer: it is stopped, overloaded, or no Redis; look at it, or correct WXNOTIFY_REDIS_URL"
 	}
 	return "closed the connection without an answer: it is no Redis, or refuses this machine; correct WXNOTIFY_REDIS_URL"
@@ -185,45 +208,73 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// speaks finds out what answers at addr: redis, http, tls, other, or nothing (empty).
-func speaks(ctx context.Context, s *Server, addr string) string {
-	const wait = 350 * time.Millisecond
+// speakTime bounds each of the two connections of speaks.
+const speakTime = 350 * time.Millisecond
+
+// speaks finds out what answers at addr: redis, http, tls, certificate (TLS, and another
+// client certificate is demanded), other, or nothing (empty). line is the first line that
+// it said in plain.
+func speaks(ctx context.Context, s *Server, addr string) (kind, line string) {
 	network := "tcp"
 	if s.scheme == "unix" {
 		network = "unix"
 	}
 	open := func() net.Conn {
-		conn, err := (&net.Dialer{Timeout: wait}).DialContext(ctx, network, addr)
+		conn, err := (&net.Dialer{Timeout: speakTime}).DialContext(ctx, network, addr)
 		if err != nil {
 			return nil
 		}
-		_ = conn.SetDeadline(time.Now().Add(wait))
+		_ = conn.SetDeadline(time.Now().Add(speakTime))
 		return conn
 	}
 	if conn := open(); conn != nil {
 		defer func() { _ = conn.Close() }()
-		_, _ = io.WriteString(conn, "PING\r\n\r\n")
-		answer := make([]byte, 64)
-		n, _ := conn.Read(answer)
-		switch answer = answer[:n]; {
-		case n == 0, answer[0] == 0x15, answer[0] == 0x16: // nothing, or a TLS alert
-		case bytes.HasPrefix(answer, []byte("+PONG")), answer[0] == '-':
-			return "redis"
-		case bytes.HasPrefix(answer, []byte("HTTP/")):
-			return "http"
-		default:
-			return "other"
+		if kind, line = speaksPlain(conn); kind != "" {
+			return kind, line
 		}
 	}
 	conn := open()
 	if conn == nil {
-		return ""
+		return "", ""
 	}
 	defer func() { _ = conn.Close() }()
-	_, err := s.handshake(ctx, conn, addr)
-	var alert tls.AlertError
+	return s.speaksTLS(ctx, conn, addr), ""
+}
+
+func speaksPlain(conn net.Conn) (kind, line string) {
+	_, _ = io.WriteString(conn, "PING\r\n\r\n")
+	answer := make([]byte, 128)
+	n, _ := conn.Read(answer)
+	line, _, _ = strings.Cut(string(answer[:n]), "\r\n")
+	switch {
+	case n == 0, answer[0] == 0x15, answer[0] == 0x16: // nothing, or a TLS alert
+		return "", ""
+	case line == "+PONG", answer[0] == '-':
+		return "redis", line
+	case strings.HasPrefix(line, "HTTP/"):
+		return "http", ""
+	}
+	return "other", ""
+}
+
+// speaksTLS waits for the server's word on the client certificate, which comes after the
+// handshake.
+func (s *Server) speaksTLS(ctx context.Context, conn net.Conn, addr string) string {
+	encrypted, err := s.handshake(ctx, conn, addr)
+	if err == nil {
+		_, err = encrypted.Read(make([]byte, 1))
+		if isTimeout(err) {
+			return "tls"
+		}
+	}
 	var refused *tls.CertificateVerificationError
-	if err == nil || errors.As(err, &alert) || errors.As(err, &refused) || strings.Contains(err.Error(), "remote error: tls") {
+	switch {
+	case errors.As(err, &refused), err == nil:
+		return "tls"
+	case strings.Contains(err.Error(), "certificate required"), strings.Contains(err.Error(), "bad certificate"),
+		strings.Contains(err.Error(), "unknown certificate authority"), strings.Contains(err.Error(), "error decrypting message"):
+		return "certificate"
+	case strings.Contains(err.Error(), "remote error: tls"), errors.Is(err, io.EOF):
 		return "tls"
 	}
 	return ""

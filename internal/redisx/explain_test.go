@@ -231,12 +231,21 @@ func TestWrongKindsOfServersAreNamed(t *testing.T) {
 		} {
 			addr := listen(t, func(conn net.Conn) { answer(conn, map[string]string{"ping": reply}) })
 			refuses(t, redisx.Config{URL: "redis://:canary@" + addr}, words)
+			// Redis says some of it to a new connection, and closes it before it has read.
+			rude := listen(t, func(conn net.Conn) {
+				_, _ = io.WriteString(conn, reply+"\r\n")
+				_ = conn.Close()
+			})
+			refuses(t, redisx.Config{URL: "redis://:canary@" + rude}, words)
 		}
 		// Redis repeats the arguments of a command that it does not know.
 		addr := listen(t, func(conn net.Conn) {
 			answer(conn, map[string]string{"auth": "-ERR unknown command 'auth', with args beginning with: 'canary-secret'"})
 		})
 		refuses(t, redisx.Config{URL: "redis://:canary-secret@" + addr}, "redacted")
+		// A text of one letter stands in many words.
+		refuses(t, redisx.Config{URL: "redis://:x@" + listen(t, func(conn net.Conn) { answer(conn, map[string]string{"set": "-NOPERM no permissions to access a key"}) })},
+			"~wxn:*")
 	})
 }
 
