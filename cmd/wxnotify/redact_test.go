@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -93,5 +94,28 @@ func TestRedisFilesAreTheirOwnSettings(t *testing.T) {
 	r = inProcess(t, map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_REDIS_KEY_FILE": "/key"}, "queues")
 	if r.code != exitUsage || !strings.Contains(r.stderr, "has no TLS") {
 		t.Errorf("code %d: %s", r.code, r.stderr)
+	}
+}
+
+// TestEachAccountHasItsProxy: a refused connection names the proxy of the account, and no
+// password.
+func TestEachAccountHasItsProxy(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	file := write(t, "wxnotify.yaml", "redis_url: "+server.URL()+`
+wechat_base_url: http://127.0.0.1:1
+appsecret: `+wechattest.AppSecret+`
+wechat_proxy: http://u:canary-common@127.0.0.1:2
+accounts:
+  - appid: wxone
+  - appid: wxtwo
+    wechat_proxy_file: `+write(t, "proxy", "http://u:canary-own@127.0.0.1:3\n")+`
+`)
+	env := map[string]string{"WXNOTIFY_CONFIG": file}
+	for account, proxy := range map[string]string{"wxone": "127.0.0.1:2", "wxtwo": "127.0.0.1:3"} {
+		r := inProcess(t, env, "token", "refresh", "--account", account)
+		if r.code == exitDone || !strings.Contains(r.stderr, proxy) || strings.Contains(r.stdout+r.stderr, "canary") {
+			t.Errorf("%s: code %d, want a refused connection to %s:\n%s%s", account, r.code, proxy, r.stdout, r.stderr)
+		}
 	}
 }
