@@ -2,7 +2,6 @@ package job
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -39,35 +38,20 @@ type Envelope struct {
 	Body        []byte    `json:"-"` // the request body, byte for byte as it goes to WeChat
 }
 
-// line is the first line of an encoded envelope. It shadows the fields that
-// Envelope keeps in another form.
-type line struct {
-	V int `json:"v"`
-	Envelope
-	QueuedAt    int64 `json:"q,omitempty"` // Unix milliseconds, as the next two
-	NotBefore   int64 `json:"nb,omitempty"`
-	NotAfter    int64 `json:"na,omitempty"`
-	AtLeastOnce bool  `json:"alo,omitempty"` // here because it is written last
-}
-
 // Encode writes the envelope: one line of JSON with the terms, then the body
 // unchanged. It refuses what Parse would refuse. Times are cut to milliseconds.
 func Encode(e Envelope) ([]byte, error) {
 	if err := e.check(); err != nil {
 		return nil, fmt.Errorf("encode envelope: %w", err)
 	}
-	out := bytes.NewBuffer(make([]byte, 0, 256+len(e.Body)))
-	enc := json.NewEncoder(out) // Encode ends the line
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(line{
+	out, err := appendTerms(make([]byte, 0, 256+len(e.Body)), &line{
 		V: Version, Envelope: e, QueuedAt: millis(e.QueuedAt), NotBefore: millis(e.NotBefore),
 		NotAfter: millis(e.NotAfter), AtLeastOnce: e.AtLeastOnce,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("encode envelope: %w", err)
+		return nil, err
 	}
-	out.Write(e.Body)
-	return out.Bytes(), nil
+	return append(append(out, '\n'), e.Body...), nil
 }
 
 // Parse reads what Encode of this or an earlier version wrote. Body aliases
@@ -78,10 +62,7 @@ func Parse(data []byte) (Envelope, error) {
 	if !found {
 		return Envelope{}, fmt.Errorf("%w: no line with the delivery terms", ErrMalformed)
 	}
-	var l line
-	// When a field has an unexpected type, Unmarshal still fills the others, so
-	// V is known even if a newer version changed the type of a field.
-	err := json.Unmarshal(terms, &l)
+	l, err := parseTerms(terms)
 	switch {
 	case l.V > Version:
 		return Envelope{}, &NewerVersionError{Version: l.V}

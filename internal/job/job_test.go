@@ -239,11 +239,26 @@ func FuzzParse(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte(`{"v":2}` + "\n{}"))
+	f.Add([]byte(`{"v":1,"id":"x","c":"bulk","u":"u1","q":17,"nb":18,"na":19,"alo":true}` + "\n{}"))
 	f.Add([]byte("\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, err := job.Parse(data)
 		if err != nil {
 			return
+		}
+		terms, _, _ := bytes.Cut(data, []byte{'\n'})
+		var byJSON struct {
+			ID, To, U, T string
+			C            job.Class
+			Q            int64
+			ALO          bool
+		}
+		if err := json.Unmarshal(terms, &byJSON); err != nil {
+			t.Fatalf("Parse took what encoding/json refuses: %v", err)
+		}
+		if byJSON.ID != e.ID || byJSON.C != e.Class || byJSON.To != e.To || byJSON.U != e.User || byJSON.T != e.Template ||
+			byJSON.Q != 0 && byJSON.Q != e.QueuedAt.UnixMilli() || byJSON.ALO != e.AtLeastOnce {
+			t.Fatalf("%s was read as %+v", terms, e)
 		}
 		again, err := job.Encode(e)
 		if err != nil {
