@@ -147,7 +147,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 		memory: redisx.NewMemoryGuard(rdb), singles: map[job.Class]*redisx.Group[*entry, reply]{},
 	}
 	for _, class := range job.Classes() {
-		p.singles[class] = redisx.NewGroup(callSize, callsAtOnce, func(ctx context.Context, entries []*entry) ([]reply, error) {
+		p.singles[class] = redisx.NewGroup(callSize, callsAtOnce, 0, func(ctx context.Context, entries []*entry) ([]reply, error) {
 			return p.enqueue(ctx, class, entries), nil
 		})
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -47,9 +46,9 @@ type Start struct {
 
 // beginning is a message in a call of Begin.
 type beginning struct {
-	envelope job.Envelope
-	hash     string
-	number   int64
+	number                 int64
+	id, to, user, template string
+	class, hash            string // as the script takes them
 }
 
 // missing is the script's answer where there is no record.
@@ -72,10 +71,12 @@ const missing = "missing"
 // older than 30 days, the message ends as unknown with the reason
 // [ReasonRecordExpired]: it may have been sent.
 func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, error) {
-	b := beginning{envelope: e, hash: e.Hash(), number: d.N}
+	b := beginning{
+		number: d.N, id: e.ID, to: e.To, user: e.User, template: e.Template, class: classCode(e.Class), hash: e.Hash(),
+	}
 	answer, err := l.begins.Do(ctx, b)
 	if err == nil && answer == missing {
-		if err := l.restore(ctx, b, d.Redelivered); err != nil {
+		if err := l.restore(ctx, e, b.hash, d.Redelivered); err != nil {
 			return Start{}, err
 		}
 		answer, err = l.begins.Do(ctx, b)
@@ -94,10 +95,10 @@ func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, 
 }
 
 // restore writes a record that is missing.
-func (l *Ledger) restore(ctx context.Context, b beginning, redelivered bool) error {
-	e, now := b.envelope, time.Now()
+func (l *Ledger) restore(ctx context.Context, e job.Envelope, hash string, redelivered bool) error {
+	now := time.Now()
 	r := Record{
-		State: Queued, Class: e.Class, To: e.To, User: e.User, Template: e.Template, Hash: b.hash,
+		State: Queued, Class: e.Class, To: e.To, User: e.User, Template: e.Template, Hash: hash,
 		QueuedAt: e.QueuedAt, NotBefore: e.NotBefore, NotAfter: e.NotAfter,
 	}
 	life := l.life(now, e.NotBefore, e.NotAfter)
@@ -117,25 +118,19 @@ func (l *Ledger) sendBegins(ctx context.Context, list []beginning) ([]string, er
 	keys := append(make([]string, 0, 2+len(list)), l.suppressionsKey())
 	args := append(make([]any, 0, 3+6*len(list)), stamp(time.Now()), millis(l.cfg.Keep), millis(live))
 	for i := range list {
-		keys = append(keys, l.recordKey(list[i].envelope.ID))
+		keys = append(keys, l.recordKey(list[i].id))
 	}
 	for i := range list {
-		b, user := &list[i], "0"
-		if b.envelope.User != "" {
-			keys = append(keys, UserKey(l.cfg.Account, b.envelope.User))
-			user = strconv.Itoa(len(keys))
+		b := &list[i]
+		args = append(args, &b.number, &b.class, &b.hash, &b.to, &b.template) // a pointer is not boxed
+		if b.user == "" {
+			args = append(args, "0")
+			continue
 		}
-		args = append(args, b.number, classCode(b.envelope.Class), &b.hash, &b.envelope.To, &b.envelope.Template, user)
+		keys = append(keys, UserKey(l.cfg.Account, b.user))
+		args = append(args, len(keys))
 	}
-	return answers(l.lua["begin"].Run(ctx, l.rdb, keys, args...).Slice())
-}
-
-// answers reads what a script says of each message.
-func answers(reply []any, err error) ([]string, error) {
-	if err != nil {
-		return nil, err
-	}
-	return stringList(reply, 0)
+	return l.lua["begin"].Texts(ctx, l.rdb, false, keys, args...) //nolint:wrapcheck // Begin does
 }
 
 func parseStart(answer string) (Start, error) {

@@ -35,9 +35,11 @@ type Recorded struct {
 
 // accepting is a message in a call of Accepted.
 type accepting struct {
-	id     string
-	number int64
-	Acceptance
+	number           int64
+	msgid            wechat.MessageID
+	id, to           string
+	class, duplicate string // as the script takes them
+	payload          []byte // nil: not kept
 }
 
 // Accepted records the msgid that WeChat gave delivery n, and joins a receipt that
@@ -49,7 +51,9 @@ func (l *Ledger) Accepted(ctx context.Context, id string, n int64, a Acceptance)
 	if !slices.Contains(l.cfg.Resend, a.Class) {
 		a.Payload = nil
 	}
-	answer, err := l.accepts.Do(ctx, accepting{id: id, number: n, Acceptance: a})
+	answer, err := l.accepts.Do(ctx, accepting{
+		number: n, msgid: a.MsgID, id: id, to: a.To, class: classCode(a.Class), duplicate: flag(a.Duplicate), payload: a.Payload,
+	})
 	if err != nil {
 		return Recorded{}, fmt.Errorf("ledger: record the acceptance: %w", err)
 	}
@@ -72,10 +76,15 @@ func (l *Ledger) sendAccepts(ctx context.Context, list []accepting) ([]string, e
 		millis(latestKeep), millis(l.cfg.Keep+ReceiptWait+live), stamp(now.Add(-indexKeep)))
 	for i := range list {
 		a := &list[i]
-		keys = append(keys, l.recordKey(a.id), l.msgidKey(a.MsgID), l.latestKey(a.To), l.payloadKey(a.id))
-		args = append(args, a.number, &a.id, int64(a.MsgID), flag(a.Duplicate), &a.To, classCode(a.Class), a.Payload)
+		keys = append(keys, l.recordKey(a.id), l.msgidKey(a.msgid), l.latestKey(a.to), l.payloadKey(a.id))
+		args = append(args, &a.number, &a.id, (*int64)(&a.msgid), &a.duplicate, &a.to, &a.class) // a pointer is not boxed
+		if a.payload == nil {
+			args = append(args, "")
+		} else {
+			args = append(args, a.payload)
+		}
 	}
-	return answers(l.lua["accepted"].Run(ctx, l.rdb, keys, args...).Slice())
+	return l.lua["accepted"].Texts(ctx, l.rdb, false, keys, args...) //nolint:wrapcheck // Accepted does
 }
 
 // Outcome of an attempt that was not accepted.

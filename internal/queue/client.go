@@ -48,7 +48,7 @@ func newClient(rdb redis.UniversalClient, f *fetcher) *client {
 	for i := range f.queues {
 		const calls = 2 // more would make the batches smaller
 		q := &f.queues[i]
-		c.done[q.queue] = redisx.NewGroup(maxFetch, calls, func(ctx context.Context, items []completion) ([]int64, error) {
+		c.done[q.queue] = redisx.NewGroup(maxFetch, calls, fetchPause, func(ctx context.Context, items []completion) ([]int64, error) {
 			return c.complete(ctx, q, items)
 		})
 	}
@@ -57,20 +57,18 @@ func newClient(rdb redis.UniversalClient, f *fetcher) *client {
 
 // EvalSha is what asynq calls first.
 func (c *client) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	ctx = context.WithoutCancel(ctx)
 	if cmd := c.answer(ctx, keys, args); cmd != nil {
 		return cmd
 	}
-	return c.UniversalClient.EvalSha(ctx, sha, keys, withoutPayloads(keys, args)...)
+	return c.UniversalClient.EvalSha(context.WithoutCancel(ctx), sha, keys, withoutPayloads(keys, args)...)
 }
 
 // Eval is what asynq calls when the server does not know the script.
 func (c *client) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
-	ctx = context.WithoutCancel(ctx)
 	if cmd := c.answer(ctx, keys, args); cmd != nil {
 		return cmd
 	}
-	return c.UniversalClient.Eval(ctx, script, keys, withoutPayloads(keys, args)...)
+	return c.UniversalClient.Eval(context.WithoutCancel(ctx), script, keys, withoutPayloads(keys, args)...)
 }
 
 // answer is nil for a call that passes unchanged.
@@ -81,7 +79,7 @@ func (c *client) answer(ctx context.Context, keys []string, args []any) *redis.C
 		c.fetched.Do(func() { close(c.first) })
 		return c.dequeue(ctx, q)
 	case callDone:
-		return c.completed(ctx, q, keys, args)
+		return c.completed(context.WithoutCancel(ctx), q, keys, args)
 	case callListExpired:
 		return answered(ctx, []any{}, nil)
 	case callUnknownFetch:

@@ -16,7 +16,6 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
-	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -99,16 +98,15 @@ func (w *wireTap) after(cmds ...redis.Cmder) {
 
 // fetched is how many tasks the answer of a fetch has.
 func fetched(cmd redis.Cmder) int {
-	call, ok := cmd.(*redisx.Call)
+	answer, ok := cmd.(interface{ Val() []string })
 	if !ok {
 		return 0
 	}
-	texts, _ := call.StringSlice()
 	switch {
 	case isFetch(cmd):
-		return len(texts) - 1
+		return len(answer.Val()) - 1
 	case isOpen(cmd):
-		return len(texts) / 2
+		return len(answer.Val()) / 2
 	}
 	return 0
 }

@@ -37,6 +37,10 @@ const (
 	// maxFetch is how many tasks one script call fetches at most: it holds Redis for
 	// well under a millisecond then.
 	maxFetch = 64
+	// fetchPause is the least time after a fetch of several tasks, and after completions
+	// of several, so that the next one has several too: calls for single tasks cost
+	// Redis and the worker twice as much.
+	fetchPause = time.Millisecond
 	// maxHandOver is how long a fetched task may wait for asynq to take it.
 	maxHandOver = time.Second
 	// lookEvery is how often empty queues are looked at, should a wake-up be lost.
@@ -121,7 +125,12 @@ func (f *fetcher) run(ctx context.Context) {
 		if len(permits) == 0 {
 			continue
 		}
-		f.deliver(ctx, f.fetch(ctx, f.preferCritical(q, permits[0]), permits), changed)
+		deliveries := f.fetch(ctx, f.preferCritical(q, permits[0]), permits)
+		fetched := time.Now()
+		f.deliver(ctx, deliveries, changed)
+		if len(deliveries) > 1 {
+			_ = redisx.Sleep(ctx, fetchPause-time.Since(fetched))
+		}
 	}
 }
 
@@ -348,8 +357,8 @@ func (f *fetcher) fetch(ctx context.Context, i int, permits []ratelimit.Permit) 
 // the tasks of the first one would be left active until recovery finds them. The same
 // happens to those of a call whose answer is lost.
 func (f *fetcher) take(ctx context.Context, q *keys, lease int64, n int) (number int64, tasks []string, err error) {
-	ids, err := fetchScript.RunOnce(ctx, f.rdb, []string{q.pending, q.paused, q.active, q.lease, q.idle, q.deliveries},
-		lease, n, idleLife.Milliseconds()).StringSlice()
+	ids, err := fetchScript.Texts(ctx, f.rdb, true, []string{q.pending, q.paused, q.active, q.lease, q.idle, q.deliveries},
+		lease, n, idleLife.Milliseconds())
 	if err != nil || len(ids) < 2 {
 		return 0, nil, err //nolint:wrapcheck // fetch says what failed
 	}
@@ -361,7 +370,7 @@ func (f *fetcher) take(ctx context.Context, q *keys, lease int64, n int) (number
 	for i, id := range ids[1:] {
 		declared[i] = q.tasks + id
 	}
-	opened, err := openScript.RunOnce(ctx, f.rdb, declared).StringSlice()
+	opened, err := openScript.Texts(ctx, f.rdb, true, declared)
 	if err == nil && len(opened) != 2*len(declared) {
 		err = fmt.Errorf("open.lua answered %d texts", len(opened))
 	}
@@ -423,6 +432,9 @@ func (f *fetcher) next(wait time.Duration) *delivery {
 		return d
 	default:
 	}
+	if wait == 0 {
+		return nil
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -433,3 +445,4 @@ func (f *fetcher) next(wait time.Duration) *delivery {
 	}
 	return nil
 }
+

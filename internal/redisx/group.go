@@ -5,23 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // ErrClosed is returned by a Group after Close.
 var ErrClosed = errors.New("closed")
 
 // Group lets concurrent callers share one call. The first caller opens a batch,
-// which leaves as soon as fewer calls than allowed are running; callers that come
-// before it leaves join it. A single caller does not wait.
+// which leaves as soon as fewer calls than allowed are running and the pause after
+// the last shared call is over; callers that come before it leaves join it. Callers
+// that come one after the other do not wait.
 //
 // A batch does not end with the context of one caller, since it carries others;
 // what bounds it is the Redis client's own timeouts.
 type Group[T, R any] struct {
 	limit int
+	pause time.Duration
 	slots chan struct{}
 	send  func(ctx context.Context, items []T) ([]R, error)
 
 	mu      sync.Mutex
+	next    time.Time    // when the next call may leave; zero: at once
 	open    *batch[T, R] // takes items; nil: none does
 	closed  bool
 	running sync.WaitGroup
@@ -37,11 +41,12 @@ type batch[T, R any] struct {
 	done      chan struct{}
 }
 
-// NewGroup makes a group of at most limit items a call and at most calls at once.
-// send returns one result per item, in their order; its error is returned to all
-// callers of the batch.
-func NewGroup[T, R any](limit, calls int, send func(ctx context.Context, items []T) ([]R, error)) *Group[T, R] {
-	return &Group[T, R]{limit: limit, slots: make(chan struct{}, calls), send: send}
+// NewGroup makes a group of at most limit items a call and at most calls at once. The
+// next call leaves pause after a shared one at the soonest, so that more callers
+// share it; 0: no pause. send returns one result per item, in their order;
+// its error is returned to all callers of the batch.
+func NewGroup[T, R any](limit, calls int, pause time.Duration, send func(ctx context.Context, items []T) ([]R, error)) *Group[T, R] {
+	return &Group[T, R]{limit: limit, pause: pause, slots: make(chan struct{}, calls), send: send}
 }
 
 // Do sends one item. When ctx ends before the batch has left, the item never
@@ -116,10 +121,19 @@ func (g *Group[T, R]) run(ctx context.Context, b *batch[T, R]) {
 	g.slots <- struct{}{}
 	defer func() { <-g.slots }()
 	g.mu.Lock()
+	wait := time.Until(g.next)
+	g.mu.Unlock()
+	if wait > 0 {
+		_ = Sleep(ctx, wait)
+	}
+	g.mu.Lock()
 	if g.open == b {
 		g.open = nil
 	}
 	b.left = true
+	if g.pause > 0 && len(b.items) > 1 {
+		g.next = time.Now().Add(g.pause)
+	}
 	g.mu.Unlock()
 	if b.withdrawn == nil {
 		b.results, b.err = g.call(ctx, b.items)

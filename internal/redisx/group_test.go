@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -52,7 +53,7 @@ func TestGroupCallersShareCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
-		g := redisx.NewGroup(64, 2, r.send)
+		g := redisx.NewGroup(64, 2, 0, r.send)
 		var all sync.WaitGroup
 		for i := range 500 {
 			all.Go(func() {
@@ -81,10 +82,43 @@ func TestGroupCallersShareCalls(t *testing.T) {
 func TestGroupASingleCallerDoesNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := redisx.NewGroup(64, 1, (&recorder{}).send)
+		g := redisx.NewGroup(64, 1, 0, (&recorder{}).send)
 		began := time.Now()
 		if _, err := g.Do(t.Context(), 1); err != nil || time.Since(began) != time.Second {
 			t.Errorf("%v after %s, want one call", err, time.Since(began))
+		}
+	})
+}
+
+func TestGroupPausesAfterASharedCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var began []time.Duration
+		var sizes []int
+		start := time.Now()
+		g := redisx.NewGroup(64, 1, 10*time.Millisecond, func(_ context.Context, items []int) ([]int, error) {
+			began, sizes = append(began, time.Since(start)), append(sizes, len(items))
+			time.Sleep(2500 * time.Microsecond) // virtual
+			return items, nil
+		})
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() { _, _ = g.Do(t.Context(), i) })
+			time.Sleep(time.Millisecond) // virtual
+		}
+		all.Wait()
+		if want := []int{1, 2, 10, 7}; !slices.Equal(sizes, want) || began[0] != 0 || began[2]-began[1] != 10*time.Millisecond {
+			t.Errorf("calls of %v items at %v; want %v items, the first at once, and a pause after each shared one", sizes, began, want)
+		}
+		time.Sleep(time.Second) // virtual
+		before := time.Now()
+		for i := range 3 {
+			if _, err := g.Do(t.Context(), i); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(before); took != 7500*time.Microsecond {
+			t.Errorf("three callers one after the other took %s, want three calls without a pause", took)
 		}
 	})
 }
@@ -93,7 +127,7 @@ func TestGroupCallerThatGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
-		g := redisx.NewGroup(64, 1, r.send)
+		g := redisx.NewGroup(64, 1, 0, r.send)
 		var all sync.WaitGroup
 		all.Go(func() { _, _ = g.Do(t.Context(), 0) }) // keeps the only slot for a second
 		synctest.Wait()
@@ -134,8 +168,8 @@ func TestGroupAnErrorReachesEveryCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{err: errors.New("connection lost")}
-		g := redisx.NewGroup(64, 1, r.send)
-		short := redisx.NewGroup(64, 1, func(context.Context, []int) ([]int, error) { return nil, nil })
+		g := redisx.NewGroup(64, 1, 0, r.send)
+		short := redisx.NewGroup(64, 1, 0, func(context.Context, []int) ([]int, error) { return nil, nil })
 		var all sync.WaitGroup
 		for i := range 5 {
 			all.Go(func() {

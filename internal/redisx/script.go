@@ -23,40 +23,39 @@ func NewScript(parts ...string) *Script {
 // Text is the script as Redis gets it.
 func (s *Script) Text() string { return s.text }
 
+const (
+	evalSHA, eval = "evalsha", "eval"
+	firstKey      = 3 // place in the command: a cluster routes by it
+)
+
+// line is the command that calls the script by its SHA-1.
+func (s *Script) line(keys []string, args []any) []any {
+	line := make([]any, 0, firstKey+len(keys)+len(args))
+	line = append(line, evalSHA, s.sha, len(keys))
+	for i := range keys {
+		line = append(line, &keys[i]) // a pointer is not boxed, a string is
+	}
+	return append(line, args...)
+}
+
 // Call is one call of a script, for [Exec].
 type Call struct {
 	*redis.Cmd
 	script *Script
-	once   bool
 }
 
 // Call prepares a call.
 func (s *Script) Call(ctx context.Context, keys []string, args ...any) *Call {
-	line := make([]any, 0, 3+len(keys)+len(args))
-	line = append(line, "evalsha", s.sha, len(keys))
-	for i := range keys {
-		line = append(line, &keys[i]) // a pointer is not boxed, a string is
-	}
-	return &Call{Cmd: command(ctx, append(line, args...)), script: s}
+	return &Call{Cmd: command(ctx, s.line(keys, args)), script: s}
 }
-
-// Once makes go-redis not repeat the call after a lost connection.
-func (c *Call) Once() *Call {
-	c.once = true
-	return c
-}
-
-// NoRetry is asked by go-redis.
-func (c *Call) NoRetry() bool { return c.once }
 
 // withText turns the call into one that sends the script's text.
 func (c *Call) withText(ctx context.Context) {
-	line := append([]any{"eval", c.script.text}, c.Args()[2:]...)
+	line := append([]any{eval, c.script.text}, c.Args()[2:]...)
 	c.Cmd = command(ctx, line)
 }
 
 func command(ctx context.Context, line []any) *redis.Cmd {
-	const firstKey = 3 // a cluster routes by it
 	cmd := redis.NewCmd(ctx, line...)
 	cmd.SetFirstKeyPos(firstKey)
 	return cmd
@@ -69,13 +68,29 @@ func (s *Script) Run(ctx context.Context, rdb redis.UniversalClient, keys []stri
 	return call.Cmd
 }
 
-// RunOnce is Run without a repetition after a lost connection, for scripts that
-// must not run twice.
-func (s *Script) RunOnce(ctx context.Context, rdb redis.UniversalClient, keys []string, args ...any) *redis.Cmd {
-	call := s.Call(ctx, keys, args...).Once()
-	Exec(ctx, rdb, call)
-	return call.Cmd
+// Texts calls a script that returns a list of texts. It makes no interface value of
+// each, as Run does. once: go-redis does not repeat the call after a lost connection,
+// for scripts that must not run twice.
+func (s *Script) Texts(ctx context.Context, rdb redis.UniversalClient, once bool, keys []string, args ...any) ([]string, error) {
+	line := s.line(keys, args)
+	for {
+		cmd := texts{redis.NewStringSliceCmd(ctx, line...), once}
+		cmd.SetFirstKeyPos(firstKey)
+		err := rdb.Process(ctx, cmd)
+		if line[0] != evalSHA || !redis.HasErrorPrefix(err, "NOSCRIPT") {
+			return cmd.Val(), err //nolint:wrapcheck // the caller says what it did
+		}
+		line[0], line[1] = eval, s.text
+	}
 }
+
+type texts struct {
+	*redis.StringSliceCmd
+	once bool
+}
+
+// NoRetry is asked by go-redis.
+func (c texts) NoRetry() bool { return c.once }
 
 // Exec runs cmds in one round trip and in their order, and calls whose script the
 // server did not know in a second one. Each command keeps its own error.
