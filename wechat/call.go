@@ -127,11 +127,12 @@ func (c *caller) request(ctx context.Context, k call) *http.Request {
 		req.Method = http.MethodPost
 		req.Header.Set("Content-Type", contentType)
 		req.ContentLength = int64(len(k.body))
-		req.Body = newBody(k.body)
+		body := k.body // or k would be copied to the heap for GetBody
+		req.Body = newBody(body)
 		// With GetBody net/http repeats a POST on another connection when a kept
 		// one fails before a byte of the request was written. That is safe, and
 		// prevents a failed send when WeChat closes an idle connection.
-		req.GetBody = func() (io.ReadCloser, error) { return newBody(k.body), nil }
+		req.GetBody = func() (io.ReadCloser, error) { return newBody(body), nil }
 	}
 	return req.WithContext(ctx)
 }
@@ -183,15 +184,16 @@ var errRepeat = errors.New("the connection was lost after the request was writte
 // cancels the context with errRepeat.
 func traceWrites(ctx context.Context, k call) (context.Context, *writeTrace) {
 	t := &writeTrace{abort: func(error) {}}
-	if k.once {
+	post, once := k.body != nil, k.once // or k would be copied to the heap
+	if once {
 		ctx, t.abort = context.WithCancelCause(ctx)
 	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) {
 			switch {
-			case k.body != nil:
+			case post:
 				t.written.Store(false)
-			case k.once && t.sent.Load():
+			case once && t.sent.Load():
 				t.abort(errRepeat)
 			}
 		},
