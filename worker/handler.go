@@ -48,7 +48,8 @@ type delivery struct {
 // handle sends the message of one task. nil completes the task: the message's end, or
 // WeChat's yes, is recorded by then.
 func (a *account) handle(ctx context.Context, t queue.Task) error {
-	d := &delivery{account: a, task: t, permit: &t.Permit, probe: t.Permit.Probe(), start: time.Now().Round(0)}
+	d := &delivery{account: a, task: t, probe: t.Permit.Probe(), start: time.Now().Round(0)}
+	d.permit = &d.task.Permit
 	defer d.returnPermit()
 	env, err := job.Parse(t.Payload)
 	if err != nil {
@@ -200,8 +201,7 @@ func (d *delivery) call(ctx context.Context) (msgid wechat.MessageID, err error)
 			msgid, err = 0, errPanic
 		}
 	}()
-	ctx = withSendInfo(ctx, sendInfo{tier: tierOf(d.env.Class), probe: d.probe})
-	ctx, cancel := context.WithTimeout(ctx, d.policy.SendTimeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, sendKey{}, d), d.policy.SendTimeout)
 	defer cancel()
 	body := d.env.Body
 	if d.env.User != "" {

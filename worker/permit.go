@@ -22,11 +22,14 @@ var ErrNoPermit = errors.New("no permit for a replay")
 // only have found that this process's token is an old one.
 func ReplayPermit(gate Gate) func(context.Context) error {
 	return func(ctx context.Context) error {
-		s, _ := ctx.Value(sendKey{}).(sendInfo)
-		if s.probe {
-			return nil
+		tier := ratelimit.General
+		if d, ok := ctx.Value(sendKey{}).(*delivery); ok {
+			if d.probe {
+				return nil
+			}
+			tier = tierOf(d.env.Class)
 		}
-		p, err := gate.Take(ctx, s.tier)
+		p, err := gate.Take(ctx, tier)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrNoPermit, err)
 		}
@@ -55,14 +58,6 @@ func tierOf(class job.Class) ratelimit.Tier {
 	return ratelimit.General
 }
 
+// sendKey is the context's key of the *delivery that is being sent, for ReplayPermit,
+// which the client calls.
 type sendKey struct{}
-
-// sendInfo is what ReplayPermit, which the client calls, has to know.
-type sendInfo struct {
-	tier  ratelimit.Tier
-	probe bool
-}
-
-func withSendInfo(ctx context.Context, s sendInfo) context.Context {
-	return context.WithValue(ctx, sendKey{}, s)
-}

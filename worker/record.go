@@ -86,15 +86,18 @@ func (d *delivery) recordOutcome(ctx context.Context, number int64, o ledger.Out
 	return &queue.Later{After: d.notPastEnd(jitter(v.After)), Cause: errors.New(v.Reason)}
 }
 
-// persist tries until the write succeeds or the task's time is over, and at least
-// once. The last error is returned.
+// persist tries until the write succeeds or the task's time is over, and once more
+// then. The last error is returned. The first try has no bound of its own, which
+// would cost more than the rest of a usual write.
 func persist(ctx context.Context, write func(context.Context) error) error {
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := writeOnce(ctx, write)
-		if err == nil || redisx.Sleep(ctx, jitter(wait)) != nil {
-			return err
+	err := write(ctx)
+	for wait := 20 * time.Millisecond; err != nil; wait = min(2*wait, time.Second) {
+		over := redisx.Sleep(ctx, jitter(wait)) != nil
+		if err = writeOnce(ctx, write); over {
+			break
 		}
 	}
+	return err
 }
 
 func writeOnce(ctx context.Context, write func(context.Context) error) error {
