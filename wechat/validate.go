@@ -157,13 +157,27 @@ func (m *TemplateMessage) contentFaults() []Fault {
 		add("data", FaultDataMissing)
 	}
 	faults = append(faults, m.fieldFaults(faultsOfField)...)
-	if isUTF8 {
+	if isUTF8 && m.mayExceed(bodyLimit) {
 		if body, err := MarshalBody(m); err == nil && len(body) > bodyLimit {
 			faults = append(faults, faultf("", FaultBodyTooLarge,
 				"is too large: the encoded message has %d bytes, and %d are allowed: shorten the values", len(body), bodyLimit))
 		}
 	}
 	return faults
+}
+
+// mayExceed reports whether the encoded message may have more bytes than limit,
+// without encoding it.
+func (m *TemplateMessage) mayExceed(limit int) bool {
+	const escape, names = 6, 128 // bytes of an escaped character; of the fields' names, at most
+	texts := len(m.ToUser) + len(m.TemplateID) + len(m.URL) + len(m.ClientMsgID)
+	if p := m.MiniProgram; p != nil {
+		texts += len(p.AppID) + len(p.PagePath)
+	}
+	for key, f := range m.Data {
+		texts += len(key) + len(f.Value) + len(f.Color)
+	}
+	return escape*texts+names*(1+len(m.Data)) > limit
 }
 
 func isWebURL(text string) bool {
@@ -206,14 +220,14 @@ func faultsOfField(key string, f Field) []Fault {
 // keyFault is empty for a valid key.
 func keyFault(key string) FaultCode {
 	switch {
+	case isKeyName(key):
+		return ""
 	case strings.TrimSpace(key) == "":
 		return FaultKeyEmpty
 	case strings.HasSuffix(strings.ToUpper(key), ".DATA"):
 		return FaultKeySuffix
-	case !isKeyName(key):
-		return FaultKeyInvalid
 	default:
-		return ""
+		return FaultKeyInvalid
 	}
 }
 

@@ -151,6 +151,7 @@ func TestValidateChecksAllFieldsOfTheMessage(t *testing.T) {
 		{"client_msg_id of 32", func(m *wechat.TemplateMessage) { m.ClientMsgID = strings.Repeat("a", 32) }, ""},
 		{"client_msg_id with a dot", func(m *wechat.TemplateMessage) { m.ClientMsgID = "a.b" }, "client_msg_id client-msg-id-invalid"},
 		{"16 KB", func(m *wechat.TemplateMessage) { m.Data["other"] = wechat.Field{Value: strings.Repeat("x", 16<<10)} }, " body-too-large"},
+		{"16 KB with escapes", func(m *wechat.TemplateMessage) { m.Data["other"] = wechat.Field{Value: strings.Repeat("\"", 9000)} }, " body-too-large"},
 		{"just below 16 KB", func(m *wechat.TemplateMessage) { m.Data["other"] = wechat.Field{Value: strings.Repeat("x", 15<<10)} }, ""},
 		{"color with NUL", func(m *wechat.TemplateMessage) { m.Data["thing1"] = wechat.Field{Value: "x", Color: "\x00"} }, "data.thing1.color control-character"},
 		{"no data", func(m *wechat.TemplateMessage) { m.Data = nil }, "data data-missing"},

@@ -445,4 +445,3 @@ func (f *fetcher) next(wait time.Duration) *delivery {
 	}
 	return nil
 }
-
