@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed" // the scripts
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -85,7 +86,8 @@ func (p *Producer) enqueue(ctx context.Context, class job.Class, entries []*entr
 	var calls []redis.Cmder
 	for from := 0; from < len(entries); from += callSize {
 		chunk := entries[from:min(from+callSize, len(entries))]
-		keys, args := queue.PutKeys(p.cfg.Account, class), queue.PutArgs(p.cfg.Account, class, now)
+		keys := slices.Grow(queue.PutKeys(p.cfg.Account, class), 2*len(chunk))
+		args := slices.Grow(queue.PutArgs(p.cfg.Account, class, now), (queue.ItemArity+ledger.CreateArity)*len(chunk))
 		for _, e := range chunk {
 			keys = append(keys, p.ledger.RecordKey(e.envelope.ID), queue.TaskKey(p.cfg.Account, class, e.envelope.ID))
 			args = queue.AppendItem(args, p.cfg.Account, class, e.item(), now)

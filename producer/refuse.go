@@ -78,18 +78,20 @@ func (p *Producer) check(m Message, message *wechat.TemplateMessage, now time.Ti
 	if err != nil {
 		faults = append(faults, wechat.NewFault("class", wechat.FaultClassUnknown))
 	}
-	valid := message.Validate
-	if m.Terms.User != "" {
-		valid = message.ValidateContent
+	if m.Terms.User == "" {
+		err = message.Validate()
+	} else {
+		err = message.ValidateContent()
 		if message != nil && message.ToUser != "" {
 			faults = append(faults, wechat.NewFault("touser", wechat.FaultAddressTwice))
 		}
 	}
-	var invalid *wechat.InvalidError
-	if err := valid(); errors.As(err, &invalid) {
+	if err != nil {
+		var invalid *wechat.InvalidError
+		if !errors.As(err, &invalid) {
+			return "", fmt.Errorf("producer: %w", err)
+		}
 		faults = append(faults, invalid.Faults...)
-	} else if err != nil {
-		return "", fmt.Errorf("producer: %w", err)
 	}
 	faults = append(faults, p.templateFaults(message)...)
 	if len(faults) > 0 {

@@ -29,8 +29,17 @@ func (l *Ledger) AppendCreate(args []any, e *job.Envelope, hash string, now time
 	if e.NotBefore.After(now) {
 		state = Scheduled
 	}
-	return append(args, millis(l.life(now, e.NotBefore, e.NotAfter)), state.code(), classCode(e.Class),
-		e.To, e.User, e.Template, hash, stamp(e.QueuedAt), stamp(e.NotBefore), stamp(e.NotAfter))
+	return append(args, l.life(now, e.NotBefore, e.NotAfter).Milliseconds(), state.code(), classCode(e.Class),
+		&e.To, &e.User, &e.Template, hash, // a pointer is not boxed
+		optional(e.QueuedAt), optional(e.NotBefore), optional(e.NotAfter))
+}
+
+// optional is a time in Unix milliseconds, or an empty text.
+func optional(t time.Time) any {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UnixMilli()
 }
 
 // RecordKey is the key of a message's record.

@@ -6,7 +6,8 @@ local function waits(old)
 end
 
 -- Creates the record unless one exists. ARGV[at..at+9]: its life in ms, then state,
--- class, openid, user, template, hash, queued at, not-before, not-after ('': none).
+-- class, openid, user (one of the two is ''), template, hash, queued at, not-before,
+-- not-after ('': none).
 -- Returns nothing when it was created; else the state, class, hash and not-before of
 -- the record that exists; one that has not ended lives at least as long as its task
 -- may wait.
@@ -18,15 +19,14 @@ local function create(record, at)
     end
     return old
   end
-  local fields = {'s', 'c', 't', 'u', 'p', 'h', 'q', 'b', 'n'}
-  local new = {}
-  for i, name in ipairs(fields) do
-    local value = ARGV[at + i]
-    if value ~= '' then
-      new[#new + 1] = name
-      new[#new + 1] = value
-    end
+  local to, user = ARGV[at + 3], ARGV[at + 4]
+  redis.call('HSET', record, 's', ARGV[at + 1], 'c', ARGV[at + 2], to ~= '' and 't' or 'u', to ~= '' and to or user,
+    'p', ARGV[at + 5], 'h', ARGV[at + 6], 'q', ARGV[at + 7])
+  if ARGV[at + 8] ~= '' then
+    redis.call('HSET', record, 'b', ARGV[at + 8])
   end
-  redis.call('HSET', record, unpack(new))
+  if ARGV[at + 9] ~= '' then
+    redis.call('HSET', record, 'n', ARGV[at + 9])
+  end
   redis.call('PEXPIRE', record, ARGV[at])
 end
