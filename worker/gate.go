@@ -41,13 +41,14 @@ func (g *watchedGate) Take(ctx context.Context, tier ratelimit.Tier) (ratelimit.
 		return ratelimit.Permit{}, closed
 	}
 	p, err := g.Gate.Take(ctx, tier)
-	var closed *ratelimit.ClosedError
-	switch {
-	case err == nil:
+	if err == nil {
 		if g.closedFor.Load() != nil && g.closedFor.Swap(nil) != nil {
 			g.log.Info("the gate is open again")
 		}
-	case errors.As(err, &closed):
+		return p, nil
+	}
+	var closed *ratelimit.ClosedError
+	if errors.As(err, &closed) {
 		if before := g.closedFor.Swap(&closed.Reason); before == nil || *before != closed.Reason {
 			g.log.Warn("the gate is closed", zap.String("reason", string(closed.Reason)),
 				zap.String("detail", closed.Detail), zap.Time("until", closed.Until))

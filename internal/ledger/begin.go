@@ -134,14 +134,17 @@ func (l *Ledger) sendBegins(ctx context.Context, list []beginning) ([]string, er
 }
 
 func parseStart(answer string) (Start, error) {
-	const short, long = 3, 6 // lines
-	v := strings.SplitN(answer, "\n", long)
-	if len(v) != short && len(v) != long {
+	decision, rest, _ := strings.Cut(answer, "\n")
+	state, rest, known := strings.Cut(rest, "\n")
+	if !known {
 		return Start{}, errors.New(answer) // an error of the script
 	}
-	s := Start{Decision: Decision(v[0]), State: stateOf(v[1]), Attempts: int(number(v[2]))}
-	if len(v) == long {
-		s.OpenSince, s.To, s.Reason = moment(v[3]), v[4], v[5]
+	attempts, rest, more := strings.Cut(rest, "\n")
+	s := Start{Decision: Decision(decision), State: stateOf(state), Attempts: int(number(attempts))}
+	if more {
+		since, rest, _ := strings.Cut(rest, "\n")
+		s.OpenSince = moment(since)
+		s.To, s.Reason, _ = strings.Cut(rest, "\n")
 	}
 	if s.Decision == NotYet {
 		s.After, s.OpenSince = s.OpenSince, time.Time{}

@@ -324,7 +324,7 @@ func (f *fetcher) preferCritical(q int, p ratelimit.Permit) int {
 }
 
 // fetch spends permits on tasks and returns what is left.
-func (f *fetcher) fetch(ctx context.Context, i int, permits []ratelimit.Permit) []*delivery {
+func (f *fetcher) fetch(ctx context.Context, i int, permits []ratelimit.Permit) []delivery {
 	q := &f.queues[i]
 	lease := time.Now().Add(leaseTime).Unix()
 	number, tasks, err := f.take(context.WithoutCancel(ctx), q, lease, len(permits))
@@ -335,14 +335,14 @@ func (f *fetcher) fetch(ctx context.Context, i int, permits []ratelimit.Permit) 
 	}
 	now := time.Now()
 	f.filled[i], f.depth[i] = len(tasks)/3 == len(permits), 2*len(tasks)/3
-	deliveries := make([]*delivery, 0, len(tasks)/3)
+	deliveries := make([]delivery, 0, len(tasks)/3)
 	for n := 0; n < len(tasks); n += 3 {
 		p := permits[0]
 		if tasks[n+1] == "" {
 			continue // no message: recovery removes it
 		}
 		permits = permits[1:]
-		deliveries = append(deliveries, &delivery{
+		deliveries = append(deliveries, delivery{
 			queue: q, id: tasks[n], message: tasks[n+1], permit: p, number: number + int64(n/3),
 			redelivered: tasks[n+2] == "1", lease: lease, fetched: now,
 		})
@@ -386,13 +386,14 @@ func (f *fetcher) take(ctx context.Context, q *keys, lease int64, n int) (number
 // deliver hands the tasks to the asynq servers that ask for one. What none takes
 // within a second goes back to the head of its queue; so does what is left when ctx
 // ends or the gate has changed, since it may have closed.
-func (f *fetcher) deliver(ctx context.Context, deliveries []*delivery, changed <-chan struct{}) {
+func (f *fetcher) deliver(ctx context.Context, deliveries []delivery, changed <-chan struct{}) {
 	if len(deliveries) == 0 {
 		return
 	}
 	timer := time.NewTimer(maxHandOver)
 	defer timer.Stop()
-	for i, d := range deliveries {
+	for i := range deliveries {
+		d := &deliveries[i]
 		if d.late(time.Now()) {
 			f.giveBack(ctx, deliveries[i:])
 			return

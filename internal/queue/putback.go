@@ -21,11 +21,12 @@ var (
 )
 
 // giveBack puts tasks that asynq did not take back at the head of their queue.
-func (f *fetcher) giveBack(ctx context.Context, left []*delivery) {
+func (f *fetcher) giveBack(ctx context.Context, left []delivery) {
 	q := left[0].queue
 	keys := []string{q.active, q.lease, q.pending}
 	args := []any{time.Now().UnixNano()}
-	for _, d := range left {
+	for i := range left {
+		d := &left[i]
 		f.gate.Return(d.permit)
 		delivered := "0"
 		if d.redelivered {
