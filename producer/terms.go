@@ -33,7 +33,9 @@ type Terms struct {
 	NotAfter time.Time
 	// AtLeastOnce sends the message again when it is not known for over eight
 	// minutes whether WeChat took it. The follower may then see it twice; the
-	// status says so. Default: it ends as unknown instead.
+	// status says so. It ends as unknown all the same when attempts fail for long,
+	// or when each process that sends it dies, for over an hour. Default: it ends as
+	// unknown after the eight minutes.
 	AtLeastOnce bool
 }
 

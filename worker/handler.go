@@ -27,6 +27,10 @@ const (
 	// another one may have sent the message since, and WeChat's deduplication window
 	// may have closed.
 	maxStall = 20 * time.Second
+	// maxDeaths is how long a message that is sent at least once is tried again while
+	// each process that sends it dies, about every 35 s: a death costs no attempt, so
+	// nothing else would end it.
+	maxDeaths = time.Hour
 )
 
 // errPanic stands for a panic: its own text may hold a part of the message.
@@ -151,6 +155,8 @@ func (d *delivery) attempt(ctx context.Context) error {
 		return d.fail(ctx, tooLate(a))
 	case past && !a.AtLeastOnce:
 		return d.fail(ctx, outOfWindow())
+	case past && a.Open > maxDeaths && d.begun.State == ledger.Sending:
+		return d.fail(ctx, processDied())
 	case d.gone:
 		return d.fail(ctx, templateIsGone(a))
 	case past:
@@ -236,6 +242,13 @@ func outOfWindow() Verdict {
 	return Verdict{
 		Action: Discard, State: ledger.Unknown, Ambiguous: true,
 		Reason: "outcome unknown, and WeChat's deduplication window has closed",
+	}
+}
+
+func processDied() Verdict {
+	return Verdict{
+		Action: Discard, State: ledger.Unknown, Ambiguous: true,
+		Reason: "outcome unknown: the processes that sent it died, for over an hour",
 	}
 }
 

@@ -241,6 +241,44 @@ func TestHandleRecordLater(t *testing.T) {
 			}
 		})
 	})
+	for name, tt := range map[string]struct {
+		err   error
+		state ledger.State
+	}{
+		"an end that could not be written is written by the next delivery":     {refusal(47003), ledger.Rejected},
+		"a failure that could not be written is written by the next delivery":  {transport(502, true, errors.New("x")), ledger.Retrying},
+		"a deferral that could not be written is written by the next delivery": {refusal(45009), ledger.Queued},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t, answers(tt.err, nil))
+				b.ledger.failing = 1 << 30
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				queued := time.Now()
+				same := func(e *job.Envelope) { e.QueuedAt = queued }
+				later(t, b.deliverIn(ctx, t, same))
+				b.ledger.failing = 0
+				err := b.deliver(t, same)
+				if o := b.lastOutcome(t); o.State != tt.state || len(b.ledger.outcomes) != 1 || b.send.calls() != 1 {
+					t.Errorf("%d calls, %d outcomes, the last %s; want one of each, %s", b.send.calls(), len(b.ledger.outcomes), o.State, tt.state)
+				}
+				if tt.state.Ended() != (err == nil) {
+					t.Errorf("the task ended with %v", err)
+				}
+				if b.gate.outstanding() != 1 {
+					t.Errorf("%d permits spent, want that of the call", b.gate.outstanding())
+				}
+				if tt.state.Ended() {
+					return
+				}
+				if err := b.deliver(t, same); err != nil || b.send.calls() != 2 {
+					t.Errorf("the delivery after that made %d calls in all and ended with %v, want 2 and nil", b.send.calls(), err)
+				}
+			})
+		})
+	}
 	t.Run("another message of that ID is not taken for sent", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {

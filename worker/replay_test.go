@@ -88,6 +88,31 @@ func TestSnd07ReplayWindow(t *testing.T) {
 			t.Errorf("%d calls, marked %v", b.send.calls(), b.ledger.duplicate())
 		}
 	})
+	t.Run("at least once ends where the process keeps dying on it", func(t *testing.T) {
+		t.Parallel()
+		for name, tt := range map[string]struct {
+			open  time.Duration
+			state ledger.State
+			calls int
+		}{
+			"died within the first hour":    {59 * time.Minute, ledger.Sending, 1},
+			"died after it":                 {61 * time.Minute, ledger.Sending, 0},
+			"waited for the gate, 14 hours": {14 * time.Hour, ledger.Queued, 1},
+			"failed, and is tried again":    {61 * time.Minute, ledger.Retrying, 1},
+		} {
+			b := setup(t, answers(nil))
+			b.ledger.start.OpenSince, b.ledger.start.State = time.Now().Add(-tt.open), tt.state
+			if err := b.deliver(t, func(e *job.Envelope) { e.AtLeastOnce = true }); err != nil {
+				t.Fatal(err)
+			}
+			if b.send.calls() != tt.calls || b.gate.outstanding() != tt.calls {
+				t.Errorf("%s: %d calls, %d permits; want %d", name, b.send.calls(), b.gate.outstanding(), tt.calls)
+			}
+			if tt.calls == 0 && b.lastOutcome(t).State != ledger.Unknown {
+				t.Errorf("%s: ended as %s, want unknown", name, b.lastOutcome(t).State)
+			}
+		}
+	})
 	t.Run("inside the window it is resent", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, answers(nil))

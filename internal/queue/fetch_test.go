@@ -333,3 +333,26 @@ func TestFetchRestsAfterAClosureOfAnEmptyQueue(t *testing.T) {
 		}
 	})
 }
+
+// A task that asynq takes and cannot decode keeps its slot for 30 s, then the slot and
+// the permit go to the next task.
+func TestFetchedTaskThatNeverStartsFreesItsSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		list := items(2, job.Default)
+		put(t, rdb, job.Default, list...)
+		rdb.HSet(t.Context(), key(job.Default, "t:"+list[0].ID), "msg", "not asynq's")
+		g, h := &gate{}, newHandled()
+		began := time.Now()
+		serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Concurrency: 1, Handler: h.handle})
+		time.Sleep(15 * time.Second) // virtual
+		h.wait(t, 1)
+		if took := time.Since(began); h.count[list[1].ID] != 1 || took < 30*time.Second || took > 32*time.Second {
+			t.Errorf("handled %v after %s, want %s after 30 s", h.count, took, list[1].ID)
+		}
+		if taken, returned := g.counts(); taken-returned != 1 {
+			t.Errorf("%d permits are spent, want that of the task that was handled", taken-returned)
+		}
+	})
+}
