@@ -18,7 +18,7 @@ const (
 	ReasonRefused      Reason = "quota-refused" // WeChat answered 45009
 	ReasonMinute       Reason = "minute-rate"   // WeChat answered 45011
 	ReasonUnreconciled Reason = "unreconciled"  // the count is missing: ask WeChat first
-	ReasonAccount      Reason = "account"       // frozen, unauthorised, punished
+	ReasonAccount      Reason = "account"       // frozen, unauthorized, punished
 	ReasonToken        Reason = "token"         // no token: secret, whitelist
 	ReasonAddress      Reason = "address"       // WeChat refuses the addresses of all workers
 	ReasonBreaker      Reason = "breaker"       // WeChat is down
