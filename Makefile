@@ -6,8 +6,7 @@ FUZZTIME ?= 10s
 COUNT ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race cover fuzz bench chaos chaos-long lint vuln fmt generate check-generated golden stats up down ci tidy
-.PHONY: bench-doc benchgo
+.PHONY: help build test race cover fuzz bench bench-doc benchgo chaos chaos-long lint vuln fmt generate check-generated golden stats up down ci tidy
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
