@@ -21,12 +21,9 @@ var (
 	enqueueLua string
 	//go:embed lua/create.lua
 	createLua string
-	//go:embed lua/put.lua
-	putLua string
 
 	enqueueScript = redisx.NewScript(ledger.CreateLua, queue.PutLua, enqueueLua)
 	createScript  = redisx.NewScript(ledger.CreateLua, createLua)
-	putScript     = redisx.NewScript(queue.PutLua, putLua)
 )
 
 const (
@@ -142,26 +139,23 @@ func (p *Producer) enqueueApart(ctx context.Context, class job.Class, entries []
 			index = append(index, i)
 		}
 	}
-	var puts []redis.Cmder
-	for from := 0; from < len(index); from += callSize {
-		keys, args := queue.PutKeys(p.cfg.Account, class), queue.PutArgs(p.cfg.Account, class, now)
-		for _, i := range index[from:min(from+callSize, len(index))] {
-			created := "0"
-			if replies[i].old == nil {
-				created = "1"
-			}
-			keys = append(keys, queue.TaskKey(p.cfg.Account, class, entries[i].envelope.ID))
-			args = append(queue.AppendItem(args, p.cfg.Account, class, entries[i].item(), now), created)
-		}
-		puts = append(puts, putScript.Call(ctx, keys, args...))
+	var items []queue.Item
+	for _, i := range index {
+		item := entries[i].item()
+		item.Replace = replies[i].old == nil // the record is new: a task is one of an earlier message
+		items = append(items, item)
 	}
+	existing, err := p.listing.Put(ctx, p.rdb, p.cfg.Account, class, items...)
 	var put []any
-	for n, r := range run(ctx, p.rdb, puts, len(index)) {
-		if r.err != nil {
-			replies[index[n]].err = r.err
-			continue
+	for n, i := range index {
+		switch {
+		case err != nil:
+			replies[i].err = lost(1, err)[0].err
+		case items[n].Replace && existing[n] == "active":
+			replies[i].err = ErrBusy
+		default:
+			put = append(put, ledger.Unput(class, items[n].ID))
 		}
-		put = append(put, ledger.Unput(class, entries[index[n]].envelope.ID))
 	}
 	if len(put) > 0 {
 		// Should this fail, the sweep finds the tasks and takes the records off the list.

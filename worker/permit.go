@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
@@ -27,7 +27,7 @@ func ReplayPermit(gate Gate) func(context.Context) error {
 			if d.probe {
 				return nil
 			}
-			tier = tierOf(d.env.Class)
+			tier = queue.TierOf(d.env.Class)
 		}
 		p, err := gate.Take(ctx, tier)
 		if err != nil {
@@ -48,14 +48,6 @@ func (d *delivery) returnPermit() {
 		d.gate.Return(*d.permit)
 		d.permit = nil
 	}
-}
-
-// tierOf: the reserve is for critical messages alone.
-func tierOf(class job.Class) ratelimit.Tier {
-	if class == job.Critical {
-		return ratelimit.Reserved
-	}
-	return ratelimit.General
 }
 
 // sendKey is the context's key of the *delivery that is being sent, for ReplayPermit,

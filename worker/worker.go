@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,18 +94,8 @@ const (
 )
 
 func (c Config) withDefaults() Config {
-	if c.Concurrency == 0 {
-		c.Concurrency = defaultConcurrency
-	}
-	if c.Servers == 0 {
-		c.Servers = defaultServers
-	}
-	if c.TaskTimeout == 0 {
-		c.TaskTimeout = defaultTaskTimeout
-	}
-	if c.DrainTimeout == 0 {
-		c.DrainTimeout = defaultDrainTimeout
-	}
+	c.Concurrency, c.Servers = cmp.Or(c.Concurrency, defaultConcurrency), cmp.Or(c.Servers, defaultServers)
+	c.TaskTimeout, c.DrainTimeout = cmp.Or(c.TaskTimeout, defaultTaskTimeout), cmp.Or(c.DrainTimeout, defaultDrainTimeout)
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}

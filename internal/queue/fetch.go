@@ -121,7 +121,7 @@ func (f *fetcher) run(ctx context.Context) {
 			continue
 		}
 		changed := f.gate.Changed() // before the permits, so that no change is missed
-		permits := f.permits(ctx, tierOf(f.queues[q].class), min(free, maxFetch, max(f.depth[q], 1)), changed)
+		permits := f.permits(ctx, TierOf(f.queues[q].class), min(free, maxFetch, max(f.depth[q], 1)), changed)
 		if len(permits) == 0 {
 			continue
 		}
@@ -219,7 +219,7 @@ func (f *fetcher) look(ctx context.Context, now time.Time) {
 // choose returns the queue to fetch from, -1 for none.
 func (f *fetcher) choose(now time.Time) int {
 	const critical, normal, bulk = 0, 1, 2
-	open := func(i int) bool { return f.filled[i] && !f.shut(tierOf(f.queues[i].class), now) }
+	open := func(i int) bool { return f.filled[i] && !f.shut(TierOf(f.queues[i].class), now) }
 	rest := -1
 	switch first, second := open(normal), open(bulk); {
 	case first && second:

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed" // the scripts
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -30,6 +31,9 @@ type Item struct {
 	ID        string
 	Payload   []byte
 	ProcessAt time.Time // zero or past: at once. Rounded up to whole seconds.
+	// Replace says that a task which has this ID is one of an earlier message. Put
+	// replaces it, unless a worker has it.
+	Replace bool
 }
 
 // PutLua defines three functions for a script of the producer: task_state(task),
@@ -105,15 +109,19 @@ func (l *Listing) Ensure(ctx context.Context, rdb redis.UniversalClient, account
 	return nil
 }
 
-// putLoop writes tasks alone. KEYS[7..]: the task of each item. ARGV[4..]: the
-// items. Returns for each the state of the task that exists, ” when it was written.
+// putLoop writes tasks alone. KEYS[7..]: the task of each item. ARGV[4..]: the items
+// (3), each with '1' when it replaces. Returns for each the state of the task that
+// exists and stays, ” when it was written.
 const putLoop = `
 local out = {}
 for n = 1, #KEYS - 6 do
-  local task = KEYS[6 + n]
-  out[n] = task_state(task) or ''
-  if out[n] == '' then
-    put(task, 4 + 3 * (n - 1))
+  local task, at = KEYS[6 + n], 4 + 4 * (n - 1)
+  local state = task_state(task)
+  if state and (state == 'active' or ARGV[at + 3] == '0') then
+    out[n] = state
+  else
+    put(task, at, state)
+    out[n] = ''
   end
 end
 push()
@@ -122,21 +130,39 @@ return out`
 var putScript = redisx.NewScript(PutLua, putLoop)
 
 // Put puts tasks of messages that have a record already, such as one that is sent
-// again. A task that exists is left as it is, and Put returns its state as asynq
-// names it, such as "active"; it is empty for a task that was written.
+// again. A task that exists is left as it is, unless it is to be replaced, and Put
+// returns its state as asynq names it, such as "active"; it is empty for a task that
+// was written.
 func Put(ctx context.Context, rdb redis.UniversalClient, account string, class job.Class, items ...Item) (existing []string, err error) {
-	if err := new(Listing).Ensure(ctx, rdb, account, class); err != nil {
+	return new(Listing).Put(ctx, rdb, account, class, items...)
+}
+
+// Put is the function Put for a process that lists the queue once.
+func (l *Listing) Put(ctx context.Context, rdb redis.UniversalClient, account string, class job.Class, items ...Item) (existing []string, err error) {
+	if err := l.Ensure(ctx, rdb, account, class); err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	keys, args := PutKeys(account, class), PutArgs(account, class, now)
-	for _, item := range items {
-		keys = append(keys, TaskKey(account, class, item.ID))
-		args = AppendItem(args, account, class, item, now)
+	var calls []redis.Cmder
+	for some := range slices.Chunk(items, maxFetch) {
+		keys, args := PutKeys(account, class), PutArgs(account, class, now)
+		for _, item := range some {
+			keys = append(keys, TaskKey(account, class, item.ID))
+			replace := "0"
+			if item.Replace {
+				replace = "1"
+			}
+			args = append(AppendItem(args, account, class, item, now), replace)
+		}
+		calls = append(calls, putScript.Call(ctx, keys, args...))
 	}
-	existing, err = putScript.Run(ctx, rdb, keys, args...).StringSlice()
-	if err != nil {
-		return nil, wrap("put", err)
+	redisx.Exec(ctx, rdb, calls...)
+	for _, call := range calls {
+		states, err := call.(*redisx.Call).StringSlice()
+		if err != nil {
+			return nil, wrap("put", err)
+		}
+		existing = append(existing, states...)
 	}
 	return existing, nil
 }

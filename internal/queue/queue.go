@@ -68,8 +68,8 @@ func (l *Later) Error() string {
 // Unwrap returns the cause.
 func (l *Later) Unwrap() error { return l.Cause }
 
-// tierOf is the share of the quota that a class may use.
-func tierOf(class job.Class) ratelimit.Tier {
+// TierOf is the share of the quota that a class may use.
+func TierOf(class job.Class) ratelimit.Tier {
 	if class == job.Critical {
 		return ratelimit.Reserved
 	}

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,10 +64,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 			faults = append(faults, errors.New("queue: "+text))
 		}
 	}
-	orDefault(&cfg.Concurrency, 64)
-	orDefault(&cfg.Servers, 4)
-	orDefault(&cfg.TaskTimeout, 30*time.Second)
-	orDefault(&cfg.DrainTimeout, 15*time.Second)
+	cfg.Concurrency, cfg.Servers = cmp.Or(cfg.Concurrency, 64), cmp.Or(cfg.Servers, 4)
+	cfg.TaskTimeout, cfg.DrainTimeout = cmp.Or(cfg.TaskTimeout, 30*time.Second), cmp.Or(cfg.DrainTimeout, 15*time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
@@ -89,13 +88,6 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		cfg.WakeUps = NewWakeUps(cfg.Redis)
 	}
 	return &Server{cfg: cfg}, nil
-}
-
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Run fetches until ctx ends, then drains: handlers go on for at most DrainTimeout,
