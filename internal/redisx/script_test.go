@@ -1,7 +1,13 @@
 package redisx_test
 
 import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -37,6 +43,63 @@ func TestScriptIsSentWholeWhenRedisForgotIt(t *testing.T) {
 			t.Errorf("third: %v", err)
 		}
 	})
+}
+
+func TestScriptTexts(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		list := redisx.NewScript("return {KEYS[1], ARGV[1], ''}")
+		bad := redisx.NewScript("return redis.error_reply('NO WAY')")
+		for _, once := range []bool{false, true} {
+			if err := rdb.ScriptFlush(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				texts, err := list.Texts(t.Context(), rdb, once, []string{"{a}n"}, 7)
+				if err != nil || !slices.Equal(texts, []string{"{a}n", "7", ""}) {
+					t.Errorf("%q, %v", texts, err)
+				}
+			}
+			if texts, err := bad.Texts(t.Context(), rdb, once, []string{"{a}n"}); err == nil || !strings.Contains(err.Error(), "NO WAY") || len(texts) != 0 {
+				t.Errorf("%q, %v", texts, err)
+			}
+		}
+	})
+}
+
+// A script that must not run twice is not repeated by go-redis when its answer is lost.
+func TestScriptTextsOnceIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for _, once := range []bool{false, true} {
+		var calls atomic.Int64
+		rdb := redis.NewClient(&redis.Options{
+			Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true, MaxRetries: 3, MinRetryBackoff: -1, MaxRetryBackoff: -1,
+			Dialer: func(context.Context, string, string) (net.Conn, error) {
+				client, server := net.Pipe()
+				go func() {
+					defer func() { _ = server.Close() }() // instead of an answer
+					lines := bufio.NewScanner(server)
+					for lines.Scan() {
+						switch strings.ToLower(lines.Text()) {
+						case "hello", "client":
+							_, _ = fmt.Fprint(server, "-ERR unknown command\r\n")
+						case "evalsha":
+							calls.Add(1)
+							return
+						}
+					}
+				}()
+				return client, nil
+			},
+		})
+		if _, err := redisx.NewScript("return {}").Texts(t.Context(), rdb, once, []string{"k"}); err == nil {
+			t.Error("no error, although no answer came")
+		}
+		_ = rdb.Close()
+		if n := calls.Load(); once && n != 1 || !once && n != 4 {
+			t.Errorf("once %v: %d calls", once, n)
+		}
+	}
 }
 
 func TestCheckAccount(t *testing.T) {
