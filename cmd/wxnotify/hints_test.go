@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -161,11 +162,7 @@ func TestSimulatePrintsLinesThatRunAsPrinted(t *testing.T) {
 // followLink opens a link in WeChat's browser and returns where it redirects to.
 func followLink(t *testing.T, printed string) string {
 	t.Helper()
-	link := regexp.MustCompile(`http://\S+ticket=\S+`).FindString(printed)
-	if link == "" {
-		t.Fatalf("no link: %s", printed)
-	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, linkIn(t, printed), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,6 +174,58 @@ func followLink(t *testing.T, printed string) string {
 	}
 	_ = resp.Body.Close()
 	return resp.Header.Get("Location")
+}
+
+// linkIn is the enrolment link in what a command printed.
+func linkIn(t *testing.T, printed string) string {
+	t.Helper()
+	link := regexp.MustCompile(`http://\S+ticket=\S+`).FindString(printed)
+	if link == "" {
+		t.Fatalf("no link: %s", printed)
+	}
+	return link
+}
+
+// enrolIn opens a link in WeChat's browser to the end. A page that asks is answered
+// with its first button.
+func enrolIn(t *testing.T, link string) {
+	t.Helper()
+	ask := func(method, address, form string) (*http.Response, string) {
+		req, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("User-Agent", weChatAgent)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		page, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp, string(page)
+	}
+	resp, page := ask(http.MethodGet, link, "")
+	action := regexp.MustCompile(`<form [^>]*action="([^"]+)"`).FindStringSubmatch(page)
+	if action == nil {
+		return
+	}
+	to, err := resp.Request.URL.Parse(action[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	form, pressed := url.Values{}, false
+	for _, m := range regexp.MustCompile(`<(input|button) [^>]*name="([^"]*)" value="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+		if m[1] == "button" && pressed {
+			continue
+		}
+		pressed = pressed || m[1] == "button"
+		form.Set(m[2], m[3])
+	}
+	ask(http.MethodPost, to.String(), form.Encode())
 }
 
 // TestReadmeExamplesRun runs the shell examples of both READMEs against the simulator,
@@ -209,8 +258,15 @@ func TestReadmeExamplesRun(t *testing.T) {
 				case strings.Contains(line, "enroll link"):
 					if to := followLink(t, out); !strings.Contains(to, simAddr) {
 						t.Fatalf("the link leads to %q", to)
-					} else {
-						sh.run("curl -sSL -o /dev/null '" + to + "'") // the user's part
+					}
+					enrolIn(t, linkIn(t, out)) // the user's part
+				case strings.Contains(line, "send"):
+					if !strings.Contains(out, "accepted") && !strings.Contains(out, "delivered") {
+						t.Errorf("%s: %s", line, out)
+					}
+				case strings.Contains(line, "enroll list"):
+					if !strings.Contains(out, "patient-401") {
+						t.Errorf("the user is not bound: %s", out)
 					}
 				case strings.Contains(line, "status"):
 					if !strings.Contains(out, "accepted") && !strings.Contains(out, "delivered") {
