@@ -108,6 +108,9 @@ func (s *supervisor) round(ctx context.Context, urgent bool) time.Duration {
 		s.failures = 0
 		return staleWait
 	}
+	if s.presence.closed() != nil {
+		return staleWait // the log says why
+	}
 	if err != nil && ctx.Err() == nil {
 		wait := step(reconcileRetries(), s.failures)
 		s.failures++
