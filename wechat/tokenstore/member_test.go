@@ -166,10 +166,20 @@ func startMember(t *testing.T, cfg memberConfig) *process {
 	return p
 }
 
+// signal sends sig. SIGSTOP has stopped every thread when it returns: the signal itself
+// takes effect some time after it was sent.
 func (p *process) signal(t *testing.T, sig syscall.Signal) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Error(err)
+	}
+	for sig == syscall.SIGSTOP {
+		var status syscall.WaitStatus
+		if _, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err == nil && status.Stopped() {
+			return
+		} else if err != nil && !errors.Is(err, syscall.EINTR) {
+			t.Fatal(err)
+		}
 	}
 }
 
