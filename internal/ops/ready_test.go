@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,21 +43,18 @@ func TestReadinessNamesAccountsToAdminsOnly(t *testing.T) {
 	}
 }
 
-// offClock answers TIME as a Redis whose clock is ahead.
-type offClock struct{ ahead time.Duration }
-
-func (offClock) DialHook(next redis.DialHook) redis.DialHook { return next }
-func (offClock) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-func (o offClock) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		if now, ok := cmd.(*redis.TimeCmd); ok && err == nil {
-			now.SetVal(now.Val().Add(o.ahead))
+// offClock is a hook by which INFO answers as of a Redis whose clock is ahead.
+func offClock(ahead time.Duration) redis.Hook {
+	const field = "server_time_usec:"
+	return infoHook(func(info string) string {
+		before, rest, found := strings.Cut(info, field)
+		now, after, _ := strings.Cut(rest, "\r\n")
+		at, err := strconv.ParseInt(now, 10, 64)
+		if !found || err != nil {
+			return info
 		}
-		return err
-	}
+		return before + field + strconv.FormatInt(at+ahead.Microseconds(), 10) + "\r\n" + after
+	})
 }
 
 // A wrong clock, a Redis without persistence and one that evicts are told by /readyz
@@ -82,7 +80,7 @@ func TestClockAndPersistenceAreTold(t *testing.T) {
 			"eviction: warning: Redis may evict data", "may evict data", "可能淘汰数据"},
 	} {
 		rdb := redistest.Start(t).Client(t)
-		rdb.AddHook(offClock{row.ahead})
+		rdb.AddHook(offClock(row.ahead))
 		if err := rdb.ConfigSet(t.Context(), row.config[0], row.config[1]).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +101,9 @@ func TestClockAndPersistenceAreTold(t *testing.T) {
 func TestFailedWriteToDiskIsTold(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t, "--appendonly", "yes").Client(t)
-	rdb.AddHook(infoSays("rdb_last_bgsave_status:ok", "rdb_last_bgsave_status:err"))
+	rdb.AddHook(infoHook(func(info string) string {
+		return strings.Replace(info, "rdb_last_bgsave_status:ok", "rdb_last_bgsave_status:err", 1)
+	}))
 	b := serve(t, rdb, nil)
 	if r := b.get(t, "/readyz"); r.status != http.StatusOK || !strings.Contains(r.body, "persistence: warning: Redis could not write to its disk") ||
 		!strings.Contains(r.body, "rdb_last_bgsave_status:err") {
@@ -111,20 +111,20 @@ func TestFailedWriteToDiskIsTold(t *testing.T) {
 	}
 }
 
-// infoSays replaces a line of INFO.
-func infoSays(was, is string) redis.Hook { return infoHook{was, is} }
-
-type infoHook struct{ was, is string }
+// infoHook changes what INFO answers.
+type infoHook func(info string) string
 
 func (infoHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
 func (infoHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
-func (h infoHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+
+func (change infoHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
 		if text, ok := cmd.(*redis.StringCmd); ok && cmd.Name() == "info" {
-			text.SetVal(strings.Replace(text.Val(), h.was, h.is, 1))
+			text.SetVal(change(text.Val()))
 		}
 		return err
 	}

@@ -65,31 +65,31 @@ func (s *serverState) add(node serverState) {
 	}
 }
 
+// readNode takes all from one INFO, since a scrape must stay cheap.
 func readNode(ctx context.Context, node redis.Cmdable) (serverState, error) {
-	memory, err := node.Info(ctx, "memory").Result()
+	asked := time.Now()
+	info, err := node.Info(ctx).Result()
+	answered := time.Now()
 	if err != nil {
-		return serverState{}, fmt.Errorf("read the memory of Redis: %w", err)
+		return serverState{}, fmt.Errorf("read the state of Redis: %w", err)
 	}
 	var s serverState
-	s.parse(memory)
-	if persistence, err := node.Info(ctx, "persistence").Result(); err == nil { // another server may not know it
-		s.parse(persistence)
-	}
-	asked := time.Now()
-	if now, err := node.Time(ctx).Result(); err == nil {
-		answered := time.Now()
+	if at := s.parse(info); at > 0 {
 		// Round removes the monotonic reading: the wall clock may be set at any time.
-		s.Ahead, s.Unsure = answered.Round(0).Sub(now), answered.Sub(asked)
+		s.Ahead, s.Unsure = answered.Round(0).Sub(time.UnixMicro(at)), answered.Sub(asked)
 	}
 	return s, nil
 }
 
-func (s *serverState) parse(info string) {
+// parse returns Redis' time in Unix microseconds; 0 when it does not tell.
+func (s *serverState) parse(info string) (at int64) {
 	for line := range strings.Lines(info) {
 		line = strings.TrimSpace(line)
 		name, value, _ := strings.Cut(line, ":")
 		n, _ := strconv.ParseInt(value, 10, 64)
 		switch name {
+		case "server_time_usec":
+			at = n
 		case "used_memory":
 			s.Used = n
 		case "maxmemory":
@@ -104,6 +104,7 @@ func (s *serverState) parse(info string) {
 			}
 		}
 	}
+	return at
 }
 
 func (s *serverState) share() float64 {
