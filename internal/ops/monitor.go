@@ -118,8 +118,16 @@ func (m *monitor) static(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "private, max-age=3600") // files of the program, no data
-	writeBody(w, http.StatusOK, contentType, answer.Body.Bytes())
+	writeBody(w, http.StatusOK, contentType, withWholeIDs(answer.Body.Bytes()))
 }
+
+// shortIDs is the body of the function by which asynqmon's page shows an ID up to its
+// first hyphen: "order" for each ID that begins so.
+var shortIDs = regexp.MustCompile(`\{var (\w)=(\w)\.indexOf\("-"\);return-1===\w\?\w:\w\.substr\(0,\w\)\}`)
+
+// withWholeIDs has the page show whole IDs. Another version of asynqmon, whose function
+// looks different, is served as it is.
+func withWholeIDs(script []byte) []byte { return shortIDs.ReplaceAll(script, []byte("{return $2}")) }
 
 // api passes a question to asynqmon and masks the answer: JSON stays JSON, an
 // error stays one line.

@@ -169,6 +169,20 @@ func TestChromiumUnderThePathOfAProxy(t *testing.T) {
 	}
 }
 
+// asynqmon's page shows whole IDs, not those up to the first hyphen.
+func TestChromiumShowsWholeIDs(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.New(t, browsertest.Config{})
+	rdb, _ := backlog(t, "order-1001-paid", "order-1002-paid")
+	b := serve(t, rdb, nil)
+	for _, id := range []string{"order-1001-paid", "order-1002-paid"} {
+		dom := browser.Visit(t, b.url+"/asynqmon/queues/"+bulkQueue+"?status=pending", id, "whole-ids")
+		if !strings.Contains(strings.ReplaceAll(dom, "&quot;", `"`), ">"+id+"<") {
+			t.Errorf("the column of IDs does not show %s", id)
+		}
+	}
+}
+
 func TestPrefixIsChecked(t *testing.T) {
 	t.Parallel()
 	for prefix, good := range map[string]bool{
