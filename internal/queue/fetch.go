@@ -375,7 +375,7 @@ func (f *fetcher) take(ctx context.Context, q *keys, lease int64, n int) (number
 		err = fmt.Errorf("open.lua answered %d texts", len(opened))
 	}
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, fmt.Errorf("read the tasks: %w", err)
 	}
 	for i, id := range ids[1:] {
 		tasks = append(tasks, id, opened[2*i], opened[2*i+1])

@@ -49,7 +49,7 @@ func checkRights(ctx context.Context, rdb redis.UniversalClient) (refused string
 	node, ok := rdb.(*redis.Client)
 	if cluster, isCluster := rdb.(*redis.ClusterClient); isCluster {
 		if node, err = cluster.MasterForKey(ctx, ourKey); err != nil {
-			return "", fmt.Errorf("the node of a key is not found: %w", err)
+			return "", fmt.Errorf("no node serves the slot of a key: %w", err)
 		}
 		ok = true
 	}

@@ -107,5 +107,5 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, addr string) (net
 		cfg.ServerName, _, _ = net.SplitHostPort(addr)
 	}
 	encrypted := tls.Client(conn, cfg)
-	return encrypted, encrypted.HandshakeContext(ctx)
+	return encrypted, encrypted.HandshakeContext(ctx) //nolint:wrapcheck // its callers say what failed
 }
