@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/job"
+)
+
+// keysCommand is `api keys`.
+func (a *app) keysCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "keys",
+		Short: "Make, list, rotate and revoke keys of the HTTP API",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.createKeyCommand(), a.listKeysCommand(), a.rotateKeyCommand(), a.revokeKeyCommand())
+	return cmd
+}
+
+// withKeys runs do with the keys of the account.
+func (a *app) withKeys(cmd *cobra.Command, do func(context.Context, *apikey.Store) error) error {
+	return a.withRedis(cmd, func(ctx context.Context, _ *config, entry *accountConfig, rdb redis.UniversalClient) error {
+		return do(ctx, apikey.NewStore(rdb, entry.AppID))
+	})
+}
+
+func (a *app) createKeyCommand() *cobra.Command {
+	var k apikey.Key
+	var kind, class, guests string
+	var scopes []string
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "Make a key; its secret is printed once",
+		Example: `  wxnotify api keys create --name billing
+  wxnotify api keys create --name first-try --kind test
+  wxnotify api keys create --name staging --kind guest --guests-file colleagues.txt
+  wxnotify api keys create --name newsletter --class bulk --share 0.5`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			k.Kind, k.Class = apikey.Kind(kind), job.Class(class)
+			for _, s := range scopes {
+				k.Scopes = append(k.Scopes, apikey.Scope(s))
+			}
+			var err error
+			if k.Guests, err = a.readList(guests); err != nil {
+				return err
+			}
+			return a.withKeys(cmd, func(ctx context.Context, store *apikey.Store) error {
+				made, secret, err := store.Create(ctx, k)
+				if err != nil {
+					return &usageError{err}
+				}
+				return a.showSecret(made, secret)
+			})
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&k.Name, "name", "", "who uses it, such as billing")
+	fs.StringVar(&kind, "kind", "live", "live: every follower; guest: its guest list; test: nobody, without WeChat and quota")
+	fs.StringSliceVar(&scopes, "scopes", []string{"send", "read"}, "what it may do, of "+scopeNames())
+	fs.StringVar(&class, "class", "", "the most urgent class that it may use [critical]")
+	fs.Float64Var(&k.Rate, "rate", 0, "calls a second, for each api process [100]")
+	fs.Float64Var(&k.Share, "share", 0, "part of the day's quota that it may use, such as 0.3 [no bound]")
+	fs.StringVar(&guests, "guests-file", "", "the openids or users of a guest key, one a line, at most 20; - for stdin")
+	fs.StringSliceVar(&k.Paths, "paths", nil, "paths of WeChat that the gateway passes on for it, such as /cgi-bin/menu/")
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting)
+	return cmd
+}
+
+func scopeNames() string {
+	var names []string
+	for _, s := range apikey.Scopes() {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ", ")
+}
+
+// readList reads lines of a file, or of stdin for "-". Blank lines are left out.
+func (a *app) readList(path string) (list []string, err error) {
+	if path == "" {
+		return nil, nil
+	}
+	in := io.NopCloser(a.Stdin)
+	if path != "-" {
+		if in, err = os.Open(path); err != nil { // #nosec G304 -- the operator names the file
+			return nil, &usageError{err}
+		}
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		if line := strings.TrimSpace(lines.Text()); line != "" {
+			list = append(list, line)
+		}
+	}
+	return list, lines.Err() //nolint:wrapcheck // it names the file
+}
+
+// showSecret prints a key with its new secret: the secret to stdout, so that a
+// script can take it, the rest to stderr.
+func (a *app) showSecret(k apikey.Key, secret string) error {
+	if a.output == "json" {
+		return a.printJSON(struct {
+			apikey.Key
+			Secret string `json:"secret"`
+		}{k, secret})
+	}
+	_, _ = fmt.Fprintf(a.Stderr, "key %s (%s, %s) of account %s; its secret is shown this once:\n", k.ID, k.Name, k.Kind, k.Account)
+	_, err := fmt.Fprintln(a.Stdout, secret)
+	return err
+}
+
+func (a *app) listKeysCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "The account's keys, without their secrets",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withKeys(cmd, func(ctx context.Context, store *apikey.Store) error {
+				list, err := store.List(ctx)
+				if err != nil {
+					return err
+				}
+				return a.printKeys(list)
+			})
+		},
+	}
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting)
+	return cmd
+}
+
+func (a *app) printKeys(list []apikey.Key) error {
+	if a.output == "json" {
+		return a.printJSON(list)
+	}
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(a.Stdout, "no keys: make one with `wxnotify api keys create`")
+		return err
+	}
+	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "id\tname\tkind\tscopes\tclass\trate\tshare\tcreated\trotated")
+	for _, k := range list {
+		var scopes []string
+		for _, s := range k.Scopes {
+			scopes = append(scopes, string(s))
+		}
+		slices.Sort(scopes)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Name, k.Kind, strings.Join(scopes, ","),
+			orDash(string(k.Class)), numberOrDash(k.Rate), numberOrDash(k.Share), dateOrDash(k.CreatedAt), dateOrDash(k.RotatedAt))
+	}
+	return w.Flush()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func numberOrDash(f float64) string {
+	if f == 0 {
+		return "-"
+	}
+	return fmt.Sprint(f)
+}
+
+func dateOrDash(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format(time.DateOnly)
+}
+
+func (a *app) rotateKeyCommand() *cobra.Command {
+	var overlap time.Duration
+	cmd := &cobra.Command{
+		Use:   "rotate ID",
+		Short: "Give a key a new secret; the one before is accepted for a while",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withKeys(cmd, func(ctx context.Context, store *apikey.Store) error {
+				k, secret, err := store.Rotate(ctx, args[0], overlap)
+				if err != nil {
+					return err
+				}
+				return a.showSecret(k, secret)
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&overlap, "overlap", 24*time.Hour, "how long the secret before is accepted; 0s ends it at once")
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting)
+	return cmd
+}
+
+func (a *app) revokeKeyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "revoke ID",
+		Short: "End a key; running processes refuse it within a second",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withKeys(cmd, func(ctx context.Context, store *apikey.Store) error {
+				if err := store.Revoke(ctx, args[0]); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(a.Stderr, "revoked: %s\n", args[0])
+				return err
+			})
+		},
+	}
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting)
+	return cmd
+}

@@ -1,0 +1,145 @@
+package apikey
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrUnknown is returned for a secret that is no key's, or no longer. It does not
+// say which.
+var ErrUnknown = errors.New("the API key is unknown")
+
+// cacheLife is how long a key that was verified is used without asking Redis:
+// within this time a revoked key ends in every process.
+const cacheLife = time.Second
+
+// cacheSize bounds the cache. It is emptied when it is full.
+const cacheSize = 10_000
+
+// Keyring verifies secrets for several accounts. Safe for concurrent use.
+type Keyring struct {
+	stores []*Store
+	static map[string]*Key // by digest
+
+	mu    sync.Mutex
+	cache map[string]cached // by digest
+
+	rates, failures limits
+}
+
+type cached struct {
+	key   *Key
+	until time.Time
+}
+
+// NewKeyring of these accounts. static is WXNOTIFY_API_KEYS: live keys of all
+// scopes but token, erase and admin, one "name:secret" each with commas or line
+// breaks between them; each is good for the only account. The error names the
+// entry that is wrong, never its text.
+func NewKeyring(rdb redis.UniversalClient, accounts []string, static string) (*Keyring, error) {
+	k := &Keyring{static: map[string]*Key{}, cache: map[string]cached{}}
+	for _, account := range accounts {
+		k.stores = append(k.stores, NewStore(rdb, account))
+	}
+	entries := strings.FieldsFunc(static, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' || r == ' ' })
+	if len(entries) > 0 && len(accounts) != 1 {
+		return nil, errors.New("static keys belong to the only account: with several accounts make keys with `wxnotify api keys create`")
+	}
+	for i, entry := range entries {
+		name, secret, ok := strings.Cut(entry, ":")
+		if !ok || name == "" || len(secret) < 32 {
+			return nil, fmt.Errorf("key %d is not name:secret with a secret of 32 characters or more: make one with `openssl rand -hex 32`", i+1)
+		}
+		key := &Key{
+			ID: "static-" + name, Name: name, Kind: Live, Account: accounts[0], Static: true,
+			Scopes: []Scope{Send, Read, Enroll, Gateway},
+		}
+		k.static[digest(secret)] = key
+	}
+	return k, nil
+}
+
+// Verify returns the key of a secret. The error wraps ErrUnknown, or is Redis'.
+func (k *Keyring) Verify(ctx context.Context, secret string) (*Key, error) {
+	sum := digest(secret)
+	if key := k.static[sum]; key != nil {
+		return key, nil
+	}
+	id, ok := idOf(secret)
+	if !ok {
+		return nil, ErrUnknown
+	}
+	now := time.Now()
+	if key := k.cached(sum, now); key != nil {
+		return key, nil
+	}
+	for _, s := range k.stores {
+		found, err := s.read(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if until, ok := found.accepts(sum, now); ok {
+			k.remember(sum, cached{&found.Key, until}, now)
+			return &found.Key, nil
+		}
+		return nil, ErrUnknown
+	}
+	return nil, ErrUnknown
+}
+
+// accepts reports whether sum is a digest of the key, and until when that need not
+// be asked again.
+func (k *stored) accepts(sum string, now time.Time) (time.Time, bool) {
+	for _, d := range k.Digests {
+		if subtle.ConstantTimeCompare([]byte(d.SHA256), []byte(sum)) != 1 {
+			continue
+		}
+		until := now.Add(cacheLife)
+		if !d.Until.IsZero() && d.Until.Before(until) {
+			until = d.Until
+		}
+		return until, d.Until.IsZero() || now.Before(d.Until)
+	}
+	return time.Time{}, false
+}
+
+// cached returns the key that was verified lately for this digest, or nil.
+func (k *Keyring) cached(sum string, now time.Time) *Key {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if c, ok := k.cache[sum]; ok && now.Before(c.until) {
+		return c.key
+	}
+	return nil
+}
+
+func (k *Keyring) remember(sum string, c cached, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.cache) >= cacheSize {
+		clear(k.cache)
+	}
+	if now.Before(c.until) {
+		k.cache[sum] = c
+	}
+}
+
+// Store of an account, for Spend; nil when the keyring does not have the account.
+func (k *Keyring) Store(account string) *Store {
+	for _, s := range k.stores {
+		if s.account == account {
+			return s
+		}
+	}
+	return nil
+}

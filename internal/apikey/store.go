@@ -1,0 +1,156 @@
+package apikey
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/redisx"
+)
+
+// ErrNotFound is returned for a key that the account does not have.
+var ErrNotFound = errors.New("no such key: `wxnotify api keys list` shows those of the account")
+
+// stored is a key as Redis has it.
+type stored struct {
+	Key
+	Digests []keyDigest `json:"digests"` // the newest first; at most two
+}
+
+// keyDigest is one secret of a key.
+type keyDigest struct {
+	SHA256 string    `json:"sha256"`
+	Until  time.Time `json:"until,omitzero"` // zero: until it is revoked
+}
+
+// Store keeps the keys of one account in the hash wxn:{appid}:api:keys.
+type Store struct {
+	rdb     redis.UniversalClient
+	account string
+}
+
+// NewStore does not talk to Redis.
+func NewStore(rdb redis.UniversalClient, account string) *Store { return &Store{rdb, account} }
+
+func (s *Store) key() string { return redisx.Prefix(s.account) + "api:keys" }
+
+// Create stores a new key and returns it with its secret, which is not kept. ID,
+// Account and CreatedAt are set here. The error names every fault of k.
+func (s *Store) Create(ctx context.Context, k Key) (Key, string, error) {
+	if err := k.validate(); err != nil {
+		return k, "", err
+	}
+	n, err := s.rdb.HLen(ctx, s.key()).Result()
+	switch {
+	case err != nil:
+		return k, "", fmt.Errorf("create a key: %w", err)
+	case n >= MaxKeys:
+		return k, "", fmt.Errorf("the account has %d keys, the most that it may have: revoke some", n)
+	}
+	k.ID, k.Account, k.CreatedAt = newID(), s.account, time.Now().UTC().Truncate(time.Second)
+	secret := newSecret(k.Kind, k.ID)
+	return k, secret, s.save(ctx, stored{Key: k, Digests: []keyDigest{{SHA256: digest(secret)}}})
+}
+
+func (s *Store) save(ctx context.Context, k stored) error {
+	text, err := json.Marshal(k)
+	if err == nil {
+		err = s.rdb.HSet(ctx, s.key(), k.ID, text).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("store a key: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) read(ctx context.Context, id string) (stored, error) {
+	text, err := s.rdb.HGet(ctx, s.key(), id).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return stored{}, ErrNotFound
+	case err != nil:
+		return stored{}, fmt.Errorf("read a key: %w", err)
+	}
+	var k stored
+	if err := json.Unmarshal([]byte(text), &k); err != nil {
+		return stored{}, fmt.Errorf("the key %s cannot be read: %w", id, err)
+	}
+	return k, nil
+}
+
+// List returns the account's keys by their name.
+func (s *Store) List(ctx context.Context) ([]Key, error) {
+	all, err := s.rdb.HGetAll(ctx, s.key()).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list keys: %w", err)
+	}
+	list := []Key{}
+	for id, text := range all {
+		var k stored
+		if err := json.Unmarshal([]byte(text), &k); err != nil {
+			return nil, fmt.Errorf("the key %s cannot be read: %w", id, err)
+		}
+		list = append(list, k.Key)
+	}
+	slices.SortFunc(list, func(a, b Key) int { return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID)) })
+	return list, nil
+}
+
+// Rotate gives the key a new secret. The one before it is accepted for overlap
+// more; one before that no longer.
+func (s *Store) Rotate(ctx context.Context, id string, overlap time.Duration) (Key, string, error) {
+	k, err := s.read(ctx, id)
+	if err != nil {
+		return Key{}, "", err
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	secret := newSecret(k.Kind, k.ID)
+	before := k.Digests[:min(1, len(k.Digests))]
+	for i := range before {
+		before[i].Until = now.Add(overlap)
+	}
+	if overlap <= 0 {
+		before = nil
+	}
+	k.RotatedAt, k.Digests = now, append([]keyDigest{{SHA256: digest(secret)}}, before...)
+	return k.Key, secret, s.save(ctx, k)
+}
+
+// Revoke ends the key with all its secrets; see [Keyring] for how soon. The error
+// wraps ErrNotFound.
+func (s *Store) Revoke(ctx context.Context, id string) error {
+	n, err := s.rdb.HDel(ctx, s.key(), id).Result()
+	switch {
+	case err != nil:
+		return fmt.Errorf("revoke a key: %w", err)
+	case n == 0:
+		return ErrNotFound
+	}
+	return nil
+}
+
+//go:embed lua/spend.lua
+var spendLua string
+
+var spendScript = redisx.NewScript(spendLua)
+
+// Spend counts n messages of a day (2006-01-02) against the key's limit, all or
+// none; limit -1 counts without a bound. It returns how many the day has with
+// these, or ok false and how many it has without. A negative n gives back what
+// was refused afterwards.
+func (s *Store) Spend(ctx context.Context, id, day string, n int, limit int64) (used int64, ok bool, err error) {
+	key := redisx.Prefix(s.account) + "api:used:" + day
+	reply, err := spendScript.Run(ctx, s.rdb, []string{key}, id, n, limit).Int64Slice()
+	if err != nil || len(reply) != 2 {
+		return 0, false, fmt.Errorf("count the messages of a key: %w", err)
+	}
+	return reply[1], reply[0] == 1, nil
+}
