@@ -58,7 +58,7 @@ func (p *Producer) prepare(m Message, now time.Time) (*entry, error) {
 	e.envelope = job.Envelope{
 		ID: m.ID, Class: class, To: own.ToUser, User: m.Terms.User, Template: own.TemplateID,
 		QueuedAt: now.Truncate(time.Millisecond), NotBefore: m.Terms.NotBefore, NotAfter: m.Terms.NotAfter,
-		AtLeastOnce: m.Terms.AtLeastOnce, Body: body,
+		AtLeastOnce: m.Terms.AtLeastOnce, Test: m.Terms.Test, Body: body,
 	}
 	if m.Terms.NotBefore.After(now) {
 		e.state = Scheduled

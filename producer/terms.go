@@ -37,6 +37,9 @@ type Terms struct {
 	// or when each process that sends it dies, for over an hour. Default: it ends as
 	// unknown after the eight minutes.
 	AtLeastOnce bool
+	// Test lets the message take the whole way, with states and a receipt, but not to
+	// WeChat: it costs no quota and nobody sees it. Default: it is sent.
+	Test bool
 }
 
 // Option sets a delivery term.
@@ -57,6 +60,9 @@ func NotAfter(at time.Time) Option { return func(t *Terms) { t.NotAfter = at } }
 
 // AtLeastOnce prefers a message seen twice to one that may not have arrived.
 func AtLeastOnce() Option { return func(t *Terms) { t.AtLeastOnce = true } }
+
+// Test lets the message take the whole way, but not to WeChat.
+func Test() Option { return func(t *Terms) { t.Test = true } }
 
 func (p *Producer) classOf(t Terms) (job.Class, error) {
 	if t.Class == "" {

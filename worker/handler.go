@@ -173,6 +173,9 @@ func (d *delivery) send(ctx context.Context, a Attempt) error {
 	if d.stalled() {
 		return d.undo(ctx, 0, "the permit is too old: the process stood still, or the day has ended")
 	}
+	if d.simulated() {
+		return d.simulate(ctx, a)
+	}
 	sent := time.Now()
 	msgid, err := d.call(ctx)
 	now := time.Now()

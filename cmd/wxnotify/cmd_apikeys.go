@@ -167,13 +167,6 @@ func (a *app) printKeys(list []apikey.Key) error {
 	return w.Flush()
 }
 
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
 func numberOrDash(f float64) string {
 	if f == 0 {
 		return "-"

@@ -31,11 +31,12 @@ type Envelope struct {
 	To          string    `json:"to,omitempty"` // openid; empty when User is set
 	User        string    `json:"u,omitempty"`  // the business's own user id, resolved to an openid at send time
 	Template    string    `json:"t,omitempty"`
-	QueuedAt    time.Time `json:"-"` // millisecond precision, as the next two
-	NotBefore   time.Time `json:"-"` // zero: send as soon as possible
-	NotAfter    time.Time `json:"-"` // zero: never expires
-	AtLeastOnce bool      `json:"-"` // retry beyond WeChat's deduplication window
-	Body        []byte    `json:"-"` // the request body, byte for byte as it goes to WeChat
+	Test        bool      `json:"test,omitempty"` // not sent to WeChat, costs no quota
+	QueuedAt    time.Time `json:"-"`              // millisecond precision, as the next two
+	NotBefore   time.Time `json:"-"`              // zero: send as soon as possible
+	NotAfter    time.Time `json:"-"`              // zero: never expires
+	AtLeastOnce bool      `json:"-"`              // retry beyond WeChat's deduplication window
+	Body        []byte    `json:"-"`              // the request body, byte for byte as it goes to WeChat
 }
 
 // Encode writes the envelope: one line of JSON with the terms, then the body
@@ -100,9 +101,13 @@ func (e Envelope) check() error {
 }
 
 // Hash is the fingerprint of what is sent and to whom, without the other terms:
-// a message with other terms is the same message.
+// a message with other terms is the same message, but a test is not the one that
+// is sent.
 func (e Envelope) Hash() string {
-	if e.User == "" {
+	switch {
+	case e.Test:
+		return hash([]byte("test:"+e.User+"\n"), e.Body)
+	case e.User == "":
 		return Hash(e.Body)
 	}
 	return hash([]byte("user:"+e.User+"\n"), e.Body) // the body has no recipient yet

@@ -82,3 +82,23 @@ func TestParseReadsAnyJSON(t *testing.T) {
 		}
 	}
 }
+
+// A test message must not be taken for the live one of its ID, nor by a reader of
+// the line for one that is sent.
+func TestATestMessageStaysOne(t *testing.T) {
+	t.Parallel()
+	live := lean()
+	test := live
+	test.Test = true
+	if live.Hash() == test.Hash() {
+		t.Error("a test and a live message have one hash")
+	}
+	data, err := job.Encode(test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := job.Parse(data)
+	if err != nil || !got.Test {
+		t.Errorf("it came back as %+v, %v", got, err)
+	}
+}

@@ -33,7 +33,7 @@ func usual(text string) bool {
 // text is written directly: reflection costs more than the rest of an enqueue's
 // encoding.
 func appendTerms(out []byte, l *line) ([]byte, error) {
-	if !usual(l.ID) || !usual(l.To) || !usual(l.User) || !usual(l.Template) {
+	if !usual(l.ID) || !usual(l.To) || !usual(l.User) || !usual(l.Template) || l.Test {
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(false)
