@@ -1,0 +1,170 @@
+// Package api is the HTTP API: messages, enrolment links, users, accounts. Its
+// contract is docs/api.md and openapi.json, which it serves. Any client in any
+// language uses it with an API key; see package apikey.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/ratelimit"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// Limits of one request.
+const (
+	// MaxBody is what a body may have. 1 000 messages of 16 KB each would be more:
+	// such a call is to be cut in two.
+	MaxBody = 8 << 20
+	// MaxMessages is how many messages one call may have.
+	MaxMessages = 1000
+	// maxWait is how long one call runs, beside those that wait for events.
+	maxWait = 30 * time.Second
+)
+
+// Account is what the API uses of one account.
+type Account struct {
+	AppID    string
+	Producer *producer.Producer
+	Roster   *enroll.Roster
+	Eraser   *enroll.Eraser
+	Gate     *ratelimit.Gate
+}
+
+// Config of the API.
+type Config struct {
+	Redis    redis.UniversalClient
+	Accounts []Account
+	Keys     *apikey.Keyring
+	// PublicURL and EnrollKey make enrolment links. Empty: there are none.
+	PublicURL string
+	EnrollKey wechat.Secret
+	// ClientIP returns the address of the caller, for the log and the bound of
+	// failed keys. Nil: the connection's.
+	ClientIP func(*http.Request) string
+	// Version is shown in the document.
+	Version string
+	Logger  *zap.Logger
+}
+
+// server answers the requests.
+type server struct {
+	cfg      Config
+	accounts map[string]*Account
+	keys     *apikey.Keyring
+	log      *zap.Logger
+}
+
+// New checks cfg and returns the handler of the API listener. It does not talk
+// to Redis.
+func New(cfg Config) (http.Handler, error) {
+	if cfg.Redis == nil || cfg.Keys == nil || len(cfg.Accounts) == 0 {
+		return nil, errors.New("api: a Redis client, a keyring and an account are required")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	if cfg.ClientIP == nil {
+		cfg.ClientIP = remoteIP
+	}
+	s := &server{
+		cfg: cfg, accounts: map[string]*Account{}, keys: cfg.Keys, log: cfg.Logger,
+	}
+	for i := range cfg.Accounts {
+		s.accounts[cfg.Accounts[i].AppID] = &cfg.Accounts[i]
+	}
+	return s.handler()
+}
+
+func remoteIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// route is one operation: its pattern, what a key needs for it, and what it does.
+type route struct {
+	pattern string
+	scope   apikey.Scope // empty: no key
+	do      func(*call) error
+}
+
+func (s *server) routes() []route {
+	return []route{
+		{"POST /v1/messages", apikey.Send, s.postMessages},
+		{"POST /v1/messages:validate", apikey.Send, s.validateMessage},
+		{"GET /v1/messages/{id}", apikey.Read, s.getMessage},
+		{"DELETE /v1/messages/{id}", apikey.Send, s.deleteMessage},
+		{"POST /v1/enroll-links", apikey.Enroll, s.postEnrollLink},
+		{"GET /v1/users/{user}", apikey.Read, s.getUser},
+		{"POST /v1/users/{verb}", apikey.Enroll, s.postUser},
+		{"DELETE /v1/users/{user}", apikey.Erase, s.deleteUser},
+		{"GET /v1/accounts/{appid}", apikey.Read, s.getAccount},
+		{"GET /v1/templates", apikey.Read, s.getTemplates},
+		{"GET /openapi.json", "", s.getDocument},
+		{"GET /docs", "", s.getDocs},
+		{"GET /healthz", "", s.getHealth},
+	}
+}
+
+func (s *server) handler() (http.Handler, error) {
+	mux := http.NewServeMux()
+	for _, r := range s.routes() {
+		mux.Handle(r.pattern, s.serve(r))
+	}
+	mux.Handle("/", s.serve(route{do: func(c *call) error { return s.noSuchPath(mux, c) }}))
+	return mux, nil
+}
+
+// noSuchPath answers what no pattern matches: an unknown path, or a method that
+// a known path does not have.
+func (s *server) noSuchPath(mux *http.ServeMux, c *call) error {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+		other := c.r.Clone(c.r.Context())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != "/" && pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		return problemf(http.StatusNotFound, codeNotFound, "there is no %s; see /docs", c.r.URL.Path)
+	}
+	for _, m := range allowed {
+		c.w.Header().Add("Allow", m)
+	}
+	return problemf(http.StatusMethodNotAllowed, codeMethod, "%s does not take %s", c.r.URL.Path, c.r.Method)
+}
+
+// account of the key, which must be name where the request names one.
+func (c *call) account(name string) (*Account, error) {
+	if name != "" && name != c.key.Account {
+		return nil, problemf(http.StatusForbidden, codeAccount, "the key belongs to the account %s", c.key.Account)
+	}
+	a := c.server.accounts[c.key.Account]
+	if a == nil {
+		return nil, problemf(http.StatusForbidden, codeAccount, "this process does not serve the account %s", c.key.Account)
+	}
+	return a, nil
+}
+
+func (s *server) getHealth(c *call) error {
+	ctx, cancel := context.WithTimeout(c.r.Context(), time.Second)
+	defer cancel()
+	if err := s.cfg.Redis.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	return c.answer(http.StatusOK, map[string]string{"status": "ok"})
+}

@@ -1,0 +1,166 @@
+package api
+
+import (
+	"bytes"
+	_ "embed" // the document and its page
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+)
+
+//go:embed openapi.json
+var document []byte
+
+//go:embed docs.html
+var docsHTML string
+
+// getDocument serves the OpenAPI document.
+func (s *server) getDocument(c *call) error {
+	c.w.Header().Set("Content-Type", "application/json")
+	c.write(http.StatusOK, document)
+	return nil
+}
+
+// getDocs serves the document as a page, without scripts.
+func (s *server) getDocs(c *call) error {
+	page, err := docsPage()
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	c.w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
+	c.write(http.StatusOK, page)
+	return nil
+}
+
+// operation is a row of the page.
+type operation struct {
+	Method, Path, ID, Summary, Description string
+	Example                                string
+	Answers                                []answerRow
+}
+
+type answerRow struct{ Status, Description string }
+
+type schemaRow struct {
+	Name, Description string
+	Fields            []fieldRow
+}
+
+type fieldRow struct {
+	Name, Type, Description string
+	Required                bool
+}
+
+//nolint:gochecknoglobals // the page never changes while the process runs
+var docsPage = sync.OnceValues(renderDocs)
+
+func renderDocs() ([]byte, error) {
+	var doc struct {
+		Info       struct{ Title, Version, Description string } `json:"info"`
+		Paths      map[string]map[string]json.RawMessage        `json:"paths"`
+		Components struct {
+			Schemas   map[string]schema                       `json:"schemas"`
+			Responses map[string]struct{ Description string } `json:"responses"`
+		} `json:"components"`
+	}
+	if err := json.Unmarshal(document, &doc); err != nil {
+		return nil, fmt.Errorf("read the document: %w", err)
+	}
+	var operations []operation
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		for _, method := range []string{"get", "post", "patch", "delete"} {
+			raw, ok := doc.Paths[path][method]
+			if !ok {
+				continue
+			}
+			var op struct {
+				OperationID, Summary, Description string
+				RequestBody                       struct {
+					Content map[string]struct {
+						Example  json.RawMessage
+						Examples map[string]struct{ Value json.RawMessage }
+					}
+				}
+				Responses map[string]struct {
+					Description string
+					Ref         string `json:"$ref"`
+				}
+			}
+			if err := json.Unmarshal(raw, &op); err != nil {
+				return nil, fmt.Errorf("read %s %s: %w", method, path, err)
+			}
+			row := operation{Method: strings.ToUpper(method), Path: path, ID: op.OperationID, Summary: op.Summary, Description: op.Description}
+			body := op.RequestBody.Content["application/json"]
+			if body.Example == nil {
+				body.Example = body.Examples["one"].Value
+			}
+			row.Example = indent(body.Example)
+			for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
+				r := op.Responses[status]
+				if name, ok := strings.CutPrefix(r.Ref, "#/components/responses/"); ok {
+					r.Description = doc.Components.Responses[name].Description
+				}
+				row.Answers = append(row.Answers, answerRow{status, r.Description})
+			}
+			operations = append(operations, row)
+		}
+	}
+	var schemas []schemaRow
+	for _, name := range slices.Sorted(maps.Keys(doc.Components.Schemas)) {
+		schemas = append(schemas, doc.Components.Schemas[name].row(name))
+	}
+	page, err := template.New("docs").Parse(docsHTML)
+	if err != nil {
+		return nil, fmt.Errorf("read the page: %w", err)
+	}
+	var out bytes.Buffer
+	if err := page.Execute(&out, map[string]any{"Info": doc.Info, "Operations": operations, "Schemas": schemas}); err != nil {
+		return nil, fmt.Errorf("make the page: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// schema is what the page shows of one.
+type schema struct {
+	Type, Description string
+	Enum              []string
+	Ref               string `json:"$ref"`
+	Required          []string
+	Properties        map[string]schema
+	Items             *schema
+}
+
+func (s schema) row(name string) schemaRow {
+	row := schemaRow{Name: name, Description: s.Description}
+	for _, field := range slices.Sorted(maps.Keys(s.Properties)) {
+		p := s.Properties[field]
+		row.Fields = append(row.Fields, fieldRow{field, p.kind(), p.Description, slices.Contains(s.Required, field)})
+	}
+	return row
+}
+
+func (s schema) kind() string {
+	switch {
+	case s.Ref != "":
+		return strings.TrimPrefix(s.Ref, "#/components/schemas/")
+	case len(s.Enum) > 0:
+		return strings.Join(s.Enum, " | ")
+	case s.Items != nil:
+		return "list of " + s.Items.kind()
+	}
+	return s.Type
+}
+
+func indent(raw json.RawMessage) string {
+	var out bytes.Buffer
+	if raw == nil || json.Indent(&out, raw, "", "  ") != nil {
+		return ""
+	}
+	return out.String()
+}

@@ -1,0 +1,122 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/wxnotify/wxnotify/internal/intake"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// item is one message of a call on its way to its result.
+type item struct {
+	intake.Request
+	base    string   // JSON pointer to the message in the body
+	problem *problem // nil: it is not refused so far
+}
+
+// refused makes a problem of what Parse or the producer found, with pointers that
+// begin at the body's root.
+func (it *item) refused(err error) *problem {
+	p := problemOf(err)
+	var invalid *wechat.InvalidError
+	if errors.As(err, &invalid) {
+		p = refusal(it.Faults(err), it.base)
+	}
+	return p
+}
+
+// refusal lists the faults of a message that lies at the JSON pointer base.
+func refusal(faults []wechat.Fault, base string) *problem {
+	p := problemf(http.StatusUnprocessableEntity, codeRefused, "%d faults", len(faults))
+	if len(faults) == 1 {
+		p.Detail = "1 fault"
+	}
+	for _, f := range faults {
+		p.Faults = append(p.Faults, fault{base + f.Pointer(), string(f.Code), f.Message})
+	}
+	return p
+}
+
+// readItems reads one message, or the list {"messages":[…]}.
+func readItems(body []byte) (items []item, many bool, err error) {
+	var form struct {
+		Messages json.RawMessage `json:"messages"`
+	}
+	// A body that is no JSON has its faults named by Parse.
+	if json.Unmarshal(body, &form) != nil || form.Messages == nil {
+		it := item{}
+		it.Request, err = intake.Parse(body)
+		if err != nil {
+			return nil, false, bodyProblem(it.refused(err))
+		}
+		return []item{it}, false, nil
+	}
+	results, err := intake.ParseBatch(body, MaxMessages)
+	if err != nil {
+		it := item{Request: intake.Request{Bare: true}}
+		return nil, true, bodyProblem(it.refused(err))
+	}
+	for i, r := range results {
+		it := item{Request: r.Request, base: "/messages/" + strconv.Itoa(i)}
+		if r.Err != nil {
+			it.problem = it.refused(r.Err)
+		}
+		items = append(items, it)
+	}
+	return items, true, nil
+}
+
+// bodyProblem answers 400 where the body is no JSON of a message at all.
+func bodyProblem(p *problem) *problem {
+	for _, f := range p.Faults {
+		if f.Code == string(wechat.FaultJSON) && f.Pointer == "" {
+			p.Status, p.Code, p.Detail = http.StatusBadRequest, codeMalformed, "the body "+f.Detail
+		}
+	}
+	return p
+}
+
+// validation is the answer of messages:validate.
+type validation struct {
+	Faults   []fault        `json:"faults"`
+	Warnings []fault        `json:"warnings"`
+	Preview  wechat.Preview `json:"preview"`
+}
+
+func (s *server) validateMessage(c *call) error {
+	body, err := c.read()
+	if err != nil {
+		return err
+	}
+	a, err := c.account("")
+	if err != nil {
+		return err
+	}
+	view := validation{Faults: []fault{}, Warnings: []fault{}, Preview: wechat.Preview{Lines: []wechat.PreviewLine{}}}
+	it := item{}
+	if it.Request, err = intake.Parse(body); err != nil {
+		view.Faults = it.refused(err).Faults
+		return c.answer(http.StatusOK, view)
+	}
+	c.admit(&it, 0)
+	if it.problem != nil {
+		return it.problem
+	}
+	if err := a.Producer.Check(it.Message); err != nil {
+		p := it.refused(err)
+		if p.Code != codeRefused {
+			return fmt.Errorf("check: %w", err)
+		}
+		view.Faults = p.Faults
+	}
+	warnings := wechat.InvalidError{Faults: it.Message.Message.Warnings()}
+	for _, w := range it.Faults(&warnings) {
+		view.Warnings = append(view.Warnings, fault{w.Pointer(), string(w.Code), w.Message})
+	}
+	view.Preview = it.Message.Message.Preview("")
+	return c.answer(http.StatusOK, view)
+}

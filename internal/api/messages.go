@@ -1,0 +1,235 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// result is one of the results of a call with many messages.
+type result struct {
+	ID      string           `json:"id"`
+	Status  int              `json:"status"`
+	Message *producer.Status `json:"message,omitempty"`
+	Problem *problem         `json:"problem,omitempty"`
+}
+
+func (s *server) postMessages(c *call) error {
+	return c.once(func(body []byte) error {
+		items, many, err := readItems(body)
+		if err != nil {
+			return err
+		}
+		a, err := c.account("")
+		if err != nil {
+			return err
+		}
+		for i := range items {
+			c.admit(&items[i], i)
+		}
+		results, err := c.enqueue(a, items)
+		switch {
+		case err != nil:
+			return err
+		case many:
+			return c.answer(http.StatusMultiStatus, map[string][]result{"results": results})
+		case results[0].Problem != nil:
+			return results[0].Problem
+		}
+		return c.answer(results[0].Status, results[0].Message)
+	})
+}
+
+// admit checks what the key may do with the message. What is wrong with the
+// message itself is found by the producer.
+func (c *call) admit(it *item, index int) {
+	if it.problem != nil {
+		return
+	}
+	if _, err := c.account(it.Account); err != nil {
+		it.problem = problemOf(err)
+		return
+	}
+	if it.ID == "" && c.r.Header.Get("Idempotency-Key") != "" {
+		it.ID = c.derivedID(index)
+	}
+	class := it.Terms.Class
+	if class == "" {
+		class = producer.Default
+	}
+	recipient := it.Terms.User
+	if recipient == "" && it.Message.Message != nil {
+		recipient = it.Message.Message.ToUser
+	}
+	switch {
+	case !c.key.MayUse(class):
+		it.problem = problemf(http.StatusForbidden, codeClass, "the key may use class %s and less urgent ones", c.key.Class)
+	case !c.key.MayReach(recipient) && !job.Simulated(recipient):
+		it.problem = problemf(http.StatusForbidden, codeRecipient, "the recipient is not in the key's guest list")
+	}
+	it.Terms.Test = c.key.Kind == apikey.Test
+}
+
+// derivedID names the message by the call's Idempotency-Key, so that a repeated
+// call enqueues nothing twice even when its first answer was not kept.
+func (c *call) derivedID(index int) string {
+	sum := sha256.Sum256([]byte(c.key.ID + "\n" + c.r.Header.Get("Idempotency-Key")))
+	return "idem-" + hex.EncodeToString(sum[:10]) + "-" + strconv.Itoa(index)
+}
+
+// enqueue enqueues what is not refused and returns a result for each item.
+func (c *call) enqueue(a *Account, items []item) ([]result, error) {
+	results := make([]result, len(items))
+	var index []int // of the items that go to the producer
+	var messages []producer.Message
+	for i, it := range items {
+		if it.problem != nil {
+			results[i] = result{ID: it.ID, Status: it.problem.Status, Problem: it.problem}
+			continue
+		}
+		index, messages = append(index, i), append(messages, it.Message)
+	}
+	if len(messages) == 0 {
+		return results, nil
+	}
+	day, err := c.spend(a, len(messages))
+	if err != nil {
+		return nil, err
+	}
+	enqueued, err := a.Producer.EnqueueMany(c.r.Context(), messages)
+	var partial *producer.PartialError
+	if err != nil && !errors.As(err, &partial) {
+		return nil, err
+	}
+	unused := 0
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	var again []string // IDs known already, whose state is read
+	for n, r := range enqueued {
+		i := index[n]
+		switch {
+		case r.Err != nil:
+			unused++
+			p := items[i].refused(r.Err)
+			results[i] = result{ID: items[i].ID, Status: p.Status, Problem: p}
+		case r.Duplicate:
+			unused++
+			again = append(again, r.ID)
+			results[i] = result{ID: r.ID, Status: http.StatusOK}
+		default:
+			results[i] = result{ID: r.ID, Status: http.StatusAccepted, Message: c.enqueued(a, items[i].Message, r, now)}
+		}
+	}
+	c.refund(a, day, unused)
+	return results, c.fill(a, results, again)
+}
+
+// enqueued is the status of a message that was enqueued just now, without a read.
+func (c *call) enqueued(a *Account, m producer.Message, r producer.Result, now time.Time) *producer.Status {
+	s := &producer.Status{
+		ID: r.ID, Account: a.AppID, Class: r.Class, State: r.State, To: m.Message.ToUser, TemplateID: m.Message.TemplateID,
+		QueuedAt: now, NotBefore: m.Terms.NotBefore, NotAfter: m.Terms.NotAfter,
+	}
+	if s.To != "" && !c.key.May(apikey.ReadOpenID) {
+		s.To = wechat.MaskOpenID(s.To)
+	}
+	return s
+}
+
+// fill reads the states of messages that were known already.
+func (c *call) fill(a *Account, results []result, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	states, err := a.Producer.StatusMany(c.r.Context(), ids, c.views()...)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for i := range results {
+		if results[i].Problem == nil && results[i].Message == nil {
+			results[i].Message = states[n]
+			n++
+		}
+	}
+	return nil
+}
+
+// views shows openids whole only to a key that may read them.
+func (c *call) views() []producer.View {
+	if c.key.May(apikey.ReadOpenID) {
+		return []producer.View{producer.Unmasked()}
+	}
+	return nil
+}
+
+// spend counts n messages against the key's share of the day's quota. A key
+// without a share, and a test key, count nothing: day is empty then.
+func (c *call) spend(a *Account, n int) (day string, err error) {
+	if c.key.Share == 0 || c.key.Kind == apikey.Test {
+		return "", nil
+	}
+	state, err := a.Gate.State(c.r.Context())
+	if err != nil {
+		return "", fmt.Errorf("read the quota: %w", err)
+	}
+	limit := c.key.DailyLimit(state.Cap)
+	used, ok, err := c.server.keys.Store(a.AppID).Spend(c.r.Context(), c.key.ID, state.Day, n, limit)
+	if err != nil {
+		return "", err
+	}
+	if !ok {
+		return "", problemf(http.StatusTooManyRequests, codeShare,
+			"the key has used %d of its %d messages of the day, and the call has %d", used, limit, n).retry(time.Until(state.ResetsAt))
+	}
+	return state.Day, nil
+}
+
+// refund gives back what was counted and not enqueued.
+func (c *call) refund(a *Account, day string, n int) {
+	if day == "" || n == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), time.Second)
+	defer cancel()
+	if _, _, err := c.server.keys.Store(a.AppID).Spend(ctx, c.key.ID, day, -n, -1); err != nil {
+		c.server.log.Warn("a key's count of the day is too high", append(c.fields(), zap.NamedError("cause", err))...)
+	}
+}
+
+// messageID is the path's. The mux has decoded it.
+func (c *call) messageID() string { return c.r.PathValue("id") }
+
+func (s *server) getMessage(c *call) error {
+	a, err := c.account("")
+	if err != nil {
+		return err
+	}
+	status, err := a.Producer.Status(c.r.Context(), c.messageID(), c.views()...)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, status)
+}
+
+func (s *server) deleteMessage(c *call) error {
+	a, err := c.account("")
+	if err != nil {
+		return err
+	}
+	if err := a.Producer.Cancel(c.r.Context(), c.messageID()); err != nil {
+		return err
+	}
+	return s.getMessage(c)
+}

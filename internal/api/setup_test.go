@@ -1,0 +1,220 @@
+package api_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/api"
+	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/ratelimit"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+const (
+	appid = "wx1234567890abcdef"
+	other = "wxfedcba0987654321"
+)
+
+// stand is an API with two accounts in one Redis.
+type stand struct {
+	handler http.Handler
+	rdb     *redis.Client
+	logs    *observer.ObservedLogs
+	keys    map[string]*apikey.Store
+	routers routers.Router
+	seen    *[]string // operations that were called
+}
+
+func newStand(t testing.TB) *stand {
+	t.Helper()
+	_, rdb := redistest.Mini(t)
+	return standOn(t, rdb)
+}
+
+func standOn(t testing.TB, rdb *redis.Client) *stand {
+	t.Helper()
+	core, logs := observer.New(zap.DebugLevel)
+	keyring, err := apikey.NewKeyring(rdb, []string{appid, other}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := api.Config{
+		Redis: rdb, Keys: keyring, PublicURL: "https://notify.example.com", EnrollKey: wechat.NewSecret(strings.Repeat("k", 32)),
+		Logger: zap.New(core),
+	}
+	s := &stand{rdb: rdb, logs: logs, keys: map[string]*apikey.Store{}, seen: &[]string{}}
+	for _, id := range []string{appid, other} {
+		cfg.Accounts = append(cfg.Accounts, newAccount(t, rdb, id))
+		s.keys[id] = apikey.NewStore(rdb, id)
+	}
+	if s.handler, err = api.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	s.routers = router(t)
+	return s
+}
+
+func newAccount(t testing.TB, rdb *redis.Client, id string) api.Account {
+	t.Helper()
+	p, err := producer.New(rdb, producer.Config{Account: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	roster, err := enroll.NewRoster(rdb, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eraser, err := enroll.NewEraser(rdb, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate, err := ratelimit.New(rdb, ratelimit.Config{Key: "wxn:{" + id + "}:", Rate: 50, DailyQuota: 100, Owner: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return api.Account{AppID: id, Producer: p, Roster: roster, Eraser: eraser, Gate: gate}
+}
+
+func router(t testing.TB) routers.Router {
+	t.Helper()
+	r, err := gorillamux.NewRouter(load(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func load(t testing.TB) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromFile("openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// key makes a key of the account and returns its secret.
+func (s *stand) key(t testing.TB, account string, change func(*apikey.Key)) string {
+	t.Helper()
+	k := apikey.Key{Name: "test", Kind: apikey.Live, Scopes: apikey.Scopes(), Rate: 1e4}
+	if change != nil {
+		change(&k)
+	}
+	_, secret, err := s.keys[account].Create(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+// answer is what a call got.
+type answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// get reads a value of the answer by keys.
+func (a answer) get(t *testing.T, path ...string) any {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal(a.Body, &v); err != nil {
+		t.Fatalf("the answer is not JSON: %s", a.Body)
+	}
+	for _, key := range path {
+		m, ok := v.(map[string]any)
+		if !ok {
+			t.Fatalf("no %s in %s", strings.Join(path, "."), a.Body)
+		}
+		v = m[key]
+	}
+	return v
+}
+
+// code of the problem.
+func (a answer) code(t *testing.T) string {
+	t.Helper()
+	text, _ := a.get(t, "code").(string)
+	return text
+}
+
+type header map[string]string
+
+// call makes a request and checks the answer by the document.
+func (s *stand) call(t *testing.T, method, path, secret, body string, headers ...header) answer {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	if secret != "" {
+		r.Header.Set("Authorization", "Bearer "+secret)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		for name, value := range h {
+			r.Header.Set(name, value)
+		}
+	}
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	a := answer{w.Code, w.Header(), w.Body.Bytes()}
+	s.conforms(t, r, a)
+	return a
+}
+
+// conforms checks that the document describes the answer.
+func (s *stand) conforms(t *testing.T, r *http.Request, a answer) {
+	t.Helper()
+	route, params, err := s.routers.FindRoute(r)
+	if err != nil {
+		return // no operation of the document
+	}
+	*s.seen = append(*s.seen, route.Operation.OperationID)
+	input := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+		Status:                 a.Status, Header: a.Header, Body: io.NopCloser(bytes.NewReader(a.Body)),
+		Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	}
+	if err := openapi3filter.ValidateResponse(t.Context(), input); err != nil {
+		t.Errorf("%s %s answered %d, which the document does not describe: %v\n%s", r.Method, r.URL.Path, a.Status, err, a.Body)
+	}
+}
+
+func want(t *testing.T, a answer, status int) answer {
+	t.Helper()
+	if a.Status != status {
+		t.Fatalf("status %d, want %d: %s", a.Status, status, a.Body)
+	}
+	return a
+}
+
+const body = `{"id":"order-1","class":"bulk","message":{"touser":"oABCDEFGHIJKLMNOPQRSTUVWXYZ1","template_id":"ngqIpbwh8bUfcSsECmogfXcV14J0tQlEpBO27izEYtY","data":{"thing1":{"value":"tea"}}}}`
+
+// message is body with another id.
+func message(id string) string { return strings.Replace(body, "order-1", id, 1) }
+
+func pending(t testing.TB, rdb *redis.Client) int {
+	t.Helper()
+	keys, err := rdb.Keys(t.Context(), "asynq:{*}:t:*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(keys)
+}
