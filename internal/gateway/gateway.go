@@ -1,0 +1,220 @@
+// Package gateway serves WeChat's own paths, so that a program that uses an SDK of
+// WeChat's changes its base URL and its secret and nothing else: template messages
+// are queued, every other call is passed on with the fleet's access token.
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// WeChat's paths that are not passed on.
+const (
+	tokenPath  = "/cgi-bin/token"
+	stablePath = "/cgi-bin/stable_token"
+)
+
+const (
+	// tokenLife is how long a token of ours is good, WeChat's own 7 200 s.
+	tokenLife = 2 * time.Hour
+	// maxMessage is what the body of a template send or a token call may have.
+	maxMessage = 64 << 10
+)
+
+// Account is what the gateway uses of one account.
+type Account struct {
+	AppID     string
+	AppSecret wechat.Secret // for WeChat's calls that need it themselves, such as /sns/oauth2/access_token
+	BaseURL   string        // WeChat's API host
+	Producer  *producer.Producer
+	Tokens    wechat.TokenSource
+	// Transport makes the calls that are passed on. Nil: net/http's default.
+	Transport http.RoundTripper
+}
+
+// Config of the gateway.
+type Config struct {
+	Accounts []Account
+	Keys     *apikey.Keyring
+	// ClientIP returns the caller's address, by which wrong secrets are slowed.
+	ClientIP func(*http.Request) string
+	// Spend counts messages of a key; the error says why they may not be sent.
+	Spend  func(ctx context.Context, k *apikey.Key, n int) error
+	Logger *zap.Logger
+}
+
+// Gateway is the handler of WeChat's paths.
+type Gateway struct {
+	accounts map[string]*upstream
+	keys     *apikey.Keyring
+	cfg      Config
+	log      *zap.Logger
+}
+
+// New checks cfg. It makes no connection.
+func New(cfg Config) (*Gateway, error) {
+	if cfg.Keys == nil || len(cfg.Accounts) == 0 || cfg.ClientIP == nil || cfg.Spend == nil {
+		return nil, errors.New("gateway: keys, an account, ClientIP and Spend are required")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	g := &Gateway{accounts: map[string]*upstream{}, keys: cfg.Keys, cfg: cfg, log: cfg.Logger}
+	for _, a := range cfg.Accounts {
+		u, err := newUpstream(a)
+		if err != nil {
+			return nil, err
+		}
+		g.accounts[a.AppID] = u
+	}
+	return g, nil
+}
+
+// Paths are the subtrees that the gateway serves.
+func Paths() []string { return []string{"/cgi-bin/", "/sns/", "/wxa/"} }
+
+// request is one call with what was found out about it.
+type request struct {
+	g       *Gateway
+	w       http.ResponseWriter
+	r       *http.Request
+	path    string
+	query   url.Values
+	key     *apikey.Key
+	up      *upstream
+	started time.Time
+	errcode wechat.Code // of the answer, when it is known
+}
+
+// refusal is an answer in WeChat's form.
+type refusal struct {
+	code wechat.Code
+	text string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func refuse(code wechat.Code, text string) error { return &refusal{code, text} }
+
+// ServeHTTP answers one call.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	req := &request{g: g, w: w, r: r, started: time.Now()}
+	w.Header().Set("Cache-Control", "no-store")
+	if err := req.serve(); err != nil {
+		req.refused(err)
+	}
+	fields := []zap.Field{
+		zap.String("path", req.path), zap.Int("errcode", int(req.errcode)),
+		zap.Float64("latency_ms", float64(time.Since(req.started).Microseconds())/1000),
+	}
+	if req.key != nil {
+		fields = append(fields, zap.String("account", req.key.Account), zap.String("key", req.key.ID))
+	}
+	g.log.Info("gateway", fields...)
+}
+
+func (q *request) serve() error {
+	if err := q.checkPath(); err != nil {
+		return err
+	}
+	switch q.path {
+	case tokenPath, stablePath:
+		return q.serveToken()
+	case wechat.SendPath:
+		return q.serveSend()
+	}
+	return q.pass()
+}
+
+// checkPath refuses a path that another server might read as a different one.
+func (q *request) checkPath() error {
+	u := q.r.URL
+	raw, _, _ := strings.Cut(q.r.RequestURI, "?")
+	if u.Host != "" || u.Opaque != "" || raw != "" && raw != u.Path || path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/") ||
+		strings.ContainsAny(u.Path, "\\%;") || strings.ContainsFunc(u.Path, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return refuse(codeInvalidURL, "invalid url: write the path plainly, without encoded or doubled slashes and dots")
+	}
+	q.path = u.Path
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil || strings.ContainsAny(u.RawQuery, ";#") {
+		return refuse(codeInvalidURL, "invalid url: the query cannot be read")
+	}
+	for _, name := range []string{"access_token", "secret", "appid"} {
+		if len(query[name]) > 1 {
+			return refuse(codeInvalidURL, "invalid url: the query has "+name+" twice")
+		}
+	}
+	q.query = query
+	return nil
+}
+
+// codeInvalidURL is WeChat's answer to a path that it does not have.
+const codeInvalidURL wechat.Code = 40066
+
+// authorize takes the caller by its token of ours, or by the API key itself.
+func (q *request) authorize() error {
+	token := q.query.Get("access_token")
+	if token == "" {
+		return refuse(wechat.CodeMissingToken, "access_token missing: fetch one from "+tokenPath+" with an API key as the secret")
+	}
+	key, err := q.g.keys.VerifyToken(q.r.Context(), token)
+	if errors.Is(err, apikey.ErrUnknown) {
+		return refuse(wechat.CodeInvalidCredential, "invalid credential, access_token is invalid or not latest: it is none of this gateway's, or its key was revoked")
+	}
+	if err != nil {
+		return err
+	}
+	return q.admit(key)
+}
+
+// admit notes the key, which must have the scope gateway.
+func (q *request) admit(key *apikey.Key) error {
+	if !key.May(apikey.Gateway) {
+		return refuse(wechat.CodeUnauthorized, "api unauthorized: the API key has not the scope gateway")
+	}
+	q.key, q.up = key, q.g.accounts[key.Account]
+	if q.up == nil {
+		return refuse(wechat.CodeInvalidAppID, "invalid appid: this gateway does not serve the account of the key")
+	}
+	return nil
+}
+
+// refused answers err in WeChat's form: always 200, as WeChat does.
+func (q *request) refused(err error) {
+	var r *refusal
+	if !errors.As(err, &r) {
+		q.g.log.Error("a gateway call failed", zap.String("path", q.path), zap.NamedError("cause", err))
+		r = &refusal{wechat.CodeBusy, "system error: repeat the call"}
+	}
+	q.errcode = r.code
+	q.answer(map[string]any{"errcode": r.code, "errmsg": r.text})
+}
+
+func (q *request) answer(v any) {
+	q.w.Header().Set("Content-Type", "application/json; encoding=utf-8")
+	enc := json.NewEncoder(q.w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // the caller is gone: nothing to tell it
+}
+
+// body reads a small body whole.
+func (q *request) body() ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, maxMessage))
+	if err != nil {
+		return nil, refuse(45001, "the body is too large, or ended early")
+	}
+	return body, nil
+}
