@@ -62,7 +62,7 @@ func newHospital(t *testing.T) *hospital {
 	check(t, err)
 	t.Cleanup(func() { _ = h.records.Close() })
 	h.env = map[string]string{
-		"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_ENROLL_KEY": eraseKey,
+		"WXNOTIFY_REDIS_URL": server.UserURL(t), "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_ENROLL_KEY": eraseKey,
 		"WXNOTIFY_PUBLIC_URL": "https://n.example",
 	}
 	return h
