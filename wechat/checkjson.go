@@ -40,11 +40,12 @@ func syntaxFault(data []byte) Fault {
 	}
 	before := data[:min(max(syntax.Offset-1, 0), int64(len(data)))]
 	line, last := bytes.Count(before, []byte{'\n'})+1, before[bytes.LastIndexByte(before, '\n')+1:]
-	place := fmt.Sprintf("character %d", utf8.RuneCount(last)+1)
+	place := words{"character %d", "第 %d 个字符"}.with(utf8.RuneCount(last) + 1)
 	if bytes.ContainsRune(data, '\n') {
-		place = fmt.Sprintf("line %d, %s", line, place)
+		place = words{fmt.Sprintf("line %d, %s", line, place.en), fmt.Sprintf("第 %d 行，%s", line, place.zh)}
 	}
-	return faultf("", FaultJSON, "is not JSON: %s: %s", place, scrub(syntax.Error(), nil))
+	cause := scrub(syntax.Error(), nil)
+	return faultOf("", FaultJSON, words{"is not JSON: " + place.en + ": " + cause, "不是 JSON：" + place.zh + "：" + cause})
 }
 
 // jsonWalker walks over JSON that is valid.

@@ -66,21 +66,24 @@ const (
 // kindTexts has each kind's name and what the worker does with the message.
 //
 //nolint:gochecknoglobals // never changed
-var kindTexts = [...]struct{ name, meaning string }{
-	KindUnknown:    {"unknown", "Not in the table. The message is retried twice, then recorded as dead."},
-	KindToken:      {"token", "The access token was refused. The client replays the call once with another token; a second refusal counts as account."},
-	KindBusy:       {"busy", "WeChat was busy and the outcome is unknown. The message is retried with the same client_msg_id while WeChat still drops duplicates."},
-	KindRate:       {"rate", "Too many calls in this minute. The gate lowers the rate; the message waits."},
-	KindQuota:      {"quota", "The day's quota is used up. The gate closes until the reset; the message waits."},
-	KindRecipient:  {"recipient", "This recipient cannot receive messages. The message is rejected, other messages continue."},
-	KindRefused:    {"refused", "This recipient refuses this template. The message is rejected, other messages continue."},
-	KindFrequency:  {"frequency", "This recipient got too many messages. The message waits for hours, other messages continue."},
-	KindMessage:    {"message", "WeChat will never accept this message. It is rejected, other messages continue."},
-	KindTemplate:   {"template", "This template cannot be used. After a few retries its messages stop, other templates continue."},
-	KindAccount:    {"account", "No message of this account can be sent now. The account pauses and probes; messages keep their attempts."},
-	KindDuplicate:  {"duplicate", "WeChat got the same content within the last minute. On our own replay the message counts as accepted, else as rejected."},
-	KindManagement: {"management", "Never the answer to a send, only to other calls."},
-	KindOK:         {"ok", "No error."},
+var kindTexts = [...]struct {
+	name    string
+	meaning words
+}{
+	KindUnknown:    {"unknown", words{"Not in the table. The message is retried twice, then recorded as dead.", "不在表中。消息重试两次，之后记为 dead。"}},
+	KindToken:      {"token", words{"The access token was refused. The client replays the call once with another token; a second refusal counts as account.", "access token 被拒绝。客户端换一个 token 重发一次；再次被拒按 account 处理。"}},
+	KindBusy:       {"busy", words{"WeChat was busy and the outcome is unknown. The message is retried with the same client_msg_id while WeChat still drops duplicates.", "微信繁忙，结果未知。在微信仍会去重的时间内，以相同的 client_msg_id 重试。"}},
+	KindRate:       {"rate", words{"Too many calls in this minute. The gate lowers the rate; the message waits.", "本分钟调用过多。闸门降低速率，消息等待。"}},
+	KindQuota:      {"quota", words{"The day's quota is used up. The gate closes until the reset; the message waits.", "当日额度已用完。闸门关闭到重置为止，消息等待。"}},
+	KindRecipient:  {"recipient", words{"This recipient cannot receive messages. The message is rejected, other messages continue.", "该收件人收不到消息。消息被拒绝，其他消息照常发送。"}},
+	KindRefused:    {"refused", words{"This recipient refuses this template. The message is rejected, other messages continue.", "该收件人拒收此模板。消息被拒绝，其他消息照常发送。"}},
+	KindFrequency:  {"frequency", words{"This recipient got too many messages. The message waits for hours, other messages continue.", "该收件人收到的消息过多。该消息等待数小时，其他消息照常发送。"}},
+	KindMessage:    {"message", words{"WeChat will never accept this message. It is rejected, other messages continue.", "微信永远不会接受这条消息。消息被拒绝，其他消息照常发送。"}},
+	KindTemplate:   {"template", words{"This template cannot be used. After a few retries its messages stop, other templates continue.", "该模板不可用。重试几次后停发此模板的消息，其他模板照常发送。"}},
+	KindAccount:    {"account", words{"No message of this account can be sent now. The account pauses and probes; messages keep their attempts.", "该账号暂时什么都发不了。账号暂停并定时探测；消息不消耗尝试次数。"}},
+	KindDuplicate:  {"duplicate", words{"WeChat got the same content within the last minute. On our own replay the message counts as accepted, else as rejected.", "微信在一分钟内收到过相同内容。若是自动重发，视为已接受；否则视为被拒绝。"}},
+	KindManagement: {"management", words{"Never the answer to a send, only to other calls.", "不会是发送的返回，只出现在其他调用中。"}},
+	KindOK:         {"ok", words{"No error.", "没有错误。"}},
 }
 
 // Kinds lists every kind.
@@ -100,12 +103,15 @@ func (k Kind) String() string {
 	return kindTexts[k].name
 }
 
-// Meaning is one or two sentences about what happens to the message.
-func (k Kind) Meaning() string {
+// Meaning is one or two sentences in English about what happens to the message.
+func (k Kind) Meaning() string { return k.MeaningIn(English) }
+
+// MeaningIn is Meaning in lang.
+func (k Kind) MeaningIn(lang Lang) string {
 	if k < 0 || int(k) >= len(kindTexts) {
 		return ""
 	}
-	return kindTexts[k].meaning
+	return kindTexts[k].meaning.in(lang)
 }
 
 // codeRow is one row of codeTable.
@@ -114,7 +120,7 @@ type codeRow struct {
 	kind   Kind
 	name   string // short, stable
 	says   string // WeChat's errmsg
-	remedy string // one sentence for an operator
+	remedy words  // one sentence for an operator
 }
 
 // codeIndex finds a code's row in codeTable.
@@ -137,7 +143,10 @@ func (c Code) row() codeRow {
 	}
 	return codeRow{
 		code: c, name: "unknown",
-		remedy: "This program does not know the code: look it up on developers.weixin.qq.com, with the rid, and report it.",
+		remedy: words{
+			"This program does not know the code: look it up on developers.weixin.qq.com, with the rid, and report it.",
+			"本程序不认识此返回码：请带上 rid 在 developers.weixin.qq.com 查询，并报告。",
+		},
 	}
 }
 
@@ -152,8 +161,11 @@ func (c Code) Kind() Kind { return c.row().kind }
 // empty.
 func (c Code) Says() string { return c.row().says }
 
-// Remedy is one sentence that tells an operator what to do.
-func (c Code) Remedy() string { return c.row().remedy }
+// Remedy is one sentence in English that tells an operator what to do.
+func (c Code) Remedy() string { return c.RemedyIn(English) }
+
+// RemedyIn is Remedy in lang.
+func (c Code) RemedyIn(lang Lang) string { return c.row().remedy.in(lang) }
 
 // otherTokenMayHelp reports whether a replay with another token may succeed. It
 // may for 48001, since the token of another account gets it too.

@@ -105,11 +105,11 @@ func TestTableHasTheCodesOutsideTheSamples(t *testing.T) {
 		wechat.KindRecipient:  {40003, 43004, 43019, 48002, 46004, 50005, 50002},
 		wechat.KindRefused:    {43101},
 		wechat.KindFrequency:  {43117},
-		wechat.KindMessage:    {40008, 40013, 40033, 40035, 40036, 40039, 40165, 40166, 40249, 44002, 45002, 47001, 47002, 47003, 1119003, 1119004, 9001001},
+		wechat.KindMessage:    {40008, 40013, 40033, 40035, 40036, 40039, 40165, 40166, 40249, 45168, 44002, 45002, 47001, 47002, 47003, 1119003, 1119004, 9001001},
 		wechat.KindTemplate:   {40037, 43116},
 		wechat.KindDuplicate:  {40241},
 		wechat.KindAccount:    {43104, 45035, 45109, 48001, 48003, 48004, 48008, 50001, 50004, 50007, 40125, 40243, 41002, 41004, 40002, 40164, 89501, 89503, 89506, 89507, 61003, 61004, 61007, 61023},
-		wechat.KindManagement: {43100, 43106, 45026, 45027, 40246, 40247, 42007, 40029, 40163, 41008, 41009, 40030, 42002, 42003, 40062, 45029, 48006, 76001, 76002, 76003, 76004, 76021, 76022, 9410010, 9410011, 9410012, 43001, 43003},
+		wechat.KindManagement: {43100, 43106, 43107, 43108, 45103, 63178, 45026, 45027, 40246, 40247, 42007, 40029, 40163, 41008, 41009, 40030, 42002, 42003, 40062, 45029, 48006, 76001, 76002, 76003, 76004, 76021, 76022, 9410010, 9410011, 9410012, 43001, 43003},
 	}
 	for kind, codes := range want {
 		for _, code := range codes {
@@ -152,7 +152,7 @@ func TestTableIsWellFormed(t *testing.T) {
 	}
 	faults := make(map[wechat.FaultCode]bool)
 	for _, code := range wechat.FaultCodes() {
-		if faults[code] || code.Meaning() == "" || code.Remedy() == "" {
+		if faults[code] || code.Meaning(wechat.English) == "" || code.Remedy(wechat.English) == "" {
 			t.Errorf("%s is there twice, or without words", code)
 		}
 		faults[code] = true

@@ -270,11 +270,11 @@ func TestCallbackFaultsHaveRemedies(t *testing.T) {
 		t.Errorf("faults %v, want %v: the words stand in metrics", got, want)
 	}
 	for _, f := range wechat.CallbackFaults() {
-		if f.Meaning() == "" || f.Remedy() == "" {
+		if f.Meaning(wechat.English) == "" || f.Remedy() == "" {
 			t.Errorf("%s has no meaning or no remedy", f)
 		}
 	}
-	if f := wechat.CallbackFault("x"); f.Meaning() != "" || f.Remedy() != "" {
+	if f := wechat.CallbackFault("x"); f.Meaning(wechat.English) != "" || f.Remedy() != "" {
 		t.Error("an unknown fault has words")
 	}
 	if err := error(&wechat.CallbackError{Fault: "x", Detail: "y"}); err.Error() != "wechat: callback refused (x): y" || errors.Unwrap(err) != nil {

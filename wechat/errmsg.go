@@ -117,6 +117,19 @@ func cut(text string, limit int) string {
 	return text[:limit]
 }
 
+// Detail is the part of errmsg that the code's name does not say: for 47003 the field
+// and its fault, such as "data.time2.value is empty". Empty: it says nothing more.
+func (e *Error) Detail() string {
+	detail := e.Msg
+	if i := strings.Index(detail, e.Field()); i > 0 {
+		detail = detail[i:]
+	}
+	if detail == e.Code.Says() {
+		return ""
+	}
+	return detail
+}
+
 // Field is the path of the refused value in the errmsg of 47003, such as
 // "data.time10.value", or empty.
 func (e *Error) Field() string {

@@ -47,29 +47,49 @@ func (e *Error) Kind() Kind {
 	return kind
 }
 
-const wrongAppIDRemedy = "Correct the account's appid in the configuration: no WeChat account has it."
+// wrongAppID is the remedy where the account's own appid was refused.
+func wrongAppID() words {
+	return words{
+		"Correct the account's appid in the configuration: no WeChat account has it.",
+		"更正配置中账号的 appid：没有公众号使用它。",
+	}
+}
 
-// Remedy is one sentence that tells an operator what to do, with the address or
-// field that WeChat named.
-func (e *Error) Remedy() string {
-	if remedy := oauthRemedy(e.Op, e.Code); remedy != "" {
+// Remedy is one sentence in English that tells an operator what to do, with the
+// address or field that WeChat named.
+func (e *Error) Remedy() string { return e.RemedyIn(English) }
+
+// RemedyIn is Remedy in lang.
+func (e *Error) RemedyIn(lang Lang) string { return e.remedy().in(lang) }
+
+func (e *Error) remedy() words {
+	if remedy, special := oauthRemedy(e.Op, e.Code); special {
 		return remedy
 	}
 	switch fetch := fetchesToken(e.Op); {
 	case fetch && e.Code == CodeInvalidCredential:
-		return CodeInvalidSecret.Remedy()
+		return CodeInvalidSecret.row().remedy
 	case fetch && e.Code == CodeInvalidAppID:
-		return wrongAppIDRemedy
+		return wrongAppID()
 	case fetch && e.Code == CodeQuota:
-		return "Find the program that fetches tokens in a loop, and use stable_token: the token fetches of the day are used up."
+		return words{
+			"Find the program that fetches tokens in a loop, and use stable_token: the token fetches of the day are used up.",
+			"找出循环获取 token 的程序，并改用 stable_token：当日获取 token 的次数已用完。",
+		}
 	}
 	if ip := e.IP(); ip != "" {
-		return "Add " + ip + " to the IP whitelist under 设置与开发 > 开发接口管理 on mp.weixin.qq.com; it takes about five minutes, then sending resumes automatically."
+		return words{
+			"Add %s to API IP 白名单 under " + developerInfo + "; it takes about five minutes, then sending resumes automatically.",
+			"把 %s 加入" + developerInfoZH + "的 API IP 白名单；约五分钟后生效，随后自动恢复发送。",
+		}.with(ip)
 	}
 	if field := e.Field(); e.Code == CodeInvalidArgument && field != "" {
-		return "Correct the value of " + field + " so that it fits the key's type and limit: WeChat refused it."
+		return words{
+			"Correct the value of %s so that it fits the key's type and limit: WeChat refused it.",
+			"更正 %s 的值，使其符合该字段的类型和长度限制：微信拒绝了它。",
+		}.with(field)
 	}
-	return e.Code.Remedy()
+	return e.Code.row().remedy
 }
 
 // TransportError is a call without an answer of WeChat: a network failure, an HTTP

@@ -13,10 +13,10 @@ func FaultCodes() []FaultCode {
 }
 
 // Meaning is what is wrong, the end of a sentence that starts with a path.
-func (c FaultCode) Meaning() string { return c.row().means }
+func (c FaultCode) Meaning(lang Lang) string { return c.row().means.in(lang) }
 
 // Remedy is what to do, without capital and full stop.
-func (c FaultCode) Remedy() string { return c.row().do }
+func (c FaultCode) Remedy(lang Lang) string { return c.row().do.in(lang) }
 
 // CallbackFaults lists every fault of a callback in the order of the checks.
 func CallbackFaults() []CallbackFault {
@@ -28,7 +28,7 @@ func CallbackFaults() []CallbackFault {
 }
 
 // Meaning is one sentence about what was wrong.
-func (f CallbackFault) Meaning() string { return f.row().meaning }
+func (f CallbackFault) Meaning(lang Lang) string { return f.row().meaning.in(lang) }
 
 // Signature is signature, for the published vectors.
 func Signature(parts ...string) string { return signature(parts...) }

@@ -2,6 +2,7 @@ package wechat
 
 import (
 	"cmp"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,11 +14,11 @@ import (
 
 // fieldType is the rule of one key prefix (docs: 发送模板消息 § 参数值内容限制说明).
 type fieldType struct {
-	limit  int                       // in units; 0: none documented
-	units  func(string) int          // counts the units of a value
-	form   func(value string) string // what is wrong with the form, or empty
-	blank  bool                      // may be empty
-	advice string                    // remedy for a value that is too long
+	limit  int                      // in units; 0: none documented
+	units  func(string) int         // counts the units of a value
+	form   func(value string) words // what is wrong with the form, or empty
+	blank  bool                     // may be empty
+	advice words                    // remedy for a value that is too long
 }
 
 // typeOf finds the rule by the key's prefix, the letters and underscores before
@@ -30,7 +31,7 @@ func typeOf(key string) fieldType {
 	}
 	switch prefix {
 	case "thing", "short_thing": // short_thing's own limit is not documented
-		return fieldType{limit: 20, units: units16, advice: "shorten the text"}
+		return fieldType{limit: 20, units: units16, advice: words{"shorten the text", "请缩短文本"}}
 	case "character_string":
 		return fieldType{limit: 32, units: units16, form: noHan}
 	case "time":
@@ -52,9 +53,9 @@ func typeOf(key string) fieldType {
 	case "symbol":
 		return fieldType{limit: 5, units: units16, form: symbolsOnly}
 	case "name":
-		return fieldType{limit: 20, units: nameUnits, form: noDigits, advice: "10 characters when one of them is Chinese, else 20"}
+		return fieldType{limit: 20, units: nameUnits, form: noDigits, advice: words{"10 characters when one of them is Chinese, else 20", "含汉字时 10 个字，否则 20 个字"}}
 	case "phrase":
-		return fieldType{limit: 5, units: utf8.RuneCountInString, form: hanOnly, advice: "5 Chinese characters"}
+		return fieldType{limit: 5, units: utf8.RuneCountInString, form: hanOnly, advice: words{"5 Chinese characters", "5 个汉字"}}
 	case "first", "remark": // not shown
 		return fieldType{blank: true}
 	default:
@@ -73,12 +74,16 @@ func valueFault(key, value string) (Fault, bool) {
 	}
 	if t.limit > 0 {
 		if n := t.units(value); n > t.limit {
-			return faultf("", FaultValueTooLong, "is too long: it counts %d, at most %d are allowed: %s", n, t.limit, cmp.Or(t.advice, "shorten it")), true
+			advice := cmp.Or(t.advice, words{"shorten it", "请缩短"})
+			return faultOf("", FaultValueTooLong, words{
+				fmt.Sprintf("is too long: it counts %d, at most %d are allowed: %s", n, t.limit, advice.en),
+				fmt.Sprintf("过长：计 %d，最多 %d：%s", n, t.limit, advice.zh),
+			}), true
 		}
 	}
 	if t.form != nil {
-		if wrong := t.form(value); wrong != "" {
-			return faultf("", FaultValueForm, "%s", wrong), true
+		if wrong := t.form(value); wrong.en != "" {
+			return faultOf("", FaultValueForm, wrong), true
 		}
 	}
 	return Fault{}, false
@@ -114,49 +119,49 @@ func digits(text string) int {
 	return n
 }
 
-func noHan(text string) string {
+func noHan(text string) words {
 	if strings.ContainsFunc(text, isHan) {
-		return "has Chinese characters: a character_string accepts digits, letters and symbols"
+		return words{"has Chinese characters: a character_string accepts digits, letters and symbols", "含有汉字：character_string 只接受数字、字母和符号"}
 	}
-	return ""
+	return words{}
 }
 
-func hanOnly(text string) string {
+func hanOnly(text string) words {
 	if strings.ContainsFunc(text, func(r rune) bool { return !isHan(r) }) {
-		return "has other characters than Chinese ones: a phrase accepts 1 to 5 Chinese characters, such as 配送中"
+		return words{"has other characters than Chinese ones: a phrase accepts 1 to 5 Chinese characters, such as 配送中", "含有汉字以外的字符：phrase 只接受 1 到 5 个汉字，例如“配送中”"}
 	}
-	return ""
+	return words{}
 }
 
-func noDigits(text string) string {
+func noDigits(text string) words {
 	if strings.ContainsFunc(text, unicode.IsDigit) {
-		return "has digits: a name accepts Chinese characters, letters and symbols"
+		return words{"has digits: a name accepts Chinese characters, letters and symbols", "含有数字：name 只接受汉字、字母和符号"}
 	}
-	return ""
+	return words{}
 }
 
-func symbolsOnly(text string) string {
+func symbolsOnly(text string) words {
 	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
-		return "has characters other than symbols"
+		return words{"has characters other than symbols", "含有符号以外的字符"}
 	}
-	return ""
+	return words{}
 }
 
-func carNumberForm(text string) string {
+func carNumberForm(text string) words {
 	if !carNumberPattern.MatchString(strings.TrimSpace(text)) {
-		return "is not a number plate: write letters and digits, where the first and the last may be Chinese, such as 粤A8Z888挂"
+		return words{"is not a number plate: write letters and digits, where the first and the last may be Chinese, such as 粤A8Z888挂", "不是车牌号：请写字母和数字，首尾可为汉字，例如 粤A8Z888挂"}
 	}
-	return ""
+	return words{}
 }
 
-func noLetters(text string) string {
+func noLetters(text string) words {
 	if strings.ContainsFunc(text, unicode.IsLetter) {
-		return "has letters: a phone_number accepts digits and symbols, such as +86-0766-66888866"
+		return words{"has letters: a phone_number accepts digits and symbols, such as +86-0766-66888866", "含有字母：phone_number 只接受数字和符号，例如 +86-0766-66888866"}
 	}
 	if digits(text) == 0 {
-		return "has no digits: a phone_number accepts digits and symbols, such as +86-0766-66888866"
+		return words{"has no digits: a phone_number accepts digits and symbols, such as +86-0766-66888866", "没有数字：phone_number 只接受数字和符号，例如 +86-0766-66888866"}
 	}
-	return ""
+	return words{}
 }
 
 var (
@@ -169,32 +174,32 @@ var (
 	amountPattern = regexp.MustCompile(`^-?\p{Sc}?\s?-?([0-9][0-9,]*)(\.[0-9]+)?\s?元?$`)
 )
 
-func numberForm(text string) string {
+func numberForm(text string) words {
 	if !numberPattern.MatchString(strings.TrimSpace(text)) {
-		return "is not a number: write digits with or without decimals"
+		return words{"is not a number: write digits with or without decimals", "不是数字：请写数字，可带小数"}
 	}
-	return ""
+	return words{}
 }
 
-func lettersOnly(text string) string {
+func lettersOnly(text string) words {
 	if !letterPattern.MatchString(strings.TrimSpace(text)) {
-		return "has characters other than letters"
+		return words{"has characters other than letters", "含有字母以外的字符"}
 	}
-	return ""
+	return words{}
 }
 
-func amountForm(text string) string {
+func amountForm(text string) words {
 	if isPlainAmount(text) {
-		return ""
+		return words{}
 	}
 	m := amountPattern.FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil {
-		return "is not an amount: write digits with optional decimals, currency sign or 元, such as ¥100.21"
+		return words{"is not an amount: write digits with optional decimals, currency sign or 元, such as ¥100.21", "不是金额：请写数字，可带小数、货币符号或“元”，例如 ¥100.21"}
 	}
 	if digits(m[1]) > 12 {
-		return "has more than 12 digits before the decimals"
+		return words{"has more than 12 digits before the decimals", "整数部分超过 12 位"}
 	}
-	return ""
+	return words{}
 }
 
 // isPlainAmount reports the commonest form, such as ¥100.21, which costs a tenth of
@@ -211,50 +216,60 @@ var timePattern = regexp.MustCompile(`^(?:(?:([0-9]{4})\s*[年/.-]\s*)?([0-9]{1,
 
 var monthPattern = regexp.MustCompile(`^([0-9]{4})\s*[年/.-]\s*([0-9]{1,2})\s*月?$`)
 
-const timeAdvice = "is not a time: use the 24-hour clock, such as 2019年10月1日 15:01, 15:01, 2019-10-01 15:01:02, or two of them joined by ~"
+func notATime() words {
+	return words{
+		"is not a time: use the 24-hour clock, such as 2019年10月1日 15:01, 15:01, 2019-10-01 15:01:02, or two of them joined by ~",
+		"不是时间：请用 24 小时制，例如 2019年10月1日 15:01、15:01、2019-10-01 15:01:02，或用 ~ 连接的两个时间",
+	}
+}
 
-const dateAdvice = "is not a date: write year, month and day, such as 2019年10月1日 or 2019-10-01, with a time or without, or two of them joined by ~"
+func notADate() words {
+	return words{
+		"is not a date: write year, month and day, such as 2019年10月1日 or 2019-10-01, with a time or without, or two of them joined by ~",
+		"不是日期：请写年、月、日，例如 2019年10月1日 或 2019-10-01，可带时间，或用 ~ 连接的两个日期",
+	}
+}
 
-func timeForm(text string) string { return rangeForm(text, false, timeAdvice) }
+func timeForm(text string) words { return rangeForm(text, false, notATime()) }
 
-func dateForm(text string) string { return rangeForm(text, true, dateAdvice) }
+func dateForm(text string) words { return rangeForm(text, true, notADate()) }
 
 // rangeForm accepts a moment, or two joined by ~. With needsDate the first one has
 // a date.
-func rangeForm(text string, needsDate bool, advice string) string {
+func rangeForm(text string, needsDate bool, advice words) words {
 	parts := strings.Split(strings.ReplaceAll(text, "～", "~"), "~")
 	if len(parts) > 2 {
 		return advice
 	}
 	for i, part := range parts {
-		if fault := momentFault(strings.TrimSpace(part), needsDate && i == 0, advice); fault != "" {
+		if fault := momentFault(strings.TrimSpace(part), needsDate && i == 0, advice); fault.en != "" {
 			return fault
 		}
 	}
-	return ""
+	return words{}
 }
 
-func momentFault(text string, needsDate bool, advice string) string {
+func momentFault(text string, needsDate bool, advice words) words {
 	if isPlainTime(text) {
-		return ""
+		return words{}
 	}
 	if m := monthPattern.FindStringSubmatch(text); m != nil {
 		if inRange(m[2], 1, 12) {
-			return ""
+			return words{}
 		}
-		return "has a month that does not exist"
+		return words{"has a month that does not exist", "月份不存在"}
 	}
 	m := timePattern.FindStringSubmatch(text)
 	switch {
 	case m == nil || text == "" || needsDate && m[3] == "":
 		return advice
 	case !isDay(m[1], m[2], m[3]):
-		return "has a day that does not exist"
+		return words{"has a day that does not exist", "日期不存在"}
 	case !inRange(m[4], 0, 24) || !inRange(m[5], 0, 59) || !inRange(m[6], 0, 59),
 		inRange(m[4], 24, 24) && m[4] != "" && !(inRange(m[5], 0, 0) && inRange(m[6], 0, 0)): // 24:00 is the end of a day
-		return "has a time that does not exist: use the 24-hour clock"
+		return words{"has a time that does not exist: use the 24-hour clock", "时间不存在：请用 24 小时制"}
 	default:
-		return ""
+		return words{}
 	}
 }
 

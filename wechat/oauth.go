@@ -261,23 +261,35 @@ func oauthKind(op string, code Code) Kind {
 	return KindManagement
 }
 
-// oauthRemedy is empty where the code's own remedy applies.
-func oauthRemedy(op string, code Code) string {
+// oauthRemedy reports false where the code's own remedy applies.
+func oauthRemedy(op string, code Code) (remedy words, special bool) {
 	switch withCredentials := op == oauthExchangePath || op == oauthRefreshPath; {
 	case !isOAuth(op):
-		return ""
+		return words{}, false
 	case withCredentials && code == CodeInvalidCredential:
-		return CodeInvalidSecret.Remedy()
+		return CodeInvalidSecret.row().remedy, true
 	case withCredentials && code == CodeInvalidAppID:
-		return wrongAppIDRemedy
+		return wrongAppID(), true
 	case withCredentials && code == CodeUnauthorized:
-		return "Check under 接口权限 on mp.weixin.qq.com that the account may use 网页授权: it must be a verified service account."
+		return words{
+			"Check under 接口权限 on mp.weixin.qq.com that the account may use 网页授权: it must be a verified service account.",
+			"在 mp.weixin.qq.com 的“接口权限”中确认账号可使用网页授权：须为已认证的服务号。",
+		}, true
 	case code == CodeUnauthorized:
-		return "Request scope snsapi_userinfo, and do not request the profile of a snapshot user."
+		return words{
+			"Request scope snsapi_userinfo, and do not request the profile of a snapshot user.",
+			"使用 scope snsapi_userinfo，并且不要获取快照页用户的资料。",
+		}, true
 	case code.Kind() == KindToken:
-		return "Start the authorization again, or refresh the token: the user's access token has expired."
+		return words{
+			"Start the authorization again, or refresh the token: the user's access token has expired.",
+			"重新授权，或刷新 token：用户的 access token 已过期。",
+		}, true
 	case code == CodeInvalidOpenID:
-		return "Start the authorization again: the token belongs to another user."
+		return words{
+			"Start the authorization again: the token belongs to another user.",
+			"重新授权：token 属于另一个用户。",
+		}, true
 	}
-	return ""
+	return words{}, false
 }

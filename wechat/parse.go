@@ -60,9 +60,11 @@ func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
 			m.Data = r.data(value)
 		case "topcolor": // obsolete
 		default:
-			if kind := otherKind(key); kind != "" {
-				r.faults = append(r.faults, faultf(key, FaultOtherKind, "is a field of %s, which wxnotify does not send: "+
-					"remove it; a page of a mini program is miniprogram.pagepath", kind))
+			if kind := otherKind(key); kind.en != "" {
+				r.faults = append(r.faults, faultOf(key, FaultOtherKind, words{
+					"is a field of " + kind.en + ", which wxnotify does not send: remove it; a page of a mini program is miniprogram.pagepath",
+					"是" + kind.zh + "的字段，wxnotify 不发送这类消息：请去掉它；小程序页面写在 miniprogram.pagepath",
+				}))
 				continue
 			}
 			r.unknown("", key, "touser", "template_id", "url", "client_msg_id", "miniprogram", "data")
@@ -75,20 +77,20 @@ func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
 }
 
 // otherKind names the kind of message, with WeChat's path, that a field belongs to.
-func otherKind(field string) string {
+func otherKind(field string) words {
 	switch field {
 	case "page", "miniprogram_state", "lang":
-		return "a subscribe notice (订阅通知, message/subscribe/bizsend)"
+		return words{"a subscribe notice (订阅通知, message/subscribe/bizsend)", "订阅通知（message/subscribe/bizsend）"}
 	case "scene", "title", "reserved":
-		return "a one-time subscription message (一次性订阅消息, message/template/subscribe)"
+		return words{"a one-time subscription message (一次性订阅消息, message/template/subscribe)", "一次性订阅消息（message/template/subscribe）"}
 	case "form_id", "emphasis_keyword":
-		return "a mini program's template message, which WeChat has withdrawn (message/wxopen/template/send)"
+		return words{"a mini program's template message, which WeChat has withdrawn (message/wxopen/template/send)", "微信已下线的小程序模板消息（message/wxopen/template/send）"}
 	case "mp_template_msg", "weapp_template_msg":
-		return "a uniform message, which WeChat has withdrawn (message/wxopen/template/uniform_send)"
+		return words{"a uniform message, which WeChat has withdrawn (message/wxopen/template/uniform_send)", "微信已下线的统一服务消息（message/wxopen/template/uniform_send）"}
 	case "msgtype", "customservice":
-		return "a customer service message (客服消息, message/custom/send)"
+		return words{"a customer service message (客服消息, message/custom/send)", "客服消息（message/custom/send）"}
 	default:
-		return ""
+		return words{}
 	}
 }
 
@@ -97,7 +99,7 @@ type messageReader struct{ faults []Fault }
 
 func (r *messageReader) text(path string, value json.RawMessage, into *string) {
 	if err := json.Unmarshal(value, into); err != nil {
-		r.faults = append(r.faults, faultf(path, FaultFieldType, "is not text: put it in quotes"))
+		r.faults = append(r.faults, faultOf(path, FaultFieldType, words{"is not text: put it in quotes", "不是文本：请加引号"}))
 	}
 }
 
@@ -105,7 +107,7 @@ func (r *messageReader) text(path string, value json.RawMessage, into *string) {
 func (r *messageReader) object(path string, value json.RawMessage, form string) map[string]json.RawMessage {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(value, &object); err != nil {
-		r.faults = append(r.faults, faultf(path, FaultFieldType, "is not an object: write it as %s", form))
+		r.faults = append(r.faults, faultOf(path, FaultFieldType, words{"is not an object: write it as %s", "不是对象：请写成 %s"}.with(form)))
 	}
 	return object
 }
@@ -125,7 +127,9 @@ func (r *messageReader) miniProgram(value json.RawMessage) *MiniProgram {
 			var page string
 			r.text("miniprogram."+key, object[key], &page)
 			if first != "" && page != p.PagePath {
-				r.faults = append(r.faults, faultf("miniprogram."+key, FaultFieldTwice, "differs from %s, which means the same: write pagepath alone", first))
+				r.faults = append(r.faults, faultOf("miniprogram."+key, FaultFieldTwice, words{
+					"differs from %s, which means the same: write pagepath alone", "与含义相同的 %s 不一致：请只写 pagepath",
+				}.with(first)))
 				continue
 			}
 			first, p.PagePath = key, page
@@ -147,7 +151,7 @@ func (r *messageReader) data(value json.RawMessage) map[string]Field {
 			switch name {
 			case "value":
 				if string(field[name]) == "null" {
-					r.faults = append(r.faults, faultf(path+".value", FaultFieldType, "is null, not text: put the value in quotes"))
+					r.faults = append(r.faults, faultOf(path+".value", FaultFieldType, words{"is null, not text: put the value in quotes", "是 null 而不是文本：请给值加引号"}))
 					continue
 				}
 				r.text(path+".value", field[name], &f.Value)
@@ -169,14 +173,16 @@ func (r *messageReader) unknown(path, name string, known ...string) {
 	if path != "" && !strings.HasPrefix(field, "[") {
 		field = "." + field
 	}
-	plain := func(s string) string { return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(s)) }
-	remedy := "there are " + strings.Join(known, ", ")
+	plain := func(s string) string {
+		return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(s))
+	}
+	remedy := words{"there are %s", "可用的有 %s"}.with(strings.Join(known, ", "))
 	for _, k := range known {
 		if plain(k) == plain(name) {
-			remedy = "write " + k
+			remedy = words{"write %s", "请写 %s"}.with(k)
 		}
 	}
-	r.faults = append(r.faults, faultf(path+field, FaultFieldUnknown, "is not a field of WeChat's message: %s", remedy))
+	r.faults = append(r.faults, faultOf(path+field, FaultFieldUnknown, words{"is not a field of WeChat's message: " + remedy.en, "不是微信消息的字段：" + remedy.zh}))
 }
 
 // UnmarshalJSON also accepts page, path and pagePath for pagepath, as

@@ -159,8 +159,10 @@ func (m *TemplateMessage) contentFaults() []Fault {
 	faults = append(faults, m.fieldFaults(faultsOfField)...)
 	if isUTF8 && m.mayExceed(bodyLimit) {
 		if body, err := MarshalBody(m); err == nil && len(body) > bodyLimit {
-			faults = append(faults, faultf("", FaultBodyTooLarge,
-				"is too large: the encoded message has %d bytes, and %d are allowed: shorten the values", len(body), bodyLimit))
+			faults = append(faults, faultOf("", FaultBodyTooLarge, words{
+				"is too large: the encoded message has %d bytes, and %d are allowed: shorten the values",
+				"过大：编码后的消息有 %d 字节，最多 %d 字节：请缩短字段内容",
+			}.with(len(body), bodyLimit)))
 		}
 	}
 	return faults
