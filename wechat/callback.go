@@ -43,7 +43,7 @@ type RotatingSecret struct {
 
 func (s RotatingSecret) live(now time.Time) bool { return s.Until.IsZero() || now.Before(s.Until) }
 
-// CallbackConfig is an account's server configuration (服务器配置).
+// CallbackConfig is an account's server configuration (消息推送配置, formerly 服务器配置).
 type CallbackConfig struct {
 	// AppID is the account's appid. Required.
 	AppID string
@@ -102,23 +102,23 @@ func (c *Callback) WithCharsetReader(reader func(label string, input io.Reader) 
 
 func (c CallbackConfig) validate() error {
 	var faults configFaults
-	faults.check(isToken(c.AppID, 64), "CallbackConfig.AppID is not an appid: copy it from mp.weixin.qq.com, such as wx0123456789abcdef")
+	faults.check(isToken(c.AppID, 64), "CallbackConfig.AppID is not an appid: copy it from 开发信息 on developers.weixin.qq.com/platform, such as wx0123456789abcdef")
 	encrypted := c.Mode == CallbackCompat || c.Mode == CallbackSecure
 	faults.check(encrypted || c.Mode == CallbackPlain,
-		"CallbackConfig.Mode is none of plain, compat and secure: use the 消息加解密方式 set on mp.weixin.qq.com")
-	faults.check(len(c.Tokens) > 0, "CallbackConfig.Tokens is empty: set the Token of 服务器配置")
+		"CallbackConfig.Mode is not plain, compat or secure: use the 消息加解密方式 of 消息推送配置")
+	faults.check(len(c.Tokens) > 0, "CallbackConfig.Tokens is empty: set the Token of 消息推送配置")
 	faults.check(len(c.AESKeys) > 0 || !encrypted,
-		"CallbackConfig.AESKeys is empty, and mode %s needs one: set the EncodingAESKey of 服务器配置", c.Mode)
+		"CallbackConfig.AESKeys is empty, and mode %s needs one: set the EncodingAESKey of 消息推送配置", c.Mode)
 	for i, t := range c.Tokens {
 		text := t.Value.Reveal()
 		faults.check(len(text) >= tokenMin && strings.TrimSpace(text) == text && !hasControl(text, false),
-			"CallbackConfig.Tokens[%d] is shorter than %d characters or has white space at an end: copy the Token of 服务器配置", i, tokenMin)
+			"CallbackConfig.Tokens[%d] is shorter than %d characters or has white space at an end: copy the Token of 消息推送配置", i, tokenMin)
 		faults.check(i > 0 || t.Until.IsZero(),
 			"CallbackConfig.Tokens[0].Until is set: the first Token is the current one and has no end; put previous ones after it")
 	}
 	for i, k := range c.AESKeys {
 		_, err := decodeAESKey(k.Value)
-		faults.check(err == nil, "CallbackConfig.AESKeys[%d] is not 43 letters and digits: copy the EncodingAESKey of 服务器配置", i)
+		faults.check(err == nil, "CallbackConfig.AESKeys[%d] is not 43 letters and digits: copy the EncodingAESKey of 消息推送配置", i)
 		faults.check(i > 0 || k.Until.IsZero(),
 			"CallbackConfig.AESKeys[0].Until is set: the first key is the current one and has no end; put previous ones after it")
 	}

@@ -17,7 +17,7 @@ import (
 func plainCallback() *wechat.Callback {
 	callback, err := wechat.NewCallback(wechat.CallbackConfig{
 		AppID: "wx0123456789abcdef", Mode: wechat.CallbackPlain,
-		Tokens: []wechat.RotatingSecret{{Value: wechat.NewSecret("token of 服务器配置")}},
+		Tokens: []wechat.RotatingSecret{{Value: wechat.NewSecret("TokenOf0message0push0settings")}},
 	})
 	if err != nil {
 		panic(err)
@@ -33,8 +33,8 @@ func ExampleNewCallback() {
 	_, err := wechat.NewCallback(wechat.CallbackConfig{AppID: "wx0123456789abcdef", Mode: wechat.CallbackSecure})
 	fmt.Println(err)
 	// Output:
-	// wechat: CallbackConfig.Tokens is empty: set the Token of 服务器配置
-	// wechat: CallbackConfig.AESKeys is empty, and mode secure needs one: set the EncodingAESKey of 服务器配置
+	// wechat: CallbackConfig.Tokens is empty: set the Token of 消息推送配置
+	// wechat: CallbackConfig.AESKeys is empty, and mode secure needs one: set the EncodingAESKey of 消息推送配置
 }
 
 func ExampleCallback_Echo() {

@@ -55,7 +55,7 @@ type Config struct {
 
 func (c Config) validate(needSecret bool) error {
 	var faults configFaults
-	faults.check(isToken(c.AppID, 64), "Config.AppID is not an appid: copy it from mp.weixin.qq.com, such as wx0123456789abcdef")
+	faults.check(isToken(c.AppID, 64), "Config.AppID is not an appid: copy it from 开发信息 on developers.weixin.qq.com/platform, such as wx0123456789abcdef")
 	faults.check(!needSecret || !c.AppSecret.IsZero(), "Config.AppSecret is empty: set the account's AppSecret")
 	faults.check(c.Timeout >= 0, "Config.Timeout is negative: set a positive duration, or zero for %s", defaultTimeout)
 	faults.check(c.Proxy.IsZero() || c.HTTPClient == nil, "Config.Proxy and Config.HTTPClient are both set: set the proxy in the client's Transport")

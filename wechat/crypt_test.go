@@ -240,7 +240,7 @@ func TestNewCallbackReportsAllFaults(t *testing.T) {
 		Tokens:  append(rotating("", " canary"), wechat.RotatingSecret{}),
 		AESKeys: rotating("canary"),
 	})
-	for _, want := range []string{"AppID", "Mode is none of plain, compat and secure", "Tokens[0]", "Tokens[1]", "Tokens[2]", "AESKeys[0] is not 43", "Window is negative"} {
+	for _, want := range []string{"AppID", "Mode is not plain, compat or secure", "Tokens[0]", "Tokens[1]", "Tokens[2]", "AESKeys[0] is not 43", "Window is negative"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}

@@ -77,7 +77,7 @@ func (a Authorize) validate() error {
 	page, err := url.Parse(a.URL)
 	faults.check(err == nil && isWebURL(a.URL) && page.RawQuery == "" && !strings.Contains(a.URL, "#") && !strings.HasSuffix(a.URL, "?"),
 		"Authorize.URL is not an absolute address without a query: leave it empty for WeChat's own")
-	faults.check(isToken(a.AppID, 64), "Authorize.AppID is not an appid: copy it from mp.weixin.qq.com, such as wx0123456789abcdef")
+	faults.check(isToken(a.AppID, 64), "Authorize.AppID is not an appid: copy it from 开发信息 on developers.weixin.qq.com/platform, such as wx0123456789abcdef")
 	back, err := url.Parse(a.RedirectURI)
 	faults.check(err == nil && isWebURL(a.RedirectURI) && back.User == nil && !strings.Contains(a.RedirectURI, "#"),
 		"Authorize.RedirectURI is not an absolute http(s) address without user and fragment: use an address on the account's 网页授权域名")

@@ -40,7 +40,7 @@ type Start struct {
 	Attempts  int       // counted so far
 	To        string    // the openid, resolved when the envelope names a user
 	OpenSince time.Time // first attempt before this one whose outcome is not known; zero: none
-	Reason    string    // of the suppression
+	Reason    string    // of the suppression; of Ended: the message ended by this call, and why
 	After     time.Time // of NotYet
 }
 
@@ -75,8 +75,9 @@ func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, 
 		number: d.N, id: e.ID, to: e.To, user: e.User, template: e.Template, class: classCode(e.Class), hash: e.Hash(),
 	}
 	answer, err := l.begins.Do(ctx, b)
+	expired := false
 	if err == nil && answer == missing {
-		if err := l.restore(ctx, e, b.hash, d.Redelivered); err != nil {
+		if expired, err = l.restore(ctx, e, b.hash, d.Redelivered); err != nil {
 			return Start{}, err
 		}
 		answer, err = l.begins.Do(ctx, b)
@@ -91,11 +92,14 @@ func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, 
 	if s.To == "" {
 		s.To = e.To
 	}
+	if expired && s.Decision == Ended {
+		s.Reason = ReasonRecordExpired
+	}
 	return s, nil
 }
 
-// restore writes a record that is missing.
-func (l *Ledger) restore(ctx context.Context, e job.Envelope, hash string, redelivered bool) error {
+// restore writes a record that is missing. It reports whether it wrote an end.
+func (l *Ledger) restore(ctx context.Context, e job.Envelope, hash string, redelivered bool) (ended bool, err error) {
 	now := time.Now()
 	r := Record{
 		State: Queued, Class: e.Class, To: e.To, User: e.User, Template: e.Template, Hash: hash,
@@ -110,12 +114,12 @@ func (l *Ledger) restore(ctx context.Context, e job.Envelope, hash string, redel
 		r.State, r.EndedAt, r.Reason = Unknown, now, ReasonRecordExpired
 		life = l.cfg.Keep
 	}
-	_, err := l.run(ctx, "restore", []string{l.recordKey(e.ID)}, append([]any{millis(life)}, fields(r)...)...)
-	return err
+	written, err := l.run(ctx, "restore", []string{l.recordKey(e.ID)}, append([]any{millis(life)}, fields(r)...)...)
+	return written == int64(1) && r.State.Ended(), err
 }
 
 func (l *Ledger) sendBegins(ctx context.Context, list []beginning) ([]string, error) {
-	keys := append(make([]string, 0, 2+len(list)), l.suppressionsKey())
+	keys := append(make([]string, 0, 3+len(list)), l.suppressionsKey(), l.suppressionStartsKey())
 	args := append(make([]any, 0, 3+6*len(list)), stamp(time.Now()), millis(l.cfg.Keep), millis(live))
 	for i := range list {
 		keys = append(keys, l.recordKey(list[i].id))

@@ -80,7 +80,7 @@ func TestWholeLifeOnACluster(t *testing.T) {
 	l := open(t, rdb)
 	wholeLife(t, rdb, l)
 	must(t, l.Audit(t.Context(), ledger.Entry{Action: "erased"}))
-	bounded := map[string]bool{"sup": true, "supz": true, "audit": true} // by the number of followers, and by MAXLEN
+	bounded := map[string]bool{"sup": true, "supz": true, "supt": true, "audit": true} // by the number of followers, and by MAXLEN
 	for _, name := range node.Keys(t.Context(), "*").Val() {
 		if !strings.HasPrefix(name, key("")) {
 			t.Errorf("key %q is outside the account's slot", name)

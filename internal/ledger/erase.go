@@ -211,6 +211,7 @@ func (l *Ledger) erasePeople(ctx context.Context, p people) error {
 	}
 	for _, name := range suppressions {
 		cmds = append(cmds, redis.NewIntCmd(ctx, "hdel", l.suppressionsKey(), name),
+			redis.NewIntCmd(ctx, "hdel", l.suppressionStartsKey(), name),
 			redis.NewIntCmd(ctx, "zrem", l.suppressionEndsKey(), name))
 	}
 	for part := range slices.Chunk(cmds, pipelineSize) {

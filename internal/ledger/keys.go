@@ -29,6 +29,10 @@ func (l *Ledger) suppressionsKey() string { return l.prefix + "sup" }
 // suppressionEndsKey is the index by end of those that have one.
 func (l *Ledger) suppressionEndsKey() string { return l.prefix + "supz" }
 
+// suppressionStartsKey is a hash of the same members to the Unix milliseconds at which
+// they began.
+func (l *Ledger) suppressionStartsKey() string { return l.prefix + "supt" }
+
 // deadKey is the index of dead letters by time of death.
 func (l *Ledger) deadKey() string { return l.prefix + "dead" }
 

@@ -93,6 +93,8 @@ type Outcome struct {
 	State     State  // retrying, queued (a deferral), or an end
 	Errcode   wechat.Code
 	Reason    string // cut at 60 bytes
+	Detail    string // cut at 120 bytes
+	RID       string // dropped when it is longer than 60 bytes
 	Attempt   bool   // counts against the budget
 	Ambiguous bool   // keeps OpenSince
 	Class     job.Class
@@ -113,10 +115,14 @@ func (l *Ledger) Failed(ctx context.Context, id string, n int64, o Outcome) erro
 		return fmt.Errorf("ledger: %q is not the outcome of an attempt", o.State)
 	}
 	now := time.Now()
+	detail, more := halves(o.Detail)
+	if len(o.RID) > maxReason {
+		o.RID = ""
+	}
 	keys := []string{l.recordKey(id), l.deadKey(), l.payloadKey(id), l.latestKey(o.To)}
 	_, err := l.run(ctx, "failed", keys,
 		"delivery", n, "id", id, "now", stamp(now), "state", o.State.code(), "class", classCode(o.Class), "to", o.To,
-		"errcode", strconv.Itoa(int(o.Errcode)), "reason", short(o.Reason, maxReason), "payload", o.Payload,
+		"errcode", strconv.Itoa(int(o.Errcode)), "reason", short(o.Reason, maxReason), "detail", detail, "detail_more", more, "rid", o.RID, "payload", o.Payload,
 		"attempt", flag(o.Attempt), "ambiguous", flag(o.Ambiguous), "duplicate", flag(o.Duplicate),
 		"keep", millis(l.cfg.Keep), "life", millis(live), "latest_life", millis(latestKeep),
 		"keep_dead", millis(keepDead), "oldest_dead", stamp(now.Add(-keepDead)))

@@ -33,15 +33,21 @@ const (
 
 // Record is a message's one entry.
 type Record struct {
-	ID                string
-	Class             job.Class
-	State             State
-	To, User          string
-	Template          string
-	Hash              string
-	MsgID             wechat.MessageID
-	Errcode           wechat.Code
-	Reason            string // why it is in this state: short, no secret, no openid
+	ID       string
+	Class    job.Class
+	State    State
+	To, User string
+	Template string
+	Hash     string
+	MsgID    wechat.MessageID
+	Errcode  wechat.Code
+	Reason   string // why it is in this state, see the Reason constants: no secret, no openid
+	// Detail is the particular of Reason: WeChat's words, such as "data.time2.value is
+	// empty", or the reason of the suppression.
+	Detail            string
+	RID               string    // WeChat's id of the last refused call; empty: none
+	SuppressedSince   time.Time // of Reason ReasonSuppressed; zero: not known
+	ByAdmin           bool      // a person suppressed the recipient
 	Attempts          int
 	PossibleDuplicate bool
 	QueuedAt          time.Time
@@ -56,22 +62,16 @@ type Record struct {
 	Receipt           string    // success, user-block, system-failed, freq-limit, or WeChat's own words
 }
 
-// maxReason keeps a record in Redis' compact form, which ends at values of 64 bytes.
-const maxReason = 60
+const (
+	// maxReason keeps a record in Redis' compact form, which ends at values of 64 bytes.
+	maxReason = 60
+	// maxReasonDetail is what two fields of a record hold.
+	maxReasonDetail = 2 * maxReason
+)
 
 // ReceiptWait is how long an accepted message waits for its receipt. After that
 // accepted is its end.
 const ReceiptWait = 24 * time.Hour
-
-// Reasons that are the ledger's own.
-const (
-	ReasonSuppressed    = "suppressed"                    // the recipient must not be written to
-	ReasonNoUser        = "no-user"                       // the user has no openid on the roster
-	ReasonNoReceipt     = "no-receipt"                    // accepted, and no receipt came within ReceiptWait
-	ReasonErased        = "erased"                        // the recipient's data were erased before it was sent
-	ReasonRecordExpired = "record-expired"                // the record may have ended and expired: see Begin
-	ReasonNotAfter      = "expired: not-after has passed" // while it waited
-)
 
 // stateCodes are the states as stored, in the order of States. A code is never used
 // for anything else.
@@ -134,7 +134,7 @@ func fields(r Record) []any {
 	put("q", stamp(r.QueuedAt))
 	put("b", stamp(r.NotBefore))
 	put("n", stamp(r.NotAfter))
-	put("r", r.Reason)
+	put("r", short(r.Reason, maxReason))
 	put("z", stamp(r.EndedAt))
 	return out
 }
@@ -149,10 +149,14 @@ func parse(id string, f map[string]string, now time.Time) *Record {
 	r := &Record{
 		ID: id, State: stateOf(f["s"]), Class: classOf(f["c"]), To: f["t"], User: f["u"],
 		Template: f["p"], Hash: f["h"], MsgID: wechat.MessageID(number(f["m"])),
-		Errcode: wechat.Code(number(f["e"])), Reason: f["r"], Attempts: int(number(f["a"])),
+		Errcode: wechat.Code(number(f["e"])), Reason: f["r"], Detail: f["y"] + f["Y"], RID: f["R"], Attempts: int(number(f["a"])),
 		PossibleDuplicate: f["d"] != "", QueuedAt: moment(f["q"]), NotBefore: moment(f["b"]),
 		NotAfter: moment(f["n"]), OpenSince: moment(f["o"]), SentAt: moment(f["x"]),
 		EndedAt: moment(f["z"]), Receipt: f["f"], Resends: int(number(f["g"])), Erased: f["v"] != "",
+	}
+	if r.Reason == ReasonSuppressed {
+		r.Detail, r.ByAdmin = strings.CutPrefix(r.Detail, "@")
+		r.SuppressedSince = moment(f["S"])
 	}
 	if r.Attempts == 0 && !r.SentAt.IsZero() {
 		r.Attempts = 1 // a single attempt is not stored
@@ -178,6 +182,7 @@ func (r *Record) waits(now time.Time) {
 	switch {
 	case !r.NotAfter.IsZero() && !now.Before(r.NotAfter):
 		r.State, r.EndedAt, r.Reason, r.ResendAt = Expired, r.NotAfter, ReasonNotAfter, time.Time{}
+		r.Detail = ""
 		if !r.OpenSince.IsZero() {
 			r.State = Unknown // an attempt may have arrived
 		}
@@ -210,7 +215,16 @@ func number(text string) int64 {
 	return n
 }
 
-// short bounds text to max bytes of printable UTF-8.
+// halves cuts a detail to maxReasonDetail bytes and into its two fields.
+func halves(detail string) (string, string) {
+	detail = short(detail, maxReasonDetail)
+	if len(detail) <= maxReason {
+		return detail, ""
+	}
+	return detail[:maxReason], detail[maxReason:] // perhaps within a character: parse joins them
+}
+
+// short bounds text to limit bytes of printable UTF-8.
 func short(text string, limit int) string {
 	text = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || unicode.IsControl(r) {

@@ -17,6 +17,7 @@ type Suppression struct {
 	OpenID   string
 	Template string    // empty: no template at all
 	Reason   string    // such as unsubscribed, user-block
+	Since    time.Time // when it began; zero: not known. Suppress sets it.
 	Until    time.Time // zero: until lifted
 	ByAdmin  bool      // a person's decision: what WeChat says neither replaces nor lifts it
 }
@@ -41,8 +42,8 @@ func (l *Ledger) Suppress(ctx context.Context, s Suppression) error {
 		}
 		till = stamp(s.Until)
 	}
-	args := append([]any{s.member(), till, short(s.Reason, maxReason), stamp(now), flag(s.ByAdmin)}, l.reasons...)
-	_, err := l.run(ctx, "suppress", []string{l.suppressionsKey(), l.suppressionEndsKey()}, args...)
+	args := append([]any{s.member(), till, short(s.Reason, MaxSuppressionReason), stamp(now), flag(s.ByAdmin)}, l.reasons...)
+	_, err := l.run(ctx, "suppress", []string{l.suppressionsKey(), l.suppressionEndsKey(), l.suppressionStartsKey()}, args...)
 	return err
 }
 
@@ -51,7 +52,8 @@ func (l *Ledger) Suppress(ctx context.Context, s Suppression) error {
 func (l *Ledger) Lift(ctx context.Context, openid, template string) (bool, error) {
 	member := Suppression{OpenID: openid, Template: template}.member()
 	gone := redis.NewIntCmd(ctx, "hdel", l.suppressionsKey(), member)
-	if err := l.do(ctx, "lift", gone, redis.NewIntCmd(ctx, "zrem", l.suppressionEndsKey(), member)); err != nil {
+	if err := l.do(ctx, "lift", gone, redis.NewIntCmd(ctx, "zrem", l.suppressionEndsKey(), member),
+		redis.NewIntCmd(ctx, "hdel", l.suppressionStartsKey(), member)); err != nil {
 		return false, err
 	}
 	return gone.Val() > 0, nil
@@ -65,10 +67,23 @@ func (l *Ledger) Suppressions(ctx context.Context, cursor uint64) ([]Suppression
 		return nil, 0, err
 	}
 	list, next := cmd.Val()
+	if len(list) == 0 {
+		return nil, next, nil
+	}
+	args := []any{"hmget", l.suppressionStartsKey()}
+	for i := 0; i+1 < len(list); i += 2 {
+		args = append(args, list[i])
+	}
+	starts := redis.NewSliceCmd(ctx, args...)
+	if err := l.do(ctx, "list the suppressions", starts); err != nil {
+		return nil, 0, err
+	}
 	now := time.Now()
 	out := make([]Suppression, 0, len(list)/2)
 	for i := 0; i+1 < len(list); i += 2 {
 		if s, ok := suppressionOf(list[i], list[i+1], now); ok {
+			since, _ := starts.Val()[i/2].(string)
+			s.Since = moment(since)
 			out = append(out, s)
 		}
 	}
@@ -97,6 +112,10 @@ func suppressionOf(member, value string, now time.Time) (Suppression, bool) {
 	return s, s.Until.IsZero() || s.Until.After(now)
 }
 
+// MaxSuppressionReason is the length in bytes at which the reason of a suppression is
+// cut: with the mark of an admin's, a record holds it whole.
+const MaxSuppressionReason = maxReasonDetail - 1
+
 // unsubscribed is the reason of a follower who left.
 const unsubscribed = "unsubscribed"
 
@@ -116,7 +135,7 @@ func recipientReasons() []any {
 // WeChat's answers and events asked for. An admin's own stays, and so do those of
 // single templates. It reports whether there was one.
 func (l *Ledger) Subscribed(ctx context.Context, openid string) (bool, error) {
-	keys := []string{l.suppressionsKey(), l.suppressionEndsKey()}
+	keys := []string{l.suppressionsKey(), l.suppressionEndsKey(), l.suppressionStartsKey()}
 	reply, err := l.run(ctx, "follow", keys, append([]any{openid}, l.reasons...)...)
 	n, _ := reply.(int64)
 	return n > 0, err

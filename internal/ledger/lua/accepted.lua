@@ -28,7 +28,8 @@ local function mark_accepted(record, state, number, msgid, template, attempts, p
   if state == SENDING and not attempts then
     redis.call('HDEL', record, F.open, F.template, delivery)
   else
-    redis.call('HDEL', record, F.open, F.template, delivery, F.open_earlier, F.errcode, F.reason, F.ended, F.resend)
+    redis.call('HDEL', record, F.open, F.template, delivery, F.open_earlier, F.ended, F.resend)
+    forget_reason(record)
   end
   if template then
     redis.call('HSET', record, F.state, ACCEPTED, F.sent, now, F.msgid, msgid, F.template_code, code_of(template))

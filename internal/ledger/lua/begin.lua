@@ -1,6 +1,6 @@
 -- Asks of messages whether they may be sent now, and marks them as being sent.
--- KEYS: the suppressions, the record of each message, and the openids of each
--- user that is named.
+-- KEYS: the suppressions, when they began, the record of each message, and the
+-- openids of each user that is named.
 -- ARGV: now, the life of a record that has ended, of one that has not; then 6 for
 -- each message: number of its delivery, class, hash, openid ('' for a user's
 -- message), template, and the place in KEYS of its user's openids (0: none).
@@ -10,9 +10,10 @@ local now, keep, life = ARGV[1], ARGV[2], ARGV[3]
 local SHARED, STRIDE = 3, 6
 local aging = string.format('%.0f', now - life / 2) -- records of before this are prolonged
 
--- The reason of a suppression that is in force, or nil.
+-- The reason of a suppression that is in force, with '@' before that of an admin's,
+-- or nil.
 local function in_force(entry)
-  local till, reason = string.match(entry or '', '^(%d+) ?@?(.*)$')
+  local till, reason = string.match(entry or '', '^(%d+) ?(.*)$')
   if till and (till == '0' or less(now, till)) then
     return reason
   end
@@ -21,6 +22,13 @@ end
 local function suppressed(openid, template)
   local found = redis.call('HMGET', KEYS[1], openid, openid .. '|' .. template)
   return in_force(found[1]) or in_force(found[2])
+end
+
+-- When the suppression began that is in force, or false.
+local function began(openid, template)
+  local all, one = openid, openid .. '|' .. template
+  local member = in_force(redis.call('HGET', KEYS[1], all)) and all or one
+  return redis.call('HGET', KEYS[2], member)
 end
 
 -- Reads the suppressions of all messages to an openid at once.
@@ -90,7 +98,7 @@ local n = (#ARGV - SHARED) / STRIDE
 local reasons = read_suppressions(n)
 
 return each(n, function(i)
-  local at, record = SHARED + STRIDE * (i - 1), KEYS[1 + i]
+  local at, record = SHARED + STRIDE * (i - 1), KEYS[2 + i]
   local number, class, hash, template = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 5]
   local user = ARGV[at + 6] ~= '0' and KEYS[tonumber(ARGV[at + 6])]
   local state, its_class, its_hash, attempts, open, last, queued =
@@ -115,9 +123,9 @@ return each(n, function(i)
     return answer('superseded', state, attempts)
   elseif attempts and redis.call('HGET', record, F.erased) then -- the worker that was sending it did not come back
     state = open and UNKNOWN or CANCELLED
-    redis.call('HSET', record, F.reason, 'erased')
+    explain(record, 'erased')
     finish(record, state, now, keep)
-    return answer('ended', state, attempts)
+    return answer('ended', state, attempts, false, false, 'erased')
   elseif state == RETRYING then
     local due = string.match(redis.call('HGET', record, F.resend) or '', '^%d+')
     if due and less(now, due) then -- sooner, WeChat would take it for a repetition
@@ -138,7 +146,18 @@ return each(n, function(i)
     end
   end
   if why or (user and not to) then -- "rejected" would be untrue where an earlier attempt may have arrived
-    redis.call('HSET', record, F.reason, why and 'suppressed' or 'no-user')
+    explain(record, why and 'suppressed' or 'no-user')
+    if why then
+      redis.call('HSET', record, F.detail, string.sub(why, 1, 60))
+      if #why > 60 then
+        redis.call('HSET', record, F.detail_more, string.sub(why, 61))
+      end
+      local since = began(to or ARGV[at + 4], template)
+      if since then
+        redis.call('HSET', record, F.suppressed_since, since)
+      end
+      why = string.gsub(why, '^@', '')
+    end
     finish(record, open and UNKNOWN or REJECTED, now, keep)
     return answer(why and 'suppressed' or 'no-user', state, attempts, open, to, why)
   elseif open then

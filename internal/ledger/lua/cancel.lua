@@ -7,6 +7,6 @@ local state, open = get(record, F.state, F.open)
 if (state == QUEUED or state == SCHEDULED or state == RETRYING) and not open then
   state = CANCELLED
   finish(record, state, arg.now, math.max(redis.call('PTTL', record), arg.keep))
-  redis.call('HDEL', record, F.errcode, F.reason)
+  forget_reason(record)
 end
 return {state == CANCELLED and '1' or '0', redis.call('HGETALL', record)}

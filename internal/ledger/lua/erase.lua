@@ -14,12 +14,15 @@ if arg.step == 'end' then
   if state == QUEUED or state == SCHEDULED or state == RETRYING then
     state = open and UNKNOWN or CANCELLED
     finish(record, state, arg.now, math.max(redis.call('PTTL', record), arg.keep)) -- see cancel.lua
-    redis.call('HDEL', record, F.errcode)
-    redis.call('HSET', record, F.reason, 'erased')
+    forget_reason(record)
+    explain(record, 'erased')
   end
   return {class or '', state}
 end
 redis.call('HDEL', record, F.to, F.user, F.hash) -- the hash would confirm a guess of user and text
+if string.sub(redis.call('HGET', record, F.detail) or '', 1, 1) == '@' then -- an operator's words about them
+  redis.call('HDEL', record, F.detail, F.detail_more)
+end
 redis.call('ZREM', KEYS[2], arg.id)
 redis.call('DEL', KEYS[3], KEYS[4])
 if state == CANCELLED and redis.call('PTTL', record) > tonumber(arg.keep) then

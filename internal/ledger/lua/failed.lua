@@ -41,7 +41,12 @@ local function put(field, value, none)
   end
 end
 put(F.errcode, arg.errcode, '0')
-put(F.reason, reason, '')
+put(F.rid, arg.rid, '')
+explain(record, reason)
+if reason == arg.reason then
+  put(F.detail, arg.detail, '')
+  put(F.detail_more, arg.detail_more, '')
+end
 if to ~= '' and open then -- a receipt may still tell what became of it
   redis.call('ZADD', latest, open, '=' .. arg.id)
   redis.call('ZREMRANGEBYRANK', latest, '0', '-65') -- the latest 64 stay

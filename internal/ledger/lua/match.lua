@@ -51,7 +51,8 @@ if tonumber(at) < tonumber(starts[found]) then
   at = starts[found] -- nothing ends before it was sent
 end
 if states[found] ~= ACCEPTED then
-  redis.call('HDEL', record, F.open, F.open_earlier, F.errcode, F.reason)
+  redis.call('HDEL', record, F.open, F.open_earlier)
+  forget_reason(record)
   redis.call('HSET', record, F.sent, at)
 end
 apply_receipt(record, arg.state, arg.words, at, arg.keep)

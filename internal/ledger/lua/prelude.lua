@@ -5,6 +5,9 @@
 local F = {
   state = 's', class = 'c', to = 't', user = 'u', template = 'p', template_code = 'l', hash = 'h',
   queued = 'q', not_before = 'b', not_after = 'n', errcode = 'e', reason = 'r',
+  detail = 'y', detail_more = 'Y', -- of the reason
+  rid = 'R', -- of the call that was answered with the errcode
+  suppressed_since = 'S', -- the reason is a suppression, which began then
   attempts = 'a', -- present, as 0 when none counts, once anything but a first attempt has happened
   delivery = 'i', -- number of the delivery that wrote last
   earlier_life = 'j', -- deliveries up to this one belong to an earlier life
@@ -66,6 +69,19 @@ local function restore(record, class, to)
   end
 end
 
+-- Says why a record is in its state, in place of what was said before.
+local function explain(record, reason)
+  redis.call('HDEL', record, F.reason, F.detail, F.detail_more, F.suppressed_since)
+  if reason ~= '' then
+    redis.call('HSET', record, F.reason, reason)
+  end
+end
+
+-- Removes errcode and reason with all that belongs to them.
+local function forget_reason(record)
+  redis.call('HDEL', record, F.errcode, F.rid, F.reason, F.detail, F.detail_more, F.suppressed_since)
+end
+
 -- Ends a message. The number of the last delivery is needed no more, but for
 -- Revive: the state alone keeps the message from being sent.
 local function finish(record, state, at, keep)
@@ -78,7 +94,8 @@ end
 -- a success are not stored: the state says the same.
 local function apply_receipt(record, state, words, at, keep)
   if state ~= DELIVERED then
-    redis.call('HSET', record, F.receipt, words, F.reason, words)
+    explain(record, words)
+    redis.call('HSET', record, F.receipt, words)
   end
   finish(record, state, at, keep)
 end

@@ -29,7 +29,8 @@ if payload then
   local due = wait and string.format('%.0f', arg.now + wait)
   if due and (not not_after or less(due, not_after)) then
     redis.call('HDEL', record, F.msgid, F.sent)
-    redis.call('HSET', record, F.state, RETRYING, F.reason, arg.words, F.attempts, '0',
+    explain(record, arg.words)
+    redis.call('HSET', record, F.state, RETRYING, F.attempts, '0',
       F.resends, resends + 1, F.resend, due .. ' ' .. arg.msgid, F.earlier_life, last or '0')
     redis.call('SET', msgid_key, '~' .. arg.id, 'PX', arg.msgid_life)
     prolong(record, arg.life)

@@ -16,7 +16,8 @@ if not payload then
 end
 if not revived then
   last = last or '0'
-  redis.call('HDEL', record, F.errcode, F.reason, F.ended, F.open, F.open_earlier)
+  redis.call('HDEL', record, F.ended, F.open, F.open_earlier)
+  forget_reason(record)
   redis.call('HSET', record, F.state, QUEUED, F.attempts, '0', F.delivery, last, F.earlier_life, last)
   redis.call('PEXPIRE', record, arg.life)
   redis.call('ZREM', dead, arg.id)
