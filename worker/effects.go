@@ -79,7 +79,7 @@ func (d *delivery) recovered(ctx context.Context) {
 func (d *delivery) hold(ctx context.Context, v *Verdict) {
 	if d.probe && (v.Hold.Reason == "" || v.Hold.Reason == ratelimit.ReasonBreaker) {
 		d.permit = nil
-		d.log.Warn("the probe failed", zap.String("reason", v.Reason))
+		d.log.Warn("the probe failed", zap.String("reason", v.reason()))
 		return
 	}
 	if v.Hold.Reason == "" {

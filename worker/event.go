@@ -12,13 +12,17 @@ import (
 )
 
 // Event is one delivery of a task as logs and metrics see it: after the verdict
-// is recorded. It names no recipient.
+// is recorded.
 type Event struct {
 	Account string
 	Class   job.Class
 	ID      string
+	To      string // the openid, masked; empty: not known
 	Action  Action
 	State   ledger.State // what the record says now
+	// Ended reports whether the message ended with this delivery: it counts once.
+	// Acceptance is no end.
+	Ended   bool
 	Errcode wechat.Code
 	Reason  string // why; empty when accepted
 	RID     string // WeChat's id of a refused call, good for rid/get for seven days
@@ -37,29 +41,36 @@ type Event struct {
 	Paused ratelimit.Reason
 }
 
-// ended reports whether the message is done as far as the worker goes.
-func (e Event) ended() bool { return e.Action == Sent || e.Action == Discard }
-
-// emit hands the event on and writes the one line that a message gets.
-func (a *account) emit(e Event) {
-	if a.onEvent != nil {
-		a.onEvent(e)
+// emit hands the event on and writes a log line: "message accepted", "message ended",
+// "message requeued", or "task dropped" where the message had ended before.
+func (d *delivery) emit(e Event) {
+	if d.onEvent != nil {
+		d.onEvent(e)
 	}
-	if !e.ended() {
-		if line := a.log.Check(zap.DebugLevel, "message requeued"); line != nil {
-			line.Write(fields(e)...)
-		}
-		return
+	level, text := zap.InfoLevel, "message ended"
+	switch {
+	case e.Action == Sent:
+		text = "message accepted"
+	case e.Action != Discard:
+		level, text = zap.DebugLevel, "message requeued"
+	case !e.Ended:
+		text = "task dropped"
 	}
-	if line := a.log.Check(zap.InfoLevel, "message finished"); line != nil {
+	if line := d.log.Check(level, text); line != nil {
 		line.Write(fields(e)...)
 	}
 }
 
 func fields(e Event) []zap.Field {
-	out := make([]zap.Field, 0, 10)
+	out := make([]zap.Field, 0, 12)
 	out = append(out, zap.String("id", e.ID), zap.String("class", string(e.Class)),
-		zap.String("state", string(e.State)), zap.Int("attempts", e.Attempts), zap.Duration("latency", e.Latency))
+		zap.String("state", string(e.State)), zap.Int("attempts", e.Attempts))
+	if e.To != "" {
+		out = append(out, zap.String("to", e.To))
+	}
+	if e.Called {
+		out = append(out, zap.Float64("latency_ms", float64(e.Latency.Microseconds())/1000))
+	}
 	if e.RID != "" {
 		out = append(out, zap.String("rid", e.RID))
 	}

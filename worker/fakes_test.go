@@ -11,6 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
@@ -266,6 +269,7 @@ func (s *suppressions) Suppress(_ context.Context, one ledger.Suppression) error
 
 // bundle is a worker of one account among fakes.
 type bundle struct {
+	logs   *observer.ObservedLogs
 	w      *worker.Worker
 	send   *sender
 	gate   *gate
@@ -287,10 +291,12 @@ func setupWith(t *testing.T, send *sender, change func(*worker.Account)) *bundle
 	b.supp = &b.ledger.suppressions
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0"}) // never dialled
 	t.Cleanup(func() { _ = rdb.Close() })
+	core, logs := observer.New(zapcore.DebugLevel)
+	b.logs = logs
 	account := worker.With(worker.Account{AppID: "wx1", Sender: send, Gate: b.gate}, b.ledger)
 	change(&account)
 	w, err := worker.New(worker.Config{
-		Redis: rdb, Accounts: []worker.Account{account},
+		Redis: rdb, Accounts: []worker.Account{account}, Logger: zap.New(core),
 		OnEvent: func(e worker.Event) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

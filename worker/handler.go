@@ -34,7 +34,7 @@ const (
 )
 
 // errPanic stands for a panic: its own text may hold a part of the message.
-var errPanic = errors.New("the worker failed on this message; its log has the stack")
+var errPanic = errors.New(ledger.ReasonWorkerFailed)
 
 // delivery is one task on its way through the handler.
 type delivery struct {
@@ -60,7 +60,7 @@ func (a *account) handle(ctx context.Context, t queue.Task) error {
 		return d.unreadable(ctx, err)
 	}
 	d.env = env
-	d.event = Event{Account: a.appID, Class: env.Class, ID: env.ID, Age: time.Since(env.QueuedAt)}
+	d.event = Event{Account: a.appID, Class: env.Class, ID: env.ID, Age: time.Since(env.QueuedAt), To: masked(env.To)}
 	if write := a.unwritten.take(keyOf(env)); write != nil {
 		return write(ctx, d)
 	}
@@ -85,7 +85,7 @@ func (a *account) handle(ctx context.Context, t queue.Task) error {
 		a.log.Warn("cannot read the record", zap.String("id", env.ID), zap.Error(err))
 		return d.undo(ctx, redisWait, "the record could not be read: Redis failed")
 	}
-	d.event.Attempts = d.begun.Attempts
+	d.event.Attempts, d.event.To = d.begun.Attempts, masked(d.recipient())
 	switch d.begun.Decision {
 	case ledger.Send:
 		return d.attempt(ctx)
@@ -106,11 +106,14 @@ func (d *delivery) unreadable(ctx context.Context, cause error) error {
 	if errors.As(cause, &newer) {
 		return &queue.Later{After: jitter(newerWait), Cause: newer}
 	}
-	d.event = Event{Account: d.appID, ID: d.task.ID, Action: Discard, State: ledger.Dead, Reason: cause.Error()}
+	d.event = Event{
+		Account: d.appID, ID: d.task.ID, Action: Discard, State: ledger.Dead, Reason: join(ledger.ReasonUnreadableTask, cause.Error()),
+		Ended: true,
+	}
 	d.log.Error("unreadable task", zap.String("id", d.task.ID), zap.String("queue", d.task.Queue), zap.Error(cause))
 	err := writeOnce(ctx, func(ctx context.Context) error {
 		return d.records.Failed(ctx, d.task.ID, d.task.Delivery, ledger.Outcome{
-			State: ledger.Dead, Reason: cause.Error(), Payload: d.task.Payload,
+			State: ledger.Dead, Reason: ledger.ReasonUnreadableTask, Detail: cause.Error(), Payload: d.task.Payload,
 		})
 	})
 	if err != nil {
@@ -121,9 +124,13 @@ func (d *delivery) unreadable(ctx context.Context, cause error) error {
 	return nil
 }
 
-// drop completes a task that is not to be sent: its end is recorded.
+// drop completes a task that is not to be sent: its end is recorded. A message that
+// ended earlier is not counted again, unless it was cancelled: Cancel and Erase take
+// the task off the queue where they can, so that no other delivery sees the end.
 func (d *delivery) drop() {
 	d.event.Action = Discard
+	d.event.Ended = d.begun.Decision != ledger.Foreign &&
+		(d.begun.Decision != ledger.Ended || d.begun.Reason != "" || d.begun.State == ledger.Cancelled)
 	d.event.Reason, d.event.State = d.begun.Reason, d.begun.State
 	switch d.begun.Decision {
 	case ledger.Suppressed, ledger.NoUser:
@@ -131,8 +138,9 @@ func (d *delivery) drop() {
 		if !d.begun.OpenSince.IsZero() {
 			d.event.State = ledger.Unknown // an earlier attempt may have arrived
 		}
-		if d.event.Reason == "" {
-			d.event.Reason = "the user is not on the roster"
+		d.event.Reason = ledger.ReasonNoUser
+		if d.begun.Decision == ledger.Suppressed {
+			d.event.Reason = join(ledger.ReasonSuppressed, d.begun.Reason)
 		}
 	case ledger.Foreign:
 		d.event.Reason = "another message has this ID"
@@ -190,7 +198,7 @@ func (d *delivery) send(ctx context.Context, a Attempt) error {
 	if v.Reached {
 		d.permit = nil // spent
 	}
-	d.event.Action, d.event.Errcode, d.event.Reason, d.event.Reached = v.Action, v.Errcode, v.Reason, v.Reached
+	d.event.Action, d.event.Errcode, d.event.Reason, d.event.Reached = v.Action, v.Errcode, v.reason(), v.Reached
 	if v.Counts || v.Action == Sent {
 		d.event.Attempts = a.N
 	}
@@ -219,7 +227,14 @@ func (d *delivery) call(ctx context.Context) (msgid wechat.MessageID, err error)
 	return d.sender.SendTemplateBody(ctx, body)
 }
 
-// recipient is the openid, for the alarm and the suppressions alone.
+func masked(openid string) string {
+	if openid == "" {
+		return ""
+	}
+	return wechat.MaskOpenID(openid)
+}
+
+// recipient is the openid; empty before a user's is known.
 func (d *delivery) recipient() string {
 	if d.begun.To != "" {
 		return d.begun.To
@@ -233,10 +248,10 @@ func (d *delivery) late() bool {
 }
 
 func tooLate(a Attempt) Verdict {
-	v := Verdict{Action: Discard, State: ledger.Expired, Reason: "expired: not-after has passed"}
+	v := Verdict{Action: Discard, State: ledger.Expired, Reason: ledger.ReasonNotAfter}
 	if a.Replay {
 		v.State, v.Ambiguous = ledger.Unknown, true
-		v.Reason = "outcome of an attempt unknown, and not-after has passed"
+		v.Reason = ledger.ReasonLateUnknown
 	}
 	return v
 }
@@ -244,7 +259,7 @@ func tooLate(a Attempt) Verdict {
 func outOfWindow() Verdict {
 	return Verdict{
 		Action: Discard, State: ledger.Unknown, Ambiguous: true,
-		Reason: "outcome unknown, and WeChat's deduplication window has closed",
+		Reason: ledger.ReasonWindowClosed,
 	}
 }
 
@@ -258,7 +273,7 @@ func processDied() Verdict {
 func templateIsGone(a Attempt) Verdict {
 	return Verdict{
 		Action: Discard, State: ledger.Rejected, Ambiguous: a.Replay, Errcode: wechat.CodeInvalidTemplate,
-		Reason: "not sent: WeChat has refused this template for hours",
+		Reason: ledger.ReasonTemplate,
 	}
 }
 

@@ -110,12 +110,16 @@ func TestHandleDrops(t *testing.T) {
 		name  string
 		start ledger.Start
 		state ledger.State
+		ended bool // by this delivery
 	}{
-		{"ended", ledger.Start{Decision: ledger.Ended, State: ledger.Accepted}, ledger.Accepted},
-		{"stray", ledger.Start{Decision: ledger.Foreign, State: ledger.Queued}, ledger.Queued},
-		{"suppressed", ledger.Start{Decision: ledger.Suppressed, Reason: "unsubscribed"}, ledger.Rejected},
-		{"suppressed after an open attempt", ledger.Start{Decision: ledger.Suppressed, OpenSince: time.Now()}, ledger.Unknown},
-		{"no user", ledger.Start{Decision: ledger.NoUser}, ledger.Rejected},
+		{"ended", ledger.Start{Decision: ledger.Ended, State: ledger.Accepted}, ledger.Accepted, false},
+		{"delivered", ledger.Start{Decision: ledger.Ended, State: ledger.Delivered}, ledger.Delivered, false},
+		{"cancelled", ledger.Start{Decision: ledger.Ended, State: ledger.Cancelled}, ledger.Cancelled, true},
+		{"record expired", ledger.Start{Decision: ledger.Ended, State: ledger.Unknown, Reason: ledger.ReasonRecordExpired}, ledger.Unknown, true},
+		{"stray", ledger.Start{Decision: ledger.Foreign, State: ledger.Queued}, ledger.Queued, false},
+		{"suppressed", ledger.Start{Decision: ledger.Suppressed, Reason: "unsubscribed"}, ledger.Rejected, true},
+		{"suppressed after an open attempt", ledger.Start{Decision: ledger.Suppressed, OpenSince: time.Now()}, ledger.Unknown, true},
+		{"no user", ledger.Start{Decision: ledger.NoUser}, ledger.Rejected, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -128,8 +132,8 @@ func TestHandleDrops(t *testing.T) {
 			if b.send.calls() != 0 || b.gate.outstanding() != 0 || len(b.ledger.outcomes) != 0 {
 				t.Errorf("%d calls, %d permits lost, %d outcomes; want none", b.send.calls(), b.gate.outstanding(), len(b.ledger.outcomes))
 			}
-			if e := b.lastEvent(t); e.State != tt.state || e.Action != worker.Discard || e.Reason == "" {
-				t.Errorf("event %+v, want %s", e, tt.state)
+			if e := b.lastEvent(t); e.State != tt.state || e.Action != worker.Discard || e.Reason == "" || e.Ended != tt.ended {
+				t.Errorf("event %+v, want %s, ended %v", e, tt.state, tt.ended)
 			}
 		})
 	}

@@ -391,7 +391,7 @@ func (p *pipe) tail(n int) string {
 	all := p.logs.All()
 	kept := all[:0:0]
 	for _, e := range all {
-		if e.Message != "message finished" {
+		if e.Message != "message ended" && e.Message != "message accepted" {
 			kept = append(kept, e)
 		}
 	}

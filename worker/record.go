@@ -57,9 +57,11 @@ func (d *delivery) recordAcceptance(ctx context.Context, number int64, yes ledge
 
 // fail records any other outcome and says what becomes of the task.
 func (d *delivery) fail(ctx context.Context, v Verdict) error {
-	d.event.Action, d.event.State, d.event.Errcode, d.event.Reason = v.Action, v.State, v.Errcode, v.Reason
+	d.event.Action, d.event.State, d.event.Errcode, d.event.Reason = v.Action, v.State, v.Errcode, v.reason()
+	d.event.Ended = v.State.Ended()
 	o := ledger.Outcome{
-		To: d.recipient(), Class: d.env.Class, State: v.State, Errcode: v.Errcode, Reason: v.Reason, Attempt: v.Counts,
+		To: d.recipient(), Class: d.env.Class, State: v.State, Errcode: v.Errcode, Reason: v.Reason, Detail: v.Detail,
+		RID: d.event.RID, NoCall: !d.event.Called, Attempt: v.Counts,
 		Ambiguous: v.Ambiguous, Duplicate: d.event.PossibleDuplicate,
 	}
 	if v.State == ledger.Dead {
@@ -83,7 +85,7 @@ func (d *delivery) recordOutcome(ctx context.Context, number int64, o ledger.Out
 	if v.Action == Discard {
 		return nil
 	}
-	return &queue.Later{After: d.notPastEnd(jitter(v.After)), Cause: errors.New(v.Reason)}
+	return &queue.Later{After: d.notPastEnd(jitter(v.After)), Cause: errors.New(v.reason())}
 }
 
 // persist tries until the write succeeds or the task's time is over, and once more

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -74,7 +73,8 @@ type Verdict struct {
 	Action  Action
 	State   ledger.State
 	Errcode wechat.Code
-	Reason  string        // no secret, no openid
+	Reason  string        // a reason of package ledger, or the name of Errcode
+	Detail  string        // of Reason; no secret, no openid
 	After   time.Duration // of Retry and Defer, before jitter; zero: the head of the queue
 
 	Counts    bool // against the budget
@@ -116,7 +116,7 @@ func Judge(err error, a Attempt, p Policy) Verdict {
 		return byTransport(e, a, p)
 	}
 	if errors.Is(err, errPanic) {
-		return Verdict{Reason: errPanic.Error(), Reached: true, Ambiguous: true}.again(a, p)
+		return Verdict{Reason: ledger.ReasonWorkerFailed, Reached: true, Ambiguous: true}.again(a, p)
 	}
 	return byToken(err, a)
 }
@@ -189,7 +189,7 @@ func lost(err error) (*wechat.TransportError, bool) {
 // byKind is the table: a row for each kind of errcode (docs: 发送模板消息, 返回码).
 func byKind(e *wechat.Error, a Attempt, p Policy) Verdict {
 	// A later answer does not tell what became of an earlier attempt.
-	v := Verdict{Errcode: e.Code, Reason: reasonOf(e), Reached: true, Ambiguous: a.Replay}
+	v := Verdict{Errcode: e.Code, Reason: e.Code.Name(), Detail: e.Detail(), Reached: true, Ambiguous: a.Replay}
 	if e.Code.RefusesAddress() {
 		v.Address = e
 		return v.wait(0)
@@ -243,7 +243,7 @@ func (v Verdict) fail(a Attempt, p Policy) Verdict {
 		v = v.wait(0)
 		v.Hold = Hold{
 			Reason: ratelimit.ReasonBreaker, Wait: breakerPause,
-			Detail: "WeChat fails: " + v.Reason + "; sending goes on when a probe succeeds",
+			Detail: "WeChat fails: " + v.reason() + "; sending goes on when a probe succeeds",
 		}
 		return v
 	}
@@ -315,9 +315,10 @@ func (v Verdict) strange(a Attempt, p Policy) Verdict {
 // byTransport: a call that surely did not reach WeChat is no attempt; one that
 // may have is ambiguous.
 func byTransport(e *wechat.TransportError, a Attempt, p Policy) Verdict {
-	v := Verdict{Reason: describe(e), Ambiguous: e.Ambiguous || a.Replay, Reached: e.Ambiguous || e.HTTPStatus != 0}
+	v := Verdict{Ambiguous: e.Ambiguous || a.Replay, Reached: e.Ambiguous || e.HTTPStatus != 0}
+	v.Reason, v.Detail = describe(e)
 	if a.Stopping {
-		v.Reason = "the worker stopped before WeChat answered"
+		v.Reason, v.Detail = ledger.ReasonStopping, ""
 		return v.wait(0)
 	}
 	v.Outage = true
@@ -331,7 +332,7 @@ func byTransport(e *wechat.TransportError, a Attempt, p Policy) Verdict {
 func byToken(err error, a Attempt) Verdict {
 	var token *wechat.TokenError
 	called := errors.As(err, &token) && token.Called // the first call went out, its replay did not
-	v := Verdict{Reason: "no access token", Ambiguous: a.Replay, Reached: called}.wait(0)
+	v := Verdict{Reason: ledger.ReasonNoToken, Ambiguous: a.Replay, Reached: called}.wait(0)
 	if a.Stopping {
 		return v
 	}
@@ -344,7 +345,7 @@ func byToken(err error, a Attempt) Verdict {
 	var e *wechat.Error
 	if errors.As(err, &e) {
 		v.Errcode = e.Code
-		v.Reason += ": " + e.Code.Name()
+		v.Detail = e.Code.Name()
 		v.Hold.Detail = fmt.Sprintf("no access token: errcode %d: %s", e.Code, e.Remedy())
 		if e.Kind() == wechat.KindAccount {
 			v.Hold.Wait = accountWait(e.Code)
@@ -364,7 +365,9 @@ func byToken(err error, a Attempt) Verdict {
 // of the account can be sent, but the wait starts short: in a war over the
 // token our turn comes back soon.
 func refusedToken(err *wechat.TokenRefusedError, a Attempt) Verdict {
-	v := Verdict{Errcode: err.Last.Code, Reason: reasonOf(err.Last), Ambiguous: a.Replay, Reached: true}
+	v := Verdict{
+		Errcode: err.Last.Code, Reason: err.Last.Code.Name(), Detail: err.Last.Detail(), Ambiguous: a.Replay, Reached: true,
+	}
 	return v.wait(0).hold(ratelimit.ReasonToken, tokenPause, err.Last)
 }
 
@@ -373,42 +376,33 @@ func refusedToken(err *wechat.TokenRefusedError, a Attempt) Verdict {
 func unreplayed(err error, a Attempt) Verdict {
 	code, _ := wechat.CodeOf(err)
 	return Verdict{
-		Errcode: code, Reason: "the token was refused and no permit was left to send again",
+		Errcode: code, Reason: ledger.ReasonNoPermit,
 		Reached: true, Ambiguous: a.Replay,
 	}.wait(tokenWait)
 }
 
-// reasonOf names the errcode and what WeChat said, which tells the field.
-func reasonOf(e *wechat.Error) string {
-	if e.Msg == "" {
-		return e.Code.Name()
+// reason is Reason with its detail, for logs.
+func (v Verdict) reason() string { return join(v.Reason, v.Detail) }
+
+func join(reason, detail string) string {
+	if detail == "" {
+		return reason
 	}
-	return e.Code.Name() + ": " + cut(e.Msg, 160)
+	return reason + ": " + detail
 }
 
 // describe has our own words only: the cause's may hold anything.
-func describe(e *wechat.TransportError) string {
+func describe(e *wechat.TransportError) (reason, detail string) {
 	switch {
 	case e.HTTPStatus == 200:
-		return "WeChat's answer was not readable"
+		return ledger.ReasonUnreadable, ""
 	case e.HTTPStatus != 0:
-		return fmt.Sprintf("WeChat answered HTTP %d", e.HTTPStatus)
+		return ledger.ReasonHTTP, fmt.Sprintf("HTTP %d", e.HTTPStatus)
 	case !e.Ambiguous:
-		return "WeChat could not be reached"
+		return ledger.ReasonUnreachable, ""
 	case errors.Is(e, context.DeadlineExceeded):
-		return "WeChat did not answer in time"
+		return ledger.ReasonNoAnswer, ""
 	default:
-		return "the connection to WeChat was lost after the request was written"
+		return ledger.ReasonLost, ""
 	}
-}
-
-// cut shortens text to at most n bytes without splitting a character.
-func cut(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n] + "…"
 }

@@ -81,7 +81,7 @@ func rows() []row {
 		{codes: []wechat.Code{43117}, first: worker.Retry, state: ledger.Retrying, last: ledger.Dead, why: "too often: hours"},
 		{codes: []wechat.Code{
 			40008, 40013, 40033, 40035, 40036, 40039, 40165, 40166, 40249, 43002, 44002, 45002, 45008,
-			47001, 47002, 47003, 1119003, 1119004, 9001001,
+			45168, 47001, 47002, 47003, 1119003, 1119004, 9001001,
 		}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected, why: "this message is wrong for good"},
 		{
 			codes: []wechat.Code{40241}, first: worker.Discard, state: ledger.Rejected, last: ledger.Rejected,
@@ -95,6 +95,7 @@ func rows() []row {
 		{codes: []wechat.Code{
 			48006, 40246, 40247, 43100, 43106, 45026, 45027, 43001, 43003, 40029, 40030, 40062, 40163, 41008, 41009,
 			42002, 42003, 42007, 45029, 9410010, 9410011, 9410012, 76001, 76002, 76003, 76004, 76021, 76022,
+			43107, 43108, 45103, 63178, // of other calls
 		}, first: worker.Retry, state: ledger.Retrying, last: ledger.Dead, why: "strange at a send: two retries"},
 		{codes: []wechat.Code{123456}, first: worker.Retry, state: ledger.Retrying, last: ledger.Dead, why: "outside the table"},
 	}
@@ -259,7 +260,7 @@ func TestVerdictTransport(t *testing.T) {
 			if got.Reason == "" {
 				t.Error("no reason")
 			}
-			got.Reason = ""
+			got.Reason, got.Detail = "", ""
 			if diff := compare(tt.want, got); diff != "" {
 				t.Error(diff)
 			}

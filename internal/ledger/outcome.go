@@ -89,14 +89,17 @@ func (l *Ledger) sendAccepts(ctx context.Context, list []accepting) ([]string, e
 
 // Outcome of an attempt that was not accepted.
 type Outcome struct {
-	To        string // the openid that it was sent to; empty: not known
-	State     State  // retrying, queued (a deferral), or an end
-	Errcode   wechat.Code
-	Reason    string // cut at 60 bytes
-	Detail    string // cut at 120 bytes
-	RID       string // dropped when it is longer than 60 bytes
-	Attempt   bool   // counts against the budget
-	Ambiguous bool   // keeps OpenSince
+	To      string // the openid that it was sent to; empty: not known
+	State   State  // retrying, queued (a deferral), or an end
+	Errcode wechat.Code
+	Reason  string // cut at 60 bytes
+	Detail  string // cut at 120 bytes
+	RID     string // dropped when it is longer than 60 bytes
+	// NoCall: WeChat was not called. Without an Errcode that of the last attempt stays,
+	// and its RID.
+	NoCall    bool
+	Attempt   bool // counts against the budget
+	Ambiguous bool // keeps OpenSince
 	Class     job.Class
 	Payload   []byte // kept with a dead record so that it can be sent again
 	Duplicate bool   // possible duplicate
@@ -122,7 +125,7 @@ func (l *Ledger) Failed(ctx context.Context, id string, n int64, o Outcome) erro
 	keys := []string{l.recordKey(id), l.deadKey(), l.payloadKey(id), l.latestKey(o.To)}
 	_, err := l.run(ctx, "failed", keys,
 		"delivery", n, "id", id, "now", stamp(now), "state", o.State.code(), "class", classCode(o.Class), "to", o.To,
-		"errcode", strconv.Itoa(int(o.Errcode)), "reason", short(o.Reason, maxReason), "detail", detail, "detail_more", more, "rid", o.RID, "payload", o.Payload,
+		"errcode", strconv.Itoa(int(o.Errcode)), "reason", short(o.Reason, maxReason), "detail", detail, "detail_more", more, "rid", o.RID, "no_call", flag(o.NoCall), "payload", o.Payload,
 		"attempt", flag(o.Attempt), "ambiguous", flag(o.Ambiguous), "duplicate", flag(o.Duplicate),
 		"keep", millis(l.cfg.Keep), "life", millis(live), "latest_life", millis(latestKeep),
 		"keep_dead", millis(keepDead), "oldest_dead", stamp(now.Add(-keepDead)))

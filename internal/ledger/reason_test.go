@@ -102,6 +102,25 @@ func TestParticularsGoWithTheirReason(t *testing.T) {
 	})
 }
 
+// What ends a message without a call keeps WeChat's last answer, which its end is
+// looked up by.
+func TestAnEndWithoutACallKeepsTheLastAnswer(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		e := envelope("late")
+		create(t, rdb, record(e))
+		begin(t, l, e)
+		failed(t, l, e.ID, ledger.Outcome{State: ledger.Retrying, Errcode: -1, Reason: "system-busy", Detail: "busy", RID: rid, Attempt: true, Ambiguous: true})
+		_, err := l.Begin(t.Context(), e, ledger.Delivery{N: later})
+		must(t, err)
+		must(t, l.Failed(t.Context(), e.ID, later, ledger.Outcome{State: ledger.Unknown, Reason: ledger.ReasonWindowClosed, NoCall: true, Ambiguous: true}))
+		if r := state(t, l, e.ID, ledger.Unknown); r.Errcode != -1 || r.RID != rid || r.Reason != ledger.ReasonWindowClosed || r.Detail != "" {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
 func TestSuppressedMessageSaysWhySinceWhenAndByWhom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -40,8 +40,10 @@ local function put(field, value, none)
     redis.call('HSET', record, field, value)
   end
 end
-put(F.errcode, arg.errcode, '0')
-put(F.rid, arg.rid, '')
+if arg.no_call == '0' or arg.errcode ~= '0' then
+  put(F.errcode, arg.errcode, '0')
+  put(F.rid, arg.rid, '')
+end
 explain(record, reason)
 if reason == arg.reason then
   put(F.detail, arg.detail, '')
