@@ -88,3 +88,11 @@ func fields(e Event) []zap.Field {
 	}
 	return out
 }
+
+// until is when a pause ends; nothing for one without an end.
+func until(t time.Time) zap.Field {
+	if t.IsZero() {
+		return zap.Skip()
+	}
+	return zap.Time("until", t)
+}

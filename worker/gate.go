@@ -51,7 +51,7 @@ func (g *watchedGate) Take(ctx context.Context, tier ratelimit.Tier) (ratelimit.
 	if errors.As(err, &closed) {
 		if before := g.closedFor.Swap(&closed.Reason); before == nil || *before != closed.Reason {
 			g.log.Warn("the gate is closed", zap.String("reason", string(closed.Reason)),
-				zap.String("detail", closed.Detail), zap.Time("until", closed.Until))
+				zap.String("detail", closed.Detail), until(closed.Until))
 		}
 		switch closed.Reason { //nolint:exhaustive // the others end without this worker
 		case ratelimit.ReasonUnreconciled:

@@ -73,6 +73,6 @@ func (a *account) closeGate(ctx context.Context, h Hold, permit ratelimit.Permit
 		return false, err
 	}
 	a.log.Error("sending is paused", zap.String("reason", string(h.Reason)),
-		zap.String("detail", h.Detail), zap.Time("until", pause.Until))
+		zap.String("detail", h.Detail), until(pause.Until))
 	return true, nil
 }

@@ -115,7 +115,7 @@ func (s *supervisor) round(ctx context.Context, urgent bool) time.Duration {
 		wait := step(reconcileRetries(), s.failures)
 		s.failures++
 		s.notYet = time.Now().Add(wait)
-		s.log.Warn("cannot reconcile the day's quota with WeChat", zap.Error(err), zap.Duration("again_in", wait))
+		s.log.Warn("cannot reconcile the day's quota with WeChat", zap.Error(err), zap.Int64("again_in_ms", wait.Milliseconds()))
 		return wait
 	}
 	s.failures = 0

@@ -168,7 +168,7 @@ func newAccount(cfg Config, a Account, self heartbeat.Worker, wakeUps *queue.Wak
 	acct.server, err = queue.NewServer(queue.ServerConfig{
 		Redis: cfg.Redis, Account: a.AppID, Gate: acct.gate, Handler: acct.handle,
 		Concurrency: cfg.Concurrency, Servers: cfg.Servers,
-		TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Logger: log, WakeUps: wakeUps,
+		TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Logger: cfg.Logger, WakeUps: wakeUps,
 	})
 	if err != nil {
 		return nil, err

@@ -51,9 +51,9 @@ func (c *clockGuard) check(ctx context.Context) {
 	switch was := c.differs.Swap(wrong); {
 	case wrong && !was:
 		c.log.Error("queue: this machine's clock differs from Redis': nothing is fetched until they agree; set both by NTP",
-			zap.String("account", c.account), zap.Duration("ahead", skew))
+			zap.Int64("ahead_ms", skew.Milliseconds()))
 	case was && !wrong:
-		c.log.Info("queue: this machine's clock agrees with Redis' again", zap.String("account", c.account))
+		c.log.Info("queue: this machine's clock agrees with Redis' again")
 	}
 }
 

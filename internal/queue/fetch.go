@@ -422,7 +422,7 @@ func (f *fetcher) returnAll(permits []ratelimit.Permit) {
 func (f *fetcher) trouble(ctx context.Context, what string, err error) {
 	f.resumeAt = time.Now().Add(troubleWait)
 	if ctx.Err() == nil {
-		f.log.Warn("queue: "+what+", trying again", zap.String("account", f.account), zap.Error(err))
+		f.log.Warn("queue: "+what+", trying again", zap.Error(err))
 	}
 }
 

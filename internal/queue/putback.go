@@ -37,7 +37,7 @@ func (f *fetcher) giveBack(ctx context.Context, left []delivery) {
 	}
 	if err := giveBackScript.Run(context.WithoutCancel(ctx), f.rdb, keys, args...).Err(); err != nil {
 		f.log.Warn("queue: returning fetched tasks failed; they are recovered when their lease ends",
-			zap.String("account", f.account), zap.Int("tasks", len(left)), zap.Error(err))
+			zap.Int("tasks", len(left)), zap.Error(err))
 	}
 	f.wake(q.class)
 }
@@ -50,7 +50,7 @@ func (f *fetcher) putBack(ctx context.Context, d *delivery) bool {
 		[]string{q.tasks + d.id, q.active, q.lease, q.pending}, d.id, time.Now().UnixNano()).Err()
 	if err != nil {
 		f.log.Warn("queue: putting a task back failed; it is retried in a second",
-			zap.String("account", f.account), zap.String("id", d.id), zap.Error(err))
+			zap.String("id", d.id), zap.Error(err))
 		return false
 	}
 	f.wake(q.class)

@@ -66,7 +66,7 @@ func (f *fetcher) forward(ctx context.Context) {
 		for i, cmd := range cmds {
 			n, err := f.move(ctx, &f.queues[i], cmd.(*redisx.Call))
 			if err != nil && ctx.Err() == nil {
-				f.log.Warn("queue: cannot move due tasks, trying again", zap.String("account", f.account), zap.Error(err))
+				f.log.Warn("queue: cannot move due tasks, trying again", zap.Error(err))
 			}
 			if n > 0 {
 				f.wake(f.queues[i].class)
@@ -96,9 +96,9 @@ func (f *fetcher) recover(ctx context.Context) {
 			swept, err := Sweep(ctx, f.rdb, f.account)
 			switch {
 			case err != nil && ctx.Err() == nil:
-				f.log.Warn("queue: the sweep failed, trying again", zap.String("account", f.account), zap.Error(err))
+				f.log.Warn("queue: the sweep failed, trying again", zap.Error(err))
 			case swept.Recovered+swept.Missing+swept.Stale > 0:
-				f.log.Warn("queue: the sweep put back tasks of a worker that is gone", zap.String("account", f.account),
+				f.log.Warn("queue: the sweep put back tasks of a worker that is gone",
 					zap.Int("recovered", swept.Recovered), zap.Int("without_message", swept.Missing), zap.Int("stale_leases", swept.Stale))
 			}
 		}

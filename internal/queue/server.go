@@ -69,6 +69,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
+	cfg.Logger = cfg.Logger.With(zap.String("account", cfg.Account))
 	if err := redisx.CheckAccount(cfg.Account); err != nil {
 		refuse(true, "Account: "+err.Error())
 	}
@@ -199,10 +200,10 @@ func (r *run) health() func(error) {
 			return
 		}
 		if err != nil {
-			r.cfg.Logger.Error("queue: redis does not answer", zap.String("account", r.cfg.Account), zap.Error(err))
+			r.cfg.Logger.Error("queue: redis does not answer", zap.Error(err))
 			return
 		}
-		r.cfg.Logger.Info("queue: redis answers again", zap.String("account", r.cfg.Account))
+		r.cfg.Logger.Info("queue: redis answers again")
 	}
 }
 
@@ -290,7 +291,7 @@ func (r *run) process(ctx context.Context, t *asynq.Task) error {
 func (r *run) call(ctx context.Context, t Task) (err error) {
 	defer func() {
 		if x := recover(); x != nil {
-			r.cfg.Logger.Error("queue: the handler panicked", zap.String("account", r.cfg.Account),
+			r.cfg.Logger.Error("queue: the handler panicked",
 				zap.String("id", t.ID), zap.String("value_type", fmt.Sprintf("%T", x)), zap.ByteString("stack", debug.Stack()))
 			err = fmt.Errorf("the handler panicked with a value of type %T: see the worker's log", x)
 		}
