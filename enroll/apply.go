@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -62,6 +63,9 @@ func (s *Service) settle(ctx context.Context, a *account, e entry) error {
 		}
 	}
 	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindSettled, Name: string(settled.State)})
+	if settled.Now {
+		s.ended(a.AppID, &settled.Record)
+	}
 	return nil
 }
 
@@ -178,6 +182,9 @@ func (s *Service) erasures(ctx context.Context, a *account) {
 			s.log.warn("erase "+a.AppID, "an erasure is not finished and is tried again in a minute", zap.String("account", a.AppID), zap.Error(err))
 		case found.people > 0:
 			s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindErased, Count: found.people})
+			for _, m := range found.ended {
+				s.ended(a.AppID, &ledger.Record{ID: m.ID, Class: m.Class, State: m.State, Reason: ledger.ReasonErased})
+			}
 			s.cfg.Logger.Info("followers' data were erased", zap.String("account", a.AppID),
 				zap.Int("people", found.people), zap.Int("messages", found.messages))
 		}
@@ -195,7 +202,8 @@ func (s *Service) sweep(ctx context.Context, a *account) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		n, err := a.records.Sweep(ctx, sweepBatch)
+		missing, err := a.records.Sweep(ctx, sweepBatch)
+		n := len(missing)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			s.log.warn("sweep "+a.AppID, "missing receipts could not be counted: Redis fails", zap.Error(err))
@@ -203,6 +211,11 @@ func (s *Service) sweep(ctx context.Context, a *account) {
 			s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindMissing, Count: n})
 			s.log.warn("missing "+a.AppID, "accepted messages got no receipt within a day; is the server configuration still in force?",
 				zap.String("account", a.AppID), zap.Int("messages", n))
+			for _, r := range missing {
+				if r != nil && !r.EndedAt.IsZero() {
+					s.ended(a.AppID, r)
+				}
+			}
 		}
 		if n == sweepBatch && err == nil {
 			continue

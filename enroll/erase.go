@@ -123,7 +123,10 @@ func (e *Eraser) begin(ctx context.Context, p Person, why string, known ...strin
 }
 
 // searched is what one search found.
-type searched struct{ people, messages, events int }
+type searched struct {
+	people, messages, events int
+	ended                    []ledger.Ref // messages that had not been sent
+}
 
 // finish erases all who are noted.
 func (e *Eraser) finish(ctx context.Context) (searched, error) {
@@ -160,6 +163,11 @@ func (e *Eraser) finish(ctx context.Context) (searched, error) {
 	}
 	if err := e.dropRest(ctx, who, sending); err != nil {
 		return found, err
+	}
+	for _, ref := range refs {
+		if ref.Ended {
+			found.ended = append(found.ended, ref)
+		}
 	}
 	for name, note := range noted {
 		if err := e.audit(ctx, name, note); err != nil {

@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // Kind says what an Event tells of.
@@ -26,15 +29,36 @@ const (
 	KindUnmatched  Kind = "unmatched" // a receipt found none
 	KindMissing    Kind = "missing"   // Count messages got no receipt in 24 h
 	KindErased     Kind = "erased"    // the data of Count people were erased
+	KindEnded      Kind = "ended"     // Message ended: by its receipt, without one, or by an erasure
 )
 
-// Event is what happened, for metrics and tests. It names no follower.
+// Event is what happened, for logs, metrics and tests. It names no follower.
 type Event struct {
 	Account string
 	Kind    Kind
 	Name    string
 	Took    time.Duration // of a push: from its first byte to its answer
 	Count   int
+	Message *Message // of KindEnded
+}
+
+// Message is a message that ended here: its worker saw it accepted at most.
+type Message struct {
+	ID     string
+	Class  string
+	State  string // in which it ended; accepted: no receipt came within 24 h
+	To     string // the openid, masked; empty: not known, or erased
+	Reason string // why; empty when delivered
+	MsgID  wechat.MessageID
+}
+
+// ended tells of a message that ended.
+func (s *Service) ended(appID string, r *ledger.Record) {
+	m := &Message{ID: r.ID, Class: string(r.Class), State: string(r.State), Reason: r.Reason, MsgID: r.MsgID}
+	if r.To != "" {
+		m.To = wechat.MaskOpenID(r.To)
+	}
+	s.cfg.OnEvent(Event{Account: appID, Kind: KindEnded, Message: m})
 }
 
 // quietLog writes a line of each key once a minute, with the number of those

@@ -150,6 +150,9 @@ func (c Code) row() codeRow {
 	}
 }
 
+// Known reports whether the code is in the table.
+func (c Code) Known() bool { _, ok := codeIndex[c]; return ok }
+
 // Name is the code's short stable name, such as "require-subscribe". For a code
 // outside the table it is "unknown".
 func (c Code) Name() string { return c.row().name }

@@ -21,7 +21,7 @@ type Event struct {
 	Action  Action
 	State   ledger.State // what the record says now
 	// Ended reports whether the message ended with this delivery: it counts once.
-	// Acceptance is no end.
+	// Acceptance is no end, unless the receipt came before WeChat's answer.
 	Ended   bool
 	Errcode wechat.Code
 	Reason  string // why; empty when accepted
@@ -49,12 +49,13 @@ func (d *delivery) emit(e Event) {
 	}
 	level, text := zap.InfoLevel, "message ended"
 	switch {
+	case e.Ended:
 	case e.Action == Sent:
 		text = "message accepted"
-	case e.Action != Discard:
-		level, text = zap.DebugLevel, "message requeued"
-	case !e.Ended:
+	case e.Action == Discard:
 		text = "task dropped"
+	default:
+		level, text = zap.DebugLevel, "message requeued"
 	}
 	if line := d.log.Check(level, text); line != nil {
 		line.Write(fields(e)...)

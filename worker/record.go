@@ -51,6 +51,12 @@ func (d *delivery) recordAcceptance(ctx context.Context, number int64, yes ledge
 	if recorded.Again { // a failed receipt came since, and this task is the one that sends again
 		return d.later(time.Until(recorded.Due), "it is sent again after a failed receipt, but not yet")
 	}
+	if recorded.Ended != "" { // its receipt came before WeChat's answer
+		event.State, event.Ended = recorded.Ended, true
+		if recorded.Ended != ledger.Delivered {
+			event.Reason = recorded.Receipt
+		}
+	}
 	d.emit(event)
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -55,9 +57,28 @@ func (o *observer) message(e worker.Event) {
 		}
 		o.metrics.ObserveSend(e.Account, e.Class, code, e.Latency)
 	}
-	if e.State.Ended() {
-		o.metrics.ObserveEnd(e.Account, e.Class, e.State)
+	if e.Ended {
+		o.metrics.ObserveEnd(e.Account, e.Class, e.State, e.Errcode)
 	}
+}
+
+// ended counts and logs a message that ended outside a worker, in the words of the
+// worker's line.
+func (o *observer) ended(appid string, m *enroll.Message) {
+	o.metrics.ObserveEnd(appid, job.Class(m.Class), ledger.State(m.State), 0)
+	fields := []zap.Field{
+		zap.String("account", appid), zap.String("id", m.ID), zap.String("class", m.Class), zap.String("state", m.State),
+	}
+	if m.To != "" {
+		fields = append(fields, zap.String("to", m.To))
+	}
+	if m.Reason != "" {
+		fields = append(fields, zap.String("reason", m.Reason))
+	}
+	if m.MsgID != 0 {
+		fields = append(fields, zap.Int64("msgid", int64(m.MsgID)))
+	}
+	o.log.Info("message ended", fields...)
 }
 
 // token logs and counts what happens to an account's token.
@@ -93,6 +114,8 @@ func (o *observer) enrolled(e enroll.Event) {
 		o.metrics.ObserveCallback(e.Account, string(e.Kind), e.Name, e.Took)
 	case enroll.KindRefused:
 		o.metrics.ObserveCallback(e.Account, string(e.Kind), e.Name, 0)
+	case enroll.KindEnded:
+		o.ended(e.Account, e.Message)
 	case enroll.KindForwarded:
 		o.metrics.ObserveForward(e.Account, e.Name, e.Took)
 	case enroll.KindEnrolled, enroll.KindErased, enroll.KindSettled, enroll.KindUnmatched, enroll.KindMissing, enroll.KindVerified, enroll.KindLimited:

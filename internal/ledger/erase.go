@@ -31,6 +31,7 @@ type Ref struct {
 	ID    string
 	Class job.Class
 	State State // after the erasure
+	Ended bool  // by the erasure: it had not been sent
 }
 
 // Erase removes what is readable of people in the account's ledger, and returns
@@ -176,7 +177,15 @@ func (l *Ledger) eraseIn(ctx context.Context, part []named, p people, tasks func
 	if err := tasks(ctx, refs); err != nil {
 		return nil, fmt.Errorf("ledger: erase: %w", err)
 	}
-	return l.eraseStep(ctx, ids, "drop")
+	ended := map[string]bool{}
+	for _, r := range refs {
+		ended[r.ID] = r.Ended
+	}
+	refs, err = l.eraseStep(ctx, ids, "drop")
+	for i := range refs {
+		refs[i].Ended = ended[refs[i].ID]
+	}
+	return refs, err
 }
 
 func (l *Ledger) eraseStep(ctx context.Context, ids []string, step string) ([]Ref, error) {
@@ -192,8 +201,8 @@ func (l *Ledger) eraseStep(ctx context.Context, ids []string, step string) ([]Re
 	var refs []Ref
 	for i, id := range ids {
 		call, _ := calls[i].(*redisx.Call)
-		if v, err := stringList(call.Val(), 2); err == nil {
-			refs = append(refs, Ref{ID: id, Class: classOf(v[0]), State: stateOf(v[1])})
+		if v, err := stringList(call.Val(), 3); err == nil {
+			refs = append(refs, Ref{ID: id, Class: classOf(v[0]), State: stateOf(v[1]), Ended: v[2] == "1"})
 		}
 	}
 	return refs, nil

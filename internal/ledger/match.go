@@ -82,7 +82,11 @@ func (l *Ledger) matched(ctx context.Context, r Receipt, reply any, now time.Tim
 	list, _ := reply.([]any)
 	switch {
 	case v[0] == "matched" && len(v) == 3:
-		return settledOf(parse(v[1], stringMap(list[2]), now)), nil
+		found := settledOf(parse(v[1], stringMap(list[2]), now))
+		if found != nil {
+			found.Now = true
+		}
+		return found, nil
 	case v[0] == "known" && r.MsgID != 0: // since the first look
 		return l.applyReceipt(ctx, r, v[1], now)
 	case v[0] == "known": // this very receipt, once more

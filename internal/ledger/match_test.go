@@ -196,6 +196,10 @@ func TestRcp03ReceiptEndsTheMessageWhoseAnswerWasLost(t *testing.T) {
 		if !s.SentAt.Equal(at) || s.EndedAt.Before(s.SentAt) || s.SentAt.Before(begun) || !s.OpenSince.IsZero() || s.Reason != "" {
 			t.Errorf("sent %s, ended %s: %+v", s.SentAt, s.EndedAt, s)
 		}
+		if !s.Now {
+			t.Error("the end is not told")
+		}
+		s.Now = false
 		for range 2 { // repeated, before and after the mark of the first one ends
 			if again := match(t, l, r); cmp.Diff(s, again) != "" {
 				t.Errorf("a repeated Match: %+v", again)
@@ -347,8 +351,14 @@ func TestRcp07AcceptedEndsWithoutReceiptAfter24Hours(t *testing.T) {
 		l := open(t, rdb)
 		sweep := func(limit, want int) {
 			t.Helper()
-			if n, err := l.Sweep(t.Context(), limit); err != nil || n != want {
-				t.Errorf("swept %d, %v, want %d", n, err, want)
+			missing, err := l.Sweep(t.Context(), limit)
+			if err != nil || len(missing) != want {
+				t.Errorf("swept %d, %v, want %d", len(missing), err, want)
+			}
+			for _, r := range missing {
+				if r.State != ledger.Accepted || r.EndedAt.IsZero() || r.Class != job.Critical && r.Class != job.Default {
+					t.Errorf("swept %+v", r)
+				}
 			}
 		}
 		for i := range 30 {

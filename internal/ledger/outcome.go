@@ -31,6 +31,10 @@ type Recorded struct {
 	// completed but run again at Due (zero: now).
 	Again bool
 	Due   time.Time
+	// Ended is the state in which the message ended at once, because its receipt came
+	// before WeChat's answer, and Receipt is that receipt. Empty: it awaits its receipt.
+	Ended   State
+	Receipt string
 }
 
 // accepting is a message in a call of Accepted.
@@ -59,6 +63,10 @@ func (l *Ledger) Accepted(ctx context.Context, id string, n int64, a Acceptance)
 	}
 	if answer == "recorded" {
 		return Recorded{}, nil
+	}
+	if end, ended := strings.CutPrefix(answer, "ended "); ended {
+		state, words, _ := strings.Cut(end, " ")
+		return Recorded{Ended: stateOf(state), Receipt: words}, nil
 	}
 	due, again := strings.CutPrefix(answer, "again ")
 	if !again {

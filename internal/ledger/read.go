@@ -43,13 +43,20 @@ func (l *Ledger) Get(ctx context.Context, ids ...string) ([]*Record, error) {
 // sweepStep bounds the work of one script.
 const sweepStep = 1000
 
-// Sweep returns how many accepted messages did not get their receipt within
-// ReceiptWait, each once, and at most limit or 1000. They are not sent again, and Get
-// shows their end. Accepted drops those that are overdue for an hour more, so that
-// the index stays bounded where Sweep is not called.
-func (l *Ledger) Sweep(ctx context.Context, limit int) (int, error) {
+// Sweep returns the accepted messages that did not get their receipt within
+// ReceiptWait, each once, and at most limit or 1000; nil stands for one whose record
+// is gone. They are not sent again, and Get shows their end. Accepted drops those that
+// are overdue for an hour more, so that the index stays bounded where Sweep is not
+// called.
+func (l *Ledger) Sweep(ctx context.Context, limit int) ([]*Record, error) {
 	reply, err := l.run(ctx, "sweep", []string{l.awaitingReceiptKey()},
 		stamp(time.Now().Add(-ReceiptWait)), min(limit, sweepStep))
-	n, _ := reply.(int64)
-	return int(n), err
+	if err != nil {
+		return nil, err
+	}
+	ids, err := stringList(reply, 0)
+	if err != nil {
+		return nil, err
+	}
+	return l.Get(ctx, ids...)
 }

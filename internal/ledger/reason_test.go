@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"context"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -248,4 +249,52 @@ func TestEveryReasonFitsTheRecordAndIsThereInChinese(t *testing.T) {
 	if got := ledger.ReasonText("WeChat's own words", wechat.Chinese); got != "WeChat's own words" {
 		t.Errorf("got %q", got)
 	}
+}
+
+// Each end is told by exactly one call, so that it is counted once.
+func TestEachEndIsToldOnce(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l := open(t, rdb)
+		send(t, l, "late-receipt", 1)
+		got := ledger.Receipt{MsgID: 1, OpenID: follower, Status: "failed:user block"}
+		if s := receipt(t, l, got); s == nil || !s.Now || s.State != ledger.Rejected {
+			t.Errorf("the receipt: %+v", s)
+		}
+		if s := receipt(t, l, got); s == nil || s.Now {
+			t.Errorf("the receipt again: %+v", s)
+		}
+		send(t, l, "no-msgid", 0)
+		unnamed := ledger.Receipt{OpenID: follower, Status: "success", At: time.Now()}
+		if s := receipt(t, l, unnamed); s == nil || !s.Now || s.State != ledger.Delivered {
+			t.Errorf("a receipt without msgid: %+v", s)
+		}
+		if s := receipt(t, l, unnamed); s == nil || s.Now {
+			t.Errorf("a receipt without msgid again: %+v", s)
+		}
+
+		receipt(t, l, ledger.Receipt{MsgID: 2, OpenID: follower, Status: "failed: system failed"})
+		e := envelope("early-receipt")
+		create(t, rdb, record(e))
+		begin(t, l, e)
+		yes := ledger.Acceptance{To: e.To, MsgID: 2, Class: e.Class}
+		recorded, err := l.Accepted(t.Context(), e.ID, later, yes)
+		if err != nil || recorded.Ended != ledger.Rejected || recorded.Receipt != "system-failed" {
+			t.Errorf("accepted after its receipt: %+v, %v", recorded, err)
+		}
+		if recorded, err = l.Accepted(t.Context(), e.ID, later, yes); err != nil || recorded.Ended != "" {
+			t.Errorf("accepted again: %+v, %v", recorded, err)
+		}
+
+		e = envelope("waits")
+		e.To = "oERASED00000000000000000000"
+		create(t, rdb, record(e))
+		for _, ended := range []bool{true, false} {
+			refs, err := l.Erase(t.Context(), ledger.Erasure{OpenIDs: []string{e.To}, Tasks: func(context.Context, []ledger.Ref) error { return nil }})
+			must(t, err)
+			if ended && (len(refs) != 1 || !refs[0].Ended || refs[0].State != ledger.Cancelled) || !ended && len(refs) != 0 {
+				t.Errorf("erased: %+v", refs)
+			}
+		}
+	})
 }

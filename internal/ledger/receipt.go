@@ -25,6 +25,9 @@ type Receipt struct {
 type Settled struct {
 	Record
 	Resend *Resend // put it on its queue again; nil: nothing is to be done
+	// Now reports that this call ended the message: it ended once, however often its
+	// receipt comes.
+	Now bool
 }
 
 // Resend is a message to be enqueued once more, under its own ID and class, for
@@ -142,10 +145,13 @@ func (l *Ledger) applyReceipt(ctx context.Context, r Receipt, id string, now tim
 		return nil, err
 	}
 	list, ok := reply.([]any)
-	if !ok || len(list) != 2 {
+	if !ok || len(list) != 3 {
 		return nil, fmt.Errorf("ledger: the receipt's script answered %T", reply)
 	}
 	found := settledOf(parse(id, stringMap(list[0]), now))
+	if found != nil {
+		found.Now = list[2] == "1"
+	}
 	if payload, _ := list[1].(string); found != nil && payload != "" {
 		found.Resend = &Resend{Payload: []byte(payload), After: found.ResendAt}
 	}

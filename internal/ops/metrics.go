@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // Values of ObserveSend's errcode.
@@ -60,8 +63,10 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		sends: counter("wxnotify_sends_total",
 			"Calls of template/send by WeChat's errcode; 0: accepted; not-sent, unknown: no answer.", "account", "class", "errcode"),
-		latency:   seconds("wxnotify_send_seconds", "Duration of a call of template/send, with or without an answer.", sends, "account", "class"),
-		ended:     counter("wxnotify_messages_ended_total", "Messages by the state in which they ended.", "account", "class", "state"),
+		latency: seconds("wxnotify_send_seconds", "Duration of a call of template/send, with or without an answer.", sends, "account", "class"),
+		ended: counter("wxnotify_messages_ended_total",
+			"Messages by the state in which they ended, and WeChat's errcode (0: none); accepted: no receipt came within 24 h.",
+			"account", "class", "state", "errcode"),
 		fetches:   counter("wxnotify_token_fetches_total", "Access tokens fetched from WeChat, by cause and result.", "account", "cause", "result"),
 		fetched:   gauge("wxnotify_token_fetched_timestamp_seconds", "When the access token in use was fetched."),
 		expires:   gauge("wxnotify_token_expires_timestamp_seconds", "When the access token in use expires."),
@@ -91,9 +96,20 @@ func (m *Metrics) ObserveSend(account string, class job.Class, errcode string, t
 	m.latency.WithLabelValues(account, string(class)).Observe(took.Seconds())
 }
 
-// ObserveEnd counts a message that reached an end.
-func (m *Metrics) ObserveEnd(account string, class job.Class, state ledger.State) {
-	m.ended.WithLabelValues(account, string(class), string(state)).Inc()
+// ObserveEnd counts a message that reached an end. An errcode, class or state outside
+// our tables counts as "other", so that no text from outside becomes a label.
+func (m *Metrics) ObserveEnd(account string, class job.Class, state ledger.State, errcode wechat.Code) {
+	name, code := string(state), "other"
+	if !slices.Contains(ledger.States(), state) {
+		name = "other"
+	}
+	if errcode == wechat.CodeOK || errcode.Known() {
+		code = strconv.Itoa(int(errcode))
+	}
+	if class != "" && !slices.Contains(job.Classes(), class) { // empty: the task could not be read
+		class = "other"
+	}
+	m.ended.WithLabelValues(account, string(class), name, code).Inc()
 }
 
 // ObserveTokenFetch counts a token fetched from WeChat. cause is one of a few

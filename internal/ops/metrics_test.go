@@ -231,7 +231,8 @@ func TestMetricsOfTheProgram(t *testing.T) {
 	for _, code := range []string{ops.SentOK, "40003", "-1", ops.SentUnknown, ops.SentNowhere, openid, "invalid openid " + openid} {
 		m.ObserveSend(account, job.Bulk, code, 40*time.Millisecond)
 	}
-	m.ObserveEnd(account, job.Bulk, ledger.Rejected)
+	m.ObserveEnd(account, job.Bulk, ledger.Rejected, 43004)
+	m.ObserveEnd(account, job.Bulk, "odd", 987654)
 	expires := time.Unix(1_800_000_000, 0)
 	m.ObserveTokenFetch(account, "due", expires)
 	m.ObserveTokenFetch(account, "refused", time.Time{})
@@ -247,9 +248,10 @@ func TestMetricsOfTheProgram(t *testing.T) {
 		`wxnotify_sends_total{A,class="bulk",errcode="0"}`: 1, `wxnotify_sends_total{A,class="bulk",errcode="40003"}`: 1,
 		`wxnotify_sends_total{A,class="bulk",errcode="-1"}`: 1, `wxnotify_sends_total{A,class="bulk",errcode="unknown"}`: 1,
 		`wxnotify_sends_total{A,class="bulk",errcode="not-sent"}`: 1, `wxnotify_sends_total{A,class="bulk",errcode="other"}`: 2,
-		`wxnotify_send_seconds_bucket{A,class="bulk",le="0.05"}`: 7, `wxnotify_messages_ended_total{A,class="bulk",state="rejected"}`: 1,
-		`wxnotify_token_fetches_total{A,cause="due",result="ok"}`:         1,
-		`wxnotify_token_fetches_total{A,cause="refused",result="failed"}`: 1, `wxnotify_token_expires_timestamp_seconds{A}`: 1_800_000_000,
+		`wxnotify_send_seconds_bucket{A,class="bulk",le="0.05"}`: 7, `wxnotify_messages_ended_total{A,class="bulk",errcode="43004",state="rejected"}`: 1,
+		`wxnotify_messages_ended_total{A,class="bulk",errcode="other",state="other"}`: 1,
+		`wxnotify_token_fetches_total{A,cause="due",result="ok"}`:                     1,
+		`wxnotify_token_fetches_total{A,cause="refused",result="failed"}`:             1, `wxnotify_token_expires_timestamp_seconds{A}`: 1_800_000_000,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -7,7 +7,8 @@
 -- of the latest messages, of the codes; the time of acceptances whose receipt is
 -- overdue; then 7 for each message: number of its delivery, id, msgid, '1' for a
 -- possible duplicate, openid, class, payload.
--- Returns for each message 'recorded', or 'again' and when its next attempt is due.
+-- Returns for each message 'recorded'; 'ended', its state and its receipt, when that
+-- came first; or 'again' and when its next attempt is due.
 local now, keep, accepted_life, msgid_life = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local latest_life, codes_life, overdue = ARGV[5], ARGV[6], ARGV[7]
 local SHARED, STRIDE, KEY_STRIDE = 7, 7, 4
@@ -80,6 +81,7 @@ local answers = each((#ARGV - SHARED) / STRIDE, function(i)
     redis.call('HSET', record, F.duplicate, '1')
   end
   local member = '=' .. id
+  local ended = 'recorded'
   local early = msgid ~= '0' and redis.call('SET', msgid_key, member, 'PX', msgid_life, 'GET')
   if not before then -- else the first msgid and time stay
     mark_accepted(record, state, number, msgid, template, attempts, payload)
@@ -96,7 +98,7 @@ local answers = each((#ARGV - SHARED) / STRIDE, function(i)
     if receipt_state and not resend then -- a resend is set up by Match
       -- Nothing ends before it was sent.
       apply_receipt(record, receipt_state, words, less(receipt_at, now) and now or receipt_at, keep)
-      answered = true
+      answered, ended = true, 'ended ' .. receipt_state .. ' ' .. words
     end
   end
   if answered then
@@ -104,7 +106,7 @@ local answers = each((#ARGV - SHARED) / STRIDE, function(i)
     redis.call('ZREM', KEYS[1], id)
     redis.call('ZREM', latest, member)
     redis.call('DEL', payload_key)
-    return 'recorded'
+    return ended
   end
   if payload ~= '' then
     redis.call('SET', payload_key, payload, 'PX', msgid_life)

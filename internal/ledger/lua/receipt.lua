@@ -1,13 +1,14 @@
 -- Ends a message by its receipt, or sets it up to be sent again.
 -- KEYS: the record, the msgid, whose receipts are awaited, the latest
 -- messages to the openid, the payload.
--- Returns the record, and the payload if another attempt is due.
+-- Returns the record, the payload if another attempt is due, and '1' when this call
+-- has ended the message.
 local record, msgid_key, awaiting, latest, payload_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local arg = named()
 local state, sent = get(record, F.state, F.sent)
 
-local function answer(payload)
-  return {redis.call('HGETALL', record), payload or ''}
+local function answer(payload, ended)
+  return {redis.call('HGETALL', record), payload or '', ended or '0'}
 end
 
 if string.sub(redis.call('GET', msgid_key) or '', 1, 1) == '~' then
@@ -44,4 +45,4 @@ end
 apply_receipt(record, arg.state, arg.words, at, arg.keep)
 redis.call('DEL', payload_key)
 redis.call('PEXPIRE', msgid_key, arg.repeat_life)
-return answer()
+return answer('', '1')
