@@ -111,10 +111,7 @@ func idFaults(id string) []wechat.Fault {
 	if ok {
 		return nil
 	}
-	return []wechat.Fault{{
-		Path: "id", Code: wechat.FaultIDInvalid,
-		Message: "is not an id: use up to 128 printable ASCII characters without spaces and braces",
-	}}
+	return []wechat.Fault{wechat.NewFault("id", wechat.FaultIDInvalid)}
 }
 
 func termFaults(t Terms, now time.Time) []wechat.Fault {

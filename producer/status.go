@@ -44,8 +44,9 @@ type Status struct {
 	TemplateID string           `json:"template_id"`
 	MsgID      wechat.MessageID `json:"msgid,string,omitempty"` // WeChat's; 0: none yet
 	Errcode    wechat.Code      `json:"errcode,omitempty"`      // of the last attempt; 0: none
-	Reason     string           `json:"reason,omitempty"`       // why it is in this state
-	Remedy     string           `json:"remedy,omitempty"`       // what to do about it
+	RID        string           `json:"rid,omitempty"`          // WeChat's id of the call that Errcode answered, for rid/get
+	Reason     string           `json:"reason,omitempty"`       // why it is in this state, in the language asked for with In
+	Remedy     string           `json:"remedy,omitempty"`       // what to do about it, in that language
 	Attempts   int              `json:"attempts"`
 	// PossibleDuplicate: the follower may have seen it twice.
 	PossibleDuplicate bool      `json:"possible_duplicate"`
@@ -65,10 +66,16 @@ func (s *Status) Ended() bool { return !s.EndedAt.IsZero() }
 // View says how a status is shown.
 type View func(*view)
 
-type view struct{ unmasked bool }
+type view struct {
+	unmasked bool
+	lang     wechat.Lang
+}
 
 // Unmasked shows the whole openid: for programs, not for people.
 func Unmasked() View { return func(v *view) { v.unmasked = true } }
+
+// In has Reason and Remedy in lang. Default: wechat.English.
+func In(lang wechat.Lang) View { return func(v *view) { v.lang = lang } }
 
 // Status tells what became of a message. The error wraps ErrNotFound when there
 // is none of this ID.
@@ -110,38 +117,10 @@ func (p *Producer) statusOf(r *ledger.Record, v view) *Status {
 	}
 	return &Status{
 		ID: r.ID, Account: p.cfg.Account, Class: r.Class, State: r.State, To: to,
-		TemplateID: r.Template, MsgID: r.MsgID, Errcode: r.Errcode, Reason: r.Reason, Remedy: remedy(r),
+		TemplateID: r.Template, MsgID: r.MsgID, Errcode: r.Errcode, RID: r.RID,
+		Reason: reasonText(r, v.lang), Remedy: remedy(r, v.lang),
 		Attempts: r.Attempts, PossibleDuplicate: r.PossibleDuplicate, QueuedAt: r.QueuedAt,
 		NotBefore: r.NotBefore, NotAfter: r.NotAfter, SentAt: r.SentAt, EndedAt: r.EndedAt, Receipt: r.Receipt,
-	}
-}
-
-// remedy is what to do about a state that the caller may want to change.
-func remedy(r *ledger.Record) string {
-	switch {
-	case r.Reason == ledger.ReasonErased:
-		return "The recipient's data were erased before it was sent; write to them again only when they have enrolled again, under a new ID."
-	case r.Reason == ledger.ReasonNoReceipt:
-		return "WeChat took it, and told nothing more for 24 hours. When many are so, check the callback's URL on mp.weixin.qq.com; " +
-			"it is not sent again, and may have arrived."
-	case !r.ResendAt.IsZero():
-		return "WeChat could not deliver it; it is sent again automatically at " + r.ResendAt.Format(time.RFC3339) + "."
-	case r.State == ledger.Unknown:
-		return "It may have arrived; ask the recipient before enqueueing it again under a new ID."
-	case r.Errcode != 0:
-		return r.Errcode.Remedy()
-	case r.Reason == ledger.ReasonSuppressed:
-		return "The recipient must not be written to at present; lift the suppression when they want messages again."
-	case r.Reason == ledger.ReasonNoUser:
-		return "The user has not enrolled; send them an enrolment link, then enqueue under a new ID."
-	case r.Receipt == "user-block":
-		return "The follower refuses messages of this account; they can allow them in the account's settings."
-	case r.Receipt == "system-failed", r.Receipt == "freq-limit":
-		return "WeChat could not deliver it; enqueue it again under a new ID if it still matters."
-	case r.State == ledger.Dead:
-		return "Find out what stopped it, then send the dead letter again."
-	default:
-		return ""
 	}
 }
 

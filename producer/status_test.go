@@ -162,7 +162,7 @@ func TestStatusRemedies(t *testing.T) {
 	begin("quiet")
 	accepted(t, b.records, "quiet", ledger.Acceptance{To: openid, MsgID: 2})
 	must(t, b.rdb.HSet(t.Context(), "wxn:{"+account+"}:m:quiet", "x", time.Now().Add(-25*time.Hour).UnixMilli()).Err())
-	if s := remedy("quiet", producer.Accepted, "no-receipt", "callback"); !s.Ended() {
+	if s := remedy("quiet", producer.Accepted, "no-receipt", "消息推送配置"); !s.Ended() {
 		t.Errorf("%+v", s)
 	}
 

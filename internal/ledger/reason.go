@@ -1,6 +1,10 @@
 package ledger
 
-import "github.com/wxnotify/wxnotify/wechat"
+import (
+	"slices"
+
+	"github.com/wxnotify/wxnotify/wechat"
+)
 
 // Reasons of a record: why a message is in its state. They are stored, so that their
 // texts never change. A code of WeChat (wechat.Code.Name) and the words of a receipt
@@ -69,4 +73,20 @@ func ReasonText(reason string, lang wechat.Lang) string {
 		return chinese
 	}
 	return reason
+}
+
+// statesInChinese are the states in the order of States.
+//
+//nolint:gochecknoglobals // never changed
+var statesInChinese = [...]string{
+	"排队中", "定时等待", "发送中", "等待重试", "微信已接受", "已送达", "被拒绝", "已过期", "已取消", "结果未知", "已放弃",
+}
+
+// In is the state for people, in lang: in Chinese with the state's own word before it,
+// such as "rejected 被拒绝".
+func (s State) In(lang wechat.Lang) string {
+	if i := slices.Index(States(), s); i >= 0 && lang == wechat.Chinese {
+		return string(s) + " " + statesInChinese[i]
+	}
+	return string(s)
 }

@@ -298,3 +298,19 @@ func TestEachEndIsToldOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestEveryStateIsThereInChinese(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, s := range ledger.States() {
+		chinese := s.In(wechat.Chinese)
+		if s.In(wechat.English) != string(s) || !strings.HasPrefix(chinese, string(s)+" ") || seen[chinese] ||
+			!strings.ContainsFunc(chinese, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
+			t.Errorf("%s is %q", s, chinese)
+		}
+		seen[chinese] = true
+	}
+	if got := ledger.State("newer").In(wechat.Chinese); got != "newer" {
+		t.Errorf("got %q", got)
+	}
+}
