@@ -1,0 +1,49 @@
+package locale_test
+
+import (
+	"testing"
+
+	"github.com/wxnotify/wxnotify/internal/locale"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+func TestHeaderChoosesTheLanguage(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]wechat.Lang{
+		"":                               wechat.English,
+		"zh-CN,zh;q=0.9,en;q=0.8":        wechat.Chinese,
+		"zh-Hant-TW":                     wechat.Chinese,
+		"en-US,en;q=0.9,zh-CN;q=0.8":     wechat.English,
+		"fr, zh;q=0.5":                   wechat.Chinese,
+		"fr":                             wechat.English,
+		"zh;q=0, en;q=0.1":               wechat.English,
+		"*":                              wechat.English,
+		"\x00;;;q=9,zh":                  wechat.English,
+		"zh; q=0.1, en; q=0.2, fr;q=0.9": wechat.English,
+	} {
+		if got := locale.FromHeader(header); got != want {
+			t.Errorf("%q chooses %s, want %s", header, got, want)
+		}
+	}
+}
+
+func TestEnvironmentChoosesTheLanguage(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		env  map[string]string
+		want wechat.Lang
+	}{
+		{nil, wechat.English},
+		{map[string]string{"LANG": "zh_CN.UTF-8"}, wechat.Chinese},
+		{map[string]string{"LANG": "zh"}, wechat.Chinese},
+		{map[string]string{"LANG": "zh.UTF-8"}, wechat.Chinese},
+		{map[string]string{"LANG": "en_GB.UTF-8"}, wechat.English},
+		{map[string]string{"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, wechat.English},
+		{map[string]string{"LANG": "C", "LC_MESSAGES": "zh_TW"}, wechat.Chinese},
+		{map[string]string{"LANG": "zha_CN"}, wechat.English}, // Zhuang
+	} {
+		if got := locale.FromEnvironment(tt.env); got != tt.want {
+			t.Errorf("%v chooses %s, want %s", tt.env, got, tt.want)
+		}
+	}
+}
