@@ -5,11 +5,20 @@ import (
 	"fmt"
 
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // ErrNotFound says that no message has this ID, or its end is longer ago than Keep.
-var ErrNotFound = errors.New("producer: no message has this ID: it was never enqueued, or its end is longer ago than it is kept; " +
-	"an Enqueue that was cut off may still arrive: repeat it before you cancel")
+var ErrNotFound error = &notFoundError{words{
+	"producer: no message has this ID: it was never enqueued, or its end is longer ago than it is kept; " +
+		"an Enqueue that was cut off may still arrive: repeat it before you cancel",
+	"producer: 没有此 ID 的消息：从未入队，或结束已超过保留时间；被中断的 Enqueue 仍可能到达：取消前请先重复入队",
+}}
+
+type notFoundError struct{ words words }
+
+func (e *notFoundError) Error() string              { return e.words.en }
+func (e *notFoundError) In(lang wechat.Lang) string { return e.words.in(lang) }
 
 // ErrIDReused matches every *IDReusedError.
 var ErrIDReused = errors.New("producer: the ID belongs to another message")
@@ -43,8 +52,14 @@ type IDReusedError struct {
 	State State // of the message that has the ID
 }
 
-func (e *IDReusedError) Error() string {
-	return fmt.Sprintf("producer: the ID %s belongs to another message (%s): choose a new ID for other content", e.ID, e.State)
+func (e *IDReusedError) Error() string { return e.In(wechat.English) }
+
+// In is Error in lang.
+func (e *IDReusedError) In(lang wechat.Lang) string {
+	return fmt.Sprintf(words{
+		"producer: the ID %s belongs to another message (%s): choose a new ID for other content",
+		"producer: ID %s 属于另一条消息（%s）：内容不同请换新的 ID",
+	}.in(lang), e.ID, e.State.In(lang))
 }
 
 // Is reports whether target is ErrIDReused.
@@ -56,8 +71,11 @@ type TooLateError struct {
 	State State
 }
 
-func (e *TooLateError) Error() string {
-	return fmt.Sprintf("producer: too late to cancel %s: it is %s", e.ID, e.State)
+func (e *TooLateError) Error() string { return e.In(wechat.English) }
+
+// In is Error in lang.
+func (e *TooLateError) In(lang wechat.Lang) string {
+	return fmt.Sprintf(words{"producer: too late to cancel %s: it is %s", "producer: %s 已无法取消：%s"}.in(lang), e.ID, e.State.In(lang))
 }
 
 // Is reports whether target is ErrTooLate.

@@ -166,6 +166,12 @@ func (f Fault) MessageIn(lang Lang) string {
 	return row.means.zh + "：" + row.do.zh
 }
 
+// Translated returns the fault with its Message in lang.
+func (f Fault) Translated(lang Lang) Fault {
+	f.Message = f.MessageIn(lang)
+	return f
+}
+
 // String reads like "data.thing1.value is empty: give a value: … (value-empty)".
 func (f Fault) String() string { return f.In(English) }
 

@@ -91,12 +91,18 @@ func (a *app) showQuota(ctx context.Context, acct *account, ask bool) error {
 		return a.printJSON(view)
 	}
 	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
-	_, _ = fmt.Fprintf(w, "account\t%s\nday\t%s\nused\t%d of %s\n", acct.AppID, s.Day, s.Used, capText(s.Cap))
-	_, _ = fmt.Fprintf(w, "reserve\t%d for class critical\nresets at\t%s\nrate\t%g a second\n", s.Reserve, s.ResetsAt.Format(time.RFC3339), s.Rate)
-	if view.WeChat != nil {
-		_, _ = fmt.Fprintf(w, "WeChat says\t%d of %d used, %d left\n", view.WeChat.Used, view.WeChat.DailyLimit, view.WeChat.Remain)
+	limit := capText(s.Cap)
+	if s.Cap == 0 {
+		limit = a.say(limit, "微信答复的数目（尚未询问）")
 	}
-	_, _ = fmt.Fprintf(w, "gate\t%s\n", gateText(s))
+	_, _ = fmt.Fprintf(w, a.say("account\t%s\nday\t%s\nused\t%d of %s\n", "账号\t%s\n日期\t%s\n已用\t%d / %s\n"), acct.AppID, s.Day, s.Used, limit)
+	_, _ = fmt.Fprintf(w, a.say("reserve\t%d for class critical\nresets at\t%s\nrate\t%g a second\n", "保留\t%d，仅供 critical\n重置于\t%s\n速率\t每秒 %g\n"),
+		s.Reserve, s.ResetsAt.Format(time.RFC3339), s.Rate)
+	if view.WeChat != nil {
+		_, _ = fmt.Fprintf(w, a.say("WeChat says\t%d of %d used, %d left\n", "微信答复\t已用 %d / %d，剩余 %d\n"),
+			view.WeChat.Used, view.WeChat.DailyLimit, view.WeChat.Remain)
+	}
+	_, _ = fmt.Fprintf(w, "%s\t%s\n", a.say("gate", "闸门"), a.gateText(s))
 	return w.Flush()
 }
 
@@ -116,22 +122,22 @@ func closures(s ratelimit.State) []closedView {
 }
 
 // gateText says open, or closed with reason and hour.
-func gateText(s ratelimit.State) string {
+func (a *app) gateText(s ratelimit.State) string {
 	var held []string
 	for _, p := range s.Closures() {
-		text := string(p.Reason)
+		text := a.closureName(p.Reason)
 		if p.Detail != "" {
-			text += " (" + p.Detail + ")"
+			text += " (" + a.closureDetail(p.Detail) + ")"
 		}
 		if !p.Until.IsZero() {
-			text += " until " + p.Until.Local().Format(time.RFC3339)
+			text += a.say(" until ", "，直到 ") + p.Until.Local().Format(time.RFC3339)
 		}
 		held = append(held, text)
 	}
 	if len(held) == 0 {
-		return "open"
+		return a.say("open", "开放")
 	}
-	return "closed: " + strings.Join(held, "; ")
+	return a.say("closed: ", "关闭：") + strings.Join(held, a.say("; ", "；"))
 }
 
 func (a *app) tokenCommand() *cobra.Command {
@@ -211,6 +217,9 @@ func (a *app) suppressCommand() *cobra.Command {
 	add := &cobra.Command{
 		Use: "add OPENID", Short: "Suppress a recipient", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(reason) > ledger.MaxSuppressionReason {
+				return usagef("--reason: has %d bytes, at most %d are kept: shorten it", len(reason), ledger.MaxSuppressionReason)
+			}
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
 				s := ledger.Suppression{OpenID: args[0], Template: template, Reason: reason, ByAdmin: true}
 				if keep > 0 {
@@ -220,7 +229,7 @@ func (a *app) suppressCommand() *cobra.Command {
 			})
 		},
 	}
-	add.Flags().StringVar(&reason, "reason", "by-admin", "a short word that `status` shows")
+	add.Flags().StringVar(&reason, "reason", "by-admin", "why: `status` of its messages shows it; no personal data")
 	add.Flags().DurationVar(&keep, "for", 0, "how long; 0 is until lifted")
 	lift := &cobra.Command{
 		Use: "lift OPENID", Short: "Write to a recipient again", Args: cobra.ExactArgs(1),
@@ -228,7 +237,7 @@ func (a *app) suppressCommand() *cobra.Command {
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
 				was, err := acct.ledger.Lift(ctx, args[0], template)
 				if err == nil && !was {
-					err = errors.New("this openid was not suppressed")
+					err = errors.New(a.say("this openid was not suppressed", "此 openid 没有被禁止发送"))
 				}
 				return err
 			})
@@ -247,18 +256,23 @@ func (a *app) suppressCommand() *cobra.Command {
 
 func (a *app) listSuppressed(ctx context.Context, acct *account, whole bool) error {
 	var cursor uint64
+	none := true
 	for {
 		page, next, err := acct.ledger.Suppressions(ctx, cursor)
 		if err != nil {
 			return err
 		}
 		for _, s := range page {
+			none = false
 			if !whole {
 				s.OpenID = wechat.MaskOpenID(s.OpenID)
 			}
 			if err := a.printSuppressed(s); err != nil {
 				return err
 			}
+		}
+		if next == 0 && none {
+			_, _ = fmt.Fprintln(a.Stderr, a.say("no recipient is suppressed", "没有被禁止发送的收件人"))
 		}
 		if next == 0 {
 			return nil
@@ -271,18 +285,30 @@ func (a *app) listSuppressed(ctx context.Context, acct *account, whole bool) err
 type suppressionView struct {
 	OpenID     string    `json:"openid"` // masked unless asked
 	TemplateID string    `json:"template_id,omitempty"`
-	Reason     string    `json:"reason,omitempty"`
+	Reason     string    `json:"reason,omitempty"` // a code, or an operator's words
+	ByOperator bool      `json:"by_operator"`
+	Since      time.Time `json:"since,omitzero"`
 	Until      time.Time `json:"until,omitzero"`
 }
 
 func (a *app) printSuppressed(s ledger.Suppression) error {
 	if a.output == "json" {
-		return a.printJSON(suppressionView{s.OpenID, s.Template, s.Reason, s.Until})
+		return a.printJSON(suppressionView{s.OpenID, s.Template, s.Reason, s.ByAdmin, s.Since, s.Until})
 	}
-	until := "until lifted"
+	reason := s.Reason
+	if text := ledger.ReasonText(reason, a.lang); !s.ByAdmin && text != reason {
+		reason += " " + text
+	} else if s.ByAdmin {
+		reason = a.say("by an operator: ", "由管理员设置：") + reason
+	}
+	since := ""
+	if !s.Since.IsZero() {
+		since = a.say("since ", "自 ") + s.Since.Local().Format(time.RFC3339)
+	}
+	until := a.say("until lifted", "直到解除")
 	if !s.Until.IsZero() {
-		until = "until " + s.Until.Local().Format(time.RFC3339)
+		until = a.say("until ", "直到 ") + s.Until.Local().Format(time.RFC3339)
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\n", s.OpenID, orDash(s.Template), s.Reason, until)
+	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\t%s\n", s.OpenID, orDash(s.Template), reason, orDash(since), until)
 	return err
 }

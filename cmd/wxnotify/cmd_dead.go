@@ -34,7 +34,7 @@ func (a *app) deadCommand() *cobra.Command {
 					return err
 				}
 				defer func() { _ = records.Close() }()
-				return a.each(ids, func(id string) error { return retryDead(ctx, rdb, records, entry.AppID, id) })
+				return a.each(ids, func(id string) error { return a.retryDead(ctx, rdb, records, entry.AppID, id) })
 			})
 		},
 	}
@@ -81,7 +81,7 @@ func (a *app) listDead(ctx context.Context, records *ledger.Ledger, p *producer.
 		for i, r := range letters {
 			ids[i] = r.ID
 		}
-		statuses, err := p.StatusMany(ctx, ids)
+		statuses, err := p.StatusMany(ctx, ids, producer.In(a.lang))
 		if err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func (a *app) listDead(ctx context.Context, records *ledger.Ledger, p *producer.
 			}
 		}
 		if total == 0 {
-			_, _ = fmt.Fprintln(a.Stderr, "no dead letters")
+			_, _ = fmt.Fprintln(a.Stderr, a.say("no dead letters", "没有死信"))
 		}
 		if offset+page >= total {
 			return nil
@@ -106,20 +106,20 @@ func (a *app) printDead(s *producer.Status) error {
 	if a.output == "json" {
 		return a.printJSON(s)
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%d attempts\t%s\n",
+	_, err := fmt.Fprintf(a.Stdout, a.say("%s\t%s\t%s\t%d attempts\t%s\n", "%s\t%s\t%s\t尝试 %d 次\t%s\n"),
 		s.ID, s.Class, s.EndedAt.Local().Format(time.RFC3339), s.Attempts, s.Reason)
 	return err
 }
 
 // retryDead revives the record of a dead letter and puts its task. A repeated call
 // completes one that was cut off in between.
-func retryDead(ctx context.Context, rdb redis.UniversalClient, records *ledger.Ledger, appid, id string) error {
+func (a *app) retryDead(ctx context.Context, rdb redis.UniversalClient, records *ledger.Ledger, appid, id string) error {
 	payload, class, err := records.Revive(ctx, id)
 	switch {
 	case errors.Is(err, ledger.ErrNotDead):
-		return errors.New("is not dead; `wxnotify status` says what it is")
+		return errors.New(a.say("is not dead; `wxnotify status` says what it is", "不是死信；用 `wxnotify status` 查看其状态"))
 	case errors.Is(err, ledger.ErrNoPayload):
-		return errors.New("its payload was dropped: enqueue the message under a new ID")
+		return errors.New(a.say("its payload was dropped: enqueue the message under a new ID", "内容已被丢弃：请用新的 ID 再次入队"))
 	case err != nil:
 		return err
 	}

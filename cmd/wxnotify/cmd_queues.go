@@ -109,7 +109,7 @@ func (a *app) showQueues(ctx context.Context, entry *accountConfig, rdb redis.Un
 			"account": entry.AppID, "queues": rows, "closed": closures(s), "used": s.Used, "cap": s.Cap, "resets_at": s.ResetsAt,
 		})
 	}
-	_, _ = fmt.Fprintf(a.Stdout, "account %s: gate %s; %d of %s used today\n\n", entry.AppID, gateText(s), s.Used, capText(s.Cap))
+	_, _ = fmt.Fprintf(a.Stdout, "account %s: gate %s; %d of %s used today\n\n", entry.AppID, a.gateText(s), s.Used, capText(s.Cap))
 	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "class\tpending\tactive\tscheduled\tretry\tarchived\twaiting\tpaused")
 	for _, q := range states {

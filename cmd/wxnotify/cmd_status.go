@@ -45,7 +45,7 @@ func (a *app) cancelCommand() *cobra.Command {
 				for _, id := range ids {
 					if err := p.Cancel(ctx, id); err != nil {
 						failed = true
-						a.printError(errorView{Message: err.Error()})
+						a.printError(errorView{Message: a.errorText(err)})
 						continue
 					}
 					if err := a.printCancelled(ctx, p, id); err != nil {
@@ -67,13 +67,13 @@ func (a *app) cancelCommand() *cobra.Command {
 // printCancelled prints, as JSON, the message as it now is.
 func (a *app) printCancelled(ctx context.Context, p *producer.Producer, id string) error {
 	if a.output == "json" {
-		s, err := p.Status(ctx, id)
+		s, err := p.Status(ctx, id, producer.In(a.lang))
 		if err != nil {
 			return err
 		}
 		return a.printJSON(s)
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%s\tcancelled\n", id)
+	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\n", id, producer.Cancelled.In(a.lang))
 	return err
 }
 
@@ -109,14 +109,14 @@ func (a *app) withProducer(cmd *cobra.Command, do func(context.Context, *produce
 func (a *app) showStatus(ctx context.Context, p *producer.Producer, ids []string, whole bool) error {
 	failed := false
 	for i, id := range ids {
-		var views []producer.View
+		views := []producer.View{producer.In(a.lang)}
 		if whole {
 			views = append(views, producer.Unmasked())
 		}
 		s, err := p.Status(ctx, id, views...)
 		if errors.Is(err, producer.ErrNotFound) {
 			failed = true
-			a.printError(errorView{Message: err.Error()})
+			a.printError(errorView{Message: a.errorText(err)})
 			continue
 		} else if err != nil {
 			return err
@@ -155,31 +155,32 @@ func (a *app) printStatus(s *producer.Status) error {
 		return t.Local().Format(time.RFC3339)
 	}
 	row("id", s.ID)
-	row("state", string(s.State))
-	row("reason", s.Reason)
-	row("remedy", s.Remedy)
+	row(a.say("state", "状态"), s.State.In(a.lang))
+	row(a.say("reason", "原因"), s.Reason)
+	row(a.say("remedy", "处理办法"), s.Remedy)
 	if s.Errcode != 0 {
-		row("errcode", strconv.Itoa(int(s.Errcode)))
+		row(a.say("errcode", "返回码"), strconv.Itoa(int(s.Errcode)))
 	}
-	row("account", s.Account)
-	row("class", string(s.Class))
-	row("to", s.To)
-	row("template", s.TemplateID)
+	row("rid", s.RID)
+	row(a.say("account", "账号"), s.Account)
+	row(a.say("class", "类别"), string(s.Class))
+	row(a.say("to", "收件人"), s.To)
+	row(a.say("template", "模板"), s.TemplateID)
 	if s.MsgID != 0 {
 		row("msgid", s.MsgID.String())
 	}
 	if s.Attempts > 0 {
-		row("attempts", strconv.Itoa(s.Attempts))
+		row(a.say("attempts", "尝试次数"), strconv.Itoa(s.Attempts))
 	}
 	if s.PossibleDuplicate {
-		row("possible duplicate", "yes")
+		row(a.say("possible duplicate", "可能重复"), a.say("yes", "是"))
 	}
-	row("queued", at(s.QueuedAt))
+	row(a.say("queued", "入队"), at(s.QueuedAt))
 	row("not before", at(s.NotBefore))
 	row("not after", at(s.NotAfter))
-	row("sent", at(s.SentAt))
-	row("ended", at(s.EndedAt))
-	row("receipt", s.Receipt)
+	row(a.say("sent", "发送"), at(s.SentAt))
+	row(a.say("ended", "结束"), at(s.EndedAt))
+	row(a.say("receipt", "回执"), s.Receipt)
 	return w.Flush()
 }
 
@@ -201,7 +202,7 @@ func (a *app) waitFor(ctx context.Context, p *producer.Producer, ids []string, l
 	defer poll.Stop()
 	failed := false
 	for len(ids) > 0 {
-		states, err := p.StatusMany(ctx, ids)
+		states, err := p.StatusMany(ctx, ids, producer.In(a.lang))
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
@@ -229,8 +230,9 @@ func (a *app) waitFor(ctx context.Context, p *producer.Producer, ids []string, l
 }
 
 func (a *app) stillOnTheirWay(ids []string) error {
-	a.printError(errorView{Message: fmt.Sprintf("%d message(s) still on their way; ask later with `wxnotify status %s`; `wxnotify queues` says what holds them",
-		len(ids), ids[0])})
+	a.printError(errorView{Message: fmt.Sprintf(a.say(
+		"%d message(s) still on their way; ask later with `wxnotify status %s`; `wxnotify queues` says what holds them",
+		"%d 条消息仍在途中；稍后用 `wxnotify status %s` 查询；`wxnotify queues` 会说明消息为何等待"), len(ids), ids[0])})
 	return errSilent
 }
 
@@ -256,12 +258,15 @@ func (a *app) printSettled(s *producer.Status) error {
 	if a.output == "json" {
 		return a.printJSON(s)
 	}
-	parts := []string{s.ID, string(s.State)}
+	parts := []string{s.ID, s.State.In(a.lang)}
 	if s.MsgID != 0 {
 		parts = append(parts, "msgid "+s.MsgID.String())
 	}
 	if s.Reason != "" {
 		parts = append(parts, s.Reason)
+	}
+	if s.RID != "" {
+		parts = append(parts, "rid "+s.RID)
 	}
 	_, err := fmt.Fprintln(a.Stdout, strings.Join(parts, "\t"))
 	return err

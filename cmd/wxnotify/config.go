@@ -224,7 +224,7 @@ func (a *accountConfig) validate(uses group, c *complaints) {
 		"has %d characters: take %d or more, since it alone signs WeChat's pushes", length, shortToken)
 	c.clearText("wechat_authorize_url", a.AuthorizeURL, "followers can be led elsewhere on the way")
 	c.warn(!a.CallbackToken.IsZero() && a.mode() == wechat.CallbackPlain && !a.simulated(), "callback_mode",
-		"is plain: WeChat's signature does not cover what it pushes; choose secure mode on mp.weixin.qq.com and set %s", c.label("encoding_aes_key"))
+		"is plain: WeChat's signature does not cover what it pushes; choose secure mode in 消息推送配置 on developers.weixin.qq.com/platform and set %s", c.label("encoding_aes_key"))
 	c.warn(a.simulated() && strings.HasPrefix(a.AuthorizeURL, "https://open.weixin.qq.com/"), "wechat_authorize_url",
 		"is WeChat's own, though %s is http://, as a simulator's: links lead followers to the real WeChat", c.label("wechat_base_url"))
 }

@@ -370,7 +370,7 @@ func scalar(s setting, v any) (string, error) {
 // unknownVariables warns of WXNOTIFY_ variables that are no setting. Those that
 // Kubernetes sets for a Service named wxnotify are left out.
 func (l *loader) unknownVariables() {
-	known := map[string]bool{"WXNOTIFY_CONFIG": true}
+	known := map[string]bool{"WXNOTIFY_CONFIG": true, "WXNOTIFY_LANG": true}
 	for key := range keys(false) {
 		known[variable(key)] = true
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // Exit codes, a contract with scripts.
@@ -54,7 +56,7 @@ func run(ctx context.Context, args []string, env environment) int {
 		return exitDone
 	}
 	if !errors.Is(err, errSilent) {
-		a.printError(errorView{Message: err.Error()})
+		a.printError(errorView{Message: a.errorText(err)})
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
@@ -69,6 +71,8 @@ type app struct {
 	configPath string
 	account    string
 	output     string
+	langFlag   string
+	lang       wechat.Lang // of texts about messages, see chooseLang
 }
 
 // command builds the tree of commands.
@@ -94,6 +98,8 @@ messages and logs to stderr.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration file (WXNOTIFY_CONFIG)")
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
+	root.PersistentFlags().StringVar(&a.langFlag, "lang", "", "zh or en: language of what is said about messages (WXNOTIFY_LANG, else LC_ALL, LC_MESSAGES, LANG)")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.chooseLang() }
 	root.AddCommand(
 		a.demoCommand(), a.serveCommand(), a.workerCommand(), a.enrollCommand(), a.sendCommand(), a.statusCommand(), a.cancelCommand(),
 		a.queuesCommand(), a.quotaCommand(), a.tokenCommand(), a.suppressCommand(), a.deadCommand(),

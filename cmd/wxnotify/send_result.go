@@ -105,11 +105,13 @@ func (s *sendRun) nameOf(it item) string {
 
 // errorOf makes the error of a message readable: a fault after the other.
 func (s *sendRun) errorOf(it item) errorView {
-	view := errorView{Line: it.line, ID: s.nameOf(it), Message: it.err.Error()}
+	view := errorView{Line: it.line, ID: s.nameOf(it), Message: s.errorText(it.err)}
 	var invalid *wechat.InvalidError
 	if errors.As(it.err, &invalid) {
-		view.Faults = invalid.Faults
-		view.Message = strings.TrimPrefix(invalid.Error(), "wechat: message refused: ")
+		for _, f := range invalid.Faults {
+			view.Faults = append(view.Faults, f.Translated(s.lang))
+		}
+		view.Message = strings.TrimPrefix(strings.TrimPrefix(invalid.In(s.lang), "wechat: message refused: "), "wechat: 消息被拒绝：")
 		if it.line > 0 && invalid.Faults[0].Path == "" {
 			view.Message = strings.TrimPrefix(view.Message, "message ") // the line is named
 		}
@@ -282,7 +284,7 @@ func (s *sendRun) flushWarnings() {
 		if c.count > 1 {
 			more = fmt.Sprintf("; also in other messages: %d", c.count-1)
 		}
-		_, _ = fmt.Fprintf(s.Stderr, "wxnotify: warning: %s%s%s\n", where(c.line, c.id), c.fault, more)
+		_, _ = fmt.Fprintf(s.Stderr, "wxnotify: warning: %s%s%s\n", where(c.line, c.id), c.fault.In(s.lang), more)
 	}
 	clear(s.warned)
 }

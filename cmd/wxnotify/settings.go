@@ -122,14 +122,18 @@ const none = "-"
 type reader func(text, arg string) (any, error)
 
 func rules() map[string]reader {
-	const copied = ": copy it from 服务器配置 on mp.weixin.qq.com"
+	// The console's names since 2025-12-01; before, all of it was on mp.weixin.qq.com.
+	const (
+		developerInfo = "基础信息 > 开发信息 on developers.weixin.qq.com/platform (mp.weixin.qq.com until 2025-12)"
+		copied        = ": copy it from 消息推送配置 under " + developerInfo
+	)
 	return map[string]reader{
 		"":         func(text, _ string) (any, error) { return text, nil },
 		"token":    form(`[A-Za-z0-9]{3,32}`, "3 to 32 letters or digits", copied),
 		"aeskey":   form(`[A-Za-z0-9]{43}`, "43 letters or digits", copied),
 		"key":      form(fmt.Sprintf(`.{%d,}`, ticket.MinKey), fmt.Sprint(ticket.MinKey, " bytes or more"), ": make one with `openssl rand -hex 32`"),
 		"login":    form(`[^:]+:.+`, "user:password", ""),
-		"appid":    form(`[A-Za-z0-9_-]{1,64}`, "letters, digits, - and _", ": copy it from 基本配置 on mp.weixin.qq.com"),
+		"appid":    form(`[A-Za-z0-9_-]{1,64}`, "letters, digits, - and _", ": copy it from "+developerInfo),
 		"path":     form(`(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+`, "a path such as /wxnotify", ", without a slash at its end"),
 		"hosts":    listOf(form(`[^/ ]+`, "a name such as ops.example.com, without scheme and path", "")),
 		"url":      calledURL,
