@@ -115,7 +115,7 @@ func TestEnrolStory(t *testing.T) {
 		return strings.Contains(w.run(t, "suppress", "list"), "unsubscribed")
 	})
 	w.toUser(t, "lab-2")
-	if got := w.state(t, "lab-2", "rejected"); got["reason"] != "suppressed" || got["attempts"] != 0.0 {
+	if got := w.state(t, "lab-2", "rejected"); !strings.HasPrefix(fmt.Sprint(got["reason"]), "suppressed: unsubscribed (since ") || got["attempts"] != 0.0 {
 		t.Errorf("%v", got)
 	}
 	w.follower(t, "subscribe")

@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, env environment) int {
 		return exitDone
 	}
 	if !errors.Is(err, errSilent) {
-		a.printError(errorView{Message: a.errorText(err)})
+		a.printError(errorView{Message: withSettings(a.errorText(err))})
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {

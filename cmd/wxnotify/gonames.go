@@ -1,0 +1,65 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+)
+
+// goNames are names of Go fields in errors of our packages, and the setting or flag
+// that an operator sets the field by. A trailing [ stands for any index.
+//
+//nolint:gochecknoglobals // never changed
+var goNames = map[string]string{
+	"Enrollment.PublicURL": "WXNOTIFY_PUBLIC_URL",
+	"Enrollment.Account":   "--account",
+	"Enrollment.User":      "--user",
+	"Enrollment.Life":      "--expires",
+	"Enrollment.ReturnTo":  "--return-to",
+	"Enrollment.Key":       "WXNOTIFY_ENROLL_KEY",
+
+	"Authorize.URL":           "WXNOTIFY_WECHAT_AUTHORIZE_URL",
+	"Authorize.AppID":         "WXNOTIFY_APPID",
+	"CallbackConfig.AppID":    "WXNOTIFY_APPID",
+	"CallbackConfig.Mode":     "WXNOTIFY_CALLBACK_MODE",
+	"CallbackConfig.Tokens":   "WXNOTIFY_CALLBACK_TOKEN",
+	"CallbackConfig.AESKeys":  "WXNOTIFY_ENCODING_AES_KEY",
+	"CallbackConfig.Tokens[":  "WXNOTIFY_CALLBACK_TOKEN or WXNOTIFY_CALLBACK_TOKEN_PREVIOUS",
+	"CallbackConfig.AESKeys[": "WXNOTIFY_ENCODING_AES_KEY or WXNOTIFY_ENCODING_AES_KEY_PREVIOUS",
+
+	"Config.AppID":       "WXNOTIFY_APPID",
+	"Config.AppSecret":   "WXNOTIFY_APPSECRET",
+	"Config.BaseURL":     "WXNOTIFY_WECHAT_BASE_URL",
+	"Config.Rate":        "WXNOTIFY_RATE",
+	"Config.DailyQuota":  "WXNOTIFY_DAILY_QUOTA",
+	"Config.Reserve":     "WXNOTIFY_RESERVE_CRITICAL",
+	"Config.UTCOffset":   "WXNOTIFY_QUOTA_UTC_OFFSET",
+	"Config.PublicURL":   "WXNOTIFY_PUBLIC_URL",
+	"Config.ReturnURLs[": "WXNOTIFY_RETURN_URLS",
+	"Config.Accounts":    "accounts",
+	"Config.Accounts[":   "accounts",
+
+	"config.Addr":    "WXNOTIFY_OPS_ADDR",
+	"config.Hosts[":  "WXNOTIFY_OPS_HOSTS",
+	"config.Logins[": "WXNOTIFY_OPS_LOGIN",
+
+	"queue: Concurrency":  "WXNOTIFY_CONCURRENCY",
+	"queue: Servers":      "WXNOTIFY_FETCHERS",
+	"queue: DrainTimeout": "WXNOTIFY_DRAIN_TIMEOUT",
+}
+
+// goName matches what may be a key of goNames, with its index.
+var goName = regexp.MustCompile(`\b((?:Enrollment|HandOff|Authorize|CallbackConfig|Config|config)\.[A-Z]\w*|queue: [A-Z]\w*)(\[\d+\](?:\.(?:AppID|Until))?)?`)
+
+// withSettings writes settings and flags for the names of Go fields.
+func withSettings(text string) string {
+	return goName.ReplaceAllStringFunc(text, func(found string) string {
+		name, _, indexed := strings.Cut(found, "[")
+		if indexed {
+			name += "["
+		}
+		if setting := goNames[name]; setting != "" {
+			return setting
+		}
+		return found
+	})
+}
