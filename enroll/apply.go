@@ -157,7 +157,7 @@ func (s *Service) writeFollows(ctx context.Context, a *account, openid string, f
 // else is kept takes its time, beside the inbox: see erasures.
 func (s *Service) erase(ctx context.Context, a *account, openid, why string) error {
 	if openid == "" {
-		s.log.warn("erase "+a.AppID, "an event asks to erase a person but names none", zap.String("account", a.AppID), zap.String("why", why))
+		s.log.warn("erase "+a.AppID, "an event asks to erase a person but names none", zap.String("account", a.AppID), zap.String("reason", why))
 		return nil
 	}
 	if _, _, err := a.eraser.begin(ctx, Person{OpenID: openid}, why); err != nil {

@@ -214,7 +214,7 @@ func (d *delivery) call(ctx context.Context) (msgid wechat.MessageID, err error)
 	defer func() {
 		if cause := recover(); cause != nil {
 			d.log.Error("panic while sending", zap.String("id", d.env.ID),
-				zap.String("type", fmt.Sprintf("%T", cause)), zap.Stack("stack"))
+				zap.String("value_type", fmt.Sprintf("%T", cause)), zap.Stack("stack"))
 			msgid, err = 0, errPanic
 		}
 	}()
