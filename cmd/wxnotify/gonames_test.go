@@ -46,6 +46,7 @@ func TestErrorsNameSettingsAndNotGoFields(t *testing.T) {
 	t.Parallel()
 	ours := map[string]bool{ // set by our own code alone
 		"Config.Key": true, "Config.MaxBlock": true, "Config.Owner": true, "Config.Timeout": true, "Config.Redis": true,
+		"Config.OnChange": true, "Config.HTTPClient": true,
 		"CallbackConfig.Window": true, "Authorize.RedirectURI": true, "Authorize.Scope": true, "Authorize.State": true,
 		"HandOff.Data": true, "config.Redis": true, "config.Checks[": true,
 	}
@@ -91,7 +92,7 @@ func TestErrorsNameSettingsAndNotGoFields(t *testing.T) {
 func TestSettingsRefusedByAPackageAreNamed(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, value, want string }{
-		{"WXNOTIFY_WECHAT_BASE_URL", "https://api.weixin.qq.com/#x", "WXNOTIFY_WECHAT_BASE_URL must have scheme"},
+		{"WXNOTIFY_WECHAT_BASE_URL", "http://127.0.0.1:1/#x", "WXNOTIFY_WECHAT_BASE_URL must have scheme"},
 		{"WXNOTIFY_CONCURRENCY", "5000", "WXNOTIFY_CONCURRENCY: use 1 to 1000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

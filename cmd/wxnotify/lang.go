@@ -64,6 +64,7 @@ func (a *app) closureName(r ratelimit.Reason) string {
 		ratelimit.ReasonQuota: "今日额度已用完", ratelimit.ReasonRefused: "微信答复额度已用完（45009）",
 		ratelimit.ReasonMinute: "超过微信每分钟限额（45011）", ratelimit.ReasonUnreconciled: "计数丢失，正向微信核对",
 		ratelimit.ReasonAccount: "微信拒绝该账号", ratelimit.ReasonToken: "没有 access token",
+		ratelimit.ReasonAddress: "微信拒绝所有 worker 的地址",
 		ratelimit.ReasonBreaker: "微信接口故障，探测中", ratelimit.ReasonManual: "管理员已关闭",
 	}
 	return a.say(string(r), strings.TrimSpace(string(r)+" "+cmp.Or(chinese[r], "")))

@@ -77,7 +77,7 @@ func TestWordsAboutMessagesFollowTheLanguage(t *testing.T) {
 	has(run(1, "dead", "retry", "m-1"), "不是死信")
 	has(run(1, "cancel", "m-1"), "已无法取消：rejected 被拒绝")
 	has(run(0, "quota"), "已用", "闸门")
-	has(run(1, append(sendArgs("too-long", "--dry-run"), "--data", "thing1="+strings.Repeat("长", 21))...), "消息被拒绝", "计 21，最多 20")
+	has(run(1, "send", "--to", to, "--template", wechattest.TemplateOrderPaid, "--id", "too-long", "--dry-run", "--data", "thing1="+strings.Repeat("长", 21)), "过长：计 21，最多 20")
 	has(run(0, append(sendArgs("fine", "--dry-run"), "--lang", "en")...), "would be enqueued")
 	env["WXNOTIFY_LANG"] = "en"
 	if text := run(1, "status", "none"); hasHan(text) || strings.Contains(text, "WXNOTIFY_LANG") {
@@ -122,7 +122,7 @@ func TestErrorsAndClosuresFollowTheLanguage(t *testing.T) {
 	}
 	for _, r := range []ratelimit.Reason{
 		ratelimit.ReasonQuota, ratelimit.ReasonRefused, ratelimit.ReasonMinute, ratelimit.ReasonUnreconciled,
-		ratelimit.ReasonAccount, ratelimit.ReasonToken, ratelimit.ReasonBreaker, ratelimit.ReasonManual,
+		ratelimit.ReasonAccount, ratelimit.ReasonToken, ratelimit.ReasonAddress, ratelimit.ReasonBreaker, ratelimit.ReasonManual,
 	} {
 		if zhName := zh.closureName(r); !strings.HasPrefix(zhName, string(r)+" ") || !hasHan(zhName) || en.closureName(r) != string(r) {
 			t.Errorf("%s is %q", r, zhName)
