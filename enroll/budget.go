@@ -81,7 +81,7 @@ func (a *account) parked(ctx context.Context, id ticket.ID) (parkedTicket, error
 	text, _ := v[0].(string)
 	opened, err := a.tickets.Open(text, time.Now())
 	if err != nil && !errors.Is(err, ticket.ErrExpired) {
-		return p, nil //nolint:nilerr // it is gone, or its key was changed
+		return p, nil // it is gone, or its key was changed
 	}
 	p.ticket, p.text, p.status = opened, text, ticketStatusOf(v[1])
 	return p, nil

@@ -94,8 +94,8 @@ func TestSpentLinksCostNothingAndStaySpent(t *testing.T) {
 			_, err := w.roster.Unbind(t.Context(), "patient-401", "")
 			must(t, err)
 		}, "E-SPENT"},
-		"openid erased": {func(t *testing.T, w *world) { w.erase(enroll.Person{OpenID: openID}) }, "E-SPENT"},
-		"user erased":   {func(t *testing.T, w *world) { w.erase(enroll.Person{User: "patient-401"}) }, "E-SPENT"},
+		"openid erased": {func(_ *testing.T, w *world) { w.erase(enroll.Person{OpenID: openID}) }, "E-SPENT"},
+		"user erased":   {func(_ *testing.T, w *world) { w.erase(enroll.Person{User: "patient-401"}) }, "E-SPENT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -283,7 +283,7 @@ func TestLinksOfThePreviousKey(t *testing.T) {
 			t.Errorf("hand-off: %s", to)
 		}
 		w.handler = w.serve(func(c *enroll.Config) { c.Key = secretOf("fedcba9876543210fedcba9876543210") }).Handler()
-		if resp := w.get(w.link("u-3", func(e *producer.Enrollment) {}), weChatUA); resp.Code != http.StatusBadRequest {
+		if resp := w.get(w.link("u-3", func(*producer.Enrollment) {}), weChatUA); resp.Code != http.StatusBadRequest {
 			t.Errorf("without it: %d", resp.Code)
 		}
 		if _, err := enroll.New(enroll.Config{Redis: w.rdb, PreviousKey: secretOf("short"), Accounts: []enroll.Account{{AppID: appID}}}); err == nil {

@@ -28,7 +28,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, a *account, st 
 }
 
 // netType is what changes in WeChat's User-Agent when a phone leaves its WLAN.
-var netType = regexp.MustCompile(`NetType/\S*`) //nolint:gochecknoglobals // compiled once
+var netType = regexp.MustCompile(`NetType/\S*`)
 
 // browserMark distinguishes a browser from most others by its User-Agent. WebViews lose
 // cookies.

@@ -3,6 +3,7 @@ package enroll_test
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -140,9 +141,7 @@ func TestCheckWithThePushsQueryLeavesThePush(t *testing.T) {
 		q, body := w.signed(), text("hello")
 		post(w.handler, q, strings.NewReader(body))
 		check := url.Values{"echostr": {"1"}}
-		for name, values := range q {
-			check[name] = values
-		}
+		maps.Copy(check, q)
 		w.get("/callback/"+appID+"?"+check.Encode(), "")
 		if resp := post(w.handler, q, strings.NewReader(body)); resp.Code != http.StatusOK {
 			t.Errorf("WeChat's repetition: %d %q", resp.Code, resp.Body)

@@ -2,11 +2,11 @@ package enroll_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -287,7 +287,7 @@ func says(h http.Handler, answer, back string) *httptest.ResponseRecorder {
 func ended(resp *httptest.ResponseRecorder) string {
 	u, err := url.Parse(resp.Header().Get("Location"))
 	if err != nil || resp.Code != http.StatusSeeOther {
-		return fmt.Sprint(resp.Code)
+		return strconv.Itoa(resp.Code)
 	}
 	return u.Query().Get("done")
 }

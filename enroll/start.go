@@ -50,7 +50,8 @@ func (s *Service) start(w http.ResponseWriter, r *http.Request, a *account) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), redisWait)
 	defer cancel()
-	o, ok := opening{}, false
+	var o opening
+	var ok bool
 	if text := q.Get("retry"); text != "" {
 		o, ok = s.retried(ctx, w, r, a, text)
 	} else {

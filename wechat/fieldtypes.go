@@ -266,7 +266,7 @@ func momentFault(text string, needsDate bool, advice words) words {
 	case !isDay(m[1], m[2], m[3]):
 		return words{"has a day that does not exist", "日期不存在"}
 	case !inRange(m[4], 0, 24) || !inRange(m[5], 0, 59) || !inRange(m[6], 0, 59),
-		inRange(m[4], 24, 24) && m[4] != "" && !(inRange(m[5], 0, 0) && inRange(m[6], 0, 0)): // 24:00 is the end of a day
+		inRange(m[4], 24, 24) && m[4] != "" && (!inRange(m[5], 0, 0) || !inRange(m[6], 0, 0)): // 24:00 is the end of a day
 		return words{"has a time that does not exist: use the 24-hour clock", "时间不存在：请用 24 小时制"}
 	default:
 		return words{}

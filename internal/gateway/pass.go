@@ -160,7 +160,7 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-func (u *upstream) transport() http.RoundTripper { //nolint:ireturn // net/http's own word
+func (u *upstream) transport() http.RoundTripper {
 	if u.Transport != nil {
 		return u.Transport
 	}

@@ -137,7 +137,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	m.left -= n
 	m.see(p[:n])
-	return n, err //nolint:wrapcheck // io.EOF as it is
+	return n, err
 }
 
 func (m *meter) see(p []byte) {

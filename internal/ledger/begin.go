@@ -134,7 +134,7 @@ func (l *Ledger) sendBegins(ctx context.Context, list []beginning) ([]string, er
 		keys = append(keys, UserKey(l.cfg.Account, b.user))
 		args = append(args, len(keys))
 	}
-	return l.lua["begin"].Texts(ctx, l.rdb, false, keys, args...) //nolint:wrapcheck // Begin does
+	return l.lua["begin"].Texts(ctx, l.rdb, false, keys, args...)
 }
 
 func parseStart(answer string) (Start, error) {

@@ -92,7 +92,7 @@ func (l *Ledger) sendAccepts(ctx context.Context, list []accepting) ([]string, e
 			args = append(args, a.payload)
 		}
 	}
-	return l.lua["accepted"].Texts(ctx, l.rdb, false, keys, args...) //nolint:wrapcheck // Accepted does
+	return l.lua["accepted"].Texts(ctx, l.rdb, false, keys, args...)
 }
 
 // Outcome of an attempt that was not accepted.

@@ -10,6 +10,7 @@ package mask
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -178,8 +179,7 @@ func isDigit(c byte) bool              { return c >= '0' && c <= '9' }
 func digitsMasked(number string) string {
 	runes := []rune(number)
 	kept := 2
-	for i := len(runes) - 1; i >= 0; i-- {
-		c := runes[i]
+	for i, c := range slices.Backward(runes) {
 		switch {
 		case (c < '0' || c > '9') && (c < '０' || c > '９'):
 		case kept > 0:

@@ -360,7 +360,7 @@ func (f *fetcher) take(ctx context.Context, q *keys, lease int64, n int) (number
 	ids, err := fetchScript.Texts(ctx, f.rdb, true, []string{q.pending, q.paused, q.active, q.lease, q.idle, q.deliveries},
 		lease, n, idleLife.Milliseconds())
 	if err != nil || len(ids) < 2 {
-		return 0, nil, err //nolint:wrapcheck // fetch says what failed
+		return 0, nil, err
 	}
 	number, err = strconv.ParseInt(ids[0], 10, 64)
 	if err != nil {

@@ -121,7 +121,7 @@ func (c *Strict) DialHook(next redis.DialHook) redis.DialHook { return next }
 func (c *Strict) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		c.check(cmd)
-		return next(ctx, cmd) //nolint:wrapcheck // the driver's own
+		return next(ctx, cmd)
 	}
 }
 
@@ -131,7 +131,7 @@ func (c *Strict) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 		for _, cmd := range cmds {
 			c.check(cmd)
 		}
-		return next(ctx, cmds) //nolint:wrapcheck // the driver's own
+		return next(ctx, cmds)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -90,10 +91,8 @@ func StartTLS(tb testing.TB, c Certificates, mutual bool, args ...string) *Serve
 func StartSentinel(tb testing.TB, primary *Server, name string, lines ...string) *Server {
 	tb.Helper()
 	host, port, _ := net.SplitHostPort(primary.Addr)
-	text := "sentinel monitor " + name + " " + host + " " + port + " 1\n"
-	for _, line := range lines {
-		text += line + "\n"
-	}
+	lines = append([]string{"sentinel monitor " + name + " " + host + " " + port + " 1"}, lines...)
+	text := strings.Join(lines, "\n") + "\n"
 	path := filepath.Join(tb.TempDir(), "sentinel.conf")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)

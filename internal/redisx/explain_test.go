@@ -251,7 +251,7 @@ func TestWrongKindsOfServersAreNamed(t *testing.T) {
 
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "redis") // the path of a socket may have about 100 bytes
+	dir, err := os.MkdirTemp("", "redis") //nolint:usetesting // the path of a socket may have about 100 bytes
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func (s *Script) Texts(ctx context.Context, rdb redis.UniversalClient, once bool
 		cmd.SetFirstKeyPos(firstKey)
 		err := rdb.Process(ctx, cmd)
 		if line[0] != evalSHA || !redis.HasErrorPrefix(err, "NOSCRIPT") {
-			return cmd.Val(), err //nolint:wrapcheck // the caller says what it did
+			return cmd.Val(), err
 		}
 		line[0], line[1] = eval, s.text
 	}
