@@ -230,7 +230,7 @@ func TestErasureLeavesNothingOfAPerson(t *testing.T) {
 			h := newHospital(t)
 			h.everywhere()
 			before := naming(t, h.rdb, person...)
-			want := []string{"a", "changes", "in", "k", "m", "o", "p", "roster", "sup", "supz", "t", "user"}
+			want := []string{"a", "changes", "in", "k", "m", "o", "p", "roster", "sup", "supt", "supz", "t", "user"}
 			if diff := cmp.Diff(want, kinds(before)); diff != "" {
 				t.Fatalf("the scan does not find the person where it should (-want +got):\n%s\n%q", diff, before)
 			}

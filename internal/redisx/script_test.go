@@ -2,7 +2,6 @@ package redisx_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net"
 	"slices"
@@ -72,32 +71,44 @@ func TestScriptTextsOnceIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, once := range []bool{false, true} {
 		var calls atomic.Int64
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for {
+				server, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				closeAtScript(server, &calls)
+			}
+		}()
 		rdb := redis.NewClient(&redis.Options{
-			Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true, MaxRetries: 3, MinRetryBackoff: -1, MaxRetryBackoff: -1,
-			Dialer: func(context.Context, string, string) (net.Conn, error) {
-				client, server := net.Pipe()
-				go func() {
-					defer func() { _ = server.Close() }() // instead of an answer
-					lines := bufio.NewScanner(server)
-					for lines.Scan() {
-						switch strings.ToLower(lines.Text()) {
-						case "hello", "client":
-							_, _ = fmt.Fprint(server, "-ERR unknown command\r\n")
-						case "evalsha":
-							calls.Add(1)
-							return
-						}
-					}
-				}()
-				return client, nil
-			},
+			Addr: ln.Addr().String(), Protocol: 2, DisableIdentity: true, MaxRetries: 3, MinRetryBackoff: -1, MaxRetryBackoff: -1,
 		})
 		if _, err := redisx.NewScript("return {}").Texts(t.Context(), rdb, once, []string{"k"}); err == nil {
 			t.Error("no error, although no answer came")
 		}
 		_ = rdb.Close()
+		_ = ln.Close()
 		if n := calls.Load(); once && n != 1 || !once && n != 4 {
 			t.Errorf("once %v: %d calls", once, n)
+		}
+	}
+}
+
+// closeAtScript ends the connection instead of answering a script.
+func closeAtScript(server net.Conn, calls *atomic.Int64) {
+	defer func() { _ = server.Close() }()
+	lines := bufio.NewScanner(server)
+	for lines.Scan() {
+		switch strings.ToLower(lines.Text()) {
+		case "hello", "client":
+			_, _ = fmt.Fprint(server, "-ERR unknown command\r\n")
+		case "evalsha":
+			calls.Add(1)
+			return
 		}
 	}
 }

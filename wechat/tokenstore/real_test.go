@@ -64,6 +64,16 @@ func allScripts(t *testing.T, rdb redis.UniversalClient) {
 	if err != nil || third.Generation <= second.Generation {
 		t.Errorf("Refresh: generation %d after %d, %v", third.Generation, second.Generation, err)
 	}
+	revoking, stop := context.WithCancel(ctx)
+	defer stop()
+	err = s.Revoke(revoking, func(step tokenstore.RevokeStep) { // release: the last forced refresh is too new
+		if step.Wait > 0 {
+			stop()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Revoke = %v after its context ended while it waited", err)
+	}
 	done := make(chan error)
 	go func() { done <- other.Run(ctx) }()
 	cancel()
