@@ -138,7 +138,7 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker
 			return s.LastError
 		}})
 		if w != nil {
-			checks = append(checks, ops.Check{Name: "worker " + a.AppID, Run: func(context.Context) error { return w.Check(a.AppID) }})
+			checks = append(checks, ops.Check{Name: "worker", Account: a.AppID, Run: func(context.Context) error { return w.Check(a.AppID) }})
 		}
 	}
 	var logins []ops.Login

@@ -74,7 +74,7 @@ func TestChromiumIndexShowsProblems(t *testing.T) {
 		c.Gate = closedGate
 		c.Checks = []ops.Check{
 			{Name: "redis", Run: func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }},
-			{Name: "token " + account, Run: func(context.Context) error { return lastError() }},
+			{Name: "token", Account: account, Run: func(context.Context) error { return lastError() }},
 		}
 	})
 	dom := b.Visit(t, l.url+"/", "需要处理", "index-zh-trouble")

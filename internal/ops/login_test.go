@@ -107,6 +107,7 @@ func TestNewListsAllFaultsAtOnce(t *testing.T) {
 			{Name: "a:b", Password: wechat.NewSecret("x")}, {Name: "c"}, {Name: "d", Password: wechat.NewSecret("$2a$CANARY")}, good[0], good[0],
 		}}, []string{"has a colon", "c has no password", "bcrypt", "listed twice"}},
 		{"bad hosts and checks", ops.Config{Redis: rdb, Addr: "127.0.0.1:1", Hosts: []string{"https://x/"}, Checks: []ops.Check{{}}}, []string{"Hosts[0]", "Checks[0]"}},
+		{"a check's name that holds an appid", ops.Config{Redis: rdb, Addr: "127.0.0.1:1", Checks: []ops.Check{{Name: "worker " + account, Run: func(context.Context) error { return nil }}}}, []string{"Checks[0]", "Account"}},
 		{"loopback", ops.Config{Redis: rdb, Addr: "127.0.0.1:9090"}, nil},
 		{"loopback of IPv6", ops.Config{Redis: rdb, Addr: "[::1]:9090"}, nil},
 		{"loopback by name", ops.Config{Redis: rdb, Addr: "localhost:0"}, nil},

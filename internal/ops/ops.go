@@ -29,7 +29,7 @@ type Login struct {
 
 // Check is one condition of readiness.
 type Check struct {
-	Name    string // shown without a login: "redis", "token"
+	Name    string // one word, shown without a login: "redis", "token"
 	Account string // the appid that it is about, shown to admins only. Default: none
 	// Run is cancelled after two seconds. Its error is shown to admins, masked.
 	Run func(ctx context.Context) error
@@ -167,6 +167,8 @@ func (c Config) validate() error {
 	for i, check := range c.Checks {
 		if check.Name == "" || check.Run == nil {
 			faults = append(faults, fmt.Errorf("config.Checks[%d]: Name and Run are required", i))
+		} else if strings.ContainsFunc(check.Name, func(r rune) bool { return r < 'a' || r > 'z' }) {
+			faults = append(faults, fmt.Errorf("config.Checks[%d]: Name %q is shown to strangers: use one word of lower-case letters; an appid goes into Account", i, check.Name))
 		}
 	}
 	if c.Prefix != "" && !prefixPattern.MatchString(c.Prefix) {
