@@ -142,11 +142,13 @@ func (a *accountConfig) real() bool {
 	return strings.HasSuffix(host, ".weixin.qq.com")
 }
 
+var simulatorHost = regexp.MustCompile(`^(wx|wechat-?)?sim(ulat(e|or|ion))?([-.0-9]|$)`)
+
 // simulated reports whether the account calls a simulator: on this machine, or on a
 // host named so, such as http://simulate:8090.
 func (a *accountConfig) simulated() bool {
 	host := plainHost(a.BaseURL)
-	return host != "" && (loopbackHost(host) || strings.HasPrefix(host, "sim"))
+	return host != "" && (loopbackHost(host) || simulatorHost.MatchString(host))
 }
 
 // complaints collects faults, which stop the program, and warnings. label names a
@@ -176,9 +178,13 @@ func (c *complaints) placeholder(name string, s wechat.Secret, simulated bool) {
 	// What WeChat issues is no row of characters, and the simulator's own secrets are.
 	issued := name == "appsecret" || strings.HasPrefix(name, "encoding_aes_key")
 	known := isPlaceholder(s) || issued && isRow(s)
+	c.fault(isReference(s), name, "is a reference that nothing replaced, such as ${NAME}: put the secret itself there")
+	if isReference(s) {
+		return
+	}
 	c.fault(known && !simulated, name, text)
 	c.warn(known && simulated && name != "appsecret", name, text)
-	c.warn(!known && isRow(s) && !simulated, name, "is a row of characters, which is easy to guess: put a random one there")
+	c.warn(!known && (isRow(s) || isRepetition(s)) && !simulated, name, "is a row of characters, which is easy to guess: put a random one there")
 }
 
 // clearText warns of an address of http:// that leads to another machine.
@@ -195,6 +201,9 @@ var (
 // shortToken is the length below which a callback Token is warned of. 16 of 62
 // characters are 95 bits, too many to guess.
 const shortToken = 16
+
+// shortPassword is the length below which the password of ops_login is warned of.
+const shortPassword = 8
 
 // validate checks what depends on more than one setting. Secrets that the
 // command has no use for were not read and are zero.
@@ -241,6 +250,9 @@ func (c *config) validate(uses group, found *complaints) {
 	found.placeholder("enroll_key", c.Public.EnrollKey, simulated)
 	found.placeholder("enroll_key_previous", c.Public.PreviousEnrollKey, simulated)
 	found.placeholder("ops_login", c.Ops.Login, simulated)
+	_, password, _ := strings.Cut(c.Ops.Login.Reveal(), ":")
+	found.warn(len(password) > 0 && len(password) < shortPassword && !isPlaceholder(c.Ops.Login), "ops_login",
+		"has a password of %d characters: take %d or more", len(password), shortPassword)
 	if uses&publishing != 0 {
 		found.clearText("public_url", c.Public.URL, "links and WeChat's pushes can be read and changed on the way")
 	}

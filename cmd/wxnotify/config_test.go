@@ -14,7 +14,7 @@ import (
 
 const (
 	canarySecret = "c0ffee0decade0c0ffee0decade0beef"            // has the form of an AppSecret
-	canaryAESKey = "canary0canary0canary0canary0canary0canary0c" // 43 letters and digits
+	canaryAESKey = "canary0Jd8sLq0ZpW7xVt2Nb5Mc9RfYh1Gu6TaEoQiS" // 43 letters and digits
 )
 
 func TestConfigLayersFileThenEnvironmentThenFlag(t *testing.T) {

@@ -190,15 +190,49 @@ func TestPlaceholdersOfExamplesAreRefused(t *testing.T) {
 	const ascending = "0123456789abcdef0123456789abcdef"
 	for _, c := range []struct{ variable, value string }{
 		{"WXNOTIFY_APPSECRET", ascending},
-		{"WXNOTIFY_ENROLL_KEY", "CHANGE_ME CHANGE_ME CHANGE_ME CHANGE_ME"}, {"WXNOTIFY_ENROLL_KEY", "<your-own-key><your-own-key><your-own-key>"},
+		{"WXNOTIFY_ENROLL_KEY", "CHANGE_ME CHANGE_ME CHANGE_ME CHANGE_ME"}, {"WXNOTIFY_ENROLL_KEY", "*your-own-key*your-own-key*your-own-key*"},
 		{"WXNOTIFY_ENROLL_KEY", "replace.this.with.32.random.bytes.please"},
 		{"WXNOTIFY_CALLBACK_TOKEN", "ChangeIt"}, {"WXNOTIFY_CALLBACK_TOKEN", "token"}, {"WXNOTIFY_CALLBACK_TOKEN", "weixin123"},
 		{"WXNOTIFY_CALLBACK_TOKEN", "simulatorOnlyToken"}, {"WXNOTIFY_CALLBACK_TOKEN", "yourTokenHere"}, {"WXNOTIFY_CALLBACK_TOKEN_PREVIOUS", "changeme"},
 		{"WXNOTIFY_ENCODING_AES_KEY", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}, {"WXNOTIFY_ENCODING_AES_KEY_PREVIOUS", strings.Repeat("A", 43)},
 		{"WXNOTIFY_OPS_LOGIN", "admin:admin"}, {"WXNOTIFY_OPS_LOGIN", "ops:password1"}, {"WXNOTIFY_OPS_LOGIN", "ops:secret"},
+		{"WXNOTIFY_OPS_LOGIN", "li:li"}, {"WXNOTIFY_OPS_LOGIN", "admin:123456"}, {"WXNOTIFY_OPS_LOGIN", "admin:P@ssw0rd"}, {"WXNOTIFY_OPS_LOGIN", "admin:88888888"},
+		{"WXNOTIFY_CALLBACK_TOKEN", "spamtest"}, {"WXNOTIFY_CALLBACK_TOKEN", "tokentoken1"},
+		{"WXNOTIFY_APPSECRET", "fedcba9876543210fedcba9876543210"}, {"WXNOTIFY_ENROLL_KEY", strings.Repeat("secret", 6)},
+		{"WXNOTIFY_ENROLL_KEY", "openssl rand -hex 32, openssl rand -hex 32"}, {"WXNOTIFY_ENROLL_KEY", "32-bytes-or-more-32-bytes-or-more"},
 	} {
 		if r := checked(t, map[string]string{c.variable: c.value}); r.code != exitUsage || !strings.Contains(r.stderr, c.variable+": is a placeholder") {
 			t.Errorf("%s=%s: exit %d:\n%s", c.variable, c.value, r.code, r.stderr)
+		}
+	}
+}
+
+// TestReferencesThatWereNotReplacedAreRefused: the text is in the file that was to be
+// filled in, so that everybody may know it. Simulators do not take it either.
+func TestReferencesThatWereNotReplacedAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, base := range []string{"https://api.weixin.qq.com", "http://127.0.0.1:8090"} {
+		for _, value := range []string{
+			"${WXNOTIFY_ENROLL_KEY:?make one with openssl}", "$WXNOTIFY_ENROLL_KEY_OF_PRODUCTION", "$(cat /run/secrets/enroll_key_of_wxnotify)",
+			"{{ .Values.wxnotify.enrollKey | quote }}", "%WXNOTIFY_ENROLL_KEY_OF_PRODUCTION%", "<32 random bytes of this installation>",
+		} {
+			for variable, value := range map[string]string{"WXNOTIFY_ENROLL_KEY": value, "WXNOTIFY_OPS_LOGIN": "admin:" + value} {
+				r := checked(t, map[string]string{variable: value, "WXNOTIFY_WECHAT_BASE_URL": base})
+				if r.code != exitUsage || !strings.Contains(r.stderr, variable+": is a reference") || strings.Contains(r.stderr, value) {
+					t.Errorf("%s=%s: exit %d:\n%s", variable, value, r.code, r.stderr)
+				}
+			}
+		}
+	}
+}
+
+// TestShortPasswordsAreWarnedOf, those of ops_login.
+func TestShortPasswordsAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	for login, warned := range map[string]bool{"li:q7": true, "li:q7Zk29s": true, "li:q7Zk29sL": false, "li:$2a$10$abcdefghijklmnopqrstuv": false} {
+		r := checked(t, map[string]string{"WXNOTIFY_OPS_LOGIN": login})
+		if r.code != exitDone || strings.Contains(r.stderr, "WXNOTIFY_OPS_LOGIN: has a password of") != warned {
+			t.Errorf("%s: exit %d:\n%s", login, r.code, r.stderr)
 		}
 	}
 }
@@ -211,6 +245,7 @@ func TestPlaceholdersAreForSimulatorsOnly(t *testing.T) {
 		"http://127.0.0.1:8090": true, "http://localhost:8090": true, "http://[::1]:8090": true, "http://simulate:8090": true, "http://sim": true,
 		"https://api.weixin.qq.com": false, "https://api2.weixin.qq.com": false, "http://proxy:8090": false, "http://10.0.0.5": false,
 		"http://api.weixin.qq.com": false, "https://127.0.0.1": false, "http://127.0.0.1.example.com": false,
+		"http://sim-2.test": true, "http://wechat-simulator:8090": true, "http://simmons.example.com": false, "http://similar-proxy:8090": false,
 	} {
 		r := checked(t, map[string]string{
 			"WXNOTIFY_WECHAT_BASE_URL": base, "WXNOTIFY_CALLBACK_TOKEN": "changeme", "WXNOTIFY_ENROLL_KEY": strings.Repeat("change-me-", 4),
@@ -243,7 +278,7 @@ func TestRandomSecretsAreNoPlaceholders(t *testing.T) {
 			for i := range secret {
 				secret[i] = kind.letters[random.IntN(len(kind.letters))]
 			}
-			if s := wechat.NewSecret(string(secret)); isPlaceholder(s) || isRow(s) {
+			if s := wechat.NewSecret(string(secret)); isPlaceholder(s) || isReference(s) || isRow(s) || isRepetition(s) {
 				t.Fatalf("%s is refused", secret)
 			}
 		}
