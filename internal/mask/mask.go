@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -25,8 +26,6 @@ const (
 	redacted = "[redacted]"
 	// credential matches the names whose values are never shown.
 	credential = `access_?token|refresh_?token|secret|session_?key|ticket|passw(?:or)?d|encoding_?aes_?key`
-	// digit matches full-width digits too, which Chinese input methods write.
-	digit = `[0-9０-９]`
 	// date of birth: year, month and day.
 	birthday = `(?:1[89]|20)[0-9]{2}[- ]?(?:0[1-9]|1[0-2])[- ]?(?:0[1-9]|[12][0-9]|3[01])`
 	shortDay = `[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])`
@@ -43,14 +42,18 @@ var (
 	// mailPattern finds the name before the @, which may be written in a URL as %40. A
 	// domain ends in letters, unlike the version of a module in a stack trace.
 	mailPattern = regexp.MustCompile(`[\pL\pN._%+-]+?(@|＠|%40)([\pL\pN-]+(?:\.[\pL\pN-]+)*\.\pL{2,})`)
+	// The patterns of numbers are for plain text, see plainText.
+
 	// cardPattern is the number of an identity card (GB 11643): region, date of
-	// birth, sequence and check digit; 15 digits before 1999. The check digit is not
-	// verified: a number with a typing error is personal too.
-	cardPattern = regexp.MustCompile(`[1-9][0-9]{5}[- ]?` + birthday + `[- ]?[0-9]{3}[0-9Xx]|[1-9][0-9]{5}` + shortDay + `[0-9]{3}`)
+	// birth, sequence and check digit; 15 digits before 1999; that of Hong Kong. The
+	// check digit is not verified: a number with a typing error is personal too.
+	cardPattern = regexp.MustCompile(`[1-9][0-9]{5}[- ]?` + birthday + `[- ]?[0-9]{3}[0-9Xx]|[1-9][0-9]{5}` + shortDay + `[0-9]{3}` +
+		`|\b[A-Z]{1,2}[0-9]{6}\([0-9A]\)`)
 	// phonePattern is a mobile number of China, a landline with its area code, or
 	// a number with its country code after a plus sign.
-	phonePattern = regexp.MustCompile(`(?:(?:\+|00)?86[- ]?)?[1１][3-9３-９]` + digit + `[- ]?` + digit + `{4}[- ]?` + digit + `{4}` +
-		`|\(?0[1-9][0-9]{1,2}\)?[- ][1-9][0-9]{3}[- ]?[0-9]{3,4}` +
+	phonePattern = regexp.MustCompile(`(?:(?:\+|00)?86[- ]?)?1[3-9][0-9](?:[- ]?[0-9]{4}[- ]?[0-9]{4}|\.[0-9]{4}\.[0-9]{4}|(?:[- ][0-9]{2}){4})` +
+		`|\(0[1-9][0-9]{1,2}\)[- ]?[1-9][0-9]{3}[- ]?[0-9]{3,4}|0[1-9][0-9]{1,2}[- ][1-9][0-9]{3}[- ]?[0-9]{3,4}` +
+		`|0(?:10|2[0-9]|[3-9][0-9]{2})[2-8][0-9]{6,7}` +
 		`|\+[1-9][0-9]{0,2}[- ]?\(?[0-9]{1,4}\)?(?:[- ]?[0-9]{2,4}){2,3}`)
 )
 
@@ -154,21 +157,61 @@ func Value(s string) string {
 
 // numbers replaces the matches of pattern that are not parts of longer numbers.
 func numbers(s string, pattern *regexp.Regexp, masked func(string) string) string {
+	plain, place := plainText(s)
 	var b strings.Builder
 	end := 0
-	for _, at := range pattern.FindAllStringIndex(s, -1) {
-		if digitBefore(s, at[0]) || digitAfter(s, at[1]) {
+	for _, at := range pattern.FindAllStringIndex(plain, -1) {
+		if digitBefore(plain, at[0]) || digitAfter(plain, at[1]) {
 			continue
 		}
-		b.WriteString(s[end:at[0]])
-		b.WriteString(masked(s[at[0]:at[1]]))
-		end = at[1]
+		from, to := place(at[0]), place(at[1])
+		b.WriteString(s[end:from])
+		b.WriteString(masked(s[from:to]))
+		end = to
 	}
 	if end == 0 {
 		return s
 	}
 	b.WriteString(s[end:])
 	return b.String()
+}
+
+// plainText writes numbers as a keyboard does: full-width digits, letters and signs, which
+// Chinese input methods write, and dashes and spaces of all kinds become one byte of ASCII
+// each; characters without a width are left out; any other character becomes one byte
+// that is part of no number. place returns where a byte of the result is in s.
+func plainText(s string) (plain string, place func(int) int) {
+	if isASCII(s) {
+		return s, func(i int) int { return i }
+	}
+	text, places := make([]byte, 0, len(s)), make([]int, 0, len(s)+1)
+	for i, r := range s {
+		switch {
+		case r >= '！' && r <= '～':
+			r -= '！' - '!'
+		case unicode.Is(unicode.Pd, r):
+			r = '-'
+		case unicode.Is(unicode.Zs, r):
+			r = ' '
+		case unicode.Is(unicode.Cf, r):
+			continue
+		}
+		if r > unicode.MaxASCII {
+			r = 0
+		}
+		text, places = append(text, byte(r)), append(places, i)
+	}
+	places = append(places, len(s))
+	return string(text), func(i int) int { return places[i] }
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] > unicode.MaxASCII {
+			return false
+		}
+	}
+	return true
 }
 
 func digitBefore(s string, i int) bool { return i > 0 && isDigit(s[i-1]) }
