@@ -3,13 +3,13 @@ package enroll
 import (
 	"net/http"
 	"net/netip"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/httprate"
 	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/clientaddr"
 )
 
 const (
@@ -30,7 +30,7 @@ const (
 // limits counts requests by the client's address, per minute and process. Pushes and
 // checks that WeChat signed are not counted.
 type limits struct {
-	proxies  []netip.Prefix
+	proxies  clientaddr.Proxies
 	requests *httprate.RateLimiter // nil: no limit
 	refusals *httprate.RateLimiter
 	late     atomic.Int64
@@ -70,11 +70,11 @@ func (s *Service) limited(next http.Handler) http.Handler {
 // spent counts r. It answers r and returns true when its client address has no
 // request left in this minute.
 func (s *Service) spent(w http.ResponseWriter, r *http.Request) bool {
-	if s.limits.requests == nil || !s.limits.requests.OnLimit(w, r, s.limits.client(r)) {
+	if s.limits.requests == nil || !s.limits.requests.OnLimit(w, r, s.limits.proxies.Network(r)) {
 		return false
 	}
 	s.cfg.OnEvent(Event{Kind: KindLimited})
-	s.log.warn("limited", "a client address makes too many requests and is answered 429", zap.String("address", s.limits.client(r)))
+	s.log.warn("limited", "a client address makes too many requests and is answered 429", zap.String("address", s.limits.proxies.Network(r)))
 	answer(w, http.StatusTooManyRequests, "too many requests from your address: try again in a minute")
 	return true
 }
@@ -82,11 +82,11 @@ func (s *Service) spent(w http.ResponseWriter, r *http.Request) bool {
 // slow counts a refused call of a callback address. When the client address has made
 // many, it waits a second.
 func (s *Service) slow(w http.ResponseWriter, r *http.Request) {
-	if !s.limits.refusals.OnLimit(w, r, s.limits.client(r)) {
+	if !s.limits.refusals.OnLimit(w, r, s.limits.proxies.Network(r)) {
 		return
 	}
 	s.log.warn("guesses", "many calls of the callback address from one client address are refused: either a Token is being guessed, "+
-		"or the Token under 服务器配置 is not the configured one", zap.String("address", s.limits.client(r)))
+		"or the Token under 服务器配置 is not the configured one", zap.String("address", s.limits.proxies.Network(r)))
 	defer s.limits.late.Add(-1)
 	if s.limits.late.Add(1) <= maxLate {
 		pause(r.Context(), lateBy)
@@ -99,55 +99,8 @@ func (s *Service) warnOfProxy(r *http.Request) {
 	if r.Header.Get("X-Forwarded-For") == "" {
 		return
 	}
-	if peer := peerOf(r); !s.limits.trusts(peer) {
+	if peer := clientaddr.Peer(r); !s.limits.proxies.Trusts(peer) {
 		s.log.warn("proxy "+peer.String(), "X-Forwarded-For is ignored, so that all clients behind this address share one limit of requests: "+
 			"if it is your proxy, name it in WXNOTIFY_TRUSTED_PROXIES", zap.Stringer("address", peer))
 	}
-}
-
-// client is what r is counted under: the address of its client, of IPv6 the /64
-// network. X-Forwarded-For counts as far as trusted proxies wrote it: from the right,
-// the first address that is no trusted proxy's.
-func (l *limits) client(r *http.Request) string {
-	at := peerOf(r)
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		if !l.trusts(at) {
-			break
-		}
-		next, ok := parseAddr(hop)
-		if !ok {
-			break
-		}
-		at = next
-	}
-	if at.Is6() {
-		if network, err := at.Prefix(64); err == nil {
-			return network.String()
-		}
-	}
-	return at.String()
-}
-
-func (l *limits) trusts(at netip.Addr) bool {
-	return slices.ContainsFunc(l.proxies, func(p netip.Prefix) bool { return p.Contains(at) })
-}
-
-// peerOf is the address at the other end of the connection; invalid when there is
-// none, as on a unix socket.
-func peerOf(r *http.Request) netip.Addr {
-	at, _ := parseAddr(r.RemoteAddr)
-	return at
-}
-
-// parseAddr reads an address with or without a port.
-func parseAddr(text string) (netip.Addr, bool) {
-	text = strings.TrimSpace(text)
-	at, err := netip.ParseAddr(strings.Trim(text, "[]"))
-	if err != nil {
-		var withPort netip.AddrPort
-		withPort, err = netip.ParseAddrPort(text)
-		at = withPort.Addr()
-	}
-	return at.Unmap().WithZone(""), err == nil
 }
