@@ -1,9 +1,11 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"time"
 
+	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
@@ -48,6 +50,12 @@ type queueView struct {
 	Scheduled int64     `json:"scheduled"`
 	Retry     int64     `json:"retry"`
 	WaitingMS int64     `json:"waiting_ms"` // of the oldest pending message
+}
+
+// quota is what a key's share is a part of.
+func (a *Account) quota(ctx context.Context) (apikey.Quota, error) {
+	state, err := a.Gate.State(ctx)
+	return apikey.Quota{Day: state.Day, Limit: state.Cap, ResetsAt: state.ResetsAt}, err
 }
 
 func (s *server) getAccount(c *call) error {

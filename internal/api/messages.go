@@ -1,11 +1,9 @@
 package api
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -104,13 +102,16 @@ func (c *call) enqueue(a *Account, items []item) ([]result, error) {
 	if len(messages) == 0 {
 		return results, nil
 	}
-	day, err := c.spend(a, len(messages))
+	booked, err := c.server.keys.Book(c.r.Context(), c.key, len(messages), a.quota)
 	if err != nil {
 		return nil, err
 	}
 	enqueued, err := a.Producer.EnqueueMany(c.r.Context(), messages)
 	var partial *producer.PartialError
 	if err != nil && !errors.As(err, &partial) {
+		if errors.Is(err, producer.ErrRedisFull) { // after any other error some may be enqueued
+			c.refund(booked, len(messages))
+		}
 		return nil, err
 	}
 	unused := 0
@@ -131,7 +132,7 @@ func (c *call) enqueue(a *Account, items []item) ([]result, error) {
 			results[i] = result{ID: r.ID, Status: http.StatusAccepted, Message: c.enqueued(a, items[i].Message, r, now)}
 		}
 	}
-	c.refund(a, day, unused)
+	c.refund(booked, unused)
 	return results, c.fill(a, results, again)
 }
 
@@ -174,36 +175,9 @@ func (c *call) views() []producer.View {
 	return nil
 }
 
-// spend counts n messages against the key's share of the day's quota. A key
-// without a share, and a test key, count nothing: day is empty then.
-func (c *call) spend(a *Account, n int) (day string, err error) {
-	if c.key.Share == 0 || c.key.Kind == apikey.Test {
-		return "", nil
-	}
-	state, err := a.Gate.State(c.r.Context())
-	if err != nil {
-		return "", fmt.Errorf("read the quota: %w", err)
-	}
-	limit := c.key.DailyLimit(state.Cap)
-	used, ok, err := c.server.keys.Store(a.AppID).Spend(c.r.Context(), c.key.ID, state.Day, n, limit)
-	if err != nil {
-		return "", err
-	}
-	if !ok {
-		return "", problemf(http.StatusTooManyRequests, codeShare,
-			"the key has used %d of its %d messages of the day, and the call has %d", used, limit, n).retry(time.Until(state.ResetsAt))
-	}
-	return state.Day, nil
-}
-
 // refund gives back what was counted and not enqueued.
-func (c *call) refund(a *Account, day string, n int) {
-	if day == "" || n == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), time.Second)
-	defer cancel()
-	if _, _, err := c.server.keys.Store(a.AppID).Spend(ctx, c.key.ID, day, -n, -1); err != nil {
+func (c *call) refund(b apikey.Booking, n int) {
+	if err := b.Refund(c.r.Context(), n); err != nil {
 		c.server.log.Warn("a key's count of the day is too high", append(c.fields(), zap.NamedError("cause", err))...)
 	}
 }

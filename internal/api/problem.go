@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -124,6 +125,7 @@ func problemOf(err error) *problem {
 		late    *producer.TooLateError
 		tooBig  *http.MaxBytesError
 		network net.Error
+		share   *apikey.ShareError
 	)
 	switch {
 	case errors.As(err, &p):
@@ -138,6 +140,8 @@ func problemOf(err error) *problem {
 		q := problemf(http.StatusConflict, codeTooLate, "the message %s is %s", late.ID, late.State)
 		q.State = late.State
 		return q
+	case errors.As(err, &share):
+		return problemf(http.StatusTooManyRequests, codeShare, "%s", share).retry(time.Until(share.ResetsAt))
 	case errors.Is(err, producer.ErrNotFound):
 		return problemf(http.StatusNotFound, codeNotFound, "there is no message with this ID, or it ended longer ago than it is remembered")
 	case errors.Is(err, producer.ErrBusy):

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -41,6 +42,8 @@ type Account struct {
 	BaseURL   string        // WeChat's API host
 	Producer  *producer.Producer
 	Tokens    wechat.TokenSource
+	// Quota is what a key's share is a part of. It is not asked for keys without one.
+	Quota func(context.Context) (apikey.Quota, error)
 	// Transport makes the calls that are passed on. Nil: net/http's default.
 	Transport http.RoundTripper
 }
@@ -51,9 +54,18 @@ type Config struct {
 	Keys     *apikey.Keyring
 	// ClientIP returns the caller's address, by which wrong secrets are slowed.
 	ClientIP func(*http.Request) string
-	// Spend counts messages of a key; the error says why they may not be sent.
-	Spend  func(ctx context.Context, k *apikey.Key, n int) error
+	// OnCall is told of each call that was answered. Nil: nothing is.
+	OnCall func(Call)
 	Logger *zap.Logger
+}
+
+// Call is one call that was answered.
+type Call struct {
+	Account string // empty: the caller is not known
+	// Route is token, send or other.
+	Route   string
+	Errcode wechat.Code // of the answer; 0 also where the answer has none
+	Took    time.Duration
 }
 
 // Gateway is the handler of WeChat's paths.
@@ -66,11 +78,14 @@ type Gateway struct {
 
 // New checks cfg. It makes no connection.
 func New(cfg Config) (*Gateway, error) {
-	if cfg.Keys == nil || len(cfg.Accounts) == 0 || cfg.ClientIP == nil || cfg.Spend == nil {
-		return nil, errors.New("gateway: keys, an account, ClientIP and Spend are required")
+	if cfg.Keys == nil || len(cfg.Accounts) == 0 || cfg.ClientIP == nil {
+		return nil, errors.New("gateway: keys, an account and ClientIP are required")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
+	}
+	if cfg.OnCall == nil {
+		cfg.OnCall = func(Call) {}
 	}
 	g := &Gateway{accounts: map[string]*upstream{}, keys: cfg.Keys, cfg: cfg, log: cfg.Logger}
 	for _, a := range cfg.Accounts {
@@ -116,14 +131,28 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := req.serve(); err != nil {
 		req.refused(err)
 	}
+	took := time.Since(req.started)
 	fields := []zap.Field{
 		zap.String("path", req.path), zap.Int("errcode", int(req.errcode)),
-		zap.Float64("latency_ms", float64(time.Since(req.started).Microseconds())/1000),
+		zap.Float64("latency_ms", float64(took.Microseconds())/1000),
 	}
+	done := Call{Route: route(req.path), Errcode: req.errcode, Took: took}
 	if req.key != nil {
+		done.Account = req.key.Account
 		fields = append(fields, zap.String("account", req.key.Account), zap.String("key", req.key.ID))
 	}
+	g.cfg.OnCall(done)
 	g.log.Info("gateway", fields...)
+}
+
+func route(path string) string {
+	switch path {
+	case tokenPath, stablePath:
+		return "token"
+	case wechat.SendPath:
+		return "send"
+	}
+	return "other"
 }
 
 func (q *request) serve() error {
@@ -180,7 +209,7 @@ func (q *request) authorize() error {
 	return q.admit(key)
 }
 
-// admit notes the key, which must have the scope gateway.
+// admit notes the key, which must have the scope gateway and calls left in its rate.
 func (q *request) admit(key *apikey.Key) error {
 	if !key.May(apikey.Gateway) {
 		return refuse(wechat.CodeUnauthorized, "api unauthorized: the API key has not the scope gateway")
@@ -188,6 +217,10 @@ func (q *request) admit(key *apikey.Key) error {
 	q.key, q.up = key, q.g.accounts[key.Account]
 	if q.up == nil {
 		return refuse(wechat.CodeInvalidAppID, "invalid appid: this gateway does not serve the account of the key")
+	}
+	if wait, limit, _ := q.g.keys.Allow(key); wait > 0 {
+		q.w.Header().Set("Retry-After", "1")
+		return refuse(wechat.CodeRate, fmt.Sprintf("api minute-quota reach limit: the API key may make %d calls a second", limit))
 	}
 	return nil
 }

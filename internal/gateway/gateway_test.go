@@ -3,12 +3,12 @@ package gateway_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,7 +36,9 @@ type stand struct {
 	store    *apikey.Store
 	tokens   *tokenstore.Store
 	logs     *observer.ObservedLogs
-	spend    error
+
+	mu    sync.Mutex
+	calls []gateway.Call
 }
 
 func newStand(t testing.TB) *stand {
@@ -67,9 +69,10 @@ func newStand(t testing.TB) *stand {
 	s.gateway, err = gateway.New(gateway.Config{
 		Keys: keys, Logger: zap.New(core),
 		ClientIP: func(*http.Request) string { return "192.0.2.1" },
-		Spend:    func(context.Context, *apikey.Key, int) error { return s.spend },
+		OnCall:   func(c gateway.Call) { s.mu.Lock(); defer s.mu.Unlock(); s.calls = append(s.calls, c) },
 		Accounts: []gateway.Account{{
 			AppID: appid, AppSecret: cfg.AppSecret, BaseURL: cfg.BaseURL, Producer: p, Tokens: tokens, Transport: platform.Client().Transport,
+			Quota: func(context.Context) (apikey.Quota, error) { return apikey.Quota{Day: "2026-11-26", Limit: 100}, nil },
 		}},
 	})
 	if err != nil {
@@ -218,8 +221,57 @@ func TestASendIsQueuedAndAnsweredAsWeChatDoes(t *testing.T) {
 		errcode(t, s.do(t, "POST", wechat.SendPath+"?access_token="+token, strings.Replace(card, change[0], change[1], 1)), want)
 	}
 	errcode(t, s.do(t, "GET", wechat.SendPath+"?access_token="+token, ""), 43002)
-	s.spend = errors.New("the key has used its share")
-	errcode(t, s.do(t, "POST", wechat.SendPath+"?access_token="+token, strings.Replace(card, "order-1", "order-2", 1)), 45009)
+}
+
+// numbered is card under another client_msg_id.
+func numbered(i int) string { return strings.Replace(card, "order-1", fmt.Sprint("order-", i), 1) }
+
+func TestAKeySendsWithinItsShareOfTheQuota(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	token := s.token(t, s.key(t, func(k *apikey.Key) { k.Share = 0.02 }))
+	send := func(body string) map[string]any {
+		return s.do(t, "POST", wechat.SendPath+"?access_token="+token, body)
+	}
+	errcode(t, send(numbered(1)), 0)
+	errcode(t, send(numbered(1)), 0)                                        // known: costs nothing
+	errcode(t, send(strings.Replace(numbered(1), "tea", "milk", 1)), 40241) // refused: costs nothing
+	errcode(t, send(numbered(2)), 0)
+	errcode(t, send(numbered(3)), 45009)
+}
+
+func TestAKeyCallsWithinItsRate(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	token := s.token(t, s.key(t, func(k *apikey.Key) { k.Rate = 3 }))
+	got := map[any]int{}
+	for i := range 8 {
+		got[s.do(t, "POST", wechat.SendPath+"?access_token="+token, numbered(i))["errcode"]]++
+	}
+	if got[0.0] < 1 || got[45011.0] < 4 || got[0.0]+got[45011.0] != 8 {
+		t.Errorf("8 calls at once with a rate of 3 a second: %v", got)
+	}
+	other := s.token(t, s.key(t, nil))
+	errcode(t, s.do(t, "POST", wechat.SendPath+"?access_token="+other, numbered(99)), 0)
+}
+
+func TestCallsAreReportedByRoute(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	token := s.token(t, s.key(t, nil))
+	s.do(t, "POST", wechat.SendPath+"?access_token="+token, "[")
+	s.do(t, "GET", "/cgi-bin/user/info?access_token=none", "")
+	s.do(t, "GET", "/cgi-bin/user//info?access_token=none", "")
+	want := []gateway.Call{{Account: appid, Route: "token"}, {Account: appid, Route: "send", Errcode: 47001}, {Route: "other", Errcode: 40001}, {Route: "other", Errcode: 40066}}
+	for i := range s.calls {
+		if s.calls[i].Took <= 0 {
+			t.Errorf("call %d took no time", i)
+		}
+		s.calls[i].Took = 0
+	}
+	if !slices.Equal(s.calls, want) {
+		t.Errorf("reported %+v, want %+v", s.calls, want)
+	}
 }
 
 func TestWithoutAGoodTokenNothingIsDone(t *testing.T) {
@@ -362,7 +414,7 @@ func TestWhatGoesOnToWeChat(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, err := gateway.New(gateway.Config{
-		Keys: keys, ClientIP: func(*http.Request) string { return "" }, Spend: func(context.Context, *apikey.Key, int) error { return nil },
+		Keys: keys, ClientIP: func(*http.Request) string { return "" },
 		Accounts: []gateway.Account{{AppID: appid, BaseURL: "https://api.weixin.qq.com/base", Tokens: s.tokens, Transport: rec}},
 	})
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/internal/job"
@@ -48,13 +50,24 @@ func (q *request) serveSend() error {
 	if err := q.up.Producer.Check(m); err != nil {
 		return refuse(codeOf(err), faultsText(err))
 	}
-	if err := q.g.cfg.Spend(q.r.Context(), q.key, 1); err != nil {
-		return refuse(wechat.CodeQuota, "reach max api daily quota limit: "+err.Error())
+	booked, err := q.g.keys.Book(q.r.Context(), q.key, 1, q.up.Quota)
+	var share *apikey.ShareError
+	if errors.As(err, &share) {
+		return refuse(wechat.CodeQuota, "reach max api daily quota limit: "+share.Error())
+	}
+	if err != nil {
+		return err
 	}
 	ticket, err := q.up.Producer.Enqueue(q.r.Context(), m.ID, m.Message, func(t *producer.Terms) { *t = m.Terms })
 	var reused *producer.IDReusedError
+	reuse := errors.As(err, &reused)
+	if ticket.Duplicate || reuse || errors.Is(err, producer.ErrRedisFull) {
+		if err := booked.Refund(q.r.Context(), 1); err != nil {
+			q.g.log.Warn("a key's count of the day is too high", zap.String("key", q.key.ID), zap.NamedError("cause", err))
+		}
+	}
 	switch {
-	case errors.As(err, &reused):
+	case reuse:
 		return refuse(wechat.CodeDuplicate, "the client_msg_id was used for another message")
 	case err != nil:
 		return err
