@@ -42,7 +42,7 @@ func newCaller(cfg Config) (*caller, error) {
 	}
 	c := &caller{base: *base, client: cfg.HTTPClient, timeout: cfg.Timeout}
 	if c.client == nil {
-		c.client = newHTTPClient(proxy)
+		c.client = &http.Client{Transport: newTransport(proxy)}
 	}
 	if c.transport = c.client.Transport; c.transport == nil {
 		c.transport = http.DefaultTransport

@@ -34,8 +34,8 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "The whole system in one process, nothing installed",
-		Long: `demo runs an embedded Redis, a simulated WeChat, a worker, the followers' endpoint
-and the operators' pages in one process, and sends sample messages through them.
+		Long: `demo runs an embedded Redis, a simulated WeChat, a worker, the followers' endpoint,
+the HTTP API and the operators' pages in one process, and sends sample messages through them.
 Some of them meet trouble on purpose: a busy WeChat, an answer lost on the way,
 a user who does not follow. It makes no connection to the outside and keeps nothing.`,
 		Args: cobra.NoArgs,
@@ -60,6 +60,7 @@ type stage struct {
 	pageLn   net.Listener
 	opsLn    net.Listener
 	publicLn net.Listener
+	apiLn    net.Listener
 	config   *config
 	// enrollKey signs the links of this demo alone.
 	enrollKey string
@@ -75,8 +76,8 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	}
 	defer st.close()
 	d := &display{out: a.Stdout, color: isTerminal(a.Stdout), accepted: map[string]bool{}}
-	s, err := newServer(st.rdb, st.config, sends|publishes, zap.NewNop(), hooks{
-		onEvent: d.event, opsListener: st.opsLn, publicListener: st.publicLn,
+	s, err := newServer(st.rdb, st.config, sends|publishes|answers, zap.NewNop(), hooks{
+		onEvent: d.event, opsListener: st.opsLn, publicListener: st.publicLn, apiListener: st.apiLn,
 	})
 	if err != nil {
 		return err
@@ -128,7 +129,7 @@ func setStage(messages int) (st *stage, err error) {
 	}
 	opened = append(opened, mini.Close)
 	for addr, ln := range map[string]*net.Listener{
-		"127.0.0.1:8090": &st.pageLn, "127.0.0.1:9090": &st.opsLn, "127.0.0.1:8080": &st.publicLn,
+		"127.0.0.1:8090": &st.pageLn, "127.0.0.1:9090": &st.opsLn, "127.0.0.1:8080": &st.publicLn, "127.0.0.1:8081": &st.apiLn,
 	} {
 		if *ln, err = listenNear(addr); err != nil {
 			return nil, err
@@ -314,14 +315,15 @@ func (d *display) paint(code, text string) string {
 }
 
 func (d *display) hello(st *stage, s *server) {
-	_, _ = fmt.Fprintf(d.out, `wxnotify demo: an embedded Redis, a simulated WeChat, a worker and the followers'
-endpoint in this process.
+	_, _ = fmt.Fprintf(d.out, `wxnotify demo: an embedded Redis, a simulated WeChat, a worker, the followers' endpoint
+and the HTTP API in this process.
 
   what recipients see    %s/
   operators' pages       http://%s/
   followers' endpoint    http://%s/
+  HTTP API               http://%s/docs
 
-`, st.pageURL, s.opsLn.Addr(), s.publicLn.Addr())
+`, st.pageURL, s.opsLn.Addr(), s.publicLn.Addr(), s.apiLn.Addr())
 }
 
 // event prints a delivery as it is recorded.
@@ -388,6 +390,12 @@ Send more from another terminal, in the same directory:
   %[3]s send --samples 3 --wait
   %[3]s status demo-1
 
+Or from any language by the HTTP API, with a key that reaches no follower:
+
+  key=$(%[3]s api keys create --name first-try --kind test)
+  curl -sS http://%[8]s/v1/messages -H "Authorization: Bearer $key" -H 'Content-Type: application/json' -d '{"id": "hello-1", "message": {"touser": "wxn-sim-delivered", "template_id": "T1", "data": {"thing1": {"value": "Hello"}}}}'
+  curl -sS http://%[8]s/v1/messages/hello-1 -H "Authorization: Bearer $key"
+
 Let a user enrol: open the link (a browser on a computer shows a QR code), scan the
 code as a simulated follower, and send to the user:
 
@@ -397,5 +405,5 @@ code as a simulated follower, and send to the user:
   %[3]s send --user patient-401 %[7]s --wait
 
 Ctrl-C ends the demo.
-`, st.redisURL, wechattest.AppID, self, link, st.pageURL, hintFollower, labResult())
+`, st.redisURL, wechattest.AppID, self, link, st.pageURL, hintFollower, labResult(), st.apiLn.Addr())
 }

@@ -22,13 +22,13 @@ stays queued. A closed log pipe does not end it.`,
 func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Everything of production in one process: worker, enroll, operators' pages",
-		Long: `serve is worker and enroll in one process. A larger installation runs any number
-of workers and of enrolls.`,
+		Short: "Everything of production in one process: worker, enroll, HTTP API, operators' pages",
+		Long: `serve is worker, enroll and api in one process. A larger installation runs any number
+of each.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, sends|publishes) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, sends|publishes|answers) },
 	}
-	a.addSettings(cmd, connecting|calling|sending|publishing|operating|logging)
+	a.addSettings(cmd, connecting|calling|sending|publishing|answering|operating|logging)
 	return cmd
 }
 
@@ -43,8 +43,11 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 		_, err := c.pick("")
 		return err
 	}
-	if err := c.secretsMissing(); err != nil {
+	if err := c.secretsMissing(); err != nil && (roles != answers || c.API.Gateway) {
 		return err
+	}
+	if roles == answers && c.API.Addr == none {
+		return usagef("%s: is - for nowhere, and api does nothing else", c.label("api_addr"))
 	}
 	surviveClosedPipes()
 	log := newLogger(a.Stderr, c.Log)

@@ -33,7 +33,7 @@ type config struct {
 	Worker  workerConfig  `koanf:",squash" group:"sending"`
 	Public  publicConfig  `koanf:",squash" group:"publishing"`
 	Ops     opsConfig     `koanf:",squash" group:"operating"`
-	API     apiConfig     `koanf:",squash" group:"planned"`
+	API     apiConfig     `koanf:",squash" group:"answering"`
 	Log     logConfig     `koanf:",squash" group:"logging"`
 
 	// Accounts has one entry for each account of the file's list, or the only
@@ -65,10 +65,10 @@ type accountConfig struct {
 	BaseURL      string        `koanf:"wechat_base_url" default:"https://api.weixin.qq.com" rule:"url" group:"calling" usage:"WeChat's API host; a simulator or proxy takes http://"`
 	AuthorizeURL string        `koanf:"wechat_authorize_url" default:"https://open.weixin.qq.com/connect/oauth2/authorize" rule:"url" group:"publishing" usage:"WeChat's OAuth page"`
 
-	DailyQuota int64         `koanf:"daily_quota" default:"100000" rule:"whole 0" group:"sending" usage:"sends a day; 0 asks WeChat's quota API"`
-	Reserve    float64       `koanf:"reserve_critical" default:"0.02" rule:"share" group:"sending" usage:"share of the quota that only class critical may use"`
-	Rate       float64       `koanf:"rate" default:"50" rule:"rate" group:"sending" usage:"sends a second, all workers together"`
-	UTCOffset  time.Duration `koanf:"quota_utc_offset" default:"+08:00" rule:"offset" group:"sending" usage:"UTC offset at whose midnight the quota's day ends"`
+	DailyQuota int64         `koanf:"daily_quota" default:"100000" rule:"whole 0" group:"sending,answering" usage:"sends a day; 0 asks WeChat's quota API"`
+	Reserve    float64       `koanf:"reserve_critical" default:"0.02" rule:"share" group:"sending,answering" usage:"share of the quota that only class critical may use"`
+	Rate       float64       `koanf:"rate" default:"50" rule:"rate" group:"sending,answering" usage:"sends a second, all workers together"`
+	UTCOffset  time.Duration `koanf:"quota_utc_offset" default:"+08:00" rule:"offset" group:"sending,answering" usage:"UTC offset at whose midnight the quota's day ends"`
 	Resend     []job.Class   `koanf:"resend" default:"critical" rule:"classes" group:"sending,publishing" usage:"classes whose messages are sent again when the receipt says that WeChat failed; - for none"`
 
 	CallbackToken wechat.Secret       `koanf:"callback_token" rule:"token" group:"publishing" usage:"Token of the server configuration, 3 to 32 letters or digits"`
@@ -93,13 +93,13 @@ type workerConfig struct {
 
 // publicConfig is the listener that followers and WeChat reach.
 type publicConfig struct {
-	URL               string         `koanf:"public_url" rule:"url" usage:"base of the links that users open"`
+	URL               string         `koanf:"public_url" rule:"url" group:"publishing,answering" usage:"base of the links that users open"`
 	Addr              string         `koanf:"public_addr" default:":8080" rule:"address" usage:"where enroll listens"`
-	EnrollKey         wechat.Secret  `koanf:"enroll_key" rule:"key" usage:"signs enrolment tickets, 32 bytes or more"`
+	EnrollKey         wechat.Secret  `koanf:"enroll_key" rule:"key" group:"publishing,answering" usage:"signs enrolment tickets, 32 bytes or more"`
 	PreviousEnrollKey wechat.Secret  `koanf:"enroll_key_previous" rule:"key" usage:"the previous enroll_key: links made with it are good, for 30 days at most; remove it then"`
 	ReturnURLs        []string       `koanf:"return_urls" rule:"urls query" usage:"addresses that a link may send the follower to afterwards, separated by commas"`
 	VerifyFiles       string         `koanf:"verify_files" usage:"folder of MP_verify_*.txt, served at the public root"`
-	TrustedProxies    []netip.Prefix `koanf:"trusted_proxies" rule:"networks" usage:"proxies whose X-Forwarded-For counts, such as 10.0.0.0/8, separated by commas"`
+	TrustedProxies    []netip.Prefix `koanf:"trusted_proxies" rule:"networks" group:"publishing,answering" usage:"proxies whose X-Forwarded-For counts, such as 10.0.0.0/8, separated by commas"`
 }
 
 // opsConfig is the listener that operators reach.
@@ -110,11 +110,11 @@ type opsConfig struct {
 	Prefix string        `koanf:"ops_prefix" rule:"path" usage:"path under which a proxy serves the operators' listener, such as /wxnotify"`
 }
 
-// apiConfig is part of the contract. No command uses it yet.
+// apiConfig is the listener of the HTTP API.
 type apiConfig struct {
-	Addr    string        `koanf:"api_addr" default:"127.0.0.1:8081" rule:"address" usage:"where the HTTP API listens"`
-	Keys    wechat.Secret `koanf:"api_keys" usage:"keys of the HTTP API"`
-	Gateway bool          `koanf:"gateway" default:"false" rule:"bool" usage:"serve WeChat's own paths on the API listener"`
+	Addr    string        `koanf:"api_addr" default:"127.0.0.1:8081" rule:"address or -" usage:"where the HTTP API listens; - for nowhere"`
+	Keys    wechat.Secret `koanf:"api_keys" rule:"apikeys" usage:"static live keys of the HTTP API, name:secret with commas between them, 32 characters or more each; better make keys with 'wxnotify api keys create'"`
+	Gateway bool          `koanf:"gateway" default:"false" rule:"bool" usage:"serve WeChat's own paths on the API listener, for programs with an SDK of WeChat's"`
 }
 
 // logConfig is how the long-running commands log, on stderr.
@@ -255,6 +255,13 @@ func (c *config) validate(uses group, found *complaints) {
 		"has a password of %d characters: take %d or more", len(password), shortPassword)
 	if uses&publishing != 0 {
 		found.clearText("public_url", c.Public.URL, "links and WeChat's pushes can be read and changed on the way")
+	}
+	if uses&answering != 0 && c.API.Addr != none && c.API.Addr != "" {
+		found.warn(!loopback(c.API.Addr) && len(c.Public.TrustedProxies) == 0, "api_addr",
+			"other machines reach %s by http://: API keys and messages can be read on the way; put a proxy with TLS before it and name it in WXNOTIFY_TRUSTED_PROXIES, or listen on 127.0.0.1",
+			quote(c.API.Addr))
+		found.fault(!c.API.Keys.IsZero() && len(c.Accounts) > 1, "api_keys",
+			"belong to the only account, and there are %d: make keys of each account with `wxnotify api keys create --account`", len(c.Accounts))
 	}
 	if uses&operating != 0 {
 		found.fault(c.Ops.Login.IsZero() && c.Ops.Addr != none && c.Ops.Addr != "" && !loopback(c.Ops.Addr), "ops_login",

@@ -55,7 +55,7 @@ func TestConfigFillsEveryField(t *testing.T) {
 		"erase_unsubscribed": "true", "bind": "first", "concurrency": "3", "fetchers": "2", "drain_timeout": "20s",
 		"public_url": "https://notify", "public_addr": ":1", "enroll_key": canarySecret, "enroll_key_previous": canarySecret, "return_urls": "https://a/?x=1, https://b",
 		"verify_files": "/srv", "trusted_proxies": "10.0.0.0/8,::1", "ops_addr": "-", "ops_login": "u:p",
-		"ops_hosts": "ops.example.com,b:81", "ops_prefix": "/wx", "api_addr": ":2", "api_keys": "k", "gateway": "true",
+		"ops_hosts": "ops.example.com,b:81", "ops_prefix": "/wx", "api_addr": ":2", "api_keys": "k:" + strings.Repeat("5f", 16), "gateway": "true",
 		"log_level": "debug", "log_format": "console",
 		"redis_ca_file": "/ca", "redis_cert_file": "/crt", "redis_key_file": "/key", "redis_server_name": "redis.test",
 		"wechat_proxy": "http://u:canary@proxy:3128",
@@ -236,7 +236,7 @@ func TestConfigCommandRedacts(t *testing.T) {
 	t.Parallel()
 	vars := map[string]string{
 		"WXNOTIFY_APPID": "wxa", "WXNOTIFY_APPSECRET": canarySecret, "WXNOTIFY_ENCODING_AES_KEY": canaryAESKey,
-		"WXNOTIFY_CALLBACK_TOKEN": "canaryTokenCanary", "WXNOTIFY_ENROLL_KEY": canarySecret, "WXNOTIFY_API_KEYS": canarySecret,
+		"WXNOTIFY_CALLBACK_TOKEN": "canaryTokenCanary", "WXNOTIFY_ENROLL_KEY": canarySecret, "WXNOTIFY_API_KEYS": "canary:" + canarySecret + canarySecret,
 		"WXNOTIFY_REDIS_URL": "redis://user:" + canarySecret + "@127.0.0.1:6379/0", "WXNOTIFY_OPS_LOGIN": "admin:" + canarySecret,
 	}
 	for want, args := range map[string][]string{

@@ -93,11 +93,7 @@ func envExample() string {
 		"# No quotes and no comments behind a value: `docker run --env-file` keeps them as part of it.\n" +
 		"# A secret may be read from a file instead: WXNOTIFY_APPSECRET_FILE=/run/secrets/appsecret\n")
 	for _, s := range settings() {
-		usage := s.Usage
-		if s.Group == planned {
-			usage += " (no effect yet)"
-		}
-		fmt.Fprintf(&b, "\n# %s\n#%s=%s\n", usage, s.env(), s.Default)
+		fmt.Fprintf(&b, "\n# %s\n#%s=%s\n", s.Usage, s.env(), s.Default)
 	}
 	return b.String()
 }

@@ -120,6 +120,9 @@ func TestDemoPrintsLinesThatRunAsPrinted(t *testing.T) {
 			t.Errorf("the lines do not print %q:\n%s", want, all.String())
 		}
 	}
+	if n := strings.Count(all.String(), `"id":"hello-1"`); n != 2 {
+		t.Errorf("%d answers of the HTTP API, want 2:\n%s", n, all.String())
+	}
 	p.says(t, "delivered  demo-3")
 	if text := p.stderr.String(); strings.Count(text, "accepted  ") > 0 && strings.Contains(text, "no-user") {
 		t.Errorf("the message to the user was refused:\n%s", text)
@@ -241,11 +244,11 @@ func TestReadmeExamplesRun(t *testing.T) {
 			}
 			defer func() { _ = file.Close() }()
 			server := redistest.Start(t, redistest.AOF()...)
-			simAddr, publicAddr := freeAddr(t), freeAddr(t)
-			elsewhere := strings.NewReplacer("redis://127.0.0.1:6379/0", server.URL(), "127.0.0.1:8090", simAddr,
+			simAddr, publicAddr, apiAddr := freeAddr(t), freeAddr(t), freeAddr(t)
+			elsewhere := strings.NewReplacer("redis://127.0.0.1:6379/0", server.URL(), "127.0.0.1:8090", simAddr, "127.0.0.1:8081", apiAddr,
 				"wxnotify simulate", "wxnotify simulate --addr "+simAddr, "https://notify.example.com", "http://"+publicAddr)
 			sh := newShell(t, map[string]string{
-				"WXNOTIFY_PUBLIC_ADDR": publicAddr, "WXNOTIFY_WECHAT_AUTHORIZE_URL": "http://" + simAddr + "/connect/oauth2/authorize",
+				"WXNOTIFY_PUBLIC_ADDR": publicAddr, "WXNOTIFY_API_ADDR": apiAddr, "WXNOTIFY_WECHAT_AUTHORIZE_URL": "http://" + simAddr + "/connect/oauth2/authorize",
 			})
 			ran := map[string]bool{}
 			for _, line := range shellLines(t, file) {
@@ -260,6 +263,10 @@ func TestReadmeExamplesRun(t *testing.T) {
 						t.Fatalf("the link leads to %q", to)
 					}
 					enrolIn(t, linkIn(t, out)) // the user's part
+				case strings.Contains(line, "curl "):
+					if !strings.Contains(out, `"id":"hello-1"`) {
+						t.Errorf("%s: %s", line, out)
+					}
 				case strings.Contains(line, "send"):
 					if !strings.Contains(out, "accepted") && !strings.Contains(out, "delivered") {
 						t.Errorf("%s: %s", line, out)
@@ -276,7 +283,7 @@ func TestReadmeExamplesRun(t *testing.T) {
 					text := map[string]string{"simulate": "listens on", "worker": "worker started", "serve": "enroll started"}[strings.Fields(line)[1]]
 					until(t, time.Minute, line, func() bool { return strings.Contains(sh.out.String(), text) })
 				}
-				for _, command := range []string{"simulate", "worker", "send", "status", "serve", "enroll link", "enroll list"} {
+				for _, command := range []string{"simulate", "worker", "send", "status", "serve", "enroll link", "enroll list", "api keys create"} {
 					ran[command] = ran[command] || strings.Contains(line, "wxnotify "+command)
 				}
 			}

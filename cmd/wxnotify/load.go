@@ -195,7 +195,11 @@ func (l *loader) readOne(s setting, text string, from origin, typed map[string]a
 		}
 	}
 	value, err := s.parse(text)
-	if trap := traps(text); trap != "" {
+	shape := text
+	if s.Rule == "apikeys" {
+		shape = strings.ReplaceAll(text, "\n", ",") // a file may have one a line
+	}
+	if trap := traps(shape); trap != "" {
 		err = errors.New(trap)
 	} else if err != nil && strings.Contains(text, " #") {
 		err = fmt.Errorf("%w; a comment behind a value is read as part of it: remove it from the # on", err)
@@ -203,9 +207,6 @@ func (l *loader) readOne(s setting, text string, from origin, typed map[string]a
 	if err != nil {
 		l.faults = append(l.faults, fmt.Errorf("%s: %w", from.label, err))
 		return text
-	}
-	if s.Group == planned && from.layer != "default" {
-		l.warnings = append(l.warnings, from.label+": has no effect yet: no command uses it")
 	}
 	if from.label == "--redis-url" && holdsPassword(text) {
 		l.faults = append(l.faults, errors.New("--redis-url: holds a password, which every user of this machine reads in its list of processes: "+

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/gateway"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/ops"
@@ -121,6 +123,18 @@ func (o *observer) enrolled(e enroll.Event) {
 	case enroll.KindEnrolled, enroll.KindErased, enroll.KindSettled, enroll.KindUnmatched, enroll.KindMissing, enroll.KindVerified, enroll.KindLimited:
 		o.metrics.ObserveFollower(e.Account, string(e.Kind), e.Name, max(e.Count, 1))
 	}
+}
+
+// passed counts a call of the gateway, whose status is 200 always: by errcode.
+func (o *observer) passed(c gateway.Call) {
+	status := http.StatusOK
+	switch {
+	case c.Errcode == wechat.CodeBusy:
+		status = http.StatusBadGateway
+	case c.Errcode != wechat.CodeOK:
+		status = http.StatusBadRequest
+	}
+	o.metrics.ObserveAPI("gateway "+c.Route, status, c.Took)
 }
 
 // newOps builds the operators' listener of these accounts. w is nil where the process

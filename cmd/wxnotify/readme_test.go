@@ -59,7 +59,6 @@ type readmeLanguage struct {
 	usage            func(setting) (string, bool)
 	form             string // how meaning and default stand together
 	orFile, perEntry string
-	later            string
 }
 
 func english() readmeLanguage {
@@ -67,7 +66,7 @@ func english() readmeLanguage {
 		head:   "| variable | meaning (default) |\n| --- | --- |\n",
 		usage:  func(s setting) (string, bool) { return s.Usage, true },
 		form:   "%s (`%s`)",
-		orFile: " or `…_FILE`", perEntry: " ᴬ", later: " ᴸ",
+		orFile: " or `…_FILE`", perEntry: " ᴬ",
 	}
 }
 
@@ -109,9 +108,9 @@ func chinese() readmeLanguage {
 		"enroll_key_previous":       "上一个 enroll_key：用它生成的链接仍然有效；最多保留 30 天，之后删除",
 		"ops_addr":                  "/healthz /readyz /metrics /asynqmon/ 的监听地址；- 表示不监听",
 		"ops_login":                 "运维端口的 用户名:密码；监听在回环地址之外时必填",
-		"api_addr":                  "HTTP API 的监听地址",
-		"api_keys":                  "HTTP API 的密钥",
-		"gateway":                   "在 HTTP API 的端口上提供微信自己的路径",
+		"api_addr":                  "HTTP API 的监听地址；- 表示不监听",
+		"api_keys":                  "HTTP API 的静态密钥，格式为 名称:密钥，用逗号分隔，每个密钥至少 32 个字符；更好的做法是用 wxnotify api keys create 创建",
+		"gateway":                   "在 HTTP API 的端口上提供微信自己的路径，供使用微信 SDK 的程序接入",
 		"bind":                      "latest：消息发给用户最后绑定的 openid；first：用户已有 openid 时拒绝新的，直到解绑",
 		"verify_files":              "MP_verify_*.txt 所在目录，在公开端口的根路径提供",
 		"trusted_proxies":           "其 X-Forwarded-For 可信的代理，例如 10.0.0.0/8，用逗号分隔",
@@ -124,7 +123,7 @@ func chinese() readmeLanguage {
 		head:   "| 变量 | 含义（默认值） |\n| --- | --- |\n",
 		usage:  func(s setting) (string, bool) { text, ok := words[s.Name]; return text, ok },
 		form:   "%s（`%s`）",
-		orFile: " 或 `…_FILE`", perEntry: " ᴬ", later: " ᴸ",
+		orFile: " 或 `…_FILE`", perEntry: " ᴬ",
 	}
 }
 
@@ -146,9 +145,6 @@ func (l readmeLanguage) table(t *testing.T) string {
 		}
 		if s.Account {
 			name += l.perEntry
-		}
-		if s.Group == planned {
-			name += l.later
 		}
 		fmt.Fprintf(&b, "| %s | %s |\n", name, meaning)
 	}

@@ -101,7 +101,7 @@ messages and logs to stderr.`,
 	root.PersistentFlags().StringVar(&a.langFlag, "lang", "", "zh or en: language of what is said about messages (WXNOTIFY_LANG, else LC_ALL, LC_MESSAGES, LANG)")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.chooseLang() }
 	root.AddCommand(
-		a.demoCommand(), a.serveCommand(), a.workerCommand(), a.enrollCommand(), a.sendCommand(), a.statusCommand(), a.cancelCommand(),
+		a.demoCommand(), a.serveCommand(), a.workerCommand(), a.enrollCommand(), a.apiCommand(), a.sendCommand(), a.statusCommand(), a.cancelCommand(),
 		a.queuesCommand(), a.quotaCommand(), a.tokenCommand(), a.suppressCommand(), a.deadCommand(),
 		a.simulateCommand(), a.configCommand(), a.versionCommand(),
 	)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -23,15 +24,17 @@ type role int
 const (
 	sends     role = 1 << iota // fetches messages and sends them
 	publishes                  // serves followers and WeChat's callback
+	answers                    // serves the HTTP API
 )
 
 // hooks let demo observe a server and choose its listeners.
 type hooks struct {
 	onEvent func(worker.Event) // nil: no observer
-	// opsListener and publicListener replace ops_addr and public_addr; nil: these
-	// are opened.
+	// opsListener, publicListener and apiListener replace ops_addr, public_addr and
+	// api_addr; nil: these are opened.
 	opsListener    net.Listener
 	publicListener net.Listener
+	apiListener    net.Listener
 }
 
 // server is one long-running process: its accounts, what it does with them, and
@@ -43,7 +46,11 @@ type server struct {
 	ops      *ops.Handler
 	opsLn    net.Listener // nil: no operators' listener
 	publicLn net.Listener // nil without enroll
+	api      http.Handler // nil: no HTTP API
+	apiLn    net.Listener // nil without api
 	log      *zap.Logger
+	// tokens: the process calls WeChat, so that it keeps the tokens fresh.
+	tokens bool
 }
 
 // newServer builds everything and opens the listeners, so that every fault is
@@ -82,6 +89,12 @@ func (s *server) build(rdb redis.UniversalClient, c *config, roles role, h hooks
 			return err
 		}
 	}
+	s.tokens = roles&(sends|publishes) != 0 || c.API.Gateway
+	if roles&answers != 0 && c.API.Addr != none {
+		if err := s.openAPI(rdb, c, roles, watch, h.apiListener); err != nil {
+			return err
+		}
+	}
 	if c.Ops.Addr == none {
 		return nil
 	}
@@ -98,6 +111,21 @@ func listen(label, addr string, given net.Listener) (net.Listener, error) {
 		return nil, usagef("%s: %w; choose another address", label, err)
 	}
 	return ln, nil
+}
+
+// openAPI opens the listener of the HTTP API. Where its default address is taken, a
+// process that has other roles goes on without it, with a warning.
+func (s *server) openAPI(rdb redis.UniversalClient, c *config, roles role, watch *observer, given net.Listener) (err error) {
+	if s.apiLn, err = listen(c.label("api_addr"), c.API.Addr, given); err != nil {
+		if roles == answers || !c.isDefault("api_addr") {
+			return err
+		}
+		s.log.Warn("no HTTP API: its default address is taken, probably by another process of this machine; "+
+			"set WXNOTIFY_API_ADDR to another one, or to - for none", zap.String("api_addr", c.API.Addr))
+		return nil
+	}
+	s.api, err = newAPI(rdb, c, s.accounts, watch)
+	return err
 }
 
 // openOps opens the operators' listener. Where its default address is taken, as
@@ -123,7 +151,7 @@ func (s *server) close() {
 	for _, a := range s.accounts {
 		_ = a.close()
 	}
-	for _, ln := range []net.Listener{s.opsLn, s.publicLn} {
+	for _, ln := range []net.Listener{s.opsLn, s.publicLn, s.apiLn} {
 		if ln != nil {
 			_ = ln.Close()
 		}
@@ -138,7 +166,9 @@ func (s *server) run(ctx context.Context) error {
 	defer stop()
 	var support errgroup.Group
 	for _, a := range s.accounts {
-		support.Go(func() error { return keepToken(background, a.tokens) })
+		if s.tokens {
+			support.Go(func() error { return keepToken(background, a.tokens) })
+		}
 	}
 	if s.opsLn != nil {
 		support.Go(func() error { return ops.Serve(background, bounded(s.opsLn, opsShare), s.ops) })
@@ -153,6 +183,14 @@ func (s *server) run(ctx context.Context) error {
 		l.log = s.log
 		work.Go(func() error { return serveHTTP(ctx, s.publicLn, s.enroll.Handler(), l) })
 	}
+	if s.api != nil {
+		l := apiLimits()
+		l.log = s.log
+		if s.enroll != nil {
+			l.share = besideShare
+		}
+		work.Go(func() error { return serveHTTP(ctx, s.apiLn, s.api, l) })
+	}
 	err := work.Wait()
 	stop()
 	if err = errors.Join(err, support.Wait()); err != nil {
@@ -164,11 +202,17 @@ func (s *server) run(ctx context.Context) error {
 	if s.enroll != nil {
 		s.log.Info("enroll stopped: every push of WeChat is applied or stored in Redis")
 	}
+	if s.api != nil {
+		s.log.Info("api stopped: every call in flight was answered")
+	}
 	return nil
 }
 
 // opsShare keeps most connections for the public listener and the sender.
 const opsShare = 8
+
+// besideShare is the API's beside the public listener, which has half.
+const besideShare = 4
 
 // announce logs what runs, with its addresses.
 func (s *server) announce() {
@@ -185,6 +229,9 @@ func (s *server) announce() {
 	}
 	if s.enroll != nil {
 		s.log.Info("enroll started", append(fields, zap.String("public", "http://"+s.publicLn.Addr().String()+"/"))...)
+	}
+	if s.api != nil {
+		s.log.Info("api started", append(fields, zap.String("api", "http://"+s.apiLn.Addr().String()+"/"))...)
 	}
 }
 

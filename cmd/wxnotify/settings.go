@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ticket"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -29,16 +30,16 @@ const (
 	operating                    // the operators' listener
 	publishing                   // enroll: links, OAuth, WeChat's callback
 	logging
-	planned // of the contract; read and checked, without effect yet
+	answering // the HTTP API
 
-	everyGroup = planned<<1 - 1
+	everyGroup = answering<<1 - 1
 )
 
 // parseGroups reads the tag, names with commas between them.
 func parseGroups(tag string) group {
 	var all group
 	for name := range strings.SplitSeq(tag, ",") {
-		all |= 1 << slices.Index([]string{"connecting", "calling", "sending", "operating", "publishing", "logging", "planned"}, name)
+		all |= 1 << slices.Index([]string{"connecting", "calling", "sending", "operating", "publishing", "logging", "answering"}, name)
 	}
 	return all
 }
@@ -132,6 +133,7 @@ func rules() map[string]reader {
 		"token":    form(`[A-Za-z0-9]{3,32}`, "3 to 32 letters or digits", copied),
 		"aeskey":   form(`[A-Za-z0-9]{43}`, "43 letters or digits", copied),
 		"key":      form(fmt.Sprintf(`.{%d,}`, ticket.MinKey), fmt.Sprint(ticket.MinKey, " bytes or more"), ": make one with `openssl rand -hex 32`"),
+		"apikeys":  apiKeys,
 		"login":    form(`[^:]+:.+`, "user:password", ""),
 		"appid":    form(`[A-Za-z0-9_-]{1,64}`, "letters, digits, - and _", ": copy it from "+developerInfo),
 		"path":     form(`(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+`, "a path such as /wxnotify", ", without a slash at its end"),
@@ -320,6 +322,9 @@ func address(text, arg string) (any, error) {
 	}
 	return text, nil
 }
+
+// apiKeys checks static keys of the HTTP API. Its errors do not show them.
+func apiKeys(text, _ string) (any, error) { return text, apikey.CheckStatic(text) }
 
 // quote shows a short text. A longer one, and a word of eight or more characters that
 // mixes letters and digits, may be a secret in the wrong place.

@@ -36,6 +36,8 @@ type account struct {
 	client *wechat.Client
 	gate   *ratelimit.Gate
 	ledger *ledger.Ledger
+	// producer is nil where the process serves no API.
+	producer *producer.Producer
 }
 
 // connect dials Redis and refuses one that would lose messages. Settings of
@@ -146,7 +148,13 @@ func programVersion() string {
 }
 
 // close releases what the account holds. Redis stays open.
-func (a *account) close() error { return a.ledger.Close() }
+func (a *account) close() error {
+	err := a.ledger.Close()
+	if a.producer != nil {
+		err = errors.Join(err, a.producer.Close())
+	}
+	return err
+}
 
 // owner names this process in leases and pauses.
 func owner() string {

@@ -52,9 +52,16 @@ type Config struct {
 	// ClientIP returns the address of the caller, for the log and the bound of
 	// failed keys. Nil: the connection's.
 	ClientIP func(*http.Request) string
-	// Version is shown in the document.
-	Version string
-	Logger  *zap.Logger
+	// OnCall is told of each call that was answered. Nil: nothing is.
+	OnCall func(Call)
+	Logger *zap.Logger
+}
+
+// Call is one call that was answered.
+type Call struct {
+	Route  string // its pattern, such as "GET /v1/messages/{id}"; other: no operation
+	Status int    // of the answer
+	Took   time.Duration
 }
 
 // server answers the requests.
@@ -73,6 +80,9 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
+	}
+	if cfg.OnCall == nil {
+		cfg.OnCall = func(Call) {}
 	}
 	if cfg.ClientIP == nil {
 		cfg.ClientIP = remoteIP
@@ -124,7 +134,7 @@ func (s *server) handler() (http.Handler, error) {
 	for _, r := range s.routes() {
 		mux.Handle(r.pattern, s.serve(r))
 	}
-	mux.Handle("/", s.serve(route{do: func(c *call) error { return s.noSuchPath(mux, c) }}))
+	mux.Handle("/", s.serve(route{pattern: "other", do: func(c *call) error { return s.noSuchPath(mux, c) }}))
 	return mux, nil
 }
 

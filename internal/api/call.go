@@ -76,6 +76,7 @@ func (c *call) end() {
 		}
 		c.fail(fmt.Errorf("panic: %v\n%s", cause, debug.Stack()))
 	}
+	c.server.cfg.OnCall(Call{Route: c.route, Status: c.status, Took: time.Since(c.started)})
 	if c.key != nil || c.status >= http.StatusBadRequest {
 		c.server.log.Info("api", c.fields()...)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -48,22 +49,51 @@ func NewKeyring(rdb redis.UniversalClient, accounts []string, static string) (*K
 	for _, account := range accounts {
 		k.stores = append(k.stores, NewStore(rdb, account))
 	}
-	entries := strings.FieldsFunc(static, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' || r == ' ' })
+	entries, err := parseStatic(static)
+	if err != nil {
+		return nil, err
+	}
 	if len(entries) > 0 && len(accounts) != 1 {
 		return nil, errors.New("static keys belong to the only account: with several accounts make keys with `wxnotify api keys create`")
 	}
-	for i, entry := range entries {
-		name, secret, ok := strings.Cut(entry, ":")
-		if !ok || name == "" || len(secret) < 32 {
-			return nil, fmt.Errorf("key %d is not name:secret with a secret of 32 characters or more: make one with `openssl rand -hex 32`", i+1)
-		}
-		key := &Key{
-			ID: "static-" + name, Name: name, Kind: Live, Account: accounts[0], Static: true,
+	for _, e := range entries {
+		k.static[digest(e.secret)] = &Key{
+			ID: "static-" + e.name, Name: e.name, Kind: Live, Account: accounts[0], Static: true,
 			Scopes: []Scope{Send, Read, Enroll, Gateway},
 		}
-		k.static[digest(secret)] = key
 	}
 	return k, nil
+}
+
+// CheckStatic reports which of the static keys is wrong, see [NewKeyring]. The error
+// shows no part of the text.
+func CheckStatic(text string) error {
+	_, err := parseStatic(text)
+	return err
+}
+
+type staticKey struct{ name, secret string }
+
+// staticName is what a token of the gateway can carry, see tokenForm.
+var staticName = regexp.MustCompile(`^[a-z0-9-]{1,100}$`)
+
+func parseStatic(text string) (out []staticKey, err error) {
+	entries := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' || r == ' ' })
+	secrets, names := map[string]bool{}, map[string]bool{}
+	for i, entry := range entries {
+		name, secret, ok := strings.Cut(entry, ":")
+		switch {
+		case !ok || len(secret) < 32:
+			return nil, fmt.Errorf("key %d is not name:secret with a secret of 32 characters or more: make one with `openssl rand -hex 32`", i+1)
+		case !staticName.MatchString(name):
+			return nil, fmt.Errorf("key %d has a name that is not 1 to 100 small letters, digits and -, such as billing", i+1)
+		case secrets[secret] || names[name]:
+			return nil, fmt.Errorf("key %d has the name or the secret of one before it", i+1)
+		}
+		secrets[secret], names[name] = true, true
+		out = append(out, staticKey{name, secret})
+	}
+	return out, nil
 }
 
 // Verify returns the key of a secret. The error wraps ErrUnknown, or is Redis'.

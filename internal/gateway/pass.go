@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -25,6 +26,8 @@ const (
 	replayable = 64 << 10
 	// peekSize is how much of an answer is read to find its errcode.
 	peekSize = 4 << 10
+	// passLife bounds a call that is passed on, with its bodies.
+	passLife = time.Minute
 )
 
 // upstream is an account with the proxy of its calls.
@@ -71,7 +74,9 @@ func (q *request) pass() error {
 	if err := p.buffer(); err != nil {
 		return err
 	}
-	q.up.proxy.ServeHTTP(q.w, q.r.WithContext(context.WithValue(q.r.Context(), passingKey{}, p)))
+	ctx, cancel := context.WithTimeout(q.r.Context(), passLife)
+	defer cancel()
+	q.up.proxy.ServeHTTP(q.w, q.r.WithContext(context.WithValue(ctx, passingKey{}, p)))
 	return nil
 }
 

@@ -36,6 +36,8 @@ type Metrics struct {
 	forwards  *prometheus.CounterVec
 	forward   *prometheus.HistogramVec
 	followers *prometheus.CounterVec
+	calls     *prometheus.CounterVec
+	call      *prometheus.HistogramVec
 	errcodes  *regexp.Regexp
 }
 
@@ -76,6 +78,9 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		forward:   seconds("wxnotify_forward_seconds", "Time in which the business's own server answered a push.", pushes, "account"),
 		followers: counter("wxnotify_enroll_total",
 			"Other events of followers and receipts: enrolled, settled, unmatched, missing, erased, verified, limited, with details.", "account", "kind", "detail"),
+		calls: counter("wxnotify_api_calls_total",
+			"Calls of the HTTP API by route and class of status; of the gateway 2xx: errcode 0, 4xx: refused, 5xx: errcode -1.", "route", "status"),
+		call: seconds("wxnotify_api_seconds", "Time in which a call of the HTTP API or the gateway was answered.", pushes, "route"),
 		// WeChat's errcodes are -1 and numbers of up to seven digits.
 		errcodes: regexp.MustCompile(`^-?\d{1,9}$`),
 	}
@@ -145,4 +150,15 @@ func (m *Metrics) ObserveForward(account, result string, took time.Duration) {
 // ObserveFollower counts n other events of followers and receipts.
 func (m *Metrics) ObserveFollower(account, kind, detail string, n int) {
 	m.followers.WithLabelValues(account, kind, detail).Add(float64(n))
+}
+
+// ObserveAPI counts one call of the HTTP API. route is one of the patterns that it
+// serves, or "other". status is HTTP's; it counts by its class.
+func (m *Metrics) ObserveAPI(route string, status int, took time.Duration) {
+	class := "other"
+	if status >= 100 && status < 600 {
+		class = strconv.Itoa(status/100) + "xx"
+	}
+	m.calls.WithLabelValues(route, class).Inc()
+	m.call.WithLabelValues(route).Observe(took.Seconds())
 }

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/api"
+	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/clientaddr"
+	"github.com/wxnotify/wxnotify/internal/gateway"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// apiLimits are for the API listener. A call may have 8 MB, and a call for events may
+// wait for them, so that its times are longer than those of the public listener.
+func apiLimits() limits {
+	return limits{read: 60 * time.Second, write: 90 * time.Second, grace: 20 * time.Second}
+}
+
+// newAPI builds the handler of the API listener of these accounts: the API, and with
+// gateway on, WeChat's own paths. Each account gets a producer.
+func newAPI(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer) (http.Handler, error) {
+	keys, err := apikey.NewKeyring(rdb, c.appids(), c.API.Keys.Reveal())
+	if err != nil {
+		return nil, usagef("%s: %w", c.label("api_keys"), err)
+	}
+	client := clientaddr.Proxies(c.Public.TrustedProxies).Network
+	cfg := api.Config{
+		Redis: rdb, Keys: keys, PublicURL: c.Public.URL, EnrollKey: c.Public.EnrollKey, ClientIP: client, Logger: watch.log,
+		OnCall: func(call api.Call) { watch.metrics.ObserveAPI(call.Route, call.Status, call.Took) },
+	}
+	through := gateway.Config{Keys: keys, ClientIP: client, Logger: watch.log, OnCall: watch.passed}
+	for _, a := range accounts {
+		if a.producer, err = newProducer(rdb, c, a.accountConfig); err != nil {
+			return nil, usagef("account %s: %w", a.AppID, err)
+		}
+		one := api.Account{AppID: a.AppID, Producer: a.producer, Gate: a.gate}
+		if one.Roster, err = enroll.NewRoster(rdb, a.AppID); err != nil {
+			return nil, err
+		}
+		if one.Eraser, err = enroll.NewEraser(rdb, a.AppID); err != nil {
+			return nil, err
+		}
+		cfg.Accounts = append(cfg.Accounts, one)
+		if c.API.Gateway {
+			upstream, err := gatewayAccount(a)
+			if err != nil {
+				return nil, usagef("account %s: %w", a.AppID, err)
+			}
+			through.Accounts = append(through.Accounts, upstream)
+		}
+	}
+	handler, err := api.New(cfg)
+	if err != nil || !c.API.Gateway {
+		return handler, err
+	}
+	g, err := gateway.New(through)
+	if err != nil {
+		return nil, err
+	}
+	return beside(handler, g), nil
+}
+
+func gatewayAccount(a *account) (gateway.Account, error) {
+	transport, err := wechat.NewTransport(a.Proxy)
+	if err != nil {
+		return gateway.Account{}, err
+	}
+	return gateway.Account{
+		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, Producer: a.producer, Tokens: a.tokens, Transport: transport,
+		Quota: func(ctx context.Context) (apikey.Quota, error) {
+			state, err := a.gate.State(ctx)
+			return apikey.Quota{Day: state.Day, Limit: state.Cap, ResetsAt: state.ResetsAt}, err
+		},
+	}, nil
+}
+
+// beside serves WeChat's own paths by g and all others by h. No mux decides, since one
+// redirects a path that is not clean, with the token in its query.
+func beside(h, g http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, tree := range gateway.Paths() {
+			if strings.HasPrefix(r.URL.Path, tree) {
+				g.ServeHTTP(w, r)
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
