@@ -103,7 +103,7 @@ messages and logs to stderr.`,
 	root.AddCommand(
 		a.demoCommand(), a.serveCommand(), a.workerCommand(), a.enrollCommand(), a.apiCommand(), a.sendCommand(), a.statusCommand(), a.cancelCommand(),
 		a.queuesCommand(), a.quotaCommand(), a.tokenCommand(), a.suppressCommand(), a.deadCommand(),
-		a.simulateCommand(), a.configCommand(), a.versionCommand(),
+		a.simulateCommand(), a.healthcheckCommand(), a.configCommand(), a.versionCommand(),
 	)
 	markUsage(root)
 	return root
