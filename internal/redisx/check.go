@@ -18,6 +18,13 @@ type Report struct {
 	Policy    string // maxmemory-policy
 	Used, Max int64  // bytes; Max is 0 without a limit
 	AOF       bool
+	// NoInfo says that the user may not read INFO, so that the fields above are zero.
+	NoInfo bool
+	// Refused is why the server refuses every write for the moment; empty: it does not.
+	Refused string
+	// AnyPassword says that the server accepts every password, NoPassword that other
+	// machines may reach it and it demands none.
+	AnyPassword, NoPassword bool
 	// Warnings are sentences for the operator, each with its remedy.
 	Warnings []string
 }
@@ -51,8 +58,10 @@ func (s *Server) Check(ctx context.Context) (Report, error) {
 	switch hasPassword := o.Password != ""; {
 	case !s.open(ctx, o):
 	case hasPassword:
+		r.AnyPassword = true
 		r.Warnings = append(r.Warnings, "redis accepts every password, since its user default has none: set requirepass, or an ACL user, there")
 	case !s.mutual && !s.local():
+		r.NoPassword = true
 		r.Warnings = append(r.Warnings, "redis demands no password, and other machines may reach it: who does reads openids, messages and the "+
 			"access token; set requirepass or an ACL user there, and the password in WXNOTIFY_REDIS_URL")
 	}
@@ -92,6 +101,7 @@ func Check(ctx context.Context, rdb redis.UniversalClient) (Report, error) {
 	var r Report
 	server, err := section(ctx, rdb, "server")
 	if redis.HasErrorPrefix(err, "NOPERM") {
+		r.NoInfo = true
 		r.Warnings = append(r.Warnings, "redis does not tell its version, memory limit and persistence, so that they are not checked: "+
 			"grant the user +info")
 	}
@@ -111,6 +121,7 @@ func Check(ctx context.Context, rdb redis.UniversalClient) (Report, error) {
 		return r, err
 	}
 	if refused != "" {
+		r.Refused = refused
 		r.Warnings = append(r.Warnings, refused)
 	}
 	memory := info(ctx, rdb, "memory")
