@@ -107,17 +107,7 @@ func (c *Client) UserInfo(ctx context.Context, openid string) (UserInfo, error) 
 	const op = "/cgi-bin/user/info"
 	var answer struct {
 		status
-		Subscribe      *looseInt   `json:"subscribe"`
-		OpenID         looseString `json:"openid"`
-		UnionID        looseString `json:"unionid"`
-		Language       looseString `json:"language"`
-		SubscribeTime  looseInt    `json:"subscribe_time"`
-		SubscribeScene looseString `json:"subscribe_scene"`
-		Remark         looseString `json:"remark"`
-		GroupID        looseInt    `json:"groupid"`
-		TagIDs         []looseInt  `json:"tagid_list"`
-		QRScene        looseInt    `json:"qr_scene"`
-		QRSceneText    looseString `json:"qr_scene_str"`
+		userAnswer
 	}
 	query := url.Values{"openid": {openid}, "lang": {"zh_CN"}}
 	if err := c.get(ctx, op, query, &answer); err != nil {
@@ -126,22 +116,7 @@ func (c *Client) UserInfo(ctx context.Context, openid string) (UserInfo, error) 
 	if answer.Subscribe == nil {
 		return UserInfo{}, unreadable(op, "the answer has no subscribe")
 	}
-	info := UserInfo{
-		Subscribed:     *answer.Subscribe != 0,
-		OpenID:         string(answer.OpenID),
-		UnionID:        string(answer.UnionID),
-		Language:       string(answer.Language),
-		SubscribedAt:   unixTime(answer.SubscribeTime),
-		SubscribeScene: string(answer.SubscribeScene),
-		Remark:         string(answer.Remark),
-		GroupID:        int64(answer.GroupID),
-		QRScene:        int64(answer.QRScene),
-		QRSceneText:    string(answer.QRSceneText),
-	}
-	for _, id := range answer.TagIDs {
-		info.TagIDs = append(info.TagIDs, int64(id))
-	}
-	return info, nil
+	return answer.info(), nil
 }
 
 // unixTime is the zero time for zero seconds.

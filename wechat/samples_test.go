@@ -156,6 +156,17 @@ func sampleCalls() map[string]struct {
 			u, err := c.UserInfo(ctx, "OPENID")
 			return fmt.Sprint(u.Subscribed, u.OpenID, u.SubscribedAt.IsZero()), err
 		}), "falseotvxTs_JZ6SEiP0imdhpi50fuSZgtrue"},
+		"user-get": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
+			return c.Followers(ctx, "NEXT_OPENID")
+		}), "{Total:2 OpenIDs:[OPENID1 OPENID2] Next:OPENID2}"},
+		"user-batchget": {client(func(ctx context.Context, c *wechat.Client) (any, error) {
+			list, err := c.UserInfos(ctx, []string{"otvxTs4dckWG7imySrJd6jSi0CWE", "otvxTs_JZ6SEiP0imdhpi50fuSZg"})
+			var out []string
+			for _, u := range list {
+				out = append(out, fmt.Sprint(u.OpenID, " ", u.Subscribed, " ", u.SubscribedAt.IsZero()))
+			}
+			return out, err
+		}), "[otvxTs4dckWG7imySrJd6jSi0CWE true false otvxTs_JZ6SEiP0imdhpi50fuSZg false true]"},
 	}
 }
 

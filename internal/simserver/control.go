@@ -78,6 +78,7 @@ func (s server) control() http.Handler {
 		"POST /_sim/tokens/kill":     decoded(s.killTokens),
 		"POST /_sim/quota":           onAccount(s, changeQuota),
 		"POST /_sim/account":         onAccount(s, changeAccount),
+		"POST /_sim/migrate":         onAccount(s, s.migrate),
 		"POST /_sim/callback":        onAccount(s, changeCallback),
 		"POST /_sim/callback/verify": s.verifyCallback,
 		"POST /_sim/oauth/code":      onAccount(s, makeOAuthCode),

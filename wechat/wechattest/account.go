@@ -30,6 +30,8 @@ type Account struct {
 	outbox       outbox
 	loop         *Loopback // serves Callback.Handler
 	qrcodes      []QRCode
+	migration    *migration        // nil: no account was moved to this one
+	moved        map[string]string // openids of the previous account, and what they became
 }
 
 // follower is the state of one openid that differs from the default.

@@ -47,6 +47,7 @@ func routes() map[string]route {
 		"/cgi-bin/user/info":          get(serveUserInfo),
 		"/cgi-bin/user/info/batchget": post(serveUserBatch),
 		"/cgi-bin/user/get":           get(serveUserGet),
+		"/cgi-bin/changeopenid":       post(serveChangeOpenID),
 		"/cgi-bin/qrcode/create":      post(serveQRCode),
 	}
 }
