@@ -64,6 +64,8 @@ var reasonsInChinese = map[string]string{
 	"empty-status": "微信的回执没有状态",
 	unsubscribed:   "已取消关注",
 	"by-admin":     "由管理员设置",
+
+	reasonMigrated: "公众号已迁移，openid 已作废",
 }
 
 // ReasonText is reason for people, in lang. What is no reason of ours, such as
