@@ -118,19 +118,20 @@ func serveUserGet(c *call) answer {
 			c.account.follower(seen.OpenID)
 		}
 	}
-	var all []string
-	for _, openid := range c.account.roster {
-		if c.account.follows(openid) {
-			all = append(all, openid)
-		}
+	known := c.account.roster
+	after := slices.Index(known, next) + 1 // one who has left since marks the place as well
+	if next != "" && after == 0 {
+		return refuse(40003)
 	}
-	total := len(all)
-	if next != "" {
-		i := slices.Index(all, next)
-		if i < 0 {
-			return refuse(40003)
+	var all []string
+	total := 0
+	for i, openid := range known {
+		if c.account.follows(openid) {
+			total++
+			if i >= after {
+				all = append(all, openid)
+			}
 		}
-		all = all[i+1:]
 	}
 	all = all[:min(len(all), userPage)]
 	type data struct {
