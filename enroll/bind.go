@@ -65,28 +65,35 @@ func (r *Roster) Bind(ctx context.Context, b Binding, t *ticket.Ticket) (Bound, 
 	if b.User == "" || b.OpenID == "" {
 		return "", errors.New("enroll: a binding needs a user and an openid")
 	}
-	follows, first, id, ends := "", "0", "", int64(0)
+	keys, args := r.bindCall(b, time.Now())
+	if t != nil {
+		keys = append(keys, r.keys.ticket(t.ID), r.keys.ticketsOf(b.OpenID))
+		args[bindTicket], args[bindTicketEnds] = t.ID.String(), ticketEnds(*t).UnixMilli()
+	}
+	said, err := bindScript.Run(ctx, r.rdb, keys, args...).Text()
+	if err != nil {
+		return "", fmt.Errorf("enroll: bind: %w", err)
+	}
+	return Bound(said), nil
+}
+
+// Places in the arguments of bind.lua, for a binding by a ticket.
+const bindTicket, bindTicketEnds = 10, 11
+
+// bindCall are the keys and arguments of bind.lua, for a binding without a ticket.
+func (r *Roster) bindCall(b Binding, now time.Time) (keys []string, args []any) {
+	follows, first := "", "0"
 	if b.Follows != nil {
 		follows = flag(*b.Follows)
 	}
 	if r.policy == BindFirst {
 		first = "1"
 	}
-	keys := append(r.changed(b.User, b.OpenID), r.trailKeys()...)
-	if t != nil {
-		id, ends = t.ID.String(), ticketEnds(*t).UnixMilli()
-		keys = append(keys, r.keys.ticket(t.ID), r.keys.ticketsOf(b.OpenID))
+	args = []any{
+		b.User, b.OpenID, now.UnixMilli(), b.How, b.UnionID, follows, maxOpenIDs, first,
+		ledger.MaxBindings, maxChanges, "", int64(0),
 	}
-	args := []any{
-		b.User, b.OpenID, time.Now().UnixMilli(), b.How, b.UnionID, follows, maxOpenIDs, first,
-		ledger.MaxBindings, maxChanges, id, ends,
-	}
-	args = append(args, r.trailLine(b.User, b.OpenID, b.How)...)
-	said, err := bindScript.Run(ctx, r.rdb, keys, args...).Text()
-	if err != nil {
-		return "", fmt.Errorf("enroll: bind: %w", err)
-	}
-	return Bound(said), nil
+	return append(r.changed(b.User, b.OpenID), r.trailKeys()...), append(args, r.trailLine(b.User, b.OpenID, b.How)...)
 }
 
 // ticketEnds is when the state of a ticket is forgotten: a follower may be on the way

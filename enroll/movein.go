@@ -1,0 +1,184 @@
+package enroll
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+//go:embed lua/note.lua
+var noteLua string
+
+// Scripts that are called many at once.
+var (
+	noteCalls = redisx.NewScript(noteLua)
+	bindCalls = redisx.NewScript(bindLua)
+)
+
+// FollowerAPI is what a Mover asks WeChat.
+type FollowerAPI interface {
+	UserInfos(ctx context.Context, openids []string) ([]wechat.UserInfo, error)
+	Followers(ctx context.Context, next string) (wechat.FollowerPage, error)
+	ChangeOpenIDs(ctx context.Context, from string, openids []string) ([]wechat.ChangedOpenID, error)
+}
+
+// MoverConfig describes a Mover.
+type MoverConfig struct {
+	Redis   redis.UniversalClient // required
+	Account string                // appid, required
+	// WeChat answers for the account. Nil: Import cannot check, Sync and Migrate fail.
+	WeChat FollowerAPI
+	Bind   BindPolicy // default BindLatest
+	// EraseUnsubscribed erases those who do not follow any more; see Account.
+	EraseUnsubscribed bool
+	// Actor is named in the audit trail, such as a command.
+	Actor string
+}
+
+// Mover brings users and followers along: from another system by Import, what was missed
+// by Sync, from an account that moved by Migrate. Everything it does may be repeated, and
+// goes on where it was stopped.
+type Mover struct {
+	cfg     MoverConfig
+	roster  *Roster
+	records *ledger.Ledger
+	eraser  *Eraser
+}
+
+// NewMover of one account. It does not talk to Redis. Close it after use.
+func NewMover(cfg MoverConfig) (*Mover, error) {
+	roster, err := NewRoster(cfg.Redis, cfg.Account)
+	if err != nil {
+		return nil, err
+	}
+	roster.policy, roster.actor = cfg.Bind, cfg.Actor
+	records, err := ledger.New(cfg.Redis, ledger.Config{Account: cfg.Account})
+	if err != nil {
+		return nil, fmt.Errorf("enroll: %w", err)
+	}
+	eraser, err := NewEraser(cfg.Redis, cfg.Account)
+	if err != nil {
+		return nil, err
+	}
+	return &Mover{cfg: cfg, roster: roster, records: records, eraser: eraser}, nil
+}
+
+// Close releases what the Mover holds. The Redis client stays open.
+func (m *Mover) Close() error {
+	return errors.Join(m.records.Close(), m.eraser.records.Close())
+}
+
+// fact is what is known of a follower.
+type fact struct {
+	openid  string
+	follows *bool // nil: not known
+	unionid string
+	number  string // of the synchronization
+}
+
+// learned is what was known of a follower before.
+type learned struct {
+	bound   bool
+	follows *bool
+	event   bool // an event said something within the last hour
+}
+
+// noteSize bounds the followers of one script call: Redis does nothing else for less
+// than a millisecond.
+const noteSize = 200
+
+// learn writes facts about those of the followers that are bound.
+func (r *Roster) learn(ctx context.Context, facts []fact) ([]learned, error) {
+	var calls []redis.Cmder
+	for part := range slices.Chunk(facts, noteSize) {
+		keys, args := make([]string, 0, 2*len(part)), make([]any, 0, 3*len(part))
+		for _, f := range part {
+			follows := ""
+			if f.follows != nil {
+				follows = flag(*f.follows)
+			}
+			keys = append(keys, r.keys.follower(f.openid), r.keys.followed(f.openid))
+			args = append(args, follows, f.unionid, f.number)
+		}
+		calls = append(calls, noteCalls.Call(ctx, keys, args...))
+	}
+	redisx.Exec(ctx, r.rdb, calls...)
+	out := make([]learned, 0, len(facts))
+	for _, c := range calls {
+		call, _ := c.(*redisx.Call)
+		said, err := call.StringSlice()
+		if err != nil {
+			return nil, wrap(err, "note what is known of followers")
+		}
+		for _, s := range said {
+			out = append(out, learnedOf(s))
+		}
+	}
+	return out, nil
+}
+
+func learnedOf(said string) learned {
+	n := learned{bound: said[0] != '-', event: len(said) > 1}
+	if said[0] == '0' || said[0] == '1' {
+		follows := said[0] == '1'
+		n.follows = &follows
+	}
+	return n
+}
+
+// ask asks WeChat for users. What it refuses as a whole because of openids of another
+// account it asks for in parts: those are missing in what is returned, and so are openids that
+// the answer lacks.
+func (m *Mover) ask(ctx context.Context, openids []string) (map[string]wechat.UserInfo, error) {
+	known := make(map[string]wechat.UserInfo, len(openids))
+	for part := range slices.Chunk(openids, wechat.MaxBatch) {
+		if err := m.askPart(ctx, part, known); err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
+func (m *Mover) askPart(ctx context.Context, openids []string, into map[string]wechat.UserInfo) error {
+	list, err := m.cfg.WeChat.UserInfos(ctx, openids)
+	var refusal *wechat.Error
+	switch {
+	case errors.As(err, &refusal) && refusal.Code == wechat.CodeInvalidOpenID && len(openids) == 1:
+		return nil
+	case errors.As(err, &refusal) && refusal.Code == wechat.CodeInvalidOpenID:
+		half := len(openids) / 2
+		if err := m.askPart(ctx, openids[:half], into); err != nil {
+			return err
+		}
+		return m.askPart(ctx, openids[half:], into)
+	case err != nil:
+		return fmt.Errorf("enroll: ask WeChat for followers: %w", err)
+	}
+	for _, u := range list {
+		into[u.OpenID] = u
+	}
+	return nil
+}
+
+// tell writes whether an openid follows, as WeChat has just answered: to the suppressions
+// or, with EraseUnsubscribed, by an erasure.
+func (m *Mover) tell(ctx context.Context, openid string, follows bool) error {
+	switch {
+	case follows:
+		_, err := m.records.Listed(ctx, openid)
+		return wrap(err, "lift a suppression")
+	case m.cfg.EraseUnsubscribed:
+		_, _, err := m.eraser.begin(ctx, Person{OpenID: openid}, WhyUnsubscribed)
+		return err
+	default:
+		return wrap(m.records.Unsubscribed(ctx, openid), "suppress a follower who left")
+	}
+}
