@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
+	"github.com/wxnotify/wxnotify/internal/deadletter"
 	"github.com/wxnotify/wxnotify/internal/ledger"
-	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -111,23 +111,15 @@ func (a *app) printDead(s *producer.Status) error {
 	return err
 }
 
-// retryDead revives the record of a dead letter and puts its task. A repeated call
-// completes one that was cut off in between.
+// retryDead sends a dead letter again.
 func (a *app) retryDead(ctx context.Context, rdb redis.UniversalClient, records *ledger.Ledger, appid, id string) error {
-	payload, class, err := records.Revive(ctx, id)
+	err := deadletter.Retry(ctx, rdb, records, appid, id)
 	switch {
 	case errors.Is(err, ledger.ErrNotDead):
 		return errors.New(a.say("is not dead; `wxnotify status` says what it is", "不是死信；用 `wxnotify status` 查看其状态"))
 	case errors.Is(err, ledger.ErrNoPayload):
 		return errors.New(a.say("its payload was dropped: enqueue the message under a new ID", "内容已被丢弃：请用新的 ID 再次入队"))
-	case err != nil:
-		return err
 	}
-	// A task of this ID that another tool archived would count as enqueued already.
-	if err := queue.NewInspector(rdb).Delete(ctx, appid, class, id); err != nil && !errors.Is(err, queue.ErrNotFound) {
-		return err
-	}
-	_, err = queue.Put(ctx, rdb, appid, class, queue.Item{ID: id, Payload: payload})
 	return err
 }
 
