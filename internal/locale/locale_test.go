@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/locale"
+	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -45,5 +46,21 @@ func TestEnvironmentChoosesTheLanguage(t *testing.T) {
 		if got := locale.FromEnvironment(tt.env); got != tt.want {
 			t.Errorf("%v chooses %s, want %s", tt.env, got, tt.want)
 		}
+	}
+}
+
+func TestEveryReasonOfAClosedGateHasBothLanguages(t *testing.T) {
+	t.Parallel()
+	for _, r := range []ratelimit.Reason{
+		ratelimit.ReasonQuota, ratelimit.ReasonRefused, ratelimit.ReasonMinute, ratelimit.ReasonUnreconciled, ratelimit.ReasonAccount,
+		ratelimit.ReasonToken, ratelimit.ReasonAddress, ratelimit.ReasonBreaker, ratelimit.ReasonManual,
+	} {
+		en, zh := locale.GateReason(r, wechat.English), locale.GateReason(r, wechat.Chinese)
+		if en == "" || en == zh || en == string(r) {
+			t.Errorf("%s: %q, %q", r, en, zh)
+		}
+	}
+	if got := locale.GateReason("other", wechat.Chinese); got != "other" {
+		t.Errorf("an unknown reason is shown as %q", got)
 	}
 }

@@ -1,5 +1,6 @@
 // Package ops is the operators' listener: pages for admins, metrics for
-// Prometheus, and health checks for a supervisor. It changes nothing.
+// Prometheus, and health checks for a supervisor. It changes nothing; the console, which
+// package console serves below /console/, does.
 //
 // # What it serves
 //
@@ -9,6 +10,8 @@
 //	             warnings of Redis' persistence, eviction and memory; open, causes and
 //	             accounts for admins only
 //	/metrics     Prometheus; behind the login when there is one (basic_auth in the scrape config)
+//	/console/    Config.Console, behind the login; requests that change something from
+//	             this origin only
 //	/asynqmon/   asynq's own pages, masked and read-only
 //
 // # Access
@@ -35,6 +38,6 @@
 // # Why asynqmon is read-only
 //
 // asynqmon archives, runs and deletes all tasks of a queue in one script, which
-// stops Redis for seconds, and does not update the ledger. Admins act with
-// `wxnotify queues`, `wxnotify dead` and `wxnotify cancel` instead.
+// stops Redis for seconds, and does not update the ledger. Admins act in the console, or
+// with `wxnotify queues`, `wxnotify dead` and `wxnotify cancel`.
 package ops

@@ -35,6 +35,8 @@ type indexPage struct {
 	Problems  []problem
 	Checks    []checkRow
 	Used, Max string
+
+	HasConsole bool
 }
 
 type gateRow struct {
@@ -70,7 +72,7 @@ func (h *Handler) index(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t := language(r)
-	page := indexPage{T: t, Prefix: h.cfg.Prefix, Style: template.CSS(indexCSS), At: s.At.Format("2006-01-02 15:04:05 -07:00"), Problems: h.problems(s, t)}
+	page := indexPage{T: t, HasConsole: h.cfg.Console != nil, Prefix: h.cfg.Prefix, Style: template.CSS(indexCSS), At: s.At.Format("2006-01-02 15:04:05 -07:00"), Problems: h.problems(s, t)}
 	for _, g := range s.Gates {
 		page.Gates = append(page.Gates, h.gateRow(g, t))
 	}

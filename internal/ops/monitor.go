@@ -28,7 +28,7 @@ const (
 	// element and sets it on each.
 	noncePlace = "wxnotify-nonce"
 	// readOnly names the commands that act.
-	readOnly = "These pages are read-only. Act with the command line: `wxnotify queues pause|resume CLASS`, " +
+	readOnly = "These pages are read-only. Act in the console, or with the command line: `wxnotify queues pause|resume CLASS`, " +
 		"`wxnotify dead retry ID`, `wxnotify cancel ID`."
 )
 

@@ -69,6 +69,9 @@ type Config struct {
 	Accounts []string
 	// Gate reads an account's gate. Default: gates are neither shown nor measured.
 	Gate func(ctx context.Context, account string) (ratelimit.State, error)
+	// Console serves the paths below /console/, for whoever is logged in. Default: there
+	// is none.
+	Console func(w http.ResponseWriter, r *http.Request, who Operator)
 	// Logger, default: none.
 	Logger *zap.Logger
 }
@@ -119,6 +122,10 @@ func (h *Handler) routes(monitor http.Handler) http.Handler {
 	private.HandleFunc("GET /{$}", h.index)
 	private.HandleFunc("GET /metrics", h.serveMetrics)
 	private.Handle(monitorRoot+"/", monitor)
+	if h.cfg.Console != nil {
+		private.Handle(consoleRoot+"/", h.console())
+		private.Handle("GET "+consoleRoot, http.RedirectHandler(h.cfg.Prefix+consoleRoot+"/", http.StatusFound))
+	}
 	private.Handle("GET "+monitorRoot, http.RedirectHandler(h.cfg.Prefix+monitorRoot+"/", http.StatusFound))
 
 	public := http.NewServeMux()

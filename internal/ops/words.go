@@ -5,12 +5,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/ratelimit"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // words holds the texts of the index page in one language.
 type words struct {
 	Lang, Other, OtherName                                      string
+	Operate                                                     string
 	Title, AsOf, Reload, Console, Ready, Metrics                string
 	Accounts, Account, Quota, Reserve, Resets, Rate, Gate       string
 	Open, Closed, Until, NoEnd, By, Unlimited, Unknown          string
@@ -19,16 +22,10 @@ type words struct {
 	OK, Failed, Redis, Of, NoBound, Attention, NotReadable      string
 	OtherTool, WithoutData, Evicts, NearFull                    string
 	Clock, ClockAhead, ClockBehind, NoAOF, NotSaved             string
-	Reasons                                                     map[ratelimit.Reason]string
 }
 
 // Reason describes why a gate is closed.
-func (w words) Reason(r ratelimit.Reason) string {
-	if name, ok := w.Reasons[r]; ok {
-		return name
-	}
-	return string(r)
-}
+func (w words) Reason(r ratelimit.Reason) string { return locale.GateReason(r, wechat.Lang(w.Lang)) }
 
 // language picks by ?lang=, then by Accept-Language. Default: English.
 func language(r *http.Request) words {
@@ -60,7 +57,7 @@ func english() words {
 	return words{
 		Lang: "en", Other: "zh", OtherName: "中文",
 		Title: "wxnotify operations", AsOf: "as of", Reload: "Reload",
-		Console: "Queue console", Ready: "Readiness", Metrics: "Metrics",
+		Operate: "Console", Console: "Queue console", Ready: "Readiness", Metrics: "Metrics",
 		Accounts: "Accounts", Account: "Account", Quota: "Quota today", Reserve: "for critical only", Resets: "resets", Rate: "Rate",
 		Gate: "Gate", Open: "open", Closed: "closed", Until: "until", NoEnd: "until an admin opens it", By: "by",
 		Unlimited: "no limit", Unknown: "not known",
@@ -76,13 +73,6 @@ func english() words {
 		NoAOF:       "forgets queues, records and roster when it restarts (appendonly is off). Set appendonly yes, in its configuration file too.",
 		NotSaved:    "could not write to its disk: what it took since then is lost when it restarts, or it refuses writes. Free disk space and look at the log of Redis.",
 		NearFull:    "is over 75 % full: Enqueue refuses messages. At 100 % workers stop too. Raise maxmemory, or wait until the queues are shorter.",
-		Reasons: map[ratelimit.Reason]string{
-			ratelimit.ReasonQuota: "the day's quota is used up", ratelimit.ReasonRefused: "WeChat says the quota is used up (45009)",
-			ratelimit.ReasonMinute: "too fast for WeChat (45011)", ratelimit.ReasonUnreconciled: "the count was lost; asking WeChat",
-			ratelimit.ReasonAccount: "WeChat refuses the account", ratelimit.ReasonToken: "no access token",
-			ratelimit.ReasonAddress: "WeChat refuses the address of every worker",
-			ratelimit.ReasonBreaker: "WeChat is down; probing", ratelimit.ReasonManual: "closed by an admin",
-		},
 	}
 }
 
@@ -90,7 +80,7 @@ func chinese() words {
 	return words{
 		Lang: "zh", Other: "en", OtherName: "English",
 		Title: "wxnotify 运维", AsOf: "截至", Reload: "刷新",
-		Console: "队列控制台", Ready: "就绪检查", Metrics: "指标",
+		Operate: "控制台", Console: "队列控制台", Ready: "就绪检查", Metrics: "指标",
 		Accounts: "公众号", Account: "公众号", Quota: "今日配额", Reserve: "仅供 critical", Resets: "重置于", Rate: "速率",
 		Gate: "闸门", Open: "开放", Closed: "关闭", Until: "直到", NoEnd: "直到管理员打开", By: "操作者",
 		Unlimited: "不限", Unknown: "未知",
@@ -106,12 +96,5 @@ func chinese() words {
 		NoAOF:       "重启后会丢失队列、记录和名册（appendonly 未开启）。请设置 appendonly yes，并写入配置文件。",
 		NotSaved:    "无法写入磁盘：此后的数据在重启时会丢失，或 Redis 拒绝写入。请清理磁盘并查看 Redis 日志。",
 		NearFull:    "内存已用超过 75%：Enqueue 拒绝新消息。用满后 worker 也会停止。请调大 maxmemory，或等待队列变短。",
-		Reasons: map[ratelimit.Reason]string{
-			ratelimit.ReasonQuota: "今日配额已用完", ratelimit.ReasonRefused: "微信答复配额已用完（45009）",
-			ratelimit.ReasonMinute: "超过微信每分钟限额（45011）", ratelimit.ReasonUnreconciled: "计数丢失，正向微信核对",
-			ratelimit.ReasonAccount: "微信拒绝该公众号", ratelimit.ReasonToken: "没有 access token",
-			ratelimit.ReasonAddress: "所有 worker 的出口 IP 都不在白名单",
-			ratelimit.ReasonBreaker: "微信接口故障，探测中", ratelimit.ReasonManual: "管理员已关闭",
-		},
 	}
 }

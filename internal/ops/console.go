@@ -1,0 +1,38 @@
+package ops
+
+import (
+	"net/http"
+)
+
+const consoleRoot = "/console"
+
+// Operator is who makes a request of the console.
+type Operator struct {
+	Name    string          // of the login; empty: the listener has no login
+	Address string          // of the client, see Config.TrustedProxies
+	Stop    <-chan struct{} // closed when the server stops: end what streams; nil: never
+}
+
+// stoppingKey is the context key of a channel that is closed when Serve stops.
+type stoppingKey struct{}
+
+// console passes requests on with their operator. Those that change something are
+// refused when a page of another origin made them: a browser sends the login along.
+func (h *Handler) console() http.Handler {
+	protection := http.NewCrossOriginProtection()
+	for _, host := range h.cfg.Hosts { // a proxy may pass on another Host than the browser's
+		_ = protection.AddTrustedOrigin("https://" + host) // what is no origin is never one of a browser
+	}
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeText(w, http.StatusForbidden, "Refused: a page of another site made this request. Open the console itself; "+
+			"behind a proxy add its name to WXNOTIFY_OPS_HOSTS.")
+	}))
+	return protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who := Operator{Address: h.auth.clientAddr(r)}
+		if len(h.auth.logins) > 0 {
+			who.Name, _, _ = r.BasicAuth() // verified by requireLogin
+		}
+		who.Stop, _ = r.Context().Value(stoppingKey{}).(<-chan struct{})
+		h.cfg.Console(w, r, who)
+	}))
+}
