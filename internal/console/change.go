@@ -1,0 +1,73 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+)
+
+// confirmation is a page that asks before a change.
+type confirmation struct {
+	Text    string // what will be done, with the number
+	Details []string
+	Button  string
+	Bad     bool // it cannot be undone
+	Action  string
+	Fields  []field
+	Ask     string // label of a field reason; empty: there is none
+	Back    string
+	None    bool // nothing would be changed: there is no button
+}
+
+// field is a hidden field.
+type field struct{ Name, Value string }
+
+// confirmed reports whether the operator has seen the confirmation of this change.
+func (r *request) confirmed() bool { return r.PostForm.Get("confirm") == "yes" }
+
+// confirm shows the confirmation. Its form has the fields of the request too.
+func (c *Console) confirm(r *request, q confirmation) error {
+	for _, name := range []string{"do", "id", "class", "query", "what", "errcode", "person", "key"} {
+		if value := r.PostForm.Get(name); value != "" {
+			q.Fields = append(q.Fields, field{name, value})
+		}
+	}
+	return c.render(r, http.StatusOK, "confirm", r.text("Are you sure?"), q)
+}
+
+// change is what the audit trail tells of a change.
+type change struct {
+	action       string // such as cancelled
+	openid, user string // whose data it is about
+	detail       string // without openids
+}
+
+// auditTimeout bounds the writing of the audit trail.
+const auditTimeout = 5 * time.Second
+
+// note writes a change to the account's audit trail and to the log, before it is made:
+// there is no change without a line.
+func (c *Console) note(ctx context.Context, a *Account, who Operator, ch change) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
+	defer cancel()
+	detail := ch.detail
+	if who.Address != "" {
+		detail += " (from " + who.Address + ")"
+	}
+	if err := a.Ledger.Audit(ctx, ledger.Entry{Action: ch.action, Actor: who.title(), OpenID: ch.openid, User: ch.user, Detail: detail}); err != nil {
+		return err
+	}
+	c.log.Info("operator acted", zap.String("account", a.AppID), zap.String("action", ch.action), zap.String("operator", who.Name),
+		zap.String("remote", who.Address), zap.String("detail", ch.detail))
+	return nil
+}
+
+// shownID is an ID in a text.
+func (c *Console) shownID(id string) string { return c.ids.Mask(id) }
+
+func count(n int) string { return grouped(strconv.Itoa(n)) }

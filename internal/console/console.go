@@ -1,0 +1,197 @@
+package console
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/ratelimit"
+	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/wechat/tokenstore"
+)
+
+// Account is what the console shows and acts on. All but AppID and Name are required.
+type Account struct {
+	AppID    string
+	Name     string // shown beside the appid. Default: none
+	Ledger   *ledger.Ledger
+	Producer *producer.Producer
+	Gate     *ratelimit.Gate
+	Tokens   *tokenstore.Store
+	Roster   *enroll.Roster
+	Eraser   *enroll.Eraser
+	Keys     *apikey.Store
+}
+
+// Config of the console.
+type Config struct {
+	// Redis holds the queues. Required. New does not talk to it.
+	Redis redis.UniversalClient
+	// Accounts in the order in which they are shown. Required.
+	Accounts []Account
+	// Prefix is the path before /console/ under which a browser sees it, such as
+	// "/wxnotify". Default: none.
+	Prefix string
+	// Find searches messages. Default: they are found by ID and msgid only.
+	Find Finder
+	// Logger, default: none.
+	Logger *zap.Logger
+}
+
+// Role says what an operator may do. Each role includes those before it.
+type Role int
+
+// The roles.
+const (
+	View    Role = iota // overview and lists
+	Support             // find messages and read their stories
+	Operate             // pause, resume, cancel, retry, drop, lift
+	Admin               // unbind, erase, API keys
+)
+
+// Operator makes a request.
+type Operator struct {
+	Name    string // of the login; empty: the listener has none
+	Address string // of the client
+	Role    Role
+	Stop    <-chan struct{} // ends streams; nil: never
+}
+
+// title names the operator in the audit trail.
+func (o Operator) title() string {
+	if o.Name == "" {
+		return "console"
+	}
+	return o.Name + " (console)"
+}
+
+type operatorKey struct{}
+
+// WithOperator returns r as made by o.
+func WithOperator(r *http.Request, o Operator) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), operatorKey{}, o))
+}
+
+// operatorOf is who makes r. A request without one may do nothing but look.
+func operatorOf(r *http.Request) Operator {
+	o, _ := r.Context().Value(operatorKey{}).(Operator)
+	return o
+}
+
+// Console serves the pages. Safe for concurrent use.
+type Console struct {
+	cfg    Config
+	log    *zap.Logger
+	ids    *mask.IDs
+	seals  *sealer
+	queues *queue.Inspector
+	pages  map[wechat.Lang]map[string]*template.Template
+	live   *overviews
+	words  map[wechat.Lang]words
+	// streams holds one entry for each live page.
+	streams chan struct{}
+	runs    *runs
+	root    http.Handler
+}
+
+//go:embed pages
+var files embed.FS
+
+// New checks cfg and names all its faults. It does not talk to Redis. Call Close at the
+// end.
+func New(cfg Config) (*Console, error) {
+	var faults []error
+	if cfg.Redis == nil {
+		faults = append(faults, errors.New("config.Redis: is required"))
+	}
+	if len(cfg.Accounts) == 0 {
+		faults = append(faults, errors.New("config.Accounts: is required"))
+	}
+	for i, a := range cfg.Accounts {
+		if a.AppID == "" || a.Ledger == nil || a.Producer == nil || a.Gate == nil || a.Tokens == nil || a.Roster == nil || a.Eraser == nil || a.Keys == nil {
+			faults = append(faults, fmt.Errorf("config.Accounts[%d]: all fields but Name are required", i))
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	seals, err := newSealer()
+	if err != nil {
+		return nil, err
+	}
+	c := &Console{
+		cfg: cfg, log: cfg.Logger.Named("console"), ids: mask.NewIDs(), seals: seals, queues: queue.NewInspector(cfg.Redis), runs: newRuns(), words: wordsOf(), streams: make(chan struct{}, maxStreams),
+	}
+	if c.pages, err = parsePages(c.words); err != nil {
+		return nil, err
+	}
+	c.live = newOverviews(c)
+	c.root = c.routes()
+	return c, nil
+}
+
+// Close stops what runs in the background and waits for it.
+func (c *Console) Close() { c.runs.close() }
+
+// ServeHTTP implements http.Handler, for paths that begin with /console/.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.root.ServeHTTP(w, r) }
+
+// maxForm bounds the body of a request.
+const maxForm = 64 << 10
+
+func (c *Console) routes() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, role Role, h func(*request) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { c.serve(w, r, role, h) })
+	}
+	handle("GET /console/{$}", View, c.overview)
+	handle("GET /console/live", View, c.stream)
+	handle("POST /console/gate", Operate, c.actOnGate)
+	handle("GET /console/messages", Support, c.messages)
+	handle("POST /console/messages", Support, c.find)
+	handle("GET /console/message", Support, c.message)
+	handle("POST /console/act", Operate, c.act)
+	handle("POST /console/act-all", Operate, c.actOnAll)
+	handle("GET /console/dead", Support, c.deadLetters)
+	handle("GET /console/suppressions", Support, c.suppressions)
+	handle("POST /console/suppressions", Support, c.findSuppression)
+	handle("POST /console/lift", Operate, c.lift)
+	handle("GET /console/roster", Support, c.roster)
+	handle("POST /console/roster", Support, c.findPerson)
+	handle("POST /console/person", Admin, c.actOnPerson)
+	handle("GET /console/keys", Admin, c.keys)
+	handle("POST /console/keys", Admin, c.actOnKey)
+	handle("GET /console/runs", View, c.listRuns)
+	handle("POST /console/runs/stop", Operate, c.stopRun)
+	handle("GET /console/audit", Support, c.audit)
+	mux.HandleFunc("GET /console/{file}", c.static)
+	mux.HandleFunc("/console/", func(w http.ResponseWriter, r *http.Request) {
+		c.serve(w, r, View, func(*request) error { return &faultError{status: http.StatusNotFound, text: "There is no such page."} })
+	})
+	return mux
+}
+
+// account is the one with this appid; nil when there is none.
+func (c *Console) account(appid string) *Account {
+	i := slices.IndexFunc(c.cfg.Accounts, func(a Account) bool { return a.AppID == appid })
+	if i < 0 {
+		return nil
+	}
+	return &c.cfg.Accounts[i]
+}

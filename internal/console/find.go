@@ -1,0 +1,217 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// pageSize is how many rows a list has.
+const pageSize = 50
+
+// Query says which messages are looked for. What is empty is not compared.
+type Query struct {
+	OpenID, User, Template string
+	State                  ledger.State
+	Errcode                wechat.Code
+	Since, Until           time.Time // by when they were enqueued
+}
+
+// Finder lists up to n messages of an account that match q, the latest first, from
+// cursor on; the first cursor is empty. next is empty after the last.
+type Finder func(ctx context.Context, appid string, q Query, cursor string, n int) (found []*ledger.Record, next string, err error)
+
+// The kinds of what is sealed.
+const (
+	sealedID     = "id"
+	sealedQuery  = "query"
+	sealedPerson = "person"
+	sealedRef    = "suppression"
+)
+
+// messageRow is one message in a list.
+type messageRow struct {
+	Link, ID, State, To, Template, Reason, Remedy string
+	Errcode                                       wechat.Code
+	QueuedAt, EndedAt                             time.Time
+	Bad, Good                                     bool
+}
+
+// rowOf shows a record.
+func (c *Console) rowOf(r *request, m *ledger.Record) (messageRow, error) {
+	link, err := c.link(r, m.ID)
+	row := messageRow{
+		Link: link, ID: c.ids.Mask(m.ID), State: m.State.In(r.lang), To: mask.Name(m.To), Template: m.Template,
+		Errcode: m.Errcode, QueuedAt: m.QueuedAt, EndedAt: m.EndedAt,
+		Reason: mask.Text(strings.TrimSpace(ledger.ReasonText(m.Reason, r.lang) + " " + m.Detail)),
+	}
+	row.setColor(m.State)
+	if m.To == "" {
+		row.To = mask.Name(m.User)
+	}
+	if m.Errcode != 0 {
+		row.Remedy = m.Errcode.RemedyIn(r.lang)
+	}
+	return row, err
+}
+
+func (v *messageRow) setColor(s ledger.State) {
+	v.Bad = slices.Contains([]ledger.State{ledger.Dead, ledger.Rejected, ledger.Unknown, ledger.Expired}, s)
+	v.Good = s == ledger.Delivered || s == ledger.Accepted
+}
+
+// link is the address of a message's story. An ID that holds personal data is sealed.
+func (c *Console) link(r *request, id string) (string, error) {
+	values := map[string][]string{"account": {r.account.AppID}, "id": {id}}
+	if c.ids.Mask(id) != id {
+		ref, err := c.seals.seal(sealedID, id)
+		if err != nil {
+			return "", err
+		}
+		delete(values, "id")
+		values["ref"] = []string{ref}
+	}
+	return c.base() + "/message?" + encode(values), nil
+}
+
+// messagesView is the page that finds messages.
+type messagesView struct {
+	CanSearch bool // by more than id and msgid
+	States    []ledger.State
+	Searched  bool
+	Filters   []string // what was asked for, masked
+	Query     string   // sealed
+	Rows      []messageRow
+	Next      string // cursor
+	Took      time.Duration
+	Missing   string // that no message has
+}
+
+// messages shows the form, and what was found by the sealed query.
+func (c *Console) messages(r *request) error {
+	v := messagesView{CanSearch: c.cfg.Find != nil, States: ledger.States(), Query: r.Form.Get("query")}
+	if v.Query == "" || c.cfg.Find == nil {
+		return c.render(r, http.StatusOK, "messages", r.text("Messages"), v)
+	}
+	var q Query
+	if err := c.seals.open(sealedQuery, v.Query, &q); err != nil {
+		return err
+	}
+	began := time.Now()
+	found, next, err := c.cfg.Find(r.ctx(), r.account.AppID, q, r.Form.Get("cursor"), pageSize)
+	if err != nil {
+		return err
+	}
+	v.Searched, v.Next, v.Took, v.Filters = true, next, time.Since(began).Round(time.Millisecond), filtersOf(r, q)
+	for _, m := range found {
+		if m == nil {
+			continue
+		}
+		row, err := c.rowOf(r, m)
+		if err != nil {
+			return err
+		}
+		v.Rows = append(v.Rows, row)
+	}
+	return c.render(r, http.StatusOK, "messages", r.text("Messages"), v)
+}
+
+// filtersOf names what was asked for.
+func filtersOf(r *request, q Query) []string {
+	var out []string
+	add := func(name, value string) {
+		if value != "" {
+			out = append(out, r.text(name)+" "+value)
+		}
+	}
+	add("openid", mask.Name(q.OpenID))
+	add("user", mask.Name(q.User))
+	add("template", q.Template)
+	if q.State != "" {
+		add("state", q.State.In(r.lang))
+	}
+	if q.Errcode != 0 {
+		add("errcode", strconv.Itoa(int(q.Errcode)))
+	}
+	add("from", moment(q.Since))
+	add("to", moment(q.Until))
+	return out
+}
+
+// find reads the form and leads to the message, or to the list with a sealed query: no
+// address of a page holds an openid.
+func (c *Console) find(r *request) error {
+	value := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
+	if id := value("id"); id != "" {
+		return c.leadTo(r, id)
+	}
+	if text := value("msgid"); text != "" {
+		msgid, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return wrong("A msgid has digits only.")
+		}
+		id, err := r.account.Ledger.ByMsgID(r.ctx(), wechat.MessageID(msgid))
+		switch {
+		case err != nil:
+			return err
+		case id == "":
+			return &faultError{status: http.StatusNotFound, text: "No message of this account has the msgid %s.", args: []any{text}}
+		}
+		return c.leadTo(r, id)
+	}
+	q, err := queryOf(value)
+	if err != nil {
+		return err
+	}
+	sealed, err := c.seals.seal(sealedQuery, q)
+	if err != nil {
+		return err
+	}
+	c.redirect(r, "/messages", map[string]string{"query": sealed}, "")
+	return nil
+}
+
+// queryOf reads the fields of the form. Times are those of an input datetime-local, in
+// the time zone of the process.
+func queryOf(value func(string) string) (Query, error) {
+	q := Query{OpenID: value("openid"), User: value("user"), Template: value("template"), State: ledger.State(value("state"))}
+	if q.State != "" && !slices.Contains(ledger.States(), q.State) {
+		return q, wrong("There is no such state.")
+	}
+	if text := value("errcode"); text != "" {
+		code, err := strconv.Atoi(text)
+		if err != nil || code == 0 {
+			return q, wrong("An errcode is a number other than 0.")
+		}
+		q.Errcode = wechat.Code(code)
+	}
+	for name, to := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
+		text := value(name)
+		if text == "" {
+			continue
+		}
+		at, err := time.ParseInLocation("2006-01-02T15:04", text, time.Local)
+		if err != nil {
+			return q, wrong("A time is written like %s.", "2026-11-26T18:30")
+		}
+		*to = at
+	}
+	return q, nil
+}
+
+// leadTo redirects to a message's story.
+func (c *Console) leadTo(r *request, id string) error {
+	link, err := c.link(r, id)
+	if err != nil {
+		return err
+	}
+	http.Redirect(r.w, r.Request, link, http.StatusSeeOther)
+	return nil
+}

@@ -1,0 +1,106 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/mask"
+)
+
+// overlap is how long the old secret of a rotated key is accepted.
+const overlap = 24 * time.Hour
+
+// keysView is the page of API keys.
+type keysView struct {
+	Keys   []apikey.Key
+	Kinds  []apikey.Kind
+	Scopes []apikey.Scope
+	Secret string // shown once
+	Of     string // the key whose secret it is
+}
+
+func (c *Console) keys(r *request) error { return c.showKeys(r, keysView{}) }
+
+func (c *Console) showKeys(r *request, v keysView) (err error) {
+	if v.Keys, err = r.account.Keys.List(r.ctx()); err != nil {
+		return err
+	}
+	v.Kinds, v.Scopes = apikey.Kinds(), apikey.Scopes()
+	return c.render(r, http.StatusOK, "keys", r.text("API keys"), v)
+}
+
+// actOnKey creates, rotates or revokes a key.
+func (c *Console) actOnKey(r *request) error {
+	id := r.PostForm.Get("key")
+	switch r.PostForm.Get("do") {
+	case "create":
+		return c.createKey(r)
+	case "rotate":
+		if !r.confirmed() {
+			return c.confirm(r, confirmation{
+				Text: r.text("Give key %s a new secret?", cut(id, 40)), Button: r.text("Rotate"), Action: "/keys", Back: "/keys?account=" + r.account.AppID,
+				Details: []string{r.text("The old secret is accepted for 24 hours more.")},
+			})
+		}
+		if err := c.note(r.ctx(), r.account, r.who, change{action: "rotate key", detail: cut(id, 40)}); err != nil {
+			return err
+		}
+		key, secret, err := r.account.Keys.Rotate(r.ctx(), id, overlap)
+		if err != nil {
+			return keyFault(err)
+		}
+		return c.showKeys(r, keysView{Secret: secret, Of: key.Name})
+	case "revoke":
+		if !r.confirmed() {
+			return c.confirm(r, confirmation{
+				Text: r.text("Revoke key %s?", cut(id, 40)), Button: r.text("Revoke"), Bad: true, Action: "/keys", Back: "/keys?account=" + r.account.AppID,
+				Details: []string{r.text("Programs that use it are refused within seconds. It cannot be undone.")},
+			})
+		}
+		if err := c.note(r.ctx(), r.account, r.who, change{action: "revoke key", detail: cut(id, 40)}); err != nil {
+			return err
+		}
+		if err := r.account.Keys.Revoke(r.ctx(), id); err != nil {
+			return keyFault(err)
+		}
+		c.redirect(r, "/keys", nil, "revoked")
+		return nil
+	}
+	return wrong("The form is not one of this page.")
+}
+
+func keyFault(err error) error {
+	if errors.Is(err, apikey.ErrNotFound) {
+		return &faultError{status: http.StatusNotFound, text: "There is no such key any more.", err: err}
+	}
+	return err
+}
+
+func (c *Console) createKey(r *request) error {
+	k := apikey.Key{Name: strings.TrimSpace(r.PostForm.Get("name")), Kind: apikey.Kind(r.PostForm.Get("kind"))}
+	for _, scope := range r.PostForm["scope"] {
+		k.Scopes = append(k.Scopes, apikey.Scope(scope))
+	}
+	for guest := range strings.FieldsSeq(r.PostForm.Get("guests")) {
+		k.Guests = append(k.Guests, guest)
+	}
+	scopes := make([]string, len(k.Scopes))
+	for i, s := range k.Scopes {
+		scopes[i] = string(s)
+	}
+	slices.Sort(scopes)
+	detail := strconv.Quote(mask.Text(cut(k.Name, 60))) + " " + string(k.Kind) + " " + strings.Join(scopes, ",")
+	if err := c.note(r.ctx(), r.account, r.who, change{action: "create key", detail: cut(detail, 150)}); err != nil {
+		return err
+	}
+	key, secret, err := r.account.Keys.Create(r.ctx(), k)
+	if err != nil {
+		return &faultError{status: http.StatusBadRequest, text: "%s", args: []any{mask.Text(err.Error())}, err: err}
+	}
+	return c.showKeys(r, keysView{Secret: secret, Of: key.Name})
+}

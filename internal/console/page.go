@@ -1,0 +1,294 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/locale"
+	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// policy lets pages load our style sheet and script, and nothing else.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; " +
+	"base-uri 'none'; frame-ancestors 'none'"
+
+// request is one request with what every page needs of it.
+type request struct {
+	*http.Request
+
+	w       http.ResponseWriter
+	who     Operator
+	lang    wechat.Lang
+	words   words    // of lang
+	account *Account // named by the request, else the first
+}
+
+// ctx is the context of the request.
+func (r *request) ctx() context.Context { return r.Context() }
+
+// text translates.
+func (r *request) text(english string, args ...any) string { return r.words.say(english, args...) }
+
+// faultError is shown as a page. Its text is a key of the table of words.
+type faultError struct {
+	status int
+	text   string
+	args   []any
+	err    error
+}
+
+func (e *faultError) Error() string { return words(nil).say(e.text, e.args...) }
+
+func (e *faultError) Unwrap() error { return e.err }
+
+// wrong is a fault of what the operator typed or of an old page.
+func wrong(text string, args ...any) error {
+	return &faultError{status: http.StatusBadRequest, text: text, args: args}
+}
+
+func (c *Console) serve(w http.ResponseWriter, r *http.Request, role Role, h func(*request) error) {
+	w.Header().Set("Content-Security-Policy", policy)
+	w.Header().Set("Cache-Control", "no-store")
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	req := &request{Request: r, w: w, who: operatorOf(r), lang: languageOf(r)}
+	c.rememberLanguage(req)
+	req.words = c.words[req.lang]
+	err := r.ParseForm()
+	if err == nil {
+		appid := r.Form.Get("account")
+		if req.account = c.account(appid); appid == "" {
+			req.account = &c.cfg.Accounts[0]
+		}
+	}
+	switch {
+	case err != nil:
+		err = wrong("The form cannot be read.")
+	case req.account == nil:
+		req.account = &c.cfg.Accounts[0]
+		err = &faultError{status: http.StatusNotFound, text: "This process does not serve that account."}
+	case req.who.Role < role:
+		err = &faultError{status: http.StatusForbidden, text: "Your role does not permit this."}
+	default:
+		err = h(req)
+	}
+	if err != nil {
+		c.fail(req, err)
+	}
+}
+
+// fail shows an error.
+func (c *Console) fail(r *request, err error) {
+	fault := &faultError{status: http.StatusServiceUnavailable, text: "This cannot be read or changed now: %s", args: []any{mask.Text(err.Error())}}
+	switch {
+	case errors.As(err, &fault):
+	case errors.Is(err, errSealed):
+		fault = &faultError{status: http.StatusGone, text: "The page is out of date: the program was started again since. Begin at the overview."}
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		return // the browser has gone
+	default:
+		c.log.Warn("console page failed", zap.String("path", r.URL.Path), zap.Error(err))
+	}
+	if err := c.render(r, fault.status, "error", r.text("Not done"), r.text(fault.text, fault.args...)); err != nil {
+		http.Error(r.w, fault.Error(), fault.status)
+	}
+}
+
+// page is what layout.html gets.
+type page struct {
+	Lang, Other wechat.Lang
+	InOther     string // address of this page in Other
+	Asynqmon    string
+	Base        string // path of the console, without a slash at its end
+	Name, Title string // which page it is, and its heading
+	Who         Operator
+	Account     *Account
+	Accounts    []Account
+	At          string
+	Notice      string
+	Data        any
+	Live        string // what the script subscribes to; empty: nothing
+	Runs        int
+}
+
+// May reports whether the operator has a role, for templates.
+func (p page) May(role string) bool {
+	return p.Who.Role >= map[string]Role{"support": Support, "operate": Operate, "admin": Admin}[role]
+}
+
+func (c *Console) base() string { return c.cfg.Prefix + "/console" }
+
+func (c *Console) pageOf(r *request, name, title string, data any) page {
+	p := page{
+		Lang: r.lang, Other: wechat.Chinese, Base: c.base(), Asynqmon: c.cfg.Prefix + "/asynqmon/", Name: name, Title: title, Who: r.who, Account: r.account,
+		Accounts: c.cfg.Accounts, At: moment(time.Now()), Data: data, Notice: c.notice(r), Runs: c.runs.active(),
+	}
+	if r.lang == wechat.Chinese {
+		p.Other = wechat.English
+	}
+	p.InOther = c.inLanguage(r, p.Other)
+	switch name {
+	case "overview", "runs":
+		p.Live = name
+	}
+	return p
+}
+
+// render writes a page.
+func (c *Console) render(r *request, status int, name, title string, data any) error {
+	var body bytes.Buffer
+	if err := c.pages[r.lang][name].ExecuteTemplate(&body, "layout", c.pageOf(r, name, title, data)); err != nil {
+		return fmt.Errorf("console: page %s: %w", name, err)
+	}
+	head := r.w.Header()
+	head.Set("Content-Type", "text/html; charset=utf-8")
+	head.Set("Content-Language", string(r.lang))
+	r.w.WriteHeader(status)
+	_, _ = r.w.Write(body.Bytes()) // an error means that the client has gone
+	return nil
+}
+
+// parsePages parses each page once for each language: the function t translates.
+func parsePages(texts map[wechat.Lang]words) (map[wechat.Lang]map[string]*template.Template, error) {
+	names, err := fs.Glob(files, "pages/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	out := map[wechat.Lang]map[string]*template.Template{}
+	for _, lang := range []wechat.Lang{wechat.English, wechat.Chinese} {
+		out[lang] = map[string]*template.Template{}
+		funcs := template.FuncMap{
+			"t":    func(english string, args ...any) string { return texts[lang].say(english, args...) },
+			"time": moment,
+			"num":  func(n any) string { return grouped(fmt.Sprint(n)) },
+		}
+		for _, name := range names {
+			base := strings.TrimSuffix(path.Base(name), ".html")
+			if base == "layout" {
+				continue
+			}
+			tmpl, err := template.New(base).Funcs(funcs).ParseFS(files, "pages/layout.html", name)
+			if err != nil {
+				return nil, fmt.Errorf("console: page %s: %w", base, err)
+			}
+			out[lang][base] = tmpl
+		}
+	}
+	return out, nil
+}
+
+// static serves the style sheet and the script.
+func (c *Console) static(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("file")
+	body, err := files.ReadFile("pages/" + name)
+	if kind := path.Ext(name); err != nil || kind == ".html" {
+		c.serve(w, r, View, func(*request) error { return &faultError{status: http.StatusNotFound, text: "There is no such page."} })
+		return
+	}
+	w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
+	w.Header().Set("Cache-Control", "private, max-age=300")
+	_, _ = w.Write(body)
+}
+
+const languageCookie = "wxnotify_lang"
+
+// languageOf is the language that the operator chose, else that of the browser.
+func languageOf(r *http.Request) wechat.Lang {
+	if chosen, err := r.Cookie(languageCookie); err == nil {
+		if lang := wechat.Lang(chosen.Value); lang == wechat.Chinese || lang == wechat.English {
+			return lang
+		}
+	}
+	return locale.FromHeader(r.Header.Get("Accept-Language"))
+}
+
+// rememberLanguage keeps the language that the query names for a year.
+func (c *Console) rememberLanguage(r *request) {
+	lang := wechat.Lang(r.URL.Query().Get("lang"))
+	if lang != wechat.Chinese && lang != wechat.English {
+		return
+	}
+	r.lang = lang
+	http.SetCookie(r.w, &http.Cookie{
+		Name: languageCookie, Value: string(lang), Path: c.base() + "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	})
+}
+
+// inLanguage is the address of this page in a language; of the overview where the page
+// answers a form.
+func (c *Console) inLanguage(r *request, lang wechat.Lang) string {
+	query, path := r.URL.Query(), c.cfg.Prefix+r.URL.Path
+	if r.Method != http.MethodGet {
+		query, path = url.Values{}, c.base()+"/"
+	}
+	query.Del("done")
+	query.Set("lang", string(lang))
+	return path + "?" + query.Encode()
+}
+
+// moment shows a time in the time zone of the process; empty for none.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04:05 -07:00")
+}
+
+// grouped puts commas between thousands.
+func grouped(digits string) string {
+	if _, err := strconv.ParseInt(digits, 10, 64); err != nil {
+		return digits
+	}
+	var out strings.Builder
+	for i, d := range digits {
+		if left := len(digits) - i; i > 0 && left%3 == 0 && digits[i-1] != '-' {
+			out.WriteString(",")
+		}
+		out.WriteRune(d)
+	}
+	return out.String()
+}
+
+// notices are the texts that follow a redirect, by their names in its query.
+func (c *Console) notice(r *request) string {
+	text, known := notices()[r.URL.Query().Get("done")]
+	if !known {
+		return ""
+	}
+	return r.text(text)
+}
+
+func notices() map[string]string {
+	return map[string]string{
+		"paused": "Paused.", "resumed": "Resumed.", "cancelled": "Cancelled.", "retried": "Put on its queue again.", "dropped": "Dropped.",
+		"lifted": "The suppression is lifted.", "unbound": "Unbound.", "erased": "Erased.", "revoked": "The key is revoked.",
+		"stopped": "Stopped.", "untrailed": "Done, but the audit trail could not be written: see the log.",
+	}
+}
+
+// redirect answers a form with the page to show next. query may be nil; done names a
+// notice, or is empty.
+func (c *Console) redirect(r *request, to string, query map[string]string, done string) {
+	values := url.Values{}
+	values.Set("account", r.account.AppID)
+	for name, value := range query {
+		values.Set(name, value)
+	}
+	if done != "" {
+		values.Set("done", done)
+	}
+	http.Redirect(r.w, r.Request, c.base()+to+"?"+values.Encode(), http.StatusSeeOther)
+}

@@ -1,0 +1,68 @@
+package console
+
+import (
+	"errors"
+	"time"
+
+	"github.com/wxnotify/wxnotify/ratelimit"
+)
+
+// sample is the count of the day's calls at one moment.
+type sample struct {
+	at   time.Time
+	used int64
+}
+
+const (
+	// sampleEvery bounds the samples that are kept, to 120.
+	sampleEvery = 5 * time.Second
+	// minSpan is over how long a speed must be measured to tell more than the day's mean.
+	minSpan = time.Minute
+)
+
+// addSample forgets samples that are older than speedWindow, and all when the count has
+// gone down: a new day has begun, or it was corrected.
+func addSample(samples []sample, s sample) []sample {
+	if n := len(samples); n > 0 && samples[n-1].used > s.used {
+		samples = nil
+	} else if n > 1 && s.at.Sub(samples[n-2].at) < sampleEvery {
+		samples = samples[:n-1]
+	}
+	for len(samples) > 0 && s.at.Sub(samples[0].at) > speedWindow {
+		samples = samples[1:]
+	}
+	return append(samples, s)
+}
+
+// speed is how fast the quota is used.
+type speed struct {
+	perSecond float64
+	runsOut   time.Time // zero: not before the reset
+}
+
+// speedOf measures over the samples, or over the day while they span less than minSpan.
+func speedOf(samples []sample, s ratelimit.State) speed {
+	if len(samples) == 0 {
+		return speed{}
+	}
+	last := samples[len(samples)-1]
+	first := samples[0]
+	if last.at.Sub(first.at) < minSpan {
+		first = sample{at: s.ResetsAt.Add(-24 * time.Hour)}
+	}
+	span := last.at.Sub(first.at).Seconds()
+	if span <= 0 || s.ResetsAt.IsZero() {
+		return speed{}
+	}
+	out := speed{perSecond: float64(last.used-first.used) / span}
+	if left := s.Cap - s.Used; s.Cap > 0 && left > 0 && out.perSecond > 0 {
+		seconds := float64(left) / out.perSecond
+		if untilReset := s.ResetsAt.Sub(last.at).Seconds(); seconds < untilReset {
+			out.runsOut = last.at.Add(time.Duration(seconds * float64(time.Second)))
+		}
+	}
+	return out
+}
+
+// asError is errors.As for an error that may be nil.
+func asError[T error](err error, target *T) bool { return err != nil && errors.As(err, target) }

@@ -1,0 +1,202 @@
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// storyView is a message's page.
+type storyView struct {
+	Row               messageRow
+	Class             job.Class
+	User              string
+	MsgID, RID        string
+	Attempts, Resends int
+	PossibleDuplicate bool
+	Reason, Remedy    string
+	Why               []string // it does not move; empty: it has ended
+	Events            []eventView
+	Card              *cardView
+	Ref               string // the sealed ID
+	Suppressed        string // sealed; empty: its recipient is not suppressed
+	Actions           map[string]bool
+}
+
+type eventView struct {
+	At   time.Time // zero: not known
+	Text string
+}
+
+// cardView is the card as the follower sees it, its values masked.
+type cardView struct {
+	Lines []wechat.PreviewLine
+	Opens string
+	Title string // the template
+}
+
+// encode writes a query.
+func encode(values map[string][]string) string { return url.Values(values).Encode() }
+
+// idOf is the message that a request names, in clear or sealed.
+func (c *Console) idOf(r *request) (id string, err error) {
+	if ref := r.Form.Get("ref"); ref != "" {
+		err = c.seals.open(sealedID, ref, &id)
+		return id, err
+	}
+	return r.Form.Get("id"), nil
+}
+
+// message shows a message's story.
+func (c *Console) message(r *request) error {
+	id, err := c.idOf(r)
+	if err != nil {
+		return err
+	}
+	found, err := r.account.Ledger.Get(r.ctx(), id)
+	switch {
+	case err != nil:
+		return err
+	case found[0] == nil:
+		return &faultError{status: http.StatusNotFound, text: "No message of this account has the ID %s: it was never enqueued, or its end is longer ago than records are kept.", args: []any{c.ids.Mask(cut(id, 128))}}
+	}
+	v, err := c.storyOf(r, found[0])
+	if err != nil {
+		return err
+	}
+	return c.render(r, http.StatusOK, "message", r.text("Message %s", v.Row.ID), v)
+}
+
+func (c *Console) storyOf(r *request, m *ledger.Record) (v storyView, err error) {
+	v = storyView{
+		Class: m.Class, User: mask.Name(m.User), RID: m.RID, Attempts: m.Attempts, Resends: m.Resends, PossibleDuplicate: m.PossibleDuplicate,
+		Actions: map[string]bool{},
+	}
+	if v.Row, err = c.rowOf(r, m); err != nil {
+		return v, err
+	}
+	if m.MsgID != 0 {
+		v.MsgID = m.MsgID.String()
+	}
+	status, err := r.account.Producer.Status(r.ctx(), m.ID, producer.In(r.lang))
+	if err != nil && !errors.Is(err, producer.ErrNotFound) {
+		return v, err
+	}
+	if status != nil {
+		v.Reason, v.Remedy = mask.Text(status.Reason), mask.Text(status.Remedy)
+	}
+	if v.Ref, err = c.seals.seal(sealedID, m.ID); err != nil {
+		return v, err
+	}
+	task, err := c.queues.Task(r.ctx(), r.account.AppID, m.Class, m.ID)
+	if err != nil {
+		return v, err
+	}
+	v.Why = whyOf(r, m, task, c.live.of(r.ctx(), r.account))
+	v.Events = eventsOf(r, m, task)
+	if v.Card, err = c.cardOf(r, m, task); err != nil {
+		return v, err
+	}
+	v.Actions["cancel"] = cancellable(m)
+	v.Actions["retry"], v.Actions["drop"] = m.State == ledger.Dead && v.Card != nil, m.State == ledger.Dead
+	if m.Reason == ledger.ReasonSuppressed && m.To != "" {
+		v.Suppressed, err = c.seals.seal(sealedRef, suppressionRef{OpenID: m.To})
+	}
+	return v, err
+}
+
+// cancellable reports whether a cancel may succeed: the ledger decides.
+func cancellable(m *ledger.Record) bool {
+	switch m.State {
+	case ledger.Queued, ledger.Scheduled, ledger.Retrying:
+		return m.EndedAt.IsZero()
+	case ledger.Sending, ledger.Accepted, ledger.Delivered, ledger.Rejected, ledger.Expired, ledger.Cancelled, ledger.Unknown, ledger.Dead:
+	}
+	return false
+}
+
+// eventsOf is what is known of a message's life, in its order.
+func eventsOf(r *request, m *ledger.Record, task *queue.Waiting) []eventView {
+	var out []eventView
+	add := func(at time.Time, text string, args ...any) { out = append(out, eventView{at, r.text(text, args...)}) }
+	add(m.QueuedAt, "Enqueued in class %s", string(m.Class))
+	if !m.NotBefore.IsZero() {
+		add(m.NotBefore, "Not to be sent before this time")
+	}
+	if m.Attempts > 0 {
+		add(time.Time{}, "%s attempts reached WeChat or failed on the way", count(m.Attempts))
+	}
+	if !m.OpenSince.IsZero() {
+		add(m.OpenSince, "First attempt whose outcome is not known")
+	}
+	if m.Errcode != 0 {
+		add(time.Time{}, "WeChat's last answer: errcode %d (%s)", int(m.Errcode), m.Errcode.Name())
+	}
+	if m.Resends > 0 {
+		add(time.Time{}, "Sent again after a failed receipt: %d times", m.Resends)
+	}
+	if !m.SentAt.IsZero() {
+		add(m.SentAt, "WeChat accepted it")
+	}
+	if m.Receipt != "" {
+		add(m.EndedAt, "WeChat's receipt: %s", mask.Text(m.Receipt))
+	}
+	if task != nil && !task.Due.IsZero() {
+		add(task.Due, "Next attempt, at the earliest")
+	}
+	if !m.NotAfter.IsZero() && m.EndedAt.IsZero() {
+		add(m.NotAfter, "Expires when it was not sent by then")
+	}
+	if !m.EndedAt.IsZero() {
+		add(m.EndedAt, "Ended: %s", m.State.In(r.lang))
+	}
+	return out
+}
+
+// cardOf is the card of a message whose body is still there: it waits, or it is a dead
+// letter. Nil: nothing of it is kept.
+func (c *Console) cardOf(r *request, m *ledger.Record, task *queue.Waiting) (*cardView, error) {
+	var payload []byte
+	if task != nil {
+		payload = task.Payload
+	}
+	if payload == nil {
+		kept, err := r.account.Ledger.Payload(r.ctx(), m.ID)
+		if err != nil || kept == nil {
+			return nil, err
+		}
+		payload = kept
+	}
+	e, err := job.Parse(payload)
+	if err != nil {
+		return nil, nil //nolint:nilerr,nilnil // written by a newer version, or not by us: no card
+	}
+	var body wechat.TemplateMessage
+	if json.Unmarshal(e.Body, &body) != nil {
+		return nil, nil //nolint:nilnil // as above
+	}
+	p := body.Preview("")
+	v := &cardView{Lines: p.Lines, Title: m.Template}
+	for i := range v.Lines {
+		v.Lines[i].Text = mask.Value(v.Lines[i].Text)
+	}
+	switch {
+	case body.MiniProgram != nil && body.MiniProgram.AppID != "":
+		v.Opens = r.text("the mini program %s", body.MiniProgram.AppID)
+	case p.Opens != "":
+		v.Opens = "https://…"
+		if u, err := url.Parse(p.Opens); err == nil && u.Host != "" {
+			v.Opens = u.Scheme + "://" + u.Hostname() + "/…" // path and query may name the person
+		}
+	}
+	return v, nil
+}
