@@ -83,13 +83,14 @@ func (p *Producer) enqueue(ctx context.Context, class job.Class, entries []*entr
 	var calls []redis.Cmder
 	for from := 0; from < len(entries); from += callSize {
 		chunk := entries[from:min(from+callSize, len(entries))]
-		keys := slices.Grow(queue.PutKeys(p.cfg.Account, class), 2*len(chunk))
+		keys := slices.Grow(queue.PutKeys(p.cfg.Account, class), 2*len(chunk)+2)
 		args := slices.Grow(queue.PutArgs(p.cfg.Account, class, now), (queue.ItemArity+ledger.CreateArity)*len(chunk))
 		for _, e := range chunk {
 			keys = append(keys, p.ledger.RecordKey(e.envelope.ID), queue.TaskKey(p.cfg.Account, class, e.envelope.ID))
 			args = queue.AppendItem(args, p.cfg.Account, class, e.item(), now)
 			args = p.ledger.AppendCreate(args, &e.envelope, e.hash, now)
 		}
+		keys = append(keys, p.ledger.IndexKeys(now)...)
 		calls = append(calls, enqueueScript.Call(ctx, keys, args...))
 	}
 	return run(ctx, p.rdb, calls, len(entries))
@@ -129,6 +130,7 @@ func (p *Producer) enqueueApart(ctx context.Context, class job.Class, entries []
 			args = append(args, ledger.Unput(class, e.envelope.ID))
 			args = p.ledger.AppendCreate(args, &e.envelope, e.hash, now)
 		}
+		keys = append(keys, p.ledger.IndexKeys(now)...)
 		creates = append(creates, createScript.Call(ctx, keys, args...))
 	}
 	replies := run(ctx, p.rdb, creates, len(entries))

@@ -114,13 +114,18 @@ func (l *Ledger) restore(ctx context.Context, e job.Envelope, hash string, redel
 		r.State, r.EndedAt, r.Reason = Unknown, now, ReasonRecordExpired
 		life = l.cfg.Keep
 	}
-	written, err := l.run(ctx, "restore", []string{l.recordKey(e.ID)}, append([]any{millis(life)}, fields(r)...)...)
+	end := ""
+	if r.State.Ended() {
+		end = r.State.code()
+	}
+	written, err := l.run(ctx, "restore", l.telling(now, l.recordKey(e.ID)), append([]any{millis(life), end}, fields(r)...)...)
 	return written == int64(1) && r.State.Ended(), err
 }
 
 func (l *Ledger) sendBegins(ctx context.Context, list []beginning) ([]string, error) {
-	keys := append(make([]string, 0, 3+len(list)), l.suppressionsKey(), l.suppressionStartsKey())
-	args := append(make([]any, 0, 3+6*len(list)), stamp(time.Now()), millis(l.cfg.Keep), millis(live))
+	now := time.Now()
+	keys := append(make([]string, 0, 5+len(list)), l.suppressionsKey(), l.suppressionStartsKey())
+	args := append(make([]any, 0, 3+6*len(list)), stamp(now), millis(l.cfg.Keep), millis(live))
 	for i := range list {
 		keys = append(keys, l.recordKey(list[i].id))
 	}
@@ -134,7 +139,7 @@ func (l *Ledger) sendBegins(ctx context.Context, list []beginning) ([]string, er
 		keys = append(keys, UserKey(l.cfg.Account, b.user))
 		args = append(args, len(keys))
 	}
-	return l.lua["begin"].Texts(ctx, l.rdb, false, keys, args...)
+	return l.lua["begin"].Texts(ctx, l.rdb, false, l.telling(now, keys...), args...)
 }
 
 func parseStart(answer string) (Start, error) {

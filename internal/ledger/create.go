@@ -13,15 +13,15 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
-// CreateLua defines create(record, at) and waits(old) for a script of the producer,
+// CreateLua defines create(record, at), waits(old) and index(segment, segments) for a script of the producer,
 // which joins them with the queue's half of an enqueue. The arguments of a message
-// are AppendCreate's.
+// are AppendCreate's. After the last message the script calls index once with IndexKeys.
 //
 //go:embed lua/create.lua
 var CreateLua string
 
 // CreateArity is how many arguments AppendCreate appends.
-const CreateArity = 10
+const CreateArity = 11
 
 // AppendCreate appends the arguments of create for the message of an envelope.
 func (l *Ledger) AppendCreate(args []any, e *job.Envelope, hash string, now time.Time) []any {
@@ -31,7 +31,7 @@ func (l *Ledger) AppendCreate(args []any, e *job.Envelope, hash string, now time
 	}
 	return append(args, l.life(now, e.NotBefore, e.NotAfter).Milliseconds(), state.code(), classCode(e.Class),
 		&e.To, &e.User, &e.Template, hash, // a pointer is not boxed
-		optional(e.QueuedAt), optional(e.NotBefore), optional(e.NotAfter))
+		optional(e.QueuedAt), optional(e.NotBefore), optional(e.NotAfter), indexEntry(e, now))
 }
 
 // optional is a time in Unix milliseconds, or an empty text.

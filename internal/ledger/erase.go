@@ -189,11 +189,11 @@ func (l *Ledger) eraseIn(ctx context.Context, part []named, p people, tasks func
 }
 
 func (l *Ledger) eraseStep(ctx context.Context, ids []string, step string) ([]Ref, error) {
-	now := stamp(time.Now())
+	now := time.Now()
 	calls := make([]redis.Cmder, len(ids))
 	for i, id := range ids {
-		keys := []string{l.recordKey(id), l.deadKey(), l.payloadKey(id), l.oldDeadLetterKey(id)}
-		calls[i] = l.lua["erase"].Call(ctx, keys, "step", step, "now", now, "id", id, "keep", millis(l.cfg.Keep))
+		keys := l.telling(now, l.recordKey(id), l.deadKey(), l.payloadKey(id), l.oldDeadLetterKey(id))
+		calls[i] = l.lua["erase"].Call(ctx, keys, "step", step, "now", stamp(now), "id", id, "keep", millis(l.cfg.Keep))
 	}
 	if err := l.do(ctx, "erase", calls...); err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"time"
+
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -32,6 +34,18 @@ func (l *Ledger) suppressionEndsKey() string { return l.prefix + "supz" }
 // suppressionStartsKey is a hash of the same members to the Unix milliseconds at which
 // they began.
 func (l *Ledger) suppressionStartsKey() string { return l.prefix + "supt" }
+
+// EventsKey is the stream of events of an account. Its entries have one field: m, what
+// became of messages, of those that one script call ended or had accepted, each the
+// letter of a state, its number among the message's events, a colon and the ID, with
+// spaces between them; or e, an event of another kind as JSON. It holds about a million
+// entries at most; package events removes those that are old.
+func EventsKey(account string) string { return redisx.Prefix(account) + "events" }
+
+// telling appends the keys that a script of the ledger tells its outcomes to.
+func (l *Ledger) telling(now time.Time, keys ...string) []string {
+	return append(keys, EventsKey(l.cfg.Account), l.segmentKey(outcomeSegments, hourOf(now)), l.segmentsKey())
+}
 
 // deadKey is the index of dead letters by time of death.
 func (l *Ledger) deadKey() string { return l.prefix + "dead" }

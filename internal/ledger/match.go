@@ -63,7 +63,7 @@ func (l *Ledger) matchByOpenID(ctx context.Context, r Receipt, now time.Time, op
 	}
 	args[0] = len(args) - 1
 	words, state := receiptWords(r.Status)
-	reply, err := l.run(ctx, "match", keys, append(args,
+	reply, err := l.run(ctx, "match", l.telling(now, keys...), append(args,
 		"now", stamp(now), "state", state.code(), "words", words, "at", stamp(r.At), "msgid", r.MsgID.String(),
 		"mark", "!"+stamp(r.At)+" "+state.code()+" ", "open_too", flag(open), "window", millis(receiptWindow),
 		"keep", millis(l.cfg.Keep), "repeat_life", millis(repeatKeep), "latest_life", millis(latestKeep))...)

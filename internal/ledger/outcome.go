@@ -77,7 +77,7 @@ func (l *Ledger) Accepted(ctx context.Context, id string, n int64, a Acceptance)
 
 func (l *Ledger) sendAccepts(ctx context.Context, list []accepting) ([]string, error) {
 	now := time.Now()
-	keys := make([]string, 0, 3+4*len(list))
+	keys := make([]string, 0, 5+4*len(list))
 	keys = append(keys, l.awaitingReceiptKey(), l.deadKey(), l.templatesKey())
 	args := make([]any, 0, 7+7*len(list))
 	args = append(args, stamp(now), millis(l.cfg.Keep), millis(l.cfg.Keep+ReceiptWait), millis(indexKeep),
@@ -92,7 +92,7 @@ func (l *Ledger) sendAccepts(ctx context.Context, list []accepting) ([]string, e
 			args = append(args, a.payload)
 		}
 	}
-	return l.lua["accepted"].Texts(ctx, l.rdb, false, keys, args...)
+	return l.lua["accepted"].Texts(ctx, l.rdb, false, l.telling(now, keys...), args...)
 }
 
 // Outcome of an attempt that was not accepted.
@@ -130,7 +130,7 @@ func (l *Ledger) Failed(ctx context.Context, id string, n int64, o Outcome) erro
 	if len(o.RID) > maxReason {
 		o.RID = ""
 	}
-	keys := []string{l.recordKey(id), l.deadKey(), l.payloadKey(id), l.latestKey(o.To)}
+	keys := l.telling(now, l.recordKey(id), l.deadKey(), l.payloadKey(id), l.latestKey(o.To))
 	_, err := l.run(ctx, "failed", keys,
 		"delivery", n, "id", id, "now", stamp(now), "state", o.State.code(), "class", classCode(o.Class), "to", o.To,
 		"errcode", strconv.Itoa(int(o.Errcode)), "reason", short(o.Reason, maxReason), "detail", detail, "detail_more", more, "rid", o.RID, "no_call", flag(o.NoCall), "payload", o.Payload,
@@ -156,7 +156,7 @@ func (l *Ledger) Undo(ctx context.Context, id string, n int64) error {
 // that is off its queue.
 func (l *Ledger) Cancel(ctx context.Context, id string) (cancelled bool, r *Record, err error) {
 	now := time.Now()
-	reply, err := l.run(ctx, "cancel", []string{l.recordKey(id)}, "now", stamp(now), "keep", millis(l.cfg.Keep))
+	reply, err := l.run(ctx, "cancel", l.telling(now, l.recordKey(id)), "now", stamp(now), "keep", millis(l.cfg.Keep))
 	if err != nil {
 		return false, nil, err
 	}

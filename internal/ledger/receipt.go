@@ -137,9 +137,8 @@ func (l *Ledger) applyReceipt(ctx context.Context, r Receipt, id string, now tim
 		}
 		args = append(args, "wait"+strconv.Itoa(i), millis(wait))
 	}
-	keys := []string{
-		l.recordKey(id), l.msgidKey(r.MsgID), l.awaitingReceiptKey(), l.latestKey(r.OpenID), l.payloadKey(id),
-	}
+	keys := l.telling(now,
+		l.recordKey(id), l.msgidKey(r.MsgID), l.awaitingReceiptKey(), l.latestKey(r.OpenID), l.payloadKey(id))
 	reply, err := l.run(ctx, "receipt", keys, args...)
 	if err != nil {
 		return nil, err

@@ -1,13 +1,13 @@
 -- Enqueues messages of one class: the record of each, then its task, in one step. Who
 -- creates the record owns the ID.
--- KEYS: those of put.lua, then record and task of each message. ARGV: those of put.lua,
--- then of each message the task's (3) and the record's (10).
+-- KEYS: those of put.lua, then record and task of each message, then the index
+-- (2). ARGV: those of put.lua, then of each message the task's (3) and the record's (11).
 -- Returns for each: 1 enqueued; 'active': a worker has the task of an earlier message
 -- with this ID; or the text of an error; or the record that exists (state, class, hash,
 -- not-before).
 local function enqueue(n)
   local record, task = KEYS[5 + 2 * n], KEYS[6 + 2 * n]
-  local item = 4 + 13 * (n - 1)
+  local item = 4 + 14 * (n - 1)
   local state = task_state(task)
   if state == 'active' and redis.call('EXISTS', record) == 0 then
     return 'active'
@@ -25,9 +25,10 @@ local function enqueue(n)
 end
 
 local out = {}
-for n = 1, (#KEYS - 6) / 2 do
+for n = 1, (#KEYS - 8) / 2 do
   local ok, result = pcall(enqueue, n)
   out[n] = ok and result or tostring(type(result) == 'table' and result.err or result)
 end
+index(KEYS[#KEYS - 1], KEYS[#KEYS])
 push()
 return out

@@ -2,7 +2,7 @@
 -- did not know of it.
 -- KEYS: whose receipts are awaited, the index of dead letters, the codes of
 -- templates; then 4 for each message: the record, the msgid, the latest messages to
--- its openid, its payload.
+-- its openid, its payload; at last those of tell.
 -- ARGV: now; the life of a record that has ended, of an accepted one, of a msgid,
 -- of the latest messages, of the codes; the time of acceptances whose receipt is
 -- overdue; then 7 for each message: number of its delivery, id, msgid, '1' for a
@@ -29,6 +29,9 @@ local function mark_accepted(record, state, number, msgid, template, attempts, p
   if state == SENDING and not attempts then
     redis.call('HDEL', record, F.open, F.template, delivery)
   else
+    if ENDS[state] then
+      keep_told(record)
+    end
     redis.call('HDEL', record, F.open, F.template, delivery, F.open_earlier, F.ended, F.resend)
     forget_reason(record)
   end
@@ -85,6 +88,8 @@ local answers = each((#ARGV - SHARED) / STRIDE, function(i)
   local early = msgid ~= '0' and redis.call('SET', msgid_key, member, 'PX', msgid_life, 'GET')
   if not before then -- else the first msgid and time stay
     mark_accepted(record, state, number, msgid, template, attempts, payload)
+    local first = state == SENDING and not attempts
+    events[#events + 1] = ACCEPTED .. (first and 1 or told(record)) .. ':' .. id
     if state == DEAD then
       redis.call('ZREM', KEYS[2], id)
     end
@@ -133,4 +138,5 @@ if #members > 0 then
     redis.call('ZREM', KEYS[1], unpack(missing))
   end
 end
+tell()
 return answers

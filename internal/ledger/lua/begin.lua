@@ -1,6 +1,6 @@
 -- Asks of messages whether they may be sent now, and marks them as being sent.
 -- KEYS: the suppressions, when they began, the record of each message, and the
--- openids of each user that is named.
+-- openids of each user that is named; at last those of tell.
 -- ARGV: now, the life of a record that has ended, of one that has not; then 6 for
 -- each message: number of its delivery, class, hash, openid ('' for a user's
 -- message), template, and the place in KEYS of its user's openids (0: none).
@@ -97,7 +97,7 @@ end
 local n = (#ARGV - SHARED) / STRIDE
 local reasons = read_suppressions(n)
 
-return each(n, function(i)
+local answers = each(n, function(i)
   local at, record = SHARED + STRIDE * (i - 1), KEYS[2 + i]
   local number, class, hash, template = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 5]
   local user = ARGV[at + 6] ~= '0' and KEYS[tonumber(ARGV[at + 6])]
@@ -167,3 +167,5 @@ return each(n, function(i)
   end
   return answer('send', state, attempts, open, to)
 end)
+tell()
+return answers

@@ -1,13 +1,15 @@
--- create and waits: the half of an enqueue that writes records.
+-- create, waits and index: the half of an enqueue that writes records.
+
+local entries, longest = {}, 0 -- of the records that this call created
 
 -- Whether the message of an existing record still needs a task.
 local function waits(old)
   return old[1] == 'q' or old[1] == 'w' or old[1] == 'r' or old[1] == 's'
 end
 
--- Creates the record unless one exists. ARGV[at..at+9]: its life in ms, then state,
+-- Creates the record unless one exists. ARGV[at..at+10]: its life in ms, then state,
 -- class, openid, user (one of the two is ''), template, hash, queued at, not-before,
--- not-after ('': none).
+-- not-after ('': none), its entry of the index.
 -- Returns nothing when it was created; else the state, class, hash and not-before of
 -- the record that exists; one that has not ended lives at least as long as its task
 -- may wait.
@@ -29,4 +31,26 @@ local function create(record, at)
     redis.call('HSET', record, 'n', ARGV[at + 9])
   end
   redis.call('PEXPIRE', record, ARGV[at])
+  entries[#entries + 1] = ARGV[at + 10]
+  longest = math.max(longest, tonumber(ARGV[at]))
+end
+
+-- Appends the entries of the records that this call created to a segment of the index,
+-- which lives at least as long as they. segments lists it from then on.
+local function index(segment, segments)
+  if #entries > 0 then
+    local text, life = table.concat(entries), longest + 7200000
+    local new = redis.call('APPEND', segment, text) == #text
+    if new then
+      local name, hour = string.match(segment, '}:(ix:(%d+))$')
+      redis.call('ZADD', segments, hour, name)
+    end
+    if new or longest > 2592000000 then
+      for _, key in ipairs({segment, segments}) do
+        if redis.call('PTTL', key) < life then
+          redis.call('PEXPIRE', key, string.format('%.0f', life))
+        end
+      end
+    end
+  end
 end

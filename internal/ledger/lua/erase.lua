@@ -1,7 +1,7 @@
 -- Removes what names the recipient of a message, in two steps: 'end' ends it, then
 -- 'drop' removes the names. Between them its task is taken off the queue.
 -- KEYS: the record, the index of dead letters, the payload, and the payload as
--- earlier versions kept it.
+-- earlier versions kept it; those of tell.
 -- Returns the record's class and state, and '1' where this step ended it, or nothing.
 local record, arg = KEYS[1], named()
 local state, class, open = get(record, F.state, F.class, F.open)
@@ -18,6 +18,7 @@ if arg.step == 'end' then
     forget_reason(record)
     explain(record, 'erased')
     ended = '1'
+    tell()
   end
   return {class or '', state, ended}
 end

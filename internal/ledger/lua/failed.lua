@@ -1,7 +1,7 @@
 -- Records an attempt that was not accepted: the one that is being made, or that of
 -- a delivery which never began.
 -- KEYS: the record, the index of dead letters, the payload, the latest messages to
--- the openid. Returns 1 when something was written.
+-- the openid, and those of tell. Returns 1 when something was written.
 local record, dead, payload_key, latest = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local arg = named()
 local before, class, last, open, open_earlier, erased =
@@ -57,6 +57,10 @@ end
 if not ENDS[state] then
   redis.call('HSET', record, F.state, state)
   prolong(record, arg.life)
+  if state == RETRYING or arg.errcode ~= '0' then
+    note_outcome(record, state)
+    tell()
+  end
   return 1
 end
 if state == DEAD and not erased then
@@ -71,4 +75,5 @@ else
   redis.call('DEL', payload_key)
 end
 finish(record, state, arg.now, keep)
+tell()
 return 1

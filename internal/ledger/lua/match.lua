@@ -1,6 +1,7 @@
 -- Ends a message by a receipt that does not name it.
 -- KEYS: the latest messages to the openid, whose receipts are awaited, the msgid;
--- then record and payload of each message that it may be of, the oldest first.
+-- then record and payload of each message that it may be of, the oldest first; at last
+-- those of tell.
 -- ARGV: how many of them there are, their ids, then names and values.
 -- Returns a word, the message's id, and its record.
 local latest, awaiting, msgid_key = KEYS[1], KEYS[2], KEYS[3]
@@ -56,6 +57,7 @@ if states[found] ~= ACCEPTED then
   redis.call('HSET', record, F.sent, at)
 end
 apply_receipt(record, arg.state, arg.words, at, arg.keep)
+tell()
 redis.call('DEL', payload_key)
 redis.call('ZREM', awaiting, id)
 redis.call('ZREM', latest, '=' .. id)

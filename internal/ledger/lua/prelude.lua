@@ -14,6 +14,7 @@ local F = {
   open = 'o', -- begin of the first attempt whose outcome is not known
   open_earlier = 'k', -- that was an earlier attempt than the one that is being made
   msgid = 'm', sent = 'x', duplicate = 'd', receipt = 'f', ended = 'z', erased = 'v',
+  told = 'E', -- how many events there were before the present life
   resends = 'g', resend = 'w', -- when the next attempt is due, and the msgid whose receipt asked for it
 }
 local QUEUED, SCHEDULED, SENDING, RETRYING, ACCEPTED = 'q', 'w', 's', 'r', 'a'
@@ -54,9 +55,9 @@ local function each(n, run)
   return answers
 end
 
-local function prolong(record, life)
-  if redis.call('PTTL', record) < tonumber(life) then
-    redis.call('PEXPIRE', record, life)
+local function prolong(key, life)
+  if redis.call('PTTL', key) < tonumber(life) then
+    redis.call('PEXPIRE', key, life)
   end
 end
 
@@ -82,12 +83,62 @@ local function forget_reason(record)
   redis.call('HDEL', record, F.errcode, F.rid, F.reason, F.detail, F.detail_more, F.suppressed_since)
 end
 
+-- What this call tells, see tell: events, and outcomes that are no success.
+local events, outcomes = {}, {}
+
+local function id_of(record)
+  return string.match(record, '}:m:(.*)$')
+end
+
+-- How many events of a message there were: those of its present life follow from the
+-- record, those of before are counted in it.
+local function told(record)
+  local before, sent, ended = get(record, F.told, F.sent, F.ended)
+  return (tonumber(before) or 0) + (sent and 1 or 0) + (ended and 1 or 0)
+end
+
+-- Keeps the number of events over a step that removes times from the record.
+local function keep_told(record)
+  redis.call('HSET', record, F.told, told(record))
+end
+
+-- Notes an outcome that is no success, so that Find need not read every record.
+local function note_outcome(record, state)
+  local queued, errcode = get(record, F.queued, F.errcode)
+  outcomes[#outcomes + 1] = state .. (queued or '0') .. ' ' .. (errcode or '0') .. ' ' .. id_of(record) .. '\n'
+end
+
+-- Writes down what this call tells, in one entry of the stream and one piece of the
+-- segment. The last three of KEYS are the stream of events, the segment of outcomes and
+-- the list of segments.
+local function tell()
+  local n = #KEYS
+  if #events > 0 then
+    redis.call('XADD', KEYS[n - 2], 'MAXLEN', '~', '1000000', '*', 'm', table.concat(events, ' '))
+    redis.call('PEXPIRE', KEYS[n - 2], '604800000') -- 7 days
+  end
+  if #outcomes > 0 then
+    local text = table.concat(outcomes)
+    if redis.call('APPEND', KEYS[n - 1], text) == #text then
+      local name, hour = string.match(KEYS[n - 1], '}:(ixo:(%d+))$')
+      redis.call('ZADD', KEYS[n], hour, name)
+      for i = n - 1, n do
+        prolong(KEYS[i], '2599200000') -- 30 days, a dead letter's life, and two hours
+      end
+    end
+  end
+end
+
 -- Ends a message. The number of the last delivery is needed no more, but for
 -- Revive: the state alone keeps the message from being sent.
 local function finish(record, state, at, keep)
   redis.call('HDEL', record, F.resend, state == DEAD and F.resend or F.delivery)
   redis.call('HSET', record, F.state, state, F.ended, at)
   redis.call('PEXPIRE', record, keep)
+  events[#events + 1] = state .. told(record) .. ':' .. id_of(record)
+  if state ~= DELIVERED then
+    note_outcome(record, state)
+  end
 end
 
 -- Ends an accepted message by its receipt, WeChat's last word on it. The words of

@@ -1,6 +1,6 @@
 -- Ends a message by its receipt, or sets it up to be sent again.
 -- KEYS: the record, the msgid, whose receipts are awaited, the latest
--- messages to the openid, the payload.
+-- messages to the openid, the payload, and those of tell.
 -- Returns the record, the payload if another attempt is due, and '1' when this call
 -- has ended the message.
 local record, msgid_key, awaiting, latest, payload_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -29,12 +29,15 @@ if payload then
   local wait = arg['wait' .. resends]
   local due = wait and string.format('%.0f', arg.now + wait)
   if due and (not not_after or less(due, not_after)) then
+    keep_told(record)
     redis.call('HDEL', record, F.msgid, F.sent)
     explain(record, arg.words)
     redis.call('HSET', record, F.state, RETRYING, F.attempts, '0',
       F.resends, resends + 1, F.resend, due .. ' ' .. arg.msgid, F.earlier_life, last or '0')
     redis.call('SET', msgid_key, '~' .. arg.id, 'PX', arg.msgid_life)
     prolong(record, arg.life)
+    note_outcome(record, RETRYING)
+    tell()
     return answer(payload)
   end
 end
@@ -43,6 +46,7 @@ if sent and less(at, sent) then
   at = sent -- nothing ends before it was sent; WeChat's times are whole seconds
 end
 apply_receipt(record, arg.state, arg.words, at, arg.keep)
+tell()
 redis.call('DEL', payload_key)
 redis.call('PEXPIRE', msgid_key, arg.repeat_life)
 return answer('', '1')

@@ -16,6 +16,7 @@ if not payload then
 end
 if not revived then
   last = last or '0'
+  keep_told(record)
   redis.call('HDEL', record, F.ended, F.open, F.open_earlier)
   forget_reason(record)
   redis.call('HSET', record, F.state, QUEUED, F.attempts, '0', F.delivery, last, F.earlier_life, last)
