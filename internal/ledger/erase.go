@@ -66,6 +66,9 @@ func (l *Ledger) Erase(ctx context.Context, e Erasure) ([]Ref, error) {
 	if err != nil {
 		return refs, err
 	}
+	if err := l.unindex(ctx, people); err != nil {
+		return refs, err
+	}
 	return refs, l.erasePeople(ctx, people)
 }
 
