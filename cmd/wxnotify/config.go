@@ -99,7 +99,7 @@ type publicConfig struct {
 	PreviousEnrollKey wechat.Secret  `koanf:"enroll_key_previous" rule:"key" usage:"the previous enroll_key: links made with it are good, for 30 days at most; remove it then"`
 	ReturnURLs        []string       `koanf:"return_urls" rule:"urls query" usage:"addresses that a link may send the follower to afterwards, separated by commas"`
 	VerifyFiles       string         `koanf:"verify_files" usage:"folder of MP_verify_*.txt, served at the public root"`
-	TrustedProxies    []netip.Prefix `koanf:"trusted_proxies" rule:"networks" group:"publishing,answering" usage:"proxies whose X-Forwarded-For counts, such as 10.0.0.0/8, separated by commas"`
+	TrustedProxies    []netip.Prefix `koanf:"trusted_proxies" rule:"networks" group:"publishing,operating,answering" usage:"proxies whose X-Forwarded-For counts, such as 10.0.0.0/8, separated by commas"`
 }
 
 // opsConfig is the listener that operators reach.
