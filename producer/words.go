@@ -90,7 +90,7 @@ func remedy(r *ledger.Record, lang wechat.Lang) string {
 				"“基础信息 > 开发信息”检查消息推送配置的 URL（2025 年 12 月前在 mp.weixin.qq.com）；消息不会重发，可能已送达。",
 		}.in(lang)
 	case !r.ResendAt.IsZero():
-		at := r.ResendAt.Format(time.RFC3339)
+		at := r.ResendAt.Local().Format(time.RFC3339)
 		return words{
 			"WeChat could not deliver it; it is sent again automatically at " + at + ".",
 			"微信未能送达；将在 " + at + " 自动重发。",

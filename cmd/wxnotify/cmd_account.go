@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -15,6 +17,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
 
 // withAccount loads, connects and wires one account.
@@ -36,11 +39,18 @@ func (a *app) quotaCommand() *cobra.Command {
 		Short: "The day's quota: used, left, reserved, and what closes the gate",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return a.showQuota(ctx, acct, ask) })
+			if !ask {
+				readOnly(cmd, connecting|sending)
+			}
+			blank := a.blankBetween()
+			return a.eachAccount(cmd, func(ctx context.Context, acct *account, _ bool) error {
+				blank()
+				return a.showQuota(ctx, acct, ask)
+			})
 		},
 	}
-	cmd.Flags().BoolVar(&ask, "ask", false, "ask WeChat too (openapi/quota/get), and correct our count by its answer")
-	a.addAccount(cmd)
+	cmd.Flags().BoolVar(&ask, "ask", false, "ask WeChat too (openapi/quota/get), and correct our count by its answer; needs the AppSecret")
+	a.addAccounts(cmd)
 	a.addSettings(cmd, connecting|calling|sending)
 	return cmd
 }
@@ -91,13 +101,9 @@ func (a *app) showQuota(ctx context.Context, acct *account, ask bool) error {
 		return a.printJSON(view)
 	}
 	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
-	limit := capText(s.Cap)
-	if s.Cap == 0 {
-		limit = a.say(limit, "微信答复的数目（尚未询问）")
-	}
-	_, _ = fmt.Fprintf(w, a.say("account\t%s\nday\t%s\nused\t%d of %s\n", "账号\t%s\n日期\t%s\n已用\t%d / %s\n"), acct.AppID, s.Day, s.Used, limit)
+	_, _ = fmt.Fprintf(w, a.say("account\t%s\nday\t%s\nused\t%d of %s\n", "账号\t%s\n日期\t%s\n已用\t%d / %s\n"), acct.AppID, s.Day, s.Used, a.capText(s.Cap))
 	_, _ = fmt.Fprintf(w, a.say("reserve\t%d for class critical\nresets at\t%s\nrate\t%g a second\n", "保留\t%d，仅供 critical\n重置于\t%s\n速率\t每秒 %g\n"),
-		s.Reserve, s.ResetsAt.Format(time.RFC3339), s.Rate)
+		s.Reserve, timeText(s.ResetsAt), s.Rate)
 	if view.WeChat != nil {
 		_, _ = fmt.Fprintf(w, a.say("WeChat says\t%d of %d used, %d left\n", "微信答复\t已用 %d / %d，剩余 %d\n"),
 			view.WeChat.Used, view.WeChat.DailyLimit, view.WeChat.Remain)
@@ -106,9 +112,20 @@ func (a *app) showQuota(ctx context.Context, acct *account, ask bool) error {
 	return w.Flush()
 }
 
-func capText(n int64) string {
+// blankBetween prints a blank line between the texts of accounts.
+func (a *app) blankBetween() func() {
+	first := true
+	return func() {
+		if !first && a.output != "json" {
+			_, _ = fmt.Fprintln(a.Stdout)
+		}
+		first = false
+	}
+}
+
+func (a *app) capText(n int64) string {
 	if n == 0 {
-		return "what WeChat says (not asked yet)"
+		return a.say("what WeChat says (not asked yet)", "微信答复的数目（尚未询问）")
 	}
 	return strconv.FormatInt(n, 10)
 }
@@ -130,7 +147,7 @@ func (a *app) gateText(s ratelimit.State) string {
 			text += " (" + a.closureDetail(p.Detail) + ")"
 		}
 		if !p.Until.IsZero() {
-			text += a.say(" until ", "，直到 ") + p.Until.Local().Format(time.RFC3339)
+			text += a.say(" until ", "，直到 ") + timeText(p.Until)
 		}
 		held = append(held, text)
 	}
@@ -146,7 +163,12 @@ func (a *app) tokenCommand() *cobra.Command {
 		Short: "The fleet's access token: its age and state, never its text",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccount(cmd, a.showToken)
+			readOnly(cmd, connecting)
+			blank := a.blankBetween()
+			return a.eachAccount(cmd, func(ctx context.Context, acct *account, _ bool) error {
+				blank()
+				return a.showToken(ctx, acct)
+			})
 		},
 	}
 	refresh := &cobra.Command{
@@ -166,8 +188,9 @@ func (a *app) tokenCommand() *cobra.Command {
 			})
 		},
 	}
+	a.addAccounts(cmd)
+	a.addAccount(refresh)
 	for _, c := range []*cobra.Command{cmd, refresh} {
-		a.addAccount(c)
 		a.addSettings(c, connecting|calling)
 	}
 	cmd.AddCommand(refresh, a.tokenRevokeCommand())
@@ -180,18 +203,22 @@ func (a *app) showToken(ctx context.Context, acct *account) error {
 		return err
 	}
 	if a.output == "json" {
-		return a.printJSON(s)
+		return a.printJSON(struct {
+			Account string `json:"account"`
+			tokenstore.State
+		}{acct.AppID, s})
 	}
 	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
-	_, _ = fmt.Fprintf(w, "account\t%s\nmode\t%s\n", acct.AppID, s.Mode)
+	_, _ = fmt.Fprintf(w, a.say("account\t%s\nmode\t%s\n", "账号\t%s\n方式\t%s\n"), acct.AppID, s.Mode)
 	if s.Fingerprint == "" {
-		_, _ = fmt.Fprintf(w, "token\tnone; a worker, or `wxnotify token refresh`, fetches one\n")
+		_, _ = fmt.Fprintln(w, a.say("token\tnone; a worker, or `wxnotify token refresh`, fetches one", "token\t无；由 worker 或 `wxnotify token refresh` 获取"))
 	} else {
-		_, _ = fmt.Fprintf(w, "token\t%s (fingerprint), generation %d, %s old\n", s.Fingerprint, s.Generation, s.Age.Round(time.Second))
-		_, _ = fmt.Fprintf(w, "expires\t%s\n", s.ExpiresAt.Local().Format(time.RFC3339))
+		_, _ = fmt.Fprintf(w, a.say("token\t%s (fingerprint), generation %d, %s old\n", "token\t%s（指纹），第 %d 代，已用 %s\n"),
+			s.Fingerprint, s.Generation, s.Age.Round(time.Second))
+		_, _ = fmt.Fprintf(w, "%s\t%s\n", a.say("expires", "失效于"), timeText(s.ExpiresAt))
 	}
-	_, _ = fmt.Fprintf(w, "fetches today\t%d, forced %d\n", s.FetchesToday, s.ForcedToday)
-	for _, row := range [][2]string{{"error", s.Error}, {"remedy", s.Remedy}, {"war", s.WarRemedy}} {
+	_, _ = fmt.Fprintf(w, a.say("fetches today\t%d, forced %d\n", "今日获取\t%d 次，其中强制 %d 次\n"), s.FetchesToday, s.ForcedToday)
+	for _, row := range [][2]string{{a.say("error", "错误"), s.Error}, {a.say("remedy", "处理办法"), s.Remedy}, {a.say("war", "争抢"), s.WarRemedy}} {
 		if row[1] != "" {
 			_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 		}
@@ -200,28 +227,26 @@ func (a *app) showToken(ctx context.Context, acct *account) error {
 }
 
 func (a *app) suppressCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "suppress", Short: "Who must not be written to: list, add, lift", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
 	var whole bool
-	list := &cobra.Command{
-		Use: "list", Short: "List the suppressed recipients", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return a.listSuppressed(ctx, acct, whole) })
-		},
+	cmd := &cobra.Command{
+		Use: "suppress", Short: "Who must not be written to: list (also without a subcommand), add, lift", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.listSuppressed(cmd, whole) },
 	}
-	list.Flags().BoolVar(&whole, "unmasked", false, "print whole openids")
+	list := &cobra.Command{Use: "list", Short: "List the suppressed recipients", Args: cobra.NoArgs, RunE: cmd.RunE}
 	var template, reason string
 	var keep time.Duration
 	add := &cobra.Command{
-		Use: "add OPENID", Short: "Suppress a recipient", Args: cobra.ExactArgs(1),
+		Use: "add OPENID", Short: "Suppress a recipient; - reads the openid from stdin", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(reason) > ledger.MaxSuppressionReason {
 				return usagef("--reason: has %d bytes, at most %d are kept: shorten it", len(reason), ledger.MaxSuppressionReason)
 			}
+			openid, err := a.fromStdin(args[0])
+			if err != nil {
+				return err
+			}
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				s := ledger.Suppression{OpenID: args[0], Template: template, Reason: reason, ByAdmin: true}
+				s := ledger.Suppression{OpenID: openid, Template: template, Reason: reason, ByAdmin: true}
 				if keep > 0 {
 					s.Until = time.Now().Add(keep)
 				}
@@ -232,10 +257,14 @@ func (a *app) suppressCommand() *cobra.Command {
 	add.Flags().StringVar(&reason, "reason", "by-admin", "why: `status` of its messages shows it; no personal data")
 	add.Flags().DurationVar(&keep, "for", 0, "how long; 0 is until lifted")
 	lift := &cobra.Command{
-		Use: "lift OPENID", Short: "Write to a recipient again", Args: cobra.ExactArgs(1),
+		Use: "lift OPENID", Short: "Write to a recipient again; - reads the openid from stdin", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			openid, err := a.fromStdin(args[0])
+			if err != nil {
+				return err
+			}
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				was, err := acct.ledger.Lift(ctx, args[0], template)
+				was, err := acct.ledger.Lift(ctx, openid, template)
 				if err == nil && !was {
 					err = errors.New(a.say("this openid was not suppressed", "此 openid 没有被禁止发送"))
 				}
@@ -243,10 +272,13 @@ func (a *app) suppressCommand() *cobra.Command {
 			})
 		},
 	}
-	for _, c := range []*cobra.Command{list, add, lift} {
-		if c != list {
-			c.Flags().StringVar(&template, "template", "", "only messages of this template id")
-		}
+	for _, c := range []*cobra.Command{cmd, list} {
+		c.Flags().BoolVar(&whole, "unmasked", false, "print whole openids")
+		a.addAccounts(c)
+		a.addSettings(c, connecting)
+	}
+	for _, c := range []*cobra.Command{add, lift} {
+		c.Flags().StringVar(&template, "template", "", "only messages of this template id")
 		a.addAccount(c)
 		a.addSettings(c, connecting)
 	}
@@ -254,35 +286,53 @@ func (a *app) suppressCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) listSuppressed(ctx context.Context, acct *account, whole bool) error {
-	var cursor uint64
-	none := true
-	for {
-		page, next, err := acct.ledger.Suppressions(ctx, cursor)
-		if err != nil {
-			return err
-		}
-		for _, s := range page {
-			none = false
-			if !whole {
-				s.OpenID = wechat.MaskOpenID(s.OpenID)
-			}
-			if err := a.printSuppressed(s); err != nil {
+// fromStdin returns value, or for "-" the first line of stdin: every user of the machine
+// can list the arguments of a command.
+func (a *app) fromStdin(value string) (string, error) {
+	if value != "-" {
+		return value, nil
+	}
+	line, err := bufio.NewReader(io.LimitReader(a.Stdin, 4096)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read standard input: %w", err)
+	}
+	if line = strings.TrimSpace(line); line == "" {
+		return "", usagef("-: the first line of standard input is empty")
+	}
+	return line, nil
+}
+
+func (a *app) listSuppressed(cmd *cobra.Command, whole bool) error {
+	found := false
+	err := a.eachAccount(cmd, func(ctx context.Context, acct *account, several bool) error {
+		for cursor := uint64(0); ; {
+			page, next, err := acct.ledger.Suppressions(ctx, cursor)
+			if err != nil {
 				return err
 			}
+			for _, s := range page {
+				found = true
+				if !whole {
+					s.OpenID = wechat.MaskOpenID(s.OpenID)
+				}
+				if err := a.printSuppressed(acct.AppID, s, several); err != nil {
+					return err
+				}
+			}
+			if cursor = next; next == 0 {
+				return nil
+			}
 		}
-		if next == 0 && none {
-			_, _ = fmt.Fprintln(a.Stderr, a.say("no recipient is suppressed", "没有被禁止发送的收件人"))
-		}
-		if next == 0 {
-			return nil
-		}
-		cursor = next
+	})
+	if err == nil && !found {
+		_, err = fmt.Fprintln(a.Stderr, a.say("no recipient is suppressed", "没有被禁止发送的收件人"))
 	}
+	return err
 }
 
 // suppressionView is a row of `suppress list --output json`.
 type suppressionView struct {
+	Account    string    `json:"account"`
 	OpenID     string    `json:"openid"` // masked unless asked
 	TemplateID string    `json:"template_id,omitempty"`
 	Reason     string    `json:"reason,omitempty"` // a code, or an operator's words
@@ -291,9 +341,9 @@ type suppressionView struct {
 	Until      time.Time `json:"until,omitzero"`
 }
 
-func (a *app) printSuppressed(s ledger.Suppression) error {
+func (a *app) printSuppressed(appid string, s ledger.Suppression, several bool) error {
 	if a.output == "json" {
-		return a.printJSON(suppressionView{s.OpenID, s.Template, s.Reason, s.ByAdmin, s.Since, s.Until})
+		return a.printJSON(suppressionView{appid, s.OpenID, s.Template, s.Reason, s.ByAdmin, s.Since, s.Until})
 	}
 	reason := s.Reason
 	if text := ledger.ReasonText(reason, a.lang); !s.ByAdmin && text != reason {
@@ -303,12 +353,12 @@ func (a *app) printSuppressed(s ledger.Suppression) error {
 	}
 	since := ""
 	if !s.Since.IsZero() {
-		since = a.say("since ", "自 ") + s.Since.Local().Format(time.RFC3339)
+		since = a.say("since ", "自 ") + timeText(s.Since)
 	}
 	until := a.say("until lifted", "直到解除")
 	if !s.Until.IsZero() {
-		until = a.say("until ", "直到 ") + s.Until.Local().Format(time.RFC3339)
+		until = a.say("until ", "直到 ") + timeText(s.Until)
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\t%s\n", s.OpenID, orDash(s.Template), reason, orDash(since), until)
+	_, err := fmt.Fprintf(a.Stdout, "%s%s\t%s\t%s\t%s\t%s\n", column(appid, several), s.OpenID, orDash(s.Template), reason, orDash(since), until)
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
@@ -16,15 +15,10 @@ import (
 
 func (a *app) deadCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "dead", Short: "Messages that were given up: list, retry, drop", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use: "dead", Short: "Messages that were given up: list (also without a subcommand), retry, drop", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.listDead(cmd) },
 	}
-	list := &cobra.Command{
-		Use: "list", Short: "List them, newest first", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withLetters(cmd, a.listDead)
-		},
-	}
+	list := &cobra.Command{Use: "list", Short: "List them, newest first", Args: cobra.NoArgs, RunE: cmd.RunE}
 	retry := &cobra.Command{
 		Use: "retry ID...", Short: "Send them again, with a fresh budget of attempts", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
@@ -44,38 +38,53 @@ func (a *app) deadCommand() *cobra.Command {
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return acct.ledger.Drop(ctx, ids...) })
 		},
 	}
-	for _, c := range []*cobra.Command{list, retry, drop} {
-		a.addAccount(c)
+	for _, c := range []*cobra.Command{cmd, list, retry, drop} {
+		if c == cmd || c == list {
+			a.addAccounts(c)
+		} else {
+			a.addAccount(c)
+		}
 		a.addSettings(c, connecting)
 	}
 	cmd.AddCommand(list, retry, drop)
 	return cmd
 }
 
-// withLetters opens the dead letters of the account.
-func (a *app) withLetters(cmd *cobra.Command, do func(context.Context, *ledger.Ledger, *producer.Producer) error) error {
-	return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
-		records, err := newLedger(rdb, c, entry)
-		if err != nil {
-			return err
+func (a *app) listDead(cmd *cobra.Command) error {
+	found := false
+	err := a.withAccounts(cmd, func(ctx context.Context, c *config, list []*accountConfig, rdb redis.UniversalClient) error {
+		for _, entry := range list {
+			n, err := a.listDeadOf(ctx, c, entry, rdb, len(list) > 1)
+			if err != nil {
+				return err
+			}
+			found = found || n > 0
 		}
-		defer func() { _ = records.Close() }()
-		p, err := newProducer(rdb, c, entry)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = p.Close() }()
-		return do(ctx, records, p)
+		return nil
 	})
+	if err == nil && !found {
+		_, err = fmt.Fprintln(a.Stderr, a.say("no dead letters", "没有死信"))
+	}
+	return err
 }
 
-// listDead prints the statuses: the JSON of a message is the same everywhere.
-func (a *app) listDead(ctx context.Context, records *ledger.Ledger, p *producer.Producer) error {
+// listDeadOf prints the statuses: the JSON of a message is the same everywhere.
+func (a *app) listDeadOf(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient, several bool) (printed int, err error) {
+	records, err := newLedger(rdb, c, entry)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = records.Close() }()
+	p, err := newProducer(rdb, c, entry)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = p.Close() }()
 	const page = 500
 	for offset := 0; ; offset += page {
 		letters, total, err := records.Dead(ctx, offset, page)
 		if err != nil {
-			return err
+			return printed, err
 		}
 		ids := make([]string, len(letters))
 		for i, r := range letters {
@@ -83,31 +92,29 @@ func (a *app) listDead(ctx context.Context, records *ledger.Ledger, p *producer.
 		}
 		statuses, err := p.StatusMany(ctx, ids, producer.In(a.lang))
 		if err != nil {
-			return err
+			return printed, err
 		}
 		for _, s := range statuses {
 			if s == nil || s.State != producer.Dead {
 				continue // revived since
 			}
-			if err := a.printDead(s); err != nil {
-				return err
+			if err := a.printDead(s, several); err != nil {
+				return printed, err
 			}
-		}
-		if total == 0 {
-			_, _ = fmt.Fprintln(a.Stderr, a.say("no dead letters", "没有死信"))
+			printed++
 		}
 		if offset+page >= total {
-			return nil
+			return printed, nil
 		}
 	}
 }
 
-func (a *app) printDead(s *producer.Status) error {
+func (a *app) printDead(s *producer.Status, several bool) error {
 	if a.output == "json" {
 		return a.printJSON(s)
 	}
-	_, err := fmt.Fprintf(a.Stdout, a.say("%s\t%s\t%s\t%d attempts\t%s\n", "%s\t%s\t%s\t尝试 %d 次\t%s\n"),
-		s.ID, s.Class, s.EndedAt.Local().Format(time.RFC3339), s.Attempts, s.Reason)
+	_, err := fmt.Fprintf(a.Stdout, a.say("%s%s\t%s\t%s\t%d attempts\t%s\n", "%s%s\t%s\t%s\t尝试 %d 次\t%s\n"),
+		column(s.Account, several), s.ID, s.Class, timeText(s.EndedAt), s.Attempts, s.Reason)
 	return err
 }
 

@@ -184,11 +184,20 @@ func (a *app) enrollList() *cobra.Command {
 	cmd.Flags().StringVar(&user, "user", "", "only this user")
 	return a.rosterCommand(cmd, func(ctx context.Context, r *enroll.Roster, _ []string) error {
 		if user == "" {
-			return a.eachBinding(ctx, r, a.printBinding)
+			none := true
+			err := a.eachBinding(ctx, r, func(b enroll.Binding) error {
+				none = false
+				return a.printBinding(b)
+			})
+			if err == nil && none {
+				_, err = fmt.Fprintln(a.Stderr, a.say("no user has enrolled", "还没有用户登记"))
+			}
+			return err
 		}
 		list, err := r.Of(ctx, user)
 		if err == nil && len(list) == 0 {
-			err = errors.New("this user has not enrolled; `wxnotify enroll link --user …` makes the link for it")
+			err = errors.New(a.say("this user has not enrolled; `wxnotify enroll link --user …` makes the link for it",
+				"该用户尚未登记；用 `wxnotify enroll link --user …` 为其生成链接"))
 		}
 		for _, b := range list {
 			if err == nil {
@@ -253,35 +262,49 @@ func (a *app) printBinding(b enroll.Binding) error {
 	if a.output == "json" {
 		return a.printJSON(v)
 	}
-	follows := "not known"
+	follows := a.say("not known", "未知")
 	if v.Follows != nil {
-		follows = map[bool]string{true: "follows", false: "does not follow"}[*v.Follows]
+		follows = map[bool]string{true: a.say("follows", "已关注"), false: a.say("does not follow", "未关注")}[*v.Follows]
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\tby %s\t%s\n", v.User, v.OpenID, v.BoundAt.Local().Format(time.RFC3339), v.How, follows)
+	_, err := fmt.Fprintf(a.Stdout, a.say("%s\t%s\t%s\tby %s\t%s\n", "%s\t%s\t%s\t方式 %s\t%s\n"), v.User, v.OpenID, timeText(v.BoundAt), v.How, follows)
 	return err
 }
 
 func (a *app) enrollUnbind() *cobra.Command {
+	var who enroll.Person
 	cmd := &cobra.Command{
-		Use: "unbind USER [OPENID]", Short: "Take one openid, or all, from a user", Args: cobra.RangeArgs(1, 2),
+		Use: "unbind", Short: "Take one openid, or all, from a user", Args: cobra.NoArgs,
 		Long: `unbind takes an openid from a user: no message of that user goes to it any more. The
 links by which it was bound stay spent. The audit trail has a line of it.`,
 	}
-	return a.rosterCommand(cmd, func(ctx context.Context, r *enroll.Roster, args []string) error {
-		openid := ""
-		if len(args) == 2 {
-			openid = args[1]
+	personFlags(cmd, &who, "one openid of the user; all")
+	return a.rosterCommand(cmd, func(ctx context.Context, r *enroll.Roster, _ []string) error {
+		if who.User == "" {
+			return usagef("--user is missing: your own id of the user")
 		}
-		n, err := r.By("wxnotify enroll unbind").Unbind(ctx, args[0], openid)
+		if who.OpenID == "" && cmd.Flags().Changed("openid") {
+			return usagef("--openid is empty: name an openid, or leave the flag out to unbind all of the user")
+		}
+		openid, err := a.fromStdin(who.OpenID)
+		if err != nil {
+			return err
+		}
+		n, err := r.By("wxnotify enroll unbind").Unbind(ctx, who.User, openid)
 		if err == nil && n == 0 {
-			err = errors.New("nothing was bound; `wxnotify enroll list` shows what is")
+			err = errors.New(a.say("nothing was bound; `wxnotify enroll list` shows what is", "没有可解除的绑定；用 `wxnotify enroll list` 查看"))
 		}
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.Stdout, "%d unbound\n", n)
+		_, err = fmt.Fprintf(a.Stdout, a.say("%d unbound\n", "已解除 %d 个绑定\n"), n)
 		return err
 	})
+}
+
+// personFlags are the flags by which a command names a person.
+func personFlags(cmd *cobra.Command, who *enroll.Person, openid string) {
+	cmd.Flags().StringVar(&who.OpenID, "openid", "", openid+"; - reads it from stdin")
+	cmd.Flags().StringVar(&who.User, "user", "", "your own id of the user")
 }
 
 func (a *app) enrollErase() *cobra.Command {
@@ -299,6 +322,10 @@ When nothing of the person is found, erase fails.`,
 			if (who.OpenID == "") == (who.User == "") {
 				return &usageError{errors.New("name the person by either --openid or --user")}
 			}
+			var err error
+			if who.OpenID, err = a.fromStdin(who.OpenID); err != nil {
+				return err
+			}
 			return a.withRoster(cmd, func(ctx context.Context, _ *enroll.Roster, rdb redis.UniversalClient, appid string) error {
 				eraser, err := enroll.NewEraser(rdb, appid)
 				if err != nil {
@@ -312,8 +339,7 @@ When nothing of the person is found, erase fails.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&who.OpenID, "openid", "", "the follower's openid")
-	cmd.Flags().StringVar(&who.User, "user", "", "your own id of the user")
+	personFlags(cmd, &who, "the follower's openid")
 	a.addAccount(cmd)
 	a.addSettings(cmd, connecting)
 	return cmd
@@ -328,7 +354,7 @@ func (a *app) printErased(found enroll.Erased, who enroll.Person) error {
 			"bindings": found.Bindings, "messages": found.Messages, "unbound_openids": found.OpenIDs, "events": found.Events,
 		})
 	} else {
-		_, err = fmt.Fprintf(a.Stdout, "erased: %d bindings, the recipient of %d messages\n", found.Bindings, found.Messages)
+		_, err = fmt.Fprintf(a.Stdout, a.say("erased: %d bindings, the recipient of %d messages\n", "已删除：%d 个绑定，%d 条消息的收件人\n"), found.Bindings, found.Messages)
 	}
 	switch {
 	case err != nil:
@@ -377,14 +403,17 @@ func (a *app) showAudit(ctx context.Context, acct *account) error {
 			if a.output == "json" {
 				err = a.printLine(v)
 			} else {
-				_, err = fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\t%s\n", v.At.Local().Format(time.RFC3339), v.Action, orDash(v.OpenID), orDash(v.User), v.Detail)
+				_, err = fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\t%s\n", timeText(v.At), v.Action, orDash(v.OpenID), orDash(v.User), v.Detail)
 			}
 			if err != nil {
 				return err
 			}
 		}
+		if len(entries) == 0 && before == "" {
+			_, err = fmt.Fprintln(a.Stderr, a.say("nothing has been bound, unbound or erased", "还没有绑定、解绑或删除的记录"))
+		}
 		if len(entries) < page {
-			return nil
+			return err
 		}
 	}
 }

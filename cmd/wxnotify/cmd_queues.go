@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
+	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 )
@@ -17,11 +18,18 @@ import (
 func (a *app) queuesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "queues",
-		Short: "Show each class's queue, and what stops it",
+		Short: "Show each class's queue, the workers, and what stops them",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withRedis(cmd, func(ctx context.Context, _ *config, entry *accountConfig, rdb redis.UniversalClient) error {
-				return a.showQueues(ctx, entry, rdb)
+			return a.withAccounts(cmd, func(ctx context.Context, _ *config, list []*accountConfig, rdb redis.UniversalClient) error {
+				blank := a.blankBetween()
+				for _, entry := range list {
+					blank()
+					if err := a.showQueues(ctx, entry, rdb); err != nil {
+						return err
+					}
+				}
+				return nil
 			})
 		},
 	}
@@ -33,11 +41,12 @@ func (a *app) queuesCommand() *cobra.Command {
 	resume := a.pauseCommand("resume CLASS", "Send a paused class again", func(ctx context.Context, i *queue.Inspector, appid string, class job.Class) error {
 		return i.Resume(ctx, appid, class)
 	})
-	for _, c := range []*cobra.Command{cmd, pause, resume} {
+	for _, c := range []*cobra.Command{pause, resume} {
 		a.addAccount(c)
 		a.addSettings(c, connecting)
 	}
-	a.addSettings(cmd, sending)
+	a.addAccounts(cmd)
+	a.addSettings(cmd, connecting|sending)
 	cmd.AddCommand(pause, resume)
 	return cmd
 }
@@ -85,6 +94,19 @@ type queueView struct {
 	Pause          *queue.Pause  `json:"pause,omitempty"`
 }
 
+// queuesView is one account of `queues --output json`. WorkersSeen is when any worker of
+// the account reported last; absent: none did within the last 90 days.
+type queuesView struct {
+	Account     string             `json:"account"`
+	Queues      []queueView        `json:"queues"`
+	Closed      []closedView       `json:"closed"`
+	Used        int64              `json:"used"`
+	Cap         int64              `json:"cap"`
+	ResetsAt    time.Time          `json:"resets_at"`
+	Workers     []heartbeat.Worker `json:"workers"`
+	WorkersSeen time.Time          `json:"workers_seen,omitzero"`
+}
+
 func (a *app) showQueues(ctx context.Context, entry *accountConfig, rdb redis.UniversalClient) error {
 	states, err := queue.NewInspector(rdb).Queues(ctx, entry.AppID)
 	if err != nil {
@@ -98,6 +120,10 @@ func (a *app) showQueues(ctx context.Context, entry *accountConfig, rdb redis.Un
 	if err != nil {
 		return err
 	}
+	workers, seen, err := heartbeat.List(ctx, rdb, entry.AppID)
+	if err != nil {
+		return err
+	}
 	if a.output == "json" {
 		var rows []queueView
 		for _, q := range states {
@@ -105,26 +131,33 @@ func (a *app) showQueues(ctx context.Context, entry *accountConfig, rdb redis.Un
 				q.Class, q.Pending, q.Active, q.Scheduled, q.Retry, q.Archived, q.ProcessedToday, q.FailedToday, q.Latency, q.Paused, q.Pause,
 			})
 		}
-		return a.printJSON(map[string]any{
-			"account": entry.AppID, "queues": rows, "closed": closures(s), "used": s.Used, "cap": s.Cap, "resets_at": s.ResetsAt,
-		})
+		return a.printJSON(queuesView{entry.AppID, rows, closures(s), s.Used, s.Cap, s.ResetsAt, append([]heartbeat.Worker{}, workers...), seen})
 	}
-	_, _ = fmt.Fprintf(a.Stdout, "account %s: gate %s; %d of %s used today\n\n", entry.AppID, a.gateText(s), s.Used, capText(s.Cap))
+	_, _ = fmt.Fprintf(a.Stdout, a.say("account %s: gate %s; %d of %s used today\n", "账号 %s：闸门%s；今日已用 %d / %s\n"),
+		entry.AppID, a.gateText(s), s.Used, a.capText(s.Cap))
 	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "class\tpending\tactive\tscheduled\tretry\tarchived\twaiting\tpaused")
+	for _, one := range workers {
+		_, _ = fmt.Fprintf(w, "worker\t%s\n", a.workerText(one))
+	}
+	if text := a.noWorker(entry.AppID, workers, seen); text != "" {
+		_, _ = fmt.Fprintln(w, text)
+	}
+	_, _ = fmt.Fprintln(w)
+	_ = w.Flush()
+	_, _ = fmt.Fprintln(w, a.say("class\tpending\tactive\tscheduled\tretry\tarchived\twaiting\tpaused", "类别\t待发\t发送中\t定时\t重试\t归档\t已等待\t暂停"))
 	for _, q := range states {
 		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n",
-			q.Class, q.Pending, q.Active, q.Scheduled, q.Retry, q.Archived, q.Latency.Round(time.Second), pauseText(q))
+			q.Class, q.Pending, q.Active, q.Scheduled, q.Retry, q.Archived, q.Latency.Round(time.Second), a.pauseText(q))
 	}
 	return w.Flush()
 }
 
-func pauseText(q queue.State) string {
+func (a *app) pauseText(q queue.State) string {
 	switch {
 	case !q.Paused:
-		return "no"
+		return a.say("no", "否")
 	case q.Pause == nil:
-		return "by another tool; `wxnotify queues resume " + string(q.Class) + "` resumes it"
+		return fmt.Sprintf(a.say("by another tool; `wxnotify queues resume %s` resumes it", "由其他工具暂停；用 `wxnotify queues resume %s` 恢复"), q.Class)
 	}
-	return "by " + q.Pause.Owner + " since " + q.Pause.Since.Local().Format(time.RFC3339) + ": " + q.Pause.Reason
+	return fmt.Sprintf(a.say("by %s since %s: %s", "由 %s 于 %s 暂停：%s"), q.Pause.Owner, timeText(q.Pause.Since), q.Pause.Reason)
 }

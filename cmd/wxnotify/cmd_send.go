@@ -135,6 +135,7 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 		return err
 	}
 	defer func() { _ = p.Close() }()
+	s.noWorker = func(ctx context.Context) { a.warnNoWorker(ctx, rdb, entry.AppID) }
 	return s.enqueueAll(cmd.Context(), p, checked)
 }
 
@@ -196,6 +197,9 @@ func (s *sendRun) enqueueAll(ctx context.Context, p *producer.Producer, next sou
 	}
 	s.flushWarnings()
 	s.unread = broken != nil && s.flags.goOn
+	if s.tally.Enqueued > 0 || len(waiting) > 0 {
+		s.noWorker(ctx)
+	}
 	s.summary()
 	if s.flags.wait {
 		if err := s.waitFor(ctx, p, waiting, s.flags.waitFor); err != nil {

@@ -23,13 +23,24 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "What became of a message",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			return a.withProducer(cmd, func(ctx context.Context, p *producer.Producer) error {
-				return a.showStatus(ctx, p, ids, whole)
+			return a.withAccounts(cmd, func(ctx context.Context, c *config, list []*accountConfig, rdb redis.UniversalClient) error {
+				var all []*producer.Producer
+				for _, entry := range list {
+					p, err := newProducer(rdb, c, entry)
+					if err != nil {
+						return err
+					}
+					defer func() { _ = p.Close() }()
+					all = append(all, p)
+				}
+				waiting, err := a.showStatus(ctx, all, ids, whole)
+				a.warnNoWorker(ctx, rdb, waiting...)
+				return err
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&whole, "unmasked", false, "print the whole openid")
-	a.addAccount(cmd)
+	a.addAccounts(cmd)
 	a.addSettings(cmd, connecting)
 	return cmd
 }
@@ -106,53 +117,58 @@ func (a *app) withProducer(cmd *cobra.Command, do func(context.Context, *produce
 	})
 }
 
-func (a *app) showStatus(ctx context.Context, p *producer.Producer, ids []string, whole bool) error {
-	failed := false
-	for i, id := range ids {
-		views := []producer.View{producer.In(a.lang)}
-		if whole {
-			views = append(views, producer.Unmasked())
-		}
-		s, err := p.Status(ctx, id, views...)
-		if errors.Is(err, producer.ErrNotFound) {
-			failed = true
-			a.printError(errorView{Message: a.errorText(err)})
-			continue
-		} else if err != nil {
-			return err
-		}
-		if a.output == "json" {
-			if err := a.printJSON(s); err != nil {
-				return err
+// showStatus prints the messages of these IDs: an ID may be one of several accounts.
+// It returns the accounts of messages that a worker must still send.
+func (a *app) showStatus(ctx context.Context, all []*producer.Producer, ids []string, whole bool) (waiting []string, err error) {
+	views := []producer.View{producer.In(a.lang)}
+	if whole {
+		views = append(views, producer.Unmasked())
+	}
+	failed, printed := false, false
+	for _, id := range ids {
+		var missing error
+		found := false
+		for _, p := range all {
+			s, err := p.Status(ctx, id, views...)
+			if errors.Is(err, producer.ErrNotFound) {
+				missing = err
+				continue
+			} else if err != nil {
+				return waiting, err
 			}
-			continue
+			found = true
+			if !settled(string(s.State)) {
+				waiting = append(waiting, s.Account)
+			}
+			if printed && a.output != "json" {
+				_, _ = fmt.Fprintln(a.Stdout)
+			}
+			printed = true
+			if err := a.printStatus(s); err != nil {
+				return waiting, err
+			}
 		}
-		if i > 0 {
-			_, _ = fmt.Fprintln(a.Stdout)
-		}
-		if err := a.printStatus(s); err != nil {
-			return err
+		if !found {
+			failed = true
+			a.printError(errorView{Message: a.errorText(missing)})
 		}
 	}
 	if failed {
-		return errSilent
+		return waiting, errSilent
 	}
-	return nil
+	return waiting, nil
 }
 
 // printStatus leaves out what does not apply.
 func (a *app) printStatus(s *producer.Status) error {
+	if a.output == "json" {
+		return a.printJSON(s)
+	}
 	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
 	row := func(name, value string) {
 		if value != "" {
 			_, _ = fmt.Fprintf(w, "%s\t%s\n", name, value)
 		}
-	}
-	at := func(t time.Time) string {
-		if t.IsZero() {
-			return ""
-		}
-		return t.Local().Format(time.RFC3339)
 	}
 	row("id", s.ID)
 	row(a.say("state", "状态"), s.State.In(a.lang))
@@ -175,11 +191,11 @@ func (a *app) printStatus(s *producer.Status) error {
 	if s.PossibleDuplicate {
 		row(a.say("possible duplicate", "可能重复"), a.say("yes", "是"))
 	}
-	row(a.say("queued", "入队"), at(s.QueuedAt))
-	row("not before", at(s.NotBefore))
-	row("not after", at(s.NotAfter))
-	row(a.say("sent", "发送"), at(s.SentAt))
-	row(a.say("ended", "结束"), at(s.EndedAt))
+	row(a.say("queued", "入队"), timeText(s.QueuedAt))
+	row(a.say("not before", "不早于"), timeText(s.NotBefore))
+	row(a.say("not after", "不晚于"), timeText(s.NotAfter))
+	row(a.say("sent", "发送"), timeText(s.SentAt))
+	row(a.say("ended", "结束"), timeText(s.EndedAt))
 	row(a.say("receipt", "回执"), s.Receipt)
 	return w.Flush()
 }

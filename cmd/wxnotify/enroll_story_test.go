@@ -157,7 +157,7 @@ func (w *world) erased(t *testing.T) {
 	if audit := w.run(t, "enroll", "audit"); !strings.Contains(audit, "erased") || strings.Contains(audit, storyOpenID) {
 		t.Errorf("audit: %s", audit)
 	}
-	if r := runProcess(t, w.env, nil, "enroll", "unbind", "patient-401"); r.code != 1 || !strings.Contains(r.stderr, "enroll list") {
+	if r := runProcess(t, w.env, nil, "enroll", "unbind", "--user", "patient-401"); r.code != 1 || !strings.Contains(r.stderr, "enroll list") {
 		t.Errorf("unbind nobody: %d %s", r.code, r.stderr)
 	}
 }

@@ -289,7 +289,7 @@ func TestErasureOfAnUnboundUser(t *testing.T) {
 	_, err := h.records.Begin(t.Context(), e, ledger.Delivery{N: h.number}) // resolves the openid
 	check(t, err)
 	check(t, h.records.Unsubscribed(t.Context(), erasedOpenID))
-	if r := inProcess(t, h.env, "enroll", "unbind", erasedUser); r.code != exitDone {
+	if r := inProcess(t, h.env, "enroll", "unbind", "--user", erasedUser); r.code != exitDone {
 		t.Fatalf("%+v", r)
 	}
 	r := inProcess(t, h.env, "enroll", "erase", "--user", erasedUser)

@@ -235,10 +235,15 @@ func (a *app) warn(c *config) {
 		return
 	}
 	for _, w := range c.Warnings {
-		if a.output == "json" {
-			_ = printLine(a.Stderr, map[string]errorView{"warning": {Message: w}})
-			continue
-		}
-		_, _ = fmt.Fprintf(a.Stderr, "wxnotify: warning: %s\n", w)
+		a.warning(w)
 	}
+}
+
+// warning writes one warning to stderr, as JSON with --output json.
+func (a *app) warning(text string) {
+	if a.output == "json" {
+		_ = printLine(a.Stderr, map[string]errorView{"warning": {Message: text}})
+		return
+	}
+	_, _ = fmt.Fprintf(a.Stderr, "wxnotify: warning: %s\n", text)
 }

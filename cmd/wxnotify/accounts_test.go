@@ -1,0 +1,165 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/heartbeat"
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+)
+
+// helpDesk is an environment of two accounts whose AppSecrets cannot be read.
+func helpDesk(t *testing.T, server *redistest.Server) map[string]string {
+	t.Helper()
+	file := write(t, "wxnotify.yaml", "redis_url: "+server.URL()+`
+accounts:
+  - {appid: wxone, appsecret_file: /run/secrets/not-mine}
+  - {appid: wxtwo, appsecret: "env:NOT_SET", callback_token: "env:NOT_SET"}
+`)
+	return map[string]string{"WXNOTIFY_CONFIG": file}
+}
+
+func (r result) has(t *testing.T, code int, want ...string) {
+	t.Helper()
+	text := strings.Join(strings.Fields(r.stdout+r.stderr), " ")
+	if r.code != code {
+		t.Errorf("exit %d, want %d:\n%s%s", r.code, code, r.stdout, r.stderr)
+	}
+	for _, one := range want {
+		if !strings.Contains(text, one) {
+			t.Errorf("%q is not in:\n%s%s", one, r.stdout, r.stderr)
+		}
+	}
+}
+
+func (r result) hasNot(t *testing.T, never ...string) {
+	t.Helper()
+	for _, one := range never {
+		if strings.Contains(r.stdout+r.stderr, one) {
+			t.Errorf("%q is in:\n%s%s", one, r.stdout, r.stderr)
+		}
+	}
+}
+
+// TestLookingNeedsNoSecretAndNoAccount: each command that only looks works for a help
+// desk that cannot read the AppSecrets, and shows all accounts unless one is named.
+func TestLookingNeedsNoSecretAndNoAccount(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	env := helpDesk(t, server)
+	look := func(args ...string) result { t.Helper(); return inProcess(t, env, args...) }
+
+	look("dead").has(t, 0, "no dead letters")
+	look("suppress").has(t, 0, "no recipient is suppressed")
+	look("enroll", "list", "--account", "wxone").has(t, 0, "no user has enrolled")
+	look("enroll", "audit", "--account", "wxone").has(t, 0, "nothing has been bound")
+	for _, appid := range []string{"wxone", "wxtwo"} {
+		look(sendArgs("same-id", "--account", appid)...).has(t, 0, "queued")
+		look("suppress", "add", "oSuppressed0000000000000"+appid, "--account", appid).has(t, 0)
+		records, err := ledger.New(server.Client(t), ledger.Config{Account: appid})
+		check(t, err)
+		e := job.Envelope{ID: "dead-of-" + appid, Class: job.Default, To: "oDead", Template: "T", QueuedAt: time.Now()}
+		_, err = records.Begin(t.Context(), e, ledger.Delivery{N: 1})
+		check(t, err)
+		check(t, records.Failed(t.Context(), e.ID, 1, ledger.Outcome{State: ledger.Dead, Reason: "r", Payload: []byte("x"), Attempt: true}))
+		check(t, records.Close())
+	}
+	look("dead").has(t, 0, "wxone dead-of-wxone", "wxtwo dead-of-wxtwo")
+	look("dead", "list", "--account", "wxtwo").hasNot(t, "wxone")
+	look("suppress").has(t, 0, "wxone oSup", "wxtwo oSup")
+	look("suppress", "list", "--account", "wxtwo").hasNot(t, "wxone")
+	look("queues").has(t, 0, "account wxone: gate", "account wxtwo: gate")
+	look("quota").has(t, 0, "account wxone", "account wxtwo")
+	look("token").has(t, 0, "account wxone", "account wxtwo")
+	look("status", "same-id").has(t, 0, "account wxone", "account wxtwo")
+	look("status", "dead-of-wxtwo", "neither").has(t, 1, "account wxtwo", "neither")
+	look("status", "same-id", "--account", "wxone").hasNot(t, "wxtwo")
+	for _, args := range [][]string{{"queues"}, {"quota"}, {"token"}, {"status", "same-id"}, {"dead"}, {"suppress"}} {
+		r := look(append(args, "--output", "json")...)
+		var accounts []string
+		for in := json.NewDecoder(strings.NewReader(r.stdout)); ; {
+			var one struct {
+				Account string `json:"account"`
+				AppID   string `json:"appid"`
+			}
+			if err := in.Decode(&one); err == io.EOF { //nolint:errorlint // never wrapped
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v\n%s", args, err, r.stdout)
+			}
+			accounts = append(accounts, one.Account+one.AppID)
+		}
+		if text := strings.Join(accounts, " "); text != "wxone wxtwo" {
+			t.Errorf("%s --output json shows %q: %s", args, text, r.stdout)
+		}
+	}
+	look("cancel", "same-id").has(t, 2, "name one with --account")
+	look("quota", "--ask", "--account", "wxone").has(t, 2, "/run/secrets/not-mine")
+}
+
+// TestAccountWithoutWorkerIsTold: at send, with --wait, in status and in queues.
+func TestAccountWithoutWorkerIsTold(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	rdb := server.Client(t)
+	env := map[string]string{"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": "wxa"}
+	look := func(args ...string) result { t.Helper(); return inProcess(t, env, args...) }
+	const never, since = "no worker of account wxa has been seen in the last 90 days", "no worker of account wxa has been seen since 20"
+
+	look("queues").has(t, 0, never)
+	look(sendArgs("one")...).has(t, 0, never, "start `wxnotify worker`")
+	look("--lang", "zh", "status", "one").has(t, 0, "最近 90 天没有账号 wxa 的 worker")
+	look(sendArgs("two", "-o", "json")...).has(t, 0, `{"warning":{"message":"`+never)
+	look(sendArgs("dry", "--dry-run")...).hasNot(t, never)
+	look(sendArgs("wait", "--wait", "--wait-for", "1ms")...).has(t, 1, never)
+
+	stopped := heartbeat.NewReporter(rdb, "wxa", heartbeat.Worker{ID: "w0", Host: "old-host", Started: time.Now()})
+	_, err := stopped.Beat(t.Context(), nil)
+	check(t, err)
+	check(t, stopped.Leave(t.Context()))
+	look("status", "one").has(t, 0, since)
+	look("queues").has(t, 0, since)
+
+	benched := heartbeat.NewReporter(rdb, "wxa", heartbeat.Worker{ID: "w1", Host: "host-1", Version: "v1.2.3", Started: time.Now()})
+	_, err = benched.Beat(t.Context(), &heartbeat.Suspension{Since: time.Now(), Errcode: 40164, Address: "203.0.113.7"})
+	check(t, err)
+	look("status", "one").has(t, 0, "every worker of account wxa is suspended", "put 203.0.113.7 on the account's IP list")
+	_, err = heartbeat.NewReporter(rdb, "wxa", heartbeat.Worker{ID: "w2", Host: "host-2", Started: time.Now()}).Beat(t.Context(), nil)
+	check(t, err)
+	look("status", "one").hasNot(t, "worker")
+	look(sendArgs("three")...).hasNot(t, "worker")
+	r := look("queues")
+	r.has(t, 0, "worker host-1 v1.2.3 since 20", "WeChat refuses its address 203.0.113.7 (errcode 40164)", "worker host-2")
+	r.hasNot(t, "no worker", "every worker")
+	look("queues", "-o", "json").has(t, 0, `"address": "203.0.113.7"`, `"workers_seen": "20`)
+	look("queues", "--lang", "zh").has(t, 0, "账号 wxa：闸门", "微信拒绝其地址", "已等待")
+	check(t, rdb.FlushAll(t.Context()).Err())
+}
+
+// TestOpenIDsMayComeFromStdin: `ps` shows the arguments of a command to every user of
+// the machine.
+func TestOpenIDsMayComeFromStdin(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	env := map[string]string{"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": "wxa"}
+	const openid = "oStandardInput00000000000001"
+	from := func(in string, args ...string) result { t.Helper(); return runProcess(t, env, strings.NewReader(in), args...) }
+	from(openid+"\r\n", "suppress", "add", "-").has(t, 0)
+	from("", "suppress", "list", "--unmasked").has(t, 0, openid)
+	from(openid, "suppress", "lift", "-").has(t, 0)
+	from(openid, "enroll", "unbind", "--user", "u", "--openid", "-").has(t, 1, "nothing was bound")
+	from(openid, "enroll", "erase", "--openid", "-").has(t, 1, "nothing of this person")
+	for _, args := range [][]string{
+		{"suppress", "add", "-"}, {"suppress", "lift", "-"}, {"enroll", "unbind", "--user", "u", "--openid", "-"}, {"enroll", "erase", "--openid", "-"},
+	} {
+		from(" \n", args...).has(t, 2, "standard input is empty")
+	}
+	from("", "enroll", "unbind", "--user", "u", "--openid", "").has(t, 2, "--openid is empty")
+	from("", "enroll", "unbind").has(t, 2, "--user is missing")
+	from("", "enroll", "unbind", "u").has(t, 2, "write: wxnotify enroll unbind")
+}

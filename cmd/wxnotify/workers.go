@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/heartbeat"
+)
+
+// warnNoWorker warns, for each account of appids, that no worker serves it. When the
+// registry cannot be read there is no warning: the command itself is not about it.
+func (a *app) warnNoWorker(ctx context.Context, rdb redis.UniversalClient, appids ...string) {
+	slices.Sort(appids)
+	for _, appid := range slices.Compact(appids) {
+		workers, seen, err := heartbeat.List(ctx, rdb, appid)
+		if err != nil {
+			continue
+		}
+		if text := a.noWorker(appid, workers, seen); text != "" {
+			a.warning(text)
+		}
+	}
+}
+
+// noWorker says why no worker sends for the account; empty: one does.
+func (a *app) noWorker(appid string, workers []heartbeat.Worker, seen time.Time) string {
+	suspended := func(w heartbeat.Worker) bool { return w.Suspended != nil }
+	switch {
+	case len(workers) == 0 && seen.IsZero():
+		return fmt.Sprintf(a.say("no worker of account %s has been seen in the last 90 days: start `wxnotify worker`, or correct the account",
+			"最近 90 天没有账号 %s 的 worker：请启动 `wxnotify worker`，或更正账号"), appid)
+	case len(workers) == 0:
+		return fmt.Sprintf(a.say("no worker of account %s has been seen since %s: start `wxnotify worker`",
+			"账号 %s 自 %s 起没有 worker：请启动 `wxnotify worker`"), appid, timeText(seen))
+	case !slices.ContainsFunc(workers, func(w heartbeat.Worker) bool { return !suspended(w) }):
+		var addresses []string
+		for _, w := range workers {
+			addresses = append(addresses, addressOf(w.Suspended))
+		}
+		slices.Sort(addresses)
+		return fmt.Sprintf(a.say("every worker of account %s is suspended, WeChat refuses their addresses: put %s on the account's IP list",
+			"账号 %s 的所有 worker 都已暂停，微信拒绝其地址：请把 %s 加入该账号的 IP 白名单"), appid, strings.Join(slices.Compact(addresses), ", "))
+	}
+	return ""
+}
+
+// addressOf is the egress address that WeChat saw.
+func addressOf(s *heartbeat.Suspension) string {
+	if s.Address == "" {
+		return "an address that WeChat did not name"
+	}
+	return s.Address
+}
+
+// workerText is one worker as `queues` prints it.
+func (a *app) workerText(w heartbeat.Worker) string {
+	state := a.say("sends", "发送中")
+	if s := w.Suspended; s != nil {
+		state = fmt.Sprintf(a.say("suspended since %s: WeChat refuses its address %s (errcode %d)", "自 %s 起暂停：微信拒绝其地址 %s（errcode %d）"),
+			timeText(s.Since), addressOf(s), s.Errcode)
+	}
+	return fmt.Sprintf(a.say("%s\t%s\tsince %s\tseen %s\t%s", "%s\t%s\t启动于 %s\t最近 %s\t%s"), w.Host, orDash(w.Version), timeText(w.Started), timeText(w.Seen), state)
+}
