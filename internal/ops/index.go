@@ -33,6 +33,7 @@ type indexPage struct {
 	Gates     []gateRow
 	Queues    []queueRow
 	Problems  []problem
+	Workers   []workerRow
 	Checks    []checkRow
 	Used, Max string
 
@@ -72,12 +73,15 @@ func (h *Handler) index(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t := language(r)
-	page := indexPage{T: t, HasConsole: h.cfg.Console != nil, Prefix: h.cfg.Prefix, Style: template.CSS(indexCSS), At: s.At.Format("2006-01-02 15:04:05 -07:00"), Problems: h.problems(s, t)}
+	page := indexPage{T: t, HasConsole: h.cfg.Console != nil, Prefix: h.cfg.Prefix, Style: template.CSS(indexCSS), At: timeText(s.At), Problems: h.problems(s, t)}
 	for _, g := range s.Gates {
 		page.Gates = append(page.Gates, h.gateRow(g, t))
 	}
 	for i := range s.Queues {
 		page.Queues = append(page.Queues, h.queueRow(&s.Queues[i], t))
+	}
+	for i := range s.Workers {
+		page.Workers = append(page.Workers, h.workerRows(&s.Workers[i], t)...)
 	}
 	for i, err := range h.ready.run(r.Context()).checks {
 		row := checkRow{Name: h.cfg.Checks[i].title()}
@@ -119,12 +123,12 @@ func (h *Handler) gateRow(g gateState, t words) gateRow {
 		row.Rate = strconv.FormatFloat(g.State.Rate, 'f', -1, 64) + "/s"
 	}
 	if !g.State.ResetsAt.IsZero() {
-		row.Resets = g.State.ResetsAt.Format("01-02 15:04 -07:00")
+		row.Resets = timeText(g.State.ResetsAt)
 	}
 	for _, p := range g.State.Pauses {
 		until := t.NoEnd
 		if !p.Until.IsZero() {
-			until = t.Until + " " + p.Until.Format("01-02 15:04:05 -07:00")
+			until = t.Until + " " + timeText(p.Until)
 		}
 		row.Pauses = append(row.Pauses, pauseRow{t.Reason(p.Reason), h.mask.text(p.Detail), until, h.mask.text(p.Owner)})
 	}
@@ -165,6 +169,9 @@ func (h *Handler) problems(s *snapshot, t words) []problem {
 		case q.Missing > 0:
 			out = append(out, problem{Subject: h.mask.text(q.Name), Text: t.WithoutData})
 		}
+	}
+	for i := range s.Workers {
+		out = append(out, s.Workers[i].problem(h, t)...)
 	}
 	return out
 }

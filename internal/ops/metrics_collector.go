@@ -26,7 +26,7 @@ type collector struct {
 	tasks, size, latency, memory, paused, processed, failed *prometheus.Desc
 	missing, readable, part, used, limit                    *prometheus.Desc
 	quotaUsed, quotaCap, quotaLeft, reserve, rate           *prometheus.Desc
-	closed, reopens                                         *prometheus.Desc
+	closed, reopens, workers, workerSeen                    *prometheus.Desc
 }
 
 func newCollector(cfg Config, inspector *queue.Inspector) *collector {
@@ -37,25 +37,27 @@ func newCollector(cfg Config, inspector *queue.Inspector) *collector {
 		serve: promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4,
 		}),
-		tasks:     desc("asynq_tasks_enqueued_total", "Number of tasks enqueued; broken down by queue and state.", []string{"queue", "state"}, nil),
-		size:      desc("asynq_queue_size", "Number of tasks in a queue.", q, nil),
-		latency:   desc("asynq_queue_latency_seconds", "Number of seconds the oldest pending task is waiting in pending state to be processed.", q, nil),
-		memory:    desc("asynq_queue_memory_usage_approx_bytes", "Number of memory used by a given queue (approximated number by sampling).", q, nil),
-		processed: desc("asynq_tasks_processed_total", "Number of tasks processed (both succeeded and failed); broken down by queue.", q, nil),
-		failed:    desc("asynq_tasks_failed_total", "Number of tasks failed; broken down by queue.", q, nil),
-		paused:    desc("asynq_queue_paused_total", "Number of queues paused.", q, nil),
-		missing:   desc("wxnotify_queue_entries_without_data", "Sampled tasks whose data is gone (evicted or deleted by hand). Should be 0.", q, nil),
-		readable:  desc("wxnotify_queue_readable", "0 when the queue could not be read.", q, nil),
-		part:      desc("wxnotify_scrape_ok", "0 when this part could not be read at this scrape.", []string{"part"}, nil),
-		used:      desc("wxnotify_redis_memory_used_bytes", "Memory that Redis uses; of the fullest node of a cluster.", nil, nil),
-		limit:     desc("wxnotify_redis_memory_max_bytes", "maxmemory of that node; 0 is no limit.", nil, nil),
-		quotaUsed: desc("wxnotify_quota_used", "Calls counted against the day's quota.", a, nil),
-		quotaCap:  desc("wxnotify_quota_cap", "The day's quota.", a, nil),
-		quotaLeft: desc("wxnotify_quota_left", "What is left of the day's quota.", a, nil),
-		reserve:   desc("wxnotify_quota_reserve", "The part of the quota that only critical messages may use.", a, nil),
-		rate:      desc("wxnotify_rate_limit", "Sends a second allowed now, all processes together; 0 is no limit.", a, nil),
-		closed:    desc("wxnotify_gate_closed", "1 while the gate is closed for this reason.", []string{"account", "reason"}, nil),
-		reopens:   desc("wxnotify_gate_reopens_timestamp_seconds", "When a closed gate opens without an admin.", []string{"account", "reason"}, nil),
+		tasks:      desc("asynq_tasks_enqueued_total", "Number of tasks enqueued; broken down by queue and state.", []string{"queue", "state"}, nil),
+		size:       desc("asynq_queue_size", "Number of tasks in a queue.", q, nil),
+		latency:    desc("asynq_queue_latency_seconds", "Number of seconds the oldest pending task is waiting in pending state to be processed.", q, nil),
+		memory:     desc("asynq_queue_memory_usage_approx_bytes", "Number of memory used by a given queue (approximated number by sampling).", q, nil),
+		processed:  desc("asynq_tasks_processed_total", "Number of tasks processed (both succeeded and failed); broken down by queue.", q, nil),
+		failed:     desc("asynq_tasks_failed_total", "Number of tasks failed; broken down by queue.", q, nil),
+		paused:     desc("asynq_queue_paused_total", "Number of queues paused.", q, nil),
+		missing:    desc("wxnotify_queue_entries_without_data", "Sampled tasks whose data is gone (evicted or deleted by hand). Should be 0.", q, nil),
+		readable:   desc("wxnotify_queue_readable", "0 when the queue could not be read.", q, nil),
+		part:       desc("wxnotify_scrape_ok", "0 when this part could not be read at this scrape.", []string{"part"}, nil),
+		used:       desc("wxnotify_redis_memory_used_bytes", "Memory that Redis uses; of the fullest node of a cluster.", nil, nil),
+		limit:      desc("wxnotify_redis_memory_max_bytes", "maxmemory of that node; 0 is no limit.", nil, nil),
+		quotaUsed:  desc("wxnotify_quota_used", "Calls counted against the day's quota.", a, nil),
+		quotaCap:   desc("wxnotify_quota_cap", "The day's quota.", a, nil),
+		quotaLeft:  desc("wxnotify_quota_left", "What is left of the day's quota.", a, nil),
+		reserve:    desc("wxnotify_quota_reserve", "The part of the quota that only critical messages may use.", a, nil),
+		rate:       desc("wxnotify_rate_limit", "Sends a second allowed now, all processes together; 0 is no limit.", a, nil),
+		closed:     desc("wxnotify_gate_closed", "1 while the gate is closed for this reason.", []string{"account", "reason"}, nil),
+		workers:    desc("wxnotify_workers", "Workers of the account that reported within the last minute; suspended ones fetch nothing.", []string{"account", "state"}, nil),
+		workerSeen: desc("wxnotify_worker_last_seen_timestamp_seconds", "When any worker of the account reported last; absent when none did for 90 days.", a, nil),
+		reopens:    desc("wxnotify_gate_reopens_timestamp_seconds", "When a closed gate opens without an admin.", []string{"account", "reason"}, nil),
 	}
 }
 
@@ -85,6 +87,9 @@ func (h *Handler) logFailures(s *snapshot) {
 	}
 	for _, g := range s.Gates {
 		warn("reading a gate failed", g.Err)
+	}
+	for i := range s.Workers {
+		warn("reading the registry of workers failed", s.Workers[i].Err)
 	}
 }
 
@@ -121,6 +126,18 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, g := range s.Gates {
 		c.gate(g, gauge)
+	}
+	for i := range s.Workers {
+		w := &s.Workers[i]
+		gauge(c.part, number(w.Err == nil), "workers "+w.Account)
+		if w.Err != nil {
+			continue
+		}
+		gauge(c.workers, float64(len(w.Alive)-w.suspended()), w.Account, "sending")
+		gauge(c.workers, float64(w.suspended()), w.Account, "suspended")
+		if !w.Seen.IsZero() {
+			gauge(c.workerSeen, float64(w.Seen.Unix()), w.Account)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ type snapshot struct {
 	Server    serverState
 	ServerErr error
 	Gates     []gateState
+	Workers   []workersState
 }
 
 type gateState struct {
@@ -86,6 +87,7 @@ func (w *watcher) read(ctx context.Context) (*snapshot, error) {
 			s.Gates = append(s.Gates, g)
 		}
 	}
+	s.Workers = readWorkers(ctx, w.cfg.Redis, w.cfg.Accounts, s.Queues)
 	w.last = s
 	return s, nil
 }

@@ -21,6 +21,8 @@ type words struct {
 	Completed, Oldest, Memory, Paused, Broken, NoQueues, Checks string
 	OK, Failed, Redis, Of, NoBound, Attention, NotReadable      string
 	OtherTool, WithoutData, Evicts, NearFull                    string
+	Workers, Host, Version, Started, Seen, Sends, Suspended     string
+	NoWorker, NeverWorker, AllSuspended, RefusedAddress         string
 	Clock, ClockAhead, ClockBehind, NoAOF, NotSaved             string
 }
 
@@ -73,6 +75,11 @@ func english() words {
 		NoAOF:       "forgets queues, records and roster when it restarts (appendonly is off). Set appendonly yes, in its configuration file too.",
 		NotSaved:    "could not write to its disk: what it took since then is lost when it restarts, or it refuses writes. Free disk space and look at the log of Redis.",
 		NearFull:    "is over 75 % full: Enqueue refuses messages. At 100 % workers stop too. Raise maxmemory, or wait until the queues are shorter.",
+		Workers:     "Workers", Host: "Host", Version: "Version", Started: "Started", Seen: "Last seen", Sends: "sends", Suspended: "suspended",
+		NoWorker:       "has no worker since %s: its messages wait. Start one, with this account in its configuration.",
+		NeverWorker:    "has had no worker in the last 90 days: its messages wait. Start one, or correct the appid in the program that enqueues.",
+		AllSuspended:   "has suspended workers only: WeChat refuses their addresses. Put these on the account's IP list.",
+		RefusedAddress: "WeChat refuses its address %s (errcode %d) since %s",
 	}
 }
 
@@ -96,5 +103,10 @@ func chinese() words {
 		NoAOF:       "重启后会丢失队列、记录和名册（appendonly 未开启）。请设置 appendonly yes，并写入配置文件。",
 		NotSaved:    "无法写入磁盘：此后的数据在重启时会丢失，或 Redis 拒绝写入。请清理磁盘并查看 Redis 日志。",
 		NearFull:    "内存已用超过 75%：Enqueue 拒绝新消息。用满后 worker 也会停止。请调大 maxmemory，或等待队列变短。",
+		Workers:     "Worker", Host: "主机", Version: "版本", Started: "启动于", Seen: "最近报告", Sends: "发送中", Suspended: "已暂停",
+		NoWorker:       "自 %s 起没有 worker，消息在等待。请启动 worker，并在其配置中加入该账号。",
+		NeverWorker:    "最近 90 天没有 worker，消息在等待。请启动 worker，或更正入队方的 appid。",
+		AllSuspended:   "的所有 worker 都已暂停：微信拒绝其出口 IP。请把以下地址加入该账号的 IP 白名单。",
+		RefusedAddress: "微信拒绝其出口 IP %s（errcode %d），自 %s 起",
 	}
 }
