@@ -148,7 +148,10 @@ func TestOpenIDsMayComeFromStdin(t *testing.T) {
 	server := redistest.Start(t)
 	env := map[string]string{"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": "wxa"}
 	const openid = "oStandardInput00000000000001"
-	from := func(in string, args ...string) result { t.Helper(); return runProcess(t, env, strings.NewReader(in), args...) }
+	from := func(in string, args ...string) result {
+		t.Helper()
+		return runProcess(t, env, strings.NewReader(in), args...)
+	}
 	from(openid+"\r\n", "suppress", "add", "-").has(t, 0)
 	from("", "suppress", "list", "--unmasked").has(t, 0, openid)
 	from(openid, "suppress", "lift", "-").has(t, 0)

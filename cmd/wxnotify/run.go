@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -48,9 +49,6 @@ func run(ctx context.Context, args []string, env environment) int {
 	a := &app{environment: env}
 	root := a.command() //nolint:contextcheck // cobra hands it over
 	root.SetArgs(args)
-	root.SetIn(env.Stdin)
-	root.SetOut(env.Stdout)
-	root.SetErr(env.Stderr)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitDone
@@ -86,8 +84,10 @@ Try it with nothing installed:   wxnotify demo
 Configure it by environment:     WXNOTIFY_APPID, WXNOTIFY_APPSECRET, WXNOTIFY_REDIS_URL
 See what it would use:           wxnotify config
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Data goes to stdout,
-messages and logs to stderr.`,
+Exit codes: 0 done; 1 failed: a message was refused, was not found, has not ended or
+did not arrive, or WeChat refused; 2 wrong usage or configuration, or Redis cannot be
+used. Data goes to stdout, messages and logs to stderr. Times in text are RFC 3339 in
+the zone of this machine (TZ); in JSON they may be in UTC.`,
 		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -95,18 +95,81 @@ messages and logs to stderr.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration file (WXNOTIFY_CONFIG)")
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
 	root.PersistentFlags().StringVar(&a.langFlag, "lang", "", "zh or en: language of what is said about messages (WXNOTIFY_LANG, else LC_ALL, LC_MESSAGES, LANG)")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.chooseLang() }
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if a.output != "text" && a.output != "json" {
+			return usagef("--output: %s is not one of text, json", quote(a.output))
+		}
+		return a.chooseLang()
+	}
 	root.AddCommand(
 		a.demoCommand(), a.serveCommand(), a.workerCommand(), a.enrollCommand(), a.apiCommand(), a.sendCommand(), a.statusCommand(), a.cancelCommand(),
 		a.queuesCommand(), a.quotaCommand(), a.tokenCommand(), a.suppressCommand(), a.deadCommand(),
-		a.simulateCommand(), a.healthcheckCommand(), a.configCommand(), a.versionCommand(),
+		a.simulateCommand(), a.healthcheckCommand(), a.configCommand(), a.versionCommand(), a.manCommand(),
 	)
+	root.SetIn(a.Stdin)
+	root.SetOut(a.Stdout) // before the completion command, which keeps it
+	root.SetErr(a.Stderr)
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	if shells, _, err := root.Find([]string{"completion"}); err == nil {
+		shells.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // so that its arguments are checked
+	}
 	markUsage(root)
 	return root
+}
+
+// helpCommand is cobra's, but it refuses an unknown command.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about any command",
+		Args:  cobra.ArbitraryArgs,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+			parent, _, err := cmd.Root().Find(args)
+			if err == nil {
+				for _, child := range parent.Commands() {
+					if child.IsAvailableCommand() {
+						names = append(names, child.Name()+"\t"+child.Short)
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return &usageError{err}
+			}
+			if unknown := unknownCommand(found, rest); unknown != nil {
+				return unknown
+			}
+			if len(rest) > 0 {
+				return usagef("%s has no subcommand %q; see `%s --help`", found.CommandPath(), rest[0], found.CommandPath())
+			}
+			found.InitDefaultHelpFlag()
+			return found.Help()
+		},
+	}
+}
+
+// completeValues lets shells complete the values of flags that have few.
+func completeValues(cmd *cobra.Command) {
+	for name, values := range map[string][]string{
+		"output": {"text", "json"}, "lang": {"zh", "en"}, "class": classNames(), "encoding": intake.Encodings(),
+	} {
+		if cmd.Flags().Lookup(name) != nil || cmd.PersistentFlags().Lookup(name) != nil {
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // fails for a second one only
+		}
+	}
+	for _, s := range settings() {
+		if rule, values, _ := strings.Cut(s.Rule, " "); rule == "oneof" && cmd.Flags().Lookup(s.flag()) != nil {
+			_ = cmd.RegisterFlagCompletionFunc(s.flag(), cobra.FixedCompletions(strings.Fields(values), cobra.ShellCompDirectiveNoFileComp))
+		}
+	}
 }
 
 // markUsage makes usage errors, in plain words, of what cobra finds wrong with
@@ -133,6 +196,7 @@ func markUsage(cmd *cobra.Command) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		f.Usage = strings.ReplaceAll(f.Usage, "`", "'") // pflag takes a backquoted word for the type
 	})
+	completeValues(cmd)
 	for _, child := range cmd.Commands() {
 		markUsage(child)
 	}
@@ -210,9 +274,6 @@ func groupsOf(cmd *cobra.Command) group {
 
 // read reads the configuration from cmd's flags, the environment and the file.
 func (a *app) read(cmd *cobra.Command) (*config, error) {
-	if a.output != "text" && a.output != "json" {
-		return nil, usagef("--output: %s is not one of text, json", quote(a.output))
-	}
 	flags := map[string]string{}
 	known := keys(false)
 	cmd.Flags().Visit(func(f *pflag.Flag) {
