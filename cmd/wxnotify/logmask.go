@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -10,17 +13,27 @@ import (
 )
 
 // maskedCore masks personal data and credentials in each line of the log: texts by
-// mask.Text, the ID of a message by mask.IDs. Numbers and times are not changed.
+// mask.Text, the ID of a message by mask.IDs. Numbers and times are not changed. Each
+// key is in a line once, the first of a name wins: readers such as Elasticsearch refuse
+// a line with a key twice. A zero time is left out.
 type maskedCore struct {
 	zapcore.Core
-	ids *mask.IDs
+	ids     *mask.IDs
+	carried map[string]bool // keys of With
 }
 
-func newMaskedCore(core zapcore.Core) zapcore.Core { return maskedCore{core, mask.NewIDs()} }
+func newMaskedCore(core zapcore.Core) zapcore.Core {
+	return maskedCore{core, mask.NewIDs(), map[string]bool{"level": true, "ts": true, "msg": true, "logger": true}}
+}
 
 // With masks the fields that a logger carries.
 func (c maskedCore) With(fields []zapcore.Field) zapcore.Core {
-	return maskedCore{c.Core.With(c.masked(fields)), c.ids}
+	masked := c.masked(fields)
+	carried := maps.Clone(c.carried)
+	for _, f := range masked {
+		carried[f.Key] = true
+	}
+	return maskedCore{c.Core.With(masked), c.ids, carried}
 }
 
 // Check adds this core, not the one inside.
@@ -39,9 +52,15 @@ func (c maskedCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 
 // masked returns fields whose texts are masked; fields itself is not changed.
 func (c maskedCore) masked(fields []zapcore.Field) []zapcore.Field {
-	out := make([]zapcore.Field, len(fields))
-	for i, f := range fields {
-		out[i] = c.field(f)
+	out := make([]zapcore.Field, 0, len(fields))
+	for _, f := range fields {
+		if at, isTime := f.Interface.(time.Time); isTime && at.IsZero() {
+			continue
+		}
+		if f.Key != "" && (c.carried[f.Key] || slices.ContainsFunc(out, func(o zapcore.Field) bool { return o.Key == f.Key })) {
+			continue
+		}
+		out = append(out, c.field(f))
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,7 @@ type server struct {
 	publicLn net.Listener // nil without enroll
 	api      http.Handler // nil: no HTTP API
 	apiLn    net.Listener // nil without api
+	public   string       // public_url, without a slash at its end; may be empty
 	log      *zap.Logger
 	// tokens: the process calls WeChat, so that it keeps the tokens fresh.
 	tokens bool
@@ -85,6 +87,7 @@ func (s *server) build(rdb redis.UniversalClient, c *config, roles role, h hooks
 		if s.enroll, err = newEnroll(rdb, c, s.accounts, watch); err != nil {
 			return err
 		}
+		s.public = strings.TrimSuffix(c.Public.URL, "/")
 		if s.publicLn, err = listen(c.label("public_addr"), c.Public.Addr, h.publicListener); err != nil {
 			return err
 		}
@@ -229,9 +232,23 @@ func (s *server) announce() {
 	}
 	if s.enroll != nil {
 		s.log.Info("enroll started", append(fields, zap.String("public", "http://"+s.publicLn.Addr().String()+"/"))...)
+		s.announceCallbacks()
 	}
 	if s.api != nil {
 		s.log.Info("api started", append(fields, zap.String("api", "http://"+s.apiLn.Addr().String()+"/"))...)
+	}
+}
+
+// announceCallbacks logs the address that WeChat must push to, of each account whose
+// pushes are accepted.
+func (s *server) announceCallbacks() {
+	for _, a := range s.accounts {
+		if a.CallbackToken.IsZero() {
+			continue
+		}
+		host, mode := cmp.Or(s.public, "https://<your host>"), string(a.mode())
+		s.log.Info("enter this URL, the Token and the mode under 消息推送配置 (基础信息 > 开发信息 on developers.weixin.qq.com/platform)",
+			zap.String("account", a.AppID), zap.String("callback_url", host+"/callback/"+a.AppID), zap.String("mode", mode))
 	}
 }
 

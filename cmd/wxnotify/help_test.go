@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/redistest"
+)
+
+// everyCommand calls do with each command of the program.
+func everyCommand(cmd *cobra.Command, do func(*cobra.Command)) {
+	do(cmd)
+	for _, child := range cmd.Commands() {
+		everyCommand(child, do)
+	}
+}
+
+// TestEveryCommandRefusesWhatItDoesNotKnow: an unknown word or flag is an error with exit
+// code 2 and the nearest name, for each command alike.
+func TestEveryCommandRefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	everyCommand((&app{}).command(), func(cmd *cobra.Command) {
+		path := strings.Fields(cmd.CommandPath())[1:]
+		if cmd.Name() == "help" || strings.HasPrefix(cmd.Name(), "__") {
+			return
+		}
+		inProcess(t, nil, append(slices.Clone(path), "--langg", "zh")...).has(t, 2, "unknown flag --langg; the nearest is --lang")
+		if r := inProcess(t, nil, append(slices.Clone(path), "--lang", "zh", "no-such-word", "x", "y", "z", "-o", "xml")...); r.code != 2 || r.stdout != "" {
+			t.Errorf("%s no-such-word: exit %d\n%s%s", path, r.code, r.stdout, r.stderr)
+		}
+		if cmd.Example+cmd.Long+cmd.Short != "" && strings.Contains(cmd.UsageString(), "--reason status") {
+			t.Errorf("%s: a quoted word is shown as a type", path)
+		}
+	})
+	for _, row := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"help", "sned"}, `unknown command "sned"; did you mean send?`},
+		{[]string{"help", "queues", "puase"}, "did you mean pause?"},
+		{[]string{"help", "send", "x"}, `wxnotify send has no subcommand "x"`},
+		{[]string{"completion", "bsh"}, "did you mean bash or fish or zsh?"},
+		{[]string{"suppress", "lits"}, "did you mean lift or list?"},
+		{[]string{"dead", "rety", "x"}, "did you mean retry?"},
+		{[]string{"man"}, "write: wxnotify man FOLDER"},
+		{[]string{"man", "/dev/null/x"}, "/dev/null"},
+	} {
+		inProcess(t, nil, row.args...).has(t, 2, row.want)
+	}
+	inProcess(t, nil, "help", "queues", "pause").has(t, 0, "Stop sending a class")
+	inProcess(t, nil, "help").has(t, 0, "completion", "Exit codes")
+}
+
+func TestCompletionOfShells(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		inProcess(t, nil, "completion", shell).has(t, 0, "wxnotify")
+	}
+	for want, args := range map[string][]string{
+		"critical":  {"send", "--class", ""},
+		"json":      {"queues", "--output", ""},
+		"gb18030":   {"send", "--encoding", "g"},
+		"bulk":      {"queues", "pause", ""},
+		"classic":   {"worker", "--token-mode", ""},
+		"retry":     {"help", "dead", "r"},
+		"--account": {"quota", "--acc"},
+	} {
+		inProcess(t, nil, append([]string{"__complete"}, args...)...).has(t, 0, want)
+	}
+}
+
+func TestManualPages(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "man", "man1")
+	inProcess(t, nil, "man", folder).has(t, 0, "written to")
+	for name, want := range map[string]string{
+		"wxnotify.1": "2 wrong usage or configuration", "wxnotify-queues-pause.1": "reason", "wxnotify-send.1": "idempotency key",
+	} {
+		text, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %v, want %q:\n%s", name, err, want, text)
+		}
+	}
+}
+
+// TestLogLinesHaveEachKeyOnceAndNoZeroTime: whatever a package hands over.
+func TestLogLinesHaveEachKeyOnceAndNoZeroTime(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log := newLogger(&out, logConfig{Level: "info", Format: "json"}).With(zap.String("account", "wxa"), zap.Time("since", time.Time{}))
+	at := time.Date(2026, 11, 26, 9, 0, 0, 0, time.UTC)
+	log.With(zap.String("class", "bulk")).Info("m", zap.String("account", "wxb"), zap.Int("n", 1), zap.Int("n", 2), zap.String("msg", "other"),
+		zap.Time("until", time.Time{}), zap.Timep("at", &at), zap.String("class", "default"))
+	in := json.NewDecoder(&out)
+	seen := map[string]any{}
+	for depth := -1; ; {
+		token, err := in.Token()
+		if err != nil {
+			break
+		}
+		if depth++; depth == 0 || depth%2 == 0 {
+			continue
+		}
+		if key, isText := token.(string); isText {
+			if _, twice := seen[key]; twice {
+				t.Errorf("%s is in the line twice", key)
+			}
+			value, _ := in.Token()
+			depth++
+			seen[key] = value
+		}
+	}
+	if seen["account"] != "wxa" || seen["class"] != "bulk" || seen["n"] != 1.0 || seen["msg"] != "m" || seen["until"] != nil || seen["since"] != nil || seen["at"] == nil {
+		t.Errorf("the line has %v", seen)
+	}
+}
+
+// TestCallbackURLIsPrintedAtStart: what an operator enters in WeChat's console.
+func TestCallbackURLIsPrintedAtStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, redistest.Start(t).URL())
+	env := w.with("WXNOTIFY_CALLBACK_TOKEN", "tokenTokenToken16", "WXNOTIFY_PUBLIC_ADDR", "127.0.0.1:0")
+	for _, command := range []string{"serve", "enroll"} {
+		p := start(t, env, command)
+		p.says(t, `"callback_url":"https://<your host>/callback/wxsim0000000000001","mode":"plain"`)
+		p.kill()
+		p = start(t, env, command, "--public-url", "https://n.example.com/wx/")
+		p.says(t, `"callback_url":"https://n.example.com/wx/callback/wxsim0000000000001"`)
+		p.kill()
+	}
+}
