@@ -85,9 +85,9 @@ func (a *app) printConfig(c *config) error {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Name, orDash(r.Value), r.Source, r.Env)
 	}
 	for _, account := range c.shownAccounts {
-		_, _ = fmt.Fprintf(w, "\naccount %s\t\t\t\n", account.AppID)
+		_, _ = fmt.Fprintf(w, "\naccount %s\n", account.AppID)
 		for _, r := range account.Settings {
-			_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t\n", r.Name, orDash(r.Value), r.Source)
+			_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", r.Name, orDash(r.Value), r.Source)
 		}
 	}
 	return w.Flush()

@@ -63,8 +63,9 @@ func (a *app) pauseCommand(use, short string, act func(context.Context, *queue.I
 				if err := act(ctx, queue.NewInspector(rdb), entry.AppID, class); err != nil {
 					return err
 				}
-				_, _ = fmt.Fprintf(a.Stderr, "%s: %sd\n", class, cmd.Name())
-				return nil
+				done := map[string]string{"pause": a.say("paused", "已暂停"), "resume": a.say("resumed", "已恢复")}
+				_, err := fmt.Fprintf(a.Stderr, "%s: %s\n", class, done[cmd.Name()])
+				return err
 			})
 		},
 	}

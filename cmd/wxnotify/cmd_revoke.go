@@ -52,8 +52,9 @@ that.`,
 
 // confirmRevoke asks on stdin.
 func (a *app) confirmRevoke(acct *account) error {
-	_, _ = fmt.Fprintf(a.Stderr, "This ends the access token of %s. Other systems that use stable_token of this account are refused\n"+
-		"until they fetch again. Type yes to go on: ", acct.AppID)
+	_, _ = fmt.Fprintf(a.Stderr, a.say("This ends the access token of %s. Other systems that use stable_token of this account are refused\n"+
+		"until they fetch again. Type yes to go on: ",
+		"这会作废 %s 的 access token。其他使用该账号 stable_token 的系统在重新获取之前会被拒绝。\n输入 yes 继续："), acct.AppID)
 	answer, err := bufio.NewReader(a.Stdin).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the answer: %w", err)
@@ -84,10 +85,11 @@ func (a *app) revokeToken(ctx context.Context, appid string, tokens revoker) err
 	view := revokeView{Account: appid}
 	err := tokens.Revoke(ctx, func(s tokenstore.RevokeStep) {
 		if s.Wait > 0 {
-			_, _ = fmt.Fprintf(a.Stderr, "forced refresh %d of %d: waiting %s, WeChat wants 30 s between two\n", s.Refresh, s.Of, s.Wait.Round(time.Second))
+			_, _ = fmt.Fprintf(a.Stderr, a.say("forced refresh %d of %d: waiting %s, WeChat wants 30 s between two\n", "强制刷新 %d / %d：等待 %s，微信要求两次间隔 30 秒\n"), s.Refresh, s.Of, s.Wait.Round(time.Second))
 			return
 		}
-		_, _ = fmt.Fprintf(a.Stderr, "forced refresh %d of %d: done, token %s (fingerprint); %d of %d forced refreshes today\n",
+		_, _ = fmt.Fprintf(a.Stderr, a.say("forced refresh %d of %d: done, token %s (fingerprint); %d of %d forced refreshes today\n",
+			"强制刷新 %d / %d：完成，token %s（指纹）；今日强制刷新 %d / %d 次\n"),
 			s.Refresh, s.Of, s.Fingerprint, s.ForcedToday, s.ForcedLimit)
 		view.Fingerprint, view.ExpiresAt, view.ForcedToday, view.ForcedLimit = s.Fingerprint, s.ExpiresAt, s.ForcedToday, s.ForcedLimit
 	})
@@ -105,7 +107,8 @@ func (a *app) revokeToken(ctx context.Context, appid string, tokens revoker) err
 	if a.output == "json" {
 		return a.printJSON(view)
 	}
-	_, err = fmt.Fprintf(a.Stdout, "revoked: the account's tokens before %s (fingerprint) are void; %d of %d forced refreshes today\n",
+	_, err = fmt.Fprintf(a.Stdout, a.say("revoked: the account's tokens before %s (fingerprint) are void; %d of %d forced refreshes today\n",
+		"已作废：该账号在 %s（指纹）之前的 token 均已失效；今日强制刷新 %d / %d 次\n"),
 		view.Fingerprint, view.ForcedToday, view.ForcedLimit)
 	return err
 }

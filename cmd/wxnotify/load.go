@@ -147,6 +147,7 @@ func (l *loader) accounts(c *config, path string, entries []map[string]string, c
 		c.Account.validate(l.uses, &l.complaints)
 		return nil
 	}
+	l.warn(entries != nil && c.Account.AppID != "", "appid", "has no effect, since %s lists accounts: name one of them with --account", path)
 	for i, entry := range entries {
 		in := func(key string) origin { return origin{"file", fmt.Sprintf("%s: accounts[%d].%s", path, i, key)} }
 		origins := maps.Clone(l.origins)

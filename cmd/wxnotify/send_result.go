@@ -163,7 +163,7 @@ func (s *sendRun) fail(it item, state producer.State) {
 // moreRefused says how many refused messages were not printed.
 func (s *sendRun) moreRefused() {
 	if more := s.shown - refusedShown; more > 0 {
-		s.printError(errorView{Message: fmt.Sprintf("and %d more messages are refused", more)})
+		s.printError(errorView{Message: fmt.Sprintf(s.say("and %d more messages are refused", "另有 %d 条消息被拒绝"), more)})
 	}
 }
 
@@ -177,7 +177,7 @@ func (s *sendRun) enqueued(it item, t producer.Ticket) error {
 	}
 	if s.flags.wait {
 		if t.Duplicate && s.output != "json" {
-			_, err := fmt.Fprintf(s.Stderr, "wxnotify: %s%s\n", where(it.line, t.ID), knownText(t.State))
+			_, err := fmt.Fprintf(s.Stderr, "wxnotify: %s%s\n", where(it.line, t.ID), s.knownText(t.State))
 			return err
 		}
 		return nil
@@ -188,9 +188,9 @@ func (s *sendRun) enqueued(it item, t producer.Ticket) error {
 			Warnings: it.request.Warnings(),
 		})
 	}
-	text := string(t.State)
+	text := t.State.In(s.lang)
 	if t.Duplicate {
-		text = knownText(t.State)
+		text = s.knownText(t.State)
 	}
 	prefix := ""
 	if s.flags.goOn {
@@ -201,15 +201,17 @@ func (s *sendRun) enqueued(it item, t producer.Ticket) error {
 }
 
 // knownText says what became of a message that was enqueued before.
-func knownText(state producer.State) string {
+func (a *app) knownText(state producer.State) string {
 	switch state {
 	case producer.Delivered, producer.Rejected, producer.Expired, producer.Cancelled, producer.Unknown, producer.Dead:
-		return fmt.Sprintf("known already: nothing was sent; it ended as %s; a new id sends it again", state)
+		return fmt.Sprintf(a.say("known already: nothing was sent; it ended as %s; a new id sends it again",
+			"已有此消息：未发送；它的最终状态是 %s；用新的 ID 才会再次发送"), state.In(a.lang))
 	case producer.Accepted:
-		return "known already: nothing was sent; WeChat has accepted it; a new id sends it again"
+		return a.say("known already: nothing was sent; WeChat has accepted it; a new id sends it again",
+			"已有此消息：未发送；微信已接受；用新的 ID 才会再次发送")
 	case producer.Queued, producer.Scheduled, producer.Sending, producer.Retrying:
 	}
-	return fmt.Sprintf("known already: nothing was enqueued; it is %s", state)
+	return fmt.Sprintf(a.say("known already: nothing was enqueued; it is %s", "已有此消息：未入队；它的状态是 %s"), state.In(a.lang))
 }
 
 // summary prints the counts of a file on stderr.
@@ -222,18 +224,20 @@ func (s *sendRun) summary() {
 		return
 	}
 	t := s.tally
-	text := fmt.Sprintf("messages read: %d; enqueued %d, known already %d, refused %d, not tried %d", t.Messages, t.Enqueued, t.Known, t.Refused, t.NotTried)
+	text := fmt.Sprintf(s.say("messages read: %d; enqueued %d, known already %d, refused %d, not tried %d",
+		"读取消息 %d 条；入队 %d，已有 %d，拒绝 %d，未尝试 %d"), t.Messages, t.Enqueued, t.Known, t.Refused, t.NotTried)
 	if s.flags.dryRun {
-		text = fmt.Sprintf("messages read: %d; refused %d; nothing was enqueued", t.Messages, t.Refused)
+		text = fmt.Sprintf(s.say("messages read: %d; refused %d; nothing was enqueued", "读取消息 %d 条；拒绝 %d；没有入队"), t.Messages, t.Refused)
 	}
 	if s.unread {
-		text += "; what follows was not read"
+		text += s.say("; what follows was not read", "；其后的内容未读取")
 	}
 	if t.Unanswered > 0 {
-		text += fmt.Sprintf(", without an answer of Redis %d: run the same command again, which enqueues nothing twice", t.Unanswered)
+		text += fmt.Sprintf(s.say(", without an answer of Redis %d: run the same command again, which enqueues nothing twice",
+			"，Redis 未答复 %d：请再次运行同一命令，不会重复入队"), t.Unanswered)
 	}
 	if t.Refused > 0 && t.NotTried > 0 && !s.flags.dryRun {
-		text += "; correct the file and run the command again, or use --continue-on-error"
+		text += s.say("; correct the file and run the command again, or use --continue-on-error", "；请更正文件后再次运行，或使用 --continue-on-error")
 	}
 	_, _ = fmt.Fprintf(s.Stderr, "wxnotify: %s\n", text)
 }
@@ -282,7 +286,7 @@ func (s *sendRun) flushWarnings() {
 	for _, c := range counts {
 		more := ""
 		if c.count > 1 {
-			more = fmt.Sprintf("; also in other messages: %d", c.count-1)
+			more = fmt.Sprintf(s.say("; also in other messages: %d", "；其他消息中还有 %d 处"), c.count-1)
 		}
 		_, _ = fmt.Fprintf(s.Stderr, "wxnotify: warning: %s%s%s\n", where(c.line, c.id), c.fault.In(s.lang), more)
 	}
@@ -345,19 +349,19 @@ func (s *sendRun) printPlan(it item) error {
 	if s.output == "json" {
 		return printLine(s.Stdout, p)
 	}
-	_, _ = fmt.Fprintf(s.Stdout, "%s\twould be enqueued\n", p.ID)
+	_, _ = fmt.Fprintf(s.Stdout, s.say("%s\twould be enqueued\n", "%s\t将会入队\n"), p.ID)
 	w := tabwriter.NewWriter(s.Stdout, 0, 4, 2, ' ', 0)
 	row := func(name, value string) {
 		if value != "" {
 			_, _ = fmt.Fprintf(w, "  %s\t%s\n", name, value)
 		}
 	}
-	row("to", p.To)
-	row("user", p.User)
-	row("template", p.TemplateID)
+	row(s.say("to", "收件人"), p.To)
+	row(s.say("user", "用户"), p.User)
+	row(s.say("template", "模板"), p.TemplateID)
 	for _, line := range p.Preview.Lines {
-		row("| "+line.Key, cmp.Or(line.Text, "(nothing is shown)"))
+		row("| "+line.Key, cmp.Or(line.Text, s.say("(nothing is shown)", "（不显示）")))
 	}
-	row("opens", p.Preview.Opens)
+	row(s.say("opens", "打开"), p.Preview.Opens)
 	return w.Flush()
 }

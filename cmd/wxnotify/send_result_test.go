@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // between calls do between two parts of a stream.
@@ -98,7 +99,7 @@ func TestKnownMessagesSayHowTheyEnded(t *testing.T) {
 		producer.Accepted:  "nothing was sent; WeChat has accepted it; a new id sends it again",
 		producer.Delivered: "nothing was sent; it ended as delivered; a new id", producer.Dead: "nothing was sent; it ended as dead; a new id",
 	} {
-		if got := knownText(state); !strings.Contains(got, want) {
+		if got := (&app{lang: wechat.English}).knownText(state); !strings.Contains(got, want) {
 			t.Errorf("%s: %q, want %q", state, got, want)
 		}
 	}
