@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/wxnotify/wxnotify/internal/fault"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -76,14 +77,14 @@ func (p *Producer) check(m Message, message *wechat.TemplateMessage, now time.Ti
 	faults := append(idFaults(m.ID), termFaults(m.Terms, now)...)
 	class, err := p.classOf(m.Terms)
 	if err != nil {
-		faults = append(faults, wechat.NewFault("class", wechat.FaultClassUnknown))
+		faults = append(faults, fault.New("class", fault.ClassUnknown))
 	}
 	if m.Terms.User == "" {
 		err = message.Validate()
 	} else {
 		err = message.ValidateContent()
 		if message != nil && message.ToUser != "" {
-			faults = append(faults, wechat.NewFault("touser", wechat.FaultAddressTwice))
+			faults = append(faults, fault.New("touser", fault.AddressTwice))
 		}
 	}
 	if err != nil {
@@ -102,7 +103,7 @@ func (p *Producer) check(m Message, message *wechat.TemplateMessage, now time.Ti
 
 func idFaults(id string) []wechat.Fault {
 	if id == "" {
-		return []wechat.Fault{wechat.NewFault("id", wechat.FaultIDMissing)}
+		return []wechat.Fault{fault.New("id", fault.IDMissing)}
 	}
 	ok := len(id) <= maxID
 	for i := range len(id) {
@@ -111,25 +112,25 @@ func idFaults(id string) []wechat.Fault {
 	if ok {
 		return nil
 	}
-	return []wechat.Fault{wechat.NewFault("id", wechat.FaultIDInvalid)}
+	return []wechat.Fault{fault.New("id", fault.IDInvalid)}
 }
 
 func termFaults(t Terms, now time.Time) []wechat.Fault {
 	var faults []wechat.Fault
 	if t.User != "" && !usable(t.User) {
-		faults = append(faults, wechat.NewFault("user", wechat.FaultUserInvalid))
+		faults = append(faults, fault.New("user", fault.UserInvalid))
 	}
 	if t.NotBefore.After(now.Add(maxAhead)) {
-		faults = append(faults, wechat.NewFault("not_before", wechat.FaultTooFarAhead))
+		faults = append(faults, fault.New("not_before", fault.TooFarAhead))
 	}
 	switch {
 	case t.NotAfter.IsZero():
 	case !t.NotAfter.After(now):
-		faults = append(faults, wechat.NewFault("not_after", wechat.FaultNotAfterPast))
+		faults = append(faults, fault.New("not_after", fault.NotAfterPast))
 	case t.NotAfter.Before(t.NotBefore):
-		faults = append(faults, wechat.NewFault("not_after", wechat.FaultWindowEmpty))
+		faults = append(faults, fault.New("not_after", fault.WindowEmpty))
 	case t.NotAfter.After(now.Add(2 * maxAhead)):
-		faults = append(faults, wechat.NewFault("not_after", wechat.FaultTooFarAhead))
+		faults = append(faults, fault.New("not_after", fault.TooFarAhead))
 	}
 	return faults
 }
@@ -152,7 +153,7 @@ func (p *Producer) templateFaults(m *wechat.TemplateMessage) []wechat.Fault {
 	}
 	keys, known := p.cfg.Templates.Keys(m.TemplateID)
 	if !known {
-		return []wechat.Fault{wechat.NewFault("template_id", wechat.FaultTemplateUnknown)}
+		return []wechat.Fault{fault.New("template_id", fault.TemplateUnknown)}
 	}
 	return m.KeyFaults(keys)
 }

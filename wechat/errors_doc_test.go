@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wxnotify/wxnotify/internal/fault"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -29,7 +30,7 @@ func TestErrorsDoc(t *testing.T) {
 			t.Fatal(err)
 		}
 		if string(got) != want {
-			t.Errorf("%s differs from the tables in codes_table.go, callback_error.go and faults.go: run go generate ./wechat", doc.file)
+			t.Errorf("%s differs from the tables in codes_table.go, callback_error.go, faults.go and internal/fault: run go generate ./wechat", doc.file)
 		}
 	}
 }
@@ -217,12 +218,15 @@ func (d errorsDoc) render() string {
 	other := wechat.Code(-404)
 	fmt.Fprintf(&b, "| %s | %s | %s | | %s |\n\n", d.anyOther, other.Name(), other.Kind(), other.RemedyIn(d.lang))
 	b.WriteString(d.transport + d.callbacks)
-	for _, fault := range wechat.CallbackFaults() {
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", fault, cell(fault.Meaning(d.lang)), cell(fault.RemedyIn(d.lang)))
+	for _, f := range wechat.CallbackFaults() {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", f, cell(f.Meaning(d.lang)), cell(f.RemedyIn(d.lang)))
 	}
 	b.WriteString(d.refused)
 	for _, code := range wechat.FaultCodes() {
 		if code == wechat.WarnHistoricHidden {
+			for _, row := range fault.Rows() {
+				fmt.Fprintf(&b, "| %s | %s | %s |\n", row.Code, cell(row.Means[d.lang]), cell(row.Do[d.lang]))
+			}
 			b.WriteString(d.warn)
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", code, cell(code.Meaning(d.lang)), cell(code.Remedy(d.lang)))

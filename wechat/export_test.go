@@ -3,7 +3,7 @@ package wechat
 import "crypto/aes"
 
 // FaultCodes lists every code of the table in its order: faults of a message,
-// faults of its delivery terms, warnings.
+// warnings.
 func FaultCodes() []FaultCode {
 	var codes []FaultCode
 	for _, row := range faultTable {
@@ -13,10 +13,10 @@ func FaultCodes() []FaultCode {
 }
 
 // Meaning is what is wrong, the end of a sentence that starts with a path.
-func (c FaultCode) Meaning(lang Lang) string { return c.row().means.in(lang) }
+func (c FaultCode) Meaning(lang Lang) string { row, _ := c.row(); return row.means.in(lang) }
 
 // Remedy is what to do, without capital and full stop.
-func (c FaultCode) Remedy(lang Lang) string { return c.row().do.in(lang) }
+func (c FaultCode) Remedy(lang Lang) string { row, _ := c.row(); return row.do.in(lang) }
 
 // CallbackFaults lists every fault of a callback in the order of the checks.
 func CallbackFaults() []CallbackFault {

@@ -35,20 +35,6 @@ const (
 	FaultBodyTooLarge       FaultCode = "body-too-large"
 )
 
-// Faults of the delivery terms of a message, found by package producer.
-const (
-	FaultIDMissing       FaultCode = "id-missing"
-	FaultIDInvalid       FaultCode = "id-invalid"
-	FaultAddressTwice    FaultCode = "address-twice"
-	FaultUserInvalid     FaultCode = "user-invalid"
-	FaultClassUnknown    FaultCode = "class-unknown"
-	FaultTemplateUnknown FaultCode = "template-unknown"
-	FaultNotAfterPast    FaultCode = "not-after-past"
-	FaultWindowEmpty     FaultCode = "window-empty"
-	FaultTooFarAhead     FaultCode = "not-before-too-far"
-	FaultOtherAccount    FaultCode = "other-account"
-)
-
 // Warnings: WeChat accepts the message, but does not show all of it.
 const (
 	WarnHistoricHidden FaultCode = "historic-hidden"
@@ -101,17 +87,6 @@ var faultTable = [...]faultRow{
 	{FaultOtherKind, words{"is a field of another kind of message", "是其他类型消息的字段"}, words{"wxnotify sends template messages: remove it; a page of a mini program is miniprogram.pagepath", "wxnotify 发送模板消息：请去掉它；小程序页面写在 miniprogram.pagepath"}},
 	{FaultBodyTooLarge, words{"is too large", "过大"}, words{"shorten the values: the encoded message may have at most 16 KB", "请缩短字段内容：编码后的消息最多 16 KB"}},
 
-	{FaultIDMissing, words{"is missing", "缺失"}, words{"give the message an id of your own, such as order-1001-paid: with it a repeated call does not send twice", "请自行给消息一个 ID，例如 order-1001-paid：有了它，重复调用不会发送两次"}},
-	{FaultIDInvalid, words{"is not an id", "不是合法的 ID"}, words{"use up to 128 printable ASCII characters without spaces and braces", "请使用最多 128 个可打印 ASCII 字符，不含空格和花括号"}},
-	{FaultAddressTwice, words{"has both an openid and a user", "同时有 openid 和用户"}, words{"give one of them", "请只给其中一个"}},
-	{FaultUserInvalid, words{"is not a user id", "不是合法的用户标识"}, words{"use up to 128 printable characters", "请使用最多 128 个可打印字符"}},
-	{FaultClassUnknown, words{"is not a class", "不是优先级类别"}, words{"use critical, default or bulk", "请使用 critical、default 或 bulk"}},
-	{FaultTemplateUnknown, words{"is not a template of the account", "不是该账号的模板"}, words{"refresh the template list, or correct the id", "请刷新模板列表，或更正 ID"}},
-	{FaultNotAfterPast, words{"is in the past", "已过去"}, words{"choose a later not-after, or do not send the message", "请选择更晚的 not-after，或不再发送"}},
-	{FaultWindowEmpty, words{"is before not-before", "早于 not-before"}, words{"choose a not-after that is later than not-before", "not-after 必须晚于 not-before"}},
-	{FaultTooFarAhead, words{"is too far ahead", "太远"}, words{"enqueue the message later", "请晚些再入队"}},
-	{FaultOtherAccount, words{"is another account", "是另一个账号"}, words{"send it with the configuration of that account", "请用该账号的配置发送"}},
-
 	{WarnHistoricHidden, words{"is not shown", "不会显示"}, words{"move the text into a keyword: since 2023-05-04 WeChat hides first and remark", "请把内容移到关键词中：自 2023-05-04 起微信隐藏 first 和 remark"}},
 	{WarnHistoricCut, words{"will be cut on display", "显示时会被截断"}, words{"keep it within about 20 characters: WeChat shows longer ones with an ellipsis", "请控制在约 20 个字以内：超出部分微信显示为省略号"}},
 	{WarnColor, words{"is not shown", "不会显示"}, words{"remove it: WeChat has ignored colours since 2023-05-04", "请删除：自 2023-05-04 起微信忽略颜色"}},
@@ -121,13 +96,13 @@ var faultTable = [...]faultRow{
 	{WarnTemplateID, words{"has another length than WeChat's 43 characters", "长度与微信的 43 个字符不同"}, words{"copy the id from 模板消息 > 我的模板; the short number of the template library (模板库) is not an id", "请从“模板消息 > 我的模板”复制模板 ID；模板库中的短编号不是模板 ID"}},
 }
 
-func (c FaultCode) row() faultRow {
+func (c FaultCode) row() (row faultRow, known bool) {
 	for _, row := range faultTable {
 		if row.code == c {
-			return row
+			return row, true
 		}
 	}
-	return faultRow{code: c, means: words{"is refused", "被拒绝"}, do: words{"see docs/errors.md", "见 docs/errors.zh-CN.md"}}
+	return faultRow{}, false
 }
 
 // Fault is one thing wrong with a message.
@@ -140,11 +115,15 @@ type Fault struct {
 	chinese string // Message in Chinese; empty: that of the table
 }
 
-// NewFault returns the fault of code at path, with the text of docs/errors.md.
-func NewFault(path string, code FaultCode) Fault { return newFault(path, code) }
+// NewFault returns a fault whose code is not of this package, such as those of package
+// producer, with its text in English and Chinese. The texts end a sentence that starts
+// with the path.
+func NewFault(path string, code FaultCode, english, chinese string) Fault {
+	return faultOf(path, code, words{english, chinese})
+}
 
 func newFault(path string, code FaultCode) Fault {
-	row := code.row()
+	row, _ := code.row() // every code of this package has one
 	return Fault{Path: path, Code: code, Message: row.means.en + ": " + row.do.en}
 }
 
@@ -154,7 +133,7 @@ func faultOf(path string, code FaultCode, w words) Fault {
 }
 
 // MessageIn is Message in lang. For a fault that was read from JSON, the Chinese is
-// the table's general text.
+// the table's general text, or there is none where the code is not of this package.
 func (f Fault) MessageIn(lang Lang) string {
 	if lang != Chinese {
 		return f.Message
@@ -162,7 +141,10 @@ func (f Fault) MessageIn(lang Lang) string {
 	if f.chinese != "" {
 		return f.chinese
 	}
-	row := f.Code.row()
+	row, known := f.Code.row()
+	if !known {
+		return f.Message
+	}
 	return row.means.zh + "：" + row.do.zh
 }
 

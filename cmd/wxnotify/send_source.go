@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/wxnotify/wxnotify/internal/fault"
 	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -148,20 +149,21 @@ func (s *sendRun) checked(next source) source {
 func (s *sendRun) complete(it *item) error {
 	r := &it.request
 	var faults []wechat.Fault
-	fault := func(path string, code wechat.FaultCode, message string) {
+	add := func(path string, code wechat.FaultCode, message string) {
 		faults = append(faults, wechat.Fault{Path: path, Code: code, Message: message})
 	}
 	if r.Account != "" && r.Account != s.account {
-		fault("account", wechat.FaultOtherAccount, "is another account than that of this command: use --account, or send it apart")
+		faults = append(faults, wechat.NewFault("account", fault.OtherAccount,
+			"is another account than that of this command: use --account, or send it apart", "不是本命令的账号：请使用 --account，或单独发送"))
 	}
 	if it.line > 0 {
 		s.defaults(&r.Terms)
 		switch given := s.flags.id; {
 		case given == "":
 		case r.ID != "" && r.ID != given:
-			fault("id", wechat.FaultFieldTwice, "differs from --id: remove one")
+			add("id", wechat.FaultFieldTwice, "differs from --id: remove one")
 		case s.tally.Messages > 1:
-			fault("id", wechat.FaultFieldTwice, "--id names one message, and the file has more: give each its own id in the file")
+			add("id", wechat.FaultFieldTwice, "--id names one message, and the file has more: give each its own id in the file")
 		default:
 			r.ID = given
 		}
@@ -177,9 +179,9 @@ func (s *sendRun) complete(it *item) error {
 	sum := sha256.Sum256([]byte(r.ID))
 	hash := idHash(sum[:])
 	if first, twice := s.seen[hash]; twice && made {
-		fault("", wechat.FaultFieldTwice, fmt.Sprintf("is the same as on line %d: give each an id when the follower shall get both", first))
+		add("", wechat.FaultFieldTwice, fmt.Sprintf("is the same as on line %d: give each an id when the follower shall get both", first))
 	} else if twice {
-		fault("id", wechat.FaultFieldTwice, fmt.Sprintf("is that of line %d: give each message its own", first))
+		add("id", wechat.FaultFieldTwice, fmt.Sprintf("is that of line %d: give each message its own", first))
 	} else {
 		s.seen[hash] = it.line
 	}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/fault"
 	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/producer"
@@ -93,7 +94,7 @@ func codeOf(err error) wechat.Code {
 	switch invalid.Faults[0].Code {
 	case wechat.FaultOpenIDMissing, wechat.FaultOpenIDInvalid, wechat.FaultOpenIDSeveral:
 		return wechat.CodeInvalidOpenID
-	case wechat.FaultTemplateMissing, wechat.FaultTemplateInvalid, wechat.FaultTemplateUnknown:
+	case wechat.FaultTemplateMissing, wechat.FaultTemplateInvalid, fault.TemplateUnknown:
 		return wechat.CodeInvalidTemplate
 	case wechat.FaultURLInvalid:
 		return 40048

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wxnotify/wxnotify/internal/fault"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -161,7 +162,8 @@ func (p *parser) envelope(object map[string]json.RawMessage, r *Request) {
 		switch name {
 		case fieldID:
 			if p.text(name, value, &r.ID); string(value) == `""` {
-				p.fault(name, wechat.FaultIDMissing, "is empty: give the message an id of your own, or leave the field out")
+				p.faults = append(p.faults, wechat.NewFault(name, fault.IDMissing,
+					"is empty: give the message an id of your own, or leave the field out", "为空：请给消息一个 ID，或去掉该字段"))
 			}
 		case fieldAccount:
 			p.text(name, value, &r.Account)
