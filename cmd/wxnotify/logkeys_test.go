@@ -14,7 +14,7 @@ import (
 // operations documents. Durations are numbers with their unit in the key.
 func TestLogKeysAreDocumented(t *testing.T) {
 	t.Parallel()
-	keys := map[string]bool{"level": true, "ts": true, "msg": true, "error": true}
+	keys := map[string]bool{"level": true, "ts": true, "msg": true, "error": true, "logger": true}
 	for _, file := range sourceFiles(t) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
