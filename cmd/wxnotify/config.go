@@ -44,6 +44,13 @@ type config struct {
 
 	shown         []shownSetting // in the table's order
 	shownAccounts []shownAccount // none without the file's list
+	files         []readFile     // the files that were read
+}
+
+// readFile is a file that settings come from.
+type readFile struct {
+	path  string
+	holds string // the secrets in it, for a reader; empty: none
 }
 
 // redisConfig is what every command needs that connects.

@@ -27,6 +27,8 @@ type loader struct {
 	uses     group             // other secrets are not read
 	origins  map[string]origin // of each setting
 	referred map[string]bool   // variables that an env: reference names
+	files    []readFile        // secrets' files
+	inFile   []string          // secrets that stand in the configuration file
 }
 
 // origin is where the text of a setting came from.
@@ -76,6 +78,7 @@ func loadConfig(path string, env, flags map[string]string, uses group) (*config,
 	l.unknownVariables()
 	l.proxyVariables()
 	c.Warnings = l.warnings
+	c.files = l.readFiles(path, c)
 	if len(l.faults) > 0 {
 		return c, &usageError{fmt.Errorf("configuration: %w", errors.Join(l.faults...))}
 	}
@@ -134,6 +137,7 @@ func (l *loader) references(values map[string]string, from func(key string) orig
 		if variable, ok := strings.CutPrefix(text, "env:"); ok {
 			l.referred[variable] = true
 		}
+		l.noteFile(known[name], text, from(key))
 		out[name], origins[name] = text, from(key)
 	}
 	return out
@@ -215,6 +219,31 @@ func (l *loader) readOne(s setting, text string, from origin, typed map[string]a
 	}
 	typed[s.Name] = value
 	return text
+}
+
+// noteFile notes where a secret stands, also one that another layer overrides.
+func (l *loader) noteFile(s setting, text string, from origin) {
+	path, isFile := strings.CutPrefix(text, "file:")
+	switch {
+	case !s.secret():
+	case isFile:
+		l.files = append(l.files, readFile{path, s.Name})
+	case text == "" || from.layer != "file" || strings.HasPrefix(text, "env:"):
+	case s.Name != "redis_url" || holdsPassword(text):
+		l.inFile = append(l.inFile, s.Name)
+	}
+}
+
+// readFiles lists the files that settings come from; path is the configuration file.
+func (l *loader) readFiles(path string, c *config) []readFile {
+	files := l.files
+	if path != "" {
+		files = append([]readFile{{path, strings.Join(slices.Compact(l.inFile), ", ")}}, files...)
+	}
+	if c.Redis.Key != "" {
+		files = append(files, readFile{c.Redis.Key, "redis_key_file"})
+	}
+	return files
 }
 
 // holdsPassword reports whether the URL of a Redis may hold a password, also a

@@ -1,0 +1,236 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/redisx"
+)
+
+const (
+	// fullShare of maxmemory: from there on new messages are refused (redisx.ErrFull).
+	fullShare = 0.75
+	// clockLimit is the difference at which workers stop fetching (package queue).
+	clockLimit = 10 * time.Second
+	// messageBytes is what a queued message takes in Redis, with a payload of some 200
+	// bytes (P13 of docs/performance.md).
+	messageBytes = 1500
+)
+
+func redisCheck(in Installation, rdb redis.UniversalClient) Check {
+	c := Check{Name: "redis", Run: noRedis}
+	clock := Check{Name: "clock", Run: func(ctx context.Context, n *Notes) { checkClock(ctx, n, rdb) }}
+	memory := Check{Name: "memory", Run: func(ctx context.Context, n *Notes) { checkMemory(ctx, n, in, rdb) }}
+	c.Then = []Check{clock, memory}
+	for _, a := range in.Accounts {
+		c.Then = append(c.Then, fleetChecks(in, a, rdb)...)
+	}
+	if rdb == nil {
+		return c
+	}
+	c.Run = func(ctx context.Context, n *Notes) {
+		report, err := in.Redis.Check(ctx)
+		if err != nil {
+			n.Add("redis-refused", "cause", err.Error())
+			n.Stop()
+			return
+		}
+		noteReport(n, report, rdb)
+	}
+	return c
+}
+
+// noteReport notes what Server.Check found, without what checkMemory finds.
+func noteReport(n *Notes, r redisx.Report, rdb redis.UniversalClient) {
+	if r.Refused != "" {
+		n.Add("redis-refuses-writes", "cause", r.Refused)
+	}
+	if r.NoInfo {
+		n.Add("redis-silent", "user", userOf(rdb))
+		return
+	}
+	if r.AnyPassword {
+		n.Add("redis-any-password")
+	}
+	if r.NoPassword {
+		n.Add("redis-no-password")
+	}
+	if !r.AOF {
+		n.Add("redis-forgets")
+	}
+	aof := "yes"
+	if !r.AOF {
+		aof = "no"
+	}
+	n.Detail("version {version}, appendonly {aof}, maxmemory-policy {policy}", "版本 {version}，appendonly {aof}，maxmemory-policy {policy}",
+		"version", r.Version, "aof", aof, "policy", r.Policy)
+}
+
+func userOf(rdb redis.UniversalClient) string {
+	if node, ok := rdb.(*redis.Client); ok && node.Options().Username != "" {
+		return node.Options().Username
+	}
+	return "default"
+}
+
+// checkClock compares this machine's clock with Redis'. The answer may have taken any
+// part of the time between question and answer.
+func checkClock(ctx context.Context, n *Notes, rdb redis.UniversalClient) {
+	asked := time.Now()
+	theirs, err := rdb.Time(ctx).Result()
+	if err != nil {
+		n.Skip("Redis does not tell its time: {cause}", "Redis 没有提供时间：{cause}", "cause", err.Error())
+		return
+	}
+	answered := time.Now()
+	ahead := answered.Round(0).Sub(theirs) // Round: without the monotonic reading
+	if ahead.Abs()-answered.Sub(asked) > clockLimit {
+		n.Add("redis-clock", clockFields(n, ahead)...)
+		return
+	}
+	n.Detail("{off} from Redis'", "与 Redis 相差 {off}", "off", ahead.Abs().Round(time.Millisecond).String())
+}
+
+// clockFields are off and direction of a clock that is ahead of Redis' by this much.
+func clockFields(n *Notes, ahead time.Duration) []string {
+	direction := text{"ahead of", "快"}
+	if ahead < 0 {
+		direction = text{"behind", "慢"}
+	}
+	return []string{"off", ahead.Abs().Round(time.Second).String(), "direction", direction.in(n.lang)}
+}
+
+// memoryState is what INFO tells of one server; of a cluster the worst of each primary.
+type memoryState struct {
+	used, max, machine int64 // bytes; max is 0 without maxmemory
+	policy, notSaved   string
+}
+
+func readMemory(ctx context.Context, rdb redis.UniversalClient) (memoryState, error) {
+	cluster, ok := rdb.(*redis.ClusterClient)
+	if !ok {
+		return readNode(ctx, rdb)
+	}
+	var mu sync.Mutex
+	var worst memoryState
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		s, err := readNode(ctx, node)
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil && (worst.limit() == 0 || s.room() < worst.room()) {
+			s.policy, s.notSaved = first(worst.policy, s.policy), first(worst.notSaved, s.notSaved)
+			worst = s
+		}
+		if err == nil && evicts(s.policy) {
+			worst.policy = s.policy
+		}
+		return err
+	})
+	if err != nil {
+		return worst, fmt.Errorf("read the state of the cluster: %w", err)
+	}
+	return worst, nil
+}
+
+// first is a unless it says nothing bad.
+func first(a, b string) string {
+	if a != "" && a != "noeviction" {
+		return a
+	}
+	return b
+}
+
+func readNode(ctx context.Context, node redis.Cmdable) (memoryState, error) {
+	info, err := node.Info(ctx).Result()
+	if err != nil {
+		return memoryState{}, fmt.Errorf("read the state of Redis: %w", err)
+	}
+	var s memoryState
+	for line := range strings.Lines(info) {
+		line = strings.TrimSpace(line)
+		name, value, _ := strings.Cut(line, ":")
+		number, _ := strconv.ParseInt(value, 10, 64)
+		switch name {
+		case "used_memory":
+			s.used = number
+		case "maxmemory":
+			s.max = number
+		case "total_system_memory":
+			s.machine = number
+		case "maxmemory_policy":
+			s.policy = value
+		case "aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status":
+			if value == "err" {
+				s.notSaved = line
+			}
+		}
+	}
+	return s, nil
+}
+
+func evicts(policy string) bool { return policy != "" && policy != "noeviction" }
+
+// limit is maxmemory, or the machine's memory; 0: not known.
+func (s memoryState) limit() int64 {
+	if s.max > 0 {
+		return s.max
+	}
+	return s.machine
+}
+
+// room is how many bytes may be written before new messages are refused.
+func (s memoryState) room() int64 { return int64(fullShare*float64(s.limit())) - s.used }
+
+// checkMemory finds a Redis that evicts, cannot save, is full, or too small for what the
+// accounts may still send today.
+func checkMemory(ctx context.Context, n *Notes, in Installation, rdb redis.UniversalClient) {
+	s, err := readMemory(ctx, rdb)
+	if err != nil {
+		n.Skip("Redis does not tell: {cause}", "Redis 没有提供：{cause}", "cause", err.Error())
+		return
+	}
+	if evicts(s.policy) {
+		n.Add("redis-evicts", "policy", s.policy)
+	}
+	if s.notSaved != "" {
+		n.Add("redis-not-saved", "line", s.notSaved)
+	}
+	if s.limit() == 0 {
+		return
+	}
+	n.Detail("{used} of {max} MB", "{used} / {max} MB", "used", megabytes(s.used), "max", megabytes(s.limit()))
+	if s.max > 0 && s.room() <= 0 {
+		n.Add("redis-full", "used", megabytes(s.used), "max", megabytes(s.max))
+		return
+	}
+	day := dayLeft(ctx, in, rdb)
+	if lacking := day*messageBytes - s.room(); lacking > 0 {
+		n.Add("redis-small", "room", strconv.FormatInt(max(s.room(), 0)/messageBytes, 10), "day", strconv.FormatInt(day, 10),
+			"need", megabytes(int64(float64(lacking)/fullShare)+1<<20-1))
+	}
+}
+
+// dayLeft is how many messages the accounts may still send today.
+func dayLeft(ctx context.Context, in Installation, rdb redis.UniversalClient) (left int64) {
+	for _, a := range in.Accounts {
+		if a.Gate == nil {
+			continue
+		}
+		gate, err := a.Gate(rdb)
+		if err != nil {
+			continue
+		}
+		if s, err := gate.State(ctx); err == nil {
+			left += max(s.Cap-s.Used, 0)
+		}
+	}
+	return left
+}
+
+func megabytes(n int64) string { return strconv.FormatInt(n>>20, 10) }
