@@ -3,7 +3,11 @@ package doctor
 import (
 	"maps"
 	"slices"
+
+	"github.com/wxnotify/wxnotify/wechat"
 )
+
+//go:generate go test -run ^TestGolden -update .
 
 // row is the text of one kind of finding. Braces name what a check fills in.
 type row struct {
@@ -17,7 +21,16 @@ func Codes() []Code { return slices.Sorted(maps.Keys(catalogue)) }
 // SeverityOf is the severity of a code of Codes.
 func SeverityOf(c Code) Severity { return catalogue[c].severity }
 
-// catalogue is the only list of findings; docs/doctor.md has a row for each.
+// Texts are what, why and remedy of a code of Codes, with the braces that a check fills in.
+func Texts(c Code) map[wechat.Lang][3]string {
+	r := catalogue[c]
+	return map[wechat.Lang][3]string{
+		wechat.English: {r.what.en, r.why.en, r.remedy.en},
+		wechat.Chinese: {r.what.zh, r.why.zh, r.remedy.zh},
+	}
+}
+
+// catalogue is the only list of findings; docs/doctor.md is made from it.
 //
 //nolint:gochecknoglobals // never changed
 var catalogue = map[Code]row{
