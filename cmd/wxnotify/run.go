@@ -105,7 +105,8 @@ the zone of this machine (TZ); in JSON they may be in UTC.`,
 		return a.chooseLang()
 	}
 	root.AddCommand(
-		a.demoCommand(), a.serveCommand(), a.workerCommand(), a.enrollCommand(), a.apiCommand(), a.sendCommand(), a.statusCommand(), a.cancelCommand(),
+		a.initCommand(), a.demoCommand(), a.serveCommand(), a.workerCommand(), a.enrollCommand(), a.apiCommand(),
+		a.sendCommand(), a.statusCommand(), a.cancelCommand(),
 		a.queuesCommand(), a.quotaCommand(), a.tokenCommand(), a.suppressCommand(), a.deadCommand(),
 		a.simulateCommand(), a.doctorCommand(), a.healthcheckCommand(), a.configCommand(), a.versionCommand(), a.manCommand(),
 	)
