@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+func (a *app) ridCommand() *cobra.Command {
+	var whole bool
+	cmd := &cobra.Command{
+		Use:   "rid RID",
+		Short: "What WeChat recorded of a call, by the rid of its answer",
+		Long: `rid asks WeChat (openapi/rid/get) for its record of a call: when it came, from which
+address, with which body, and what was answered. The rid is in the log and in
+` + "`status`" + ` of a message that WeChat refused; WeChat knows it for seven days.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			rid := strings.TrimSpace(args[0])
+			if rid == "" || len(rid) > 128 {
+				return usagef("the rid is empty or longer than 128 bytes: copy it from the log or from `wxnotify status`")
+			}
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return a.showRequest(ctx, acct, rid, whole) })
+		},
+	}
+	cmd.Flags().BoolVar(&whole, "unmasked", false, "print openids and the message's values whole")
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting|calling)
+	return cmd
+}
+
+// ridView is `rid --output json`.
+type ridView struct {
+	RID       string        `json:"rid"`
+	Account   string        `json:"account"`
+	InvokedAt time.Time     `json:"invoked_at,omitzero"`
+	Cost      time.Duration `json:"cost_ns"`
+	URL       string        `json:"url"`
+	ClientIP  string        `json:"client_ip"`
+	Request   string        `json:"request"`
+	Response  string        `json:"response"`
+}
+
+func (a *app) showRequest(ctx context.Context, acct *account, rid string, whole bool) error {
+	r, err := acct.client.RequestByRID(ctx, rid)
+	if err != nil {
+		return fmt.Errorf("ask WeChat: %w", err)
+	}
+	view := ridView{RID: rid, Account: acct.AppID, InvokedAt: r.InvokedAt, Cost: r.Cost, URL: r.URL, ClientIP: r.ClientIP, Request: r.RequestBody, Response: r.ResponseBody}
+	if !whole {
+		view.URL, view.Request, view.Response = mask.Text(view.URL), maskBody(view.Request), maskBody(view.Response)
+	}
+	if a.output == "json" {
+		return a.printJSON(view)
+	}
+	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	for _, row := range [][2]string{
+		{"rid", view.RID}, {a.say("account", "账号"), view.Account}, {a.say("called", "调用时间"), r.InvokedAt.Local().Format(time.RFC3339)},
+		{a.say("took", "耗时"), view.Cost.String()}, {a.say("from", "来源地址"), view.ClientIP}, {"url", view.URL},
+		{a.say("request", "请求"), view.Request}, {a.say("answer", "返回"), view.Response},
+	} {
+		_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+	}
+	return w.Flush()
+}
+
+// maskBody shows a JSON body with masked openids and values; of another text the length.
+func maskBody(body string) string {
+	if body == "" {
+		return ""
+	}
+	d := json.NewDecoder(strings.NewReader(body))
+	d.UseNumber()
+	var v any
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if d.Decode(&v) != nil || d.More() || e.Encode(maskTree("", v)) != nil {
+		return fmt.Sprintf("(%d bytes, not JSON; --unmasked shows them)", len(body))
+	}
+	return strings.TrimSpace(out.String())
+}
+
+// maskTree masks every string but those of fields that hold nothing personal.
+func maskTree(field string, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, inner := range v {
+			v[name] = maskTree(name, inner)
+		}
+	case []any:
+		for i := range v {
+			v[i] = maskTree(field, v[i])
+		}
+	case json.Number:
+		if shown := mask.Numbers(v.String()); shown != v.String() {
+			return shown
+		}
+	case string:
+		switch field {
+		case "template_id", "appid", "color", "cgi_path", "rid", "action_name":
+			return v
+		case "client_msg_id", "errmsg":
+			return mask.Text(v)
+		case "touser", "openid", "unionid":
+			return mask.Name(v)
+		}
+		return mask.Value(v)
+	}
+	return v
+}
+
+// templateView is one template of `templates --output json`.
+type templateView struct {
+	wechat.Template
+	Keys []string `json:"keys"`
+}
+
+func (a *app) templatesCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "templates",
+		Short: "List the account's templates with their keys, as WeChat tells them",
+		Long: `templates asks WeChat (get_all_private_template), which allows few of these calls a day
+and may leave category templates (类目模板) out.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.withAccount(cmd, a.listTemplates) },
+	}
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting|calling)
+	return cmd
+}
+
+func (a *app) listTemplates(ctx context.Context, acct *account) error {
+	list, err := acct.client.Templates(ctx)
+	if err != nil {
+		return fmt.Errorf("ask WeChat: %w", err)
+	}
+	views := []templateView{}
+	for _, t := range list {
+		views = append(views, templateView{t, t.Keys()})
+	}
+	if a.output == "json" {
+		return a.printJSON(map[string]any{"account": acct.AppID, "templates": views})
+	}
+	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, a.say("template\ttitle\tkeys", "模板\t标题\t字段"))
+	for _, v := range views {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", v.ID, v.Title, strings.Join(v.Keys, " "))
+	}
+	return w.Flush()
+}
