@@ -69,6 +69,12 @@ func ValidateValue(key, value string) error {
 	return invalid(faultsOfField(key, Field{Value: value}))
 }
 
+// ValidateOpenID checks the form of an openid, as Validate does. The path of its fault is
+// touser.
+func ValidateOpenID(openid string) error {
+	return invalid((&TemplateMessage{ToUser: openid}).recipientFaults())
+}
+
 // KeyFaults compares the keys of Data with those of the template.
 func (m *TemplateMessage) KeyFaults(keys []string) []Fault {
 	var faults []Fault

@@ -75,9 +75,9 @@ func kindFault(head []byte, name string) error {
 	case starts("\xFF\xFE\x00\x00"), starts("\x00\x00\xFE\xFF"):
 		return errors.New("is UTF-32: convert it to UTF-8")
 	case starts("\x1F\x8B"):
-		return errors.New("is compressed by gzip: write gunzip -c FILE | wxnotify send --json -")
+		return errors.New("is compressed by gzip: decompress it, such as by gunzip -c FILE, and read standard input, -")
 	case starts("PK\x03\x04"):
-		return errors.New("is a ZIP archive or an Excel workbook: export it as text and write one JSON message a line")
+		return errors.New("is a ZIP archive or an Excel workbook: export it as text (CSV, or one JSON message a line)")
 	case starts("\xFF\xFE"), starts("\xFE\xFF"):
 		return wide("utf-16")
 	case len(head) >= 2 && head[0] != 0 && head[1] == 0:
