@@ -30,6 +30,7 @@ behind TLS. Its subcommands look at the roster and change it.`,
 	}
 	a.addSettings(cmd, connecting|calling|publishing|operating|logging)
 	cmd.AddCommand(a.enrollLink(), a.enrollList(), a.enrollExport(), a.enrollUnbind(), a.enrollErase(), a.enrollAudit())
+	cmd.AddCommand(a.enrollImport(), a.enrollSync(), a.enrollMigrate())
 	return cmd
 }
 
