@@ -22,6 +22,7 @@ type sendFlags struct {
 	json, encoding                 string
 	samples                        int
 	atLeastOnce, dryRun, wait      bool
+	shadow                         bool
 	goOn                           bool // --continue-on-error
 	waitFor                        time.Duration
 }
@@ -43,7 +44,8 @@ each result, and each error on stderr, is one line of JSON.`,
 		Example: `  wxnotify send --to oABC… --template TEMPLATE --data thing1=咖啡 --data amount2=¥10.00 --id order-1001-paid
   wxnotify send --id order-1002-paid --json - < body.json       # the body as WeChat takes it
   wxnotify send --json messages.ndjson                          # {"id":…,"class":…,"message":{…}} a line
-  wxnotify send --json messages.ndjson --dry-run                # check, and show the cards`,
+  wxnotify send --json messages.ndjson --dry-run                # check, and show the cards
+  tail -f calls.ndjson | wxnotify send --shadow --json -        # what would differ from the present system`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.send(cmd, f) },
 	}
@@ -64,6 +66,7 @@ each result, and each error on stderr, is one line of JSON.`,
 	fs.BoolVar(&f.goOn, "continue-on-error", false, "enqueue the messages of a file that are right, though others are not")
 	fs.IntVar(&f.samples, "samples", 0, "enqueue this many sample messages for the simulator")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "check, and print the cards as followers see them, but enqueue nothing")
+	fs.BoolVar(&f.shadow, "shadow", false, "send nothing, and tell what would become of each message: faults, suppressions, quota")
 	fs.BoolVar(&f.wait, "wait", false, "wait until each message was accepted or ended")
 	fs.DurationVar(&f.waitFor, "wait-for", 2*time.Minute, "how long --wait waits")
 	a.addAccount(cmd)
@@ -113,6 +116,9 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 	}
 	if f.dryRun {
 		return s.dryRun(s.checked(next))
+	}
+	if f.shadow {
+		return s.shadow(cmd, c, entry, s.checked(next))
 	}
 	checked := s.checked(next)
 	if !f.goOn {

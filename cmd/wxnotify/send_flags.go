@@ -36,6 +36,7 @@ func (f sendFlags) check(fs *pflag.FlagSet) error {
 	clash("json", fs.Changed("json"), "the file has the whole message: remove one of the two", "to", "user", "template", "data", "url", "miniprogram", "samples")
 	clash("samples", fs.Changed("samples"), "samples are made: remove one of the two", "to", "user", "template", "data", "url", "miniprogram", "id")
 	clash("dry-run", f.dryRun, "nothing is enqueued, so there is nothing to wait for: remove it", "wait")
+	clash("shadow", f.shadow, "nothing is enqueued: remove it", "wait", "dry-run", "continue-on-error")
 	needs := func(name, other string) {
 		if fs.Changed(name) && !fs.Changed(other) {
 			fault("--%s needs --%s", name, other)
