@@ -139,7 +139,7 @@ func (o *observer) passed(c gateway.Call) {
 
 // newOps builds the operators' listener of these accounts. w is nil where the process
 // does not send.
-func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker.Worker, o *observer) (*ops.Handler, error) {
+func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker.Worker, o *observer, con *operators) (*ops.Handler, error) {
 	byID := map[string]*account{}
 	checks := []ops.Check{{Name: "redis", Run: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }}}
 	for _, a := range accounts {
@@ -161,7 +161,7 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker
 	}
 	return ops.New(ops.Config{
 		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Prefix: c.Ops.Prefix, TrustedProxies: c.Public.TrustedProxies, Logins: logins,
-		Registry: o.registry, Checks: checks, Accounts: c.appids(), Logger: o.log,
+		Registry: o.registry, Checks: checks, Accounts: c.appids(), Logger: o.log, Console: con.serve,
 		Gate: func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].gate.State(ctx) },
 	})
 }

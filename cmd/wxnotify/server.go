@@ -45,6 +45,7 @@ type server struct {
 	worker   *worker.Worker  // nil: does not send
 	enroll   *enroll.Service // nil: no public listener
 	ops      *ops.Handler
+	console  *operators   // nil without an operators' listener
 	opsLn    net.Listener // nil: no operators' listener
 	publicLn net.Listener // nil without enroll
 	api      http.Handler // nil: no HTTP API
@@ -144,13 +145,19 @@ func (s *server) openOps(rdb redis.UniversalClient, c *config, watch *observer, 
 		return nil
 	}
 	s.opsLn = ln
-	if s.ops, err = newOps(rdb, c, s.accounts, s.worker, watch); err != nil {
+	if s.console, err = newConsole(rdb, c, s.accounts, s.log); err != nil {
+		return &usageError{err}
+	}
+	if s.ops, err = newOps(rdb, c, s.accounts, s.worker, watch, s.console); err != nil {
 		return &usageError{err}
 	}
 	return nil
 }
 
 func (s *server) close() {
+	if s.console != nil {
+		_ = s.console.close()
+	}
 	for _, a := range s.accounts {
 		_ = a.close()
 	}

@@ -105,15 +105,15 @@ type selection struct {
 	Errcode wechat.Code
 	Reason  string // of dead letters without an errcode
 	Narrow  bool   // only those of Errcode and Reason
-	Query   Query
+	Query   ledger.Query
 	Before  time.Time // what came later is left alone
 }
 
 const (
 	// maxSelected bounds an action on many.
 	maxSelected = 1_000_000
-	// countLimit bounds the time in which the messages of an action are counted.
-	countLimit = 30 * time.Second
+	// countLimit bounds the time in which the messages of an action are counted first.
+	countLimit = 10 * time.Second
 	countPage  = 1000
 )
 
@@ -138,27 +138,26 @@ func (c *Console) actOnAll(r *request) error {
 	if !r.confirmed() {
 		s.Before = time.Now()
 	}
-	ctx, cancel := context.WithTimeout(r.ctx(), countLimit)
-	defer cancel()
-	ids, err := c.gather(ctx, r.account, s, d)
-	if err != nil {
-		return err
-	}
 	if !r.confirmed() {
-		return c.confirmAll(r, d, s, len(ids), back)
+		ctx, cancel := context.WithTimeout(r.ctx(), countLimit)
+		defer cancel()
+		ids, err := c.gather(ctx, r.account, s, d)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		return c.confirmAll(r, d, s, len(ids), err == nil, back)
 	}
-	what := d.name + ": " + s.String()
-	if err := c.note(r.ctx(), r.account, r.who, change{action: d.name + " all", detail: count(len(ids)) + " messages, " + s.String()}); err != nil {
+	if err := c.note(r.ctx(), r.account, r.who, change{action: d.name + " all", detail: s.String()}); err != nil {
 		return err
 	}
-	c.runs.start(r.ctx(), c, r.account, r.who, d, what, ids)
+	c.runs.start(r.ctx(), c, r.account, r.who, d, s)
 	c.redirect(r, "/runs", nil, "")
 	return nil
 }
 
 // confirmAll shows the number. The selection is sealed with the moment of the count, so
 // that later messages are not changed.
-func (c *Console) confirmAll(r *request, d deed, s selection, n int, back string) error {
+func (c *Console) confirmAll(r *request, d deed, s selection, n int, all bool, back string) error {
 	sealed, err := c.seals.seal(sealedSelection, s)
 	if err != nil {
 		return err
@@ -169,13 +168,16 @@ func (c *Console) confirmAll(r *request, d deed, s selection, n int, back string
 		Text: r.text(d.askAll, count(n)), Details: []string{s.In(r), r.text(d.warning), r.text("It is done in the background and can be stopped.")},
 		Button: r.text(d.button), Bad: d.bad, Action: "/act-all", Back: back,
 	}
-	if n == 0 {
+	if !all {
+		q.Details = append(q.Details, r.text("There are more: counting ended after %s.", countLimit.String()))
+	} else if n == 0 {
 		q.None, q.Text, q.Details = true, r.text("No message is in a state in which this can be done."), []string{s.In(r)}
 	}
 	return c.confirm(r, q)
 }
 
-// gather lists the messages of a selection to which d can be done.
+// gather lists the messages of a selection to which d can be done. With an error it has
+// found some of them.
 func (c *Console) gather(ctx context.Context, a *Account, s selection, d deed) ([]string, error) {
 	seen := map[string]bool{}
 	var ids []string
@@ -191,23 +193,25 @@ func (c *Console) gather(ctx context.Context, a *Account, s selection, d deed) (
 		for offset, total := 0, 1; offset < total && len(ids) < maxSelected; offset += countPage {
 			found, n, err := a.Ledger.Dead(ctx, offset, countPage)
 			if err != nil {
-				return nil, err
+				return ids, err
 			}
 			total = n
 			take(found)
 		}
 		return ids, nil
 	}
-	if c.cfg.Find == nil {
-		return nil, wrong("The form is not one of this page.")
+	q := s.Query
+	q.Limit = countPage
+	if len(q.States) == 0 {
+		q.States = d.states
 	}
-	for cursor := ""; len(ids) < maxSelected; {
-		found, next, err := c.cfg.Find(ctx, a.AppID, s.Query, cursor, countPage)
+	for len(ids) < maxSelected {
+		page, err := a.Ledger.Find(ctx, q)
 		if err != nil {
-			return nil, err
+			return ids, err
 		}
-		take(found)
-		if cursor = next; cursor == "" {
+		take(page.Records)
+		if q.Cursor = page.Next; q.Cursor == "" {
 			break
 		}
 	}

@@ -45,8 +45,6 @@ type Config struct {
 	// Prefix is the path before /console/ under which a browser sees it, such as
 	// "/wxnotify". Default: none.
 	Prefix string
-	// Find searches messages. Default: they are found by ID and msgid only.
-	Find Finder
 	// Logger, default: none.
 	Logger *zap.Logger
 }

@@ -35,7 +35,7 @@ func (c *Console) deadLetters(r *request) error {
 	if err != nil {
 		return err
 	}
-	v := deadView{Total: total, GroupsOfAll: total <= latestDead}
+	v := deadView{Total: total, GroupsOfAll: total <= latestFailures}
 	for _, m := range found {
 		row, err := c.rowOf(r, m)
 		if err != nil {
@@ -49,7 +49,7 @@ func (c *Console) deadLetters(r *request) error {
 	if v.All, err = c.seals.seal(sealedSelection, selection{Dead: true}); err != nil {
 		return err
 	}
-	latest, _, err := r.account.Ledger.Dead(r.ctx(), 0, latestDead)
+	latest, _, err := r.account.Ledger.Dead(r.ctx(), 0, latestFailures)
 	if err != nil {
 		return err
 	}

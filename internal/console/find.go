@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -16,22 +15,11 @@ import (
 // pageSize is how many rows a list has.
 const pageSize = 50
 
-// Query says which messages are looked for. What is empty is not compared.
-type Query struct {
-	OpenID, User, Template string
-	State                  ledger.State
-	Errcode                wechat.Code
-	Since, Until           time.Time // by when they were enqueued
-}
-
-// Finder lists up to n messages of an account that match q, the latest first, from
-// cursor on; the first cursor is empty. next is empty after the last.
-type Finder func(ctx context.Context, appid string, q Query, cursor string, n int) (found []*ledger.Record, next string, err error)
-
 // The kinds of what is sealed.
 const (
 	sealedID     = "id"
 	sealedQuery  = "query"
+	sealedCursor = "cursor"
 	sealedPerson = "person"
 	sealedRef    = "suppression"
 )
@@ -83,37 +71,43 @@ func (c *Console) link(r *request, id string) (string, error) {
 
 // messagesView is the page that finds messages.
 type messagesView struct {
-	CanSearch bool // by more than id and msgid
-	States    []ledger.State
-	Searched  bool
-	Filters   []string // what was asked for, masked
-	Query     string   // sealed
-	Rows      []messageRow
-	Next      string // cursor
-	Took      time.Duration
-	Missing   string // that no message has
+	States   []ledger.State
+	Searched bool
+	Filters  []string // what was asked for, masked
+	Query    string   // sealed
+	Rows     []messageRow
+	Next     string // the sealed cursor
+	Took     time.Duration
 }
 
 // messages shows the form, and what was found by the sealed query.
 func (c *Console) messages(r *request) error {
-	v := messagesView{CanSearch: c.cfg.Find != nil, States: ledger.States(), Query: r.Form.Get("query")}
-	if v.Query == "" || c.cfg.Find == nil {
+	v := messagesView{States: ledger.States(), Query: r.Form.Get("query")}
+	if v.Query == "" {
 		return c.render(r, http.StatusOK, "messages", r.text("Messages"), v)
 	}
-	var q Query
+	var q ledger.Query
 	if err := c.seals.open(sealedQuery, v.Query, &q); err != nil {
 		return err
 	}
+	if sealed := r.Form.Get("cursor"); sealed != "" {
+		if err := c.seals.open(sealedCursor, sealed, &q.Cursor); err != nil {
+			return err
+		}
+	}
+	q.Limit = pageSize
 	began := time.Now()
-	found, next, err := c.cfg.Find(r.ctx(), r.account.AppID, q, r.Form.Get("cursor"), pageSize)
+	page, err := r.account.Ledger.Find(r.ctx(), q)
 	if err != nil {
 		return err
 	}
-	v.Searched, v.Next, v.Took, v.Filters = true, next, time.Since(began).Round(time.Millisecond), filtersOf(r, q)
-	for _, m := range found {
-		if m == nil {
-			continue
+	if page.Next != "" {
+		if v.Next, err = c.seals.seal(sealedCursor, page.Next); err != nil {
+			return err
 		}
+	}
+	v.Searched, v.Took, v.Filters = true, time.Since(began).Round(time.Millisecond), filtersOf(r, q)
+	for _, m := range page.Records {
 		row, err := c.rowOf(r, m)
 		if err != nil {
 			return err
@@ -124,18 +118,18 @@ func (c *Console) messages(r *request) error {
 }
 
 // filtersOf names what was asked for.
-func filtersOf(r *request, q Query) []string {
+func filtersOf(r *request, q ledger.Query) []string {
 	var out []string
 	add := func(name, value string) {
 		if value != "" {
 			out = append(out, r.text(name)+" "+value)
 		}
 	}
-	add("openid", mask.Name(q.OpenID))
+	add("openid", mask.Name(q.To))
 	add("user", mask.Name(q.User))
 	add("template", q.Template)
-	if q.State != "" {
-		add("state", q.State.In(r.lang))
+	for _, s := range q.States {
+		add("state", s.In(r.lang))
 	}
 	if q.Errcode != 0 {
 		add("errcode", strconv.Itoa(int(q.Errcode)))
@@ -170,6 +164,11 @@ func (c *Console) find(r *request) error {
 	if err != nil {
 		return err
 	}
+	if q.To != "" {
+		if q.BoundTo, err = r.account.Roster.Users(r.ctx(), q.To); err != nil {
+			return err
+		}
+	}
 	sealed, err := c.seals.seal(sealedQuery, q)
 	if err != nil {
 		return err
@@ -180,10 +179,13 @@ func (c *Console) find(r *request) error {
 
 // queryOf reads the fields of the form. Times are those of an input datetime-local, in
 // the time zone of the process.
-func queryOf(value func(string) string) (Query, error) {
-	q := Query{OpenID: value("openid"), User: value("user"), Template: value("template"), State: ledger.State(value("state"))}
-	if q.State != "" && !slices.Contains(ledger.States(), q.State) {
-		return q, wrong("There is no such state.")
+func queryOf(value func(string) string) (ledger.Query, error) {
+	q := ledger.Query{To: value("openid"), User: value("user"), Template: value("template")}
+	if state := ledger.State(value("state")); state != "" {
+		if !slices.Contains(ledger.States(), state) {
+			return q, wrong("There is no such state.")
+		}
+		q.States = []ledger.State{state}
 	}
 	if text := value("errcode"); text != "" {
 		code, err := strconv.Atoi(text)

@@ -31,8 +31,10 @@ const (
 	speedWindow = 10 * time.Minute
 	// lateClock is the difference of clocks at which a worker fetches nothing.
 	lateClock = 10 * time.Second
-	// latestDead is how many dead letters are counted by errcode on the overview.
-	latestDead = 200
+	// latestFailures is how many messages that did not arrive are counted by errcode, of
+	// those enqueued within failureWindow.
+	latestFailures = 200
+	failureWindow  = time.Hour
 )
 
 // reading is what was read of one account. Each part has its own error.
@@ -43,8 +45,9 @@ type reading struct {
 	workers  []heartbeat.Worker
 	lastSeen time.Time // of any worker
 	token    tokenstore.State
-	dead     []*ledger.Record // the latest
-	deadAll  int
+	failures []*ledger.Record // the latest
+	more     bool             // there are more than these
+	dead     int
 	users    int64
 	errs     map[string]error // by the part
 	speed    speed
@@ -108,7 +111,14 @@ func (c *Console) read(ctx context.Context, a *Account) *reading {
 	part("queues", func() (err error) { r.queues, err = c.queues.Queues(ctx, a.AppID); return err })
 	part("workers", func() (err error) { r.workers, r.lastSeen, err = heartbeat.List(ctx, c.cfg.Redis, a.AppID); return err })
 	part("token", func() (err error) { r.token, err = a.Tokens.State(ctx); return err })
-	part("dead", func() (err error) { r.dead, r.deadAll, err = a.Ledger.Dead(ctx, 0, latestDead); return err })
+	part("dead letters", func() (err error) { _, r.dead, err = a.Ledger.Dead(ctx, 0, 1); return err })
+	part("failures", func() error {
+		page, err := a.Ledger.Find(ctx, ledger.Query{
+			States: []ledger.State{ledger.Rejected, ledger.Dead}, Since: r.at.Add(-failureWindow), Limit: latestFailures,
+		})
+		r.failures, r.more = page.Records, page.Next != ""
+		return err
+	})
 	part("roster", func() (err error) { r.users, err = a.Roster.Count(ctx); return err })
 	_ = g.Wait() // each part keeps its own error
 	return r
@@ -133,7 +143,7 @@ type accountView struct {
 	Token            tokenView
 	Dead             int
 	Failures         []failureView
-	FailuresOf       int
+	FailuresOf       int // they are of so many; 0: of all
 	Users            int64
 }
 
@@ -163,8 +173,9 @@ type tokenView struct {
 	Bad                             bool
 }
 
-// failureView is how often messages were given up with an errcode.
+// failureView is how many messages did not arrive for one cause.
 type failureView struct {
+	State   string
 	Errcode wechat.Code
 	Reason  string
 	Count   int
@@ -190,7 +201,10 @@ func (c *Console) overviewOf(r *request) []accountView {
 }
 
 func viewOf(r *request, a *Account, d *reading) accountView {
-	v := accountView{AppID: a.AppID, Name: a.Name, Dead: d.deadAll, Users: d.users, FailuresOf: len(d.dead)}
+	v := accountView{AppID: a.AppID, Name: a.Name, Dead: d.dead, Users: d.users}
+	if d.more {
+		v.FailuresOf = len(d.failures)
+	}
 	for _, part := range slices.Sorted(maps.Keys(d.errs)) {
 		v.Faults = append(v.Faults, part+": "+mask.Text(d.errs[part].Error()))
 	}
@@ -213,7 +227,7 @@ func viewOf(r *request, a *Account, d *reading) accountView {
 	if d.errs["token"] == nil {
 		v.Token = tokenViewOf(r, d)
 	}
-	v.Failures = failuresOf(r, d.dead)
+	v.Failures = failuresOf(r, d.failures)
 	if d.errs["gate"] == nil {
 		v.setForecast(r, d)
 	}
@@ -307,15 +321,16 @@ func tokenViewOf(r *request, d *reading) tokenView {
 	return v
 }
 
-// failuresOf counts dead letters by errcode and reason, the most frequent first.
-func failuresOf(r *request, dead []*ledger.Record) []failureView {
+// failuresOf counts records by state, errcode and reason, the most frequent first.
+func failuresOf(r *request, failed []*ledger.Record) []failureView {
 	type kind struct {
+		state  ledger.State
 		code   wechat.Code
 		reason string
 	}
 	counts := map[kind]int{}
-	for _, d := range dead {
-		k := kind{code: d.Errcode}
+	for _, d := range failed {
+		k := kind{state: d.State, code: d.Errcode}
 		if d.Errcode == 0 {
 			k.reason = d.Reason
 		}
@@ -323,14 +338,14 @@ func failuresOf(r *request, dead []*ledger.Record) []failureView {
 	}
 	out := make([]failureView, 0, len(counts))
 	for k, n := range counts {
-		f := failureView{Errcode: k.code, Reason: mask.Text(ledger.ReasonText(k.reason, r.lang)), Count: n}
+		f := failureView{State: k.state.In(r.lang), Errcode: k.code, Reason: mask.Text(ledger.ReasonText(k.reason, r.lang)), Count: n}
 		if k.code != 0 {
 			f.Reason, f.Remedy = k.code.Name(), k.code.RemedyIn(r.lang)
 		}
 		out = append(out, f)
 	}
 	slices.SortFunc(out, func(a, b failureView) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Errcode, b.Errcode), cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Errcode, b.Errcode), cmp.Compare(a.State, b.State), cmp.Compare(a.Reason, b.Reason))
 	})
 	return out
 }

@@ -29,7 +29,7 @@ type run struct {
 	account string
 	what    string
 	by      string
-	total   int
+	total   atomic.Int64 // 0: not known yet
 	began   time.Time
 	stop    context.CancelFunc
 	done    atomic.Int64 // changed
@@ -50,12 +50,12 @@ type runs struct {
 
 func newRuns() *runs { return &runs{} }
 
-// start does d to all ids in the background.
-func (s *runs) start(ctx context.Context, c *Console, a *Account, who Operator, d deed, what string, ids []string) {
+// start does d to all messages of the selection in the background.
+func (s *runs) start(ctx context.Context, c *Console, a *Account, who Operator, d deed, of selection) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.mu.Lock()
 	s.last++
-	r := &run{id: s.last, account: a.AppID, what: what, by: who.title(), total: len(ids), began: time.Now(), stop: cancel}
+	r := &run{id: s.last, account: a.AppID, what: d.name + ": " + of.String(), by: who.title(), began: time.Now(), stop: cancel}
 	s.all = append(s.all, r)
 	if len(s.all) > maxRuns {
 		if i := slices.IndexFunc(s.all, func(r *run) bool { return !r.running() }); i >= 0 {
@@ -65,18 +65,23 @@ func (s *runs) start(ctx context.Context, c *Console, a *Account, who Operator, 
 	s.mu.Unlock()
 	s.wg.Go(func() {
 		defer cancel()
+		ids, err := c.gather(ctx, a, of, d)
+		if err != nil && ctx.Err() == nil {
+			r.fail(err)
+		}
 		r.do(ctx, a, d, ids)
-		result := count(int(r.done.Load())) + " of " + count(r.total) + ", " + count(int(r.failed.Load())) + " failed"
+		result := count(int(r.done.Load())) + " of " + count(len(ids)) + ", " + count(int(r.failed.Load())) + " failed"
 		if r.wasStopped() {
 			result += ", stopped"
 		}
-		if err := c.note(ctx, a, who, change{action: d.past + " all", detail: result + "; " + what}); err != nil {
+		if err := c.note(ctx, a, who, change{action: d.past + " all", detail: result + "; " + of.String()}); err != nil {
 			c.log.Error("audit trail not written", zap.String("account", a.AppID), zap.String("detail", result), zap.Error(err))
 		}
 	})
 }
 
 func (r *run) do(ctx context.Context, a *Account, d deed, ids []string) {
+	r.total.Store(int64(len(ids)))
 	var g errgroup.Group
 	g.SetLimit(abreast)
 	for _, id := range ids {
@@ -164,7 +169,7 @@ func (s *runs) list() []runView {
 	for _, r := range slices.Backward(s.all) {
 		r.mu.Lock()
 		out = append(out, runView{
-			ID: r.id, Account: r.account, What: r.what, By: r.by, Total: r.total, Done: int(r.done.Load()), Failed: int(r.failed.Load()),
+			ID: r.id, Account: r.account, What: r.what, By: r.by, Total: int(r.total.Load()), Done: int(r.done.Load()), Failed: int(r.failed.Load()),
 			Began: r.began, Ended: r.ended, Stopped: r.stopped, First: r.first,
 		})
 		r.mu.Unlock()

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/console"
+	"github.com/wxnotify/wxnotify/internal/ops"
+)
+
+// operators is the console of a process, with what it opened.
+type operators struct {
+	console *console.Console
+	opened  []func() error
+}
+
+// newConsole builds the console of these accounts.
+func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, log *zap.Logger) (*operators, error) {
+	o := &operators{}
+	cfg := console.Config{Redis: rdb, Prefix: c.Ops.Prefix, Logger: log}
+	for _, a := range accounts {
+		p, err := newProducer(rdb, c, a.accountConfig)
+		if err != nil {
+			return nil, errors.Join(err, o.close())
+		}
+		o.opened = append(o.opened, p.Close)
+		roster, err := enroll.NewRoster(rdb, a.AppID)
+		if err != nil {
+			return nil, errors.Join(err, o.close())
+		}
+		eraser, err := enroll.NewEraser(rdb, a.AppID)
+		if err != nil {
+			return nil, errors.Join(err, o.close())
+		}
+		cfg.Accounts = append(cfg.Accounts, console.Account{
+			AppID: a.AppID, Name: a.Name, Ledger: a.ledger, Producer: p, Gate: a.gate, Tokens: a.tokens, Roster: roster, Eraser: eraser,
+			Keys: apikey.NewStore(rdb, a.AppID),
+		})
+	}
+	var err error
+	if o.console, err = console.New(cfg); err != nil {
+		return nil, errors.Join(err, o.close())
+	}
+	return o, nil
+}
+
+// serve is ops.Config.Console: whoever is logged in is an admin.
+func (o *operators) serve(w http.ResponseWriter, r *http.Request, who ops.Operator) {
+	o.console.ServeHTTP(w, console.WithOperator(r, console.Operator{
+		Name: who.Name, Address: who.Address, Role: console.Admin, Stop: who.Stop,
+	}))
+}
+
+// close ends what runs in the background first.
+func (o *operators) close() error {
+	if o.console != nil {
+		o.console.Close()
+	}
+	var faults []error
+	for _, end := range o.opened {
+		faults = append(faults, end())
+	}
+	return errors.Join(faults...)
+}
