@@ -36,7 +36,7 @@ func (c *Console) deeds() map[string]deed {
 		},
 		"retry": {
 			name: "retry", past: "retried", ask: "Send message %s again?", askAll: "Send %s dead letters again?", button: "Retry it",
-			warning: "It gets a fresh budget of attempts. Mend the cause first: what WeChat refused once it refuses again.",
+			warning: "It gets a fresh budget of attempts. Fix the cause first, or WeChat refuses it again.",
 			states:  []ledger.State{ledger.Dead},
 			do: func(ctx context.Context, a *Account, id string) error {
 				return deadletter.Retry(ctx, c.cfg.Redis, a.Ledger, a.AppID, id)

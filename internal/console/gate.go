@@ -27,7 +27,7 @@ func (c *Console) actOnGate(r *request) error {
 		q := confirmation{Action: "/gate", Back: "/"}
 		if do == "pause" {
 			q.Text, q.Button, q.Bad = r.text("Stop sending: %s?", what), r.text("Pause"), true
-			q.Details = []string{r.text("Messages that are being sent finish. The rest waits until someone resumes it. No message is lost, but those whose not-after passes expire.")}
+			q.Details = []string{r.text("Messages that are being sent finish. The rest waits until sending is resumed. Messages whose not-after passes in that time expire.")}
 			q.Ask = r.text("Reason, for your colleagues")
 		} else {
 			q.Text, q.Button = r.text("Send again: %s?", what), r.text("Resume")

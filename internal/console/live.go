@@ -24,7 +24,7 @@ func (c *Console) stream(r *request) error {
 	case c.streams <- struct{}{}:
 		defer func() { <-c.streams }()
 	default:
-		return &faultError{status: http.StatusServiceUnavailable, text: "Too many pages are live; this one shows what it has."}
+		return &faultError{status: http.StatusServiceUnavailable, text: "Too many live pages are open: reload this one by hand."}
 	}
 	head := r.w.Header()
 	head.Set("Content-Type", "text/event-stream")

@@ -55,7 +55,10 @@ func (c *Console) roster(r *request) error {
 	for _, b := range found {
 		row := bindingRow{User: mask.Name(b.User), OpenID: mask.Name(b.OpenID), How: b.How, BoundAt: b.BoundAt, Follows: r.text("not known")}
 		if b.Follows != nil {
-			row.Follows = r.text(map[bool]string{true: "follows", false: "does not follow"}[*b.Follows])
+			row.Follows = r.text("does not follow")
+			if *b.Follows {
+				row.Follows = r.text("follows")
+			}
 		}
 		if row.Person, err = c.seals.seal(sealedPerson, personRef{b.User, b.OpenID}); err != nil {
 			return err

@@ -133,7 +133,7 @@ func eventsOf(r *request, m *ledger.Record, task *queue.Waiting) []eventView {
 		add(m.NotBefore, "Not to be sent before this time")
 	}
 	if m.Attempts > 0 {
-		add(time.Time{}, "%s attempts reached WeChat or failed on the way", count(m.Attempts))
+		add(time.Time{}, "Attempts so far: %s", count(m.Attempts))
 	}
 	if !m.OpenSince.IsZero() {
 		add(m.OpenSince, "First attempt whose outcome is not known")

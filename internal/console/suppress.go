@@ -96,7 +96,7 @@ func (c *Console) lift(r *request) error {
 	if !r.confirmed() {
 		return c.confirm(r, confirmation{
 			Text: r.text("Lift the suppression of %s?", mask.Name(of.OpenID)), Button: r.text("Lift it"), Action: "/lift", Back: "/suppressions?account=" + r.account.AppID,
-			Details: []string{r.text("Messages to this recipient are sent again. Who unfollowed must follow again before WeChat delivers anything.")},
+			Details: []string{r.text("Messages to this recipient are sent again. A person who unfollowed must follow again before WeChat delivers anything.")},
 		})
 	}
 	if err := c.note(r.ctx(), r.account, r.who, change{action: "lift", openid: of.OpenID, detail: strings.TrimSpace("suppression " + of.Template)}); err != nil {

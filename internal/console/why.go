@@ -23,7 +23,7 @@ func whyOf(r *request, m *ledger.Record, task *queue.Waiting, d *reading) []stri
 	case ledger.Accepted:
 		return []string{r.text("WeChat accepted it at %s; its receipt is awaited for 24 hours.", moment(m.SentAt))}
 	case ledger.Sending:
-		return []string{r.text("A worker is sending it now. Were that worker killed, another one takes it over within a minute.")}
+		return []string{r.text("A worker is sending it now. If that worker is killed, another one takes over within a minute.")}
 	case ledger.Queued, ledger.Scheduled, ledger.Retrying:
 	case ledger.Delivered, ledger.Rejected, ledger.Expired, ledger.Cancelled, ledger.Unknown, ledger.Dead:
 		return nil

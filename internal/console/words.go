@@ -1,3 +1,40 @@
 package console
 
-func chineseTexts() words { return words{} }
+import (
+	_ "embed" // the table
+	"fmt"
+	"strings"
+
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// chineseTable has a line for each text: the English one, a tab, the Chinese one. A test
+// compares it with the pages.
+//
+//go:embed words.zh.txt
+var chineseTable string
+
+// words are the texts of one language by their English text. Nil: English.
+type words map[string]string
+
+// wordsOf are the texts of each language.
+func wordsOf() map[wechat.Lang]words {
+	chinese := words{}
+	for line := range strings.Lines(chineseTable) {
+		english, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		chinese[english] = text
+	}
+	return map[wechat.Lang]words{wechat.English: nil, wechat.Chinese: chinese}
+}
+
+// say is the text with args filled in; the English one where there is no other.
+func (w words) say(english string, args ...any) string {
+	text := english
+	if other, known := w[english]; known {
+		text = other
+	}
+	if len(args) == 0 {
+		return text
+	}
+	return fmt.Sprintf(text, args...)
+}
