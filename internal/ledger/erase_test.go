@@ -95,6 +95,8 @@ func TestCbk11EraseLeavesNothingReadable(t *testing.T) {
 		failed(t, l, "unborn", ledger.Outcome{To: follower, Class: job.Bulk, State: ledger.Dead}) // its record was lost
 		begin(t, l, mine("died"))
 		failed(t, l, "died", ledger.Outcome{To: follower, State: ledger.Dead, Payload: []byte(follower)})
+		begin(t, l, mine("quoted"))
+		failed(t, l, "quoted", ledger.Outcome{To: follower, State: ledger.Rejected, Errcode: 47003, Reason: "invalid-argument", Detail: "data.thing1.value oABCdefGHIjkl " + strings.Repeat("x", 100)})
 		bind(t, rdb, "u-1", follower, 5)
 		begin(t, l, toUser("user", "u-1"))
 		create(t, rdb, record(toUser("waiting", "u-1")))
@@ -111,7 +113,7 @@ func TestCbk11EraseLeavesNothingReadable(t *testing.T) {
 			"queued": ledger.Cancelled, "cancelled": ledger.Cancelled, "retrying": ledger.Cancelled, "rejected": ledger.Rejected,
 			"lost": ledger.Unknown, "sending": ledger.Sending, "accepted": ledger.Accepted, "delivered": ledger.Delivered,
 			"resent": ledger.Cancelled, "died": ledger.Dead, "user": ledger.Sending, "waiting": ledger.Cancelled,
-			"unborn": ledger.Dead,
+			"unborn": ledger.Dead, "quoted": ledger.Rejected,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("messages (-want +got):\n%s", diff)
@@ -160,7 +162,7 @@ func TestErasedStaysErased(t *testing.T) {
 
 		end := func(id string, o ledger.Outcome) {
 			t.Helper()
-			o.To, o.Attempt, o.Payload = follower, true, []byte(follower)
+			o.To, o.Attempt, o.Payload, o.Detail = follower, true, []byte(follower), "data.thing1.value "+follower
 			failed(t, l, id, o)
 		}
 		yes(t, l, urgent("accepted"), 1)

@@ -22,10 +22,9 @@ if arg.step == 'end' then
   end
   return {class or '', state, ended}
 end
-redis.call('HDEL', record, F.to, F.user, F.hash) -- the hash would confirm a guess of user and text
-if string.sub(redis.call('HGET', record, F.detail) or '', 1, 1) == '@' then -- an operator's words about them
-  redis.call('HDEL', record, F.detail, F.detail_more)
-end
+-- The hash would confirm a guess of user and text. The detail is an operator's words about
+-- them, or WeChat's, which may quote a value of the message.
+redis.call('HDEL', record, F.to, F.user, F.hash, F.detail, F.detail_more)
 redis.call('ZREM', KEYS[2], arg.id)
 redis.call('DEL', KEYS[3], KEYS[4])
 if state == CANCELLED and redis.call('PTTL', record) > tonumber(arg.keep) then

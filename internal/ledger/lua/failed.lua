@@ -45,7 +45,7 @@ if arg.no_call == '0' or arg.errcode ~= '0' then
   put(F.rid, arg.rid, '')
 end
 explain(record, reason)
-if reason == arg.reason then
+if reason == arg.reason and not erased then
   put(F.detail, arg.detail, '')
   put(F.detail_more, arg.detail_more, '')
 end
