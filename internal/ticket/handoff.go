@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -56,6 +57,9 @@ func CheckData(data map[string]string) error {
 	for name, value := range data {
 		if name == "" || strings.ContainsAny(name, "=\n") || strings.Contains(value, "\n") {
 			return errors.New("has an empty name, a name with = in it, or a line break: rename or remove it")
+		}
+		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+			return errors.New("is not UTF-8: convert it")
 		}
 	}
 	return nil

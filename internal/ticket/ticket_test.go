@@ -179,6 +179,7 @@ func TestDataThatCouldShareAClaimIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, data := range map[string]map[string]string{
 		"none": nil, "empty name": {"": "1"}, "equals sign": {"a=b": "1"}, "line break in a name": {"a\nb": "1"}, "line break": {"a": "1\nb=2"},
+		"GBK": {"a": "\xca\xd6"}, "GBK in a name": {"\xca\xd6": "1"},
 	} {
 		if err := ticket.CheckData(data); err == nil {
 			t.Errorf("%s: accepted", name)
