@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -123,20 +124,44 @@ func (a *app) readHandOff(name string) (producer.HandOff, error) {
 		defer func() { _ = f.Close() }()
 		in = f
 	}
-	var h struct {
-		Data    map[string]string `json:"data"`
-		UnionID string            `json:"unionid"`
+	text, err := io.ReadAll(io.LimitReader(in, most+1))
+	switch {
+	case err != nil:
+		return producer.HandOff{}, err //nolint:wrapcheck // it names the file
+	case len(text) > most:
+		return producer.HandOff{}, fmt.Errorf("has more than %d bytes", most)
 	}
-	text := json.NewDecoder(io.LimitReader(in, most))
-	text.DisallowUnknownFields()
-	err := text.Decode(&h)
-	if err == nil && !errors.Is(text.Decode(&struct{}{}), io.EOF) {
+	return parseHandOff(text)
+}
+
+// parseHandOff reads the data of --hand-off strictly: a claim of damaged data would match
+// nobody's.
+func parseHandOff(text []byte) (producer.HandOff, error) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	var h struct {
+		Data    map[string]*string `json:"data"`
+		UnionID string             `json:"unionid"`
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	err := d.Decode(&h)
+	if err == nil && !errors.Is(d.Decode(&struct{}{}), io.EOF) {
 		err = errors.New("more than one value")
 	}
 	if err != nil || len(h.Data) == 0 {
 		return producer.HandOff{}, errors.New(`is not JSON of the form {"data": {"phone": "13800000000"}, "unionid": "…"}; data are required, unionid is not`)
 	}
-	return producer.HandOff{Data: h.Data, UnionID: h.UnionID}, nil
+	if err := wechat.CheckJSON(text); err != nil {
+		return producer.HandOff{}, err //nolint:wrapcheck // it names the fields
+	}
+	out := producer.HandOff{Data: map[string]string{}, UnionID: h.UnionID}
+	for name, value := range h.Data {
+		if value == nil {
+			return producer.HandOff{}, fmt.Errorf("data.%s is null: write its value, or leave the field out", name)
+		}
+		out.Data[name] = *value
+	}
+	return out, nil
 }
 
 // linkView is `enroll link --output json`.
