@@ -1,6 +1,9 @@
 package producer
 
-import "github.com/wxnotify/wxnotify/wechat"
+import (
+	"github.com/wxnotify/wxnotify/internal/fault"
+	"github.com/wxnotify/wxnotify/wechat"
+)
 
 // CheckUser checks your own id of a user: 1 to 128 bytes of printable UTF-8 without spaces
 // and braces. The error is a *wechat.InvalidError with the path user.
@@ -8,5 +11,5 @@ func CheckUser(user string) error {
 	if user != "" && usable(user) {
 		return nil
 	}
-	return &wechat.InvalidError{Faults: []wechat.Fault{wechat.NewFault("user", wechat.FaultUserInvalid)}}
+	return &wechat.InvalidError{Faults: []wechat.Fault{fault.New("user", fault.UserInvalid)}}
 }

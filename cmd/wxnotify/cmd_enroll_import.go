@@ -189,7 +189,7 @@ func bindingFault(b enroll.Binding) error {
 		}
 	}
 	if rounded.MatchString(b.User) {
-		faults = append(faults, wechat.Fault{Path: "user", Code: wechat.FaultUserInvalid,
+		faults = append(faults, wechat.Fault{Path: "user", Code: producer.FaultUserInvalid,
 			Message: "is a number that a spreadsheet has rounded: give the column the format of text and export the file again"})
 	} else {
 		take("user", producer.CheckUser(b.User))

@@ -49,7 +49,10 @@ func run(ctx context.Context, args []string, env environment) int {
 	a := &app{environment: env}
 	root := a.command() //nolint:contextcheck // cobra hands it over
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := checkArguments(args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	if err == nil {
 		return exitDone
 	}
@@ -196,7 +199,9 @@ func markUsage(cmd *cobra.Command) {
 	}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		f.Usage = strings.ReplaceAll(f.Usage, "`", "'") // pflag takes a backquoted word for the type
+		takeOnce(f)
 	})
+	cmd.PersistentFlags().VisitAll(takeOnce)
 	completeValues(cmd)
 	for _, child := range cmd.Commands() {
 		markUsage(child)
@@ -221,6 +226,8 @@ func flagFault(cmd *cobra.Command, err error) string {
 	var value *pflag.InvalidValueError
 	var unknown *pflag.NotExistError
 	switch {
+	case errors.As(err, &value) && errors.Is(err, errTwice):
+		return "--" + value.GetFlag().Name + " is given twice: give it once"
 	case errors.As(err, &value):
 		kinds := map[string]string{
 			"int": "a whole number", "int64": "a whole number", "uint64": "a whole number", "float64": "a number",

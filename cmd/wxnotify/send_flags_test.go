@@ -55,7 +55,7 @@ func TestSendOfFlags(t *testing.T) {
 	mustSay(t, inProcess(t, s.env, "send", "--user", "u1", "--template", "T", "--data", "thing1=a", "--dry-run"), exitDone,
 		"user      u1", "template_id has another length")
 	mustSay(t, inProcess(t, s.env, "send", "--user", "u1", "--to", "o1", "--template", "T", "--data", "thing1=a"), exitFailed, "touser has both an openid and a user")
-	mustSay(t, more("--data", "thing1=\xca\xd6"), exitFailed, "data.thing1.value is not UTF-8")
+	mustSay(t, more("--data", "thing1=\xca\xd6"), exitUsage, "--data: is not UTF-8")
 	mustSay(t, inProcess(t, s.env, "send", "--samples", "3"), exitDone, "sample-", "-3\tqueued")
 	if r := inProcess(t, s.env, "send", "--samples", "2", "--dry-run", "-o", "json"); r.code != exitDone || strings.Count(r.stdout, `"preview"`) != 2 {
 		t.Errorf("samples: exit %d: %s%s", r.code, r.stdout, r.stderr)

@@ -13,7 +13,7 @@ func TestWrongUsage(t *testing.T) {
 	t.Parallel()
 	account := map[string]string{"WXNOTIFY_APPID": "wxa"}
 	servable := map[string]string{
-		"WXNOTIFY_APPID": "wxa", "WXNOTIFY_APPSECRET": canarySecret, "WXNOTIFY_CALLBACK_TOKEN": "tokenTokenToken16",
+		"WXNOTIFY_APPID": "wxa", "WXNOTIFY_APPSECRET": canarySecret, "WXNOTIFY_CALLBACK_TOKEN": "q7Zk29sLmP1vXw83",
 		"WXNOTIFY_REDIS_URL": redistest.Start(t).URL(),
 	}
 	nowhere := map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_APPSECRET": canarySecret, "WXNOTIFY_REDIS_URL": "redis://:pw-canary@127.0.0.1:1/0"}
