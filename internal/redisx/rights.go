@@ -60,6 +60,7 @@ func checkRights(ctx context.Context, rdb redis.UniversalClient) (refused string
 	defer func() { _ = conn.Close() }()
 	missing := &lack{user: node.Options().Username}
 	if missing.note("multi", conn.Do(ctx, "multi").Err()); len(missing.commands) > 0 {
+		missing.early = true
 		return "", missing.err()
 	}
 	queued := map[string]*redis.Cmd{}
@@ -101,6 +102,7 @@ type lack struct {
 	user                     string
 	commands, keys, channels []string
 	unknown                  []string // commands that the server does not have
+	early                    bool     // the other rights could not be checked
 	refused                  string
 	other                    error
 }
@@ -157,7 +159,11 @@ func (l *lack) err() error {
 	switch {
 	case len(rights) > 0:
 		list := strings.Join(rights, " ")
-		return verdict("does not give the user " + user + " all rights that are needed: run ACL SETUSER " + user + " " + list + " there (docs/redis.md)")
+		text := "does not give the user " + user + " all rights that are needed: run ACL SETUSER " + user + " " + list + " there (docs/redis.md)"
+		if l.early {
+			text += ", and start again: the other rights are checked with it"
+		}
+		return verdict(text)
 	case len(l.unknown) > 0:
 		return verdict("has no command " + strings.Join(l.unknown, ", ") + ": it was renamed or removed there, or a proxy lacks it; " +
 			"give it back its name (docs/redis.md)")

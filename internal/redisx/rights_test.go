@@ -73,7 +73,7 @@ func TestMissingRightsAreListedByName(t *testing.T) {
 	})
 	t.Run("no right at all", func(t *testing.T) {
 		t.Parallel()
-		refuses(t, redisx.Config{URL: withUser(t, "on", ">canary")}, "+multi")
+		refuses(t, redisx.Config{URL: withUser(t, "on", ">canary")}, "+multi", "start again")
 	})
 	t.Run("in a cluster", func(t *testing.T) {
 		t.Parallel()
