@@ -151,7 +151,7 @@ func (h *Handler) withoutPrefix(next http.Handler) http.Handler {
 			http.Redirect(w, r, h.cfg.Prefix+"/", http.StatusFound)
 		case strings.Contains(r.URL.Path, "//") || strings.Contains(r.URL.Path, "/."):
 			writeText(w, http.StatusNotFound, "Not found.") // http.ServeMux would redirect out of the prefix
-		case strings.HasPrefix(r.URL.Path, h.cfg.Prefix+"/"):
+		case strings.HasPrefix(r.URL.EscapedPath(), h.cfg.Prefix+"/"): // not %2f, behind which ServeMux would redirect, too
 			stripped.ServeHTTP(w, r)
 		default:
 			next.ServeHTTP(w, r)

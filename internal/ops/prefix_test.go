@@ -138,7 +138,7 @@ func TestPagesWorkUnderThePathOfAProxy(t *testing.T) {
 		if where := r.header.Get("Location"); r.status != http.StatusFound || !strings.HasSuffix(where, proxyPrefix+"/asynqmon/") {
 			t.Errorf("%s: redirected with %d to %q", name, r.status, where)
 		}
-		for _, path := range []string{"//metrics", "/asynqmon//x", "/./metrics"} {
+		for _, path := range []string{"//metrics", "/asynqmon//x", "/./metrics", "%2fmetrics", "%2F..%2Fmetrics"} {
 			if r := b.get(t, proxyPrefix+path, "Host", proxyName); strings.HasPrefix(r.header.Get("Location"), "/") && !strings.HasPrefix(r.header.Get("Location"), proxyPrefix) {
 				t.Errorf("%s: %s is redirected out of the path, to %s", name, path, r.header.Get("Location"))
 			}
