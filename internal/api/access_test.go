@@ -151,7 +151,7 @@ func TestProblemsSpeakTheLanguageOfTheCaller(t *testing.T) {
 	s := newStand(t)
 	for accept, title := range map[string]string{
 		"": "The API key is missing or unknown", "zh-CN,zh;q=0.9,en;q=0.5": "缺少 API 密钥或密钥无效",
-		"en-GB, zh": "The API key is missing or unknown", "fr, zh": "缺少 API 密钥或密钥无效",
+		"en-GB, zh": "The API key is missing or unknown", "fr, zh": "缺少 API 密钥或密钥无效", "zh;q=0.1, en": "The API key is missing or unknown",
 	} {
 		a := want(t, s.call(t, "GET", "/v1/templates", "", "", header{"Accept-Language": accept}), http.StatusUnauthorized)
 		if got := a.get(t, "title"); got != title {

@@ -18,6 +18,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/locale"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // call is one request with what it was answered.
@@ -164,16 +166,5 @@ func (c *call) write(status int, body []byte) {
 	_, _ = c.w.Write(body) // the caller is gone: nothing to tell it
 }
 
-// chinese reports whether the caller prefers Chinese words to English ones.
-func (c *call) chinese() bool {
-	for part := range strings.SplitSeq(c.r.Header.Get("Accept-Language"), ",") {
-		tag, _, _ := strings.Cut(strings.TrimSpace(part), ";")
-		switch base, _, _ := strings.Cut(strings.ToLower(tag), "-"); base {
-		case "zh":
-			return true
-		case "en":
-			return false
-		}
-	}
-	return false
-}
+// lang is the language that the caller prefers, English or Chinese.
+func (c *call) lang() wechat.Lang { return locale.FromHeader(c.r.Header.Get("Accept-Language")) }

@@ -7,3 +7,6 @@ func Patterns() (out []string) {
 	}
 	return out
 }
+
+// Chinese is the table of texts.
+func Chinese(text string) string { return chinese(text) }

@@ -55,7 +55,7 @@ func (c *call) once(do func(body []byte) error) error {
 		return do(body)
 	}
 	if !idempotencyKeyForm.MatchString(name) {
-		return malformed(fault{"", "idempotency-key-invalid", "the Idempotency-Key has up to 128 printable ASCII characters without spaces"})
+		return malformed(newFault("", "idempotency-key-invalid", "the Idempotency-Key has up to 128 printable ASCII characters without spaces"))
 	}
 	ctx, rdb, key := c.r.Context(), c.server.cfg.Redis, c.idempotencyKey()
 	mine := kept{Body: c.mac("body", c.r.URL.Path+"\n"+string(body))}

@@ -33,10 +33,10 @@ func (it *item) refused(err error) *problem {
 func refusal(faults []wechat.Fault, base string) *problem {
 	p := problemf(http.StatusUnprocessableEntity, codeRefused, "%d faults", len(faults))
 	if len(faults) == 1 {
-		p.Detail = "1 fault"
+		p = problemf(http.StatusUnprocessableEntity, codeRefused, "1 fault")
 	}
 	for _, f := range faults {
-		p.Faults = append(p.Faults, fault{base + f.Pointer(), string(f.Code), f.Message})
+		p.Faults = append(p.Faults, faultOf(base, f))
 	}
 	return p
 }
@@ -70,11 +70,16 @@ func readItems(body []byte) (items []item, many bool, err error) {
 	return items, true, nil
 }
 
+// theBody is the subject of a fault of the whole body.
+const theBody = "the body"
+
 // bodyProblem answers 400 where the body is no JSON of a message at all.
 func bodyProblem(p *problem) *problem {
 	for _, f := range p.Faults {
 		if f.Code == string(wechat.FaultJSON) && f.Pointer == "" {
-			p.Status, p.Code, p.Detail = http.StatusBadRequest, codeMalformed, "the body "+f.Detail
+			return &problem{
+				Status: http.StatusBadRequest, Code: codeMalformed, subject: theBody, Detail: theBody + " " + f.Detail, Faults: []fault{f},
+			}
 		}
 	}
 	return p
@@ -100,6 +105,7 @@ func (s *server) validateMessage(c *call) error {
 	it := item{}
 	if it.Request, err = intake.Parse(body); err != nil {
 		view.Faults = it.refused(err).Faults
+		translate(view.Faults, c.lang())
 		return c.answer(http.StatusOK, view)
 	}
 	c.admit(&it, 0)
@@ -115,8 +121,10 @@ func (s *server) validateMessage(c *call) error {
 	}
 	warnings := wechat.InvalidError{Faults: it.Message.Message.Warnings()}
 	for _, w := range it.Faults(&warnings) {
-		view.Warnings = append(view.Warnings, fault{w.Pointer(), string(w.Code), w.Message})
+		view.Warnings = append(view.Warnings, faultOf("", w))
 	}
+	translate(view.Faults, c.lang())
+	translate(view.Warnings, c.lang())
 	view.Preview = it.Message.Message.Preview("")
 	return c.answer(http.StatusOK, view)
 }

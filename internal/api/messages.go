@@ -42,6 +42,11 @@ func (s *server) postMessages(c *call) error {
 		case err != nil:
 			return err
 		case many:
+			for i := range results {
+				if p := results[i].Problem; p != nil {
+					p.in(c.lang(), c.id)
+				}
+			}
 			return c.answer(http.StatusMultiStatus, map[string][]result{"results": results})
 		case results[0].Problem != nil:
 			return results[0].Problem
@@ -167,12 +172,14 @@ func (c *call) fill(a *Account, results []result, ids []string) error {
 	return nil
 }
 
-// views shows openids whole only to a key that may read them.
+// views shows texts in the caller's language, and openids whole only to a key that may
+// read them.
 func (c *call) views() []producer.View {
+	views := []producer.View{producer.In(c.lang())}
 	if c.key.May(apikey.ReadOpenID) {
-		return []producer.View{producer.Unmasked()}
+		views = append(views, producer.Unmasked())
 	}
-	return nil
+	return views
 }
 
 // refund gives back what was counted and not enqueued.

@@ -45,7 +45,7 @@ func (s *server) postEnrollLink(c *call) error {
 		life := 24 * time.Hour
 		if in.ExpiresIn != "" {
 			if life, err = time.ParseDuration(in.ExpiresIn); err != nil || life <= 0 {
-				return malformed(fault{"/expires_in", "value-form", "is not a duration such as 24h"})
+				return malformed(newFault("/expires_in", "value-form", "is not a duration such as 24h"))
 			}
 		}
 		e := producer.Enrollment{
@@ -60,7 +60,7 @@ func (s *server) postEnrollLink(c *call) error {
 			link, err = producer.EnrollURL(e)
 		}
 		if err != nil {
-			return malformed(fault{"", "link-refused", err.Error()})
+			return malformed(newFault("", "link-refused", err.Error()))
 		}
 		return c.answer(http.StatusCreated, linkAnswer{link, expires})
 	})
@@ -141,10 +141,10 @@ func (s *server) deleteUser(c *call) error {
 
 // malformed is a request of which the listed parts are wrong.
 func malformed(faults ...fault) *problem {
-	p := problemf(http.StatusBadRequest, codeMalformed, "%s %s", strings.TrimPrefix(faults[0].Pointer, "/"), faults[0].Detail)
-	p.Detail = strings.TrimSpace(p.Detail)
-	p.Faults = faults
-	return p
+	return &problem{
+		Status: http.StatusBadRequest, Code: codeMalformed, subject: strings.TrimPrefix(faults[0].Pointer, "/"), Faults: faults,
+		Detail: strings.TrimSpace(strings.TrimPrefix(faults[0].Pointer, "/") + " " + faults[0].Detail),
+	}
 }
 
 // decode reads a small request strictly. Every fault names the field.
@@ -153,7 +153,7 @@ func decode(body []byte, into any) error {
 	dec.DisallowUnknownFields()
 	err := dec.Decode(into)
 	if err == nil && dec.More() {
-		return malformed(fault{"", "not-json", "has more than one JSON value"})
+		return malformed(newFault("", "not-json", "has more than one JSON value"))
 	}
 	if err == nil {
 		return nil
@@ -161,10 +161,10 @@ func decode(body []byte, into any) error {
 	var kind *json.UnmarshalTypeError
 	switch name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); {
 	case unknown:
-		return malformed(fault{"/" + strings.Trim(name, `"`), "field-unknown", "is not a field of this call; see /docs"})
+		return malformed(newFault("/"+strings.Trim(name, `"`), "field-unknown", "is not a field of this call; see /docs"))
 	case errors.As(err, &kind):
-		return malformed(fault{"/" + strings.ReplaceAll(kind.Field, ".", "/"), "field-type", "has the wrong type; see /docs"})
+		return malformed(newFault("/"+strings.ReplaceAll(kind.Field, ".", "/"), "field-type", "has the wrong type; see /docs"))
 	default:
-		return malformed(fault{"", "not-json", "the body is not a JSON object"})
+		return malformed(newFault("", "not-json", "the body is not a JSON object"))
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -92,6 +94,9 @@ type problem struct {
 	State     producer.State `json:"state,omitempty"` // of the message that it is too late for
 	Faults    []fault        `json:"faults,omitempty"`
 
+	format     string // of Detail, with args
+	args       []any
+	subject    string // what Faults[0] is about, where Detail repeats that fault
 	retryAfter time.Duration
 	cause      error // for the log
 }
@@ -101,13 +106,58 @@ type fault struct {
 	Pointer string `json:"pointer"` // JSON pointer (RFC 6901); empty: the whole body
 	Code    string `json:"code"`
 	Detail  string `json:"detail"`
+
+	source *wechat.Fault // nil: of our own
+}
+
+func newFault(pointer, code, detail string) fault {
+	return fault{Pointer: pointer, Code: code, Detail: detail}
+}
+
+// faultOf is a fault of the message that lies at the JSON pointer base.
+func faultOf(base string, f wechat.Fault) fault {
+	return fault{Pointer: base + f.Pointer(), Code: string(f.Code), Detail: f.Message, source: &f}
 }
 
 func (p *problem) Error() string { return string(p.Code) + ": " + p.Detail }
 func (p *problem) Unwrap() error { return p.cause }
 
 func problemf(status int, c code, format string, args ...any) *problem {
-	return &problem{Status: status, Code: c, Detail: fmt.Sprintf(format, args...)}
+	return &problem{Status: status, Code: c, Detail: fmt.Sprintf(format, args...), format: format, args: args}
+}
+
+// in writes the texts in lang, and what every problem has.
+func (p *problem) in(lang wechat.Lang, requestID string) {
+	en, zh := titles(p.Code)
+	p.Title, p.Type, p.RequestID = en, "urn:wxnotify:problem:"+string(p.Code), requestID
+	translate(p.Faults, lang)
+	if lang != wechat.Chinese {
+		return
+	}
+	p.Title = zh
+	if p.format == "" {
+		p.Detail = strings.TrimSpace(chinese(p.subject) + " " + p.Faults[0].Detail)
+		return
+	}
+	args := slices.Clone(p.args)
+	for i, arg := range args {
+		if text, ok := arg.(interface{ In(lang wechat.Lang) string }); ok {
+			args[i] = text.In(lang)
+		}
+	}
+	p.Detail = fmt.Sprintf(chinese(p.format), args...)
+}
+
+// translate writes the texts of faults in lang.
+func translate(faults []fault, lang wechat.Lang) {
+	for i, f := range faults {
+		switch {
+		case f.source != nil:
+			faults[i].Detail = f.source.MessageIn(lang)
+		case lang == wechat.Chinese:
+			faults[i].Detail = chinese(f.Detail)
+		}
+	}
 }
 
 // retry tells the caller to repeat the call after d.
@@ -141,11 +191,11 @@ func problemOf(err error) *problem {
 		q.State = late.State
 		return q
 	case errors.As(err, &share):
-		return problemf(http.StatusTooManyRequests, codeShare, "%s", share).retry(time.Until(share.ResetsAt))
+		return problemf(http.StatusTooManyRequests, codeShare, "the key has used %d of its %d messages of the day, and the call has %d", share.Used, share.Limit, share.Messages).retry(time.Until(share.ResetsAt))
 	case errors.Is(err, producer.ErrNotFound):
 		return problemf(http.StatusNotFound, codeNotFound, "there is no message with this ID, or it ended longer ago than it is remembered")
 	case errors.Is(err, producer.ErrBusy):
-		return problemf(http.StatusConflict, codeBusy, "%s", producer.ErrBusy).retry(time.Second)
+		return problemf(http.StatusConflict, codeBusy, "a worker is completing the task of an earlier message with this ID: repeat the call in a second").retry(time.Second)
 	case errors.As(err, &tooBig):
 		return problemf(http.StatusRequestEntityTooLarge, codeTooLarge, "the body has more than %d bytes: cut the call in several", tooBig.Limit)
 	case errors.Is(err, producer.ErrRedisFull):
@@ -166,11 +216,7 @@ func problemOf(err error) *problem {
 // fail writes the problem and logs it.
 func (c *call) fail(err error) {
 	p := problemOf(err)
-	en, zh := titles(p.Code)
-	p.Title, p.Type, p.RequestID = en, "urn:wxnotify:problem:"+string(p.Code), c.id
-	if c.chinese() {
-		p.Title = zh
-	}
+	p.in(c.lang(), c.id)
 	if p.retryAfter > 0 {
 		c.w.Header().Set("Retry-After", strconv.Itoa(int(p.retryAfter.Round(time.Second)/time.Second)))
 	}
