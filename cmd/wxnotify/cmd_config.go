@@ -169,22 +169,34 @@ func versionText() string {
 	return strings.Join(strings.Fields(fmt.Sprintf("wxnotify %s %s %s %s/%s", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)), " ")
 }
 
+// version is set by the linker: go build -ldflags "-X main.version=v1.2.3". Empty: the
+// version that the go command recorded for the module. A build in an image has no git
+// repository to take it from.
+var version string
+
 // build returns the version and the revision of the source; both may be unknown.
-func build() (version, revision string) {
-	version = "development"
+func build() (name, revision string) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return version, ""
+		info = &debug.BuildInfo{}
 	}
+	return buildOf(version, info)
+}
+
+func buildOf(stamped string, info *debug.BuildInfo) (name, revision string) {
+	name = "development"
 	if v := info.Main.Version; v != "" && v != "(devel)" {
-		version = v
+		name = v
+	}
+	if stamped != "" {
+		name = stamped
 	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			revision = s.Value
 		}
 	}
-	return version, revision
+	return name, revision
 }
 
 // printLine prints v as one line of JSON, for lists that programs read.
