@@ -4,9 +4,11 @@ GO ?= go
 LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
 FUZZTIME ?= 10s
 COUNT ?= 10
+VERSION ?= development
+GORELEASER ?= v2.18.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race cover fuzz bench bench-doc benchgo chaos chaos-long lint vuln fmt generate check-generated golden stats up down ci tidy
+.PHONY: help build test race cover fuzz bench bench-doc benchgo chaos chaos-long lint vuln fmt generate check-generated golden stats up down compose-smoke deploy-check cross release-check ci tidy
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +72,22 @@ up: ## redis, two workers and a simulated WeChat
 
 down: ## stop them
 	docker compose --profile simulate down
+
+compose-smoke: ## run docker-compose.yml: image, health checks, 100 of 100 delivered; installs an engine where none runs
+	deploy/compose-smoke
+
+deploy-check: ## the files of deploy/ with the real nginx, caddy, promtool, systemd and the types of Kubernetes
+	$(GO) test -count=1 -run '^TestDeploy' ./cmd/wxnotify
+	cd deploy/kubernetes/check && $(GO) run . ..
+
+cross: ## bin/wxnotify-linux-amd64 and bin/wxnotify-linux-arm64, static, as VERSION
+	for arch in amd64 arm64; do \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION)" \
+	    -o bin/wxnotify-linux-$$arch ./cmd/wxnotify || exit 1; \
+	done
+
+release-check: ## check .goreleaser.yaml with goreleaser; builds it the first time, some minutes
+	$(GO) run github.com/goreleaser/goreleaser/v2@$(GORELEASER) check
 
 ci: ## what the gate runs
 	.ci/run
