@@ -128,7 +128,8 @@ func selfSigned(tb testing.TB, certFile, keyFile string) {
 // proxyAddrs are the addresses of a proxy and of the process behind it.
 type proxyAddrs struct{ http, https, public, ops string }
 
-func runNginx(t *testing.T, at proxyAddrs) {
+// runNginx returns what reads its access log.
+func runNginx(t *testing.T, at proxyAddrs) (log func() string) {
 	t.Helper()
 	path, dir := installed(t, "nginx", "nginx-light"), t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -151,14 +152,14 @@ func runNginx(t *testing.T, at proxyAddrs) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	background(t, path, "-p", dir, "-c", file)
-	t.Cleanup(func() {
-		if b, err := os.ReadFile(filepath.Join(dir, "access.log")); err != nil || strings.Contains(string(b), "canaryQuery") || !strings.Contains(string(b), "/callback/") {
-			t.Errorf("access log: %v\n%.400s", err, b)
-		}
-	})
+	return func() string {
+		b, err := os.ReadFile(filepath.Join(dir, "access.log"))
+		check(t, err)
+		return string(b)
+	}
 }
 
-func runCaddy(t *testing.T, at proxyAddrs) {
+func runCaddy(t *testing.T, at proxyAddrs) (log func() string) {
 	t.Helper()
 	path, dir := installed(t, "caddy", "caddy"), t.TempDir()
 	host, _, _ := net.SplitHostPort(at.https)
@@ -166,12 +167,7 @@ func runCaddy(t *testing.T, at proxyAddrs) {
 		dir, host, port(t, at.http), port(t, at.https))
 	file := filepath.Join(dir, "Caddyfile")
 	check(t, os.WriteFile(file, []byte(shipped(t, "caddy/Caddyfile", "\n{\n", global, "127.0.0.1:8080", at.public, "127.0.0.1:9090", at.ops)), 0o600))
-	out := background(t, path, "run", "--adapter", "caddyfile", "--config", file)
-	t.Cleanup(func() {
-		if text := out.String(); strings.Contains(text, "canaryQuery") || !strings.Contains(text, `"uri":"/callback/`) {
-			t.Errorf("log of Caddy: %.4000s", text)
-		}
-	})
+	return background(t, path, "run", "--adapter", "caddyfile", "--config", file).String
 }
 
 // proxyClient calls a proxy over TLS from one of the addresses 127.0.0.n.
@@ -236,7 +232,7 @@ func TestDeployProxies(t *testing.T) {
 				"WXNOTIFY_OPS_ADDR", at.ops, "WXNOTIFY_OPS_HOSTS", "ops.example.com", "WXNOTIFY_OPS_PREFIX", "/wxnotify", "WXNOTIFY_OPS_LOGIN", "li:"+canarySecret)
 			serve := start(t, w.env, "serve")
 			serve.says(t, "enroll started")
-			map[string]func(*testing.T, proxyAddrs){"nginx": runNginx, "caddy": runCaddy}[name](t, at)
+			log := map[string]func(*testing.T, proxyAddrs) func() string{"nginx": runNginx, "caddy": runCaddy}[name](t, at)
 			p := proxyClient{t: t, at: at}
 			alice, bob := p.from("127.0.0.1"), p.from("127.0.0.2")
 			until(t, time.Minute, "the proxy answers", func() bool {
@@ -296,6 +292,10 @@ func TestDeployProxies(t *testing.T) {
 			serve.kill()
 			if status, text := alice.ask("GET", push, ""); status != http.StatusBadGateway {
 				t.Errorf("nothing behind the proxy: %d %s", status, text)
+			}
+			until(t, time.Minute, "the proxy has logged that", func() bool { return strings.Contains(log(), " 502 ") || strings.Contains(log(), `"status":502`) })
+			if text := log(); strings.Contains(text, "canaryQuery") || !strings.Contains(text, "/callback/"+wechattest.AppID) {
+				t.Errorf("the log has a query, or no path: %.4000s", text)
 			}
 		})
 	}
