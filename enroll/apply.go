@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -149,7 +150,14 @@ func (s *Service) writeFollows(ctx context.Context, a *account, openid string, f
 			return fmt.Errorf("enroll: unsubscribe: %w", err)
 		}
 	}
-	return a.roster.Follow(ctx, openid, follows)
+	if err := a.roster.Follow(ctx, openid, follows); err != nil {
+		return err
+	}
+	kind := events.UserUnfollowed
+	if follows {
+		kind = events.UserFollowed
+	}
+	return events.Publish(ctx, s.cfg.Redis, a.AppID, kind, events.Person{OpenID: openid})
 }
 
 // erase takes the person that the event names off the roster and notes it; the

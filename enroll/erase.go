@@ -10,8 +10,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // Why a person's data was erased; the audit trail keeps the word.
@@ -201,7 +203,17 @@ func (e *Eraser) audit(ctx context.Context, name, note string) error {
 	} else {
 		entry.User = strings.TrimPrefix(name, "u:")
 	}
-	return wrap(e.records.Audit(ctx, entry), "write the audit trail")
+	if err := e.records.Audit(ctx, entry); err != nil {
+		return wrap(err, "write the audit trail")
+	}
+	who := events.Person{How: why}
+	if entry.OpenID != "" {
+		who.OpenID = wechat.MaskOpenID(entry.OpenID)
+	}
+	if entry.User != "" {
+		who.User = wechat.MaskOpenID(entry.User)
+	}
+	return wrap(events.Publish(ctx, e.roster.rdb, e.roster.account, events.UserErased, who), "write the event")
 }
 
 // traces are what names a person in one account.

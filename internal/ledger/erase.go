@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -226,6 +227,13 @@ func (l *Ledger) erasePeople(ctx context.Context, p people) error {
 			redis.NewIntCmd(ctx, "hdel", l.suppressionStartsKey(), name),
 			redis.NewIntCmd(ctx, "zrem", l.suppressionEndsKey(), name))
 	}
+	events, err := l.eventsOf(ctx, p)
+	if err != nil {
+		return err
+	}
+	for _, id := range events {
+		cmds = append(cmds, redis.NewIntCmd(ctx, "xdel", EventsKey(l.cfg.Account), id))
+	}
 	for part := range slices.Chunk(cmds, pipelineSize) {
 		if err := l.do(ctx, "erase", part...); err != nil {
 			return err
@@ -252,3 +260,35 @@ func (l *Ledger) suppressionsOf(ctx context.Context, p people) ([]string, error)
 	}
 	return found, nil
 }
+
+// eventsOf lists the entries of the stream of events that name the people.
+func (l *Ledger) eventsOf(ctx context.Context, p people) ([]string, error) {
+	var found []string
+	for from := "-"; ; {
+		list, err := l.rdb.XRangeN(ctx, EventsKey(l.cfg.Account), from, "+", eventsStep).Result()
+		if err != nil {
+			return nil, fmt.Errorf("ledger: search the events: %w", err)
+		}
+		for _, m := range list {
+			from = "(" + m.ID
+			text, ok := m.Values["e"].(string)
+			var e struct {
+				Data struct {
+					User     string `json:"user"`
+					OpenID   string `json:"openid"`
+					Previous string `json:"previous_openid"`
+				} `json:"data"`
+			}
+			if ok && json.Unmarshal([]byte(text), &e) == nil &&
+				(p.openids[e.Data.OpenID] || p.openids[e.Data.Previous] || p.users[e.Data.User]) {
+				found = append(found, m.ID)
+			}
+		}
+		if len(list) < eventsStep {
+			return found, nil
+		}
+	}
+}
+
+// eventsStep is how many entries are read at once.
+const eventsStep = 1000

@@ -84,6 +84,9 @@ func (s State) code() string {
 	return ""
 }
 
+// StateOf is the state of a letter as records and events have it.
+func StateOf(code string) State { return stateOf(code) }
+
 func stateOf(code string) State {
 	if i := strings.Index(stateCodes, code); i >= 0 && len(code) == 1 {
 		return States()[i]

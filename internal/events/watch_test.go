@@ -1,0 +1,65 @@
+package events_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/ratelimit"
+)
+
+type gate struct{ state ratelimit.State }
+
+func (g *gate) State(context.Context) (ratelimit.State, error) { return g.state, nil }
+
+// Two processes watch; each change is written once, within seconds.
+func TestWatchTellsOfPausesAndTheQuotaOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		l, g := open(t, rdb), &gate{ratelimit.State{Trusted: true, Day: "2026-11-26", Cap: 1000, Reserve: 20}}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{}, 2)
+		for range 2 {
+			go func() {
+				events.Watch{Redis: rdb, Account: account, Gate: g, Records: l}.Run(ctx)
+				done <- struct{}{}
+			}()
+		}
+		pauses := func(reasons ...ratelimit.Reason) {
+			g.state.Pauses = nil
+			for _, r := range reasons {
+				g.state.Pauses = append(g.state.Pauses, ratelimit.PauseState{Pause: ratelimit.Pause{Reason: r}})
+			}
+		}
+		for _, change := range []func(){
+			func() {},
+			func() { g.state.Used = 800 },
+			func() { g.state.Used = 980 },
+			func() { g.state.Used = 979 }, // a permit came back
+			func() { pauses(ratelimit.ReasonMinute) },
+			func() { pauses(ratelimit.ReasonManual) },
+			func() { pauses(ratelimit.ReasonBreaker, ratelimit.ReasonManual) },
+			func() { pauses() },
+			func() { g.state.Day, g.state.Used = "2026-11-27", 900 },
+		} {
+			change()
+			time.Sleep(12 * time.Second) //nolint:forbidigo // virtual time
+		}
+		stop()
+		<-done
+		<-done
+		var got []string
+		for _, e := range all(t, events.NewReader(rdb, account, nil), events.Query{}) {
+			got = append(got, string(e.Type))
+		}
+		want := []string{"quota.low", "quota.gone", "account.paused", "account.paused", "account.resumed", "quota.low"}
+		if !slices.Equal(got, want) {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	})
+}
