@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
@@ -157,6 +158,7 @@ func (h *hospital) everywhere() {
 	ctx, t := h.t.Context(), h.t
 	h.bind(erasedUser, erasedOpenID)
 	h.bind(otherUser, otherOpenID)
+	check(t, events.Publish(ctx, h.rdb, wechattest.AppID, events.UserBound, events.Person{User: erasedUser, OpenID: erasedOpenID}))
 	link, err := h.p.HandOff(ctx, producer.Enrollment{
 		PublicURL: "https://n.example", Account: wechattest.AppID, Key: wechat.NewSecret(eraseKey), User: erasedUser,
 	}, producer.HandOff{Data: map[string]string{"phone": erasedPhone}})
@@ -230,7 +232,7 @@ func TestErasureLeavesNothingOfAPerson(t *testing.T) {
 			h := newHospital(t)
 			h.everywhere()
 			before := naming(t, h.rdb, person...)
-			want := []string{"a", "changes", "in", "k", "m", "o", "p", "roster", "sup", "supt", "supz", "t", "user"}
+			want := []string{"a", "changes", "events", "in", "k", "m", "o", "p", "roster", "sup", "supt", "supz", "t", "user"}
 			if diff := cmp.Diff(want, kinds(before)); diff != "" {
 				t.Fatalf("the scan does not find the person where it should (-want +got):\n%s\n%q", diff, before)
 			}

@@ -42,6 +42,8 @@ type hooks struct {
 // the listeners.
 type server struct {
 	accounts []*account
+	rdb      redis.UniversalClient
+	config   *config
 	worker   *worker.Worker  // nil: does not send
 	enroll   *enroll.Service // nil: no public listener
 	ops      *ops.Handler
@@ -59,7 +61,7 @@ type server struct {
 // newServer builds everything and opens the listeners, so that every fault is
 // found before a message is sent.
 func newServer(rdb redis.UniversalClient, c *config, roles role, log *zap.Logger, h hooks) (*server, error) {
-	s := &server{log: log}
+	s := &server{log: log, rdb: rdb, config: c}
 	if err := s.build(rdb, c, roles, h); err != nil {
 		s.close()
 		return nil, err
@@ -180,6 +182,7 @@ func (s *server) run(ctx context.Context) error {
 			support.Go(func() error { return keepToken(background, a.tokens) })
 		}
 	}
+	s.watchEvents(background, s.rdb, s.config, &support)
 	if s.opsLn != nil {
 		support.Go(func() error { return ops.Serve(background, bounded(s.opsLn, opsShare), s.ops) })
 	}

@@ -129,30 +129,31 @@ func rules() map[string]reader {
 		copied        = ": copy it from 消息推送配置 under " + developerInfo
 	)
 	return map[string]reader{
-		"":         func(text, _ string) (any, error) { return text, nil },
-		"token":    form(`[A-Za-z0-9]{3,32}`, "3 to 32 letters or digits", copied),
-		"aeskey":   form(`[A-Za-z0-9]{43}`, "43 letters or digits", copied),
-		"key":      form(fmt.Sprintf(`.{%d,}`, ticket.MinKey), fmt.Sprint(ticket.MinKey, " bytes or more"), ": make one with `openssl rand -hex 32`"),
-		"apikeys":  apiKeys,
-		"login":    form(`[^:]+:.+`, "user:password", ""),
-		"appid":    form(`[A-Za-z0-9_-]{1,64}`, "letters, digits, - and _", ": copy it from "+developerInfo),
-		"path":     form(`(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+`, "a path such as /wxnotify", ", without a slash at its end"),
-		"hosts":    listOf(form(`[^/ ]+`, "a name such as ops.example.com, without scheme and path", "")),
-		"url":      calledURL,
-		"urls":     listOf(httpURL),
-		"proxy":    proxyURL,
-		"address":  address,
-		"networks": networks,
-		"oneof":    oneOf,
-		"bool":     boolean,
-		"whole":    wholeNumber,
-		"rate":     number(func(f float64) bool { return f > 0 && f <= 1e6 }, "a number above 0"),
-		"share":    number(func(f float64) bool { return f >= 0 && f < 1 }, "a share from 0 to below 1, such as 0.02"),
-		"keep":     atLeast(time.Hour, "a record that ends before its task comes back lets the message go out twice"),
-		"drain":    atLeast(11*time.Second, "a send may take 10s, and a stop must not cut it"),
-		"offset":   func(text, _ string) (any, error) { return parseUTCOffset(text) },
-		"moment":   moment,
-		"classes":  classes,
+		"":           func(text, _ string) (any, error) { return text, nil },
+		"token":      form(`[A-Za-z0-9]{3,32}`, "3 to 32 letters or digits", copied),
+		"aeskey":     form(`[A-Za-z0-9]{43}`, "43 letters or digits", copied),
+		"key":        form(fmt.Sprintf(`.{%d,}`, ticket.MinKey), fmt.Sprint(ticket.MinKey, " bytes or more"), ": make one with `openssl rand -hex 32`"),
+		"apikeys":    apiKeys,
+		"login":      form(`[^:]+:.+`, "user:password", ""),
+		"appid":      form(`[A-Za-z0-9_-]{1,64}`, "letters, digits, - and _", ": copy it from "+developerInfo),
+		"path":       form(`(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+`, "a path such as /wxnotify", ", without a slash at its end"),
+		"hosts":      listOf(form(`[^/ ]+`, "a name such as ops.example.com, without scheme and path", "")),
+		"url":        calledURL,
+		"urls":       listOf(httpURL),
+		"proxy":      proxyURL,
+		"address":    address,
+		"networks":   networks,
+		"oneof":      oneOf,
+		"bool":       boolean,
+		"whole":      wholeNumber,
+		"rate":       number(func(f float64) bool { return f > 0 && f <= 1e6 }, "a number above 0"),
+		"share":      number(func(f float64) bool { return f >= 0 && f < 1 }, "a share from 0 to below 1, such as 0.02"),
+		"keep":       atLeast(time.Hour, "a record that ends before its task comes back lets the message go out twice"),
+		"eventskeep": within(atLeast(time.Hour, "a reader that is away for a moment would miss events"), 7*24*time.Hour),
+		"drain":      atLeast(11*time.Second, "a send may take 10s, and a stop must not cut it"),
+		"offset":     func(text, _ string) (any, error) { return parseUTCOffset(text) },
+		"moment":     moment,
+		"classes":    classes,
 	}
 }
 
@@ -208,6 +209,17 @@ func atLeast(least time.Duration, reason string) reader {
 			return nil, fmt.Errorf("%s is too short: at least %s, since %s", quote(text), strings.TrimSuffix(least.String(), "0m0s"), reason)
 		}
 		return d, nil
+	}
+}
+
+// within refuses what is longer than most.
+func within(read reader, most time.Duration) reader {
+	return func(text, arg string) (any, error) {
+		v, err := read(text, arg)
+		if d, ok := v.(time.Duration); ok && err == nil && d > most {
+			return nil, fmt.Errorf("%s is too long: at most %s", quote(text), strings.TrimSuffix(most.String(), "0m0s"))
+		}
+		return v, err
 	}
 }
 

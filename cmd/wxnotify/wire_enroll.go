@@ -21,6 +21,7 @@ func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 	cfg := enroll.Config{
 		Redis: rdb, PublicURL: c.Public.URL, Key: c.Public.EnrollKey, PreviousKey: c.Public.PreviousEnrollKey, ReturnURLs: c.Public.ReturnURLs,
 		ConsumerID: owner(), Logger: watch.log, OnEvent: watch.enrolled, TrustedProxies: c.Public.TrustedProxies,
+		OnChange: rosterChanged(rdb),
 	}
 	if folder := c.Public.VerifyFiles; folder != "" {
 		var err error

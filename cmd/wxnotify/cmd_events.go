@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/ratelimit"
+)
+
+var _ events.Gate = (*ratelimit.Gate)(nil)
+
+func (a *app) eventsCommand() *cobra.Command {
+	var q events.Query
+	var follow bool
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "What became of messages, followers, pauses and the quota, one JSON object a line",
+		Long: `events prints the account's events as newline-delimited JSON, the oldest first. Each
+has an id: --after that id continues behind it. --follow waits for more.
+
+Types are message.accepted, message.delivered, message.rejected, message.expired,
+message.cancelled, message.unknown, message.dead, user.bound, user.unbound,
+user.followed, user.unfollowed, user.erased, account.paused, account.resumed,
+quota.low, quota.gone, webhook.disabled and webhook.test; message.* is all of messages.`,
+		Example: `  wxnotify events --types message.rejected,message.dead
+  wxnotify events --follow --after now
+  wxnotify events --follow --after 1764147600000-0.0 | your-program`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withProducerOf(cmd, func(ctx context.Context, appid string, rdb redis.UniversalClient, p *producer.Producer) error {
+				return a.printEvents(ctx, events.NewReader(rdb, appid, describe(p)), q, follow)
+			})
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&q.After, "after", "", "id of an event, or now: only what comes after it [the oldest that is kept]")
+	fs.StringSliceVar(&q.Types, "types", nil, "only these types, such as message.dead,quota.* [all]")
+	fs.IntVar(&q.Limit, "limit", 0, "how many at most; with --follow it is not used [all]")
+	fs.BoolVar(&q.OpenIDs, "openids", false, "print whole openids: for programs")
+	fs.BoolVar(&follow, "follow", false, "wait for more events until interrupted")
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting)
+	return cmd
+}
+
+// withProducerOf is withProducer with the account and Redis.
+func (a *app) withProducerOf(cmd *cobra.Command, do func(context.Context, string, redis.UniversalClient, *producer.Producer) error) error {
+	return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
+		p, err := newProducer(rdb, c, entry)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = p.Close() }()
+		return do(ctx, entry.AppID, rdb, p)
+	})
+}
+
+// describe shows the messages of events as status prints them.
+func describe(p *producer.Producer) events.Describe {
+	return func(ctx context.Context, ids []string, openids bool) ([]json.RawMessage, error) {
+		var views []producer.View
+		if openids {
+			views = append(views, producer.Unmasked())
+		}
+		list, err := p.StatusMany(ctx, ids, views...)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]json.RawMessage, len(list))
+		for i, s := range list {
+			if s == nil {
+				continue
+			}
+			if out[i], err = json.Marshal(s); err != nil {
+				return nil, fmt.Errorf("encode a message: %w", err)
+			}
+		}
+		return out, nil
+	}
+}
+
+func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query, follow bool) error {
+	if q.Limit < 0 {
+		return usagef("--limit: %d is not a number of events", q.Limit)
+	}
+	left := q.Limit
+	if q.After == "now" {
+		var err error
+		if q.After, err = r.Latest(ctx); err != nil {
+			return err
+		}
+	}
+	if follow {
+		q.Wait, q.Limit, left = 20*time.Second, 0, 0
+	}
+	enc := json.NewEncoder(a.Stdout)
+	enc.SetEscapeHTML(false)
+	for ctx.Err() == nil {
+		list, next, err := r.Read(ctx, q)
+		switch {
+		case follow && ctx.Err() != nil:
+			return nil
+		case errors.Is(err, events.ErrCursor):
+			return usagef("--after: %q is not the id of an event, and not now", q.After)
+		case err != nil:
+			return usageOf(events.CheckTypes(q.Types), err)
+		}
+		for i := range list {
+			if err := enc.Encode(list[i]); err != nil {
+				return fmt.Errorf("print an event: %w", err)
+			}
+		}
+		done := len(list) == 0 || (left > 0 && len(list) >= left)
+		if !follow && done {
+			return nil
+		}
+		if left > 0 {
+			left -= len(list)
+			q.Limit = left
+		}
+		q.After = next
+	}
+	return nil
+}
+
+// usageOf is a usage error where the input is at fault, else err.
+func usageOf(input, err error) error {
+	if input != nil {
+		return &usageError{input}
+	}
+	return err
+}
+
+// watchEvents writes the events that no script writes, of each account.
+func (s *server) watchEvents(ctx context.Context, rdb redis.UniversalClient, c *config, group *errgroup.Group) {
+	for _, a := range s.accounts {
+		watch := events.Watch{
+			Redis: rdb, Account: a.AppID, Gate: a.gate, Records: a.ledger, Keep: c.Redis.EventsKeep, Max: c.Redis.EventsMax, Log: s.log,
+		}
+		group.Go(func() error {
+			watch.Run(ctx)
+			return nil
+		})
+	}
+}
+
+// rosterChanged writes the event of a binding or an unbinding.
+func rosterChanged(rdb redis.UniversalClient) func(context.Context, enroll.Change) error {
+	return func(ctx context.Context, c enroll.Change) error {
+		kind := events.UserBound
+		if c.Kind == enroll.ChangeUnbound {
+			kind = events.UserUnbound
+		}
+		return events.Publish(ctx, rdb, c.Account, kind, events.Person{User: c.User, OpenID: c.OpenID, Previous: c.Previous, How: c.How})
+	}
+}
