@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -87,7 +88,7 @@ func TestLookingNeedsNoSecretAndNoAccount(t *testing.T) {
 				Account string `json:"account"`
 				AppID   string `json:"appid"`
 			}
-			if err := in.Decode(&one); err == io.EOF { //nolint:errorlint // never wrapped
+			if err := in.Decode(&one); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				t.Fatalf("%s: %v\n%s", args, err, r.stdout)
@@ -98,6 +99,7 @@ func TestLookingNeedsNoSecretAndNoAccount(t *testing.T) {
 			t.Errorf("%s --output json shows %q: %s", args, text, r.stdout)
 		}
 	}
+	look("api", "keys", "--account", "wxone").has(t, 0, "no keys")
 	look("cancel", "same-id").has(t, 2, "name one with --account")
 	look("quota", "--ask", "--account", "wxone").has(t, 2, "/run/secrets/not-mine")
 }

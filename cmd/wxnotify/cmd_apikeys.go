@@ -23,11 +23,14 @@ import (
 func (a *app) keysCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
-		Short: "Make, list, rotate and revoke keys of the HTTP API",
+		Short: "Keys of the HTTP API: list (also without a subcommand), create, rotate, revoke",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.createKeyCommand(), a.listKeysCommand(), a.rotateKeyCommand(), a.revokeKeyCommand())
+	list := a.listKeysCommand()
+	cmd.RunE = list.RunE
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting)
+	cmd.AddCommand(a.createKeyCommand(), list, a.rotateKeyCommand(), a.revokeKeyCommand())
 	return cmd
 }
 
@@ -178,7 +181,7 @@ func dateOrDash(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.Local().Format(time.DateOnly)
+	return timeText(t)
 }
 
 func (a *app) rotateKeyCommand() *cobra.Command {
