@@ -63,11 +63,13 @@ func (s *Service) settle(ctx context.Context, a *account, e entry) error {
 			return errLater // the receipt was faster than the completion of the first task
 		}
 	}
-	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindSettled, Name: string(settled.State)})
+	if e.Looks <= 1 { // later ones only forward it
+		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindSettled, Name: string(settled.State)})
+	}
 	if settled.Now {
 		s.ended(a.AppID, &settled.Record)
 	}
-	return nil
+	return s.forwardReceipt(ctx, a, e, settled)
 }
 
 // follows lifts what a follow proves wrong, and binds by the scene of a code.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -60,6 +61,11 @@ type Account struct {
 	// Forward gets every push that is not ours alone, and its passive reply goes
 	// to the follower. Nil: no push is forwarded.
 	Forward Forwarder
+	// ReceiptMsgID makes Forward get the receipts of our messages, too, after they are
+	// settled: with the msgid that this function returns for the message's ID in place
+	// of WeChat's. A receipt that Forward does not take is tried again each minute, ten
+	// times. Nil: receipts are not forwarded.
+	ReceiptMsgID func(id string) wechat.MessageID
 	// EraseUnsubscribed forgets who unfollows, as WeChat's rules ask of who has
 	// no other ground to keep the data. False: their openid stays on the roster,
 	// suppressed until they follow again.
@@ -135,6 +141,8 @@ type account struct {
 	eraser   *Eraser
 	inbox    *inbox // nil: no callback
 	erasing  chan struct{}
+	// receiptsFrom is when receipts are forwarded again after a failure, Unix ms.
+	receiptsFrom atomic.Int64
 }
 
 // New checks cfg and names all faults at once. It does not talk to Redis.

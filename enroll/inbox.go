@@ -58,6 +58,7 @@ type entry struct {
 	Status  string           `json:"s,omitempty"`
 	Scene   string           `json:"k,omitempty"`
 	Subject string           `json:"w,omitempty"`
+	To      string           `json:"g,omitempty"` // the account's gh_ id, of a receipt
 	// Late: it was delivered when WeChat had given up a first try, or is a repetition.
 	Late  bool   `json:"l,omitempty"`
 	Looks int    `json:"-"` // how often it was taken before

@@ -243,7 +243,7 @@ func entryOf(p *wechat.Push, arrived time.Time) *entry {
 	}
 	switch out.Name {
 	case wechat.EventTemplateFinished:
-		out.MsgID, out.Status = e.MsgID, e.Status
+		out.MsgID, out.Status, out.To = e.MsgID, e.Status, e.To
 	case wechat.EventSubscribe, wechat.EventScan:
 		out.Scene = e.Scene()
 	case wechat.EventUnsubscribe:

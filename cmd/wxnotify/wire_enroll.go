@@ -1,12 +1,11 @@
 package main
 
 import (
-	"time"
-
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/gateway"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -35,7 +34,7 @@ func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 	}
 	pushes := false
 	for _, a := range accounts {
-		acct, err := enrollAccount(a, c.Redis.Keep)
+		acct, err := enrollAccount(a, c)
 		if err != nil {
 			return nil, usagef("account %s: %w", a.AppID, err)
 		}
@@ -57,10 +56,10 @@ func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 	return s, nil
 }
 
-func enrollAccount(a *account, keep time.Duration) (out enroll.Account, err error) {
+func enrollAccount(a *account, c *config) (out enroll.Account, err error) {
 	out = enroll.Account{
 		AppID: a.AppID, Name: a.Name, Platform: a.client, AuthorizeURL: a.AuthorizeURL, EraseUnsubscribed: a.EraseUnsubscribed,
-		Keep: keep, Resend: a.Resend, Bind: enroll.BindPolicy(a.Bind),
+		Keep: c.Redis.Keep, Resend: a.Resend, Bind: enroll.BindPolicy(a.Bind),
 	}
 	oauth, err := wechat.NewOAuth(a.wechat)
 	if err != nil {
@@ -72,6 +71,9 @@ func enrollAccount(a *account, keep time.Duration) (out enroll.Account, err erro
 	}
 	if out.Callback, err = newCallback(a.accountConfig); err != nil || a.ForwardURL == "" {
 		return out, err
+	}
+	if c.API.Gateway {
+		out.ReceiptMsgID = func(id string) wechat.MessageID { return gateway.MsgID(a.AppID, id) }
 	}
 	out.Forward, err = enroll.NewHTTPForwarder(a.ForwardURL, out.Callback, nil)
 	return out, err
