@@ -1,6 +1,7 @@
 package wechattest
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -32,6 +33,7 @@ type Account struct {
 	qrcodes      []QRCode
 	migration    *migration        // nil: no account was moved to this one
 	moved        map[string]string // openids of the previous account, and what they became
+	menu         json.RawMessage   // its buttons; nil: none
 }
 
 // follower is the state of one openid that differs from the default.

@@ -49,6 +49,11 @@ func routes() map[string]route {
 		"/cgi-bin/user/get":           get(serveUserGet),
 		"/cgi-bin/changeopenid":       post(serveChangeOpenID),
 		"/cgi-bin/qrcode/create":      post(serveQRCode),
+
+		"/cgi-bin/menu/create":  post(serveMenuCreate),
+		"/cgi-bin/menu/get":     get(serveMenuGet),
+		"/cgi-bin/menu/delete":  get(serveMenuDelete),
+		"/cgi-bin/media/upload": post(serveMediaUpload),
 	}
 }
 
