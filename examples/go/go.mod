@@ -1,0 +1,3 @@
+module example.com/wxnotify-client
+
+go 1.26.0
