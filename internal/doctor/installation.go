@@ -66,6 +66,14 @@ func noRedis(_ context.Context, n *Notes) {
 	n.Skip("the setting of its address is faulty", "它的地址设置有误")
 }
 
+// causeOf is the text of a failed call; ErrorText makes it where it is in a language.
+func causeOf(n *Notes, err error, errorText func(error) string) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return text{"no answer within 3 s", "3 秒内没有回应"}.in(n.lang)
+	}
+	return errorText(err)
+}
+
 // refusal is what a check needs of an error of package wechat.
 type refusal struct {
 	code    wechat.Code // 0: WeChat did not answer

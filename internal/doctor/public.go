@@ -78,7 +78,7 @@ func (c client) checkReachable(ctx context.Context, n *Notes, in Installation) {
 	status, answer, err := c.ask(ctx, http.MethodGet, path, nil)
 	switch {
 	case err != nil:
-		n.Add("public-unreachable", "url", c.base+path, "cause", err.Error())
+		n.Add("public-unreachable", "url", c.base+path, "cause", causeOf(n, err, error.Error))
 		n.Stop()
 		return
 	case status == http.StatusServiceUnavailable && string(answer) == "Redis does not answer":
@@ -101,7 +101,7 @@ func (c client) checkOperators(ctx context.Context, n *Notes) {
 	const path = "/readyz"
 	_, answer, err := c.ask(ctx, http.MethodGet, path, nil)
 	if err != nil {
-		n.Add("public-unreachable", "url", c.base+path, "cause", err.Error())
+		n.Add("public-unreachable", "url", c.base+path, "cause", causeOf(n, err, error.Error))
 		return
 	}
 	if strings.Contains(string(answer), "redis: ") {
@@ -113,7 +113,7 @@ func (c client) checkFiles(ctx context.Context, n *Notes, files map[string][]byt
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		status, answer, err := c.ask(ctx, http.MethodGet, "/"+name, nil)
 		if err != nil {
-			n.Add("public-unreachable", "url", c.base+"/"+name, "cause", err.Error())
+			n.Add("public-unreachable", "url", c.base+"/"+name, "cause", causeOf(n, err, error.Error))
 			return
 		}
 		if status != http.StatusOK || !bytes.Equal(answer, files[name]) {
@@ -139,7 +139,7 @@ func (c client) checkCallback(ctx context.Context, n *Notes, a Account) {
 	status, answer, err := c.ask(ctx, http.MethodPost, path+"?"+query.Encode(), body)
 	url := c.base + path
 	if err != nil {
-		n.Add("public-unreachable", "url", url, "cause", err.Error())
+		n.Add("public-unreachable", "url", url, "cause", causeOf(n, err, error.Error))
 		return
 	}
 	fault, refused := strings.CutPrefix(string(answer), "refused: ")

@@ -73,7 +73,7 @@ func noteRefusal(n *Notes, in Installation, err error, needed bool) {
 	code := Code("wechat-refuses")
 	switch {
 	case r.code == 0:
-		code, fields = "wechat-unreachable", []string{"cause", in.ErrorText(err)}
+		code, fields = "wechat-unreachable", []string{"cause", causeOf(n, err, in.ErrorText)}
 	case r.code == wechat.CodeIPNotListed, r.code == 61004, r.code == 45035:
 		code = "ip-not-listed"
 	case needed && (r.code == wechat.CodeInvalidSecret || r.code == wechat.CodeInvalidCredential):
