@@ -118,7 +118,7 @@ func TestVersionAndHelp(t *testing.T) {
 	if help := inProcess(t, nil, "suppress", "add", "--help").stdout; !strings.Contains(help, "--reason string") {
 		t.Errorf("help shows a quoted word as the type of --reason:\n%s", help)
 	}
-	for _, name := range []string{"demo", "serve", "worker", "enroll", "send", "status", "cancel", "quota", "token", "suppress", "queues", "simulate", "config", "version"} {
+	for _, name := range []string{"demo", "init", "doctor", "healthcheck", "templates", "rid", "serve", "worker", "enroll", "send", "status", "cancel", "quota", "token", "suppress", "queues", "simulate", "config", "version"} {
 		if !strings.Contains(r.stdout, "  "+name) {
 			t.Errorf("help does not list %s:\n%s", name, r.stdout)
 		}
