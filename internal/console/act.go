@@ -55,8 +55,11 @@ func (c *Console) deeds() map[string]deed {
 func (c *Console) act(r *request) error {
 	d, known := c.deeds()[r.PostForm.Get("do")]
 	var id string
-	if err := c.seals.open(sealedID, r.PostForm.Get("id"), &id); err != nil || !known {
-		return errors.Join(err, wrong("The form is not one of this page."))
+	if !known {
+		return wrong("The form is not one of this page.")
+	}
+	if err := c.seals.open(sealedID, r.PostForm.Get("id"), &id); err != nil {
+		return err
 	}
 	link, err := c.link(r, id)
 	if err != nil {

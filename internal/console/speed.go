@@ -14,7 +14,7 @@ type sample struct {
 }
 
 const (
-	// sampleEvery bounds the samples that are kept, to 120.
+	// sampleEvery bounds the samples that are kept, to some 150.
 	sampleEvery = 5 * time.Second
 	// minSpan is over how long a speed must be measured to tell more than the day's mean.
 	minSpan = time.Minute
