@@ -113,7 +113,7 @@ type publicConfig struct {
 
 // opsConfig is the listener that operators reach.
 type opsConfig struct {
-	Addr   string        `koanf:"ops_addr" default:"127.0.0.1:9090" rule:"address or -" usage:"where /healthz /readyz /metrics /asynqmon/ listen; - for nowhere"`
+	Addr   string        `koanf:"ops_addr" default:"127.0.0.1:9090" rule:"address or -" usage:"where /console/ /healthz /readyz /metrics /asynqmon/ listen; - for nowhere"`
 	Login  wechat.Secret `koanf:"ops_login" rule:"login" usage:"user:password of the operators' listener; required beyond loopback"`
 	Hosts  []string      `koanf:"ops_hosts" rule:"hosts" usage:"names under which a proxy reaches the operators' listener, separated by commas"`
 	Prefix string        `koanf:"ops_prefix" rule:"path" usage:"path under which a proxy serves the operators' listener, such as /wxnotify"`
