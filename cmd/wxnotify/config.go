@@ -113,10 +113,12 @@ type publicConfig struct {
 
 // opsConfig is the listener that operators reach.
 type opsConfig struct {
-	Addr   string        `koanf:"ops_addr" default:"127.0.0.1:9090" rule:"address or -" usage:"where /console/ /healthz /readyz /metrics /asynqmon/ listen; - for nowhere"`
-	Login  wechat.Secret `koanf:"ops_login" rule:"login" usage:"user:password of the operators' listener; required beyond loopback"`
-	Hosts  []string      `koanf:"ops_hosts" rule:"hosts" usage:"names under which a proxy reaches the operators' listener, separated by commas"`
-	Prefix string        `koanf:"ops_prefix" rule:"path" usage:"path under which a proxy serves the operators' listener, such as /wxnotify"`
+	Addr  string        `koanf:"ops_addr" default:"127.0.0.1:9090" rule:"address or -" usage:"where /console/ /healthz /readyz /metrics /asynqmon/ listen; - for nowhere"`
+	Login wechat.Secret `koanf:"ops_login" rule:"login" usage:"user:password of the operators' listener; required beyond loopback"`
+	// UsersFile is read when the listener opens.
+	UsersFile string   `koanf:"ops_users_file" usage:"file of further logins, a line each: name:role:hash, the role view, support, operate or admin, the hash of bcrypt"`
+	Hosts     []string `koanf:"ops_hosts" rule:"hosts" usage:"names under which a proxy reaches the operators' listener, separated by commas"`
+	Prefix    string   `koanf:"ops_prefix" rule:"path" usage:"path under which a proxy serves the operators' listener, such as /wxnotify"`
 }
 
 // apiConfig is the listener of the HTTP API.
@@ -273,7 +275,7 @@ func (c *config) validate(uses group, found *complaints) {
 			"belong to the only account, and there are %d: make keys of each account with `wxnotify api keys create --account`", len(c.Accounts))
 	}
 	if uses&operating != 0 {
-		found.fault(c.Ops.Login.IsZero() && c.Ops.Addr != none && c.Ops.Addr != "" && !loopback(c.Ops.Addr), "ops_login",
+		found.fault(c.Ops.Login.IsZero() && c.Ops.UsersFile == "" && c.Ops.Addr != none && c.Ops.Addr != "" && !loopback(c.Ops.Addr), "ops_login",
 			"is missing: other machines reach %s (%s); set user:password, or listen on 127.0.0.1", quote(c.Ops.Addr), found.label("ops_addr"))
 	}
 }

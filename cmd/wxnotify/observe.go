@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -155,10 +154,11 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker
 			checks = append(checks, ops.Check{Name: "worker", Account: a.AppID, Run: func(context.Context) error { return w.Check(a.AppID) }})
 		}
 	}
-	var logins []ops.Login
-	if user, password, ok := strings.Cut(c.Ops.Login.Reveal(), ":"); ok {
-		logins = append(logins, ops.Login{Name: user, Password: wechat.NewSecret(password)})
+	logins, roles, err := c.logins()
+	if err != nil {
+		return nil, err
 	}
+	con.roles = roles
 	return ops.New(ops.Config{
 		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Prefix: c.Ops.Prefix, TrustedProxies: c.Public.TrustedProxies, Logins: logins,
 		Registry: o.registry, Checks: checks, Accounts: c.appids(), Logger: o.log, Console: con.serve,

@@ -110,6 +110,7 @@ func chinese() readmeLanguage {
 		"enroll_key_previous":       "上一个 enroll_key：用它生成的链接仍然有效；最多保留 30 天，之后删除",
 		"ops_addr":                  "/console/ /healthz /readyz /metrics /asynqmon/ 的监听地址；- 表示不监听",
 		"ops_login":                 "运维端口的 用户名:密码；监听在回环地址之外时必填",
+		"ops_users_file":            "更多登录的文件，每行 名字:角色:哈希；角色为 view、support、operate 或 admin，哈希为 bcrypt",
 		"api_addr":                  "HTTP API 的监听地址；- 表示不监听",
 		"api_keys":                  "HTTP API 的静态密钥，格式为 名称:密钥，用逗号分隔，每个密钥至少 32 个字符；更好的做法是用 wxnotify api keys create 创建",
 		"gateway":                   "在 HTTP API 的端口上提供微信自己的路径，供使用微信 SDK 的程序接入",

@@ -16,6 +16,7 @@ import (
 // operators is the console of a process, with what it opened.
 type operators struct {
 	console *console.Console
+	roles   map[string]console.Role // by the name of the login
 	opened  []func() error
 }
 
@@ -49,11 +50,13 @@ func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, log *
 	return o, nil
 }
 
-// serve is ops.Config.Console: whoever is logged in is an admin.
+// serve is ops.Config.Console. Without logins, on the loopback, each operator is an admin.
 func (o *operators) serve(w http.ResponseWriter, r *http.Request, who ops.Operator) {
-	o.console.ServeHTTP(w, console.WithOperator(r, console.Operator{
-		Name: who.Name, Address: who.Address, Role: console.Admin, Stop: who.Stop,
-	}))
+	role := console.Admin
+	if len(o.roles) > 0 {
+		role = o.roles[who.Name]
+	}
+	o.console.ServeHTTP(w, console.WithOperator(r, console.Operator{Name: who.Name, Address: who.Address, Role: role, Stop: who.Stop}))
 }
 
 // close ends what runs in the background first.

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/wxnotify/wxnotify/internal/console"
+	"github.com/wxnotify/wxnotify/internal/ops"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// roles are what ops_users_file may name.
+func roles() map[string]console.Role {
+	return map[string]console.Role{"view": console.View, "support": console.Support, "operate": console.Operate, "admin": console.Admin}
+}
+
+// logins reads the operators' logins, and the role of each. ops_login is an admin.
+func (c *config) logins() (logins []ops.Login, byName map[string]console.Role, err error) {
+	byName = map[string]console.Role{}
+	if user, password, ok := strings.Cut(c.Ops.Login.Reveal(), ":"); ok {
+		logins, byName[user] = append(logins, ops.Login{Name: user, Password: wechat.NewSecret(password)}), console.Admin
+	}
+	if c.Ops.UsersFile == "" {
+		return logins, byName, nil
+	}
+	text, err := os.ReadFile(c.Ops.UsersFile)
+	if err != nil {
+		return nil, nil, usagef("%s: %w", c.label("ops_users_file"), err)
+	}
+	var faults []error
+	for i, line := range strings.Split(string(text), "\n") {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		login, role, err := parseUser(line)
+		if _, twice := byName[login.Name]; err == nil && twice {
+			err = errors.New("the name is listed twice, or is that of WXNOTIFY_OPS_LOGIN")
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: line %d: %w", c.label("ops_users_file"), i+1, err))
+			continue
+		}
+		logins, byName[login.Name] = append(logins, login), role
+	}
+	if len(faults) > 0 {
+		return nil, nil, &usageError{errors.Join(faults...)}
+	}
+	return logins, byName, nil
+}
+
+// parseUser reads name:role:hash. Its error shows none of them: the line may hold a
+// password in the wrong place.
+func parseUser(line string) (ops.Login, console.Role, error) {
+	parts := strings.SplitN(line, ":", 3)
+	if len(parts) != 3 || parts[0] == "" {
+		return ops.Login{}, 0, errors.New("is not name:role:hash, such as li:support:$2y$…")
+	}
+	role, known := roles()[parts[1]]
+	if !known {
+		return ops.Login{}, 0, errors.New("the role is not one of view, support, operate, admin")
+	}
+	if _, err := bcrypt.Cost([]byte(parts[2])); err != nil {
+		return ops.Login{}, 0, errors.New("the third part is not a bcrypt hash: make one with `htpasswd -nB NAME`")
+	}
+	return ops.Login{Name: parts[0], Password: wechat.NewSecret(parts[2])}, role, nil
+}

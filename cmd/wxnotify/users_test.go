@@ -1,0 +1,90 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/wxnotify/wxnotify/internal/console"
+	"github.com/wxnotify/wxnotify/internal/ops"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+)
+
+func TestUsersFileGivesEachLoginItsRole(t *testing.T) {
+	t.Parallel()
+	hash, err := bcrypt.GenerateFromPassword([]byte("canary-password"), bcrypt.MinCost)
+	check(t, err)
+	file := filepath.Join(t.TempDir(), "users")
+	read := func(text string) (map[string]console.Role, int, error) {
+		t.Helper()
+		check(t, os.WriteFile(file, []byte(text), 0o600))
+		c, err := loadConfig("", nil, map[string]string{"appid": "wxa", "appsecret": canarySecret, "ops_login": "boss:pw", "ops_users_file": file}, everyGroup)
+		check(t, err)
+		logins, byName, err := c.logins()
+		return byName, len(logins), err
+	}
+	byName, n, err := read("# help desk\nli:support:" + string(hash) + "\r\n\nwang:view:" + string(hash) + "\nzhao:operate:" + string(hash) + "\nsun:admin:" + string(hash))
+	check(t, err)
+	for name, want := range map[string]console.Role{"boss": console.Admin, "li": console.Support, "wang": console.View, "zhao": console.Operate, "sun": console.Admin} {
+		if got, known := byName[name]; !known || got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	if n != 5 {
+		t.Errorf("%d logins", n)
+	}
+	_, _, err = read("li\nli:root:" + string(hash) + "\nli:view:canary-password\nboss:view:" + string(hash) + "\n:view:" + string(hash))
+	if err == nil {
+		t.Fatal("a broken file is accepted")
+	}
+	for _, want := range []string{"line 1: is not name:role:hash", "line 2: the role is not one of", "line 3: the third part is not a bcrypt hash", "line 4: the name is listed twice", "line 5:"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in %v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), string(hash)) {
+		t.Errorf("the error shows a password: %v", err)
+	}
+	check(t, os.Remove(file))
+	c, err := loadConfig("", nil, map[string]string{"appid": "wxa", "appsecret": canarySecret, "ops_users_file": file}, everyGroup)
+	check(t, err)
+	if _, _, err := c.logins(); err == nil || !strings.Contains(err.Error(), "ops-users-file") && !strings.Contains(err.Error(), "OPS_USERS_FILE") {
+		t.Errorf("a file that does not exist: %v", err)
+	}
+}
+
+func TestRolesOfTheUsersFileBoundTheConsole(t *testing.T) {
+	t.Parallel()
+	_, rdb := redistest.Mini(t)
+	c, err := loadConfig("", nil, map[string]string{"appid": "wx1234567890abcdef", "appsecret": canarySecret}, everyGroup)
+	check(t, err)
+	acct, err := wire(rdb, c, &c.Accounts[0], nil)
+	check(t, err)
+	t.Cleanup(func() { check(t, acct.close()) })
+	o, err := newConsole(rdb, c, []*account{acct}, zap.NewNop())
+	check(t, err)
+	t.Cleanup(func() { check(t, o.close()) })
+	ask := func(name string) int {
+		t.Helper()
+		r := httptest.NewRequest(http.MethodPost, "/console/gate", strings.NewReader("do=pause"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		o.serve(w, r, ops.Operator{Name: name, Address: "192.0.2.7"})
+		return w.Code
+	}
+	if got := ask(""); got != http.StatusOK {
+		t.Errorf("without logins: %d", got)
+	}
+	o.roles = map[string]console.Role{"li": console.Support, "zhao": console.Operate}
+	for name, want := range map[string]int{"li": http.StatusForbidden, "zhao": http.StatusOK, "unknown": http.StatusForbidden, "": http.StatusForbidden} {
+		if got := ask(name); got != want {
+			t.Errorf("%q: %d, want %d", name, got, want)
+		}
+	}
+}
