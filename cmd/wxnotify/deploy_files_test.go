@@ -1,0 +1,101 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestDeployUnit: systemd finds no fault in the unit, rates its exposure at 3 or less,
+// and knows when a stop has taken too long and which exit code is final.
+func TestDeployUnit(t *testing.T) {
+	t.Parallel()
+	path := installed(t, "systemd-analyze", "systemd")
+	file := filepath.Join(t.TempDir(), "wxnotify@worker.service")
+	check(t, os.WriteFile(file, []byte(shipped(t, "systemd/wxnotify@.service", "ExecStart=/usr/bin/wxnotify", "ExecStart=/bin/true")), 0o600))
+	if out, err := exec.CommandContext(t.Context(), path, "verify", "--man=no", file).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("verify: %v\n%s", err, out)
+	}
+	out, err := exec.CommandContext(t.Context(), path, "security", "--offline=true", "--no-pager", file).CombinedOutput()
+	check(t, err)
+	rated := regexp.MustCompile(`exposure level for .*: ([0-9.]+)`).FindSubmatch(out)
+	if rated == nil {
+		t.Fatalf("no rating: %s", out)
+	}
+	if level, err := strconv.ParseFloat(string(rated[1]), 64); err != nil || level > 3 {
+		t.Errorf("exposure %v: %v\n%s", level, err, out)
+	}
+	unit := shipped(t, "systemd/wxnotify@.service")
+	for _, want := range []string{
+		"\nRestartPreventExitStatus=" + strconv.Itoa(exitUsage) + "\n", "\nTimeoutStopSec=30\n", "\nKillSignal=SIGTERM\n",
+	} {
+		if !strings.Contains(unit, want) {
+			t.Errorf("the unit lacks %q", want)
+		}
+	}
+}
+
+// TestDeployNamesSettings: every WXNOTIFY_ name in deploy/, the Dockerfile and the
+// documents of deployment is a setting, or a setting read from a file.
+func TestDeployNamesSettings(t *testing.T) {
+	t.Parallel()
+	known := []string{"WXNOTIFY_CONFIG", "WXNOTIFY_LANG"}
+	for _, s := range settings() {
+		known = append(known, s.env())
+		if s.secret() {
+			known = append(known, s.env()+"_FILE")
+		}
+	}
+	files := []string{"../../Dockerfile", "../../docker-compose.yml", "../../docs/deploy.md", "../../docs/first-day.md"}
+	for _, pattern := range []string{"systemd/*", "kubernetes/*.yaml", "nginx/*", "caddy/*", "prometheus/*"} {
+		found, err := filepath.Glob("../../deploy/" + pattern)
+		check(t, err)
+		if len(found) == 0 {
+			t.Errorf("deploy/%s: no file", pattern)
+		}
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		check(t, err)
+		for _, name := range regexp.MustCompile(`WXNOTIFY_[A-Z_]+[A-Z]`).FindAllString(string(text), -1) {
+			if !slices.Contains(known, name) {
+				t.Errorf("%s: %s is no setting", file, name)
+			}
+		}
+	}
+}
+
+// TestDeployKubernetesConfigures: what the ConfigMap and the Secret set is a
+// configuration, once the values that only an owner knows are in.
+func TestDeployKubernetesConfigures(t *testing.T) {
+	t.Parallel()
+	vars := map[string]string{}
+	for name, field := range map[string]string{"config.yaml": "data", "secret.example.yaml": "stringData"} {
+		var object map[string]json.RawMessage
+		decodeYAML(t, shipped(t, "kubernetes/"+name), &object)
+		var values map[string]string
+		check(t, json.Unmarshal(object[field], &values))
+		for k, v := range values {
+			vars[k] = v
+		}
+	}
+	if _, err := loadConfig("", vars, nil, everyGroup); err == nil {
+		t.Error("the example starts as it is")
+	}
+	for k, v := range production() {
+		if k != "WXNOTIFY_PUBLIC_URL" {
+			vars[k] = v
+		}
+	}
+	c, err := loadConfig("", vars, nil, everyGroup)
+	if err != nil || len(c.Warnings) > 0 {
+		t.Errorf("%v, %v", err, c)
+	}
+}
