@@ -5,7 +5,7 @@ LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
 FUZZTIME ?= 10s
 COUNT ?= 10
 VERSION ?= development
-GORELEASER ?= v2.18.2
+GORELEASER ?= v2.15.4
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race cover fuzz bench bench-doc benchgo chaos chaos-long lint vuln fmt generate check-generated golden stats up down compose-smoke deploy-check cross release-check ci tidy
