@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,9 +83,7 @@ func TestDeployKubernetesConfigures(t *testing.T) {
 		decodeYAML(t, shipped(t, "kubernetes/"+name), &object)
 		var values map[string]string
 		check(t, json.Unmarshal(object[field], &values))
-		for k, v := range values {
-			vars[k] = v
-		}
+		maps.Copy(vars, values)
 	}
 	if _, err := loadConfig("", vars, nil, everyGroup); err == nil {
 		t.Error("the example starts as it is")
