@@ -55,14 +55,15 @@ type readFile struct {
 
 // redisConfig is what every command needs that connects.
 type redisConfig struct {
-	URL        wechat.Secret `koanf:"redis_url" default:"redis://127.0.0.1:6379/0" usage:"redis://, rediss://, unix:///path?db=0, redis-sentinel://host1,host2/?master=name or redis-cluster://host1,host2"`
-	CA         string        `koanf:"redis_ca_file" usage:"PEM file of the authorities that may sign Redis' certificate; those of the system"`
-	Cert       string        `koanf:"redis_cert_file" usage:"PEM file of the client certificate, for a Redis that demands one"`
-	Key        string        `koanf:"redis_key_file" usage:"PEM file of the client certificate's key"`
-	ServerName string        `koanf:"redis_server_name" usage:"name in Redis' certificate; the host of the URL"`
-	Keep       time.Duration `koanf:"keep" default:"72h" rule:"keep" usage:"how long a record stays after its message ended, 1h or more"`
-	EventsKeep time.Duration `koanf:"events_keep" default:"72h" rule:"eventskeep" usage:"how long events are kept for webhooks and readers, 1h to 168h"`
-	EventsMax  int64         `koanf:"events_max" default:"1000000" rule:"whole 1000" usage:"entries of an account's events, some 100 bytes each, 1000 to 1000000"`
+	URL            wechat.Secret `koanf:"redis_url" default:"redis://127.0.0.1:6379/0" usage:"redis://, rediss://, unix:///path?db=0, redis-sentinel://host1,host2/?master=name or redis-cluster://host1,host2"`
+	CA             string        `koanf:"redis_ca_file" usage:"PEM file of the authorities that may sign Redis' certificate; those of the system"`
+	Cert           string        `koanf:"redis_cert_file" usage:"PEM file of the client certificate, for a Redis that demands one"`
+	Key            string        `koanf:"redis_key_file" usage:"PEM file of the client certificate's key"`
+	ServerName     string        `koanf:"redis_server_name" usage:"name in Redis' certificate; the host of the URL"`
+	Keep           time.Duration `koanf:"keep" default:"72h" rule:"keep" usage:"how long a record stays after its message ended, 1h or more"`
+	EventsKeep     time.Duration `koanf:"events_keep" default:"72h" rule:"eventskeep" usage:"how long events are kept for webhooks and readers, 1h to 168h"`
+	EventsMax      int64         `koanf:"events_max" default:"1000000" rule:"whole 1000" usage:"entries of an account's events, some 100 bytes each, 1000 to 1000000"`
+	WebhookPrivate bool          `koanf:"webhook_private" default:"false" rule:"bool" usage:"true lets webhooks use http:// and private networks"`
 }
 
 // accountConfig is one account. Every field may differ per account.

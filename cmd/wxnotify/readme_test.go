@@ -91,6 +91,7 @@ func chinese() readmeLanguage {
 		"quota_utc_offset":          "额度按哪个时区换日",
 		"keep":                      "消息结束后记录保留多久，至少 1h",
 		"events_keep":               "事件保留多久，供 webhook 和读取者使用，1h 到 168h",
+		"webhook_private":           "设为 true 时 webhook 可用 http:// 和内网地址",
 		"events_max":                "每个账号的事件条目数，每条约 100 字节，1000 到 1000000",
 		"drain_timeout":             "停止时等在途发送多久，至少 11s",
 		"callback_token":            "服务器配置里的 Token，3 到 32 位字母或数字",

@@ -183,6 +183,7 @@ func (s *server) run(ctx context.Context) error {
 		}
 	}
 	s.watchEvents(background, s.rdb, s.config, &support)
+	s.deliverEvents(background, s.rdb, s.config, &support)
 	if s.opsLn != nil {
 		support.Go(func() error { return ops.Serve(background, bounded(s.opsLn, opsShare), s.ops) })
 	}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/webhook"
+)
+
+func (a *app) webhooksCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "webhooks",
+		Short: "Addresses that get events by HTTP: add, list, test, rotate, enable, recover, remove",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.addWebhookCommand(), a.rotateWebhookCommand(), a.recoverWebhookCommand(),
+		a.webhookCommand("list", "List them, with their latest attempts", cobra.NoArgs, a.listWebhooks),
+		a.webhookCommand("test ID", "Send a test event at once", cobra.ExactArgs(1), a.testWebhook),
+		a.webhookCommand("enable ID", "Enable one that was disabled; `recover` sends what it missed", cobra.ExactArgs(1),
+			func(ctx context.Context, h hooked, args []string) error {
+				_, err := h.store.Update(ctx, args[0], func(w *webhook.Webhook) { w.Disabled = time.Time{} })
+				return err
+			}),
+		a.webhookCommand("remove ID", "Remove one, with what waits to be sent to it", cobra.ExactArgs(1),
+			func(ctx context.Context, h hooked, args []string) error { return h.store.Remove(ctx, args[0]) }),
+	)
+	return cmd
+}
+
+// hooked is what the commands of webhooks use.
+type hooked struct {
+	store   *webhook.Store
+	service *webhook.Service
+}
+
+// webhookCommand is a command without flags of its own.
+func (a *app) webhookCommand(use, short string, args cobra.PositionalArgs, do func(context.Context, hooked, []string) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: args}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.withWebhooks(cmd, func(ctx context.Context, h hooked) error { return do(ctx, h, args) })
+	}
+	a.addAccount(cmd)
+	a.addSettings(cmd, connecting)
+	return cmd
+}
+
+func (a *app) withWebhooks(cmd *cobra.Command, do func(context.Context, hooked) error) error {
+	return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
+		store := webhook.NewStore(rdb, entry.AppID, c.Redis.WebhookPrivate)
+		return do(ctx, hooked{store, webhook.NewService(store, events.NewReader(rdb, entry.AppID, nil), nil)})
+	})
+}
+
+func (a *app) addWebhookCommand() *cobra.Command {
+	var w webhook.Webhook
+	var classes []string
+	cmd := a.webhookCommand("add URL", "Add one; its secret is printed once", cobra.ExactArgs(1), func(ctx context.Context, h hooked, args []string) error {
+		w.URL = args[0]
+		for _, c := range classes {
+			w.Classes = append(w.Classes, job.Class(c))
+		}
+		made, err := h.store.Add(ctx, w)
+		if err != nil {
+			return &usageError{err}
+		}
+		return a.showWebhookSecret(made)
+	})
+	cmd.Example = `  wxnotify webhooks add https://shop.example/wechat-events --types message.*
+  wxnotify webhooks add https://shop.example/alarms --types message.dead,account.*,quota.*`
+	cmd.Flags().StringSliceVar(&w.Types, "types", nil, "only these types of events, such as message.dead,quota.* [all]")
+	cmd.Flags().StringSliceVar(&classes, "classes", nil, "only messages of these classes [all]")
+	cmd.Flags().BoolVar(&w.OpenIDs, "openids", false, "send whole openids [masked]")
+	return cmd
+}
+
+func (a *app) rotateWebhookCommand() *cobra.Command {
+	var overlap time.Duration
+	cmd := a.webhookCommand("rotate ID", "Give one a new secret; both sign for a while", cobra.ExactArgs(1), func(ctx context.Context, h hooked, args []string) error {
+		w, err := h.store.Rotate(ctx, args[0], overlap)
+		if err != nil {
+			return err
+		}
+		return a.showWebhookSecret(w)
+	})
+	cmd.Flags().DurationVar(&overlap, "overlap", 24*time.Hour, "how long the secret before signs, too; 0s ends it at once")
+	return cmd
+}
+
+func (a *app) recoverWebhookCommand() *cobra.Command {
+	var since string
+	cmd := a.webhookCommand("recover ID", "Send the events since a time again, as far as they are kept", cobra.ExactArgs(1),
+		func(ctx context.Context, h hooked, args []string) error {
+			at, err := time.Parse(time.RFC3339, since)
+			if err != nil {
+				ago, err := time.ParseDuration(since)
+				if err != nil || ago <= 0 {
+					return usagef("--since: %q is neither a time such as 2026-12-01T08:00:00+08:00 nor a duration such as 6h", since)
+				}
+				at = time.Now().Add(-ago)
+			}
+			return h.store.Recover(ctx, args[0], at)
+		})
+	cmd.Flags().StringVar(&since, "since", "24h", "a time, or how long ago")
+	return cmd
+}
+
+// showWebhookSecret prints the newest secret, which nothing shows again.
+func (a *app) showWebhookSecret(w webhook.Webhook) error {
+	secret := w.Secrets[0].Value
+	if a.output == "json" {
+		return a.printJSON(struct {
+			webhook.Webhook
+			Secret string `json:"secret"`
+		}{w, secret})
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\n%s\n", w.ID, w.URL, secret)
+	return err
+}
+
+func (a *app) listWebhooks(ctx context.Context, h hooked, _ []string) error {
+	list, err := h.store.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range list {
+		attempts, err := h.store.Attempts(ctx, w.ID)
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			if err := a.printJSON(struct {
+				webhook.Webhook
+				Attempts []webhook.Attempt `json:"attempts"`
+			}{w, attempts}); err != nil {
+				return err
+			}
+			continue
+		}
+		state := a.say("enabled", "已启用")
+		if !w.Disabled.IsZero() {
+			state = a.say("disabled: ", "已停用：") + w.Reason
+		}
+		types := strings.Join(w.Types, ",")
+		if types == "" {
+			types = "*"
+		}
+		_, err = fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\n", w.ID, w.URL, types, state)
+		for _, t := range attempts[:min(len(attempts), 3)] {
+			if err == nil {
+				_, err = fmt.Fprintf(a.Stdout, "\t%s\t%s\t%d\t%s\n", t.At.Local().Format(time.RFC3339), t.Type, t.Status, t.Error)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("print a webhook: %w", err)
+		}
+	}
+	return nil
+}
+
+func (a *app) testWebhook(ctx context.Context, h hooked, args []string) error {
+	t, err := h.service.Test(ctx, args[0])
+	if err == nil {
+		_, err = fmt.Fprintf(a.Stdout, a.say("%d in %d ms\n", "%d，%d 毫秒\n"), t.Status, t.Millis)
+	}
+	return err
+}
+
+// deliverEvents delivers the events of each account to its webhooks.
+func (s *server) deliverEvents(ctx context.Context, rdb redis.UniversalClient, c *config, group *errgroup.Group) {
+	for _, a := range s.accounts {
+		group.Go(func() error {
+			p, err := newProducer(rdb, c, a.accountConfig)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = p.Close() }()
+			store := webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate)
+			err = webhook.NewService(store, events.NewReader(rdb, a.AppID, describe(p)), s.log).Run(ctx)
+			if errors.Is(err, context.Canceled) {
+				return nil
+			}
+			return err
+		})
+	}
+}
