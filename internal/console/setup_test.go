@@ -138,7 +138,7 @@ func (b *bundle) end(t *testing.T, id string, o ledger.Outcome) {
 	t.Helper()
 	key := "asynq:{" + account + ":default}:"
 	message := must[string](t)(b.rdb.HGet(t.Context(), key+"t:"+id, "msg").Result())
-	payload := []byte(message[strings.Index(message, `{"v":`):strings.LastIndex(message, "}")+1])
+	payload := []byte(message[strings.Index(message, `{"v":`) : strings.LastIndex(message, "}")+1])
 	e := must[job.Envelope](t)(job.Parse(payload))
 	if err := b.rdb.Del(t.Context(), key+"t:"+id).Err(); err != nil {
 		t.Fatal(err)
