@@ -392,7 +392,7 @@ func TestUnknownPathsAreAnswered(t *testing.T) {
 			}
 		}
 	}
-	if calls := b.control("GET", "", "")["calls"].([]any); len(calls) != 17 || calls[0] != "GET /_sim/messages" {
-		t.Errorf("calls = %v, want the 17 control calls", calls)
+	if calls := b.control("GET", "", "")["calls"].([]any); len(calls) != 18 || calls[0] != "GET /_sim/messages" {
+		t.Errorf("calls = %v, want the 18 control calls", calls)
 	}
 }
