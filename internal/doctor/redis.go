@@ -151,7 +151,10 @@ func readNode(ctx context.Context, node redis.Cmdable) (memoryState, error) {
 	if err != nil {
 		return memoryState{}, fmt.Errorf("read the state of Redis: %w", err)
 	}
-	var s memoryState
+	return parseMemory(info), nil
+}
+
+func parseMemory(info string) (s memoryState) {
 	for line := range strings.Lines(info) {
 		line = strings.TrimSpace(line)
 		name, value, _ := strings.Cut(line, ":")
@@ -171,7 +174,7 @@ func readNode(ctx context.Context, node redis.Cmdable) (memoryState, error) {
 			}
 		}
 	}
-	return s, nil
+	return s
 }
 
 func evicts(policy string) bool { return policy != "" && policy != "noeviction" }
@@ -195,12 +198,7 @@ func checkMemory(ctx context.Context, n *Notes, in Installation, rdb redis.Unive
 		n.Skip("Redis does not tell: {cause}", "Redis 没有提供：{cause}", "cause", err.Error())
 		return
 	}
-	if evicts(s.policy) {
-		n.Add("redis-evicts", "policy", s.policy)
-	}
-	if s.notSaved != "" {
-		n.Add("redis-not-saved", "line", s.notSaved)
-	}
+	noteStorage(n, s)
 	if s.limit() == 0 {
 		return
 	}
@@ -213,6 +211,16 @@ func checkMemory(ctx context.Context, n *Notes, in Installation, rdb redis.Unive
 	if lacking := day*messageBytes - s.room(); lacking > 0 {
 		n.Add("redis-small", "room", strconv.FormatInt(max(s.room(), 0)/messageBytes, 10), "day", strconv.FormatInt(day, 10),
 			"need", megabytes(int64(float64(lacking)/fullShare)+1<<20-1))
+	}
+}
+
+// noteStorage notes a Redis that evicts or cannot save.
+func noteStorage(n *Notes, s memoryState) {
+	if evicts(s.policy) {
+		n.Add("redis-evicts", "policy", s.policy)
+	}
+	if s.notSaved != "" {
+		n.Add("redis-not-saved", "line", s.notSaved)
 	}
 }
 
