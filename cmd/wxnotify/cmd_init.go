@@ -57,7 +57,7 @@ never a flag: WXNOTIFY_APPID and --appsecret-file answer without a question.
 --simulate needs no account: it writes a configuration for the simulator and prints
 the lines that start everything.`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.init(cmd, f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runInit(cmd, f, args) },
 	}
 	cmd.Flags().BoolVar(&f.simulate, "simulate", false, "set up a simulated WeChat instead of an account")
 	cmd.Flags().BoolVar(&f.noCheck, "no-check", false, "do not ask WeChat whether appid and AppSecret are right")
@@ -65,7 +65,7 @@ the lines that start everything.`,
 	return cmd
 }
 
-func (a *app) init(cmd *cobra.Command, f initFlags, args []string) error {
+func (a *app) runInit(cmd *cobra.Command, f initFlags, args []string) error {
 	s := setup{token: randomText(tokenLength), aesKey: randomText(aesKeyLength), enrollKey: randomText(enrollKeyLength), opsPassword: randomText(tokenLength)}
 	s.file = cmp.Or(a.configPath, a.Env["WXNOTIFY_CONFIG"], "wxnotify.yaml")
 	if f.simulate && s.file == "wxnotify.yaml" {

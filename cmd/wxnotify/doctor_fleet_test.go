@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -71,27 +72,26 @@ func hourEarlier(answer []byte) []byte {
 }
 
 // inWar refuses fresh tokens of classic mode, as when another program fetches some.
-func inWar(t *testing.T, c *clinic) {
-	t.Helper()
+func inWar(c *clinic) {
 	c.set("WXNOTIFY_TOKEN_MODE", "classic")
 	fetcher, err := wechat.NewTokenFetcher(wechat.Config{
 		AppID: wechattest.AppID, AppSecret: wechat.NewSecret(wechattest.AppSecret), BaseURL: c.env["WXNOTIFY_WECHAT_BASE_URL"],
 	})
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	store, err := tokenstore.New(c.rdb, fetcher, tokenstore.Config{AppID: wechattest.AppID, Mode: tokenstore.Classic, RefusedGap: time.Millisecond})
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	for range 5 {
 		var token wechat.Token
-		until(t, 10*time.Second, "a token", func() bool {
-			token, err = store.Token(t.Context())
+		until(c.t, 10*time.Second, "a token", func() bool {
+			token, err = store.Token(c.t.Context())
 			return err == nil
 		})
-		if err := store.Invalidate(t.Context(), token); err != nil {
-			t.Fatal(err)
+		if err := store.Invalidate(c.t.Context(), token); err != nil {
+			c.t.Fatal(err)
 		}
 	}
 }
@@ -101,34 +101,34 @@ func TestDoctorNamesABrokenFleet(t *testing.T) {
 	t.Parallel()
 	suspension := &heartbeat.Suspension{Since: time.Now(), Errcode: 40164, Address: "203.0.113.9"}
 	workers := "wxn:{" + wechattest.AppID + "}:workers"
-	noWorker := func(t *testing.T, c *clinic) {
-		c.command(t, sendArgs("waits")...)
-		if err := c.rdb.HDel(t.Context(), workers, "w-false").Err(); err != nil {
-			t.Fatal(err)
+	noWorker := func(c *clinic) {
+		c.command(sendArgs("waits")...)
+		if err := c.rdb.HDel(c.t.Context(), workers, "w-false").Err(); err != nil {
+			c.t.Fatal(err)
 		}
 	}
-	closed := func(p ratelimit.Pause) func(*testing.T, *clinic) {
-		return func(t *testing.T, c *clinic) { c.gate(t, p) }
+	closed := func(p ratelimit.Pause) func(*clinic) {
+		return func(c *clinic) { c.gate(p) }
 	}
 	for name, b := range map[string]breakage{
 		"no worker":       {noWorker, "worker-none", "1 messages wait"},
-		"never a worker":  {func(t *testing.T, c *clinic) { c.rdb.Del(t.Context(), workers) }, "worker-never", "wxnotify serve"},
-		"one suspended":   {func(t *testing.T, c *clinic) { c.worker(t, wechattest.AppID, suspension) }, "worker-suspended", "203.0.113.9"},
-		"all suspended":   {func(t *testing.T, c *clinic) { noWorker(t, c); c.worker(t, wechattest.AppID, suspension) }, "worker-all-suspended", "203.0.113.9"},
-		"another version": {func(t *testing.T, c *clinic) { beat(t, c, 0, "v2") }, "worker-versions", "v1, v2"},
-		"clock":           {func(t *testing.T, c *clinic) { beat(t, c, -time.Minute, "v1") }, "worker-clock", "1m0s behind"},
+		"never a worker":  {func(c *clinic) { c.rdb.Del(c.t.Context(), workers) }, "worker-never", "wxnotify serve"},
+		"one suspended":   {func(c *clinic) { c.worker(wechattest.AppID, suspension) }, "worker-suspended", "203.0.113.9"},
+		"all suspended":   {func(c *clinic) { noWorker(c); c.worker(wechattest.AppID, suspension) }, "worker-all-suspended", "203.0.113.9"},
+		"another version": {func(c *clinic) { beat(c, 0, "v2") }, "worker-versions", "v1, v2"},
+		"clock":           {func(c *clinic) { beat(c, -time.Minute, "v1") }, "worker-clock", "1m0s behind"},
 		"token war":       {inWar, "token-war", "WXNOTIFY_TOKEN_MODE=stable"},
 		"classic":         {variableIs("WXNOTIFY_TOKEN_MODE", "classic"), "token-classic", "WXNOTIFY_TOKEN_MODE=stable"},
-		"token": {func(t *testing.T, c *clinic) {
+		"token": {func(c *clinic) {
 			c.wechat.Accounts()[0].FreezeTokens(50007)
-			if r := inProcess(t, c.env, "token", "refresh"); r.code == 0 {
-				t.Fatal("a token of a frozen account")
+			if r := inProcess(c.t, c.env, "token", "refresh"); r.code == 0 {
+				c.t.Fatal("a token of a frozen account")
 			}
 		}, "token-fails", "50007"},
-		"paused class": {func(t *testing.T, c *clinic) { c.command(t, "queues", "pause", "bulk", "--reason", "stocktaking") }, "class-paused", "stocktaking"},
-		"lost data": {func(t *testing.T, c *clinic) {
-			c.command(t, sendArgs("lost")...)
-			c.rdb.Del(t.Context(), "asynq:{"+wechattest.AppID+":default}:t:lost")
+		"paused class": {func(c *clinic) { c.command("queues", "pause", "bulk", "--reason", "stocktaking") }, "class-paused", "stocktaking"},
+		"lost data": {func(c *clinic) {
+			c.command(sendArgs("lost")...)
+			c.rdb.Del(c.t.Context(), "asynq:{"+wechattest.AppID+":default}:t:lost")
 		}, "tasks-without-data", wechattest.AppID + ":default"},
 		"closed by an admin":   {closed(ratelimit.Pause{Reason: ratelimit.ReasonManual, Detail: "holiday"}), "gate-manual", "holiday"},
 		"account refused":      {closed(ratelimit.Pause{Reason: ratelimit.ReasonAccount, Detail: "errcode 50005"}), "gate-account", "errcode 50005"},
@@ -137,17 +137,20 @@ func TestDoctorNamesABrokenFleet(t *testing.T) {
 		"WeChat is down":       {closed(ratelimit.Pause{Reason: ratelimit.ReasonBreaker, Detail: "HTTP 502"}), "gate-closed", "HTTP 502"},
 		"WeChat counts higher": {closed(ratelimit.Pause{Reason: ratelimit.ReasonRefused, Until: time.Now().Add(time.Hour)}), "gate-quota", "quota --ask"},
 	} {
-		t.Run(name, b.run)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b.run(t)
+		})
 	}
 }
 
 // beat stores the report of a second worker whose clock is ahead.
-func beat(t *testing.T, c *clinic, ahead time.Duration, version string) {
-	t.Helper()
+func beat(c *clinic, ahead time.Duration, version string) {
+	c.t.Helper()
 	entry := fmt.Sprintf(`%d %d {"id":"w2","host":"second-host","version":%q,"started":"2026-11-26T08:00:00Z","concurrency":1}`,
 		time.Now().UnixMilli(), ahead.Milliseconds(), version)
-	if err := c.rdb.HSet(t.Context(), "wxn:{"+wechattest.AppID+"}:workers", "w2", entry).Err(); err != nil {
-		t.Fatal(err)
+	if err := c.rdb.HSet(c.t.Context(), "wxn:{"+wechattest.AppID+"}:workers", "w2", entry).Err(); err != nil {
+		c.t.Fatal(err)
 	}
 }
 
@@ -170,17 +173,14 @@ func TestDoctorAsksFromOutside(t *testing.T) {
 
 	with := func(public string, pairs ...string) *clinic {
 		copied := *c
-		copied.env = map[string]string{}
-		for k, v := range c.env {
-			copied.env[k] = v
-		}
+		copied.env = maps.Clone(c.env)
 		for i := 0; i < len(pairs); i += 2 {
 			copied.env[pairs[i]] = pairs[i+1]
 		}
 		copied.args = []string{"--public", public}
 		return &copied
 	}
-	if report := with(base + "/").examine(t); len(report.Findings) > 0 {
+	if report := with(base + "/").examine(); len(report.Findings) > 0 {
 		t.Errorf("equal settings: %+v", report.Findings)
 	}
 	for code, broken := range map[doctor.Code]*clinic{
@@ -194,7 +194,7 @@ func TestDoctorAsksFromOutside(t *testing.T) {
 		"public-shows-operators": with("http://" + ops),
 		"verify-file":            with("http://" + ops),
 	} {
-		report := broken.examine(t)
+		report := broken.examine()
 		found := false
 		for _, f := range report.Findings {
 			found = found || f.Code == code
@@ -210,7 +210,7 @@ func TestDoctorAsksFromOutside(t *testing.T) {
 		t.Errorf("a question of doctor counts as WeChat's:\n%s", p.stderr)
 	}
 	c.server.Kill()
-	report := with(base).examine(t)
+	report := with(base).examine()
 	if len(report.Findings) < 2 || report.Findings[len(report.Findings)-1].Code != "public-no-redis" {
 		t.Errorf("enroll without its Redis: %+v", report.Findings)
 	}
@@ -227,11 +227,11 @@ func TestDoctorOfAPlainCallback(t *testing.T) {
 	c.set("WXNOTIFY_OPS_ADDR", "-")
 	start(t, c.env, "enroll").says(t, "enroll started")
 	c.args = []string{"--public", "http://" + public}
-	if report := c.examine(t); len(report.Findings) > 0 {
+	if report := c.examine(); len(report.Findings) > 0 {
 		t.Errorf("equal settings: %+v", report.Findings)
 	}
 	c.set("WXNOTIFY_ENCODING_AES_KEY", doctorAESKey)
-	if report := c.examine(t); len(report.Findings) != 1 || report.Findings[0].Code != "callback-mode" {
+	if report := c.examine(); len(report.Findings) != 1 || report.Findings[0].Code != "callback-mode" {
 		t.Errorf("secure here and plain there: %+v", report.Findings)
 	}
 }

@@ -2,11 +2,11 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,6 +30,7 @@ const (
 // clinic is an installation to break: a redis-server with a user that has the documented
 // rights, a simulated WeChat, and a worker that has reported.
 type clinic struct {
+	t      *testing.T
 	server *redistest.Server
 	rdb    *redis.Client // of the user default
 	wechat *wechattest.Platform
@@ -40,6 +41,7 @@ type clinic struct {
 func newClinic(t *testing.T) *clinic {
 	t.Helper()
 	c := &clinic{
+		t:      t,
 		server: redistest.Start(t, append(redistest.AOF(), "--requirepass", doctorRedis)...), wechat: wechattest.New(wechattest.Config{}),
 	}
 	t.Cleanup(c.wechat.Close)
@@ -47,26 +49,26 @@ func newClinic(t *testing.T) *clinic {
 	t.Cleanup(platform.Close)
 	c.rdb = redis.NewClient(&redis.Options{Addr: c.server.Addr, Protocol: 2, Password: doctorRedis})
 	t.Cleanup(func() { _ = c.rdb.Close() })
-	c.user(t, "strict", redistest.Rights(t, doctorRedis)...)
+	c.user("strict", redistest.Rights(t, doctorRedis)...)
 	c.env = map[string]string{
 		"WXNOTIFY_REDIS_URL": c.url("strict"), "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_APPSECRET": wechattest.AppSecret,
 		"WXNOTIFY_WECHAT_BASE_URL": platform.URL, "WXNOTIFY_WECHAT_AUTHORIZE_URL": platform.URL + "/connect/oauth2/authorize",
 		"WXNOTIFY_PUBLIC_URL": "http://127.0.0.1:8080", "WXNOTIFY_ENROLL_KEY": doctorEnroll,
 		"WXNOTIFY_CALLBACK_TOKEN": doctorToken, "WXNOTIFY_ENCODING_AES_KEY": doctorAESKey, "WXNOTIFY_OPS_LOGIN": doctorLogin,
 	}
-	c.worker(t, wechattest.AppID, nil)
+	c.worker(wechattest.AppID, nil)
 	return c
 }
 
 // user makes a user of Redis.
-func (c *clinic) user(t *testing.T, name string, rights ...string) {
-	t.Helper()
+func (c *clinic) user(name string, rights ...string) {
+	c.t.Helper()
 	line := []any{"acl", "setuser", name}
 	for _, right := range rights {
 		line = append(line, right)
 	}
-	if err := c.rdb.Do(t.Context(), line...).Err(); err != nil {
-		t.Fatal(err)
+	if err := c.rdb.Do(c.t.Context(), line...).Err(); err != nil {
+		c.t.Fatal(err)
 	}
 }
 
@@ -75,70 +77,70 @@ func (c *clinic) url(user string) string {
 }
 
 // worker reports a worker of the account.
-func (c *clinic) worker(t *testing.T, appid string, suspended *heartbeat.Suspension) {
-	t.Helper()
-	r := heartbeat.NewReporter(c.rdb, appid, heartbeat.Worker{ID: fmt.Sprintf("w-%v", suspended != nil), Host: "host-of-worker", Version: "v1"})
-	if _, err := r.Beat(t.Context(), suspended); err != nil {
-		t.Fatal(err)
+func (c *clinic) worker(appid string, suspended *heartbeat.Suspension) {
+	c.t.Helper()
+	r := heartbeat.NewReporter(c.rdb, appid, heartbeat.Worker{ID: "w-" + strconv.FormatBool(suspended != nil), Host: "host-of-worker", Version: "v1"})
+	if _, err := r.Beat(c.t.Context(), suspended); err != nil {
+		c.t.Fatal(err)
 	}
 }
 
 func (c *clinic) set(name, value string) { c.env[name] = value }
 
 // config sets a parameter of redis-server.
-func (c *clinic) config(t *testing.T, name, value string) {
-	t.Helper()
-	if err := c.rdb.ConfigSet(t.Context(), name, value).Err(); err != nil {
-		t.Fatal(err)
+func (c *clinic) config(name, value string) {
+	c.t.Helper()
+	if err := c.rdb.ConfigSet(c.t.Context(), name, value).Err(); err != nil {
+		c.t.Fatal(err)
 	}
 }
 
 // command runs another command of wxnotify.
-func (c *clinic) command(t *testing.T, args ...string) {
-	t.Helper()
-	if r := inProcess(t, c.env, args...); r.code != 0 {
-		t.Fatalf("wxnotify %s: exit %d\n%s%s", strings.Join(args, " "), r.code, r.stdout, r.stderr)
+func (c *clinic) command(args ...string) {
+	c.t.Helper()
+	if r := inProcess(c.t, c.env, args...); r.code != 0 {
+		c.t.Fatalf("wxnotify %s: exit %d\n%s%s", strings.Join(args, " "), r.code, r.stdout, r.stderr)
 	}
 }
 
-func (c *clinic) gate(t *testing.T, p ratelimit.Pause) {
-	t.Helper()
+func (c *clinic) gate(p ratelimit.Pause) {
+	c.t.Helper()
 	g, err := ratelimit.New(c.rdb, ratelimit.Config{Key: "wxn:{" + wechattest.AppID + "}:", Rate: 50, DailyQuota: 100000, Owner: "test"})
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	if err := g.Close(t.Context(), p); err != nil {
-		t.Fatal(err)
+	if err := g.Close(c.t.Context(), p); err != nil {
+		c.t.Fatal(err)
 	}
 }
 
 // examine runs doctor and checks what holds for every report: the exit code fits, no
 // secret is shown, each text exists in both languages.
-func (c *clinic) examine(t *testing.T) doctor.Report {
-	t.Helper()
+func (c *clinic) examine() doctor.Report {
+	c.t.Helper()
 	var reports [2]doctor.Report
 	for i, lang := range []string{"en", "zh"} {
-		r := inProcess(t, c.env, append([]string{"doctor", "--output", "json", "--lang", lang}, c.args...)...)
+		r := inProcess(c.t, c.env, append([]string{"doctor", "--output", "json", "--lang", lang}, c.args...)...)
 		if err := json.Unmarshal([]byte(r.stdout), &reports[i]); err != nil {
-			t.Fatalf("exit %d, %v\n%s%s", r.code, err, r.stdout, r.stderr)
+			c.t.Fatalf("exit %d, %v\n%s%s", r.code, err, r.stdout, r.stderr)
 		}
 		if want := map[bool]int{true: exitDone, false: exitFailed}[reports[i].OK]; r.code != want {
-			t.Errorf("exit %d, want %d", r.code, want)
+			c.t.Errorf("exit %d, want %d", r.code, want)
 		}
 		for _, secret := range []string{"Canary", wechattest.AppSecret, "of-the-reader"} {
 			if strings.Contains(r.stdout+r.stderr, secret) {
-				t.Errorf("shows the secret %s:\n%s%s", secret, r.stdout, r.stderr)
+				c.t.Errorf("shows the secret %s:\n%s%s", secret, r.stdout, r.stderr)
 			}
 		}
 	}
 	for _, f := range reports[0].Findings {
 		if f.What == "" || f.Why == "" || f.Remedy == "" || strings.ContainsAny(f.What+f.Why+f.Remedy, "{}") {
-			t.Errorf("a text is missing or not filled in: %+v", f)
+			c.t.Errorf("a text is missing or not filled in: %+v", f)
 		}
 	}
 	for _, f := range reports[1].Findings {
 		if f.Code != "redis-refused" && !hasHan(f.Why) {
-			t.Errorf("not in Chinese: %+v", f)
+			c.t.Errorf("not in Chinese: %+v", f)
 		}
 	}
 	return reports[0]
@@ -148,7 +150,7 @@ func (c *clinic) examine(t *testing.T) doctor.Report {
 func TestDoctorOfAHealthyInstallation(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
-	report := c.examine(t)
+	report := c.examine()
 	if !report.OK || len(report.Findings) > 0 {
 		t.Errorf("findings of a healthy installation: %+v", report.Findings)
 	}
@@ -168,16 +170,16 @@ func TestDoctorOfAHealthyInstallation(t *testing.T) {
 
 // breakage is one way to break an installation, and the finding that names it.
 type breakage struct {
-	ruin func(t *testing.T, c *clinic)
+	ruin func(c *clinic)
 	code doctor.Code
 	says string // part of What or Remedy
 }
 
 func (b breakage) run(t *testing.T) {
-	t.Parallel()
+	t.Helper()
 	c := newClinic(t)
-	b.ruin(t, c)
-	report := c.examine(t)
+	b.ruin(c)
+	report := c.examine()
 	found := slices.IndexFunc(report.Findings, func(f doctor.Finding) bool {
 		return f.Code == b.code && strings.Contains(f.What+"\n"+f.Remedy, b.says)
 	})
@@ -194,16 +196,16 @@ func (b breakage) run(t *testing.T) {
 }
 
 // variableIs breaks by one variable.
-func variableIs(name, value string) func(*testing.T, *clinic) {
-	return func(_ *testing.T, c *clinic) { c.set(name, value) }
+func variableIs(name, value string) func(*clinic) {
+	return func(c *clinic) { c.set(name, value) }
 }
 
-func redisIs(name, value string) func(*testing.T, *clinic) {
-	return func(t *testing.T, c *clinic) { c.config(t, name, value) }
+func redisIs(name, value string) func(*clinic) {
+	return func(c *clinic) { c.config(name, value) }
 }
 
-func accountIs(change func(*wechattest.Account)) func(*testing.T, *clinic) {
-	return func(_ *testing.T, c *clinic) { change(c.wechat.Accounts()[0]) }
+func accountIs(change func(*wechattest.Account)) func(*clinic) {
+	return func(c *clinic) { change(c.wechat.Accounts()[0]) }
 }
 
 // TestDoctorNamesBrokenSettings and files.
@@ -211,35 +213,38 @@ func TestDoctorNamesBrokenSettings(t *testing.T) {
 	t.Parallel()
 	for name, b := range map[string]breakage{
 		"a wrong value":        {variableIs("WXNOTIFY_RATE", "much"), "setting-fault", `WXNOTIFY_RATE: "much" is not a number`},
-		"two wrong values":     {func(_ *testing.T, c *clinic) { c.set("WXNOTIFY_RATE", "x"); c.set("WXNOTIFY_BIND", "y") }, "setting-fault", `WXNOTIFY_BIND: "y"`},
+		"two wrong values":     {func(c *clinic) { c.set("WXNOTIFY_RATE", "x"); c.set("WXNOTIFY_BIND", "y") }, "setting-fault", `WXNOTIFY_BIND: "y"`},
 		"an unknown setting":   {variableIs("WXNOTIFY_RAET", "5"), "setting-warning", "WXNOTIFY_RAET: has no effect, it is no setting; the nearest is WXNOTIFY_RATE"},
-		"no account":           {func(_ *testing.T, c *clinic) { delete(c.env, "WXNOTIFY_APPID") }, "no-account", "wxnotify init"},
-		"no AppSecret":         {func(_ *testing.T, c *clinic) { delete(c.env, "WXNOTIFY_APPSECRET") }, "appsecret-missing", "WXNOTIFY_APPSECRET_FILE"},
+		"no account":           {func(c *clinic) { delete(c.env, "WXNOTIFY_APPID") }, "no-account", "wxnotify init"},
+		"no AppSecret":         {func(c *clinic) { delete(c.env, "WXNOTIFY_APPSECRET") }, "appsecret-missing", "WXNOTIFY_APPSECRET_FILE"},
 		"a file that is gone":  {variableIs("WXNOTIFY_CONFIG", "/no/such.yaml"), "setting-fault", "/no/such.yaml"},
 		"a malformed Redis":    {variableIs("WXNOTIFY_REDIS_URL", "mysql://of-the-reader@h"), "setting-fault", "redis-sentinel"},
 		"an http public URL":   {variableIs("WXNOTIFY_PUBLIC_URL", "http://notify.example.com"), "setting-warning", "WXNOTIFY_PUBLIC_URL: is http:// and not on this machine"},
-		"no public URL":        {func(_ *testing.T, c *clinic) { delete(c.env, "WXNOTIFY_PUBLIC_URL") }, "links-missing", "WXNOTIFY_PUBLIC_URL is not set"},
-		"no callback":          {func(_ *testing.T, c *clinic) { delete(c.env, "WXNOTIFY_CALLBACK_TOKEN") }, "callback-missing", "消息推送配置"},
+		"no public URL":        {func(c *clinic) { delete(c.env, "WXNOTIFY_PUBLIC_URL") }, "links-missing", "WXNOTIFY_PUBLIC_URL is not set"},
+		"no callback":          {func(c *clinic) { delete(c.env, "WXNOTIFY_CALLBACK_TOKEN") }, "callback-missing", "消息推送配置"},
 		"a key of wrong form":  {variableIs("WXNOTIFY_ENCODING_AES_KEY", "Canary"), "setting-fault", "43 letters or digits"},
-		"no verification file": {func(t *testing.T, c *clinic) { c.set("WXNOTIFY_VERIFY_FILES", t.TempDir()) }, "setting-fault", "WXNOTIFY_VERIFY_FILES"},
-		"a secret for all": {func(t *testing.T, c *clinic) {
-			path := write(t, "appsecret", wechattest.AppSecret)
-			chmod(t, path, 0o644)
+		"no verification file": {func(c *clinic) { c.set("WXNOTIFY_VERIFY_FILES", c.t.TempDir()) }, "setting-fault", "WXNOTIFY_VERIFY_FILES"},
+		"a secret for all": {func(c *clinic) {
+			path := write(c.t, "appsecret", wechattest.AppSecret)
+			chmod(c.t, path, 0o644)
 			delete(c.env, "WXNOTIFY_APPSECRET")
 			c.set("WXNOTIFY_APPSECRET_FILE", path)
 		}, "file-readable", "appsecret (mode 0644)"},
-		"a configuration for all": {func(t *testing.T, c *clinic) {
-			path := write(t, "wxnotify.yaml", "ops_login: \""+doctorLogin+"\"\nenroll_key: env:WXNOTIFY_ENROLL_KEY\n")
-			chmod(t, path, 0o604)
+		"a configuration for all": {func(c *clinic) {
+			path := write(c.t, "wxnotify.yaml", "ops_login: \""+doctorLogin+"\"\nenroll_key: env:WXNOTIFY_ENROLL_KEY\n")
+			chmod(c.t, path, 0o604)
 			c.set("WXNOTIFY_CONFIG", path)
 		}, "file-readable", "holds ops_login (mode 0604)"},
-		"a configuration that others change": {func(t *testing.T, c *clinic) {
-			path := write(t, "wxnotify.yaml", "rate: 5\n")
-			chmod(t, path, 0o646)
+		"a configuration that others change": {func(c *clinic) {
+			path := write(c.t, "wxnotify.yaml", "rate: 5\n")
+			chmod(c.t, path, 0o646)
 			c.set("WXNOTIFY_CONFIG", path)
 		}, "file-writable", "mode 0646"},
 	} {
-		t.Run(name, b.run)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b.run(t)
+		})
 	}
 }
 
@@ -253,22 +258,22 @@ func chmod(t *testing.T, path string, mode os.FileMode) {
 // TestDoctorNamesABrokenRedis of a real redis-server.
 func TestDoctorNamesABrokenRedis(t *testing.T) {
 	t.Parallel()
-	wrongPassword := func(_ *testing.T, c *clinic) {
+	wrongPassword := func(c *clinic) {
 		c.set("WXNOTIFY_REDIS_URL", "redis://reader:of-the-reader@"+c.server.Addr+"/0")
 	}
-	lessRights := func(t *testing.T, c *clinic) {
-		c.user(t, "less", "on", ">"+doctorRedis, "+@all", "-evalsha", "~*", "&*")
+	lessRights := func(c *clinic) {
+		c.user("less", "on", ">"+doctorRedis, "+@all", "-evalsha", "~*", "&*")
 		c.set("WXNOTIFY_REDIS_URL", c.url("less"))
 	}
-	noInfo := func(t *testing.T, c *clinic) {
-		c.user(t, "mute", "on", ">"+doctorRedis, "+@all", "-info", "~*", "&*")
+	noInfo := func(c *clinic) {
+		c.user("mute", "on", ">"+doctorRedis, "+@all", "-info", "~*", "&*")
 		c.set("WXNOTIFY_REDIS_URL", c.url("mute"))
 	}
-	clock := func(t *testing.T, c *clinic) {
-		c.set("WXNOTIFY_REDIS_URL", strings.Replace(c.url("strict"), c.server.Addr, lateClock(t, c.server.Addr), 1))
+	clock := func(c *clinic) {
+		c.set("WXNOTIFY_REDIS_URL", strings.Replace(c.url("strict"), c.server.Addr, lateClock(c.t, c.server.Addr), 1))
 	}
 	for name, b := range map[string]breakage{
-		"not running":                {func(_ *testing.T, c *clinic) { c.server.Kill() }, "redis-refused", "start it"},
+		"not running":                {func(c *clinic) { c.server.Kill() }, "redis-refused", "start it"},
 		"wrong password":             {wrongPassword, "redis-refused", "refuses the user or the password"},
 		"missing rights":             {lessRights, "redis-refused", "+evalsha"},
 		"without INFO":               {noInfo, "redis-silent", "ACL SETUSER mute +info"},
@@ -277,10 +282,13 @@ func TestDoctorNamesABrokenRedis(t *testing.T) {
 		"full":                       {redisIs("maxmemory", "1mb"), "redis-full", "maxmemory"},
 		"too small":                  {redisIs("maxmemory", "30mb"), "redis-small", "100000 more today"},
 		"no replica":                 {redisIs("min-replicas-to-write", "1"), "redis-refuses-writes", "NOREPLICAS"},
-		"default without a password": {func(t *testing.T, c *clinic) { c.config(t, "requirepass", "") }, "redis-any-password", "requirepass"},
+		"default without a password": {func(c *clinic) { c.config("requirepass", "") }, "redis-any-password", "requirepass"},
 		"clock":                      {clock, "redis-clock", "ahead of Redis'"},
 	} {
-		t.Run(name, b.run)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b.run(t)
+		})
 	}
 }
 
@@ -301,16 +309,19 @@ func TestDoctorNamesWhatWeChatRefuses(t *testing.T) {
 				a.DeleteTemplate(t.ID)
 			}
 		}), "templates-none", "模板消息"},
-		"a template that is gone": {func(t *testing.T, c *clinic) {
-			c.command(t, sendArgs("waits")...)
+		"a template that is gone": {func(c *clinic) {
+			c.command(sendArgs("waits")...)
 			c.wechat.Accounts()[0].DeleteTemplate(wechattest.TemplateOrderPaid)
 		}, "template-unknown", wechattest.TemplateOrderPaid + ", which 1 waiting messages name"},
-		"a template that was named": {func(_ *testing.T, c *clinic) { c.args = []string{"--template", "no-such-template"} }, "template-unknown", "no-such-template"},
-		"no quota interface": {func(_ *testing.T, c *clinic) {
+		"a template that was named": {func(c *clinic) { c.args = []string{"--template", "no-such-template"} }, "template-unknown", "no-such-template"},
+		"no quota interface": {func(c *clinic) {
 			c.wechat.Script(wechattest.Errcode(48001).On("/cgi-bin/openapi/quota/get").Forever())
 		}, "wechat-not-told", "48001"},
 	} {
-		t.Run(name, b.run)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b.run(t)
+		})
 	}
 }
 
@@ -319,19 +330,19 @@ func TestDoctorTellsOneAccountFromAnother(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	broken := "wx00000000000000ff"
-	c.worker(t, broken, nil)
+	c.worker(broken, nil)
 	common := maps.Clone(c.env)
 	for _, name := range []string{"APPID", "APPSECRET"} {
 		delete(c.env, "WXNOTIFY_"+name)
 	}
 	c.set("GOOD", common["WXNOTIFY_APPSECRET"])
 	c.set("WXNOTIFY_CONFIG", write(t, "wxnotify.yaml", "accounts:\n- {appid: "+wechattest.AppID+", appsecret: 'env:GOOD'}\n- {appid: "+broken+", appsecret: 'env:GOOD'}\n"))
-	report := c.examine(t)
+	report := c.examine()
 	if len(report.Findings) != 1 || report.Findings[0].Code != "appid-wrong" || report.Findings[0].Account != broken {
 		t.Errorf("%+v", report.Findings)
 	}
 	c.args = []string{"--account", wechattest.AppID}
-	if report := c.examine(t); len(report.Findings) > 0 {
+	if report := c.examine(); len(report.Findings) > 0 {
 		t.Errorf("--account: %+v", report.Findings)
 	}
 	if r := inProcess(t, c.env, "doctor", "--account", "wxother"); r.code != exitUsage || !strings.Contains(r.stderr, "no account wxother") {
