@@ -56,7 +56,7 @@ func (s *Service) showDone(w http.ResponseWriter, r *http.Request, a *account, w
 			v.User, word = "", Spent // unbound or erased since
 		}
 	}
-	switch word {
+	switch word { //nolint:exhaustive // the others are words of Bind, which no link asks for
 	case BoundNow, BoundAgain, wordFollow:
 		v.Name = pageEnrolled
 		if proved && word == wordFollow {

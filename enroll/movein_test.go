@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -51,7 +52,7 @@ func (w *world) follows(user string) string {
 	case list[0].Follows == nil:
 		return "not known"
 	default:
-		return fmt.Sprint(*list[0].Follows)
+		return strconv.FormatBool(*list[0].Follows)
 	}
 }
 
@@ -208,7 +209,7 @@ func (s *staleList) Followers(ctx context.Context, next string) (wechat.Follower
 	if next == "" {
 		s.before()
 	}
-	return page, err //nolint:wrapcheck // the platform's own
+	return page, err
 }
 
 func TestSyncGoesOnWhereItStopped(t *testing.T) {
@@ -338,7 +339,7 @@ func (s *stopper) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			cmd.SetErr(errKilled)
 			return errKilled
 		}
-		return next(ctx, cmd) //nolint:wrapcheck // the driver's own
+		return next(ctx, cmd)
 	}
 }
 
@@ -350,7 +351,7 @@ func (s *stopper) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 			}
 			return errKilled
 		}
-		return next(ctx, cmds) //nolint:wrapcheck // the driver's own
+		return next(ctx, cmds)
 	}
 }
 

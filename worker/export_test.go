@@ -16,7 +16,7 @@ func Handle(ctx context.Context, w *Worker, i int, t queue.Task) error {
 func Supervise(ctx context.Context, w *Worker, i int) { w.accounts[i].supervisor.run(ctx) }
 
 // WatchedGate is the gate that the i-th account's fetch loop asks.
-func WatchedGate(w *Worker, i int) queue.Gate { return w.accounts[i].gate } //nolint:ireturn // what the fetch loop sees
+func WatchedGate(w *Worker, i int) queue.Gate { return w.accounts[i].gate }
 
 // Records is what the worker needs of a ledger.
 type Records = records

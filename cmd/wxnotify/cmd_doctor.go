@@ -131,7 +131,10 @@ func (a *app) installation(c *config, f doctorFlags, faults []string) (doctor.In
 	}
 	if a.account != "" && len(in.Accounts) == 0 {
 		_, err := c.pick(a.account)
-		return in, faults, cmp.Or(err, usagef("no account %s is configured", a.account))
+		if err == nil {
+			err = usagef("no account %s is configured", a.account)
+		}
+		return in, faults, err
 	}
 	return in, faults, nil
 }

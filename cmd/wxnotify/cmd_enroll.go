@@ -119,7 +119,7 @@ func (a *app) readHandOff(name string) (producer.HandOff, error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return producer.HandOff{}, err
+			return producer.HandOff{}, err //nolint:wrapcheck // it names the file
 		}
 		defer func() { _ = f.Close() }()
 		in = f
@@ -152,7 +152,7 @@ func parseHandOff(text []byte) (producer.HandOff, error) {
 		return producer.HandOff{}, errors.New(`is not JSON of the form {"data": {"phone": "13800000000"}, "unionid": "…"}; data are required, unionid is not`)
 	}
 	if err := wechat.CheckJSON(text); err != nil {
-		return producer.HandOff{}, err //nolint:wrapcheck // it names the fields
+		return producer.HandOff{}, err
 	}
 	out := producer.HandOff{Data: map[string]string{}, UnionID: h.UnionID}
 	for name, value := range h.Data {

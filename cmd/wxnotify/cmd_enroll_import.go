@@ -88,7 +88,7 @@ func (a *app) bindingTable(ctx context.Context, name, encoding string) (*intake.
 	if name != "-" {
 		file, err := os.Open(name) // closed by the end of the process
 		if err != nil {
-			return nil, err
+			return nil, err //nolint:wrapcheck // it names the file
 		}
 		in, said = file, name
 	}
@@ -245,9 +245,9 @@ func (a *app) importRefusal(bound enroll.Bound) string {
 			"该用户已绑定其他 openid，且 WXNOTIFY_BIND 为 first：请先用 wxnotify enroll unbind 解绑")
 	case enroll.Full:
 		return a.say("the user has 16 openids: unbind one by `wxnotify enroll unbind`", "该用户已有 16 个 openid：请先用 wxnotify enroll unbind 解绑一个")
-	default:
-		return string(bound)
+	case enroll.BoundNow, enroll.BoundAgain, enroll.BoundBefore, enroll.Spent: // no refusals
 	}
+	return string(bound)
 }
 
 func (r *importRun) print(l importLine, result enroll.Imported) error {

@@ -109,7 +109,7 @@ func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query,
 		list, next, err := r.Read(ctx, q)
 		switch {
 		case follow && ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the reader was stopped
 		case errors.Is(err, events.ErrCursor):
 			return usagef("--after: %q is not the id of an event, and not now", q.After)
 		case err != nil:

@@ -211,7 +211,7 @@ func enrolIn(t *testing.T, link string) {
 		}
 		return resp, string(page)
 	}
-	resp, page := ask(http.MethodGet, link, "")
+	resp, page := ask(http.MethodGet, link, "") //nolint:bodyclose // ask has read and closed it
 	action := regexp.MustCompile(`<form [^>]*action="([^"]+)"`).FindStringSubmatch(page)
 	if action == nil {
 		return
@@ -228,7 +228,7 @@ func enrolIn(t *testing.T, link string) {
 		pressed = pressed || m[1] == "button"
 		form.Set(m[2], m[3])
 	}
-	ask(http.MethodPost, to.String(), form.Encode())
+	ask(http.MethodPost, to.String(), form.Encode()) //nolint:bodyclose // as above
 }
 
 // TestReadmeExamplesRun runs the shell examples of both READMEs against the simulator,

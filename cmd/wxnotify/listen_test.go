@@ -150,7 +150,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		}()
 		ask := func(conn net.Conn) {
 			_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-			if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+			if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil { //nolint:bodyclose // the connection is closed
 				t.Error(err)
 			}
 		}

@@ -24,7 +24,8 @@ var guessed = []string{ //nolint:gochecknoglobals // never changed
 }
 
 // lookalikes are the characters that people write in place of letters.
-var lookalikes = strings.NewReplacer("@", "a", "4", "a", "3", "e", "1", "i", "!", "i", "0", "o", "$", "s", "5", "s")
+var lookalikes = strings.NewReplacer( //nolint:gochecknoglobals // never changed
+	"@", "a", "4", "a", "3", "e", "1", "i", "!", "i", "0", "o", "$", "s", "5", "s")
 
 var notLetters = regexp.MustCompile(`[^a-z0-9]`)
 

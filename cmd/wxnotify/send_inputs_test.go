@@ -102,7 +102,7 @@ func TestSendDeliversTheTextThatWasWritten(t *testing.T) {
 	mustSay(t, r, exitDone, "gbk-1\taccepted", "enqueued 1")
 	var seen []json.RawMessage
 	for _, m := range w.seen(t) {
-		seen = append(seen, json.RawMessage(m.Body))
+		seen = append(seen, m.Body)
 	}
 	if len(seen) != 1 || !bytes.Contains(seen[0], []byte(`"pagepath":"pages/order?id=1&from=手机"`)) || !bytes.Contains(seen[0], []byte(`"手冲咖啡 & 司康"`)) {
 		t.Errorf("WeChat got %s", seen)

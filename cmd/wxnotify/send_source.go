@@ -149,8 +149,8 @@ func (s *sendRun) checked(next source) source {
 func (s *sendRun) complete(it *item) error {
 	r := &it.request
 	var faults []wechat.Fault
-	add := func(path string, code wechat.FaultCode, message string) {
-		faults = append(faults, wechat.Fault{Path: path, Code: code, Message: message})
+	addTwice := func(path, message string) {
+		faults = append(faults, wechat.Fault{Path: path, Code: wechat.FaultFieldTwice, Message: message})
 	}
 	if r.Account != "" && r.Account != s.account {
 		faults = append(faults, wechat.NewFault("account", fault.OtherAccount,
@@ -161,9 +161,9 @@ func (s *sendRun) complete(it *item) error {
 		switch given := s.flags.id; {
 		case given == "":
 		case r.ID != "" && r.ID != given:
-			add("id", wechat.FaultFieldTwice, "differs from --id: remove one")
+			addTwice("id", "differs from --id: remove one")
 		case s.tally.Messages > 1:
-			add("id", wechat.FaultFieldTwice, "--id names one message, and the file has more: give each its own id in the file")
+			addTwice("id", "--id names one message, and the file has more: give each its own id in the file")
 		default:
 			r.ID = given
 		}
@@ -179,9 +179,9 @@ func (s *sendRun) complete(it *item) error {
 	sum := sha256.Sum256([]byte(r.ID))
 	hash := idHash(sum[:])
 	if first, twice := s.seen[hash]; twice && made {
-		add("", wechat.FaultFieldTwice, fmt.Sprintf("is the same as on line %d: give each an id when the follower shall get both", first))
+		addTwice("", fmt.Sprintf("is the same as on line %d: give each an id when the follower shall get both", first))
 	} else if twice {
-		add("id", wechat.FaultFieldTwice, fmt.Sprintf("is that of line %d: give each message its own", first))
+		addTwice("id", fmt.Sprintf("is that of line %d: give each message its own", first))
 	} else {
 		s.seen[hash] = it.line
 	}

@@ -72,7 +72,7 @@ func TestRolesOfTheUsersFileBoundTheConsole(t *testing.T) {
 	t.Cleanup(func() { check(t, o.close()) })
 	ask := func(name string) int {
 		t.Helper()
-		r := httptest.NewRequest(http.MethodPost, "/console/gate", strings.NewReader("do=pause"))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/console/gate", strings.NewReader("do=pause"))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		w := httptest.NewRecorder()
 		o.serve(w, r, ops.Operator{Name: name, Address: "192.0.2.7"})

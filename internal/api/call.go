@@ -142,7 +142,7 @@ func (c *call) read() ([]byte, error) {
 	if err != nil {
 		var tooBig *http.MaxBytesError
 		if errors.As(err, &tooBig) {
-			return nil, err
+			return nil, err //nolint:wrapcheck // problemOf says what it means
 		}
 		return nil, problemf(http.StatusBadRequest, codeMalformed, "the body ended early")
 	}

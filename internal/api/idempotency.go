@@ -68,7 +68,7 @@ func (c *call) once(do func(body []byte) error) error {
 		return c.replay(key, mine)
 	}
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // problemOf says what it means
 	}
 	err = do(body)
 	if err != nil {
@@ -76,33 +76,42 @@ func (c *call) once(do func(body []byte) error) error {
 	}
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second) // the caller may be gone
 	defer cancel()
-	// A call that failed for a passing reason is to be repeated, not replayed.
+	c.keep(after, key, mine)
+	return nil
+}
+
+// keep keeps the answer for its Idempotency-Key. A call that failed for a passing
+// reason is to be repeated, not replayed.
+func (c *call) keep(ctx context.Context, key string, mine kept) {
+	rdb := c.server.cfg.Redis
 	if c.status >= http.StatusInternalServerError || c.status == http.StatusTooManyRequests || len(c.body) > maxKept {
-		return c.noteErr(rdb.Del(after, key).Err())
+		c.noteErr(rdb.Del(ctx, key).Err())
+		return
 	}
-	if mine.Answer, err = c.seal(c.body); err != nil {
-		return c.noteErr(err)
+	answer, err := c.seal(c.body)
+	var text []byte
+	if err == nil {
+		mine.Answer, mine.Status = answer, c.status
+		text, err = json.Marshal(mine)
 	}
-	mine.Status = c.status
-	if text, err = json.Marshal(mine); err != nil {
-		return c.noteErr(err)
+	if err == nil {
+		err = rdb.Set(ctx, key, text, answerLife).Err()
 	}
-	return c.noteErr(rdb.Set(after, key, text, answerLife).Err())
+	c.noteErr(err)
 }
 
 // noteErr logs what failed after the answer was written.
-func (c *call) noteErr(err error) error {
+func (c *call) noteErr(err error) {
 	if err != nil {
 		c.server.log.Warn("an answer could not be kept for its Idempotency-Key; its messages are not sent twice", append(c.fields(), zap.NamedError("cause", err))...)
 	}
-	return nil
 }
 
 // replay answers as the first call of the key was answered.
 func (c *call) replay(key string, mine kept) error {
 	text, err := c.server.cfg.Redis.Get(c.r.Context(), key).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return err
+		return err //nolint:wrapcheck // as above
 	}
 	var first kept
 	if err == nil {

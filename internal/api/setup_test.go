@@ -41,18 +41,18 @@ type stand struct {
 	seen    *[]string // operations that were called
 }
 
-func newStand(t testing.TB) *stand {
-	t.Helper()
-	_, rdb := redistest.Mini(t)
-	return standOn(t, rdb)
+func newStand(tb testing.TB) *stand {
+	tb.Helper()
+	_, rdb := redistest.Mini(tb)
+	return standOn(tb, rdb)
 }
 
-func standOn(t testing.TB, rdb *redis.Client) *stand {
-	t.Helper()
+func standOn(tb testing.TB, rdb *redis.Client) *stand {
+	tb.Helper()
 	core, logs := observer.New(zap.DebugLevel)
 	keyring, err := apikey.NewKeyring(rdb, []string{appid, other}, "")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cfg := api.Config{
 		Redis: rdb, Keys: keyring, PublicURL: "https://notify.example.com", EnrollKey: wechat.NewSecret(strings.Repeat("k", 32)),
@@ -60,34 +60,34 @@ func standOn(t testing.TB, rdb *redis.Client) *stand {
 	}
 	s := &stand{rdb: rdb, logs: logs, keys: map[string]*apikey.Store{}, seen: &[]string{}}
 	for _, id := range []string{appid, other} {
-		cfg.Accounts = append(cfg.Accounts, newAccount(t, rdb, id))
+		cfg.Accounts = append(cfg.Accounts, newAccount(tb, rdb, id))
 		s.keys[id] = apikey.NewStore(rdb, id)
 	}
 	if s.handler, err = api.New(cfg); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	s.routers = router(t)
+	s.routers = router(tb)
 	return s
 }
 
-func newAccount(t testing.TB, rdb *redis.Client, id string) api.Account {
-	t.Helper()
+func newAccount(tb testing.TB, rdb *redis.Client, id string) api.Account {
+	tb.Helper()
 	p, err := producer.New(rdb, producer.Config{Account: id})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close() })
+	tb.Cleanup(func() { _ = p.Close() })
 	roster, err := enroll.NewRoster(rdb, id)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	eraser, err := enroll.NewEraser(rdb, id)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	gate, err := ratelimit.New(rdb, ratelimit.Config{Key: "wxn:{" + id + "}:", Rate: 50, DailyQuota: 100, Owner: "test"})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return api.Account{AppID: id, Producer: p, Roster: roster, Eraser: eraser, Gate: gate}
 }

@@ -131,7 +131,7 @@ func (c *Console) actOnAll(r *request) error {
 	sealed := r.PostForm.Get("query")
 	back := "/messages?account=" + r.account.AppID + "&query=" + sealed
 	if what := r.PostForm.Get("what"); what != "" {
-		sealed, back = what, "/dead?account="+r.account.AppID
+		back = "/dead?account=" + r.account.AppID
 		if err := c.seals.open(sealedSelection, what, &s); err != nil {
 			return err
 		}

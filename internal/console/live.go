@@ -41,10 +41,10 @@ func (c *Console) stream(r *request) error {
 		}
 		_ = control.SetWriteDeadline(time.Now().Add(10 * liveEvery)) // the server's would end the stream
 		if err := writeEvent(r.w, html); err != nil {
-			return nil //nolint:nilerr // the browser has gone
+			return nil
 		}
 		if err := control.Flush(); err != nil {
-			return nil //nolint:nilerr // the browser has gone
+			return nil
 		}
 		select {
 		case <-tick.C:

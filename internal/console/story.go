@@ -182,7 +182,7 @@ func (c *Console) cardOf(r *request, m *ledger.Record, task *queue.Waiting) (*ca
 	}
 	var body wechat.TemplateMessage
 	if json.Unmarshal(e.Body, &body) != nil {
-		return nil, nil //nolint:nilnil // as above
+		return nil, nil //nolint:nilerr,nilnil // as above
 	}
 	p := body.Preview("")
 	v := &cardView{Lines: p.Lines, Title: m.Template}

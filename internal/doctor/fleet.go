@@ -58,10 +58,9 @@ func checkToken(ctx context.Context, n *Notes, in Installation, a Account, rdb r
 		}
 		n.Add("token-fails", "cause", in.ErrorText(s.LastError), "remedy", r.remedy)
 	}
-	switch {
-	case s.Fingerprint == "":
+	if s.Fingerprint == "" {
 		n.Detail("none; the first worker fetches one", "没有；第一个 worker 会获取")
-	default:
+	} else {
 		n.Detail("{mode}, {age} old", "{mode}，已使用 {age}", "mode", s.Mode, "age", s.Age.Round(time.Second).String())
 	}
 }

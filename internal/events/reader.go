@@ -129,10 +129,7 @@ func (r *Reader) read(ctx context.Context, q Query, at cursor) ([]Event, cursor,
 		}
 		for _, m := range list {
 			for n, e := range parse(r.account, m) {
-				if m.ID == at.entry && n <= at.n {
-					continue
-				}
-				if !e.Type.In(q.Types) {
+				if m.ID == at.entry && n <= at.n || !e.Type.In(q.Types) {
 					continue
 				}
 				out = append(out, e)

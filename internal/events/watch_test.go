@@ -48,7 +48,7 @@ func TestWatchTellsOfPausesAndTheQuotaOnce(t *testing.T) {
 			func() { g.state.Day, g.state.Used = "2026-11-27", 900 },
 		} {
 			change()
-			time.Sleep(12 * time.Second) //nolint:forbidigo // virtual time
+			time.Sleep(12 * time.Second)
 		}
 		stop()
 		<-done

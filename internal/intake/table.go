@@ -149,7 +149,7 @@ func (t *Table) read() ([]string, int, error) {
 	case errors.Is(err, io.EOF):
 		return nil, 0, io.EOF
 	case errors.As(err, &syntax):
-		return nil, syntax.StartLine, lineFault("", wechat.FaultJSON,
+		return nil, syntax.StartLine, lineFault(wechat.FaultJSON,
 			`is not CSV: a value with a quote or a comma is written in quotes, and a quote in it twice ("")`)
 	case errors.Is(err, errRecord):
 		return nil, t.line, fmt.Errorf("has after line %d %w; the rest was not read", t.line, errRecord)
@@ -158,8 +158,8 @@ func (t *Table) read() ([]string, int, error) {
 	}
 }
 
-func lineFault(path string, code wechat.FaultCode, message string) error {
-	return &wechat.InvalidError{Faults: []wechat.Fault{{Path: path, Code: code, Message: message}}}
+func lineFault(code wechat.FaultCode, message string) error {
+	return &wechat.InvalidError{Faults: []wechat.Fault{{Code: code, Message: message}}}
 }
 
 // row checks the text of a line and puts it into the order of the columns.
@@ -181,16 +181,16 @@ func (t *Table) row(cells []string, number int, err error) Row {
 
 func (t *Table) fault(cells []string) error {
 	if len(cells) > t.width || len(cells) < t.required {
-		return lineFault("", wechat.FaultFieldUnknown, fmt.Sprintf("has %d values: the columns are %s", len(cells), strings.Join(t.columns, ", ")))
+		return lineFault(wechat.FaultFieldUnknown, fmt.Sprintf("has %d values: the columns are %s", len(cells), strings.Join(t.columns, ", ")))
 	}
 	for _, cell := range cells {
 		switch {
 		case !utf8.ValidString(cell):
 			return notUTF8([]byte(cell))
 		case strings.ContainsRune(cell, utf8.RuneError):
-			return lineFault("", wechat.FaultEncoding, "has the sign � in place of text that was lost before: export the file again")
+			return lineFault(wechat.FaultEncoding, "has the sign � in place of text that was lost before: export the file again")
 		case strings.ContainsFunc(cell, unicode.IsControl):
-			return lineFault("", wechat.FaultControl, "has a line break or another control character in a value: remove it")
+			return lineFault(wechat.FaultControl, "has a line break or another control character in a value: remove it")
 		}
 	}
 	if t.wasGB18030 {

@@ -125,26 +125,9 @@ func (l *Ledger) unindexHour(ctx context.Context, hour int64, want map[uint16]bo
 		if err := l.do(ctx, "erase", segment); err != nil {
 			return err
 		}
-		var keys []string
-		var found []indexed
-		eachIndexed(segment.Val(), hour, func(e indexed) bool {
-			if want[e.recipient] {
-				keys, found = append(keys, l.recordKey(e.id)), append(found, e)
-			}
-			return true
-		})
-		var args []any
-		for from := 0; from < len(keys); from += pipelineSize {
-			to := min(from+pipelineSize, len(keys))
-			records, err := l.names(ctx, keys[from:to])
-			if err != nil {
-				return err
-			}
-			for i, r := range records {
-				if e := found[from+i]; r.to == "" && r.user == "" {
-					args = append(args, e.offset, segment.Val()[e.offset:e.offset+indexHead+len(e.id)])
-				}
-			}
+		args, err := l.digestsOf(ctx, segment.Val(), hour, want)
+		if err != nil {
+			return err
 		}
 		if len(args) == 0 {
 			return nil
@@ -163,4 +146,30 @@ func (l *Ledger) unindexHour(ctx context.Context, hour int64, want map[uint16]bo
 		}
 		// A compaction moved the rest: read it again.
 	}
+}
+
+// digestsOf are the arguments of unname: place and text of each digest in a segment
+// that is wanted and whose record names nobody any more.
+func (l *Ledger) digestsOf(ctx context.Context, segment string, hour int64, want map[uint16]bool) (args []any, err error) {
+	var keys []string
+	var found []indexed
+	eachIndexed(segment, hour, func(e indexed) bool {
+		if want[e.recipient] {
+			keys, found = append(keys, l.recordKey(e.id)), append(found, e)
+		}
+		return true
+	})
+	for from := 0; from < len(keys); from += pipelineSize {
+		to := min(from+pipelineSize, len(keys))
+		records, err := l.names(ctx, keys[from:to])
+		if err != nil {
+			return nil, err
+		}
+		for i, r := range records {
+			if e := found[from+i]; r.to == "" && r.user == "" {
+				args = append(args, e.offset, segment[e.offset:e.offset+indexHead+len(e.id)])
+			}
+		}
+	}
+	return args, nil
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // NewAsynqLog is the bridge to a test of what asynq says: no Redis fails alike twice.
-func NewAsynqLog(log *zap.Logger) asynq.Logger { return newAsynqLog(log) } //nolint:ireturn // the type is not exported
+func NewAsynqLog(log *zap.Logger) asynq.Logger { return newAsynqLog(log) }
 
 // NewClient is the Redis client that asynq gets.
 func NewClient(rdb redis.UniversalClient, account string) redis.UniversalClient {

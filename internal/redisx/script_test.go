@@ -71,7 +71,7 @@ func TestScriptTextsOnceIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, once := range []bool{false, true} {
 		var calls atomic.Int64
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -123,7 +123,7 @@ func (s *Shadow) Look(ctx context.Context, messages []producer.Message) ([]Outco
 // judge decides as the queue and a worker would.
 func (s *Shadow) judge(m producer.Message, record *ledger.Record, suppressed []*ledger.Suppression) Outcome {
 	if record != nil {
-		return Outcome{Would: Known, State: producer.State(record.State)}
+		return Outcome{Would: Known, State: record.State}
 	}
 	if len(suppressed) == 0 {
 		return Outcome{Would: NoUser}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -84,7 +85,7 @@ type task struct {
 
 // dispatch puts tasks for new events, in one process at a time.
 func (s *Service) dispatch(ctx context.Context) {
-	lease, owner := redisx.Prefix(s.store.account)+"webhooks:lease", fmt.Sprintf("%x", rand.Uint64())
+	lease, owner := redisx.Prefix(s.store.account)+"webhooks:lease", strconv.FormatUint(rand.Uint64(), 16)
 	for failed := false; ctx.Err() == nil; {
 		mine, err := leaseScript.Run(ctx, s.rdb, []string{lease}, owner, leaseTime.Milliseconds()).Int()
 		at := ""

@@ -320,7 +320,7 @@ func TestAFailedDeliveryIsTriedAgain(t *testing.T) {
 		b.status.Store(http.StatusOK)
 		<-b.news
 		took := time.Since(began)
-		time.Sleep(time.Minute) //nolint:forbidigo // virtual time
+		time.Sleep(time.Minute)
 		stop()
 		if took < 5*time.Minute || took > 7*time.Minute || len(b.requests()) != 4 {
 			t.Errorf("%d attempts within %s", len(b.requests()), took)
@@ -373,7 +373,7 @@ func TestFailingForDaysDisables(t *testing.T) {
 			if ok := deliver(status); ok != (status == 200) || (!w.Disabled.IsZero() != (day == 7)) {
 				t.Fatalf("day %d, %d: delivered %t, %+v", day, status, ok, w)
 			}
-			time.Sleep(24 * time.Hour) //nolint:forbidigo // virtual time
+			time.Sleep(24 * time.Hour)
 		}
 		if !strings.Contains(w.Reason, "301") {
 			t.Errorf("disabled: %s", w.Reason)
@@ -413,7 +413,7 @@ func TestRotatedSecretsBothSignUntilTheOverlapEnds(t *testing.T) {
 		r := test()
 		verify(t, old, r)
 		verify(t, w.Secrets[0].Value, r)
-		time.Sleep(time.Hour + time.Second) //nolint:forbidigo // virtual time
+		time.Sleep(time.Hour + time.Second)
 		r = test()
 		verify(t, w.Secrets[0].Value, r)
 		if n := len(strings.Fields(r.header.Get("webhook-signature"))); n != 1 || w.Secrets[0].Value == old {
@@ -435,7 +435,7 @@ func TestGoneDisablesAtOnce(t *testing.T) {
 		stop := run(t, s)
 		publish(t, rdb, 1)
 		<-b.news
-		time.Sleep(time.Minute) //nolint:forbidigo // virtual time
+		time.Sleep(time.Minute)
 		stop()
 		if w, err = store.Get(t.Context(), w.ID); err != nil || w.Disabled.IsZero() {
 			t.Errorf("%+v %v", w, err)
@@ -467,7 +467,7 @@ func TestWantsFiltersByClass(t *testing.T) {
 		must(t, rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: "wxn:{" + account + "}:events", Values: []string{"m", "a1:bulk a1:critical a1:default"}}).Err())
 		stop := run(t, s)
 		<-b.news
-		time.Sleep(time.Minute) //nolint:forbidigo // virtual time
+		time.Sleep(time.Minute)
 		stop()
 		if got := b.requests(); len(got) != 1 || !strings.Contains(got[0].body, `"critical"`) {
 			t.Errorf("got %+v", got)
@@ -478,7 +478,7 @@ func TestWantsFiltersByClass(t *testing.T) {
 // No address of this machine or its networks is called, in whatever form it is written.
 func TestPrivateAddressesAreNotCalled(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	defer func() { _ = ln.Close() }()
 	called := make(chan struct{})
