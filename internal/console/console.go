@@ -116,11 +116,11 @@ func New(cfg Config) (*Console, error) {
 		faults = append(faults, errors.New("config.Redis: is required"))
 	}
 	if len(cfg.Accounts) == 0 {
-		faults = append(faults, errors.New("config.Accounts: is required"))
+		faults = append(faults, errors.New("Config.Accounts: is required"))
 	}
 	for i, a := range cfg.Accounts {
 		if a.AppID == "" || a.Ledger == nil || a.Producer == nil || a.Gate == nil || a.Tokens == nil || a.Roster == nil || a.Eraser == nil || a.Keys == nil {
-			faults = append(faults, fmt.Errorf("config.Accounts[%d]: all fields but Name are required", i))
+			faults = append(faults, fmt.Errorf("Config.Accounts[%d]: all fields but Name are required", i))
 		}
 	}
 	if err := errors.Join(faults...); err != nil {

@@ -176,10 +176,10 @@ func TestWithoutRedisPagesSaySo(t *testing.T) {
 func TestConfigIsCheckedWhole(t *testing.T) {
 	t.Parallel()
 	_, err := console.New(console.Config{Accounts: []console.Account{{AppID: account}}})
-	if text := fmt.Sprint(err); !strings.Contains(text, "config.Redis") || !strings.Contains(text, "config.Accounts[0]") {
+	if text := fmt.Sprint(err); !strings.Contains(text, "config.Redis") || !strings.Contains(text, "Config.Accounts[0]") {
 		t.Error(text)
 	}
-	if _, err = console.New(console.Config{}); err == nil || !strings.Contains(err.Error(), "config.Accounts: is required") {
+	if _, err = console.New(console.Config{}); err == nil || !strings.Contains(err.Error(), "Config.Accounts: is required") {
 		t.Error(err)
 	}
 }
