@@ -53,16 +53,8 @@ func newRuns() *runs { return &runs{} }
 // start does d to all messages of the selection in the background.
 func (s *runs) start(ctx context.Context, c *Console, a *Account, who Operator, d deed, of selection) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s.mu.Lock()
-	s.last++
-	r := &run{id: s.last, account: a.AppID, what: d.name + ": " + of.String(), by: who.title(), began: time.Now(), stop: cancel}
-	s.all = append(s.all, r)
-	if len(s.all) > maxRuns {
-		if i := slices.IndexFunc(s.all, func(r *run) bool { return !r.running() }); i >= 0 {
-			s.all = slices.Delete(s.all, i, i+1)
-		}
-	}
-	s.mu.Unlock()
+	r := &run{account: a.AppID, what: d.name + ": " + of.String(), by: who.title(), began: time.Now(), stop: cancel}
+	s.add(r)
 	s.wg.Go(func() {
 		defer cancel()
 		ids, err := c.gather(ctx, a, of, d)
@@ -78,6 +70,20 @@ func (s *runs) start(ctx context.Context, c *Console, a *Account, who Operator, 
 			c.log.Error("audit trail not written", zap.String("account", a.AppID), zap.String("detail", result), zap.Error(err))
 		}
 	})
+}
+
+// add numbers a run and forgets the oldest one that has ended.
+func (s *runs) add(r *run) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last++
+	r.id = s.last
+	s.all = append(s.all, r)
+	if len(s.all) > maxRuns {
+		if i := slices.IndexFunc(s.all, func(r *run) bool { return !r.running() }); i >= 0 {
+			s.all = slices.Delete(s.all, i, i+1)
+		}
+	}
 }
 
 func (r *run) do(ctx context.Context, a *Account, d deed, ids []string) {
