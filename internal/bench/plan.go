@@ -351,10 +351,14 @@ return sum`, nil, pattern, hours).Float64())
 	j.Keep = true
 	l.start(ctx, j)(false)
 	acknowledged := l.push(ctx, j)
+	events := "wxn:{" + appID + "}:events"
+	perEvent := weigh(events, 48) / 2   // accepted, delivered
+	check(l.rdb.Del(ctx, events).Err()) // bounded in all, whatever the messages
 	return []row{
 		{goal: "P13", measure: "bytes in Redis/queued message, asynq's own", ours: tasks},
 		{goal: "P13", measure: "bytes in Redis/queued message, beyond asynq's", bound: atMost(320), ours: records},
 		{goal: "P13", measure: "bytes in Redis/ended message, for 72 h", bound: atMost(300), ours: weigh("*", 48)},
+		{goal: "P13", measure: "bytes in Redis/event, 1 000 000 entries at most", ours: perEvent},
 		{goal: "P15", measure: "receipts/s acknowledged, one process", bound: atLeast(10_000), ours: acknowledged},
 	}
 }

@@ -43,13 +43,20 @@ func (l *Ledger) CompactIndex(ctx context.Context) (rewritten int, err error) {
 
 func (l *Ledger) compact(ctx context.Context, kind string, hour int64) (bool, error) {
 	erasures := redis.NewStringCmd(ctx, "get", l.unnamesKey())
-	segment := redis.NewStringCmd(ctx, "get", l.segmentKey(kind, hour))
-	if err := l.do(ctx, "compact the index", erasures, segment); err != nil {
+	if err := l.do(ctx, "compact the index", erasures); err != nil {
 		return false, err
 	}
-	text := segment.Val()
-	ids, pieces := entriesOf(kind, text)
-	var left strings.Builder
+	pieces, err := l.segment(ctx, kind, hour)
+	if err != nil {
+		return false, err
+	}
+	ids, entries := entriesOf(kind, strings.Join(pieces, ""))
+	count := erasures.Val()
+	if count == "" {
+		count = "0"
+	}
+	args := []any{len(pieces), count, kind + strconv.FormatInt(hour, 10)}
+	left := 0
 	for from := 0; from < len(ids); from += pipelineSize {
 		part := ids[from:min(from+pipelineSize, len(ids))]
 		exist := make([]redis.Cmder, len(part))
@@ -59,21 +66,21 @@ func (l *Ledger) compact(ctx context.Context, kind string, hour int64) (bool, er
 		if err := l.do(ctx, "compact the index", exist...); err != nil {
 			return false, err
 		}
+		var piece strings.Builder
 		for i := range part {
 			if n, _ := exist[i].(*redis.IntCmd); n.Val() > 0 {
-				left.WriteString(pieces[from+i])
+				piece.WriteString(entries[from+i])
+				left++
 			}
 		}
+		if piece.Len() > 0 {
+			args = append(args, piece.String())
+		}
 	}
-	if text != "" && left.Len() == len(text) {
+	if len(ids) > 0 && left == len(ids) {
 		return false, nil
 	}
-	count := erasures.Val()
-	if count == "" {
-		count = "0"
-	}
-	reply, err := l.run(ctx, "compact", []string{l.segmentKey(kind, hour), l.segmentsKey(), l.unnamesKey()},
-		len(text), count, left.String(), kind+strconv.FormatInt(hour, 10))
+	reply, err := l.run(ctx, "compact", []string{l.segmentKey(kind, hour), l.segmentsKey(), l.unnamesKey()}, args...)
 	return reply == int64(1), err
 }
 
@@ -86,10 +93,9 @@ func entriesOf(kind, text string) (ids, pieces []string) {
 		}
 		return ids, pieces
 	}
-	eachIndexed(text, 0, func(e indexed) bool {
+	eachIndexed(text, 0, func(e indexed) {
 		ids = append(ids, e.id)
 		pieces = append(pieces, text[e.offset:e.offset+indexHead+len(e.id)])
-		return true
 	})
 	return ids, pieces
 }
@@ -119,57 +125,57 @@ func (l *Ledger) unindex(ctx context.Context, p people) error {
 // unindexHour removes the digests of one segment that are wanted, but for those of
 // records that name another person.
 func (l *Ledger) unindexHour(ctx context.Context, hour int64, want map[uint16]bool) error {
-	key := l.segmentKey(indexSegments, hour)
 	for {
-		segment := redis.NewStringCmd(ctx, "get", key)
-		if err := l.do(ctx, "erase", segment); err != nil {
-			return err
-		}
-		args, err := l.digestsOf(ctx, segment.Val(), hour, want)
+		pieces, err := l.segment(ctx, indexSegments, hour)
 		if err != nil {
 			return err
+		}
+		var args []any
+		for i, piece := range pieces {
+			left, err := l.unname(ctx, piece, want)
+			if err != nil {
+				return err
+			}
+			if left != piece {
+				args = append(args, i, piece, left)
+			}
 		}
 		if len(args) == 0 {
 			return nil
 		}
-		changed := 0
-		for part := range slices.Chunk(args, pipelineSize) {
-			reply, err := l.run(ctx, "unname", []string{key}, part...)
-			if err != nil {
+		// The loop reads them again, since a compaction may have moved them.
+		for part := range slices.Chunk(args, 3*callSize) {
+			if _, err := l.run(ctx, "unname", []string{l.segmentKey(indexSegments, hour)}, part...); err != nil {
 				return err
 			}
-			n, _ := reply.(int64)
-			changed += int(n)
 		}
-		if 2*changed == len(args) {
-			return nil
-		}
-		// A compaction moved the rest: read it again.
 	}
 }
 
-// digestsOf are the arguments of unname: place and text of each digest in a segment
-// that is wanted and whose record names nobody any more.
-func (l *Ledger) digestsOf(ctx context.Context, segment string, hour int64, want map[uint16]bool) (args []any, err error) {
+// unname is what is left of a piece without the digests that are wanted.
+func (l *Ledger) unname(ctx context.Context, piece string, want map[uint16]bool) (string, error) {
 	var keys []string
 	var found []indexed
-	eachIndexed(segment, hour, func(e indexed) bool {
+	eachIndexed(piece, 0, func(e indexed) {
 		if want[e.recipient] {
 			keys, found = append(keys, l.recordKey(e.id)), append(found, e)
 		}
-		return true
 	})
+	if len(keys) == 0 {
+		return piece, nil
+	}
+	left := []byte(piece)
 	for from := 0; from < len(keys); from += pipelineSize {
-		to := min(from+pipelineSize, len(keys))
-		records, err := l.names(ctx, keys[from:to])
+		records, err := l.names(ctx, keys[from:min(from+pipelineSize, len(keys))])
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		for i, r := range records {
-			if e := found[from+i]; r.to == "" && r.user == "" {
-				args = append(args, e.offset, segment[e.offset:e.offset+indexHead+len(e.id)])
+			if r.to == "" && r.user == "" {
+				at := found[from+i].offset + recipientPos
+				left[at], left[at+1] = 0, 0
 			}
 		}
 	}
-	return args, nil
+	return string(left), nil
 }

@@ -34,6 +34,8 @@ func readable(tb testing.TB, rdb *redis.Client, text string) []string {
 			}
 		case "zset":
 			all = rdb.ZRange(tb.Context(), key, 0, -1).Val()
+		case "list":
+			all = rdb.LRange(tb.Context(), key, 0, -1).Val()
 		case "stream":
 			for _, m := range rdb.XRange(tb.Context(), key, "-", "+").Val() {
 				all = append(all, fmt.Sprint(m.Values))

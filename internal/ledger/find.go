@@ -150,12 +150,11 @@ func (f *finder) findIndexed(ctx context.Context) error {
 	template := byte(digest('t', f.q.Template))
 	return f.ledger.eachSegment(ctx, indexSegments, newest, f.oldest, func(hour int64, text string) (bool, error) {
 		var list []candidate
-		eachIndexed(text, hour, func(e indexed) bool {
+		eachIndexed(text, hour, func(e indexed) {
 			c := candidate{e.id, e.at}
 			if (want == nil || want[e.recipient]) && (f.q.Template == "" || e.template == template) && f.inRange(c) {
 				list = append(list, c)
 			}
-			return true
 		})
 		return f.examine(ctx, list)
 	})
@@ -255,15 +254,22 @@ func (l *Ledger) eachSegment(ctx context.Context, kind string, newest, oldest in
 		if hour > newest || hour < oldest {
 			continue
 		}
-		segment := redis.NewStringCmd(ctx, "get", l.segmentKey(kind, hour))
-		if err := l.do(ctx, "read the index", segment); err != nil {
+		pieces, err := l.segment(ctx, kind, hour)
+		if err != nil {
 			return err
 		}
-		if more, err := do(hour, segment.Val()); err != nil || !more {
+		if more, err := do(hour, strings.Join(pieces, "")); err != nil || !more {
 			return err
 		}
 	}
 	return nil
+}
+
+// segment reads the pieces of a segment.
+func (l *Ledger) segment(ctx context.Context, kind string, hour int64) ([]string, error) {
+	pieces := redis.NewStringSliceCmd(ctx, "lrange", l.segmentKey(kind, hour), 0, -1)
+	err := l.do(ctx, "read the index", pieces)
+	return pieces.Val(), err
 }
 
 // segments are the hours of a kind's segments, the oldest first.

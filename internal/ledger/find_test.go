@@ -204,7 +204,7 @@ func TestIndexIsSmallAndEnds(t *testing.T) {
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l, now := open(t, rdb), time.Now()
 		enqueue(t, rdb, l, now, envelope("order-1001-paid"))
-		if n := rdb.StrLen(t.Context(), l.IndexKeys(now)[0]).Val(); n != 7+15 {
+		if n := len(rdb.LIndex(t.Context(), l.IndexKeys(now)[0], 0).Val()); n != 7+15 {
 			t.Errorf("%d bytes", n)
 		}
 		if life := rdb.PTTL(t.Context(), l.IndexKeys(now)[0]).Val(); life < 30*24*time.Hour || life > 31*24*time.Hour {

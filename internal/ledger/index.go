@@ -10,8 +10,8 @@ import (
 )
 
 // The index finds records by recipient, template and time without a read of every
-// record. It is a text per hour, its segment, to which each script that creates
-// records appends their entries:
+// record. It is a list per hour, its segment, to which each script that creates
+// records adds a piece, with an entry of each:
 //
 //	length of the ID (1 byte) · flag and milliseconds since the hour (3) ·
 //	digest of the openid or user (2) · digest of the template (1) · ID
@@ -82,15 +82,14 @@ func digest(kind byte, name string) uint16 {
 type indexed struct {
 	id        string
 	at        int64 // Unix milliseconds
-	offset    int   // in its segment
+	offset    int   // in its piece
 	recipient uint16
 	template  byte
 	mayExpire bool
 }
 
-// eachIndexed calls do for the entries of a segment, the oldest first, until it
-// returns false.
-func eachIndexed(segment string, hour int64, do func(e indexed) bool) {
+// eachIndexed calls do for the entries of a piece, or of joined pieces, the oldest first.
+func eachIndexed(segment string, hour int64, do func(e indexed)) {
 	for at := 0; at+indexHead <= len(segment); {
 		end := at + indexHead + int(segment[at])
 		if end > len(segment) {
@@ -102,9 +101,7 @@ func eachIndexed(segment string, hour int64, do func(e indexed) bool) {
 			recipient: uint16(segment[at+recipientPos])<<8 | uint16(segment[at+recipientPos+1]),
 			template:  segment[at+templatePos], mayExpire: time&hasNotAfter != 0,
 		}
-		if !do(e) {
-			return
-		}
+		do(e)
 		at = end
 	}
 }

@@ -30,9 +30,9 @@ func commands() []string {
 		"ping", "time", "wait 0 0", "scan 0", "script exists 0", // of the connection and the keyspace
 		"eval x 1 K", "evalsha x 1 K", "publish C x", "subscribe C", "unsubscribe C",
 		"exists K", "expire K 1", "expireat K 1", "pexpire K 1", "pexpireat K 1", "pttl K", "ttl K", "type K", "del K",
-		"get K", "set K x", "setex K 1 x", "append K x", "strlen K", "getrange K 0 1", "setrange K 0 x", "incr K", "incrby K 1",
+		"get K", "set K x", "setex K 1 x", "incr K", "incrby K 1",
 		"hget K x", "hset K x x", "hdel K x", "hmget K x", "hgetall K", "hexists K x", "hincrby K x 1", "hkeys K", "hlen K", "hscan K 0",
-		"lindex K 0", "llen K", "lpos K x", "lpush K x", "lrange K 0 1", "lrem K 1 x", "ltrim K 0 1", "rpop K", "rpush K x", "rpoplpush K K",
+		"lindex K 0", "llen K", "lpos K x", "lpush K x", "lrange K 0 1", "lrem K 1 x", "lset K 0 x", "ltrim K 0 1", "rpop K", "rpush K x", "rpoplpush K K",
 		"sadd K x", "sismember K x", "smembers K", "srem K x",
 		"zadd K 1 x", "zcard K", "zincrby K 1 x", "zrange K 0 1", "zrangebyscore K 0 1", "zrem K x", "zremrangebyrank K 0 1",
 		"zremrangebyscore K 0 1", "zrevrange K 0 1", "zscore K x",

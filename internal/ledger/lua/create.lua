@@ -35,12 +35,12 @@ local function create(record, at)
   longest = math.max(longest, tonumber(ARGV[at]))
 end
 
--- Appends the entries of the records that this call created to a segment of the index,
+-- Adds the entries of the records that this call created to a segment of the index,
 -- which lives at least as long as they. segments lists it from then on.
 local function index(segment, segments)
   if #entries > 0 then
-    local text, life = table.concat(entries), longest + 7200000
-    local new = redis.call('APPEND', segment, text) == #text
+    local life = longest + 7200000
+    local new = redis.call('RPUSH', segment, table.concat(entries)) == 1
     if new then
       local name, hour = string.match(segment, '}:(ix:(%d+))$')
       redis.call('ZADD', segments, hour, name)

@@ -118,8 +118,7 @@ local function tell()
     redis.call('PEXPIRE', KEYS[n - 2], '604800000') -- 7 days
   end
   if #outcomes > 0 then
-    local text = table.concat(outcomes)
-    if redis.call('APPEND', KEYS[n - 1], text) == #text then
+    if redis.call('RPUSH', KEYS[n - 1], table.concat(outcomes)) == 1 then
       local name, hour = string.match(KEYS[n - 1], '}:(ixo:(%d+))$')
       redis.call('ZADD', KEYS[n], hour, name)
       for i = n - 1, n do

@@ -1,12 +1,11 @@
--- Removes the digest of a recipient from entries of a segment of the index.
--- KEYS: the segment. ARGV: for each entry its offset and its bytes; one that has moved
--- since is left. Returns how many were changed.
-local changed = 0
-for i = 1, #ARGV, 2 do
-  local at, entry = tonumber(ARGV[i]), ARGV[i + 1]
-  if redis.call('GETRANGE', KEYS[1], at, at + #entry - 1) == entry then
-    redis.call('SETRANGE', KEYS[1], at + 4, '\0\0')
-    changed = changed + 1
+-- Replaces pieces of a segment of the index by what an erasure leaves of them.
+-- KEYS: the segment. ARGV: for each piece its place, as it was read, and what is left;
+-- one that has changed since stays. Returns how many were replaced.
+local replaced = 0
+for i = 1, #ARGV, 3 do
+  if redis.call('LINDEX', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+    redis.call('LSET', KEYS[1], ARGV[i], ARGV[i + 2])
+    replaced = replaced + 1
   end
 end
-return changed
+return replaced
