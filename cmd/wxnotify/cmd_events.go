@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/api"
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -38,7 +39,7 @@ quota.low, quota.gone, webhook.disabled and webhook.test; message.* is all of me
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withProducerOf(cmd, func(ctx context.Context, appid string, rdb redis.UniversalClient, p *producer.Producer) error {
-				return a.printEvents(ctx, events.NewReader(rdb, appid, describe(p)), q, follow)
+				return a.printEvents(ctx, events.NewReader(rdb, appid, api.Describe(p)), q, follow)
 			})
 		},
 	}
@@ -63,30 +64,6 @@ func (a *app) withProducerOf(cmd *cobra.Command, do func(context.Context, string
 		defer func() { _ = p.Close() }()
 		return do(ctx, entry.AppID, rdb, p)
 	})
-}
-
-// describe shows the messages of events as status prints them.
-func describe(p *producer.Producer) events.Describe {
-	return func(ctx context.Context, ids []string, openids bool) ([]json.RawMessage, error) {
-		var views []producer.View
-		if openids {
-			views = append(views, producer.Unmasked())
-		}
-		list, err := p.StatusMany(ctx, ids, views...)
-		if err != nil {
-			return nil, err
-		}
-		out := make([]json.RawMessage, len(list))
-		for i, s := range list {
-			if s == nil {
-				continue
-			}
-			if out[i], err = json.Marshal(s); err != nil {
-				return nil, fmt.Errorf("encode a message: %w", err)
-			}
-		}
-		return out, nil
-	}
 }
 
 func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query, follow bool) error {

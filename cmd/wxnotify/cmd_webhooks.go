@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wxnotify/wxnotify/internal/api"
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/webhook"
@@ -185,7 +186,7 @@ func (s *server) deliverEvents(ctx context.Context, rdb redis.UniversalClient, c
 			}
 			defer func() { _ = p.Close() }()
 			store := webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate)
-			err = webhook.NewService(store, events.NewReader(rdb, a.AppID, describe(p)), s.log).Run(ctx)
+			err = webhook.NewService(store, events.NewReader(rdb, a.AppID, api.Describe(p)), s.log).Run(ctx)
 			if errors.Is(err, context.Canceled) {
 				return nil
 			}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -49,6 +50,8 @@ type Config struct {
 	// PublicURL and EnrollKey make enrolment links. Empty: there are none.
 	PublicURL string
 	EnrollKey wechat.Secret
+	// PrivateWebhooks allows webhooks http:// and addresses that are not public.
+	PrivateWebhooks bool
 	// ClientIP returns the address of the caller, for the log and the bound of
 	// failed keys. Nil: the connection's.
 	ClientIP func(*http.Request) string
@@ -68,6 +71,7 @@ type Call struct {
 type server struct {
 	cfg      Config
 	accounts map[string]*Account
+	readers  map[string]*events.Reader
 	keys     *apikey.Keyring
 	log      *zap.Logger
 }
@@ -88,10 +92,12 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.ClientIP = remoteIP
 	}
 	s := &server{
-		cfg: cfg, accounts: map[string]*Account{}, keys: cfg.Keys, log: cfg.Logger,
+		cfg: cfg, accounts: map[string]*Account{}, readers: map[string]*events.Reader{}, keys: cfg.Keys, log: cfg.Logger,
 	}
 	for i := range cfg.Accounts {
-		s.accounts[cfg.Accounts[i].AppID] = &cfg.Accounts[i]
+		a := &cfg.Accounts[i]
+		s.accounts[a.AppID] = a
+		s.readers[a.AppID] = events.NewReader(cfg.Redis, a.AppID, Describe(a.Producer))
 	}
 	return s.handler()
 }
@@ -123,6 +129,13 @@ func (s *server) routes() []route {
 		{"DELETE /v1/users/{user}", apikey.Erase, s.deleteUser},
 		{"GET /v1/accounts/{appid}", apikey.Read, s.getAccount},
 		{"GET /v1/templates", apikey.Read, s.getTemplates},
+		{"GET /v1/events", apikey.Read, s.getEvents},
+		{"GET /v1/webhooks", apikey.Admin, s.getWebhooks},
+		{"POST /v1/webhooks", apikey.Admin, s.postWebhook},
+		{"GET /v1/webhooks/{id}", apikey.Admin, s.getWebhook},
+		{"PATCH /v1/webhooks/{id}", apikey.Admin, s.patchWebhook},
+		{"DELETE /v1/webhooks/{id}", apikey.Admin, s.deleteWebhook},
+		{"POST /v1/webhooks/{verb}", apikey.Admin, s.postWebhookVerb},
 		{"GET /openapi.json", "", s.getDocument},
 		{"GET /docs", "", s.getDocs},
 		{"GET /healthz", "", s.getHealth},

@@ -29,7 +29,9 @@ func TestTheDocumentHasWhatTheServerServes(t *testing.T) {
 	served := slices.Clone(api.Patterns())
 	for i, p := range served {
 		served[i] = strings.Replace(p, "/v1/users/{verb}", "/v1/users/{user}:unbind", 1)
+		served[i] = strings.Replace(served[i], "/v1/webhooks/{verb}", "/v1/webhooks/{id}:test", 1)
 	}
+	served = append(served, "POST /v1/webhooks/{id}:rotate", "POST /v1/webhooks/{id}:recover") // of the same pattern
 	slices.Sort(documented)
 	slices.Sort(served)
 	if got, want := strings.Join(documented, "\n"), strings.Join(served, "\n"); got != want {
@@ -100,6 +102,19 @@ func TestEveryOperationAnswersAsDocumented(t *testing.T) {
 		{"DELETE", "/v1/users/patient-401", "", 200},
 		{"GET", "/v1/accounts/" + appid, "", 200},
 		{"GET", "/v1/templates", "", 200},
+		{"GET", "/v1/events?types=message.*", "", 200},
+		{"GET", "/v1/webhooks", "", 200},
+		{"POST", "/v1/webhooks", `{"url":"https://shop.example/hook","events":["message.*"]}`, 201},
+		{"POST", "/v1/webhooks", `{"url":"http://shop.example/hook"}`, 400},
+		{"POST", "/v1/webhooks", `{"url":"https://shop.example/hook","events":["message.sent"]}`, 400},
+		{"GET", "/v1/webhooks/wh_none", "", 404},
+		{"PATCH", "/v1/webhooks/wh_none", `{"openids":true}`, 404},
+		{"DELETE", "/v1/webhooks/wh_none", "", 404},
+		{"POST", "/v1/webhooks/wh_none:test", "", 404},
+		{"POST", "/v1/webhooks/wh_none:rotate", "", 404},
+		{"POST", "/v1/webhooks/wh_none:recover", `{"since":"2026-12-01T08:00:00+08:00"}`, 404},
+		{"POST", "/v1/webhooks/wh_none:recover", `{}`, 400},
+		{"POST", "/v1/webhooks/wh_none:stop", "", 404},
 		{"GET", "/openapi.json", "", 200},
 		{"GET", "/docs", "", 200},
 		{"GET", "/healthz", "", 200},

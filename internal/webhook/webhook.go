@@ -67,6 +67,11 @@ type Attempt struct {
 // ErrNotFound says that there is no webhook of this ID.
 var ErrNotFound = errors.New("there is no webhook of this id")
 
+// InvalidError says which field of a webhook is refused, and why.
+type InvalidError struct{ Field, Detail string }
+
+func (e *InvalidError) Error() string { return "webhook: " + e.Field + ": " + e.Detail }
+
 const (
 	maxWebhooks = 20
 	maxAttempts = 100 // kept for each webhook
@@ -97,16 +102,19 @@ func (s *Store) check(w Webhook) error {
 	u, err := url.Parse(w.URL)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
-		return errors.New("webhook: url: is no address such as https://shop.example/wechat-events, without user and fragment")
+		return &InvalidError{"url", "is no address such as https://shop.example/wechat-events, without user and fragment"}
 	case u.Scheme != "https" && (u.Scheme != "http" || !s.private):
-		return errors.New("webhook: url: use https://; WXNOTIFY_WEBHOOK_PRIVATE=true allows http:// and private networks")
+		return &InvalidError{"url", "use https://; WXNOTIFY_WEBHOOK_PRIVATE=true allows http:// and private networks"}
 	}
 	for _, c := range w.Classes {
 		if _, err := job.ParseClass(string(c)); err != nil {
-			return fmt.Errorf("webhook: classes: %w", err)
+			return &InvalidError{"classes", err.Error()}
 		}
 	}
-	return events.CheckTypes(w.Types)
+	if err := events.CheckTypes(w.Types); err != nil {
+		return &InvalidError{"events", err.Error()}
+	}
+	return nil
 }
 
 // Add stores a new webhook and returns it with its secret. It gets the events from now on.
@@ -116,7 +124,7 @@ func (s *Store) Add(ctx context.Context, w Webhook) (Webhook, error) {
 	}
 	if n, err := s.rdb.HLen(ctx, s.key()).Result(); err != nil || n >= maxWebhooks {
 		if err == nil {
-			err = fmt.Errorf("there are %d already; remove one", n)
+			return w, &InvalidError{"url", fmt.Sprintf("there are %d webhooks already; remove one", n)}
 		}
 		return w, fmt.Errorf("webhook: add: %w", err)
 	}
@@ -127,6 +135,9 @@ func (s *Store) Add(ctx context.Context, w Webhook) (Webhook, error) {
 	w.ID = "wh_" + strings.ToLower(rand.Text()[:12])
 	w.Created = time.Now().UTC().Truncate(time.Second)
 	w.Secrets = []Secret{{Value: newSecret()}}
+	if w.Types == nil {
+		w.Types = []string{} // a list in JSON
+	}
 	if err := s.rdb.HSet(ctx, s.stateKey(w.ID), "at", at).Err(); err != nil {
 		return w, fmt.Errorf("webhook: add: %w", err)
 	}

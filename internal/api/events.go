@@ -1,0 +1,118 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/producer"
+)
+
+// Describe shows the messages of events as Status has them.
+func Describe(p *producer.Producer) events.Describe {
+	return func(ctx context.Context, ids []string, openids bool) ([]json.RawMessage, error) {
+		var views []producer.View
+		if openids {
+			views = append(views, producer.Unmasked())
+		}
+		list, err := p.StatusMany(ctx, ids, views...)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]json.RawMessage, len(list))
+		for i, s := range list {
+			if s == nil {
+				continue
+			}
+			if out[i], err = json.Marshal(s); err != nil {
+				return nil, fmt.Errorf("encode a message: %w", err)
+			}
+		}
+		return out, nil
+	}
+}
+
+// maxEventsWait is how long a call waits for events: less than a call may run.
+const maxEventsWait = 25 * time.Second
+
+// getEvents answers with the events after a cursor, one JSON object a line. The header
+// Events-Cursor is where to go on, also when no event came.
+func (s *server) getEvents(c *call) error {
+	a, err := c.account("")
+	if err != nil {
+		return err
+	}
+	q, err := eventsQuery(c)
+	if err != nil {
+		return err
+	}
+	reader := s.readers[a.AppID]
+	if q.After == "now" {
+		if q.After, err = reader.Latest(c.r.Context()); err != nil {
+			return err
+		}
+	}
+	list, next, err := reader.Read(c.r.Context(), q)
+	if errors.Is(err, events.ErrCursor) {
+		return malformed(fault{"/after", "cursor-unknown", "is neither the id of an event nor now"})
+	}
+	if err != nil {
+		return err
+	}
+	var body bytes.Buffer
+	lines := json.NewEncoder(&body)
+	lines.SetEscapeHTML(false)
+	for i := range list {
+		if err := lines.Encode(list[i]); err != nil {
+			return fmt.Errorf("encode an event: %w", err)
+		}
+	}
+	c.w.Header().Set("Content-Type", "application/x-ndjson")
+	c.w.Header().Set("Events-Cursor", next)
+	c.write(http.StatusOK, body.Bytes())
+	return nil
+}
+
+func eventsQuery(c *call) (events.Query, error) {
+	values := c.r.URL.Query()
+	q := events.Query{After: values.Get("after"), OpenIDs: c.key.May(apikey.ReadOpenID)}
+	var faults []fault
+	for name := range values {
+		switch name {
+		case "after", "types", "limit", "wait":
+		default:
+			faults = append(faults, fault{"/" + name, "field-unknown", "is not a parameter of this call; see /docs"})
+		}
+	}
+	if types := values.Get("types"); types != "" {
+		q.Types = strings.Split(types, ",")
+		if err := events.CheckTypes(q.Types); err != nil {
+			faults = append(faults, fault{"/types", "value-form", err.Error()})
+		}
+	}
+	if text := values.Get("limit"); text != "" {
+		var err error
+		if q.Limit, err = strconv.Atoi(text); err != nil || q.Limit < 1 || q.Limit > 1000 {
+			faults = append(faults, fault{"/limit", "value-form", "is not a whole number from 1 to 1000"})
+		}
+	}
+	if text := values.Get("wait"); text != "" {
+		var err error
+		if q.Wait, err = time.ParseDuration(text); err != nil || q.Wait < 0 {
+			faults = append(faults, fault{"/wait", "value-form", "is not a duration such as 20s"})
+		}
+		q.Wait = min(q.Wait, maxEventsWait)
+	}
+	if len(faults) > 0 {
+		return q, malformed(faults...)
+	}
+	return q, nil
+}
