@@ -4,12 +4,7 @@
 //
 // WXNOTIFY is the program. Needs redis-server.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
 import wechat from 'co-wechat';
@@ -19,72 +14,17 @@ import Koa from 'koa';
 import CallbackAPI from 'wechat-api';
 import WXBizMsgCrypt from 'wechat-crypto';
 
-const openid = 'oSIM6t0follower0000000000001';
-const token = 'clientsToken0123456789';
-const aesKey = 'abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG';
-const order = {
-  thing1: { value: '红富士苹果' }, time2: { value: '2024年5月1日 10:00' }, amount3: { value: '¥10.00' },
-};
-const orderTemplate = 'sim-order-paid-T0aXc9mB3kQvR7yLwEzH1uJdGpN2';
+import { aesKey, eventually, openid, order, orderTemplate, run, simulate, startRedis, stops, token } from './harness.mjs';
 
-const stops = []; // what to end, newest last
 let env; // what simulate printed for serve
 let base;
-
-// run starts a program until the tests end, and returns what it prints until it
-// prints the text.
-async function run(command, args, text, extra = {}) {
-  const child = spawn(command, args, { env: { PATH: process.env.PATH, HOME: process.env.HOME, ...extra } });
-  stops.push(async () => {
-    if (child.exitCode === null) {
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    }
-  });
-  let out = '';
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('exit', () => reject(new Error(`${command} ended: ${out}`)));
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (data) => {
-        out += data;
-        if (out.includes(text)) resolve(out);
-      });
-    }
-  });
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-// control calls the simulator's control API.
-async function control(path, body) {
-  const response = await fetch(`${base}/_sim/${path}`, body && { method: 'POST', body: JSON.stringify(body) });
-  const answer = await response.json();
-  assert.equal(response.status, 200, `${path}: ${JSON.stringify(answer)}`);
-  return answer;
-}
+let control;
 
 // say is the follower who writes to the account; the result is the push with the reply.
 async function say(text) {
   await control('followers', { openids: [openid], do: 'say', text });
   const { pushes } = await eventually(() => control('pushes'), ({ pushes }) => pushes.some((p) => p.content === text), text);
   return pushes.find((p) => p.content === text);
-}
-
-async function eventually(ask, ok, what) {
-  for (const limit = Date.now() + 20_000; Date.now() < limit; ) {
-    const answer = await ask();
-    if (ok(answer)) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`not within 20 s: ${what}`);
 }
 
 // business is a server made with co-wechat, which answers each text.
@@ -102,10 +42,7 @@ async function business(config, heard) {
 }
 
 before(async () => {
-  const publicURL = `http://127.0.0.1:${await freePort()}`;
-  const out = await run(process.env.WXNOTIFY, ['simulate', '--addr', '127.0.0.1:0', '--public-url', publicURL], 'sim-delivery');
-  env = Object.fromEntries([...out.matchAll(/export (\w+)=(\S+)/g)].map(([, name, value]) => [name, value]));
-  base = env.WXNOTIFY_WECHAT_BASE_URL;
+  ({ env, base, control } = await simulate());
 });
 
 after(async () => {
@@ -231,15 +168,12 @@ test('wechat-crypto and the simulator read each other', async () => {
 });
 
 test('co-wechat behind WXNOTIFY_FORWARD_URL replies to the follower', async () => {
-  const dir = mkdtempSync(join(tmpdir(), 'clients-'));
-  stops.push(() => rmSync(dir, { recursive: true, force: true }));
-  const redis = await freePort();
-  await run('redis-server', ['--port', String(redis), '--bind', '127.0.0.1', '--dir', dir, '--appendonly', 'yes', '--save', ''], 'Ready to accept connections');
+  const redis = await startRedis();
   const heard = [];
   const forward = await business(token, heard);
   await run(process.env.WXNOTIFY, ['serve'], 'enroll started', {
-    ...env, WXNOTIFY_REDIS_URL: `redis://127.0.0.1:${redis}/0`, WXNOTIFY_PUBLIC_ADDR: new URL(env.WXNOTIFY_PUBLIC_URL).host,
-    WXNOTIFY_OPS_ADDR: '-', WXNOTIFY_CALLBACK_TOKEN: token, WXNOTIFY_ENCODING_AES_KEY: aesKey, WXNOTIFY_FORWARD_URL: forward,
+    ...env, WXNOTIFY_REDIS_URL: redis, WXNOTIFY_PUBLIC_ADDR: new URL(env.WXNOTIFY_PUBLIC_URL).host,
+    WXNOTIFY_OPS_ADDR: '-', WXNOTIFY_API_ADDR: '-', WXNOTIFY_CALLBACK_TOKEN: token, WXNOTIFY_ENCODING_AES_KEY: aesKey, WXNOTIFY_FORWARD_URL: forward,
   });
   const url = `${env.WXNOTIFY_PUBLIC_URL}/callback/${env.WXNOTIFY_APPID}`;
   await control('callback', { url, mode: 'secure', token, encoding_aes_key: aesKey });

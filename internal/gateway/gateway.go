@@ -4,6 +4,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -236,11 +237,15 @@ func (q *request) refused(err error) {
 	q.answer(map[string]any{"errcode": r.code, "errmsg": r.text})
 }
 
+// answer writes v as WeChat does: JSON without escapes for HTML and without a line
+// break at its end, which co-wechat-api cannot read.
 func (q *request) answer(v any) {
-	q.w.Header().Set("Content-Type", "application/json; encoding=utf-8")
-	enc := json.NewEncoder(q.w)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // the caller is gone: nothing to tell it
+	_ = enc.Encode(v) // texts and numbers only: it cannot fail
+	q.w.Header().Set("Content-Type", "application/json; encoding=utf-8")
+	_, _ = q.w.Write(bytes.TrimSpace(text.Bytes())) // the caller is gone: nothing to tell it
 }
 
 // body reads a small body whole.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
@@ -113,6 +114,9 @@ func (s *stand) raw(t *testing.T, method, target, body string) string {
 	s.gateway.ServeHTTP(w, r)
 	if w.Code != http.StatusOK {
 		t.Errorf("%s %s: HTTP %d, and WeChat answers 200", method, target, w.Code)
+	}
+	if strings.ContainsFunc(w.Body.String(), unicode.IsControl) {
+		t.Errorf("%s %s: the answer has a control character, which SDKs of WeChat's do not read: %q", method, target, w.Body)
 	}
 	return w.Body.String()
 }
@@ -221,6 +225,17 @@ func TestASendIsQueuedAndAnsweredAsWeChatDoes(t *testing.T) {
 		errcode(t, s.do(t, "POST", wechat.SendPath+"?access_token="+token, strings.Replace(card, change[0], change[1], 1)), want)
 	}
 	errcode(t, s.do(t, "GET", wechat.SendPath+"?access_token="+token, ""), 43002)
+}
+
+// SDKs send a colour of the card, as WeChat's pages had it; WeChat ignores it.
+func TestColoursOfSDKsAreDropped(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	token := s.token(t, s.key(t, nil))
+	coloured := strings.Replace(numbered(1), `{"touser"`, `{"color":"#173177","topcolor":"#FF0000","touser"`, 1)
+	errcode(t, s.do(t, "POST", wechat.SendPath+"?access_token="+token, coloured), 0)
+	errcode(t, s.do(t, "POST", wechat.SendPath+"?access_token="+token, strings.Replace(coloured, "client_msg_id", "client_msgid", 1)), 47001)
+	errcode(t, s.do(t, "POST", wechat.SendPath+"?access_token="+token, strings.Replace(coloured, `"touser"`, `"touser":"o1","touser"`, 1)), 47001)
 }
 
 // numbered is card under another client_msg_id.

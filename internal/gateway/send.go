@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -33,7 +35,7 @@ func (q *request) serveSend() error {
 	if err != nil {
 		return err
 	}
-	in, err := intake.Parse(body)
+	in, err := parseSend(body)
 	if err != nil {
 		return refuse(47001, "data format error: "+faultsText(err))
 	}
@@ -75,6 +77,23 @@ func (q *request) serveSend() error {
 	}
 	q.answer(map[string]any{"errcode": 0, "errmsg": "ok", "msgid": MsgID(q.key.Account, ticket.ID)})
 	return nil
+}
+
+// parseSend reads WeChat's own body. co-wechat-api and others send a color at its top,
+// which WeChat ignores: it is dropped, when it is the only fault. Other unknown fields
+// are faults, since they are misspelled ones mostly.
+func parseSend(body []byte) (intake.Request, error) {
+	in, err := intake.Parse(body)
+	var invalid *wechat.InvalidError
+	var fields map[string]json.RawMessage
+	if !errors.As(err, &invalid) || len(invalid.Faults) != 1 || invalid.Faults[0].Pointer() != "/color" || json.Unmarshal(body, &fields) != nil {
+		return in, err
+	}
+	delete(fields, "color")
+	if body, err = json.Marshal(fields); err != nil {
+		return in, fmt.Errorf("drop the color: %w", err)
+	}
+	return intake.Parse(body)
 }
 
 // MsgID is the msgid that the gateway answers for a message: made of the account
