@@ -89,7 +89,7 @@ test('co-wechat-api sends through the gateway and hears the receipt under its ms
   assert.match((await c.ensureAccessToken()).accessToken, /^wxg_/);
   const sent = await c.sendTemplate(openid, orderTemplate, 'https://shop.example/', '#173177', order);
   assert.equal(sent.errcode, 0);
-  assert.ok(Number.isSafeInteger(sent.msgid));
+  assert.ok(Number.isSafeInteger(Number(sent.msgid)));
   const receipt = await eventually(async () => heard.find((m) => m.MsgID === String(sent.msgid)), Boolean, 'the receipt');
   assert.equal(receipt.Event, 'TEMPLATESENDJOBFINISH');
   assert.equal(receipt.Status, 'success');
@@ -128,8 +128,7 @@ test('a path that the key does not have, and a wrong secret, are refused as WeCh
 });
 
 test('8 processes at once cause one token fetch at WeChat', async () => {
-  const { token: fleet } = await control('tokens/kill', {});
-  void fleet;
+  await control('tokens/kill', {});
   const before = await tokenFetches();
   const program = `
     import API from 'co-wechat-api';
