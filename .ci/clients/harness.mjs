@@ -48,13 +48,13 @@ export async function freePort() {
   return port;
 }
 
-export async function eventually(ask, ok, what) {
-  for (const limit = Date.now() + 20_000; Date.now() < limit; ) {
+export async function eventually(ask, ok, what, within = 20_000) {
+  for (const limit = Date.now() + within; Date.now() < limit; ) {
     const answer = await ask();
     if (ok(answer)) return answer;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(`not within 20 s: ${what}`);
+  throw new Error(`not within ${within} ms: ${what}`);
 }
 
 // simulate starts WeChat's platform; control calls its control API.
