@@ -56,14 +56,29 @@ func newAPI(rdb redis.UniversalClient, c *config, accounts []*account, watch *ob
 		}
 	}
 	handler, err := api.New(cfg)
-	if err != nil || !c.API.Gateway {
-		return handler, err
+	if err != nil {
+		return nil, err
+	}
+	if !c.API.Gateway {
+		return oneRequest(handler), nil
 	}
 	g, err := gateway.New(through)
 	if err != nil {
 		return nil, err
 	}
-	return beside(handler, g), nil
+	return oneRequest(beside(handler, g)), nil
+}
+
+// oneRequest ends the connection after a request whose body comes in chunks: Go takes a
+// Content-Length beside them, and a proxy in front may take the length for the body's,
+// and what follows for a request of its own.
+func oneRequest(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 func gatewayAccount(a *account) (gateway.Account, error) {
