@@ -62,7 +62,7 @@ func (s *server) getEvents(c *call) error {
 	}
 	list, next, err := reader.Read(c.r.Context(), q)
 	if errors.Is(err, events.ErrCursor) {
-		return malformed(fault{"/after", "cursor-unknown", "is neither the id of an event nor now"})
+		return malformed(newFault("/after", "cursor-unknown", "is neither the id of an event nor now"))
 	}
 	if err != nil {
 		return err
@@ -89,25 +89,25 @@ func eventsQuery(c *call) (events.Query, error) {
 		switch name {
 		case "after", "types", "limit", "wait":
 		default:
-			faults = append(faults, fault{"/" + name, "field-unknown", "is not a parameter of this call; see /docs"})
+			faults = append(faults, newFault("/" + name, "field-unknown", "is not a parameter of this call; see /docs"))
 		}
 	}
 	if types := values.Get("types"); types != "" {
 		q.Types = strings.Split(types, ",")
 		if err := events.CheckTypes(q.Types); err != nil {
-			faults = append(faults, fault{"/types", "value-form", err.Error()})
+			faults = append(faults, newFault("/types", "value-form", err.Error()))
 		}
 	}
 	if text := values.Get("limit"); text != "" {
 		var err error
 		if q.Limit, err = strconv.Atoi(text); err != nil || q.Limit < 1 || q.Limit > 1000 {
-			faults = append(faults, fault{"/limit", "value-form", "is not a whole number from 1 to 1000"})
+			faults = append(faults, newFault("/limit", "value-form", "is not a whole number from 1 to 1000"))
 		}
 	}
 	if text := values.Get("wait"); text != "" {
 		var err error
 		if q.Wait, err = time.ParseDuration(text); err != nil || q.Wait < 0 {
-			faults = append(faults, fault{"/wait", "value-form", "is not a duration such as 20s"})
+			faults = append(faults, newFault("/wait", "value-form", "is not a duration such as 20s"))
 		}
 		q.Wait = min(q.Wait, maxEventsWait)
 	}

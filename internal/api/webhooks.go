@@ -76,7 +76,7 @@ func webhookProblem(err error) error {
 	}
 	var invalid *webhook.InvalidError
 	if errors.As(err, &invalid) {
-		return malformed(fault{"/" + invalid.Field, "value-form", invalid.Detail})
+		return malformed(newFault("/" + invalid.Field, "value-form", invalid.Detail))
 	}
 	return err
 }
@@ -187,7 +187,7 @@ func (s *server) postWebhookVerb(c *call) error {
 			err = decode(body, &in)
 		}
 		if err == nil && in.Since.IsZero() {
-			err = malformed(fault{"/since", "field-missing", "is required: a time such as 2026-12-01T08:00:00+08:00"})
+			err = malformed(newFault("/since", "field-missing", "is required: a time such as 2026-12-01T08:00:00+08:00"))
 		}
 		if err == nil {
 			err = webhookProblem(store.Recover(c.r.Context(), id, in.Since))

@@ -1,7 +1,6 @@
 package webhook_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -10,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -474,6 +472,7 @@ func TestWantsFiltersByClass(t *testing.T) {
 		}
 	})
 }
+<<<<<<< HEAD
 
 // No address of this machine or its networks is called, in whatever form it is written.
 func TestPrivateAddressesAreNotCalled(t *testing.T) {
@@ -566,3 +565,5 @@ func TestStoreRefusesWhatCannotBeServed(t *testing.T) {
 		}
 	})
 }
+=======
+>>>>>>> c217543 (webhook: tests of addresses in a file of their own)
