@@ -19,7 +19,7 @@ import (
 // No address of this machine or its networks is called, in whatever form it is written.
 func TestPrivateAddressesAreNotCalled(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	defer func() { _ = ln.Close() }()
 	called := make(chan struct{})
