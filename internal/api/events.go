@@ -89,7 +89,7 @@ func eventsQuery(c *call) (events.Query, error) {
 		switch name {
 		case "after", "types", "limit", "wait":
 		default:
-			faults = append(faults, newFault("/" + name, "field-unknown", "is not a parameter of this call; see /docs"))
+			faults = append(faults, newFault("/"+name, "field-unknown", "is not a parameter of this call; see /docs"))
 		}
 	}
 	if types := values.Get("types"); types != "" {

@@ -76,7 +76,7 @@ func webhookProblem(err error) error {
 	}
 	var invalid *webhook.InvalidError
 	if errors.As(err, &invalid) {
-		return malformed(newFault("/" + invalid.Field, "value-form", invalid.Detail))
+		return malformed(newFault("/"+invalid.Field, "value-form", invalid.Detail))
 	}
 	return err
 }
