@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,7 +101,8 @@ func TestSlowClientsOfTheAPILoseTheirConnection(t *testing.T) {
 		go func() { ended <- serveHTTP(ctx, ln, handler, apiLimits()) }()
 		near, far := net.Pipe()
 		ln <- far
-		go func() {
+		var client sync.WaitGroup // the bubble ends after it
+		client.Go(func() {
 			_, _ = io.WriteString(near, "POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
 			for {
 				if _, err := io.WriteString(near, "x"); err != nil {
@@ -108,13 +110,14 @@ func TestSlowClientsOfTheAPILoseTheirConnection(t *testing.T) {
 				}
 				time.Sleep(time.Second) // virtual
 			}
-		}()
-		go func() { _, _ = io.Copy(io.Discard, bufio.NewReader(near)) }()
+		})
+		client.Go(func() { _, _ = io.Copy(io.Discard, bufio.NewReader(near)) })
 		began := time.Now()
 		if err := <-read; err == nil || time.Since(began) > 2*time.Minute {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}
 		_ = near.Close()
+		client.Wait()
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)

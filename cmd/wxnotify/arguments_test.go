@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/wxnotify/wxnotify/internal/redistest"
 )
 
 // TestAFlagOfOneValueIsGivenOnce: of two recipients, the last one would get the message
@@ -54,7 +56,10 @@ func TestTextOfAnotherEncodingIsRefused(t *testing.T) {
 // TestHandOffIsReadStrictly: a claim of damaged data would match no follower.
 func TestHandOffIsReadStrictly(t *testing.T) {
 	t.Parallel()
-	env := map[string]string{"WXNOTIFY_APPID": "wx0123456789abcdef", "WXNOTIFY_PUBLIC_URL": "https://n.example", "WXNOTIFY_ENROLL_KEY": canarySecret}
+	env := map[string]string{
+		"WXNOTIFY_REDIS_URL": redistest.Start(t).URL(), "WXNOTIFY_APPID": "wx0123456789abcdef",
+		"WXNOTIFY_PUBLIC_URL": "https://n.example", "WXNOTIFY_ENROLL_KEY": canarySecret,
+	}
 	for text, want := range map[string]string{
 		"\ufeff" + `{"data":{"phone":"1"}}`:   "",
 		`{"data":{"name":"` + "\xca\xd6\"}}":  "data.name is not UTF-8",

@@ -189,8 +189,10 @@ func bindingFault(b enroll.Binding) error {
 		}
 	}
 	if rounded.MatchString(b.User) {
-		faults = append(faults, wechat.Fault{Path: "user", Code: producer.FaultUserInvalid,
-			Message: "is a number that a spreadsheet has rounded: give the column the format of text and export the file again"})
+		faults = append(faults, wechat.Fault{
+			Path: "user", Code: producer.FaultUserInvalid,
+			Message: "is a number that a spreadsheet has rounded: give the column the format of text and export the file again",
+		})
 	} else {
 		take("user", producer.CheckUser(b.User))
 	}

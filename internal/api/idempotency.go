@@ -15,9 +15,8 @@ import (
 	"regexp"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/redisx"
 )

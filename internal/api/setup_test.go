@@ -92,34 +92,34 @@ func newAccount(tb testing.TB, rdb *redis.Client, id string) api.Account {
 	return api.Account{AppID: id, Producer: p, Roster: roster, Eraser: eraser, Gate: gate}
 }
 
-func router(t testing.TB) routers.Router {
-	t.Helper()
-	r, err := gorillamux.NewRouter(load(t))
+func router(tb testing.TB) routers.Router {
+	tb.Helper()
+	r, err := gorillamux.NewRouter(load(tb))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
 
-func load(t testing.TB) *openapi3.T {
-	t.Helper()
+func load(tb testing.TB) *openapi3.T {
+	tb.Helper()
 	doc, err := openapi3.NewLoader().LoadFromFile("openapi.json")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return doc
 }
 
 // key makes a key of the account and returns its secret.
-func (s *stand) key(t testing.TB, account string, change func(*apikey.Key)) string {
-	t.Helper()
+func (s *stand) key(tb testing.TB, account string, change func(*apikey.Key)) string {
+	tb.Helper()
 	k := apikey.Key{Name: "test", Kind: apikey.Live, Scopes: apikey.Scopes(), Rate: 1e4}
 	if change != nil {
 		change(&k)
 	}
-	_, secret, err := s.keys[account].Create(t.Context(), k)
+	_, secret, err := s.keys[account].Create(tb.Context(), k)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return secret
 }
@@ -210,11 +210,11 @@ const body = `{"id":"order-1","class":"bulk","message":{"touser":"oABCDEFGHIJKLM
 // message is body with another id.
 func message(id string) string { return strings.Replace(body, "order-1", id, 1) }
 
-func pending(t testing.TB, rdb *redis.Client) int {
-	t.Helper()
-	keys, err := rdb.Keys(t.Context(), "asynq:{*}:t:*").Result()
+func pending(tb testing.TB, rdb *redis.Client) int {
+	tb.Helper()
+	keys, err := rdb.Keys(tb.Context(), "asynq:{*}:t:*").Result()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return len(keys)
 }

@@ -39,6 +39,13 @@ func chinese(text string) string {
 		"the body has more than %d bytes: cut the call in several":                                        "请求体超过 %d 字节：请分多次调用",
 		"nothing was enqueued: give Redis more memory, then repeat the call":                              "没有入队：请增加 Redis 内存后重试",
 		"it is not known whether the call was done: repeat it with the same ID":                           "不确定调用是否已执行：请用相同的 ID 重试",
+		"is neither the id of an event nor now":                                                           "既不是事件的 id，也不是 now",
+		"is not a parameter of this call; see /docs":                                                      "不是该接口的参数；请看 /docs",
+		"is not a whole number from 1 to 1000":                                                            "不是 1 到 1000 的整数",
+		"is not a duration such as 20s":                                                                   "不是时长，例如 20s",
+		"the key has not the scope %s, which openids need":                                                "该密钥没有权限 %s，而 openid 需要它",
+		"there is no webhook of this id":                                                                  "没有该 id 的 webhook",
+		"is required: a time such as 2026-12-01T08:00:00+08:00":                                           "必须填写：时间，例如 2026-12-01T08:00:00+08:00",
 		"the log has the cause under this request_id":                                                     "原因见日志中的该 request_id",
 	}[text]
 	if !ok {

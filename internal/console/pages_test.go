@@ -126,7 +126,7 @@ func (b *bundle) stream(t *testing.T, page string, n int) []string {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	req := must[*http.Request](t)(http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/live?page="+page, http.NoBody))
-	resp := must[*http.Response](t)(b.client.Do(req))
+	resp := must[*http.Response](t)(b.client.Do(req)) //nolint:bodyclose // closed below
 	defer func() { _ = resp.Body.Close() }()
 	if kind := resp.Header.Get("Content-Type"); kind != "text/event-stream" {
 		t.Fatalf("%d %s", resp.StatusCode, kind)

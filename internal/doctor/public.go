@@ -63,7 +63,7 @@ func (c client) ask(ctx context.Context, method, path string, body []byte) (stat
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // without the query, which is signed
 		}
-		return 0, nil, err //nolint:wrapcheck // the finding names the call
+		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

@@ -204,7 +204,8 @@ func TestRedisThatCannotSaveOrIsOpen(t *testing.T) {
 // TestEveryCodeIsFoundByACheck and named by a test of a broken installation.
 func TestEveryCodeIsFoundByACheck(t *testing.T) {
 	t.Parallel()
-	read := func(pattern string, tests bool) (text string) {
+	read := func(pattern string, tests bool) string {
+		var text strings.Builder
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -217,9 +218,9 @@ func TestEveryCodeIsFoundByACheck(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text += string(content)
+			text.Write(content)
 		}
-		return text
+		return text.String()
 	}
 	command := filepath.Join("..", "..", "cmd", "wxnotify")
 	sources := read("*.go", false) + read(filepath.Join(command, "cmd_doctor.go"), false)

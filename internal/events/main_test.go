@@ -53,14 +53,13 @@ func open(tb testing.TB, rdb redis.UniversalClient) *ledger.Ledger {
 }
 
 // begin begins the message of an ID as delivery n. Without a record it is made.
-func begin(tb testing.TB, l *ledger.Ledger, id string, n int64) job.Envelope {
+func begin(tb testing.TB, l *ledger.Ledger, id string, n int64) {
 	tb.Helper()
 	e := job.Envelope{
 		ID: id, Class: job.Default, To: openid, Template: "template", QueuedAt: time.Now(), Body: []byte(`{"touser":"` + openid + `"}`),
 	}
 	_, err := l.Begin(tb.Context(), e, ledger.Delivery{N: n})
 	must(tb, err)
-	return e
 }
 
 func accept(tb testing.TB, l *ledger.Ledger, id string, n int64, msgid wechat.MessageID) {

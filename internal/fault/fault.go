@@ -28,7 +28,8 @@ type Row struct {
 
 func row(code wechat.FaultCode, means, meansZH, do, doZH string) Row {
 	return Row{
-		code, map[wechat.Lang]string{wechat.English: means, wechat.Chinese: meansZH},
+		code,
+		map[wechat.Lang]string{wechat.English: means, wechat.Chinese: meansZH},
 		map[wechat.Lang]string{wechat.English: do, wechat.Chinese: doZH},
 	}
 }
