@@ -72,7 +72,8 @@ func TestImportChecksOnceAndBindsOnce(t *testing.T) {
 		list := func() []enroll.Binding {
 			return []enroll.Binding{
 				binding("u1", "oA-1"), binding("u2", "oA-left"), binding("u3", "oB-1"), binding("u1", "oA-1"),
-				{User: "u4", OpenID: "oA-4", UnionID: "oUother", How: "import"}, binding("u5", "wxn-sim-delivered"), binding("u1", "oA-0"),
+				{User: "u4", OpenID: "oA-4", UnionID: "oUother", How: "import"},
+				binding("u5", "wxn-sim-delivered"), binding("u1", "oA-0"),
 			}
 		}
 		want := []enroll.Bound{

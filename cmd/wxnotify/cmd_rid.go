@@ -64,9 +64,14 @@ func (a *app) showRequest(ctx context.Context, acct *account, rid string, whole 
 	}
 	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
 	for _, row := range [][2]string{
-		{"rid", view.RID}, {a.say("account", "账号"), view.Account}, {a.say("called", "调用时间"), r.InvokedAt.Local().Format(time.RFC3339)},
-		{a.say("took", "耗时"), view.Cost.String()}, {a.say("from", "来源地址"), view.ClientIP}, {"url", view.URL},
-		{a.say("request", "请求"), view.Request}, {a.say("answer", "返回"), view.Response},
+		{"rid", view.RID},
+		{a.say("account", "账号"), view.Account},
+		{a.say("called", "调用时间"), r.InvokedAt.Local().Format(time.RFC3339)},
+		{a.say("took", "耗时"), view.Cost.String()},
+		{a.say("from", "来源地址"), view.ClientIP},
+		{"url", view.URL},
+		{a.say("request", "请求"), view.Request},
+		{a.say("answer", "返回"), view.Response},
 	} {
 		_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}

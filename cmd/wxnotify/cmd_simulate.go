@@ -162,9 +162,14 @@ func (f simulateFlags) hints(base, self string, templates []wechattest.Template)
 	}
 	public := strings.TrimSuffix(f.public, "/")
 	for _, v := range [][2]string{
-		{"WECHAT_BASE_URL", base}, {"WECHAT_AUTHORIZE_URL", base + "/connect/oauth2/authorize"},
-		{"APPID", f.appid}, {"APPSECRET", f.secret}, {"PUBLIC_URL", public}, {"ENROLL_KEY", randomText(enrollKeyLength)},
-		{"CALLBACK_TOKEN", token}, {"ENCODING_AES_KEY", key},
+		{"WECHAT_BASE_URL", base},
+		{"WECHAT_AUTHORIZE_URL", base + "/connect/oauth2/authorize"},
+		{"APPID", f.appid},
+		{"APPSECRET", f.secret},
+		{"PUBLIC_URL", public},
+		{"ENROLL_KEY", randomText(enrollKeyLength)},
+		{"CALLBACK_TOKEN", token},
+		{"ENCODING_AES_KEY", key},
 	} {
 		if v[1] != "" {
 			say("  export WXNOTIFY_%s=%s\n", v[0], shellQuote(v[1]))

@@ -190,16 +190,30 @@ func TestPlaceholdersOfExamplesAreRefused(t *testing.T) {
 	const ascending = "0123456789abcdef0123456789abcdef"
 	for _, c := range []struct{ variable, value string }{
 		{"WXNOTIFY_APPSECRET", ascending},
-		{"WXNOTIFY_ENROLL_KEY", "CHANGE_ME CHANGE_ME CHANGE_ME CHANGE_ME"}, {"WXNOTIFY_ENROLL_KEY", "*your-own-key*your-own-key*your-own-key*"},
+		{"WXNOTIFY_ENROLL_KEY", "CHANGE_ME CHANGE_ME CHANGE_ME CHANGE_ME"},
+		{"WXNOTIFY_ENROLL_KEY", "*your-own-key*your-own-key*your-own-key*"},
 		{"WXNOTIFY_ENROLL_KEY", "replace.this.with.32.random.bytes.please"},
-		{"WXNOTIFY_CALLBACK_TOKEN", "ChangeIt"}, {"WXNOTIFY_CALLBACK_TOKEN", "token"}, {"WXNOTIFY_CALLBACK_TOKEN", "weixin123"},
-		{"WXNOTIFY_CALLBACK_TOKEN", "simulatorOnlyToken"}, {"WXNOTIFY_CALLBACK_TOKEN", "yourTokenHere"}, {"WXNOTIFY_CALLBACK_TOKEN_PREVIOUS", "changeme"},
-		{"WXNOTIFY_ENCODING_AES_KEY", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}, {"WXNOTIFY_ENCODING_AES_KEY_PREVIOUS", strings.Repeat("A", 43)},
-		{"WXNOTIFY_OPS_LOGIN", "admin:admin"}, {"WXNOTIFY_OPS_LOGIN", "ops:password1"}, {"WXNOTIFY_OPS_LOGIN", "ops:secret"},
-		{"WXNOTIFY_OPS_LOGIN", "li:li"}, {"WXNOTIFY_OPS_LOGIN", "admin:123456"}, {"WXNOTIFY_OPS_LOGIN", "admin:P@ssw0rd"}, {"WXNOTIFY_OPS_LOGIN", "admin:88888888"},
-		{"WXNOTIFY_CALLBACK_TOKEN", "spamtest"}, {"WXNOTIFY_CALLBACK_TOKEN", "tokentoken1"},
-		{"WXNOTIFY_APPSECRET", "fedcba9876543210fedcba9876543210"}, {"WXNOTIFY_ENROLL_KEY", strings.Repeat("secret", 6)},
-		{"WXNOTIFY_ENROLL_KEY", "openssl rand -hex 32, openssl rand -hex 32"}, {"WXNOTIFY_ENROLL_KEY", "32-bytes-or-more-32-bytes-or-more"},
+		{"WXNOTIFY_CALLBACK_TOKEN", "ChangeIt"},
+		{"WXNOTIFY_CALLBACK_TOKEN", "token"},
+		{"WXNOTIFY_CALLBACK_TOKEN", "weixin123"},
+		{"WXNOTIFY_CALLBACK_TOKEN", "simulatorOnlyToken"},
+		{"WXNOTIFY_CALLBACK_TOKEN", "yourTokenHere"},
+		{"WXNOTIFY_CALLBACK_TOKEN_PREVIOUS", "changeme"},
+		{"WXNOTIFY_ENCODING_AES_KEY", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"},
+		{"WXNOTIFY_ENCODING_AES_KEY_PREVIOUS", strings.Repeat("A", 43)},
+		{"WXNOTIFY_OPS_LOGIN", "admin:admin"},
+		{"WXNOTIFY_OPS_LOGIN", "ops:password1"},
+		{"WXNOTIFY_OPS_LOGIN", "ops:secret"},
+		{"WXNOTIFY_OPS_LOGIN", "li:li"},
+		{"WXNOTIFY_OPS_LOGIN", "admin:123456"},
+		{"WXNOTIFY_OPS_LOGIN", "admin:P@ssw0rd"},
+		{"WXNOTIFY_OPS_LOGIN", "admin:88888888"},
+		{"WXNOTIFY_CALLBACK_TOKEN", "spamtest"},
+		{"WXNOTIFY_CALLBACK_TOKEN", "tokentoken1"},
+		{"WXNOTIFY_APPSECRET", "fedcba9876543210fedcba9876543210"},
+		{"WXNOTIFY_ENROLL_KEY", strings.Repeat("secret", 6)},
+		{"WXNOTIFY_ENROLL_KEY", "openssl rand -hex 32, openssl rand -hex 32"},
+		{"WXNOTIFY_ENROLL_KEY", "32-bytes-or-more-32-bytes-or-more"},
 	} {
 		if r := checked(t, map[string]string{c.variable: c.value}); r.code != exitUsage || !strings.Contains(r.stderr, c.variable+": is a placeholder") {
 			t.Errorf("%s=%s: exit %d:\n%s", c.variable, c.value, r.code, r.stderr)
@@ -271,7 +285,9 @@ func TestRandomSecretsAreNoPlaceholders(t *testing.T) {
 			letters string
 			length  int
 		}{
-			{"0123456789abcdef", 32}, {"0123456789abcdef", 64}, {"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", 16},
+			{"0123456789abcdef", 32},
+			{"0123456789abcdef", 64},
+			{"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", 16},
 			{"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", 43},
 		} {
 			secret := make([]byte, kind.length)
@@ -296,9 +312,12 @@ func TestClearTextAddressesAreWarnedOf(t *testing.T) {
 		variable, value string
 		warned          bool
 	}{
-		{"WXNOTIFY_PUBLIC_URL", "http://notify.example.com", true}, {"WXNOTIFY_PUBLIC_URL", "https://notify.example.com", false},
-		{"WXNOTIFY_PUBLIC_URL", "http://127.0.0.1:8080", false}, {"WXNOTIFY_PUBLIC_URL", "http://localhost", false},
-		{"WXNOTIFY_WECHAT_BASE_URL", "http://proxy:8090", true}, {"WXNOTIFY_WECHAT_BASE_URL", "http://127.0.0.1:8090", false},
+		{"WXNOTIFY_PUBLIC_URL", "http://notify.example.com", true},
+		{"WXNOTIFY_PUBLIC_URL", "https://notify.example.com", false},
+		{"WXNOTIFY_PUBLIC_URL", "http://127.0.0.1:8080", false},
+		{"WXNOTIFY_PUBLIC_URL", "http://localhost", false},
+		{"WXNOTIFY_WECHAT_BASE_URL", "http://proxy:8090", true},
+		{"WXNOTIFY_WECHAT_BASE_URL", "http://127.0.0.1:8090", false},
 		{"WXNOTIFY_WECHAT_AUTHORIZE_URL", "http://open.weixin.qq.com/connect", true},
 	} {
 		r := checked(t, map[string]string{c.variable: c.value})

@@ -19,11 +19,16 @@ func TestEveryOperationNeedsAKeyWithItsScope(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	for _, op := range []struct{ method, path, body, scope string }{
-		{"POST", "/v1/messages", body, "send"}, {"POST", "/v1/messages:validate", body, "send"},
-		{"GET", "/v1/messages/x", "", "read"}, {"DELETE", "/v1/messages/x", "", "send"},
-		{"POST", "/v1/enroll-links", `{"user":"u"}`, "enroll"}, {"GET", "/v1/users/u", "", "read"},
-		{"POST", "/v1/users/u:unbind", "", "enroll"}, {"DELETE", "/v1/users/u", "", "erase"},
-		{"GET", "/v1/accounts/" + appid, "", "read"}, {"GET", "/v1/templates", "", "read"},
+		{"POST", "/v1/messages", body, "send"},
+		{"POST", "/v1/messages:validate", body, "send"},
+		{"GET", "/v1/messages/x", "", "read"},
+		{"DELETE", "/v1/messages/x", "", "send"},
+		{"POST", "/v1/enroll-links", `{"user":"u"}`, "enroll"},
+		{"GET", "/v1/users/u", "", "read"},
+		{"POST", "/v1/users/u:unbind", "", "enroll"},
+		{"DELETE", "/v1/users/u", "", "erase"},
+		{"GET", "/v1/accounts/" + appid, "", "read"},
+		{"GET", "/v1/templates", "", "read"},
 	} {
 		none := want(t, s.call(t, op.method, op.path, "", op.body), http.StatusUnauthorized)
 		if none.Header.Get("WWW-Authenticate") == "" {
@@ -69,8 +74,12 @@ func TestKeysAreInNoLogAndNoAnswer(t *testing.T) {
 	secret := s.key(t, appid, nil)
 	wrong := secret[:len(secret)-2] + "AA"
 	for _, call := range []struct{ method, path, secret, body string }{
-		{"POST", "/v1/messages", secret, body}, {"POST", "/v1/messages", wrong, body}, {"GET", "/v1/messages/" + secret, secret, ""},
-		{"POST", "/v1/messages", secret, `{"` + secret + `":1}`}, {"GET", "/nope", secret, ""}, {"PUT", "/v1/messages", secret, ""},
+		{"POST", "/v1/messages", secret, body},
+		{"POST", "/v1/messages", wrong, body},
+		{"GET", "/v1/messages/" + secret, secret, ""},
+		{"POST", "/v1/messages", secret, `{"` + secret + `":1}`},
+		{"GET", "/nope", secret, ""},
+		{"PUT", "/v1/messages", secret, ""},
 	} {
 		a := s.call(t, call.method, call.path, call.secret, call.body)
 		if bytes.Contains(a.Body, []byte(secret[9:])) {

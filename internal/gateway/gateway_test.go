@@ -42,28 +42,28 @@ type stand struct {
 	calls []gateway.Call
 }
 
-func newStand(t testing.TB) *stand {
-	t.Helper()
-	_, rdb := redistest.Mini(t)
+func newStand(tb testing.TB) *stand {
+	tb.Helper()
+	_, rdb := redistest.Mini(tb)
 	platform := wechattest.New(wechattest.Config{})
-	t.Cleanup(platform.Close)
+	tb.Cleanup(platform.Close)
 	cfg := wechat.Config{AppID: appid, AppSecret: wechat.NewSecret(wechattest.AppSecret), BaseURL: platform.BaseURL(), HTTPClient: platform.Client()}
 	fetcher, err := wechat.NewTokenFetcher(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	tokens, err := tokenstore.New(rdb, fetcher, tokenstore.Config{AppID: appid})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p, err := producer.New(rdb, producer.Config{Account: appid})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close() })
+	tb.Cleanup(func() { _ = p.Close() })
 	keys, err := apikey.NewKeyring(rdb, []string{appid}, "")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	s := &stand{platform: platform, rdb: rdb, store: apikey.NewStore(rdb, appid), tokens: tokens, logs: logs}
@@ -77,7 +77,7 @@ func newStand(t testing.TB) *stand {
 		}},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }

@@ -15,8 +15,11 @@ func TestSuppressedTellsWhatIsInForce(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		l := open(t, rdb)
 		for _, s := range []ledger.Suppression{
-			{OpenID: "all", Reason: "user-block"}, {OpenID: "one", Template: "T1", Reason: "refused"},
-			{OpenID: "admin", Reason: "complained", ByAdmin: true}, {OpenID: "both", Reason: "x", ByAdmin: true}, {OpenID: "both", Template: "T1", Reason: "y"},
+			{OpenID: "all", Reason: "user-block"},
+			{OpenID: "one", Template: "T1", Reason: "refused"},
+			{OpenID: "admin", Reason: "complained", ByAdmin: true},
+			{OpenID: "both", Reason: "x", ByAdmin: true},
+			{OpenID: "both", Template: "T1", Reason: "y"},
 		} {
 			if err := l.Suppress(t.Context(), s); err != nil {
 				t.Fatal(err)

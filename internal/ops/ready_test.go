@@ -69,15 +69,31 @@ func TestClockAndPersistenceAreTold(t *testing.T) {
 		ready        string
 		english, han string
 	}{
-		{"Redis' clock is ahead", 10 * time.Minute, [2]string{"appendonly", "yes"}, http.StatusServiceUnavailable,
-			"clock: failed: Clock of this machine is 10m0s behind Redis'", "10m0s behind Redis", "本机比 Redis 慢 10m0s"},
-		{"Redis' clock is behind", -time.Minute, [2]string{"appendonly", "yes"}, http.StatusServiceUnavailable,
-			"clock: failed: Clock of this machine is 1m0s ahead of Redis'", "1m0s ahead of Redis", "本机比 Redis 快 1m0s"},
+		{
+			"Redis' clock is ahead", 10 * time.Minute,
+			[2]string{"appendonly", "yes"},
+			http.StatusServiceUnavailable,
+			"clock: failed: Clock of this machine is 10m0s behind Redis'", "10m0s behind Redis", "本机比 Redis 慢 10m0s",
+		},
+		{
+			"Redis' clock is behind", -time.Minute,
+			[2]string{"appendonly", "yes"},
+			http.StatusServiceUnavailable,
+			"clock: failed: Clock of this machine is 1m0s ahead of Redis'", "1m0s ahead of Redis", "本机比 Redis 快 1m0s",
+		},
 		{"a small difference", 5 * time.Second, [2]string{"appendonly", "yes"}, http.StatusOK, "clock: ok", "", ""},
-		{"no append-only file", 0, [2]string{"appendonly", "no"}, http.StatusOK,
-			"persistence: warning: Redis forgets queues", "appendonly is off", "appendonly 未开启"},
-		{"eviction", 0, [2]string{"maxmemory-policy", "allkeys-lru"}, http.StatusOK,
-			"eviction: warning: Redis may evict data", "may evict data", "可能淘汰数据"},
+		{
+			"no append-only file", 0,
+			[2]string{"appendonly", "no"},
+			http.StatusOK,
+			"persistence: warning: Redis forgets queues", "appendonly is off", "appendonly 未开启",
+		},
+		{
+			"eviction", 0,
+			[2]string{"maxmemory-policy", "allkeys-lru"},
+			http.StatusOK,
+			"eviction: warning: Redis may evict data", "may evict data", "可能淘汰数据",
+		},
 	} {
 		rdb := redistest.Start(t).Client(t)
 		rdb.AddHook(offClock(row.ahead))

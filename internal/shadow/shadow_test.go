@@ -74,9 +74,19 @@ func TestLookForeseesWhatQueueAndWorkerWouldDo(t *testing.T) {
 	})
 	must(t, err)
 	want := []shadow.Outcome{
-		{Would: shadow.Known, State: producer.Queued}, {Would: shadow.Suppressed, Reason: "unsubscribed"}, {Would: shadow.Suppressed, Reason: "user-refused"},
-		{Would: shadow.NoUser}, {Would: shadow.Suppressed, Reason: "unsubscribed"}, {Would: shadow.Send},
-		{Would: shadow.Send}, {Would: shadow.Send}, {Would: shadow.Wait}, {Would: shadow.Expire}, {Would: shadow.Send}, {Would: shadow.Send}, {Would: shadow.Send},
+		{Would: shadow.Known, State: producer.Queued},
+		{Would: shadow.Suppressed, Reason: "unsubscribed"},
+		{Would: shadow.Suppressed, Reason: "user-refused"},
+		{Would: shadow.NoUser},
+		{Would: shadow.Suppressed, Reason: "unsubscribed"},
+		{Would: shadow.Send},
+		{Would: shadow.Send},
+		{Would: shadow.Send},
+		{Would: shadow.Wait},
+		{Would: shadow.Expire},
+		{Would: shadow.Send},
+		{Would: shadow.Send},
+		{Would: shadow.Send},
 	}
 	for i := range want {
 		if got[i] != want[i] {

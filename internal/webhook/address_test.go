@@ -81,8 +81,14 @@ func TestStoreRefusesWhatCannotBeServed(t *testing.T) {
 	everywhere(t, func(t *testing.T, rdb redis.UniversalClient) {
 		store, _ := newService(rdb, false)
 		for _, w := range []webhook.Webhook{
-			{}, {URL: "shop.example"}, {URL: "http://shop.example"}, {URL: "https://user:x@shop.example"}, {URL: "ftp://shop.example"}, {URL: "https://shop.example#x"},
-			{URL: "https://shop.example", Types: []string{"message.sent"}}, {URL: "https://shop.example", Classes: []job.Class{"urgent"}},
+			{},
+			{URL: "shop.example"},
+			{URL: "http://shop.example"},
+			{URL: "https://user:x@shop.example"},
+			{URL: "ftp://shop.example"},
+			{URL: "https://shop.example#x"},
+			{URL: "https://shop.example", Types: []string{"message.sent"}},
+			{URL: "https://shop.example", Classes: []job.Class{"urgent"}},
 		} {
 			if _, err := store.Add(t.Context(), w); err == nil {
 				t.Errorf("%+v is taken", w)
