@@ -29,6 +29,7 @@ func TestEveryOperationNeedsAKeyWithItsScope(t *testing.T) {
 		{"DELETE", "/v1/users/u", "", "erase"},
 		{"GET", "/v1/accounts/" + appid, "", "read"},
 		{"GET", "/v1/templates", "", "read"},
+		{"GET", "/v1/messages", "", "read"},
 	} {
 		none := want(t, s.call(t, op.method, op.path, "", op.body), http.StatusUnauthorized)
 		if none.Header.Get("WWW-Authenticate") == "" {
@@ -59,6 +60,9 @@ func TestAKeyReachesItsAccountAlone(t *testing.T) {
 	want(t, s.call(t, "POST", "/v1/messages", mine, body), http.StatusAccepted)
 	want(t, s.call(t, "GET", "/v1/messages/order-1", theirs, ""), http.StatusNotFound)
 	want(t, s.call(t, "DELETE", "/v1/messages/order-1", theirs, ""), http.StatusNotFound)
+	if a := want(t, s.call(t, "GET", "/v1/messages", theirs, ""), http.StatusOK); bytes.Contains(a.Body, []byte("order-1")) {
+		t.Errorf("the list of another account: %s", a.Body)
+	}
 	if a := want(t, s.call(t, "GET", "/v1/accounts/"+appid, theirs, ""), http.StatusForbidden); a.code(t) != "account-forbidden" {
 		t.Errorf("code %s", a.code(t))
 	}

@@ -121,6 +121,7 @@ func (s *server) routes() []route {
 	return []route{
 		{"POST /v1/messages", apikey.Send, s.postMessages},
 		{"POST /v1/messages:validate", apikey.Send, s.validateMessage},
+		{"GET /v1/messages", apikey.Read, s.listMessages},
 		{"GET /v1/messages/{id}", apikey.Read, s.getMessage},
 		{"DELETE /v1/messages/{id}", apikey.Send, s.deleteMessage},
 		{"POST /v1/enroll-links", apikey.Enroll, s.postEnrollLink},
