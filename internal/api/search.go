@@ -52,50 +52,12 @@ func queryOf(raw string) (q producer.Query, err error) {
 	var faults []fault
 	bad := func(name, code, detail string) { faults = append(faults, newFault("/"+name, code, detail)) }
 	for name, values := range params {
-		value := values[0]
 		if len(values) > 1 && name != "state" {
 			bad(name, "field-repeated", "is there twice")
 			continue
 		}
-		switch name {
-		case "to":
-			q.To = value
-		case "user":
-			q.User = value
-		case "template_id":
-			q.TemplateID = value
-		case "cursor":
-			q.Cursor = value
-		case "state":
-			for one := range strings.SplitSeq(strings.Join(values, ","), ",") {
-				if !slices.Contains(ledger.States(), producer.State(one)) {
-					bad(name, "value-form", "is not a state; see /docs")
-					break
-				}
-				q.States = append(q.States, producer.State(one))
-			}
-		case "errcode":
-			n, err := strconv.Atoi(value)
-			if err != nil || n == 0 {
-				bad(name, "value-form", "is not an errcode such as 43004")
-			}
-			q.Errcode = wechat.Code(n)
-		case "limit":
-			if q.Limit, err = strconv.Atoi(value); err != nil || q.Limit < 1 || q.Limit > maxListed {
-				bad(name, "value-form", "is not a number from 1 to 1000")
-			}
-		case "since", "until":
-			at, err := time.Parse(time.RFC3339, value)
-			if err != nil {
-				bad(name, "value-form", "is not a time such as 2026-12-01T00:00:00Z")
-			}
-			if name == "since" {
-				q.Since = at
-			} else {
-				q.Until = at
-			}
-		default:
-			bad(strings.NewReplacer("~", "~0", "/", "~1").Replace(name), "field-unknown", "is not a field of this call; see /docs")
+		if code, detail := setParameter(&q, name, values); detail != "" {
+			bad(strings.NewReplacer("~", "~0", "/", "~1").Replace(name), code, detail)
 		}
 	}
 	if len(faults) > 0 {
@@ -103,4 +65,50 @@ func queryOf(raw string) (q producer.Query, err error) {
 		return q, malformed(faults...)
 	}
 	return q, nil
+}
+
+// setParameter reads one parameter into q, or returns what is wrong with it.
+func setParameter(q *producer.Query, name string, values []string) (code, detail string) {
+	value := values[0]
+	var err error
+	switch name {
+	case "to":
+		q.To = value
+	case "user":
+		q.User = value
+	case "template_id":
+		q.TemplateID = value
+	case "cursor":
+		q.Cursor = value
+	case "state":
+		for one := range strings.SplitSeq(strings.Join(values, ","), ",") {
+			if !slices.Contains(ledger.States(), producer.State(one)) {
+				return "value-form", "is not a state; see /docs"
+			}
+			q.States = append(q.States, producer.State(one))
+		}
+	case "errcode":
+		n, err := strconv.Atoi(value)
+		if err != nil || n == 0 {
+			return "value-form", "is not an errcode such as 43004"
+		}
+		q.Errcode = wechat.Code(n)
+	case "limit":
+		if q.Limit, err = strconv.Atoi(value); err != nil || q.Limit < 1 || q.Limit > maxListed {
+			return "value-form", "is not a number from 1 to 1000"
+		}
+	case "since", "until":
+		at, err := time.Parse(time.RFC3339, value)
+		if err != nil {
+			return "value-form", "is not a time such as 2026-12-01T00:00:00Z"
+		}
+		if name == "since" {
+			q.Since = at
+		} else {
+			q.Until = at
+		}
+	default:
+		return "field-unknown", "is not a field of this call; see /docs"
+	}
+	return "", ""
 }
