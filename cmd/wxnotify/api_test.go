@@ -225,7 +225,7 @@ func TestAPISettingsAreChecked(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // opens at once or fails
 	check(t, err)
-	defer func() { _ = taken.Close() }()
+	t.Cleanup(func() { _ = taken.Close() }) // after the parallel subtests
 	server := redistest.Start(t)
 	base := map[string]string{
 		"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_OPS_ADDR": "-", "WXNOTIFY_WECHAT_BASE_URL": "http://127.0.0.1:1",
