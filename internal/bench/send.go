@@ -34,6 +34,8 @@ const (
 	oneByOne = "one by one" // Enqueue from 64 goroutines
 	many     = "many"       // EnqueueMany
 	stream   = "stream"     // EnqueueSeq
+	apiOne   = "API"        // the HTTP API from 64 goroutines, one message a call
+	apiMany  = "API, 1 000" // the HTTP API, 1 000 messages a call
 	plain    = "asynq"      // asynq's client from 64 goroutines, without records
 	raw      = "raw"        // the least scripts for task and record, in pipelines
 	receive  = "receive"    // ours: takes WeChat's receipts until ctx ends
@@ -47,7 +49,7 @@ func do(ctx context.Context, j job) (r result) {
 	defer func() { _ = rdb.Close() }()
 	run := map[string]build{
 		ours: runOurs, bare: sendBare, naive: sendNaive, receive: receiveOurs,
-		oneByOne: enqueueOurs, many: enqueueOurs, stream: enqueueOurs, plain: enqueuePlain, raw: enqueueRaw,
+		oneByOne: enqueueOurs, many: enqueueOurs, stream: enqueueOurs, apiOne: enqueueByAPI, apiMany: enqueueByAPI, plain: enqueuePlain, raw: enqueueRaw,
 	}[j.Build]
 	m := newMeter(j.Warm, j.Messages)
 	if j.Open {
