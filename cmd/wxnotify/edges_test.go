@@ -131,7 +131,6 @@ func TestWarningsDoNotStop(t *testing.T) {
 		"typing error":     {map[string]string{"WXNOTIFY_RAET": "5"}, "WXNOTIFY_RAET: has no effect, it is no setting; the nearest is WXNOTIFY_RATE"},
 		"one underscore":   {map[string]string{"WXNOTIFY_APP_SECRET": "x"}, "the nearest is WXNOTIFY_APPSECRET"},
 		"file of a number": {map[string]string{"WXNOTIFY_RATE_FILE": "x"}, "WXNOTIFY_RATE_FILE: has no effect, only secrets are read from a file: set WXNOTIFY_RATE"},
-		"not used yet":     {map[string]string{"WXNOTIFY_GATEWAY": "true"}, "WXNOTIFY_GATEWAY: has no effect yet"},
 		"a row for a key":  {map[string]string{"WXNOTIFY_ENROLL_KEY": "0123456789abcdef0123456789abcdef"}, "WXNOTIFY_ENROLL_KEY: is a row of characters"},
 		"one character":    {map[string]string{"WXNOTIFY_ENROLL_KEY": strings.Repeat("k", 32)}, "WXNOTIFY_ENROLL_KEY: is a row of characters"},
 		"strange appid":    {map[string]string{"WXNOTIFY_APPID": "foo"}, "WXNOTIFY_APPID: is no appid of WeChat's"},

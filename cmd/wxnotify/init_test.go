@@ -102,16 +102,16 @@ func TestInitChecksTheAnswers(t *testing.T) {
 		want     string
 		written  bool
 	}{
-		"wrong secret":  {wechattest.New(wechattest.Config{}), wechattest.AppID + "\nfedcba9876543210fedcba9876543211\n\n", nil, 1, "nothing was written: wechat: /cgi-bin/stable_token: 40125", false},
+		"wrong secret":  {wechattest.New(wechattest.Config{}), wechattest.AppID + "\nfedc9ab04d2f6385be90c47a1d35f268\n\n", nil, 1, "nothing was written: wechat: /cgi-bin/stable_token: 40125", false},
 		"wrong appid":   {wechattest.New(wechattest.Config{}), "wx00000000000000ff\n" + wechattest.AppSecret + "\n\n", nil, 1, "40013", false},
 		"not listed":    {wechattest.New(unlisted), goodAnswers, nil, 0, "calls WeChat: 127.0.0.1", true},
-		"not checked":   {nil, "wx0123456789abcdef\nfedcba9876543210fedcba9876543211\n", []string{"--no-check"}, 0, "public_url", true},
+		"not checked":   {nil, "wx0123456789abcdef\nfedc9ab04d2f6385be90c47a1d35f268\n", []string{"--no-check"}, 0, "public_url", true},
 		"no appid":      {nil, "\n", nil, 2, "appid is empty", false},
 		"no secret":     {nil, "wx0123456789abcdef\n\n", nil, 2, "AppSecret is empty", false},
 		"no answers":    {nil, "", nil, 2, "appid is empty", false},
-		"bad address":   {nil, "wx0123456789abcdef\nfedcba9876543210fedcba9876543211\nnotify.example.com\n", nil, 2, "public_url: is not an http:// or https:// address", false},
+		"bad address":   {nil, "wx0123456789abcdef\nfedc9ab04d2f6385be90c47a1d35f268\nnotify.example.com\n", nil, 2, "public_url: is not an http:// or https:// address", false},
 		"bad secret":    {nil, "wx0123456789abcdef\nfedc-Canary\n\n", nil, 2, "appsecret: is no AppSecret", false},
-		"bad appid":     {nil, "wx 1\nfedcba9876543210fedcba9876543211\n\n", nil, 2, "appid: is not letters, digits, - and _", false},
+		"bad appid":     {nil, "wx 1\nfedc9ab04d2f6385be90c47a1d35f268\n\n", nil, 2, "appid: is not letters, digits, - and _", false},
 		"an example":    {nil, "wx0123456789abcdef\n0123456789abcdef0123456789abcdef\n\n", nil, 2, "is a placeholder from an example", false},
 		"two arguments": {nil, "", []string{"other.yaml"}, 2, "wrong number of arguments", false},
 	} {
