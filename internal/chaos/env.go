@@ -85,7 +85,7 @@ func (e *env) start(ctx context.Context) error {
 		if e.scenario.Days == 2 {
 			offset = utcOffset(e.midnight, 12*60)
 		}
-		flags = append(flags, "--daily-quota", quota, "--quota-utc-offset", offset)
+		flags = append(flags, "--quota-utc-offset", offset)
 		e.settings["WXNOTIFY_DAILY_QUOTA"], e.settings["WXNOTIFY_QUOTA_UTC_OFFSET"] = quota, offset
 	}
 	e.wechat = newSimulator(e, flags)

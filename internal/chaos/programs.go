@@ -127,7 +127,7 @@ func newSimulator(e *env, flags []string) *simulator {
 	s := &simulator{url: "http://" + addr}
 	args := append([]string{
 		"simulate", "--addr", addr, "--appid", appID, "--appsecret", appSecret, "--any-template",
-		"--seed", strconv.FormatUint(e.seed, 10), "--daily-quota", "10000000", "--latency", "5ms",
+		"--seed", strconv.FormatUint(e.seed, 10), "--daily-quota", e.settings["WXNOTIFY_DAILY_QUOTA"], "--latency", "5ms",
 	}, flags...)
 	s.service = e.add("simulate",
 		func() (*exec.Cmd, error) { return e.program(e.scenario.Workers[0].Build, args...) },
