@@ -3,6 +3,7 @@ package events_test
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,16 +13,25 @@ import (
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
-type gate struct{ state ratelimit.State }
+type gate struct {
+	mu    sync.Mutex
+	state ratelimit.State
+}
 
-func (g *gate) State(context.Context) (ratelimit.State, error) { return g.state, nil }
+func (g *gate) State(context.Context) (ratelimit.State, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.state
+	s.Pauses = slices.Clone(s.Pauses)
+	return s, nil
+}
 
 // Two processes watch; each change is written once, within seconds.
 func TestWatchTellsOfPausesAndTheQuotaOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
-		l, g := open(t, rdb), &gate{ratelimit.State{Trusted: true, Day: "2026-11-26", Cap: 1000, Reserve: 20}}
+		l, g := open(t, rdb), &gate{state: ratelimit.State{Trusted: true, Day: "2026-11-26", Cap: 1000, Reserve: 20}}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{}, 2)
 		for range 2 {
@@ -47,7 +57,9 @@ func TestWatchTellsOfPausesAndTheQuotaOnce(t *testing.T) {
 			func() { pauses() },
 			func() { g.state.Day, g.state.Used = "2026-11-27", 900 },
 		} {
+			g.mu.Lock()
 			change()
+			g.mu.Unlock()
 			time.Sleep(12 * time.Second)
 		}
 		stop()
