@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -127,8 +128,11 @@ func newSimulator(e *env, flags []string) *simulator {
 	s := &simulator{url: "http://" + addr}
 	args := append([]string{
 		"simulate", "--addr", addr, "--appid", appID, "--appsecret", appSecret, "--any-template",
-		"--seed", strconv.FormatUint(e.seed, 10), "--daily-quota", e.settings["WXNOTIFY_DAILY_QUOTA"], "--latency", "5ms",
+		"--seed", strconv.FormatUint(e.seed, 10), "--daily-quota", e.settings["WXNOTIFY_DAILY_QUOTA"],
 	}, flags...)
+	if !slices.Contains(flags, "--latency") { // a scenario may have one of its own
+		args = append(args, "--latency", "5ms")
+	}
 	s.service = e.add("simulate",
 		func() (*exec.Cmd, error) { return e.program(e.scenario.Workers[0].Build, args...) },
 		func(ctx context.Context) bool { _, err := s.stats(ctx); return err == nil })
