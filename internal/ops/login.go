@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +16,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/wxnotify/wxnotify/internal/clientaddr"
 )
 
 const (
@@ -222,26 +222,11 @@ func (a *authenticator) countFailure(from string) {
 	a.failures[""]++
 }
 
-// clientAddr is the address of the connection or, when that is a trusted proxy's, the
-// last address in X-Forwarded-For that is not: any client can write what stands
-// before it.
+// clientAddr is the address of the client, behind trusted proxies too; that of the
+// connection as it stands where it is none.
 func (a *authenticator) clientAddr(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
+	if at := clientaddr.Proxies(a.proxies).Of(r); at.IsValid() {
+		return at.String()
 	}
-	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(forwarded) - 1; i >= 0 && a.trusts(host); i-- {
-		next, err := netip.ParseAddr(strings.TrimSpace(forwarded[i]))
-		if err != nil {
-			break
-		}
-		host = next.Unmap().String()
-	}
-	return host
-}
-
-func (a *authenticator) trusts(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return err == nil && slices.ContainsFunc(a.proxies, func(p netip.Prefix) bool { return p.Contains(address.Unmap()) })
+	return r.RemoteAddr
 }
