@@ -144,6 +144,9 @@ func TestInitHidesTheSecretOnATerminal(t *testing.T) {
 	t.Parallel()
 	script, err := exec.LookPath("script")
 	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("script is not installed: apt-get install bsdutils")
+		}
 		t.Skip("script is not installed: apt-get install bsdutils")
 	}
 	wx := wechattest.New(wechattest.Config{})
