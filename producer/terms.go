@@ -38,7 +38,7 @@ type Terms struct {
 	// unknown after the eight minutes.
 	AtLeastOnce bool
 	// Test lets the message take the whole way, with states and a receipt, but not to
-	// WeChat: it costs no quota and nobody sees it. Default: it is sent.
+	// WeChat: it costs no quota and no follower sees it. Default: it is sent.
 	Test bool
 }
 

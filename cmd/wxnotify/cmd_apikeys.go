@@ -73,7 +73,7 @@ func (a *app) createKeyCommand() *cobra.Command {
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&k.Name, "name", "", "who uses it, such as billing")
-	fs.StringVar(&kind, "kind", "live", "live: every follower; guest: its guest list; test: nobody, without WeChat and quota")
+	fs.StringVar(&kind, "kind", "live", "live: every follower; guest: its guest list; test: no follower, without WeChat and quota")
 	fs.StringSliceVar(&scopes, "scopes", []string{"send", "read"}, "what it may do, of "+scopeNames())
 	fs.StringVar(&class, "class", "", "the most urgent class that it may use [critical]")
 	fs.Float64Var(&k.Rate, "rate", 0, "calls a second, for each api process [100]")

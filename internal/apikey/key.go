@@ -25,7 +25,7 @@ type Kind string
 const (
 	Live  Kind = "live"  // every follower
 	Guest Kind = "guest" // the followers of its guest list, by WeChat itself
-	Test  Kind = "test"  // nobody: the whole way without WeChat and without quota
+	Test  Kind = "test"  // no follower: the whole way without WeChat and without quota
 )
 
 // Kinds lists them.

@@ -69,7 +69,7 @@ type Config struct {
 	Accounts []string
 	// Gate reads an account's gate. Default: gates are neither shown nor measured.
 	Gate func(ctx context.Context, account string) (ratelimit.State, error)
-	// Console serves the paths below /console/, for whoever is logged in. Default: there
+	// Console serves the paths below /console/, for operators who are logged in. Default: there
 	// is none.
 	Console func(w http.ResponseWriter, r *http.Request, who Operator)
 	// Logger, default: none.
