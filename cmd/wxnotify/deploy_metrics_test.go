@@ -208,9 +208,9 @@ func TestDeployMetricsExist(t *testing.T) {
 	w.state(t, "m-1", "delivered")
 	w.control(t, "POST", "/_sim/followers", map[string]any{"openids": []string{storyOpenID}, "do": "say", "text": "hello"}, nil)
 	var got scraped
-	until(t, time.Minute, "the push is forwarded", func() bool {
+	until(t, time.Minute, "the push is forwarded and counted", func() bool {
 		got = scrape(t, addr)
-		return got["wxnotify_forwards_total"] != nil
+		return got["wxnotify_forwards_total"] != nil && got["wxnotify_enroll_total"] != nil
 	})
 	for where, expr := range expressions(t) {
 		if unknown := got.unknownIn(grafanaVars.Replace(expr)); len(unknown) > 0 {

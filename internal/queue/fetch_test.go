@@ -351,6 +351,7 @@ func TestFetchedTaskThatNeverStartsFreesItsSlot(t *testing.T) {
 		if took := time.Since(began); h.count[list[1].ID] != 1 || took < 30*time.Second || took > 32*time.Second {
 			t.Errorf("handled %v after %s, want %s after 30 s", h.count, took, list[1].ID)
 		}
+		synctest.Wait() // the loop has found the queue empty
 		if taken, returned := g.counts(); taken-returned != 1 {
 			t.Errorf("%d permits are spent, want that of the task that was handled", taken-returned)
 		}
