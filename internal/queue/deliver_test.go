@@ -163,8 +163,8 @@ func newStuck(t *testing.T) *stuck {
 	slow := s.Client(t)
 	put(t, slow, job.Bulk, items(16, job.Bulk)...) // teaches Redis the scripts and the fetch the depth
 	warm := serve(t, queue.ServerConfig{Redis: slow, Handler: newHandled().handle, Concurrency: 1, Servers: 1})
-	eventually(t, "warm", func() bool {
-		return k.rdb.LLen(t.Context(), key(job.Bulk, "active")).Val() == 0 && k.rdb.LLen(t.Context(), key(job.Bulk, "pending")).Val() == 0
+	eventually(t, "warm", func() bool { // pending first: a fetch moves tasks from there to active
+		return k.rdb.LLen(t.Context(), key(job.Bulk, "pending")).Val() == 0 && k.rdb.LLen(t.Context(), key(job.Bulk, "active")).Val() == 0
 	})
 	if err := warm(); err != nil {
 		t.Fatal(err)
