@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"io"
 	"os"
 	"time"
@@ -56,9 +55,3 @@ func isTerminal(out io.Writer) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
-
-// quietRedis drops what go-redis would print on stderr: its errors are returned
-// as well.
-type quietRedis struct{}
-
-func (quietRedis) Printf(context.Context, string, ...any) {}

@@ -9,11 +9,11 @@ import (
 	"os/signal"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
+	redislog "github.com/redis/go-redis/v9/logging"
 )
 
 func main() {
-	redis.SetLogger(quietRedis{}) // every failure reaches us as an error, with its remedy
+	redislog.Disable() // every failure reaches us as an error, with its remedy
 	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	defer stop()
 	env := map[string]string{}

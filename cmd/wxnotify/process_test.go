@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -34,7 +33,6 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	redis.SetLogger(quietRedis{}) // as main does
 	os.Exit(m.Run())
 }
 

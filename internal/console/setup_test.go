@@ -1,7 +1,6 @@
 package console_test
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -28,14 +27,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
 
-func TestMain(m *testing.M) {
-	redis.SetLogger(quiet{}) // as the program does
-	goleak.VerifyTestMain(m)
-}
-
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	account  = "wx1234567890abcdef"

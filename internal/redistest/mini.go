@@ -10,12 +10,14 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 )
 
 // Mini starts miniredis without a socket and returns it with a client. TTLs follow
 // the clock. Both work in a testing/synctest bubble, in virtual time.
 func Mini(tb testing.TB) (*miniredis.Miniredis, *redis.Client) {
 	tb.Helper()
+	logging.Disable()
 	m := miniredis.NewMiniRedis()
 	m.ClockTTL(true)
 	// An IP address: go-redis would resolve a name with goroutines outside the bubble.

@@ -1,5 +1,6 @@
 // Package redistest starts Redis for tests: a real redis-server, a cluster, or
-// miniredis, which also works in a testing/synctest bubble.
+// miniredis, which also works in a testing/synctest bubble. It disables the log of
+// go-redis: lost connections are part of the tests, and their errors are returned.
 package redistest
 
 import (

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 )
 
 // Server is a redis-server process on a free loopback port.
@@ -35,6 +36,7 @@ func Start(tb testing.TB, args ...string) *Server {
 		}
 		tb.Skip("redis-server is not installed: apt-get install redis-server")
 	}
+	logging.Disable()
 	s := &Server{Dir: tb.TempDir(), args: args}
 	tb.Cleanup(s.Kill)
 	const ports = 10 // another process may take a free port before the server does
