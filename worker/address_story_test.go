@@ -151,14 +151,14 @@ func TestGateClosesWhenEveryWorkerIsRefusedAndOpensWhenOneIsNot(t *testing.T) {
 				p.enqueue(appid, job.Default, all...)
 				p.startFrom(unlistedIP)
 				p.startFrom("198.51.100.10")
-				time.Sleep(10 * time.Minute) // virtual
+				time.Sleep(4 * time.Minute) // virtual
 				reasons, details := p.pauses()
 				if len(reasons) != 1 || reasons[0] != ratelimit.ReasonAddress || !strings.Contains(details, unlistedIP) || !strings.Contains(details, "198.51.100.10") {
 					t.Errorf("closed for %v: %s; want the reason address, with both addresses", reasons, details)
 				}
 				calls := p.p.Calls(wechattest.StableTokenPath).Total + p.p.Calls("/cgi-bin/openapi/quota/get").Total + p.p.Calls(wechattest.SendPath).Total
-				if calls > 40 {
-					t.Errorf("%d calls in ten minutes in which all of them are refused", calls)
+				if calls > 22 {
+					t.Errorf("%d calls in four minutes in which all of them are refused", calls)
 				}
 				if got := p.records(appid, all...); got[ledger.Queued] != len(all) {
 					t.Errorf("records %v, want all of them queued", got)
@@ -187,7 +187,7 @@ func TestSuspendedWorkerComesBackOnceItsAddressIsListed(t *testing.T) {
 				w := p.startFrom(unlistedIP)
 				all := ids("m", 100)
 				p.enqueue(appid, job.Default, all...)
-				time.Sleep(10 * time.Minute) // virtual
+				time.Sleep(5 * time.Minute) // virtual
 				if n := p.p.SeenTotal(); n != 0 {
 					t.Errorf("%d messages arrived from an address that is not listed", n)
 				}

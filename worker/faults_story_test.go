@@ -292,7 +292,7 @@ func TestAWantedResendIsNotTakenForRecorded(t *testing.T) {
 				})
 				p.until("accepted", 10*time.Millisecond, time.Minute, func() bool { return p.records(appid, "m-1")[ledger.Accepted] == 1 })
 				if down { // until the worker gives the write up for now
-					p.until("put back", 10*time.Millisecond, time.Minute, func() bool {
+					p.until("put back", time.Second, time.Minute, func() bool {
 						q, err := queue.NewInspector(p.admin).Queues(t.Context(), appid)
 						return err == nil && q[0].Retry == 1
 					})
@@ -310,9 +310,9 @@ func TestAWantedResendIsNotTakenForRecorded(t *testing.T) {
 					time.Sleep(time.Second)
 				}
 				l.down.Store(false)
-				time.Sleep(2 * time.Hour)
+				time.Sleep(15 * time.Minute) // a resend follows after 11 minutes
 				if r := p.record(appid, "m-1"); r.State != ledger.Accepted || r.Resends != 1 || p.left(appid) != 0 {
-					t.Errorf("two hours later: %s, resends %d, tasks left %d", r.State, r.Resends, p.left(appid))
+					t.Errorf("15 minutes later: %s, resends %d, tasks left %d", r.State, r.Resends, p.left(appid))
 				}
 				if n := p.p.Calls(wechattest.SendPath).Total; n != 2 {
 					t.Errorf("%d calls, want 2", n)

@@ -87,7 +87,7 @@ func TestMul01NoMixing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipe(t, twoAccounts(), terms{servers: 1})
-		a, b := ids("a", 200), ids("b", 200)
+		a, b := ids("a", 60), ids("b", 60)
 		p.enqueue(accountA, job.Default, a...)
 		p.enqueue(accountB, job.Default, b...)
 		p.start()

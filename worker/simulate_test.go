@@ -35,7 +35,7 @@ func TestSimulatedRecipientsEndAsTheirNamesSay(t *testing.T) {
 			for outcome := range ends {
 				p.enqueueAll(appid, job.Default, []string{round + outcome}, func(_ int, e *job.Envelope) { e.To = "wxn-sim-" + outcome })
 			}
-			p.drained(time.Second, 30*time.Minute)
+			p.drained(5*time.Second, 30*time.Minute)
 			for outcome, want := range ends {
 				r := p.record(appid, round+outcome)
 				if r.State != want.state || r.Receipt != want.receipt {

@@ -48,6 +48,9 @@ func TestStoryFaults(t *testing.T) {
 		p.p.Fault(0.05, wechattest.Errcode(-1))
 		p.p.Fault(0.02, wechattest.HTTPStatus(502))
 		all := ids("m", 1000)
+		if testing.Short() {
+			all = all[:300]
+		}
 		p.enqueue(appid, job.Default, all...)
 		p.start()
 		p.start()
