@@ -97,7 +97,7 @@ func lateWrite(t *testing.T, forget bool) (*pipe, *ledger.Ledger, *ratelimit.Gat
 	p.p.Script(wechattest.HTTPStatus(403), wechattest.CutAfterAccept())
 	var mu sync.Mutex
 	var conns []*silent
-	// The options that redisx.Dial gives every worker.
+	// The options that redisconn.Dial gives every worker.
 	rdb := redis.NewClient(&redis.Options{
 		Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true, MaxRetries: 3,
 		DialTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
-	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/simserver"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -156,7 +156,7 @@ func setStage(messages int) (st *stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if st.rdb, err = redisx.Dial(st.redisURL); err != nil {
+	if st.rdb, err = redisconn.Dial(st.redisURL); err != nil {
 		return nil, err
 	}
 	opened = append(opened, func() { _ = st.rdb.Close() })

@@ -11,8 +11,8 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
-	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -48,7 +48,7 @@ func TestWordsAboutMessagesFollowTheLanguage(t *testing.T) {
 		}
 	}
 	const to = "oLanguage000000000000000001"
-	rdb, err := redisx.Dial(server.URL())
+	rdb, err := redisconn.Dial(server.URL())
 	check(t, err)
 	defer func() { _ = rdb.Close() }()
 	records, err := ledger.New(rdb, ledger.Config{Account: wechattest.AppID})

@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 

@@ -12,8 +12,8 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
-	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -32,7 +32,7 @@ func TestReceiptsOfACampaign(t *testing.T) {
 	proc := start(t, env, "enroll")
 	proc.says(t, "enroll started")
 
-	rdb, err := redisx.Dial(server.URL())
+	rdb, err := redisconn.Dial(server.URL())
 	check(t, err)
 	defer func() { _ = rdb.Close() }()
 	records, err := ledger.New(rdb, ledger.Config{Account: wechattest.AppID})

@@ -13,8 +13,8 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
-	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -100,7 +100,7 @@ func scale(n int) int {
 // newTestProducer opens the library as a business app does.
 func newTestProducer(tb testing.TB, server *redistest.Server) *producer.Producer {
 	tb.Helper()
-	rdb, err := redisx.Dial(server.URL())
+	rdb, err := redisconn.Dial(server.URL())
 	if err != nil {
 		tb.Fatal(err)
 	}

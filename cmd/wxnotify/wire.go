@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
-	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -58,8 +58,8 @@ func connect(ctx context.Context, c *config, log *zap.Logger) (redis.UniversalCl
 }
 
 // redisServer reads the address of Redis. It does not connect.
-func redisServer(c *config) (*redisx.Server, error) {
-	server, err := redisx.Parse(redisx.Config{
+func redisServer(c *config) (*redisconn.Server, error) {
+	server, err := redisconn.Parse(redisconn.Config{
 		URL: c.Redis.URL.Reveal(), CAFile: c.Redis.CA, CertFile: c.Redis.Cert, KeyFile: c.Redis.Key, ServerName: c.Redis.ServerName,
 	})
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/wxnotify/wxnotify/enroll"
-	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -33,7 +33,7 @@ const (
 	classBulk     = string(producer.Bulk)
 )
 
-func dial(url string) (redis.UniversalClient, error) { return redisx.Dial(url) }
+func dial(url string) (redis.UniversalClient, error) { return redisconn.Dial(url) }
 
 // runOurs sends with every guarantee until ctx ends.
 func runOurs(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {

@@ -1,9 +1,9 @@
 package doctor
 
-import "github.com/wxnotify/wxnotify/internal/redisx"
+import "github.com/wxnotify/wxnotify/internal/redisconn"
 
 // NoteRedis notes what Server.Check and INFO told.
-func NoteRedis(n *Notes, r redisx.Report, info string) {
+func NoteRedis(n *Notes, r redisconn.Report, info string) {
 	noteReport(n, r, nil)
 	noteStorage(n, parseMemory(info))
 }

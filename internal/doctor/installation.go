@@ -6,7 +6,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -15,7 +15,7 @@ import (
 // Installation is what is examined. What is nil or empty because its settings are
 // faulty is not asked; the settings themselves are the caller's to check.
 type Installation struct {
-	Redis    *redisx.Server // nil: its address is faulty
+	Redis    *redisconn.Server // nil: its address is faulty
 	Accounts []Account
 	// Outside is the public address to ask as WeChat and followers do, such as
 	// https://notify.example.com. Empty: it is not asked.

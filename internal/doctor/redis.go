@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 )
 
 const (
@@ -47,7 +47,7 @@ func redisCheck(in Installation, rdb redis.UniversalClient) Check {
 }
 
 // noteReport notes what Server.Check found, without what checkMemory finds.
-func noteReport(n *Notes, r redisx.Report, rdb redis.UniversalClient) {
+func noteReport(n *Notes, r redisconn.Report, rdb redis.UniversalClient) {
 	if r.Refused != "" {
 		n.Add("redis-refuses-writes", "cause", r.Refused)
 	}

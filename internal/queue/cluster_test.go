@@ -8,8 +8,8 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
-	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 // A cluster of one node has all the rules of one of many: keys of one script
@@ -28,7 +28,7 @@ func TestCluster(t *testing.T) {
 	eventually(t, "cluster is up", func() bool {
 		return strings.Contains(one.ClusterInfo(t.Context()).Val(), "cluster_state:ok")
 	})
-	rdb, err := redisx.Dial("redis-cluster://" + s.Addr)
+	rdb, err := redisconn.Dial("redis-cluster://" + s.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,8 @@ import (
 // would stop as well, since fetching a task writes.
 var ErrFull = errors.New("redis is nearly full: raise maxmemory, or wait until the workers have drained the queues")
 
-// fullAt is the share of maxmemory from which on new messages are refused.
-const fullAt = 0.75
+// FullAt is the share of maxmemory from which on new messages are refused.
+const FullAt = 0.75
 
 // MemoryGuard refuses writes that grow Redis while it is nearly full. It asks Redis
 // at most once a second, and sooner when this process writes fast.
@@ -66,13 +66,14 @@ func (g *MemoryGuard) Spend(items, payload int) {
 func (g *MemoryGuard) look(ctx context.Context) {
 	cluster, ok := g.rdb.(*redis.ClusterClient)
 	if !ok {
-		g.judge(info(ctx, g.rdb, "memory"))
+		memory, _ := Info(ctx, g.rdb, "memory")
+		g.judge(memory)
 		return
 	}
 	var mu sync.Mutex
 	var worst map[string]string
 	_ = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-		memory := info(ctx, node, "memory")
+		memory, _ := Info(ctx, node, "memory")
 		mu.Lock()
 		defer mu.Unlock()
 		if worst == nil || share(memory) > share(worst) {
@@ -88,7 +89,7 @@ func (g *MemoryGuard) judge(memory map[string]string) {
 		return
 	}
 	g.room.Store(roomOf(memory))
-	if share(memory) < fullAt {
+	if share(memory) < FullAt {
 		g.full.Store(nil)
 		return
 	}
@@ -104,7 +105,7 @@ func roomOf(memory map[string]string) int64 {
 	if limit <= 0 {
 		return unlimited
 	}
-	return max(int64(fullAt*limit-used)/2, 0)
+	return max(int64(FullAt*limit-used)/2, 0)
 }
 
 func share(memory map[string]string) float64 {

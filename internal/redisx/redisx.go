@@ -1,6 +1,6 @@
-// Package redisx is what all packages need of Redis, once: [Dial] and [Check]
-// connect, [Group] and [Exec] share round trips, [Script] loads Lua, [Prefix]
-// spells the keys of an account.
+// Package redisx is what all packages need of a Redis client, once: [Group] and [Exec]
+// share round trips, [Script] loads Lua, [Prefix] spells the keys of an account.
+// Package redisconn makes the client.
 package redisx
 
 import (

@@ -1,4 +1,4 @@
-package redisx_test
+package redisconn_test
 
 import (
 	"net"
@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
-	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 // withUser starts a server with the user wxnotify and returns its URL.
@@ -26,7 +26,7 @@ func withUser(t *testing.T, rights ...string) string {
 
 func TestDocumentedRightsSuffice(t *testing.T) {
 	t.Parallel()
-	r, err := check(t, redisx.Config{URL: withUser(t, redistest.Rights(t, "canary")...)})
+	r, err := check(t, redisconn.Config{URL: withUser(t, redistest.Rights(t, "canary")...)})
 	if err != nil || r.Version == "" {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -51,7 +51,7 @@ func TestEveryDocumentedRightIsNeeded(t *testing.T) {
 		if err := admin.Do(t.Context(), line...).Err(); err != nil {
 			t.Fatal(err)
 		}
-		refuses(t, redisx.Config{URL: "redis://wxnotify:canary@" + s.Addr}, "user wxnotify", right, "docs/redis.md")
+		refuses(t, redisconn.Config{URL: "redis://wxnotify:canary@" + s.Addr}, "user wxnotify", right, "docs/redis.md")
 	}
 }
 
@@ -59,21 +59,21 @@ func TestMissingRightsAreListedByName(t *testing.T) {
 	t.Parallel()
 	t.Run("a usual user, without channels", func(t *testing.T) {
 		t.Parallel()
-		refuses(t, redisx.Config{URL: withUser(t, "on", ">canary", "~asynq:*", "~wxn:*", "resetchannels", "+@all", "-@dangerous", "-@admin")},
+		refuses(t, redisconn.Config{URL: withUser(t, "on", ">canary", "~asynq:*", "~wxn:*", "resetchannels", "+@all", "-@dangerous", "-@admin")},
 			"ACL SETUSER wxnotify &asynq:* &wxn:* there")
 	})
 	t.Run("no keys of asynq, no scripts", func(t *testing.T) {
 		t.Parallel()
-		refuses(t, redisx.Config{URL: withUser(t, "on", ">canary", "~wxn:*", "allchannels", "+@all", "-eval", "-evalsha")},
+		refuses(t, redisconn.Config{URL: withUser(t, "on", ">canary", "~wxn:*", "allchannels", "+@all", "-eval", "-evalsha")},
 			"~asynq:*", "+eval", "+evalsha")
 	})
 	t.Run("keys for reading only", func(t *testing.T) {
 		t.Parallel()
-		refuses(t, redisx.Config{URL: withUser(t, "on", ">canary", "%R~wxn:*", "~asynq:*", "allchannels", "+@all")}, "~wxn:*")
+		refuses(t, redisconn.Config{URL: withUser(t, "on", ">canary", "%R~wxn:*", "~asynq:*", "allchannels", "+@all")}, "~wxn:*")
 	})
 	t.Run("no right at all", func(t *testing.T) {
 		t.Parallel()
-		refuses(t, redisx.Config{URL: withUser(t, "on", ">canary")}, "+multi", "start again")
+		refuses(t, redisconn.Config{URL: withUser(t, "on", ">canary")}, "+multi", "start again")
 	})
 	t.Run("in a cluster", func(t *testing.T) {
 		t.Parallel()
@@ -81,7 +81,7 @@ func TestMissingRightsAreListedByName(t *testing.T) {
 		if err := node.Do(t.Context(), "acl", "setuser", "app", "on", ">canary", "~*", "allchannels", "+@all", "-xreadgroup").Err(); err != nil {
 			t.Fatal(err)
 		}
-		refuses(t, redisx.Config{URL: "redis-cluster://app:canary@" + node.Options().Addrs[0]}, "ACL SETUSER app +xreadgroup")
+		refuses(t, redisconn.Config{URL: "redis-cluster://app:canary@" + node.Options().Addrs[0]}, "ACL SETUSER app +xreadgroup")
 	})
 	t.Run("in a cluster, with what docs/redis.md says", func(t *testing.T) {
 		t.Parallel()
@@ -93,28 +93,28 @@ func TestMissingRightsAreListedByName(t *testing.T) {
 		if err := node.Do(t.Context(), line...).Err(); err != nil {
 			t.Fatal(err)
 		}
-		accepts(t, redisx.Config{URL: "redis-cluster://wxnotify:canary@" + node.Options().Addrs[0]})
+		accepts(t, redisconn.Config{URL: "redis-cluster://wxnotify:canary@" + node.Options().Addrs[0]})
 		if denied := node.ACLLog(t.Context(), 10).Val(); len(denied) > 0 {
 			t.Errorf("denied: %+v", *denied[0])
 		}
 	})
 	t.Run("without INFO all goes on", func(t *testing.T) {
 		t.Parallel()
-		r, err := check(t, redisx.Config{URL: withUser(t, "on", ">canary", "allkeys", "allchannels", "+@all", "-info", "-config", "-client", "-memory")})
+		r, err := check(t, redisconn.Config{URL: withUser(t, "on", ">canary", "allkeys", "allchannels", "+@all", "-info", "-config", "-client", "-memory")})
 		if err != nil || !strings.Contains(strings.Join(r.Warnings, "\n"), "+info") {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
 	t.Run("a renamed command", func(t *testing.T) {
 		t.Parallel()
-		refuses(t, redisx.Config{URL: redistest.Start(t, "--rename-command", "EVALSHA", "").URL()}, "no command EVALSHA", "docs/redis.md")
+		refuses(t, redisconn.Config{URL: redistest.Start(t, "--rename-command", "EVALSHA", "").URL()}, "no command EVALSHA", "docs/redis.md")
 	})
 }
 
 func TestTheCheckOfRightsWritesNothing(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	accepts(t, redisx.Config{URL: s.URL()})
+	accepts(t, redisconn.Config{URL: s.URL()})
 	if n := s.Client(t).DBSize(t.Context()).Val(); n != 0 {
 		t.Errorf("%d keys after the check", n)
 	}
@@ -127,7 +127,7 @@ func TestServerThatRefusesUndeclaredKeysIsNamed(t *testing.T) {
 		"-ERR bad lua script for redis cluster, all the keys that the script uses should be passed using the KEYS array",
 	} {
 		addr := listen(t, func(conn net.Conn) { answer(conn, map[string]string{"eval": reply}) })
-		refuses(t, redisx.Config{URL: "redis://" + addr}, "do not declare", "allow-undeclared-keys")
+		refuses(t, redisconn.Config{URL: "redis://" + addr}, "do not declare", "allow-undeclared-keys")
 	}
 }
 
@@ -136,7 +136,7 @@ func TestRefusedWritesAreWarnedOf(t *testing.T) {
 	addr := listen(t, func(conn net.Conn) {
 		answer(conn, map[string]string{"set": "-MISCONF Redis is configured to save RDB snapshots, but cannot persist on disk"})
 	})
-	r, err := check(t, redisx.Config{URL: "redis://" + addr})
+	r, err := check(t, redisconn.Config{URL: "redis://" + addr})
 	if err != nil || !strings.Contains(strings.Join(r.Warnings, "\n"), "refuses every write") {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -1,4 +1,4 @@
-package redisx_test
+package redisconn_test
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
-	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 func TestDial(t *testing.T) {
@@ -25,7 +25,7 @@ func TestDial(t *testing.T) {
 		"unix:///run/redis.sock":                              "/run/redis.sock db 0 tls false user  password ",
 		"unix://me:p%2Fw@/run/redis.sock?db=3":                "/run/redis.sock db 3 tls false user me password p/w",
 	} {
-		rdb, err := redisx.Dial(url)
+		rdb, err := redisconn.Dial(url)
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
@@ -87,7 +87,7 @@ func TestDialRefuses(t *testing.T) {
 		"redis-cluster://:x@h/0?password=canary":                    "parameter",
 		"redis-sentinel://:x@h/0?sentinel_password=canary":          "?master=",
 	} {
-		_, err := redisx.Dial(url)
+		_, err := redisconn.Dial(url)
 		if err == nil || !strings.Contains(err.Error(), remedy) {
 			t.Errorf("%q: error = %v, want one with %q", url, err, remedy)
 		}
@@ -101,7 +101,7 @@ func FuzzDial(f *testing.F) {
 	f.Add("redis://u:canary@h:1/0")
 	f.Add("redis-cluster://h,h:2,[::1]:3?tls=true")
 	f.Fuzz(func(_ *testing.T, url string) {
-		if rdb, err := redisx.Dial(url); err == nil {
+		if rdb, err := redisconn.Dial(url); err == nil {
 			_ = rdb.Close()
 		}
 	})
@@ -112,7 +112,7 @@ func TestCheck(t *testing.T) {
 	t.Run("a good one", func(t *testing.T) {
 		t.Parallel()
 		rdb := redistest.Start(t, redistest.AOF()...).Client(t)
-		r, err := redisx.Check(t.Context(), rdb)
+		r, err := redisconn.Check(t.Context(), rdb)
 		if err != nil || len(r.Warnings) != 0 || !r.AOF || r.Policy != "noeviction" || r.Used == 0 || r.Version == "" {
 			t.Errorf("%+v, %v", r, err)
 		}
@@ -120,7 +120,7 @@ func TestCheck(t *testing.T) {
 	t.Run("que-08 eviction, no AOF, nearly full", func(t *testing.T) {
 		t.Parallel()
 		rdb := redistest.Start(t, "--maxmemory-policy", "allkeys-lru", "--maxmemory", "1mb").Client(t)
-		r, err := redisx.Check(t.Context(), rdb)
+		r, err := redisconn.Check(t.Context(), rdb)
 		all := strings.Join(r.Warnings, "\n")
 		for _, remedy := range []string{"set maxmemory-policy noeviction", "set appendonly yes", "raise maxmemory"} {
 			if err != nil || !strings.Contains(all, remedy) {
@@ -131,7 +131,7 @@ func TestCheck(t *testing.T) {
 	t.Run("que-04 too old", func(t *testing.T) {
 		t.Parallel()
 		for version, refused := range map[string]bool{"5.0.14": true, "6.0.16": true, "6.2.0": false, "7.4.1": false, "10.0.0": false} {
-			_, err := redisx.Check(t.Context(), pretend(t, map[string]string{"info": bulk("redis_version:" + version)}))
+			_, err := redisconn.Check(t.Context(), pretend(t, map[string]string{"info": bulk("redis_version:" + version)}))
 			if (err != nil) != refused {
 				t.Errorf("%s: %v", version, err)
 			}
@@ -143,7 +143,7 @@ func TestCheck(t *testing.T) {
 	t.Run("miniredis tells little", func(t *testing.T) {
 		t.Parallel()
 		_, rdb := redistest.Mini(t)
-		if r, err := redisx.Check(t.Context(), rdb); err != nil || len(r.Warnings) != 0 {
+		if r, err := redisconn.Check(t.Context(), rdb); err != nil || len(r.Warnings) != 0 {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
@@ -151,7 +151,7 @@ func TestCheck(t *testing.T) {
 		t.Parallel()
 		rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, Password: "canary"})
 		defer func() { _ = rdb.Close() }()
-		_, err := redisx.Check(t.Context(), rdb)
+		_, err := redisconn.Check(t.Context(), rdb)
 		if err == nil || !strings.Contains(err.Error(), "start it") || strings.Contains(err.Error(), "canary") {
 			t.Errorf("error = %v", err)
 		}

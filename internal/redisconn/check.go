@@ -1,4 +1,4 @@
-package redisx
+package redisconn
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 // Report is what Check found. Fields that the server does not tell are zero.
@@ -99,7 +101,7 @@ func Check(ctx context.Context, rdb redis.UniversalClient) (Report, error) {
 		return Report{}, fmt.Errorf("redis does not answer: start it, or correct WXNOTIFY_REDIS_URL: %w", err)
 	}
 	var r Report
-	server, err := section(ctx, rdb, "server")
+	server, err := redisx.Info(ctx, rdb, "server")
 	if redis.HasErrorPrefix(err, "NOPERM") {
 		r.NoInfo = true
 		r.Warnings = append(r.Warnings, "redis does not tell its version, memory limit and persistence, so that they are not checked: "+
@@ -113,7 +115,7 @@ func Check(ctx context.Context, rdb redis.UniversalClient) (Report, error) {
 	if mode == "" {
 		mode = server["server_mode"] // Valkey's name
 	}
-	if err := checkMode(mode, IsCluster(rdb)); err != nil {
+	if err := checkMode(mode, redisx.IsCluster(rdb)); err != nil {
 		return r, err
 	}
 	refused, err := checkRights(ctx, rdb)
@@ -124,11 +126,11 @@ func Check(ctx context.Context, rdb redis.UniversalClient) (Report, error) {
 		r.Refused = refused
 		r.Warnings = append(r.Warnings, refused)
 	}
-	memory := info(ctx, rdb, "memory")
+	memory, _ := redisx.Info(ctx, rdb, "memory") // empty when the server does not tell it
 	r.Used, _ = strconv.ParseInt(memory["used_memory"], 10, 64)
 	r.Max, _ = strconv.ParseInt(memory["maxmemory"], 10, 64)
 	r.Policy = memory["maxmemory_policy"]
-	persistence := info(ctx, rdb, "persistence")
+	persistence, _ := redisx.Info(ctx, rdb, "persistence")
 	r.AOF = persistence["aof_enabled"] == "1"
 	r.warn(persistence["aof_enabled"] != "")
 	return r, nil
@@ -154,30 +156,10 @@ func (r *Report) warn(tellsAOF bool) {
 		r.Warnings = append(r.Warnings,
 			"redis forgets the queues when it restarts (appendonly no): set appendonly yes")
 	}
-	if r.Max > 0 && float64(r.Used) >= fullAt*float64(r.Max) {
+	if r.Max > 0 && float64(r.Used) >= redisx.FullAt*float64(r.Max) {
 		r.Warnings = append(r.Warnings, fmt.Sprintf(
 			"redis uses %d of %d bytes, so that new messages are refused: raise maxmemory, or let the workers drain the queues", r.Used, r.Max))
 	}
-}
-
-// info reads a section of INFO; empty when the server does not tell it.
-func info(ctx context.Context, rdb redis.UniversalClient, name string) map[string]string {
-	fields, _ := section(ctx, rdb, name)
-	return fields
-}
-
-func section(ctx context.Context, rdb redis.UniversalClient, name string) (map[string]string, error) {
-	text, err := rdb.Info(ctx, name).Result()
-	if err != nil {
-		return nil, fmt.Errorf("info: %w", err)
-	}
-	fields := map[string]string{}
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			fields[name] = value
-		}
-	}
-	return fields, nil
 }
 
 func older(version string, major, minor int) bool {

@@ -1,4 +1,4 @@
-package redisx_test
+package redisconn_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 )
 
 // password is random. Its letters stand in no text and no host of these tests.
@@ -47,7 +47,7 @@ func TestNoPartOfAPasswordIsShownOrDialled(t *testing.T) {
 		secret := password(r)
 		for _, raw := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
 			text := fmt.Sprintf(forms[r.IntN(len(forms))], raw)
-			s, err := redisx.Parse(redisx.Config{URL: text})
+			s, err := redisconn.Parse(redisconn.Config{URL: text})
 			if err != nil {
 				if part := shows(err.Error(), secret); part != "" {
 					t.Fatalf("%q: the error shows %q: %v", text, part, err)
@@ -76,7 +76,7 @@ func TestAPasswordThatTheServerRepeatsIsMasked(t *testing.T) {
 				"ping": "-NOAUTH said " + secret,
 			})
 		})
-		s, err := redisx.Parse(redisx.Config{URL: "redis://" + url.UserPassword("", secret).String() + "@" + addr})
+		s, err := redisconn.Parse(redisconn.Config{URL: "redis://" + url.UserPassword("", secret).String() + "@" + addr})
 		if err != nil {
 			t.Fatal(err)
 		}

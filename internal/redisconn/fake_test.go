@@ -1,4 +1,4 @@
-package redisx_test
+package redisconn_test
 
 import (
 	"bufio"

@@ -1,4 +1,4 @@
-package redisx_test
+package redisconn_test
 
 import (
 	"context"
@@ -13,15 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 // check parses cfg and checks the server, and fails the test when that takes longer
 // than an operator should wait, or when the error shows a password of the test.
-func check(t *testing.T, cfg redisx.Config) (redisx.Report, error) {
+func check(t *testing.T, cfg redisconn.Config) (redisconn.Report, error) {
 	t.Helper()
-	s, err := redisx.Parse(cfg)
+	s, err := redisconn.Parse(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func check(t *testing.T, cfg redisx.Config) (redisx.Report, error) {
 const attempts = 3
 
 // refuses fails the test unless the check ends with an error that has all these words.
-func refuses(t *testing.T, cfg redisx.Config, words ...string) {
+func refuses(t *testing.T, cfg redisconn.Config, words ...string) {
 	t.Helper()
 	var err error
 	for range attempts {
@@ -58,7 +59,7 @@ func refuses(t *testing.T, cfg redisx.Config, words ...string) {
 	t.Errorf("error = %v, want one with %q", err, words)
 }
 
-func accepts(t *testing.T, cfg redisx.Config) {
+func accepts(t *testing.T, cfg redisconn.Config) {
 	t.Helper()
 	var err error
 	for range attempts {
@@ -73,18 +74,18 @@ func TestPasswordFaultsAreNamed(t *testing.T) {
 	t.Parallel()
 	open := redistest.Start(t)
 	closed := redistest.Start(t, "--requirepass", "canary-right")
-	accepts(t, redisx.Config{URL: "redis://:canary-right@" + closed.Addr})
-	refuses(t, redisx.Config{URL: "redis://" + closed.Addr}, "demands a password", "WXNOTIFY_REDIS_URL")
-	refuses(t, redisx.Config{URL: "redis://:canary-wrong@" + closed.Addr}, "refuses the user or the password", "WXNOTIFY_REDIS_URL")
-	refuses(t, redisx.Config{URL: "redis://nobody:canary-wrong@" + closed.Addr}, "refuses the user or the password")
-	r, err := check(t, redisx.Config{URL: "redis://:canary-wrong@" + open.Addr})
+	accepts(t, redisconn.Config{URL: "redis://:canary-right@" + closed.Addr})
+	refuses(t, redisconn.Config{URL: "redis://" + closed.Addr}, "demands a password", "WXNOTIFY_REDIS_URL")
+	refuses(t, redisconn.Config{URL: "redis://:canary-wrong@" + closed.Addr}, "refuses the user or the password", "WXNOTIFY_REDIS_URL")
+	refuses(t, redisconn.Config{URL: "redis://nobody:canary-wrong@" + closed.Addr}, "refuses the user or the password")
+	r, err := check(t, redisconn.Config{URL: "redis://:canary-wrong@" + open.Addr})
 	if err != nil || !strings.Contains(strings.Join(r.Warnings, "\n"), "accepts every password") {
 		t.Errorf("a password that the server does not demand: %v, %v", r.Warnings, err)
 	}
 	old := listen(t, func(conn net.Conn) {
 		answer(conn, map[string]string{"auth": "-ERR AUTH <password> called without any password configured for the default user."})
 	})
-	refuses(t, redisx.Config{URL: "redis://:canary-wrong@" + old}, "has no password", "remove it")
+	refuses(t, redisconn.Config{URL: "redis://:canary-wrong@" + old}, "has no password", "remove it")
 }
 
 func TestTLSFaultsAreNamed(t *testing.T) {
@@ -96,21 +97,21 @@ func TestTLSFaultsAreNamed(t *testing.T) {
 	_, port, _ := net.SplitHostPort(encrypted.Addr)
 	rediss := "rediss://" + encrypted.Addr
 
-	accepts(t, redisx.Config{URL: rediss, CAFile: certs.CA})
-	accepts(t, redisx.Config{URL: "rediss://localhost:" + port, CAFile: certs.CA, ServerName: "redis.test"})
-	accepts(t, redisx.Config{URL: "rediss://" + mutual.Addr, CAFile: certs.CA, CertFile: certs.ClientCert, KeyFile: certs.ClientKey})
+	accepts(t, redisconn.Config{URL: rediss, CAFile: certs.CA})
+	accepts(t, redisconn.Config{URL: "rediss://localhost:" + port, CAFile: certs.CA, ServerName: "redis.test"})
+	accepts(t, redisconn.Config{URL: "rediss://" + mutual.Addr, CAFile: certs.CA, CertFile: certs.ClientCert, KeyFile: certs.ClientKey})
 
-	refuses(t, redisx.Config{URL: "rediss://" + plain.Addr}, "speaks no TLS", "redis://", "WXNOTIFY_REDIS_URL")
-	refuses(t, redisx.Config{URL: "redis://" + encrypted.Addr}, "speaks TLS", "rediss://", "WXNOTIFY_REDIS_URL")
-	refuses(t, redisx.Config{URL: rediss}, "authority", "WXNOTIFY_REDIS_CA_FILE")
-	refuses(t, redisx.Config{URL: rediss, CAFile: redistest.NewCertificates(t).CA}, "authority", "WXNOTIFY_REDIS_CA_FILE")
-	refuses(t, redisx.Config{URL: "rediss://localhost:" + port, CAFile: certs.CA}, "another name than localhost", "WXNOTIFY_REDIS_SERVER_NAME")
-	refuses(t, redisx.Config{URL: "rediss://" + mutual.Addr, CAFile: certs.CA}, "demands a client certificate", "WXNOTIFY_REDIS_CERT_FILE")
+	refuses(t, redisconn.Config{URL: "rediss://" + plain.Addr}, "speaks no TLS", "redis://", "WXNOTIFY_REDIS_URL")
+	refuses(t, redisconn.Config{URL: "redis://" + encrypted.Addr}, "speaks TLS", "rediss://", "WXNOTIFY_REDIS_URL")
+	refuses(t, redisconn.Config{URL: rediss}, "authority", "WXNOTIFY_REDIS_CA_FILE")
+	refuses(t, redisconn.Config{URL: rediss, CAFile: redistest.NewCertificates(t).CA}, "authority", "WXNOTIFY_REDIS_CA_FILE")
+	refuses(t, redisconn.Config{URL: "rediss://localhost:" + port, CAFile: certs.CA}, "another name than localhost", "WXNOTIFY_REDIS_SERVER_NAME")
+	refuses(t, redisconn.Config{URL: "rediss://" + mutual.Addr, CAFile: certs.CA}, "demands a client certificate", "WXNOTIFY_REDIS_CERT_FILE")
 	other := redistest.NewCertificates(t)
-	refuses(t, redisx.Config{URL: "rediss://" + mutual.Addr, CAFile: certs.CA, CertFile: other.ClientCert, KeyFile: other.ClientKey},
+	refuses(t, redisconn.Config{URL: "rediss://" + mutual.Addr, CAFile: certs.CA, CertFile: other.ClientCert, KeyFile: other.ClientKey},
 		"refuses the client certificate", "WXNOTIFY_REDIS_CERT_FILE")
-	refuses(t, redisx.Config{URL: "redis://" + mutual.Addr}, "speaks TLS", "rediss://")
-	refuses(t, redisx.Config{URL: "redis-cluster://" + encrypted.Addr}, "speaks TLS", "tls=true")
+	refuses(t, redisconn.Config{URL: "redis://" + mutual.Addr}, "speaks TLS", "rediss://")
+	refuses(t, redisconn.Config{URL: "redis-cluster://" + encrypted.Addr}, "speaks TLS", "tls=true")
 }
 
 func TestTLSFilesAreChecked(t *testing.T) {
@@ -121,18 +122,18 @@ func TestTLSFilesAreChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		cfg   redisx.Config
+		cfg   redisconn.Config
 		words string
 	}{
-		"no TLS":        {redisx.Config{URL: "redis://h", CAFile: certs.CA}, "WXNOTIFY_REDIS_CA_FILE is set, but the connection has no TLS"},
-		"missing":       {redisx.Config{URL: "rediss://h", CAFile: "/nowhere.pem"}, "WXNOTIFY_REDIS_CA_FILE cannot be read"},
-		"no PEM":        {redisx.Config{URL: "rediss://h", CAFile: empty}, "WXNOTIFY_REDIS_CA_FILE holds no certificate"},
-		"no key":        {redisx.Config{URL: "rediss://h", CertFile: certs.Cert}, "WXNOTIFY_REDIS_KEY_FILE is missing"},
-		"no cert":       {redisx.Config{URL: "rediss://h", KeyFile: certs.Key}, "WXNOTIFY_REDIS_CERT_FILE is missing"},
-		"no pair":       {redisx.Config{URL: "rediss://h", CertFile: certs.Cert, KeyFile: certs.ClientKey}, "are no pair"},
-		"unix with TLS": {redisx.Config{URL: "unix:///run/redis.sock", ServerName: "x"}, "WXNOTIFY_REDIS_SERVER_NAME is set"},
+		"no TLS":        {redisconn.Config{URL: "redis://h", CAFile: certs.CA}, "WXNOTIFY_REDIS_CA_FILE is set, but the connection has no TLS"},
+		"missing":       {redisconn.Config{URL: "rediss://h", CAFile: "/nowhere.pem"}, "WXNOTIFY_REDIS_CA_FILE cannot be read"},
+		"no PEM":        {redisconn.Config{URL: "rediss://h", CAFile: empty}, "WXNOTIFY_REDIS_CA_FILE holds no certificate"},
+		"no key":        {redisconn.Config{URL: "rediss://h", CertFile: certs.Cert}, "WXNOTIFY_REDIS_KEY_FILE is missing"},
+		"no cert":       {redisconn.Config{URL: "rediss://h", KeyFile: certs.Key}, "WXNOTIFY_REDIS_CERT_FILE is missing"},
+		"no pair":       {redisconn.Config{URL: "rediss://h", CertFile: certs.Cert, KeyFile: certs.ClientKey}, "are no pair"},
+		"unix with TLS": {redisconn.Config{URL: "unix:///run/redis.sock", ServerName: "x"}, "WXNOTIFY_REDIS_SERVER_NAME is set"},
 	} {
-		if _, err := redisx.Parse(c.cfg); err == nil || !strings.Contains(err.Error(), c.words) {
+		if _, err := redisconn.Parse(c.cfg); err == nil || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s: error = %v, want one with %q", name, err, c.words)
 		}
 	}
@@ -144,19 +145,19 @@ func TestSentinelFaultsAreNamed(t *testing.T) {
 	sentinel := redistest.StartSentinel(t, primary, "mymaster", "sentinel auth-pass mymaster canary")
 	guarded := redistest.StartSentinel(t, primary, "mymaster", "sentinel auth-pass mymaster canary", "requirepass canary-2")
 
-	accepts(t, redisx.Config{URL: "redis-sentinel://:canary@" + sentinel.Addr + "/0?master=mymaster"})
-	accepts(t, redisx.Config{URL: "redis-sentinel://:canary@127.0.0.1:1," + sentinel.Addr + "/0?master=mymaster"})
-	accepts(t, redisx.Config{URL: "redis-sentinel://:canary@" + guarded.Addr + "/0?master=mymaster&sentinel_password=canary-2"})
+	accepts(t, redisconn.Config{URL: "redis-sentinel://:canary@" + sentinel.Addr + "/0?master=mymaster"})
+	accepts(t, redisconn.Config{URL: "redis-sentinel://:canary@127.0.0.1:1," + sentinel.Addr + "/0?master=mymaster"})
+	accepts(t, redisconn.Config{URL: "redis-sentinel://:canary@" + guarded.Addr + "/0?master=mymaster&sentinel_password=canary-2"})
 
-	refuses(t, redisx.Config{URL: "redis-sentinel://" + sentinel.Addr + "/0?master=other"}, "knows no primary of that name", "?master=")
-	refuses(t, redisx.Config{URL: "redis-sentinel://127.0.0.1:1/0?master=mymaster"}, "is not reachable", "WXNOTIFY_REDIS_URL")
-	refuses(t, redisx.Config{URL: "redis-sentinel://" + guarded.Addr + "/0?master=mymaster"}, "sentinel_password")
-	refuses(t, redisx.Config{URL: "redis-sentinel://" + guarded.Addr + "/0?master=mymaster&sentinel_password=canary"}, "sentinel_password")
-	refuses(t, redisx.Config{URL: "redis-sentinel://" + sentinel.Addr + "/0?master=mymaster"}, "demands a password")
-	refuses(t, redisx.Config{URL: "redis-sentinel://" + redistest.Start(t).Addr + "/0?master=mymaster"}, "is no Sentinel")
-	refuses(t, redisx.Config{URL: "redis://" + sentinel.Addr}, "Sentinel", "redis-sentinel://")
+	refuses(t, redisconn.Config{URL: "redis-sentinel://" + sentinel.Addr + "/0?master=other"}, "knows no primary of that name", "?master=")
+	refuses(t, redisconn.Config{URL: "redis-sentinel://127.0.0.1:1/0?master=mymaster"}, "is not reachable", "WXNOTIFY_REDIS_URL")
+	refuses(t, redisconn.Config{URL: "redis-sentinel://" + guarded.Addr + "/0?master=mymaster"}, "sentinel_password")
+	refuses(t, redisconn.Config{URL: "redis-sentinel://" + guarded.Addr + "/0?master=mymaster&sentinel_password=canary"}, "sentinel_password")
+	refuses(t, redisconn.Config{URL: "redis-sentinel://" + sentinel.Addr + "/0?master=mymaster"}, "demands a password")
+	refuses(t, redisconn.Config{URL: "redis-sentinel://" + redistest.Start(t).Addr + "/0?master=mymaster"}, "is no Sentinel")
+	refuses(t, redisconn.Config{URL: "redis://" + sentinel.Addr}, "Sentinel", "redis-sentinel://")
 	primary.Kill()
-	refuses(t, redisx.Config{URL: "redis-sentinel://:canary@" + sentinel.Addr + "/0?master=mymaster"}, primary.Addr, "is not reachable")
+	refuses(t, redisconn.Config{URL: "redis-sentinel://:canary@" + sentinel.Addr + "/0?master=mymaster"}, primary.Addr, "is not reachable")
 }
 
 func TestWrongKindsOfServersAreNamed(t *testing.T) {
@@ -164,17 +165,17 @@ func TestWrongKindsOfServersAreNamed(t *testing.T) {
 	server := redistest.Start(t)
 	t.Run("database", func(t *testing.T) {
 		t.Parallel()
-		accepts(t, redisx.Config{URL: "redis://" + server.Addr + "/15"})
-		refuses(t, redisx.Config{URL: "redis://" + server.Addr + "/16"}, "no database of that number", "WXNOTIFY_REDIS_URL")
+		accepts(t, redisconn.Config{URL: "redis://" + server.Addr + "/15"})
+		refuses(t, redisconn.Config{URL: "redis://" + server.Addr + "/16"}, "no database of that number", "WXNOTIFY_REDIS_URL")
 	})
 	t.Run("cluster", func(t *testing.T) {
 		t.Parallel()
 		node := redistest.Cluster(t)
 		addr := node.Options().Addrs[0]
-		accepts(t, redisx.Config{URL: "redis-cluster://" + addr})
-		refuses(t, redisx.Config{URL: "redis://" + addr}, "cluster", "redis-cluster://")
-		refuses(t, redisx.Config{URL: "redis-cluster://" + server.Addr}, "is no cluster", "redis://")
-		refuses(t, redisx.Config{URL: "redis-cluster://127.0.0.1:1"}, "is not reachable")
+		accepts(t, redisconn.Config{URL: "redis-cluster://" + addr})
+		refuses(t, redisconn.Config{URL: "redis://" + addr}, "cluster", "redis-cluster://")
+		refuses(t, redisconn.Config{URL: "redis-cluster://" + server.Addr}, "is no cluster", "redis://")
+		refuses(t, redisconn.Config{URL: "redis-cluster://127.0.0.1:1"}, "is not reachable")
 	})
 	t.Run("replica", func(t *testing.T) {
 		t.Parallel()
@@ -183,42 +184,42 @@ func TestWrongKindsOfServersAreNamed(t *testing.T) {
 		until(t, "the replica has its data", func(ctx context.Context) bool {
 			return strings.Contains(replica.Client(t).Info(ctx, "replication").Val(), "master_link_status:up")
 		})
-		refuses(t, redisx.Config{URL: "redis://" + replica.Addr}, "read-only replica", "WXNOTIFY_REDIS_URL")
+		refuses(t, redisconn.Config{URL: "redis://" + replica.Addr}, "read-only replica", "WXNOTIFY_REDIS_URL")
 	})
 	t.Run("web server", func(t *testing.T) {
 		t.Parallel()
 		web := httptest.NewServer(http.NotFoundHandler())
 		t.Cleanup(web.Close)
-		refuses(t, redisx.Config{URL: "redis://:canary@" + web.Listener.Addr().String()}, "web server", "WXNOTIFY_REDIS_URL")
-		refuses(t, redisx.Config{URL: "rediss://:canary@" + web.Listener.Addr().String()}, "web server")
+		refuses(t, redisconn.Config{URL: "redis://:canary@" + web.Listener.Addr().String()}, "web server", "WXNOTIFY_REDIS_URL")
+		refuses(t, redisconn.Config{URL: "rediss://:canary@" + web.Listener.Addr().String()}, "web server")
 		secure := httptest.NewTLSServer(http.NotFoundHandler())
 		t.Cleanup(secure.Close)
-		refuses(t, redisx.Config{URL: "redis://:canary@" + secure.Listener.Addr().String()}, "WXNOTIFY_REDIS_URL")
+		refuses(t, redisconn.Config{URL: "redis://:canary@" + secure.Listener.Addr().String()}, "WXNOTIFY_REDIS_URL")
 	})
 	t.Run("another program", func(t *testing.T) {
 		t.Parallel()
 		addr := listen(t, func(conn net.Conn) { _, _ = io.WriteString(conn, "SSH-2.0-OpenSSH\r\n"); _ = conn.Close() })
-		refuses(t, redisx.Config{URL: "redis://:canary@" + addr}, "another program", "WXNOTIFY_REDIS_URL")
+		refuses(t, redisconn.Config{URL: "redis://:canary@" + addr}, "another program", "WXNOTIFY_REDIS_URL")
 		silent := listen(t, func(conn net.Conn) {
 			<-t.Context().Done() // the test's end
 			_ = conn.Close()
 		})
-		refuses(t, redisx.Config{URL: "redis://:canary@" + silent}, "does not answer", "WXNOTIFY_REDIS_URL")
-		refuses(t, redisx.Config{URL: "rediss://:canary@" + silent}, "does not answer", "WXNOTIFY_REDIS_URL")
+		refuses(t, redisconn.Config{URL: "redis://:canary@" + silent}, "does not answer", "WXNOTIFY_REDIS_URL")
+		refuses(t, redisconn.Config{URL: "rediss://:canary@" + silent}, "does not answer", "WXNOTIFY_REDIS_URL")
 		echo := listen(t, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
-		refuses(t, redisx.Config{URL: "redis://:canary@" + echo}, "WXNOTIFY_REDIS_URL")
+		refuses(t, redisconn.Config{URL: "redis://:canary@" + echo}, "WXNOTIFY_REDIS_URL")
 	})
 	t.Run("stopped", func(t *testing.T) {
 		t.Parallel()
 		stopped := redistest.Start(t)
 		stopped.Pause(t)
-		refuses(t, redisx.Config{URL: stopped.URL()}, "does not answer", "WXNOTIFY_REDIS_URL")
+		refuses(t, redisconn.Config{URL: stopped.URL()}, "does not answer", "WXNOTIFY_REDIS_URL")
 	})
 	t.Run("nothing", func(t *testing.T) {
 		t.Parallel()
-		refuses(t, redisx.Config{URL: "redis://127.0.0.1:1"}, "is not reachable", "WXNOTIFY_REDIS_URL")
-		refuses(t, redisx.Config{URL: "redis://no-such-host.invalid"}, "is not found", "WXNOTIFY_REDIS_URL")
-		refuses(t, redisx.Config{URL: "unix:///nowhere/redis.sock"}, "socket", "WXNOTIFY_REDIS_URL")
+		refuses(t, redisconn.Config{URL: "redis://127.0.0.1:1"}, "is not reachable", "WXNOTIFY_REDIS_URL")
+		refuses(t, redisconn.Config{URL: "redis://no-such-host.invalid"}, "is not found", "WXNOTIFY_REDIS_URL")
+		refuses(t, redisconn.Config{URL: "unix:///nowhere/redis.sock"}, "socket", "WXNOTIFY_REDIS_URL")
 	})
 	t.Run("answers", func(t *testing.T) {
 		t.Parallel()
@@ -230,21 +231,21 @@ func TestWrongKindsOfServersAreNamed(t *testing.T) {
 			"-ERR max number of clients reached":                 "maxclients",
 		} {
 			addr := listen(t, func(conn net.Conn) { answer(conn, map[string]string{"ping": reply}) })
-			refuses(t, redisx.Config{URL: "redis://:canary@" + addr}, words)
+			refuses(t, redisconn.Config{URL: "redis://:canary@" + addr}, words)
 			// Redis says some of it to a new connection, and closes it before it has read.
 			rude := listen(t, func(conn net.Conn) {
 				_, _ = io.WriteString(conn, reply+"\r\n")
 				_ = conn.Close()
 			})
-			refuses(t, redisx.Config{URL: "redis://:canary@" + rude}, words)
+			refuses(t, redisconn.Config{URL: "redis://:canary@" + rude}, words)
 		}
 		// Redis repeats the arguments of a command that it does not know.
 		addr := listen(t, func(conn net.Conn) {
 			answer(conn, map[string]string{"auth": "-ERR unknown command 'auth', with args beginning with: 'canary-secret'"})
 		})
-		refuses(t, redisx.Config{URL: "redis://:canary-secret@" + addr}, "redacted")
+		refuses(t, redisconn.Config{URL: "redis://:canary-secret@" + addr}, "redacted")
 		// A text of one letter stands in many words.
-		refuses(t, redisx.Config{URL: "redis://:x@" + listen(t, func(conn net.Conn) { answer(conn, map[string]string{"set": "-NOPERM no permissions to access a key"}) })},
+		refuses(t, redisconn.Config{URL: "redis://:x@" + listen(t, func(conn net.Conn) { answer(conn, map[string]string{"set": "-NOPERM no permissions to access a key"}) })},
 			"~wxn:*")
 	})
 }
@@ -258,9 +259,9 @@ func TestUnixSocket(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "r.sock")
 	server := redistest.Start(t, "--unixsocket", path, "--requirepass", "canary")
-	accepts(t, redisx.Config{URL: "unix://:canary@" + path + "?db=3"})
-	refuses(t, redisx.Config{URL: "unix://" + path}, "demands a password")
-	s, err := redisx.Parse(redisx.Config{URL: "unix://:canary@" + path + "?db=3"})
+	accepts(t, redisconn.Config{URL: "unix://:canary@" + path + "?db=3"})
+	refuses(t, redisconn.Config{URL: "unix://" + path}, "demands a password")
+	s, err := redisconn.Parse(redisconn.Config{URL: "unix://:canary@" + path + "?db=3"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +281,7 @@ func TestOpenRedisBeyondLoopbackIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	_, port, _ := net.SplitHostPort(redistest.Start(t).Addr)
 	for host, warned := range map[string]bool{"127.0.0.1": false, "localhost": false, "0.0.0.0": true} {
-		r, err := check(t, redisx.Config{URL: "redis://" + host + ":" + port})
+		r, err := check(t, redisconn.Config{URL: "redis://" + host + ":" + port})
 		if err != nil {
 			t.Errorf("%s: %v", host, err)
 			continue

@@ -1,4 +1,7 @@
-package redisx
+// Package redisconn connects to the Redis that the settings name: [Parse] reads the
+// address and the TLS files, [Server.Check] finds out whether wxnotify can run there,
+// and says in one sentence what is wrong and how to mend it.
+package redisconn
 
 import (
 	"crypto/tls"
