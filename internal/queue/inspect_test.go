@@ -37,7 +37,7 @@ func fill(t *testing.T) (*queue.Inspector, func() []queue.State, func(string) st
 			case <-ctx.Done():
 			}
 		case "retry":
-			return &queue.Later{After: time.Hour, Cause: errors.New("busy")}
+			return &queue.Later{After: time.Hour, Reason: "busy"}
 		}
 		return nil
 	}, DrainTimeout: 30 * time.Second})
@@ -205,7 +205,7 @@ func TestPause(t *testing.T) {
 			put(t, rdb, job.Default, items(3, job.Default)...)
 			g := &gate{}
 			stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle})
-			time.Sleep(30 * time.Minute) // virtual
+			time.Sleep(3 * time.Minute) // virtual
 			if taken, _ := g.counts(); taken != 0 || len(h.ids()) != 0 {
 				t.Errorf("%d permits, %d tasks while paused", taken, len(h.ids()))
 			}
