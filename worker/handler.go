@@ -104,7 +104,7 @@ func (a *account) handle(ctx context.Context, t queue.Task) error {
 func (d *delivery) unreadable(ctx context.Context, cause error) error {
 	var newer *job.NewerVersionError
 	if errors.As(cause, &newer) {
-		return &queue.Later{After: jitter(newerWait), Cause: newer}
+		return &queue.Later{After: jitter(newerWait), Reason: newer.Error()}
 	}
 	d.event = Event{
 		Account: d.appID, ID: d.task.ID, Action: Discard, State: ledger.Dead, Reason: join(ledger.ReasonUnreadableTask, cause.Error()),
@@ -118,7 +118,7 @@ func (d *delivery) unreadable(ctx context.Context, cause error) error {
 	})
 	if err != nil {
 		d.log.Warn("an unreadable task has no record yet: Redis fails", zap.String("id", d.task.ID), zap.Error(err))
-		return &queue.Later{After: jitter(redisWait), Cause: errors.New("the record waits for Redis")}
+		return &queue.Later{After: jitter(redisWait), Reason: "the record waits for Redis"}
 	}
 	d.emit(d.event)
 	return nil
@@ -309,7 +309,7 @@ func (d *delivery) undoDelivery(ctx context.Context, number int64, after time.Du
 func (d *delivery) later(after time.Duration, reason string) error {
 	d.event.Action, d.event.State, d.event.Reason = Defer, ledger.Queued, reason
 	d.emit(d.event)
-	return &queue.Later{After: d.notPastEnd(after), Cause: errors.New(reason)}
+	return &queue.Later{After: d.notPastEnd(after), Reason: reason}
 }
 
 func (d *delivery) notPastEnd(after time.Duration) time.Duration {

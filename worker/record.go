@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -46,7 +45,7 @@ func (d *delivery) recordAcceptance(ctx context.Context, number int64, yes ledge
 			return next.recordAcceptance(ctx, number, yes, event)
 		})
 		d.log.Error("accepted by WeChat, but not recorded yet: Redis fails", zap.String("id", d.env.ID), zap.Error(err))
-		return &queue.Later{After: jitter(redisWait), Cause: errors.New("accepted by WeChat; the record waits for Redis")}
+		return &queue.Later{After: jitter(redisWait), Reason: "accepted by WeChat; the record waits for Redis"}
 	}
 	if recorded.Again { // a failed receipt came since, and this task is the one that sends again
 		return d.later(time.Until(recorded.Due), "it is sent again after a failed receipt, but not yet")
@@ -85,13 +84,13 @@ func (d *delivery) recordOutcome(ctx context.Context, number int64, o ledger.Out
 		})
 		d.log.Error("an outcome is not recorded yet: Redis fails", zap.String("id", d.env.ID),
 			zap.String("state", string(v.State)), zap.Error(err))
-		return &queue.Later{After: jitter(redisWait), Cause: errors.New("the record waits for Redis")}
+		return &queue.Later{After: jitter(redisWait), Reason: "the record waits for Redis"}
 	}
 	d.emit(event)
 	if v.Action == Discard {
 		return nil
 	}
-	return &queue.Later{After: d.notPastEnd(jitter(v.After)), Cause: errors.New(v.reason())}
+	return &queue.Later{After: d.notPastEnd(jitter(v.After)), Reason: v.reason()}
 }
 
 // persist tries until the write succeeds or the task's time is over, and once more

@@ -2,7 +2,6 @@ package queue_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 
@@ -36,7 +35,7 @@ func TestCluster(t *testing.T) {
 	h := newHandled()
 	stop := serve(t, queue.ServerConfig{Redis: rdb, Handler: func(_ context.Context, task queue.Task) error {
 		if h.add(task) == 1 && strings.HasSuffix(task.ID, "1") {
-			return &queue.Later{Cause: errors.New("again")}
+			return &queue.Later{Reason: "again"}
 		}
 		return nil
 	}})

@@ -21,6 +21,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -52,21 +53,14 @@ type Task struct {
 // puts it back in 5 s. The error's text is stored by asynq: no secret, no openid.
 type Handler func(ctx context.Context, t Task) error
 
-// Later puts a task back without counting a failure.
+// Later puts a task back without counting a failure. It wraps no error, in which asynq
+// would look for its own.
 type Later struct {
-	After time.Duration // zero: to the head of its queue at once
-	Cause error         // its text is stored by asynq: no secret, no openid
+	After  time.Duration // zero: to the head of its queue at once
+	Reason string        // stored by asynq: no secret, no openid
 }
 
-func (l *Later) Error() string {
-	if l.Cause == nil {
-		return "message requeued"
-	}
-	return l.Cause.Error()
-}
-
-// Unwrap returns the cause.
-func (l *Later) Unwrap() error { return l.Cause }
+func (l *Later) Error() string { return cmp.Or(l.Reason, "message requeued") }
 
 // TierOf is the share of the quota that a class may use.
 func TierOf(class job.Class) ratelimit.Tier {

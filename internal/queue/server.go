@@ -260,7 +260,7 @@ func (r *run) process(ctx context.Context, t *asynq.Task) error {
 		if d != nil {
 			r.fetcher.gate.Return(d.permit)
 		}
-		return &deferral{twinWait, "another task of this ID is being handled"}
+		return &Later{twinWait, "another task of this ID is being handled"}
 	}
 	putBack := false
 	defer func() { r.fetcher.inFlight.end(id, putBack) }()
@@ -273,14 +273,14 @@ func (r *run) process(ctx context.Context, t *asynq.Task) error {
 		ID: id, Queue: queue, Payload: t.Payload(), Permit: d.permit, Delivery: d.number, Redelivered: d.redelivered,
 	})
 	if stopped := err != nil && r.work.Err() != nil && errors.Is(err, context.Canceled); stopped {
-		err = &Later{Cause: errors.New("the worker stopped")}
+		err = &Later{Reason: "the worker stopped"}
 	}
 	var later *Later
 	switch {
 	case !errors.As(err, &later):
 		return err
 	case later.After > 0 || !r.fetcher.putBack(r.work, d): //nolint:contextcheck // of the run
-		return &deferral{max(later.After, time.Second), later.Error()}
+		return &Later{max(later.After, time.Second), later.Reason}
 	}
 	putBack = true
 	return nil
@@ -299,21 +299,12 @@ func (r *run) call(ctx context.Context, t Task) (err error) {
 	return r.cfg.Handler(ctx, t)
 }
 
-// deferral is a *Later on its way through asynq: it has the text of its cause but
-// not its chain, in which asynq would look for its own errors.
-type deferral struct {
-	after time.Duration
-	text  string
-}
-
-func (d *deferral) Error() string { return d.text }
-
 // retryDelay is asynq's RetryDelayFunc.
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
-	var d *deferral
+	var later *Later
 	switch {
-	case errors.As(err, &d):
-		return d.after
+	case errors.As(err, &later):
+		return later.After
 	case errors.Is(err, asynq.ErrLeaseExpired), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		// Soon: WeChat drops a repeated message for ten minutes only. Spread, so
 		// that what one outage ended does not start again at one moment.
@@ -322,8 +313,8 @@ func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 	return 5 * time.Second
 }
 
-// isFailure is asynq's IsFailure: deferrals and crashes are none.
+// isFailure is asynq's IsFailure: tasks put back and crashes are none.
 func isFailure(err error) bool {
-	var d *deferral
-	return err != nil && !errors.As(err, &d) && !errors.Is(err, asynq.ErrLeaseExpired)
+	var later *Later
+	return err != nil && !errors.As(err, &later) && !errors.Is(err, asynq.ErrLeaseExpired)
 }

@@ -2,7 +2,6 @@ package queue_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -235,8 +234,7 @@ func TestLater(t *testing.T) {
 		h := newHandled()
 		serve(t, queue.ServerConfig{Redis: rdb, Concurrency: 1, Handler: func(_ context.Context, task queue.Task) error {
 			if n := h.add(task); n <= 3 && task.ID == list[0].ID {
-				// asynq must not see what the cause wraps.
-				return &queue.Later{Cause: errors.Join(errors.New("gate closed"), asynq.SkipRetry)}
+				return &queue.Later{Reason: "gate closed"}
 			}
 			return nil
 		}})
@@ -269,7 +267,7 @@ func TestLater(t *testing.T) {
 				if n == 1 && len(retried) < waits {
 					retried[task.ID] = true
 					time.Sleep(10 * time.Millisecond) // virtual
-					return &queue.Later{After: 20 * time.Second, Cause: errors.New("busy")}
+					return &queue.Later{After: 20 * time.Second, Reason: "busy"}
 				}
 				time.Sleep(time.Second) // the backlog of 30 lasts longer than the wait
 				return nil
@@ -305,7 +303,7 @@ func TestLater(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			_, rdb := redistest.Mini(t)
-			due := time.Now().Add(time.Hour)
+			due := time.Now().Add(5 * time.Minute)
 			put(t, rdb, job.Default, queue.Item{ID: "late", Payload: []byte("x"), ProcessAt: due})
 			h := patient()
 			stop := serve(t, queue.ServerConfig{Redis: rdb, Handler: h.handle})

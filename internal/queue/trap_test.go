@@ -138,7 +138,7 @@ func TestTrapT02NeverArchivedByAsynq(t *testing.T) {
 			case task.ID == "default-000000":
 				return errors.New("system busy")
 			}
-			return &queue.Later{After: time.Second, Cause: errors.New("not now")}
+			return &queue.Later{After: time.Second, Reason: "not now"}
 		}})
 		h.wait(t, 82)
 		if n := rdb.ZCard(t.Context(), key(job.Default, "archived")).Val(); n != 0 {

@@ -10,20 +10,19 @@ import (
 )
 
 // WakeUps receives the wake-ups of many accounts over one connection. The servers
-// of one process and Redis share one.
+// of one process and Redis share one; each has an account of its own.
 type WakeUps struct {
 	rdb redis.UniversalClient
 
 	mu     sync.Mutex
-	pubsub *redis.PubSub                      // nil: no server subscribes
-	called map[string]map[int]func(job.Class) // by channel and subscription
-	last   int                                // subscription
-	done   chan struct{}                      // closed when the reader has ended
+	pubsub *redis.PubSub              // nil: no server subscribes
+	called map[string]func(job.Class) // by channel: one server of an account subscribes
+	done   chan struct{}              // closed when the reader has ended
 }
 
 // NewWakeUps does not connect: the first Server does.
 func NewWakeUps(rdb redis.UniversalClient) *WakeUps {
-	return &WakeUps{rdb: rdb, called: map[string]map[int]func(job.Class){}}
+	return &WakeUps{rdb: rdb, called: map[string]func(job.Class){}}
 }
 
 // subscribe calls wake for each queue of the account that got a task while it was
@@ -34,42 +33,31 @@ func (w *WakeUps) subscribe(ctx context.Context, account string, wake func(job.C
 	ctx = context.WithoutCancel(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.last++
-	id := w.last
-	if w.called[channel] == nil {
-		w.called[channel] = map[int]func(job.Class){}
-	}
-	w.called[channel][id] = wake
-	switch {
-	case w.pubsub == nil:
+	w.called[channel] = wake
+	if w.pubsub == nil {
 		w.pubsub = w.rdb.Subscribe(ctx, channel)
 		w.done = make(chan struct{})
 		go w.read(w.pubsub.Channel(), w.done)
-	case len(w.called[channel]) == 1:
+	} else {
 		// The error is that of a lost connection: the next one subscribes to all.
 		_ = w.pubsub.Subscribe(ctx, channel)
 	}
-	return func() { w.unsubscribe(ctx, channel, id) }
+	return func() { w.unsubscribe(ctx, channel) }
 }
 
 func (w *WakeUps) read(messages <-chan *redis.Message, done chan<- struct{}) {
 	defer close(done)
 	for m := range messages {
 		w.mu.Lock()
-		for _, wake := range w.called[m.Channel] {
+		if wake := w.called[m.Channel]; wake != nil {
 			wake(job.Class(m.Payload)) // never waits
 		}
 		w.mu.Unlock()
 	}
 }
 
-func (w *WakeUps) unsubscribe(ctx context.Context, channel string, id int) {
+func (w *WakeUps) unsubscribe(ctx context.Context, channel string) {
 	w.mu.Lock()
-	delete(w.called[channel], id)
-	if len(w.called[channel]) > 0 {
-		w.mu.Unlock()
-		return
-	}
 	delete(w.called, channel)
 	if len(w.called) > 0 {
 		_ = w.pubsub.Unsubscribe(ctx, channel)
