@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/wxnotify/wxnotify/internal/rawjson"
 )
 
 // CheckJSON finds what encoding/json changes or drops without an error: a key that
@@ -19,15 +21,19 @@ import (
 //
 // Decoders of messages and requests call it first; encoding/json then loses
 // nothing.
-func CheckJSON(data []byte) error { return invalid(jsonFaults(data)) }
+func CheckJSON(data []byte) error {
+	_, faults := jsonFaults(data)
+	return invalid(faults)
+}
 
-func jsonFaults(data []byte) []Fault {
-	w := jsonWalker{data: readable(data)}
-	if !json.Valid(w.data) {
-		return []Fault{syntaxFault(bytes.TrimRight(bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")), " \t\r\n"))}
+// jsonFaults also returns data as readable makes it, or nil when it is not JSON.
+func jsonFaults(data []byte) ([]byte, []Fault) {
+	w := jsonWalker{Scanner: rawjson.Scanner{Data: readable(data)}}
+	if !json.Valid(w.Data) {
+		return nil, []Fault{syntaxFault(bytes.TrimRight(bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")), " \t\r\n"))}
 	}
 	w.value()
-	return w.faults
+	return w.Data, w.faults
 }
 
 // syntaxFault names the place. encoding/json quotes one character at most.
@@ -50,8 +56,7 @@ func syntaxFault(data []byte) Fault {
 
 // jsonWalker walks over JSON that is valid.
 type jsonWalker struct {
-	data   []byte
-	at     int
+	rawjson.Scanner
 	path   []pathPart
 	faults []Fault
 }
@@ -72,41 +77,27 @@ func (w *jsonWalker) fault(code FaultCode) {
 	}
 }
 
-// next skips blanks, colons and commas, and returns the next byte.
-func (w *jsonWalker) next() byte {
-	for {
-		switch b := w.data[w.at]; b {
-		case ' ', '\t', '\r', '\n', ',', ':':
-			w.at++
-		default:
-			return b
-		}
-	}
-}
-
 func (w *jsonWalker) value() {
-	switch w.next() {
+	switch w.Next() {
 	case '{':
 		w.object()
 	case '[':
 		w.array()
 	case '"':
-		if code := textFault(w.token()); code != "" {
+		if code := textFault(w.String()); code != "" {
 			w.fault(code)
 		}
 	default: // a number, true, false or null
-		for w.at < len(w.data) && !strings.ContainsRune(",]} \t\r\n", rune(w.data[w.at])) {
-			w.at++
-		}
+		w.Literal()
 	}
 }
 
 func (w *jsonWalker) object() {
-	w.at++
+	w.At++
 	seen := map[string]struct{}{}
-	for w.next() != '}' {
-		raw := w.token()
-		key := keyOf(raw)
+	for w.Next() != '}' {
+		raw := w.String()
+		key := rawjson.Unquote(raw)
 		w.path = append(w.path, pathPart{key: key})
 		if code := textFault(raw); code != "" {
 			w.fault(code)
@@ -118,39 +109,17 @@ func (w *jsonWalker) object() {
 		w.value()
 		w.path = w.path[:len(w.path)-1]
 	}
-	w.at++
+	w.At++
 }
 
 func (w *jsonWalker) array() {
-	w.at++
-	for i := 0; w.next() != ']'; i++ {
+	w.At++
+	for i := 0; w.Next() != ']'; i++ {
 		w.path = append(w.path, pathPart{index: i, isIndex: true})
 		w.value()
 		w.path = w.path[:len(w.path)-1]
 	}
-	w.at++
-}
-
-// token returns a string with its quotes.
-func (w *jsonWalker) token() []byte {
-	start := w.at
-	for w.at++; w.data[w.at] != '"'; w.at++ {
-		if w.data[w.at] == '\\' {
-			w.at++
-		}
-	}
-	w.at++
-	return w.data[start:w.at]
-}
-
-// keyOf decodes a key, as encoding/json does.
-func keyOf(raw []byte) string {
-	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
-		return string(raw[1 : len(raw)-1])
-	}
-	var key string
-	_ = json.Unmarshal(raw, &key) // valid
-	return key
+	w.At++
 }
 
 // textFault is the fault of a string of JSON as it is written.

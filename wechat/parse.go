@@ -7,6 +7,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/rawjson"
 )
 
 // Faults of a message in JSON.
@@ -30,9 +33,13 @@ const (
 // write, are its pagepath. The obsolete topcolor is ignored. It does not call
 // Validate.
 func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
-	r := messageReader{faults: jsonFaults(data)}
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(readable(data), &object); err != nil || object == nil {
+	valid, faults := jsonFaults(data)
+	if valid == nil {
+		return nil, invalid(faults)
+	}
+	r := messageReader{faults}
+	object, _ := rawjson.Object(valid)
+	if object == nil {
 		if len(r.faults) == 0 {
 			r.faults = []Fault{newFault("", FaultJSON)}
 		}
@@ -98,15 +105,15 @@ func otherKind(field string) words {
 type messageReader struct{ faults []Fault }
 
 func (r *messageReader) text(path string, value json.RawMessage, into *string) {
-	if err := json.Unmarshal(value, into); err != nil {
+	if !rawjson.Text(value, into) {
 		r.faults = append(r.faults, faultOf(path, FaultFieldType, words{"is not text: put it in quotes", "不是文本：请加引号"}))
 	}
 }
 
 // object returns nil for null and for another type.
 func (r *messageReader) object(path string, value json.RawMessage, form string) map[string]json.RawMessage {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(value, &object); err != nil {
+	object, ok := rawjson.Object(value)
+	if !ok {
 		r.faults = append(r.faults, faultOf(path, FaultFieldType, words{"is not an object: write it as %s", "不是对象：请写成 %s"}.with(form)))
 	}
 	return object
@@ -144,7 +151,7 @@ func (r *messageReader) data(value json.RawMessage) map[string]Field {
 	object := r.object("data", value, `{"thing1":{"value":"…"}}`)
 	fields := make(map[string]Field, len(object))
 	for _, key := range slices.Sorted(maps.Keys(object)) {
-		path := scrub(keyPath(key), nil)
+		path := mask.Text(keyPath(key)) // which leaves short keys as they are
 		var f Field
 		field := r.object(path, object[key], `{"value":"…"}`)
 		for _, name := range slices.Sorted(maps.Keys(field)) {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -43,31 +42,25 @@ func refusal(faults []wechat.Fault, base string) *problem {
 
 // readItems reads one message, or the list {"messages":[…]}.
 func readItems(body []byte) (items []item, many bool, err error) {
-	var form struct {
-		Messages json.RawMessage `json:"messages"`
-	}
-	// A body that is no JSON has its faults named by Parse.
-	if json.Unmarshal(body, &form) != nil || form.Messages == nil {
-		it := item{}
-		it.Request, err = intake.Parse(body)
-		if err != nil {
-			return nil, false, bodyProblem(it.refused(err))
-		}
-		return []item{it}, false, nil
-	}
-	results, err := intake.ParseBatch(body, MaxMessages)
+	results, many, err := intake.ParseBody(body, MaxMessages)
 	if err != nil {
-		it := item{Request: intake.Request{Bare: true}}
-		return nil, true, bodyProblem(it.refused(err))
+		it := item{Request: intake.Request{Bare: true}} // the faults have the paths of the body
+		if !many {
+			it.Request = results[0].Request
+		}
+		return nil, many, bodyProblem(it.refused(err))
 	}
 	for i, r := range results {
-		it := item{Request: r.Request, base: "/messages/" + strconv.Itoa(i)}
+		it := item{Request: r.Request}
+		if many {
+			it.base = "/messages/" + strconv.Itoa(i)
+		}
 		if r.Err != nil {
 			it.problem = it.refused(r.Err)
 		}
 		items = append(items, it)
 	}
-	return items, true, nil
+	return items, many, nil
 }
 
 // theBody is the subject of a fault of the whole body.

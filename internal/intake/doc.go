@@ -1,5 +1,5 @@
 // Package intake reads the messages that callers hand in, for the command line and
-// the HTTP API: one message by Parse, a batch by ParseBatch, a stream by Reader.
+// the HTTP API: one message by Parse, a batch by ParseBody, a stream by Reader.
 //
 // A message has one of two forms: WeChat's body of a template message, or our own
 // with an id and delivery terms around it:

@@ -26,8 +26,8 @@ func ExampleParse() {
 	// /not_before field-type
 }
 
-func ExampleParseBatch() {
-	results, err := intake.ParseBatch([]byte(`{"messages":[{"id":"a","message":{"touser":"o1","template_id":"T","data":{}}},{"id":"b"}]}`), 1000)
+func ExampleParseBody() {
+	results, _, err := intake.ParseBody([]byte(`{"messages":[{"id":"a","message":{"touser":"o1","template_id":"T","data":{}}},{"id":"b"}]}`), 1000)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/fault"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/rawjson"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -53,16 +54,39 @@ func fields() []string {
 // A client_msg_id of the message is its ID when no id is given; when both are
 // given they must agree, since the client_msg_id is made from the ID.
 func Parse(data []byte) (Request, error) {
+	object, err := objectOf(data)
+	if err != nil {
+		return Request{}, err
+	}
+	return parse(data, object)
+}
+
+// objectOf returns the fields of a document, or the fault of one that is no object.
+func objectOf(data []byte) (map[string]json.RawMessage, error) {
+	if text := trimmed(data); json.Valid(text) {
+		if object, _ := rawjson.Object(text); object != nil {
+			return object, nil
+		}
+	}
+	return nil, notObject(data)
+}
+
+func notObject(data []byte) error {
+	p := parser{}
+	if p.take("", wechat.CheckJSON(data)); len(p.faults) == 0 {
+		p.fault("", wechat.FaultJSON, `is not a JSON object: write {"id":…,"message":{…}}, or WeChat's body {"touser":…,"template_id":…,"data":{…}}`)
+	}
+	return p.err()
+}
+
+// parse reads a message of these fields. Data is JSON that is valid.
+func parse(data []byte, object map[string]json.RawMessage) (Request, error) {
+	if object == nil {
+		return Request{}, notObject(data)
+	}
 	p := parser{}
 	var request Request
 	p.take("", wechat.CheckJSON(data))
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(trimmed(data), &object); err != nil || object == nil {
-		if len(p.faults) == 0 {
-			p.fault("", wechat.FaultJSON, `is not a JSON object: write {"id":…,"message":{…}}, or WeChat's body {"touser":…,"template_id":…,"data":{…}}`)
-		}
-		return Request{}, p.err()
-	}
 	if isBody(object) {
 		request.Bare = true
 		request.Message.Message = p.body("", data)
@@ -191,7 +215,7 @@ func (p *parser) envelope(object map[string]json.RawMessage, r *Request) {
 }
 
 func (p *parser) text(name string, value json.RawMessage, into *string) {
-	if err := json.Unmarshal(value, into); err != nil {
+	if !rawjson.Text(value, into) {
 		p.fault(name, wechat.FaultFieldType, "is not text: put it in quotes")
 	}
 }
@@ -267,50 +291,71 @@ type Result struct {
 	Err     error
 }
 
-// ParseBatch reads {"messages":[…]} with 1 to limit messages in our own form or
-// WeChat's. The error is a *wechat.InvalidError with the faults of the document
-// around the messages; the faults of a message are in its Result, with paths that
-// begin at the message.
-func ParseBatch(data []byte, limit int) ([]Result, error) {
-	p := parser{}
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(trimmed(data), &object); err != nil || object == nil {
-		if p.take("", wechat.CheckJSON(data)); len(p.faults) == 0 {
-			p.fault("", wechat.FaultJSON, `is not a JSON object: write {"messages":[…]}`)
-		}
-		return nil, p.err()
+// ParseBody reads the body of a call: one message, as Parse does, or a batch,
+// {"messages":[…]} with 1 to limit messages in our own form or WeChat's. The error is
+// of the one message, or of the document around those of a batch; the faults of a
+// message of a batch are in its Result, with paths that begin at the message.
+func ParseBody(data []byte, limit int) (results []Result, batch bool, err error) {
+	object, err := objectOf(data)
+	switch {
+	case err != nil:
+		return []Result{{Err: err}}, false, err
+	case !isBatch(object):
+		request, err := parse(data, object)
+		return []Result{{request, err}}, false, err
 	}
+	results, err = parseBatch(trimmed(data), object, limit)
+	return results, true, err
+}
+
+const fieldMessages = "messages"
+
+// isBatch is also true for another case of letters, so that the fault names the field.
+func isBatch(object map[string]json.RawMessage) bool {
+	for name := range object {
+		if strings.EqualFold(name, fieldMessages) {
+			return true
+		}
+	}
+	return false
+}
+
+func parseBatch(data []byte, object map[string]json.RawMessage, limit int) ([]Result, error) {
+	p := parser{}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
-		if name != "messages" {
+		if name != fieldMessages {
 			p.fault(wechat.FieldPath(name), wechat.FaultFieldUnknown, "is not a field of a batch: there is messages")
 		}
 	}
-	if n := topLevel(wechat.CheckJSON(data), "messages"); n {
-		p.fault("messages", wechat.FaultFieldTwice, "is given twice: give it once")
+	given := 0
+	for name := range rawjson.Members(data) {
+		if name == fieldMessages {
+			given++
+		}
+	}
+	if given > 1 {
+		p.fault(fieldMessages, wechat.FaultFieldTwice, "is given twice: give it once")
 	}
 	var items []json.RawMessage
-	switch err := json.Unmarshal(object["messages"], &items); {
-	case err != nil || items == nil:
-		p.fault("messages", wechat.FaultFieldType, "is not an array of messages")
+	isArray := false
+	if given > 0 {
+		items, isArray = rawjson.Array(object[fieldMessages])
+	}
+	switch {
+	case !isArray:
+		p.fault(fieldMessages, wechat.FaultFieldType, "is not an array of messages")
 	case len(items) == 0:
-		p.fault("messages", wechat.FaultMessageMissing, "is empty: give 1 message or more")
+		p.fault(fieldMessages, wechat.FaultMessageMissing, "is empty: give 1 message or more")
 	case len(items) > limit:
-		p.fault("messages", wechat.FaultBodyTooLarge, fmt.Sprintf("has %d messages, and %d are allowed: split the batch", len(items), limit))
+		p.fault(fieldMessages, wechat.FaultBodyTooLarge, fmt.Sprintf("has %d messages, and %d are allowed: split the batch", len(items), limit))
 	}
 	if err := p.err(); err != nil {
 		return nil, err
 	}
 	results := make([]Result, len(items))
 	for i, item := range items {
-		results[i].Request, results[i].Err = Parse(item)
+		object, _ := rawjson.Object(item)
+		results[i].Request, results[i].Err = parse(item, object)
 	}
 	return results, nil
-}
-
-// topLevel reports whether err says that the field of this name is given twice.
-func topLevel(err error, name string) bool {
-	var invalid *wechat.InvalidError
-	return errors.As(err, &invalid) && slices.ContainsFunc(invalid.Faults, func(f wechat.Fault) bool {
-		return f.Path == name && f.Code == wechat.FaultFieldTwice
-	})
 }

@@ -114,10 +114,10 @@ func TestFaultsOfTheProducerHaveThePathsOfTheDocument(t *testing.T) {
 	}
 }
 
-func TestParseBatchSeparatesTheFaultsOfMessages(t *testing.T) {
+func TestParseBodySeparatesTheFaultsOfMessages(t *testing.T) {
 	t.Parallel()
-	results, err := intake.ParseBatch([]byte(`{"messages":[`+body+`,{"id":7,"message":`+body+`},7]}`), 3)
-	if err != nil || len(results) != 3 || faultsOf(results[0].Err) != "" || !results[0].Request.Bare ||
+	results, batch, err := intake.ParseBody([]byte(`{"messages":[`+body+`,{"id":7,"message":`+body+`},7]}`), 3)
+	if err != nil || !batch || len(results) != 3 || faultsOf(results[0].Err) != "" || !results[0].Request.Bare ||
 		faultsOf(results[1].Err) != "id field-type" || faultsOf(results[2].Err) != " not-json" {
 		t.Errorf("%+v, %v", results, err)
 	}
@@ -125,13 +125,25 @@ func TestParseBatchSeparatesTheFaultsOfMessages(t *testing.T) {
 		`{"messages":[` + body + `,` + body + `]}`:  "messages body-too-large",
 		`{"messages":[]}`:                           "messages message-missing",
 		`{"messages":null}`:                         "messages field-type",
+		`{"Messages":[` + body + `]}`:               "Messages field-unknown; messages field-type",
 		`{"messages":{},"x":1}`:                     "x field-unknown; messages field-type",
 		`{"messages":[],"messages":[` + body + `]}`: "messages field-twice",
 		`[`:  " not-json",
 		`[]`: " not-json",
 	} {
-		if _, err := intake.ParseBatch([]byte(text), 1); faultsOf(err) != want {
+		if _, _, err := intake.ParseBody([]byte(text), 1); faultsOf(err) != want {
 			t.Errorf("%s: %q, want %q", text, faultsOf(err), want)
+		}
+	}
+}
+
+func TestParseBodyReadsOneMessageAsParseDoes(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{body, "\xEF\xBB\xBF " + body, `{"id":"i","message":` + body + `}`, `{"id":7}`, `{"x":"\ud83d"}`, `7`, `[`, "{\"a\":\"\x01\"}"} {
+		want, wantErr := intake.Parse([]byte(text))
+		got, batch, err := intake.ParseBody([]byte(text), 1)
+		if batch || len(got) != 1 || cmp.Diff(want, got[0].Request) != "" || faultsOf(err) != faultsOf(wantErr) || faultsOf(got[0].Err) != faultsOf(err) {
+			t.Errorf("%s: %+v, %v; want %+v, %v", text, got, err, want, wantErr)
 		}
 	}
 }

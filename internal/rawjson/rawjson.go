@@ -1,0 +1,149 @@
+// Package rawjson takes JSON apart without decoding it at each level. encoding/json
+// checks and copies a value again for each json.RawMessage that it is put into, and a
+// message in a batch has five levels.
+//
+// All functions take text for which json.Valid holds. They panic or loop on other text.
+package rawjson
+
+import (
+	"bytes"
+	"encoding/json"
+	"iter"
+	"strings"
+	"unicode/utf8"
+)
+
+// Scanner goes over the tokens of Data.
+type Scanner struct {
+	Data []byte
+	At   int // index of the next byte
+}
+
+// Next skips blanks, colons and commas, and returns the byte that follows.
+func (s *Scanner) Next() byte {
+	for {
+		switch b := s.Data[s.At]; b {
+		case ' ', '\t', '\r', '\n', ',', ':':
+			s.At++
+		default:
+			return b
+		}
+	}
+}
+
+// String reads a string and returns it with its quotes.
+func (s *Scanner) String() []byte {
+	start := s.At
+	for s.At++; s.Data[s.At] != '"'; s.At++ {
+		if s.Data[s.At] == '\\' {
+			s.At++
+		}
+	}
+	s.At++
+	return s.Data[start:s.At]
+}
+
+// Literal reads a number, true, false or null.
+func (s *Scanner) Literal() {
+	for s.At < len(s.Data) && !strings.ContainsRune(",]} \t\r\n", rune(s.Data[s.At])) {
+		s.At++
+	}
+}
+
+// Value reads any value and returns it without the blanks around it.
+func (s *Scanner) Value() json.RawMessage {
+	first, start := s.Next(), s.At
+	switch first {
+	case '"':
+		s.String()
+	case '{', '[':
+		s.nested()
+	default:
+		s.Literal()
+	}
+	return s.Data[start:s.At]
+}
+
+// nested reads an object or an array.
+func (s *Scanner) nested() {
+	for depth := 0; ; {
+		switch s.Data[s.At] {
+		case '"':
+			s.String()
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		if s.At++; depth == 0 {
+			return
+		}
+	}
+}
+
+// Members yields the names and values of an object in their order, also of names that
+// are there twice. The values are parts of object.
+func Members(object []byte) iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		s := Scanner{Data: object}
+		s.Next()
+		for s.At++; s.Next() != '}'; {
+			if name := Unquote(s.String()); !yield(name, s.Value()) {
+				return
+			}
+		}
+	}
+}
+
+// Object is Members as a map, in which the last value of a name stands. It is nil for
+// null, as from encoding/json; ok is false for a value of another type.
+func Object(value []byte) (object map[string]json.RawMessage, ok bool) {
+	switch s := (Scanner{Data: value}); s.Next() {
+	case '{':
+	case 'n':
+		return nil, true
+	default:
+		return nil, false
+	}
+	object = map[string]json.RawMessage{}
+	for name, value := range Members(value) {
+		object[name] = value
+	}
+	return object, true
+}
+
+// Array returns the elements; ok is false for a value of another type, null too.
+func Array(value []byte) (elements []json.RawMessage, ok bool) {
+	s := Scanner{Data: value}
+	if s.Next() != '[' {
+		return nil, false
+	}
+	for s.At++; s.Next() != ']'; {
+		elements = append(elements, s.Value())
+	}
+	return elements, true
+}
+
+// Text puts a string into text, and leaves it for null, as encoding/json does. It
+// returns false for a value of another type.
+func Text(value []byte, text *string) bool {
+	switch s := (Scanner{Data: value}); s.Next() {
+	case '"':
+		*text = Unquote(s.String())
+	case 'n':
+	default:
+		return false
+	}
+	return true
+}
+
+// Unquote decodes a string, as encoding/json does.
+func Unquote(raw []byte) string {
+	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return string(raw[1 : len(raw)-1])
+	}
+	var text string
+	_ = json.Unmarshal(raw, &text) // valid
+	return text
+}
