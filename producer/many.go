@@ -31,10 +31,10 @@ type Result struct {
 	Err error
 }
 
-// EnqueueMany enqueues messages in few round trips, thousands at once. It
-// returns one result per message, in their order. The error is nil when every
-// message has a ticket, else a *PartialError; repeat the call with the same IDs
-// to enqueue the rest.
+// EnqueueMany enqueues messages in few round trips, thousands at once; a single one
+// in a round trip that other callers share, as Enqueue does. It returns one result per
+// message, in their order. The error is nil when every message has a ticket, else a
+// *PartialError; repeat the call with the same IDs to enqueue the rest.
 func (p *Producer) EnqueueMany(ctx context.Context, messages []Message) ([]Result, error) {
 	results := make([]Result, 0, len(messages))
 	partial := &PartialError{Total: len(messages)}
@@ -47,8 +47,13 @@ func (p *Producer) EnqueueMany(ctx context.Context, messages []Message) ([]Resul
 		}
 		results = append(results, r)
 	}
-	for r := range p.EnqueueSeq(ctx, slices.Values(messages)) {
-		add(r)
+	if len(messages) == 1 && ctx.Err() == nil {
+		t, err := p.enqueueOne(context.WithoutCancel(ctx), messages[0]) // the answer tells whether it was enqueued
+		add(Result{t, err})
+	} else {
+		for r := range p.EnqueueSeq(ctx, slices.Values(messages)) {
+			add(r)
+		}
 	}
 	for _, m := range messages[len(results):] { // ctx ended before they were read
 		add(Result{Ticket: Ticket{ID: m.ID}, Err: fmt.Errorf("producer: enqueue: %w", context.Cause(ctx))})

@@ -3,10 +3,17 @@ package producer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -142,4 +149,53 @@ func TestEnqueueManyEndedEarly(t *testing.T) {
 			t.Fatalf("result %d: %+v", i, r)
 		}
 	}
+}
+
+// Callers that enqueue one message each share the script calls of Redis.
+func TestEnqueueManyOfOneSharesRoundTrips(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		b := around(t, rdb)
+		_, err := b.Enqueue(t.Context(), "first", message("loads the script"))
+		must(t, err)
+		held := holdsScripts{count: new(atomic.Int64), until: make(chan struct{})}
+		rdb.AddHook(held)
+		var group sync.WaitGroup
+		for i := range 50 {
+			group.Go(func() {
+				if _, err := b.EnqueueMany(t.Context(), []producer.Message{{ID: fmt.Sprint("m-", i), Message: message("x")}}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait() // two calls run, the other callers have joined the next
+		close(held.until)
+		group.Wait()
+		if n := held.count.Load(); n != 3 {
+			t.Errorf("%d calls of Redis for 50 callers, want 3", n)
+		}
+	})
+}
+
+// holdsScripts counts script calls, and holds them until the channel is closed.
+type holdsScripts struct {
+	count *atomic.Int64
+	until chan struct{}
+}
+
+func (holdsScripts) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h holdsScripts) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "evalsha" {
+			h.count.Add(1)
+			<-h.until
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (h holdsScripts) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }

@@ -209,17 +209,21 @@ func (p *Producer) Enqueue(ctx context.Context, id string, m *wechat.TemplateMes
 	for _, set := range opts {
 		set(&msg.Terms)
 	}
+	return p.enqueueOne(ctx, msg)
+}
+
+func (p *Producer) enqueueOne(ctx context.Context, msg Message) (Ticket, error) {
 	e, err := p.prepare(msg, time.Now())
 	if err != nil {
-		return Ticket{ID: id}, err
+		return Ticket{ID: msg.ID}, err
 	}
 	if err := p.begin(ctx, []*entry{e}); err != nil {
-		return Ticket{ID: id}, failed(err)
+		return Ticket{ID: msg.ID}, failed(err)
 	}
 	defer p.running.Done()
 	r, err := p.singles[e.envelope.Class].Do(ctx, e)
 	if err != nil {
-		return Ticket{ID: id}, failed(err)
+		return Ticket{ID: msg.ID}, failed(err)
 	}
 	return p.ticket(ctx, e, r)
 }
