@@ -140,7 +140,7 @@ func Name(s string) string {
 		return "…"
 	}
 	shown := strings.ToValidUTF8(s[:head], "") + "…" + strings.ToValidUTF8(s[len(s)-tail:], "")
-	if Numbers(s) != s || mailPattern.MatchString(s) {
+	if Numbers(s) != s || strings.ContainsAny(s, "@＠%") && mailPattern.MatchString(s) {
 		return "…" // the first four digits of an identity card or phone number narrow it down
 	}
 	return shown
@@ -158,6 +158,9 @@ func Value(s string) string {
 // numbers replaces the matches of pattern that are not parts of longer numbers.
 func numbers(s string, pattern *regexp.Regexp, masked func(string) string) string {
 	plain, place := plainText(s)
+	if fewDigits(plain) {
+		return s
+	}
 	var b strings.Builder
 	end := 0
 	for _, at := range pattern.FindAllStringIndex(plain, -1) {
@@ -174,6 +177,19 @@ func numbers(s string, pattern *regexp.Regexp, masked func(string) string) strin
 	}
 	b.WriteString(s[end:])
 	return b.String()
+}
+
+// fewDigits reports quickly that plain text has no number: the shortest ones, +1 2 34 56
+// and A123456(A), have six digits.
+func fewDigits(plain string) bool {
+	const shortest = 6
+	n := 0
+	for i := range len(plain) {
+		if isDigit(plain[i]) {
+			n++
+		}
+	}
+	return n < shortest
 }
 
 // plainText writes numbers as a keyboard does: full-width digits, letters and signs, which

@@ -147,3 +147,13 @@ func BenchmarkTextOfALogField(b *testing.B) {
 		})
 	}
 }
+
+// Numbers with the fewest digits that are masked are not taken for texts without a number.
+func TestShortestNumbersAreMasked(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"A123456(A)", "+1 2 34 56", "+1-2-34-５６"} {
+		if got := mask.Numbers("call " + s); got == "call "+s {
+			t.Errorf("%s is shown", s)
+		}
+	}
+}
