@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/wxnotify/wxnotify/internal/mask"
@@ -46,8 +44,8 @@ func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
 		return nil, invalid(r.faults)
 	}
 	m := &TemplateMessage{}
-	for _, key := range slices.Sorted(maps.Keys(object)) {
-		value := object[key]
+	for _, field := range object {
+		key, value := field.Name, field.Value
 		switch key {
 		case "touser":
 			if value[0] == '[' {
@@ -111,7 +109,7 @@ func (r *messageReader) text(path string, value json.RawMessage, into *string) {
 }
 
 // object returns nil for null and for another type.
-func (r *messageReader) object(path string, value json.RawMessage, form string) map[string]json.RawMessage {
+func (r *messageReader) object(path string, value json.RawMessage, form string) []rawjson.Member {
 	object, ok := rawjson.Object(value)
 	if !ok {
 		r.faults = append(r.faults, faultOf(path, FaultFieldType, words{"is not an object: write it as %s", "不是对象：请写成 %s"}.with(form)))
@@ -126,13 +124,13 @@ func (r *messageReader) miniProgram(value json.RawMessage) *MiniProgram {
 	}
 	p := &MiniProgram{}
 	first := "" // the name under which the page was given
-	for _, key := range slices.Sorted(maps.Keys(object)) {
-		switch key {
+	for _, field := range object {
+		switch key := field.Name; key {
 		case "appid":
-			r.text("miniprogram.appid", object[key], &p.AppID)
+			r.text("miniprogram.appid", field.Value, &p.AppID)
 		case "pagepath", "pagePath", "path", "page":
 			var page string
-			r.text("miniprogram."+key, object[key], &page)
+			r.text("miniprogram."+key, field.Value, &page)
 			if first != "" && page != p.PagePath {
 				r.faults = append(r.faults, faultOf("miniprogram."+key, FaultFieldTwice, words{
 					"differs from %s, which means the same: write pagepath alone", "与含义相同的 %s 不一致：请只写 pagepath",
@@ -150,20 +148,20 @@ func (r *messageReader) miniProgram(value json.RawMessage) *MiniProgram {
 func (r *messageReader) data(value json.RawMessage) map[string]Field {
 	object := r.object("data", value, `{"thing1":{"value":"…"}}`)
 	fields := make(map[string]Field, len(object))
-	for _, key := range slices.Sorted(maps.Keys(object)) {
+	for _, member := range object {
+		key := member.Name
 		path := mask.Text(keyPath(key)) // which leaves short keys as they are
 		var f Field
-		field := r.object(path, object[key], `{"value":"…"}`)
-		for _, name := range slices.Sorted(maps.Keys(field)) {
-			switch name {
+		for _, field := range r.object(path, member.Value, `{"value":"…"}`) {
+			switch name := field.Name; name {
 			case "value":
-				if string(field[name]) == "null" {
+				if string(field.Value) == "null" {
 					r.faults = append(r.faults, faultOf(path+".value", FaultFieldType, words{"is null, not text: put the value in quotes", "是 null 而不是文本：请给值加引号"}))
 					continue
 				}
-				r.text(path+".value", field[name], &f.Value)
+				r.text(path+".value", field.Value, &f.Value)
 			case "color":
-				r.text(path+".color", field[name], &f.Color)
+				r.text(path+".color", field.Value, &f.Color)
 			default:
 				r.unknown(path, name, "value", "color")
 			}

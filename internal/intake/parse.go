@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wxnotify/wxnotify/internal/fault"
 	"github.com/wxnotify/wxnotify/internal/job"
@@ -62,7 +62,7 @@ func Parse(data []byte) (Request, error) {
 }
 
 // objectOf returns the fields of a document, or the fault of one that is no object.
-func objectOf(data []byte) (map[string]json.RawMessage, error) {
+func objectOf(data []byte) ([]rawjson.Member, error) {
 	if text := trimmed(data); json.Valid(text) {
 		if object, _ := rawjson.Object(text); object != nil {
 			return object, nil
@@ -80,18 +80,18 @@ func notObject(data []byte) error {
 }
 
 // parse reads a message of these fields. Data is JSON that is valid.
-func parse(data []byte, object map[string]json.RawMessage) (Request, error) {
+func parse(data []byte, object []rawjson.Member) (Request, error) {
 	if object == nil {
 		return Request{}, notObject(data)
 	}
 	p := parser{}
 	var request Request
-	p.take("", wechat.CheckJSON(data))
 	if isBody(object) {
 		request.Bare = true
 		request.Message.Message = p.body("", data)
 		p.own(object)
 	} else {
+		p.damage(data, object)
 		p.envelope(object, &request)
 	}
 	if m := request.Message.Message; m != nil {
@@ -106,20 +106,9 @@ func trimmed(data []byte) []byte {
 }
 
 // isBody tells WeChat's body from our own form.
-func isBody(object map[string]json.RawMessage) bool {
-	if _, ours := object[fieldMessage]; ours {
-		return false
-	}
-	for _, name := range fields() {
-		if _, ours := object[name]; ours {
-			return has(object, "touser", "template_id", "data")
-		}
-	}
-	return true
-}
-
-func has(object map[string]json.RawMessage, names ...string) bool {
-	return slices.ContainsFunc(names, func(name string) bool { _, ok := object[name]; return ok })
+func isBody(object []rawjson.Member) bool {
+	return !rawjson.Has(object, fieldMessage) &&
+		(!rawjson.Has(object, fields()...) || rawjson.Has(object, "touser", "template_id", "data"))
 }
 
 // parser collects faults.
@@ -169,17 +158,34 @@ func (p *parser) body(root string, data []byte) *wechat.TemplateMessage {
 }
 
 // own explains fields of our form that stand beside those of WeChat's.
-func (p *parser) own(object map[string]json.RawMessage) {
+func (p *parser) own(object []rawjson.Member) {
 	for i, f := range p.faults {
-		if _, given := object[f.Path]; given && f.Code == wechat.FaultFieldUnknown && slices.Contains(fields(), f.Path) {
+		if f.Code == wechat.FaultFieldUnknown && slices.Contains(fields(), f.Path) && rawjson.Has(object, f.Path) {
 			p.faults[i].Message = `stands beside the fields of WeChat's message: put those under "message"`
 		}
 	}
 }
 
-func (p *parser) envelope(object map[string]json.RawMessage, r *Request) {
-	for _, name := range slices.Sorted(maps.Keys(object)) {
-		value := object[name]
+// damage takes the faults that CheckJSON finds. Body has those of the message: it
+// is not checked twice unless a name is.
+func (p *parser) damage(data []byte, object []rawjson.Member) {
+	for i, field := range object {
+		if i > 0 && field.Name == object[i-1].Name || strings.ContainsRune(field.Name, utf8.RuneError) {
+			p.take("", wechat.CheckJSON(data))
+			return
+		}
+		if field.Name == fieldMessage {
+			continue
+		}
+		if err := wechat.CheckJSON(field.Value); err != nil {
+			p.take(wechat.FieldPath(field.Name), err)
+		}
+	}
+}
+
+func (p *parser) envelope(object []rawjson.Member, r *Request) {
+	for _, field := range object {
+		name, value := field.Name, field.Value
 		if string(value) == "null" && slices.Contains(fields(), name) {
 			continue // not given
 		}
@@ -209,7 +215,7 @@ func (p *parser) envelope(object map[string]json.RawMessage, r *Request) {
 			p.unknown(name)
 		}
 	}
-	if !has(object, fieldMessage) || string(object[fieldMessage]) == "null" {
+	if given := slices.ContainsFunc(object, func(f rawjson.Member) bool { return f.Name == fieldMessage && string(f.Value) != "null" }); !given {
 		p.fault(fieldMessage, wechat.FaultMessageMissing, `is missing: give {"touser":…,"template_id":…,"data":{…}}`)
 	}
 }
@@ -304,42 +310,31 @@ func ParseBody(data []byte, limit int) (results []Result, batch bool, err error)
 		request, err := parse(data, object)
 		return []Result{{request, err}}, false, err
 	}
-	results, err = parseBatch(trimmed(data), object, limit)
+	results, err = parseBatch(object, limit)
 	return results, true, err
 }
 
 const fieldMessages = "messages"
 
 // isBatch is also true for another case of letters, so that the fault names the field.
-func isBatch(object map[string]json.RawMessage) bool {
-	for name := range object {
-		if strings.EqualFold(name, fieldMessages) {
-			return true
-		}
-	}
-	return false
+func isBatch(object []rawjson.Member) bool {
+	return slices.ContainsFunc(object, func(f rawjson.Member) bool { return strings.EqualFold(f.Name, fieldMessages) })
 }
 
-func parseBatch(data []byte, object map[string]json.RawMessage, limit int) ([]Result, error) {
+func parseBatch(object []rawjson.Member, limit int) ([]Result, error) {
 	p := parser{}
-	for _, name := range slices.Sorted(maps.Keys(object)) {
-		if name != fieldMessages {
-			p.fault(wechat.FieldPath(name), wechat.FaultFieldUnknown, "is not a field of a batch: there is messages")
+	var items []json.RawMessage
+	given, isArray := 0, false
+	for _, field := range object {
+		if field.Name != fieldMessages {
+			p.fault(wechat.FieldPath(field.Name), wechat.FaultFieldUnknown, "is not a field of a batch: there is messages")
+			continue
 		}
-	}
-	given := 0
-	for name := range rawjson.Members(data) {
-		if name == fieldMessages {
-			given++
-		}
+		given++
+		items, isArray = rawjson.Array(field.Value)
 	}
 	if given > 1 {
 		p.fault(fieldMessages, wechat.FaultFieldTwice, "is given twice: give it once")
-	}
-	var items []json.RawMessage
-	isArray := false
-	if given > 0 {
-		items, isArray = rawjson.Array(object[fieldMessages])
 	}
 	switch {
 	case !isArray:

@@ -8,7 +8,7 @@ package rawjson
 import (
 	"bytes"
 	"encoding/json"
-	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -82,35 +82,34 @@ func (s *Scanner) nested() {
 	}
 }
 
-// Members yields the names and values of an object in their order, also of names that
-// are there twice. The values are parts of object.
-func Members(object []byte) iter.Seq2[string, json.RawMessage] {
-	return func(yield func(string, json.RawMessage) bool) {
-		s := Scanner{Data: object}
-		s.Next()
-		for s.At++; s.Next() != '}'; {
-			if name := Unquote(s.String()); !yield(name, s.Value()) {
-				return
-			}
-		}
-	}
+// Member is a field of an object.
+type Member struct {
+	Name  string
+	Value json.RawMessage // part of the object's text
 }
 
-// Object is Members as a map, in which the last value of a name stands. It is nil for
-// null, as from encoding/json; ok is false for a value of another type.
-func Object(value []byte) (object map[string]json.RawMessage, ok bool) {
-	switch s := (Scanner{Data: value}); s.Next() {
+// Object returns the members sorted by name, of one name in their order. It is nil for
+// null; ok is false for a value of another type.
+func Object(value []byte) (members []Member, ok bool) {
+	s := Scanner{Data: value}
+	switch s.Next() {
 	case '{':
 	case 'n':
 		return nil, true
 	default:
 		return nil, false
 	}
-	object = map[string]json.RawMessage{}
-	for name, value := range Members(value) {
-		object[name] = value
+	members = make([]Member, 0, 4)
+	for s.At++; s.Next() != '}'; {
+		members = append(members, Member{Unquote(s.String()), s.Value()})
 	}
-	return object, true
+	slices.SortStableFunc(members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+	return members, true
+}
+
+// Has reports whether one of the names is given.
+func Has(members []Member, names ...string) bool {
+	return slices.ContainsFunc(members, func(m Member) bool { return slices.Contains(names, m.Name) })
 }
 
 // Array returns the elements; ok is false for a value of another type, null too.

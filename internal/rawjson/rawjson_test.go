@@ -3,6 +3,7 @@ package rawjson_test
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,32 +26,39 @@ func FuzzReadsAsEncodingJSON(f *testing.F) {
 		}
 		var object map[string]json.RawMessage
 		err := json.Unmarshal(data, &object)
-		if got, ok := rawjson.Object(data); ok != (err == nil) || ok && cmp.Diff(object, got) != "" {
-			t.Errorf("object %q: %q, %v; want %q, %v", data, got, ok, object, err)
+		members, ok := rawjson.Object(data)
+		var got map[string]json.RawMessage // of a name that is there twice, the last value
+		if members != nil {
+			got = map[string]json.RawMessage{}
+		}
+		for _, m := range members {
+			got[m.Name] = m.Value
+		}
+		sorted := slices.IsSortedFunc(members, func(a, b rawjson.Member) int { return strings.Compare(a.Name, b.Name) })
+		if ok != (err == nil) || !sorted || ok && cmp.Diff(object, got) != "" {
+			t.Errorf("object %q: %q, %v; want %q, %v", data, members, ok, object, err)
 		}
 		var array []json.RawMessage
 		err = json.Unmarshal(data, &array)
 		if got, ok := rawjson.Array(data); ok != (err == nil && array != nil) || ok && !slices.EqualFunc(array, got, slices.Equal) {
 			t.Errorf("array %q: %q, %v; want %q, %v", data, got, ok, array, err)
 		}
-		text, got := "before", "before"
+		text, read := "before", "before"
 		err = json.Unmarshal(data, &text)
-		if ok := rawjson.Text(data, &got); ok != (err == nil) || got != text {
-			t.Errorf("text %q: %q, %v; want %q, %v", data, got, ok, text, err)
+		if ok := rawjson.Text(data, &read); ok != (err == nil) || read != text {
+			t.Errorf("text %q: %q, %v; want %q, %v", data, read, ok, text, err)
 		}
 	})
 }
 
-func TestMembersYieldsWhatIsThereTwice(t *testing.T) {
+func TestObjectKeepsWhatIsThereTwice(t *testing.T) {
 	t.Parallel()
-	var got []string
-	for name, value := range rawjson.Members([]byte(` {"a":1,"b":{"a":2},"a":[3] }`)) {
-		got = append(got, name+string(value))
-		if len(got) == 3 {
-			break
-		}
+	members, ok := rawjson.Object([]byte(` {"b":1,"a":{"a":2},"b":[3] }`))
+	want := []rawjson.Member{{"a", json.RawMessage(`{"a":2}`)}, {"b", json.RawMessage("1")}, {"b", json.RawMessage("[3]")}}
+	if diff := cmp.Diff(want, members); !ok || diff != "" {
+		t.Error(diff)
 	}
-	if want := []string{"a1", `b{"a":2}`, "a[3]"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
+	if !rawjson.Has(members, "x", "a") || rawjson.Has(members, "x") {
+		t.Error("Has does not find the names")
 	}
 }
