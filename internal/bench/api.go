@@ -1,13 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,6 +22,8 @@ import (
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/api"
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/gateway"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -25,60 +33,104 @@ type posted struct {
 	Message *wechat.TemplateMessage `json:"message"`
 }
 
-// perCall is how many messages a call of the build apiMany has, the most that the API
-// takes.
-const perCall = api.MaxMessages
+const (
+	// perCall is how many messages a call of the build apiMany has, the most that the
+	// API takes.
+	perCall = api.MaxMessages
+	// idlePolls is how many callers wait for events in P19.
+	idlePolls = 1000
+)
 
-// enqueueByAPI enqueues over HTTP on loopback: one a call from 64 goroutines, or 1 000 a
-// call from two. The client is in the same process, so that its work counts, too.
-func enqueueByAPI(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
-	p := newProducer(rdb, j.Class)
-	defer func() { _ = p.Close() }()
-	keys := must(apikey.NewKeyring(rdb, []string{appID}, ""))
-	_, secret, err := apikey.NewStore(rdb, appID).Create(ctx, apikey.Key{
-		Name: "bench", Kind: apikey.Live, Scopes: []apikey.Scope{apikey.Send}, Rate: 1e5,
-	})
-	check(err)
-	handler := must(api.New(api.Config{Redis: rdb, Keys: keys, Accounts: []api.Account{{
-		AppID: appID, Producer: p, Roster: must(enroll.NewRoster(rdb, appID)), Eraser: must(enroll.NewEraser(rdb, appID)),
-	}}}))
-	ln := must(new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"))
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(ln) }()
-	defer func() { _ = server.Close() }()
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	call := func(body any, want int) error {
-		r := must(http.NewRequestWithContext(ctx, http.MethodPost, "http://"+ln.Addr().String()+"/v1/messages", bytes.NewReader(must(json.Marshal(body)))))
-		r.Header.Set("Authorization", "Bearer "+secret)
-		r.Header.Set("Content-Type", "application/json")
-		resp, err := client.Do(r)
-		if err != nil {
-			return err //nolint:wrapcheck // ends the program
-		}
-		defer func() { _ = resp.Body.Close() }()
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != want {
-			return fmt.Errorf("the API answered %d: %w", resp.StatusCode, err)
-		}
-		return nil
+// caller makes calls of the HTTP API on a connection of its own.
+type caller struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func callAPI(ctx context.Context, addr string) caller {
+	conn := must(new(net.Dialer).DialContext(ctx, "tcp", addr))
+	return caller{conn, bufio.NewReader(conn)}
+}
+
+// exchange writes a request by hand: net/http's client would take as much CPU time as
+// the server that is measured. head is the first line without the protocol, header is
+// empty or one line more.
+func (c caller) exchange(head, header string, body []byte) (*http.Response, []byte, error) {
+	_, err := fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s", head, len(body), header, body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("call the API: %w", err)
 	}
-	if j.Build == apiOne {
+	return c.answer()
+}
+
+func (c caller) answer() (*http.Response, []byte, error) {
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("call the API: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode > http.StatusMultiStatus {
+		err = fmt.Errorf("the API answered %d: %.300s", resp.StatusCode, body)
+	}
+	return resp, body, err
+}
+
+// enqueueByAPI enqueues over HTTP on loopback: one a call on 64 connections, by the API
+// or by the gateway, or 1 000 a call on two. The callers are in the same process, so that
+// their work counts, too.
+func enqueueByAPI(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
+	addr, secret, end := serveAPI(ctx, rdb, j.Class)
+	defer end()
+	authorization := "Authorization: Bearer " + secret + "\r\n"
+	head, form, want := "POST /v1/messages", func(p posted) any { return p }, `"state":"queued"`
+	if j.Build == gatewayOne {
+		_, body, err := callAPI(ctx, addr).exchange("GET /cgi-bin/token?grant_type=client_credential&appid="+appID+"&secret="+secret, "", nil)
+		check(err)
+		var token struct {
+			Value string `json:"access_token"`
+		}
+		check(json.Unmarshal(body, &token))
+		head, authorization, want = "POST "+sendPath+"?access_token="+token.Value, "", `"errcode":0`
+		form = func(p posted) any {
+			p.Message.ClientMsgID = p.ID
+			return p.Message
+		}
+	}
+	if j.Build != apiMany {
+		callers := make(chan caller, 64)
+		for range cap(callers) {
+			callers <- callAPI(ctx, addr)
+		}
 		concurrently(j.Messages, func(i int) error {
-			err := call(posted{messageID(j.Prefix, i), message(i)}, http.StatusAccepted)
+			c := <-callers
+			defer func() { callers <- c }()
+			from := time.Now()
+			_, answer, err := c.exchange(head, authorization, must(json.Marshal(form(posted{messageID(j.Prefix, i), message(i)}))))
+			m.took(time.Since(from))
 			m.add(1)
+			if err == nil && !bytes.Contains(answer, []byte(want)) {
+				err = fmt.Errorf("the API answered %.300s", answer)
+			}
 			return err
 		})
 		return
 	}
 	// Two callers: with more, what is in flight when the measurement starts counts.
 	var g errgroup.Group
-	for caller := range 2 {
+	for n := range 2 {
 		g.Go(func() error {
-			for from := caller * perCall; from < j.Messages; from += 2 * perCall {
+			c := callAPI(ctx, addr)
+			for from := n * perCall; from < j.Messages; from += 2 * perCall {
 				list := make([]posted, min(perCall, j.Messages-from))
 				for i := range list {
 					list[i] = posted{messageID(j.Prefix, from+i), message(from + i)}
 				}
-				if err := call(map[string][]posted{"messages": list}, http.StatusMultiStatus); err != nil {
+				_, answer, err := c.exchange(head, authorization, must(json.Marshal(map[string][]posted{"messages": list})))
+				if err == nil && bytes.Count(answer, []byte(want)) != len(list) {
+					err = fmt.Errorf("the API answered %.300s", answer)
+				}
+				if err != nil {
 					return err
 				}
 				m.add(int64(len(list)))
@@ -87,4 +139,78 @@ func enqueueByAPI(ctx context.Context, j job, rdb redis.UniversalClient, m *mete
 		})
 	}
 	check(g.Wait())
+}
+
+// readEvents reads all events of the account over HTTP and returns how many a second.
+func readEvents(ctx context.Context, rdb redis.UniversalClient) float64 {
+	addr, secret, end := serveAPI(ctx, rdb, classDefault)
+	defer end()
+	c, after, n, from := callAPI(ctx, addr), "", 0, time.Now()
+	for {
+		resp, body, err := c.exchange("GET /v1/events?limit=1000&after="+after, "Authorization: Bearer "+secret+"\r\n", nil)
+		check(err)
+		if len(body) == 0 {
+			return float64(n) / time.Since(from).Seconds()
+		}
+		n, after = n+bytes.Count(body, []byte{'\n'}), resp.Header.Get("Events-Cursor")
+	}
+}
+
+// poll has callers wait for events and notes by how much that grew the process, the
+// callers included.
+func poll(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
+	addr, secret, end := serveAPI(ctx, rdb, j.Class)
+	defer end()
+	debug.FreeOSMemory()
+	before := residentBytes()
+	callers := make([]caller, j.Messages)
+	for i := range callers {
+		callers[i].Conn = must(new(net.Dialer).DialContext(ctx, "tcp", addr))
+		must(fmt.Fprintf(callers[i], "GET /v1/events?after=now&wait=25s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n", secret))
+	}
+	pause(ctx, 3*time.Second) // all wait by then: each gets the event below
+	m.figure = (residentBytes() - before) / (1 << 20)
+	publish(ctx, rdb)
+	for _, c := range callers {
+		c.in = bufio.NewReader(c)
+		_, body, err := c.answer()
+		if check(err); bytes.Count(body, []byte{'\n'}) != 1 {
+			check(fmt.Errorf("a caller who waited got %q", body))
+		}
+		m.add(1)
+	}
+}
+
+// residentBytes is the memory of this process, in pages of 4 KB as proc_pid_statm(5) has it.
+func residentBytes() float64 {
+	pages := strings.Fields(string(must(os.ReadFile("/proc/self/statm"))))[1]
+	return must(strconv.ParseFloat(pages, 64)) * float64(os.Getpagesize())
+}
+
+// serveAPI serves the HTTP API and the gateway on loopback, with a key that may do all
+// that is measured.
+func serveAPI(ctx context.Context, rdb redis.UniversalClient, class string) (addr, secret string, end func()) {
+	p := newProducer(rdb, class)
+	keys := must(apikey.NewKeyring(rdb, []string{appID}, ""))
+	_, secret, err := apikey.NewStore(rdb, appID).Create(ctx, apikey.Key{
+		Name: "bench", Kind: apikey.Live, Scopes: []apikey.Scope{apikey.Send, apikey.Read, apikey.Gateway}, Rate: 1e5,
+	})
+	check(err)
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", must(api.New(api.Config{Redis: rdb, Keys: keys, Accounts: []api.Account{{
+		AppID: appID, Producer: p, Roster: must(enroll.NewRoster(rdb, appID)), Eraser: must(enroll.NewEraser(rdb, appID)),
+	}}})))
+	mux.Handle("/cgi-bin/", must(gateway.New(gateway.Config{
+		Keys: keys, ClientIP: func(r *http.Request) string { return r.RemoteAddr },
+		Accounts: []gateway.Account{{AppID: appID, BaseURL: "http://127.0.0.1:9", Producer: p}},
+	})))
+	ln := must(new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(ln) }()
+	return ln.Addr().String(), secret, func() { _ = errors.Join(server.Close(), p.Close()) }
+}
+
+// publish writes an event.
+func publish(ctx context.Context, rdb redis.UniversalClient) {
+	check(events.Publish(ctx, rdb, appID, events.AccountPaused, events.Pause{}))
 }

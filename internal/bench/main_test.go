@@ -78,8 +78,8 @@ func bench(t *testing.T, args ...string) (stdout string) {
 
 func TestRunMeasuresTheGoalsThatWereAskedFor(t *testing.T) {
 	t.Parallel()
-	text := bench(t, "-quick", "-messages", "400", "-many", "500", "-only", "P1,P5,P6,P7,P13,P16")
-	for _, goal := range []string{"P1", "P2", "P3", "P4", "P8b", "P5", "P6", "P7", "P13", "P15", "P16"} { // parts are run whole
+	text := bench(t, "-quick", "-messages", "400", "-many", "500", "-only", "P1,P5,P6,P7,P13,P16,P17,P19")
+	for _, goal := range []string{"P1", "P2", "P3", "P4", "P8b", "P5", "P6", "P7", "P13", "P15", "P16", "P17", "P18", "P19"} { // parts are run whole
 		if !regexp.MustCompile(`(?m)^\| ` + goal + ` +\| .*[0-9].* \| (yes|no)( \*)? +\|$`).MatchString(text) {
 			t.Errorf("no figure for %s", goal)
 		}
@@ -269,7 +269,7 @@ func TestBareTasksHaveTheBytesOfOurs(t *testing.T) {
 func TestEveryBuildQueuesItsMessagesOnce(t *testing.T) {
 	t.Parallel()
 	l := testLab(t)
-	for _, build := range []string{oneByOne, many, stream, plain, raw} {
+	for _, build := range []string{oneByOne, many, stream, apiOne, apiMany, gatewayOne, plain, raw} {
 		j := l.complete(job{Build: build, Messages: 700, Warm: 100, Repeat: build != raw})
 		r := l.start(t.Context(), j)(false)
 		left, err := l.rdb.LLen(t.Context(), pendingKey(classDefault)).Result()

@@ -24,7 +24,7 @@ import (
 	"github.com/wxnotify/wxnotify/worker"
 )
 
-// This file alone calls wxnotify's packages, wired as the program wires them.
+// This file and api.go call wxnotify's packages, wired as the program wires them.
 
 const (
 	appID         = "wx0123456789abcdef"

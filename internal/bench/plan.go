@@ -232,11 +232,16 @@ func (l *lab) plan() []part {
 			figure{"P7", "most resident MB of the process", 0, atMost(64), func(r result) float64 { return r.Peak / (1 << 20) }},
 			figure{"P7", "again, all found as duplicates, /s", 1, atLeast(0.9), func(r result) float64 { return r.Repeated }})},
 		{[]string{"P16"}, l.compare(rounds, []job{put(apiOne), put(oneByOne)},
-			figure{"P16", "HTTP API, one a call, messages/s, its client included", 1, atLeast(0.5), result.rate},
+			figure{"P16", "HTTP API, one a call, messages/s, its callers included", 1, atLeast(0.5), result.rate},
 			figure{"P16", "CPU µs/message", 1, none, worker})},
 		{[]string{"P16"}, l.compare(rounds, []job{put(apiMany), put(many)},
-			figure{"P16", "HTTP API, 1 000 a call, messages/s, its client included", 1, atLeast(0.5), result.rate},
+			figure{"P16", "HTTP API, 1 000 a call, messages/s, its callers included", 1, atLeast(0.5), result.rate},
 			figure{"P16", "CPU µs/message", 1, none, worker})},
+		{[]string{"P17"}, l.compare(rounds, []job{{Build: gatewayOne, Messages: n, Warm: n / 4}, {Build: apiOne, Messages: n, Warm: n / 4}},
+			figure{"P17", "gateway, p99 of a send by 64 callers, ms", 1, atMost(1.5), func(r result) float64 { return r.P99 }},
+			figure{"P17", "sends/s", 1, none, result.rate})},
+		{[]string{"P19"}, l.compare(1, []job{{Build: polls, Messages: idlePolls}},
+			figure{"P19", "MB that 1 000 waiting callers of /v1/events take", 0, atMost(64), func(r result) float64 { return r.Figure }})},
 		{[]string{"P8"}, l.timed("P8", "Enqueue to wire when idle", 20, classDefault, job{Build: ours, Open: true, InFlight: 64})},
 		{[]string{"P9"}, l.timed("P9", "critical to wire, bulk waits at 50/s", 50, classCritical, bulk(50))},
 		{[]string{"P9"}, l.timed("P9", "critical to wire, bulk waits at 500/s", 50, classCritical, bulk(500))},
@@ -253,7 +258,7 @@ func (l *lab) plan() []part {
 		{[]string{"P12"}, l.compare(rounds, []job{sender(ours, n, job{Accounts: 50}), sender(ours, n, job{Label: "one account"})},
 			figure{"P12", "messages/s, 50 accounts, one busy", 1, atLeast(0.95), result.rate},
 			figure{"P12", "worker + Redis CPU µs/message", 1, none, both})},
-		{[]string{"P13", "P15"}, l.receipts},
+		{[]string{"P13", "P15", "P18"}, l.receipts},
 	}
 }
 
@@ -337,8 +342,8 @@ func (l *lab) timed(goal, measure string, most float64, class string, j job) fun
 	}
 }
 
-// receipts is P13 and P15: the memory of messages at each step of their life, and
-// the rate of the receipts that end them.
+// receipts is P13, P15 and P18: the memory of messages at each step of their life, the
+// rate of the receipts that end them, and of their events.
 func (l *lab) receipts(ctx context.Context) []row {
 	// weigh is the bytes per message of keys that do not end within some hours. An
 	// entry in the table of expiries and a slot in both tables add 48 to a key.
@@ -358,7 +363,8 @@ return sum`, nil, pattern, hours).Float64())
 	l.start(ctx, j)(false)
 	acknowledged := l.push(ctx, j)
 	events := "wxn:{" + appID + "}:events"
-	perEvent := weigh(events, 48) / 2   // accepted, delivered
+	perEvent := weigh(events, 48) / 2 // accepted, delivered
+	read := readEvents(ctx, l.rdb)
 	check(l.rdb.Del(ctx, events).Err()) // bounded in all, whatever the messages
 	return []row{
 		{goal: "P13", measure: "bytes in Redis/queued message, asynq's own", ours: tasks},
@@ -366,6 +372,7 @@ return sum`, nil, pattern, hours).Float64())
 		{goal: "P13", measure: "bytes in Redis/ended message, for 72 h", bound: atMost(300), ours: weigh("*", 48)},
 		{goal: "P13", measure: "bytes in Redis/event, 1 000 000 entries at most", ours: perEvent},
 		{goal: "P15", measure: "receipts/s acknowledged, one process", bound: atLeast(10_000), ours: acknowledged},
+		{goal: "P18", measure: "events/s read from /v1/events by one caller", bound: atLeast(10_000), ours: read},
 	}
 }
 

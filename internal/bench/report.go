@@ -176,7 +176,7 @@ func (l *lab) profiles(ctx context.Context, rows []row) string {
 	file := filepath.Join(must(os.MkdirTemp("", "bench-profile-")), "cpu")
 	defer func() { _ = os.RemoveAll(filepath.Dir(file)) }()
 	for _, behind := range []struct{ build, goals string }{
-		{ours, "P0 P1 P2 P3 P4 P8b P11 P12 P14"}, {oneByOne, "P5"}, {many, "P6"}, {stream, "P7"}, {apiMany, "P16"},
+		{ours, "P0 P1 P2 P3 P4 P8b P11 P12 P14"}, {oneByOne, "P5"}, {many, "P6"}, {stream, "P7"}, {apiOne, "P16"}, {gatewayOne, "P17"},
 	} {
 		var missed []string
 		for _, r := range rows {

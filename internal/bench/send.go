@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,17 +29,19 @@ import (
 // The builds. Those that send run until ctx ends, the others until j.Messages
 // are on the queue. Each counts its messages with m.
 const (
-	ours     = "ours"
-	bare     = "bare"
-	naive    = "naive"
-	oneByOne = "one by one" // Enqueue from 64 goroutines
-	many     = "many"       // EnqueueMany
-	stream   = "stream"     // EnqueueSeq
-	apiOne   = "API"        // the HTTP API from 64 goroutines, one message a call
-	apiMany  = "API, 1 000" // the HTTP API, 1 000 messages a call
-	plain    = "asynq"      // asynq's client from 64 goroutines, without records
-	raw      = "raw"        // the least scripts for task and record, in pipelines
-	receive  = "receive"    // ours: takes WeChat's receipts until ctx ends
+	ours       = "ours"
+	bare       = "bare"
+	naive      = "naive"
+	oneByOne   = "one by one" // Enqueue from 64 goroutines
+	many       = "many"       // EnqueueMany
+	stream     = "stream"     // EnqueueSeq
+	apiOne     = "API"        // the HTTP API from 64 goroutines, one message a call
+	apiMany    = "API, 1 000" // the HTTP API, 1 000 messages a call
+	gatewayOne = "gateway"    // WeChat's path of the gateway from 64 goroutines
+	polls      = "polls"      // callers that wait for events
+	plain      = "asynq"      // asynq's client from 64 goroutines, without records
+	raw        = "raw"        // the least scripts for task and record, in pipelines
+	receive    = "receive"    // ours: takes WeChat's receipts until ctx ends
 )
 
 type build func(ctx context.Context, j job, rdb redis.UniversalClient, m *meter)
@@ -49,7 +52,8 @@ func do(ctx context.Context, j job) (r result) {
 	defer func() { _ = rdb.Close() }()
 	run := map[string]build{
 		ours: runOurs, bare: sendBare, naive: sendNaive, receive: receiveOurs,
-		oneByOne: enqueueOurs, many: enqueueOurs, stream: enqueueOurs, apiOne: enqueueByAPI, apiMany: enqueueByAPI, plain: enqueuePlain, raw: enqueueRaw,
+		oneByOne: enqueueOurs, many: enqueueOurs, stream: enqueueOurs, apiOne: enqueueByAPI, apiMany: enqueueByAPI,
+		gatewayOne: enqueueByAPI, polls: poll, plain: enqueuePlain, raw: enqueueRaw,
 	}[j.Build]
 	m := newMeter(j.Warm, j.Messages)
 	if j.Open {
@@ -181,6 +185,8 @@ type result struct {
 	Dials    float64 // connections opened to WeChat since the start
 	Peak     float64 // resident bytes at most
 	Repeated float64 // messages a second of the repetition
+	P99      float64 // of the calls that were timed, in ms
+	Figure   float64 // what the build measured
 }
 
 func (r result) rate() float64 { return r.Cost[messages] / r.Cost[seconds] }
@@ -202,6 +208,10 @@ type meter struct {
 	count, dials atomic.Int64
 	redis, gate  tripCounter
 	start        time.Time
+	figure       float64 // see result
+
+	mu    sync.Mutex
+	times []float64 // of calls, in ms
 }
 
 func newMeter(warm, total int) *meter {
@@ -221,6 +231,16 @@ func (m *meter) add(n int64) {
 	if now >= m.total && now-n < m.total {
 		close(m.done)
 	}
+}
+
+// took notes how long a call took. Those of the warm-up do not count.
+func (m *meter) took(d time.Duration) {
+	if m.count.Load() < m.warm {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.times = append(m.times, d.Seconds()*1000)
 }
 
 // measure runs a build and reads the cost from the warm-up to the last message.
@@ -247,7 +267,10 @@ func (m *meter) measure(ctx context.Context, j job, rdb redis.UniversalClient, r
 	}
 	stop()
 	check(<-ended)
-	r.Dials, r.Peak = float64(m.dials.Load()), peakBytes()
+	r.Dials, r.Peak, r.Figure = float64(m.dials.Load()), peakBytes(), m.figure
+	if len(m.times) > 0 {
+		r.P99 = percentile(m.times, 0.99)
+	}
 	return r
 }
 
