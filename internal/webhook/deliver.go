@@ -59,7 +59,7 @@ func NewService(store *Store, reader *events.Reader, log *zap.Logger) *Service {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	return &Service{rdb: store.rdb, store: store, reader: reader, client: newClient(store.private), log: log.With(zap.String("account", store.account))}
+	return &Service{rdb: store.rdb, store: store, reader: reader, client: newClient(newDialer(store.private)), log: log.With(zap.String("account", store.account))}
 }
 
 // Run delivers until ctx ends. Any number of processes may run it.

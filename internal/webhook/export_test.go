@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"time"
 
@@ -17,7 +18,13 @@ func (s *Service) Dispatch(ctx context.Context) error { return s.dispatchAll(ctx
 
 // Post sends one event.
 func Post(ctx context.Context, private bool, w Webhook, e *events.Event) (Attempt, error) {
-	client := newClient(private)
+	return PostBy(ctx, newDialer(private), w, e)
+}
+
+// NewDialer makes the connections of webhooks, and PostBy sends one event by it.
+func NewDialer(private bool) *net.Dialer { return newDialer(private) }
+func PostBy(ctx context.Context, dialer *net.Dialer, w Webhook, e *events.Event) (Attempt, error) {
+	client := newClient(dialer)
 	defer client.CloseIdleConnections()
 	return post(ctx, client, w, e)
 }

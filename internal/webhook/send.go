@@ -30,14 +30,18 @@ const (
 // errPrivate says that an address is not a public one.
 var errPrivate = errors.New("the address is not public; WXNOTIFY_WEBHOOK_PRIVATE=true allows it")
 
-// newClient calls public addresses alone, unless private. The address is checked
+// newDialer connects to public addresses alone, unless private. The address is checked
 // when the connection is made, so that a name cannot resolve to another one in between.
-// It follows no redirect and uses no proxy.
-func newClient(private bool) *http.Client {
+func newDialer(private bool) *net.Dialer {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	if !private {
 		dialer.Control = func(_, address string, _ syscall.RawConn) error { return checkAddress(address) }
 	}
+	return dialer
+}
+
+// newClient follows no redirect and uses no proxy.
+func newClient(dialer *net.Dialer) *http.Client {
 	return &http.Client{
 		Timeout: sendTimeout,
 		Transport: &http.Transport{
