@@ -5,5 +5,5 @@ import "github.com/wxnotify/wxnotify/internal/redisconn"
 // NoteRedis notes what Server.Check and INFO told.
 func NoteRedis(n *Notes, r redisconn.Report, info string) {
 	noteReport(n, r, nil)
-	noteStorage(n, parseMemory(info))
+	noteStorage(n, redisx.ParseState(info))
 }

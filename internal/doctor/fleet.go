@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -164,7 +165,7 @@ func checkWorkers(ctx context.Context, n *Notes, a Account, rdb redis.UniversalC
 	suspended := 0
 	for _, w := range workers {
 		versions = append(versions, w.Version)
-		if w.ClockAhead.Abs() > clockLimit {
+		if w.ClockAhead.Abs() > redisx.ClockLimit {
 			n.Add("worker-clock", append(clockFields(n, w.ClockAhead), "host", w.Host)...)
 		}
 		s := w.Suspended

@@ -2,10 +2,7 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,10 +11,6 @@ import (
 )
 
 const (
-	// fullShare of maxmemory: from there on new messages are refused (redisx.ErrFull).
-	fullShare = 0.75
-	// clockLimit is the difference at which workers stop fetching (package queue).
-	clockLimit = 10 * time.Second
 	// messageBytes is what a queued message takes in Redis, with a payload of some 200
 	// bytes (P13 of docs/performance.md).
 	messageBytes = 1500
@@ -90,7 +83,7 @@ func checkClock(ctx context.Context, n *Notes, rdb redis.UniversalClient) {
 	}
 	answered := time.Now()
 	ahead := answered.Round(0).Sub(theirs) // Round: without the monotonic reading
-	if ahead.Abs()-answered.Sub(asked) > clockLimit {
+	if ahead.Abs()-answered.Sub(asked) > redisx.ClockLimit {
 		n.Add("redis-clock", clockFields(n, ahead)...)
 		return
 	}
@@ -106,121 +99,37 @@ func clockFields(n *Notes, ahead time.Duration) []string {
 	return []string{"off", ahead.Abs().Round(time.Second).String(), "direction", direction.in(n.lang)}
 }
 
-// memoryState is what INFO tells of one server; of a cluster the worst of each primary.
-type memoryState struct {
-	used, max, machine int64 // bytes; max is 0 without maxmemory
-	policy, notSaved   string
-}
-
-func readMemory(ctx context.Context, rdb redis.UniversalClient) (memoryState, error) {
-	cluster, ok := rdb.(*redis.ClusterClient)
-	if !ok {
-		return readNode(ctx, rdb)
-	}
-	var mu sync.Mutex
-	var worst memoryState
-	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-		s, err := readNode(ctx, node)
-		mu.Lock()
-		defer mu.Unlock()
-		if err == nil && (worst.limit() == 0 || s.room() < worst.room()) {
-			s.policy, s.notSaved = first(worst.policy, s.policy), first(worst.notSaved, s.notSaved)
-			worst = s
-		}
-		if err == nil && evicts(s.policy) {
-			worst.policy = s.policy
-		}
-		return err
-	})
-	if err != nil {
-		return worst, fmt.Errorf("read the state of the cluster: %w", err)
-	}
-	return worst, nil
-}
-
-// first is a unless it says nothing bad.
-func first(a, b string) string {
-	if a != "" && a != "noeviction" {
-		return a
-	}
-	return b
-}
-
-func readNode(ctx context.Context, node redis.Cmdable) (memoryState, error) {
-	info, err := node.Info(ctx).Result()
-	if err != nil {
-		return memoryState{}, fmt.Errorf("read the state of Redis: %w", err)
-	}
-	return parseMemory(info), nil
-}
-
-func parseMemory(info string) (s memoryState) {
-	for line := range strings.Lines(info) {
-		line = strings.TrimSpace(line)
-		name, value, _ := strings.Cut(line, ":")
-		number, _ := strconv.ParseInt(value, 10, 64)
-		switch name {
-		case "used_memory":
-			s.used = number
-		case "maxmemory":
-			s.max = number
-		case "total_system_memory":
-			s.machine = number
-		case "maxmemory_policy":
-			s.policy = value
-		case "aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status":
-			if value == "err" {
-				s.notSaved = line
-			}
-		}
-	}
-	return s
-}
-
-func evicts(policy string) bool { return policy != "" && policy != "noeviction" }
-
-// limit is maxmemory, or the machine's memory; 0: not known.
-func (s memoryState) limit() int64 {
-	if s.max > 0 {
-		return s.max
-	}
-	return s.machine
-}
-
-// room is how many bytes may be written before new messages are refused.
-func (s memoryState) room() int64 { return int64(fullShare*float64(s.limit())) - s.used }
-
 // checkMemory finds a Redis that evicts, cannot save, is full, or too small for what the
 // accounts may still send today.
 func checkMemory(ctx context.Context, n *Notes, in Installation, rdb redis.UniversalClient) {
-	s, err := readMemory(ctx, rdb)
+	s, err := redisx.ReadState(ctx, rdb)
 	if err != nil {
 		n.Skip("Redis does not tell: {cause}", "Redis 没有提供：{cause}", "cause", err.Error())
 		return
 	}
 	noteStorage(n, s)
-	if s.limit() == 0 {
+	if s.Limit() == 0 {
 		return
 	}
-	n.Detail("{used} of {max} MB", "{used} / {max} MB", "used", megabytes(s.used), "max", megabytes(s.limit()))
-	if s.max > 0 && s.room() <= 0 {
-		n.Add("redis-full", "used", megabytes(s.used), "max", megabytes(s.max))
+	n.Detail("{used} of {max} MB", "{used} / {max} MB", "used", megabytes(s.Used), "max", megabytes(s.Limit()))
+	if s.Full() {
+		n.Add("redis-full", "used", megabytes(s.Used), "max", megabytes(s.Max))
 		return
 	}
 	day := dayLeft(ctx, in, rdb)
-	if lacking := day*messageBytes - s.room(); lacking > 0 {
-		n.Add("redis-small", "room", strconv.FormatInt(max(s.room(), 0)/messageBytes, 10), "day", strconv.FormatInt(day, 10),
-			"need", megabytes(int64(float64(lacking)/fullShare)+1<<20-1))
+	if lacking := day*messageBytes - s.Room(); lacking > 0 {
+		n.Add("redis-small", "room", strconv.FormatInt(max(s.Room(), 0)/messageBytes, 10), "day", strconv.FormatInt(day, 10),
+			"need", megabytes(int64(float64(lacking)/redisx.FullAt)+1<<20-1))
 	}
 }
 
 // noteStorage notes a Redis that evicts or cannot save.
-func noteStorage(n *Notes, s memoryState) {
-	if evicts(s.policy) {
-		n.Add("redis-evicts", "policy", s.policy)
+func noteStorage(n *Notes, s redisx.State) {
+	if s.Evicts() {
+		n.Add("redis-evicts", "policy", s.Policy)
 	}
-	if s.notSaved != "" {
-		n.Add("redis-not-saved", "line", s.notSaved)
+	if s.NotSaved != "" {
+		n.Add("redis-not-saved", "line", s.NotSaved)
 	}
 }
 

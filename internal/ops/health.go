@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 const (
@@ -69,7 +71,7 @@ func (h *Handler) readyLines(r readyResult, admin bool) []readyLine {
 			lines[known] = l
 		}
 	}
-	problems := r.server.faults(english())
+	problems := faultsOf(r.server, english())
 	for _, name := range []string{"clock", "persistence", "eviction", "memory"} {
 		l := readyLine{name, passed, ""}
 		if r.serverErr != nil {
@@ -92,20 +94,20 @@ func (h *Handler) readyLines(r readyResult, admin bool) []readyLine {
 // readyResult has one error, or nil, for each check.
 type readyResult struct {
 	checks    []error
-	server    serverState
+	server    redisx.State
 	serverErr error
 }
 
 // readiness runs all checks concurrently, at most once each readyFor.
 type readiness struct {
 	checks  []Check
-	server  func(ctx context.Context) (serverState, error)
+	server  func(ctx context.Context) (redisx.State, error)
 	running chan struct{} // held by the caller that runs the checks
 	at      time.Time
 	last    *readyResult
 }
 
-func newReadiness(checks []Check, server func(ctx context.Context) (serverState, error)) *readiness {
+func newReadiness(checks []Check, server func(ctx context.Context) (redisx.State, error)) *readiness {
 	return &readiness{checks: checks, server: server, running: make(chan struct{}, 1)}
 }
 
@@ -132,7 +134,7 @@ func (r *readiness) run(ctx context.Context) readyResult {
 		wg.Go(func() { result.checks[i] = c.within(ctx) })
 	}
 	wg.Go(func() {
-		state := make(chan serverState, 1)
+		state := make(chan redisx.State, 1)
 		result.serverErr = Check{Run: func(ctx context.Context) error {
 			s, err := r.server(ctx)
 			state <- s

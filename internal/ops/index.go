@@ -21,9 +21,6 @@ var indexHTML string
 //go:embed index.css
 var indexCSS string
 
-// fullShare is the share of maxmemory from which on Enqueue refuses messages.
-const fullShare = 0.75
-
 // indexPage is the data of index.html.
 type indexPage struct {
 	T         words
@@ -161,7 +158,7 @@ func (h *Handler) problems(s *snapshot, t words) []problem {
 	if s.QueuesErr != nil {
 		out = append(out, problem{Subject: t.Queues, Text: t.NotReadable, Detail: h.mask.text(s.QueuesErr.Error())})
 	}
-	out = append(out, s.Server.faults(t)...) // none when it could not be read
+	out = append(out, faultsOf(s.Server, t)...) // none when it could not be read
 	for i := range s.Queues {
 		switch q := &s.Queues[i]; {
 		case q.Err != nil:

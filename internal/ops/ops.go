@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -105,7 +106,7 @@ func New(cfg Config) (*Handler, error) {
 	if err := cfg.Registry.Register(h.metrics); err != nil {
 		return nil, fmt.Errorf("operators' listener: register the metrics of the queues: %w", err)
 	}
-	h.ready = newReadiness(cfg.Checks, func(ctx context.Context) (serverState, error) { return readServer(ctx, cfg.Redis) })
+	h.ready = newReadiness(cfg.Checks, func(ctx context.Context) (redisx.State, error) { return redisx.ReadState(ctx, cfg.Redis) })
 	monitor, err := newMonitor(cfg.Redis, inspector, h.mask, cfg.Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("operators' listener: %w", err)

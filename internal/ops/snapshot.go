@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -21,7 +22,7 @@ type snapshot struct {
 	At        time.Time
 	Queues    []queue.State
 	QueuesErr error
-	Server    serverState
+	Server    redisx.State
 	ServerErr error
 	Gates     []gateState
 	Workers   []workersState
@@ -79,7 +80,7 @@ func (w *watcher) read(ctx context.Context) (*snapshot, error) {
 	defer cancel()
 	s := &snapshot{At: time.Now()}
 	s.Queues, s.QueuesErr = w.inspector.AllQueues(ctx)
-	s.Server, s.ServerErr = readServer(ctx, w.cfg.Redis)
+	s.Server, s.ServerErr = redisx.ReadState(ctx, w.cfg.Redis)
 	if w.cfg.Gate != nil {
 		for _, account := range w.cfg.Accounts {
 			g := gateState{Account: account}

@@ -1,0 +1,143 @@
+package redisx
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// FullAt is the share of maxmemory from which on new messages are refused.
+	FullAt = fullAt
+	// ClockLimit is the difference of clocks at which workers stop fetching (package
+	// queue).
+	ClockLimit = 10 * time.Second
+)
+
+// State is what INFO tells of a server; of a cluster the worst of each primary. What is
+// not told is zero.
+type State struct {
+	Used, Max int64 // bytes, of the fullest node; Max is 0 without a limit
+	Machine   int64 // bytes of memory of that node's machine
+	Policy    string
+	NoAOF     bool   // appendonly is off
+	NotSaved  string // the line of INFO that says that the last write to disk failed
+	Ahead     time.Duration
+	Unsure    time.Duration // Ahead may be off by this: how long the answer took
+}
+
+// ReadState asks the server, or each primary of a cluster, with one INFO.
+func ReadState(ctx context.Context, rdb redis.UniversalClient) (State, error) {
+	cluster, ok := rdb.(*redis.ClusterClient)
+	if !ok {
+		return readNode(ctx, rdb)
+	}
+	var mu sync.Mutex
+	var worst State
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		s, err := readNode(ctx, node)
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			worst.add(s)
+		}
+		return err
+	})
+	if err != nil {
+		return State{}, fmt.Errorf("read the state of the cluster: %w", err)
+	}
+	return worst, nil
+}
+
+// add keeps the worse of each.
+func (s *State) add(node State) {
+	if s.Limit() == 0 || float64(node.Used)/float64(max(node.Limit(), 1)) >= float64(s.Used)/float64(s.Limit()) {
+		s.Used, s.Max, s.Machine = node.Used, node.Max, node.Machine
+	}
+	if s.Policy == "" || node.Evicts() {
+		s.Policy = node.Policy
+	}
+	s.NoAOF = s.NoAOF || node.NoAOF
+	if node.NotSaved != "" {
+		s.NotSaved = node.NotSaved
+	}
+	if node.Ahead.Abs()-node.Unsure > s.Ahead.Abs()-s.Unsure {
+		s.Ahead, s.Unsure = node.Ahead, node.Unsure
+	}
+}
+
+func readNode(ctx context.Context, node redis.Cmdable) (State, error) {
+	asked := time.Now()
+	info, err := node.Info(ctx).Result()
+	answered := time.Now()
+	if err != nil {
+		return State{}, fmt.Errorf("read the state of Redis: %w", err)
+	}
+	s, at := parseState(info)
+	if at > 0 {
+		// Round removes the monotonic reading: the wall clock may be set at any time.
+		s.Ahead, s.Unsure = answered.Round(0).Sub(time.UnixMicro(at)), answered.Sub(asked)
+	}
+	return s, nil
+}
+
+// ParseState reads the text of INFO. Ahead and Unsure are zero.
+func ParseState(info string) State {
+	s, _ := parseState(info)
+	return s
+}
+
+// parseState also returns Redis' time in Unix microseconds; 0 when it does not tell.
+func parseState(info string) (s State, at int64) {
+	for line := range strings.Lines(info) {
+		line = strings.TrimSpace(line)
+		name, value, _ := strings.Cut(line, ":")
+		n, _ := strconv.ParseInt(value, 10, 64)
+		switch name {
+		case "server_time_usec":
+			at = n
+		case "used_memory":
+			s.Used = n
+		case "maxmemory":
+			s.Max = n
+		case "total_system_memory":
+			s.Machine = n
+		case "maxmemory_policy":
+			s.Policy = value
+		case "aof_enabled":
+			s.NoAOF = value == "0"
+		case "aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status":
+			if value == "err" {
+				s.NotSaved = line
+			}
+		}
+	}
+	return s, at
+}
+
+// Limit is maxmemory, or the machine's memory; 0: not known.
+func (s State) Limit() int64 {
+	if s.Max > 0 {
+		return s.Max
+	}
+	return s.Machine
+}
+
+// Room is how many bytes may be written until FullAt of Limit is used; negative: fewer
+// than none.
+func (s State) Room() int64 { return int64(FullAt*float64(s.Limit())) - s.Used }
+
+// Full reports whether new messages are refused; never without maxmemory.
+func (s State) Full() bool { return s.Max > 0 && s.Room() <= 0 }
+
+// Evicts reports whether Redis deletes keys when its memory is used up.
+func (s State) Evicts() bool { return s.Policy != "" && s.Policy != "noeviction" }
+
+// WrongClock reports whether this machine's clock differs from Redis' by more than
+// ClockLimit, whenever in the time until its answer Redis read its own.
+func (s State) WrongClock() bool { return s.Ahead.Abs()-s.Unsure > ClockLimit }
