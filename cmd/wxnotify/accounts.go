@@ -28,16 +28,27 @@ func (c *config) chosen(appid string) ([]*accountConfig, error) {
 	return list, nil
 }
 
+// withRedis loads, connects, and calls do with the account named by --account, or with
+// the only one.
+func (a *app) withRedis(cmd *cobra.Command, do func(context.Context, *config, *accountConfig, redis.UniversalClient) error) error {
+	return withChosen(a, cmd, (*config).pick, do)
+}
+
 // withAccounts loads, connects, and calls do once with the account named by
 // --account, or with all.
-func (a *app) withAccounts(
-	cmd *cobra.Command, do func(ctx context.Context, c *config, list []*accountConfig, rdb redis.UniversalClient) error,
+func (a *app) withAccounts(cmd *cobra.Command, do func(context.Context, *config, []*accountConfig, redis.UniversalClient) error) error {
+	return withChosen(a, cmd, (*config).chosen, do)
+}
+
+func withChosen[T any](
+	a *app, cmd *cobra.Command, choose func(*config, string) (T, error),
+	do func(context.Context, *config, T, redis.UniversalClient) error,
 ) error {
 	c, err := a.load(cmd)
 	if err != nil {
 		return err
 	}
-	list, err := c.chosen(a.account)
+	chosen, err := choose(c, a.account)
 	if err != nil {
 		return err
 	}
@@ -46,7 +57,7 @@ func (a *app) withAccounts(
 		return err
 	}
 	defer func() { _ = rdb.Close() }()
-	return do(cmd.Context(), c, list, rdb)
+	return do(cmd.Context(), c, chosen, rdb)
 }
 
 // eachAccount is withAccounts that wires the accounts and calls do for one after the

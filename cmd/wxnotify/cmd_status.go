@@ -11,7 +11,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/producer"
 )
@@ -86,24 +85,6 @@ func (a *app) printCancelled(ctx context.Context, p *producer.Producer, id strin
 	}
 	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\n", id, producer.Cancelled.In(a.lang))
 	return err
-}
-
-// withRedis loads, connects and picks the account.
-func (a *app) withRedis(cmd *cobra.Command, do func(context.Context, *config, *accountConfig, redis.UniversalClient) error) error {
-	c, err := a.load(cmd)
-	if err != nil {
-		return err
-	}
-	entry, err := c.pick(a.account)
-	if err != nil {
-		return err
-	}
-	rdb, err := connect(cmd.Context(), c, zap.NewNop())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rdb.Close() }()
-	return do(cmd.Context(), c, entry, rdb)
 }
 
 func (a *app) withProducer(cmd *cobra.Command, do func(context.Context, *producer.Producer) error) error {
