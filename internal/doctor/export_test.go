@@ -1,6 +1,9 @@
 package doctor
 
-import "github.com/wxnotify/wxnotify/internal/redisconn"
+import (
+	"github.com/wxnotify/wxnotify/internal/redisconn"
+	"github.com/wxnotify/wxnotify/internal/redisx"
+)
 
 // NoteRedis notes what Server.Check and INFO told.
 func NoteRedis(n *Notes, r redisconn.Report, info string) {

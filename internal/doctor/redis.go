@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/redisconn"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 const (

@@ -11,13 +11,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-const (
-	// FullAt is the share of maxmemory from which on new messages are refused.
-	FullAt = fullAt
-	// ClockLimit is the difference of clocks at which workers stop fetching (package
-	// queue).
-	ClockLimit = 10 * time.Second
-)
+// ClockLimit is the difference of clocks at which workers stop fetching (package
+// queue).
+const ClockLimit = 10 * time.Second
 
 // State is what INFO tells of a server; of a cluster the worst of each primary. What is
 // not told is zero.
