@@ -1,0 +1,66 @@
+//go:build unix
+
+package auditlog_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/wxnotify/wxnotify/internal/auditlog"
+)
+
+func TestMain(m *testing.M) {
+	signal.Ignore(syscall.SIGXFSZ) // of a write beyond the limit
+	os.Exit(m.Run())
+}
+
+func TestAFullDiskLeavesNoPartOfALine(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAWriteThatFailsLeavesNoPartOfALine$", "-test.v")
+	cmd.Env = append(os.Environ(), "AUDITLOG_TEST_PATH="+filepath.Join(t.TempDir(), "audit.ndjson"))
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "ran to its end") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// The program runs itself under a limit of the size of files, so that a write fails
+// half-way.
+func TestAWriteThatFailsLeavesNoPartOfALine(t *testing.T) {
+	t.Parallel()
+	path := os.Getenv("AUDITLOG_TEST_PATH")
+	if path == "" {
+		t.Skip("runs as TestAFullDiskLeavesNoPartOfALine")
+	}
+	l := open(t, path)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	size := len(read(t, path))
+	limit.Cur = uint64(size + 100)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	_, err := l.Write(auditlog.Entry{Action: "a", Actor: "li"})
+	if err == nil || len(read(t, path)) != size {
+		t.Errorf("%v, %d bytes, want %d", err, len(read(t, path)), size)
+	}
+	limit.Cur = limit.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	write(t, l, "b")
+	closed(t, l)
+	var v auditlog.Verifier
+	if n, err := v.Read(bytes.NewReader([]byte(read(t, path)))); err != nil || n != 3 {
+		t.Errorf("%d lines, %v", n, err)
+	}
+	_, _ = fmt.Fprintln(os.Stdout, "ran to its end")
+}
