@@ -58,7 +58,7 @@ func TestLookingNeedsNoSecretAndNoAccount(t *testing.T) {
 	look("dead").has(t, 0, "no dead letters")
 	look("suppress").has(t, 0, "no recipient is suppressed")
 	look("enroll", "list", "--account", "wxone").has(t, 0, "no user has enrolled")
-	look("enroll", "audit", "--account", "wxone").has(t, 0, "nothing has been bound")
+	look("enroll", "audit", "--account", "wxone").has(t, 0, "nothing has been changed")
 	for _, appid := range []string{"wxone", "wxtwo"} {
 		look(sendArgs("same-id", "--account", appid)...).has(t, 0, "queued")
 		look("suppress", "add", "oSuppressed0000000000000"+appid, "--account", appid).has(t, 0)

@@ -77,6 +77,7 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	defer st.close()
 	d := &display{out: a.Stdout, color: isTerminal(a.Stdout), accepted: map[string]bool{}}
 	s, err := newServer(st.rdb, st.config, sends|publishes|answers, zap.NewNop(), hooks{
+		stdout:  a.Stdout,
 		onEvent: d.event, opsListener: st.opsLn, publicListener: st.publicLn, apiListener: st.apiLn,
 	})
 	if err != nil {

@@ -429,14 +429,14 @@ func (a *app) showAudit(ctx context.Context, acct *account) error {
 			if a.output == "json" {
 				err = a.printLine(v)
 			} else {
-				_, err = fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\t%s\n", timeText(v.At), v.Action, orDash(v.OpenID), orDash(v.User), v.Detail)
+				_, err = fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\t%s\t%s\n", timeText(v.At), v.Action, orDash(v.Actor), orDash(v.OpenID), orDash(v.User), v.Detail)
 			}
 			if err != nil {
 				return err
 			}
 		}
 		if len(entries) == 0 && before == "" {
-			_, err = fmt.Fprintln(a.Stderr, a.say("nothing has been bound, unbound or erased", "还没有绑定、解绑或删除的记录"))
+			_, err = fmt.Fprintln(a.Stderr, a.say("nothing has been changed", "还没有更改的记录"))
 		}
 		if len(entries) < page {
 			return err

@@ -61,7 +61,7 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 		return err
 	}
 	defer func() { _ = rdb.Close() }()
-	s, err := newServer(rdb, c, roles, log, hooks{})
+	s, err := newServer(rdb, c, roles, log, hooks{stdout: a.Stdout})
 	if err != nil {
 		return err
 	}

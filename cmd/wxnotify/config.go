@@ -117,9 +117,12 @@ type opsConfig struct {
 	Addr  string        `koanf:"ops_addr" default:"127.0.0.1:9090" rule:"address or -" usage:"where /console/ /healthz /readyz /metrics /asynqmon/ listen; - for nowhere"`
 	Login wechat.Secret `koanf:"ops_login" rule:"login" usage:"user:password of the operators' listener; required beyond loopback"`
 	// UsersFile is read when the listener opens.
-	UsersFile string   `koanf:"ops_users_file" usage:"file of further logins, a line each: name:role:hash, the role view, support, operate or admin, the hash of bcrypt"`
-	Hosts     []string `koanf:"ops_hosts" rule:"hosts" usage:"names under which a proxy reaches the operators' listener, separated by commas"`
-	Prefix    string   `koanf:"ops_prefix" rule:"path" usage:"path under which a proxy serves the operators' listener, such as /wxnotify"`
+	UsersFile  string        `koanf:"ops_users_file" usage:"file of further logins, a line each: name:role:hash, the role view, support, operate or admin, the hash of bcrypt"`
+	Audit      string        `koanf:"audit_file" usage:"file that gets a line of JSON for each change made in the console, each with the hash of the line before; - for stdout"`
+	TwoPersons bool          `koanf:"ops_two_persons" default:"false" rule:"bool" usage:"true has a second admin confirm it when a person is erased or all dead letters of a kind are dropped"`
+	LinkKey    wechat.Secret `koanf:"ops_link_key" rule:"key" usage:"signs links to a message's page that need no login, 32 bytes or more; without it there are none"`
+	Hosts      []string      `koanf:"ops_hosts" rule:"hosts" usage:"names under which a proxy reaches the operators' listener, separated by commas"`
+	Prefix     string        `koanf:"ops_prefix" rule:"path" usage:"path under which a proxy serves the operators' listener, such as /wxnotify"`
 }
 
 // apiConfig is the listener of the HTTP API.

@@ -34,7 +34,7 @@ func TestCommandsSpeakChinese(t *testing.T) {
 	look("token").has(t, 0, "账号 wxa", "token 无", "今日获取 0 次")
 	look("enroll", "list").has(t, 0, "还没有用户登记")
 	look("enroll", "list", "--user", "u").has(t, 1, "该用户尚未登记")
-	look("enroll", "audit").has(t, 0, "还没有绑定")
+	look("enroll", "audit").has(t, 0, "还没有更改")
 	look("enroll", "unbind", "--user", "u").has(t, 1, "没有可解除的绑定")
 
 	var out, errOut bytes.Buffer

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -31,6 +32,7 @@ const (
 // hooks let demo observe a server and choose its listeners.
 type hooks struct {
 	onEvent func(worker.Event) // nil: no observer
+	stdout  io.Writer          // of WXNOTIFY_AUDIT_FILE=-
 	// opsListener, publicListener and apiListener replace ops_addr, public_addr and
 	// api_addr; nil: these are opened.
 	opsListener    net.Listener
@@ -104,7 +106,7 @@ func (s *server) build(rdb redis.UniversalClient, c *config, roles role, h hooks
 	if c.Ops.Addr == none {
 		return nil
 	}
-	return s.openOps(rdb, c, watch, h.opsListener)
+	return s.openOps(rdb, c, watch, h)
 }
 
 // listen opens addr, the address of the setting label, unless a listener is given.
@@ -136,8 +138,8 @@ func (s *server) openAPI(rdb redis.UniversalClient, c *config, roles role, watch
 
 // openOps opens the operators' listener. Where its default address is taken, as
 // by a second process of the machine, it is left out with a warning.
-func (s *server) openOps(rdb redis.UniversalClient, c *config, watch *observer, given net.Listener) error {
-	ln, err := listen(c.label("ops_addr"), c.Ops.Addr, given)
+func (s *server) openOps(rdb redis.UniversalClient, c *config, watch *observer, h hooks) error {
+	ln, err := listen(c.label("ops_addr"), c.Ops.Addr, h.opsListener)
 	if err != nil {
 		if !c.isDefault("ops_addr") {
 			return fmt.Errorf("%w, or - for none", err)
@@ -147,7 +149,7 @@ func (s *server) openOps(rdb redis.UniversalClient, c *config, watch *observer, 
 		return nil
 	}
 	s.opsLn = ln
-	if s.console, err = newConsole(rdb, c, s.accounts, s.log); err != nil {
+	if s.console, err = newConsole(rdb, c, s.accounts, h.stdout, s.log); err != nil {
 		return &usageError{err}
 	}
 	if s.ops, err = newOps(rdb, c, s.accounts, s.worker, watch, s.console); err != nil {

@@ -67,7 +67,7 @@ func TestRolesOfTheUsersFileBoundTheConsole(t *testing.T) {
 	acct, err := wire(rdb, c, &c.Accounts[0], nil)
 	check(t, err)
 	t.Cleanup(func() { check(t, acct.close()) })
-	o, err := newConsole(rdb, c, []*account{acct}, zap.NewNop())
+	o, err := newConsole(rdb, c, []*account{acct}, nil, zap.NewNop())
 	check(t, err)
 	t.Cleanup(func() { check(t, o.close()) })
 	ask := func(name string) int {

@@ -2,13 +2,17 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"os"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/ops"
 )
@@ -17,13 +21,20 @@ import (
 type operators struct {
 	console *console.Console
 	roles   map[string]console.Role // by the name of the login
+	audit   *auditlog.Log           // nil: no file
 	opened  []func() error
 }
 
 // newConsole builds the console of these accounts.
-func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, log *zap.Logger) (*operators, error) {
+func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, stdout io.Writer, log *zap.Logger) (*operators, error) {
 	o := &operators{}
-	cfg := console.Config{Redis: rdb, Prefix: c.Ops.Prefix, Logger: log}
+	if c.Ops.Audit != "" {
+		var err error
+		if o.audit, err = auditlog.Open(c.Ops.Audit, stdout, thisProcess()); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.label("audit_file"), err)
+		}
+	}
+	cfg := console.Config{Redis: rdb, Prefix: c.Ops.Prefix, Logger: log, Audit: o.audit}
 	for _, a := range accounts {
 		p, err := newProducer(rdb, c, a.accountConfig)
 		if err != nil {
@@ -68,5 +79,12 @@ func (o *operators) close() error {
 	for _, end := range o.opened {
 		faults = append(faults, end())
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, o.audit.Close())...)
+}
+
+// thisProcess names the process in the first line of its audit log.
+func thisProcess() string {
+	version, _ := build()
+	host, _ := os.Hostname()
+	return fmt.Sprintf("version %s, host %s, process %d", version, host, os.Getpid())
 }

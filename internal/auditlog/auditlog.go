@@ -62,6 +62,7 @@ type hashed struct {
 type Log struct {
 	path string // empty: file cannot be opened again
 	mu   sync.Mutex
+	out  io.Writer // without a path
 	file *os.File
 	last hashed
 }
@@ -81,11 +82,11 @@ const (
 // Its chain goes on where the file ends. "-" writes to stdout, a chain for each process.
 // about says in the first line which program writes. The error is that of the file,
 // ErrInUse, or says that the file ends with a line that is not one of an audit log.
-func Open(path string, stdout *os.File, about string) (*Log, error) {
+func Open(path string, stdout io.Writer, about string) (*Log, error) {
 	l := &Log{}
 	repaired := ""
 	if path == "-" {
-		l.file = stdout
+		l.out = stdout
 	} else {
 		l.path = path
 		if err := l.open(); err != nil {
@@ -203,20 +204,19 @@ func (l *Log) follow() error {
 
 // append writes a line whole, or restores the file to what it was.
 func (l *Log) append(line []byte) error {
-	before := int64(-1)
-	if l.path != "" {
-		info, err := l.file.Stat()
-		if err != nil {
-			return err //nolint:wrapcheck // the caller does
-		}
-		before = info.Size()
+	if l.path == "" {
+		_, err := l.out.Write(line)
+		return err //nolint:wrapcheck // the caller does
 	}
-	_, err := l.file.Write(line)
-	if err == nil && before >= 0 {
+	before, err := l.file.Stat()
+	if err != nil {
+		return err //nolint:wrapcheck // the caller does
+	}
+	if _, err = l.file.Write(line); err == nil {
 		err = l.file.Sync()
 	}
-	if err != nil && before >= 0 {
-		err = errors.Join(err, l.file.Truncate(before))
+	if err != nil {
+		err = errors.Join(err, l.file.Truncate(before.Size()))
 	}
 	return err //nolint:wrapcheck // the caller does
 }

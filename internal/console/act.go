@@ -71,7 +71,7 @@ func (c *Console) act(r *request) error {
 			Action: "/act", Back: link[len(c.base()):],
 		})
 	}
-	if err := c.note(r.ctx(), r.account, r.who, change{action: d.name, detail: "1 message: " + c.shownID(id)}); err != nil {
+	if err := c.note(r.ctx(), r.account, r.who, change{action: d.name, count: 1, detail: "1 message: " + c.shownID(id)}); err != nil {
 		return err
 	}
 	if err := d.do(r.ctx(), r.account, id); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
@@ -45,6 +46,9 @@ type Config struct {
 	// Prefix is the path before /console/ under which a browser sees it, such as
 	// "/wxnotify". Default: none.
 	Prefix string
+	// Audit gets a line for each change, in addition to the account's audit trail.
+	// Default: none. Close does not close it.
+	Audit *auditlog.Log
 	// Logger, default: none.
 	Logger *zap.Logger
 }

@@ -66,7 +66,7 @@ func (s *runs) start(ctx context.Context, c *Console, a *Account, who Operator, 
 		if r.wasStopped() {
 			result += ", stopped"
 		}
-		if err := c.note(ctx, a, who, change{action: d.past + " all", detail: result + "; " + of.String()}); err != nil {
+		if err := c.note(ctx, a, who, change{action: d.past + " all", count: int(r.done.Load()), detail: result + "; " + of.String()}); err != nil {
 			c.log.Error("audit trail not written", zap.String("account", a.AppID), zap.String("detail", result), zap.Error(err))
 		}
 	})
