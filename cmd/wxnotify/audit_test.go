@@ -64,7 +64,7 @@ func TestAuditVerifyNamesTheFirstBrokenLine(t *testing.T) {
 	}
 	verify("--expect", chain.Hash).has(t, exitDone)
 	verify("--expect", strings.Repeat("0", 64)).has(t, exitFailed, "lines are missing")
-	verify(path + ".none").has(t, exitUsage, "no such file")
+	verify(path+".none").has(t, exitUsage, "no such file")
 	check(t, os.WriteFile(path, []byte(strings.Replace(string(whole), `"paused"`, `"resumed"`, 1)), 0o600))
 	if r = verify(); r.code != exitFailed || !strings.Contains(r.stderr, "line 2: was changed") || r.stdout != "" {
 		t.Errorf("a changed line: %+v", r)

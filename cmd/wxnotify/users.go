@@ -25,7 +25,7 @@ func (c *config) logins() (logins []ops.Login, byName map[string]console.Role, e
 		logins, byName[user] = append(logins, ops.Login{Name: user, Password: wechat.NewSecret(password)}), console.Admin
 	}
 	if c.Ops.UsersFile == "" {
-		return logins, byName, nil
+		return logins, byName, c.checkTwoPersons(byName)
 	}
 	text, err := os.ReadFile(c.Ops.UsersFile)
 	if err != nil {
@@ -49,7 +49,21 @@ func (c *config) logins() (logins []ops.Login, byName map[string]console.Role, e
 	if len(faults) > 0 {
 		return nil, nil, &usageError{errors.Join(faults...)}
 	}
-	return logins, byName, nil
+	return logins, byName, c.checkTwoPersons(byName)
+}
+
+// checkTwoPersons refuses ops_two_persons where no second admin could confirm.
+func (c *config) checkTwoPersons(byName map[string]console.Role) error {
+	admins := 0
+	for _, role := range byName {
+		if role == console.Admin {
+			admins++
+		}
+	}
+	if c.Ops.TwoPersons && admins < 2 {
+		return usagef("%s: needs two logins of role admin, and there are %d: add lines to WXNOTIFY_OPS_USERS_FILE", c.label("ops_two_persons"), admins)
+	}
+	return nil
 }
 
 // parseUser reads name:role:hash. Its error shows none of them: the line may hold a

@@ -88,3 +88,23 @@ func TestRolesOfTheUsersFileBoundTheConsole(t *testing.T) {
 		}
 	}
 }
+
+func TestTwoPersonsNeedTwoAdmins(t *testing.T) {
+	t.Parallel()
+	hash, err := bcrypt.GenerateFromPassword([]byte("canary-password"), bcrypt.MinCost)
+	check(t, err)
+	file := filepath.Join(t.TempDir(), "users")
+	for line, want := range map[string]string{"": "there are 1", "li:operate:": "there are 1", "li:admin:": ""} {
+		flags := map[string]string{"appid": "wxa", "appsecret": canarySecret, "ops_login": "boss:pw", "ops_two_persons": "true"}
+		if line != "" {
+			check(t, os.WriteFile(file, []byte(line+string(hash)), 0o600))
+			flags["ops_users_file"] = file
+		}
+		c, err := loadConfig("", nil, flags, everyGroup)
+		check(t, err)
+		_, _, err = c.logins()
+		if (want == "") != (err == nil) || err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "two-persons")) {
+			t.Errorf("%q: %v, want %q", line, err, want)
+		}
+	}
+}

@@ -150,9 +150,28 @@ func (c *Console) actOnAll(r *request) error {
 		}
 		return c.confirmAll(r, d, s, len(ids), err == nil, back)
 	}
-	if err := c.note(r.ctx(), r.account, r.who, change{action: d.name + " all", detail: s.String()}); err != nil {
+	entry := change{action: d.name + " all", detail: s.String()}
+	if c.cfg.TwoPersons && d.name == "drop" {
+		ids, err := c.gather(r.ctx(), r.account, s, d)
+		if err != nil {
+			return err
+		}
+		entry.count = len(ids)
+		return c.askSecond(r, &approval{
+			role: Operate, entry: entry,
+			text:   func(r *request) string { return r.text(d.askAll, count(entry.count)) + " " + s.In(r) },
+			detail: func(r *request) string { return r.text(d.warning) },
+			do:     func(r *request) error { return c.startAll(r, d, s) },
+		})
+	}
+	if err := c.note(r.ctx(), r.account, r.who, entry); err != nil {
 		return err
 	}
+	return c.startAll(r, d, s)
+}
+
+// startAll begins an action on many and shows it.
+func (c *Console) startAll(r *request, d deed, s selection) error {
 	c.runs.start(r.ctx(), c, r.account, r.who, d, s)
 	c.redirect(r, "/runs", nil, "")
 	return nil

@@ -46,6 +46,9 @@ type Config struct {
 	// Prefix is the path before /console/ under which a browser sees it, such as
 	// "/wxnotify". Default: none.
 	Prefix string
+	// TwoPersons has erasing a person and dropping all dead letters wait until a second
+	// operator confirms them. Logins must have names. Default: they do not wait.
+	TwoPersons bool
 	// Audit gets a line for each change, in addition to the account's audit trail.
 	// Default: none. Close does not close it.
 	Audit *auditlog.Log
@@ -106,7 +109,9 @@ type Console struct {
 	// streams holds one entry for each live page.
 	streams chan struct{}
 	runs    *runs
-	root    http.Handler
+	// approvals wait for a second person.
+	approvals approvals
+	root      http.Handler
 }
 
 //go:embed pages
@@ -181,6 +186,10 @@ func (c *Console) routes() http.Handler {
 	handle("POST /console/keys", Admin, c.actOnKey)
 	handle("GET /console/runs", View, c.listRuns)
 	handle("POST /console/runs/stop", Operate, c.stopRun)
+	if c.cfg.TwoPersons {
+		handle("GET /console/approvals", Operate, c.listApprovals)
+		handle("POST /console/approvals", Operate, c.answerApproval)
+	}
 	handle("GET /console/audit", Support, c.audit)
 	mux.HandleFunc("GET /console/{file}", c.static)
 	mux.HandleFunc("/console/", func(w http.ResponseWriter, r *http.Request) {

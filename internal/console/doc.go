@@ -11,6 +11,7 @@
 //	/console/suppressions  recipients that must not be written to
 //	/console/roster        users and their openids: find, unbind, erase
 //	/console/keys          keys of the HTTP API
+//	/console/approvals     what waits for a second person
 //	/console/runs          what runs in the background, with its progress
 //	/console/audit         who changed what
 //

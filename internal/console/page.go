@@ -122,6 +122,8 @@ type page struct {
 	Data        any
 	Live        string // what the script subscribes to; empty: nothing
 	Runs        int
+	TwoPersons  bool
+	Waiting     int // for a second person
 }
 
 // May reports whether the operator has a role, for templates.
@@ -135,6 +137,7 @@ func (c *Console) pageOf(r *request, name, title string, data any) page {
 	p := page{
 		Lang: r.lang, Other: wechat.Chinese, Base: c.base(), Asynqmon: c.cfg.Prefix + "/asynqmon/", Name: name, Title: title, Who: r.who, Account: r.account,
 		Accounts: c.cfg.Accounts, At: moment(time.Now()), Data: data, Notice: c.notice(r), Runs: c.runs.active(),
+		TwoPersons: c.cfg.TwoPersons, Waiting: len(c.approvals.live()),
 	}
 	if r.lang == wechat.Chinese {
 		p.Other = wechat.English
@@ -275,7 +278,7 @@ func notices() map[string]string {
 	return map[string]string{
 		"paused": "Paused.", "resumed": "Resumed.", "cancelled": "Cancelled.", "retried": "Put on its queue again.", "dropped": "Dropped.",
 		"lifted": "The suppression is lifted.", "unbound": "Unbound.", "erased": "Erased.", "revoked": "The key is revoked.",
-		"stopped": "Stopped.", "untrailed": "Done, but the audit trail could not be written: see the log.",
+		"stopped": "Stopped.", "asked": "It waits for a second person.", "refused": "Refused: nothing was changed.", "untrailed": "Done, but the audit trail could not be written: see the log.",
 	}
 }
 

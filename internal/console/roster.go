@@ -101,6 +101,10 @@ func (c *Console) findPerson(r *request) error {
 	return nil
 }
 
+func eraseWarning(r *request) string {
+	return r.text("Bindings, recipients in records, bodies that wait, suppressions: nothing of the person stays. Messages that were not sent are cancelled. It cannot be undone and may take a minute.")
+}
+
 // actOnPerson unbinds an openid from a user, or erases a person.
 func (c *Console) actOnPerson(r *request) error {
 	var who personRef
@@ -115,14 +119,22 @@ func (c *Console) actOnPerson(r *request) error {
 		q.Details = []string{r.text("Messages to the user go to another of their openids, or to none. The link by which it was bound cannot be used again.")}
 	case "erase":
 		q.Text, q.Button = r.text("Erase all data of %s?", shown), r.text("Erase")
-		q.Details = []string{r.text("Bindings, recipients in records, bodies that wait, suppressions: nothing of the person stays. Messages that were not sent are cancelled. It cannot be undone and may take a minute.")}
+		q.Details = []string{eraseWarning(r)}
 	default:
 		return wrong("The form is not one of this page.")
 	}
 	if !r.confirmed() {
 		return c.confirm(r, q)
 	}
-	if err := c.note(r.ctx(), r.account, r.who, change{action: do, openid: who.OpenID, user: who.User}); err != nil {
+	entry := change{action: do, openid: who.OpenID, user: who.User}
+	if c.cfg.TwoPersons && do == "erase" {
+		return c.askSecond(r, &approval{
+			role: Admin, entry: entry, detail: eraseWarning,
+			text: func(r *request) string { return r.text("Erase all data of %s?", shown) },
+			do:   func(r *request) error { return c.erase(r, who) },
+		})
+	}
+	if err := c.note(r.ctx(), r.account, r.who, entry); err != nil {
 		return err
 	}
 	if do == "unbind" {
@@ -132,6 +144,11 @@ func (c *Console) actOnPerson(r *request) error {
 		c.redirect(r, "/roster", nil, "unbound")
 		return nil
 	}
+	return c.erase(r, who)
+}
+
+// erase erases a person.
+func (c *Console) erase(r *request, who personRef) error {
 	person := enroll.Person{User: who.User}
 	if who.User == "" {
 		person.OpenID = who.OpenID

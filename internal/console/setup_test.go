@@ -50,6 +50,7 @@ type bundle struct {
 	console *console.Console
 	url     string
 	client  *http.Client
+	name    string // of the operator
 	role    console.Role
 	stop    chan struct{}
 }
@@ -73,7 +74,13 @@ func setup(t *testing.T) *bundle { t.Helper(); return setupOn(t, redistest.Start
 // setupOn is a console below prefix for an admin named li.
 func setupOn(t *testing.T, rdb *redis.Client, prefix string) *bundle {
 	t.Helper()
-	b := &bundle{rdb: rdb, role: console.Admin, stop: make(chan struct{})}
+	return setupWith(t, rdb, console.Config{Prefix: prefix})
+}
+
+// setupWith is a console with further configuration.
+func setupWith(t *testing.T, rdb *redis.Client, cfg console.Config) *bundle {
+	t.Helper()
+	b := &bundle{rdb: rdb, name: "li", role: console.Admin, stop: make(chan struct{})}
 	b.account = console.Account{
 		AppID: account, Name: "Clinic",
 		Ledger:   must[*ledger.Ledger](t)(ledger.New(rdb, ledger.Config{Account: account})),
@@ -86,18 +93,16 @@ func setupOn(t *testing.T, rdb *redis.Client, prefix string) *bundle {
 		Eraser: must[*enroll.Eraser](t)(enroll.NewEraser(rdb, account)),
 		Keys:   apikey.NewStore(rdb, account),
 	}
-	var err error
-	if b.console, err = console.New(console.Config{Redis: rdb, Accounts: []console.Account{b.account}, Prefix: prefix}); err != nil {
-		t.Fatal(err)
-	}
+	cfg.Redis, cfg.Accounts = rdb, []console.Account{b.account}
+	b.console = must[*console.Console](t)(console.New(cfg))
 	if err := b.account.Gate.Reconcile(t.Context(), ratelimit.Question{}, ratelimit.Unknown, ratelimit.Unknown); err != nil {
 		t.Fatal(err)
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b.console.ServeHTTP(w, console.WithOperator(r, console.Operator{Name: "li", Address: "192.0.2.7", Role: b.role, Stop: b.stop}))
+		b.console.ServeHTTP(w, console.WithOperator(r, console.Operator{Name: b.name, Address: "192.0.2.7", Role: b.role, Stop: b.stop}))
 	})
-	server := httptest.NewServer(http.StripPrefix(prefix, handler))
-	b.url = server.URL + prefix + "/console"
+	server := httptest.NewServer(http.StripPrefix(cfg.Prefix, handler))
+	b.url = server.URL + cfg.Prefix + "/console"
 	b.client = &http.Client{Transport: server.Client().Transport, Jar: must[*cookiejar.Jar](t)(cookiejar.New(nil))}
 	t.Cleanup(func() {
 		server.Close()

@@ -1,0 +1,151 @@
+package console_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/wxnotify/wxnotify/internal/auditlog"
+	"github.com/wxnotify/wxnotify/internal/console"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+)
+
+// pair is a console that has two people confirm, with an audit file.
+func pair(t *testing.T) (b *bundle, lines func() string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "audit.ndjson")
+	audit := must[*auditlog.Log](t)(auditlog.Open(path, nil, "test"))
+	t.Cleanup(func() { _ = audit.Close() })
+	b = setupWith(t, redistest.Start(t).Client(t), console.Config{TwoPersons: true, Audit: audit})
+	return b, func() string { return string(must[[]byte](t)(os.ReadFile(path))) }
+}
+
+// askToDrop has li ask to drop all dead letters.
+func (b *bundle) askToDrop(t *testing.T) shown {
+	t.Helper()
+	question := b.post(t, "/act-all", append(b.get(t, "/dead").hidden(t, "/console/act-all"), "do", "drop")...)
+	return b.confirm(t, question, "/act-all")
+}
+
+func (b *bundle) answer(t *testing.T, do string) shown {
+	t.Helper()
+	return b.post(t, "/approvals", "do", do, "id", "1")
+}
+
+func TestDroppingAllNeedsASecondPerson(t *testing.T) {
+	t.Parallel()
+	b, lines := pair(t)
+	b.dead(t, 47003, ids("bad-", 5)...)
+	b.askToDrop(t).must(t, "asked", http.StatusOK, "It waits for a second person.", "Drop 5 dead letters? dead letters with errcode 47003", "Withdraw")
+	payload := func() bool {
+		return must[[]byte](t)(b.account.Ledger.Payload(t.Context(), "bad-3")) != nil
+	}
+	b.answer(t, "approve").must(t, "confirmed by the same person", http.StatusForbidden, "another person must confirm it")
+	b.name, b.role = "wang", console.Support
+	b.answer(t, "approve").must(t, "by a lower role", http.StatusForbidden)
+	b.role = console.Operate
+	b.get(t, "/").must(t, "the overview shows that one waits", http.StatusOK, `<span class="badge warn">1</span>`)
+	question := b.answer(t, "approve")
+	question.must(t, "the question", http.StatusOK, "li asked for it at", "cannot be sent again")
+	if !payload() {
+		t.Error("a body was dropped before the second person confirmed")
+	}
+	b.confirm(t, question, "/approvals").must(t, "confirmed", http.StatusOK, "drop: dead letters with errcode 47003")
+	until(t, "all are dropped", func() bool { return !payload() && strings.Contains(b.get(t, "/runs").body, "5 of 5 done") })
+	b.answer(t, "approve").must(t, "answered twice", http.StatusConflict, "does not wait any more")
+	until(t, "the file has each step", func() bool { return strings.Contains(lines(), `"action":"dropped all"`) })
+	for _, want := range []string{`"action":"asked: drop all","actor":"li (console)"`, `"action":"confirmed: drop all","actor":"wang (console)"`, `"count":5`, "asked for by li (console)"} {
+		if !strings.Contains(lines(), want) {
+			t.Errorf("the audit file has no %s:\n%s", want, lines())
+		}
+	}
+	var v auditlog.Verifier
+	if _, err := v.Read(strings.NewReader(lines())); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(b.trail(t), "wang (console) confirmed: drop all") {
+		t.Errorf("the trail: %s", b.trail(t))
+	}
+}
+
+func TestErasingAPersonNeedsASecondAdmin(t *testing.T) {
+	t.Parallel()
+	b, lines := pair(t)
+	b.bind(t, user, openid)
+	ask := func() shown {
+		t.Helper()
+		person := b.post(t, "/roster", "user", user).hidden(t, "/console/person")
+		return b.confirm(t, b.post(t, "/person", append(person, "do", "erase")...), "/person")
+	}
+	ask().must(t, "asked", http.StatusOK, "It waits for a second person.", "Erase all data of")
+	bound := func() int64 { return must[int64](t)(b.account.Roster.Count(t.Context())) }
+	b.name, b.role = "wang", console.Operate
+	b.answer(t, "approve").must(t, "by an operator", http.StatusForbidden, "role")
+	b.role = console.Admin
+	question := b.answer(t, "approve")
+	if bound() != 1 {
+		t.Error("erased before the second person confirmed")
+	}
+	b.confirm(t, question, "/approvals").must(t, "confirmed", http.StatusOK, "Erased.")
+	if bound() != 0 {
+		t.Error("the person is still bound")
+	}
+	for _, canary := range canaries() {
+		if strings.Contains(lines(), canary) || strings.Contains(b.trail(t), canary) {
+			t.Errorf("the audit has %q", canary)
+		}
+	}
+}
+
+func TestARequestIsRefusedOrWithdrawn(t *testing.T) {
+	t.Parallel()
+	b, _ := pair(t)
+	b.dead(t, 47003, "bad-1")
+	b.askToDrop(t)
+	b.post(t, "/approvals", "do", "burn", "id", "1").must(t, "an unknown answer", http.StatusBadRequest)
+	b.answer(t, "refuse").must(t, "withdrawn", http.StatusOK, "Refused: nothing was changed.", "Nothing waits for a second person.")
+	b.askToDrop(t)
+	b.name = "wang"
+	b.post(t, "/approvals", "do", "refuse", "id", "2").must(t, "refused", http.StatusOK, "Refused")
+	b.post(t, "/approvals", "do", "refuse", "id", "2").must(t, "twice", http.StatusConflict)
+	if b.state(t, "bad-1") != ledger.Dead {
+		t.Error("it was changed")
+	}
+	if trail := b.trail(t); !strings.Contains(trail, "li (console) refused: drop all") || !strings.Contains(trail, "wang (console) refused: drop all") {
+		t.Errorf("the trail: %s", trail)
+	}
+}
+
+// A request without a line in the audit waits on.
+func TestNothingIsConfirmedWithoutTheAudit(t *testing.T) {
+	t.Parallel()
+	b, _ := pair(t)
+	b.dead(t, 47003, "bad-1")
+	b.askToDrop(t)
+	b.name = "wang"
+	question := b.answer(t, "approve")
+	const key = "wxn:{" + account + "}:audit"
+	if err := b.rdb.Set(t.Context(), key, "not a stream", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	b.confirm(t, question, "/approvals").must(t, "without a trail", http.StatusServiceUnavailable)
+	if must[[]byte](t)(b.account.Ledger.Payload(t.Context(), "bad-1")) == nil {
+		t.Error("it was dropped")
+	}
+	if err := b.rdb.Del(t.Context(), key).Err(); err != nil {
+		t.Fatal(err)
+	}
+	b.get(t, "/approvals").must(t, "it waits", http.StatusOK, "Drop 1 dead letters?")
+}
+
+func TestWithoutTheOptionNoSecondPersonIsAsked(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.get(t, "/approvals").must(t, "the page", http.StatusNotFound)
+	b.dead(t, 47003, "bad-1")
+	b.askToDrop(t).must(t, "dropped at once", http.StatusOK, "drop: dead letters")
+	until(t, "the trail tells what was done", func() bool { return strings.Contains(b.trail(t), "dropped all") })
+}
