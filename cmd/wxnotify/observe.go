@@ -159,9 +159,13 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker
 		return nil, err
 	}
 	con.roles = roles
+	var shared http.HandlerFunc
+	if c.Ops.LinkKey.Reveal() != "" {
+		shared = con.console.ServeShared
+	}
 	return ops.New(ops.Config{
 		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Prefix: c.Ops.Prefix, TrustedProxies: c.Public.TrustedProxies, Logins: logins,
-		Registry: o.registry, Checks: checks, Accounts: c.appids(), Logger: o.log, Console: con.serve,
+		Registry: o.registry, Checks: checks, Accounts: c.appids(), Logger: o.log, Console: con.serve, Shared: shared,
 		Gate: func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].gate.State(ctx) },
 	})
 }

@@ -34,7 +34,7 @@ func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, stdou
 			return nil, fmt.Errorf("%s: %w", c.label("audit_file"), err)
 		}
 	}
-	cfg := console.Config{Redis: rdb, Prefix: c.Ops.Prefix, Logger: log, Audit: o.audit, TwoPersons: c.Ops.TwoPersons}
+	cfg := console.Config{Redis: rdb, Prefix: c.Ops.Prefix, Logger: log, Audit: o.audit, TwoPersons: c.Ops.TwoPersons, LinkKey: c.Ops.LinkKey}
 	for _, a := range accounts {
 		p, err := newProducer(rdb, c, a.accountConfig)
 		if err != nil {

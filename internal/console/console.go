@@ -46,6 +46,9 @@ type Config struct {
 	// Prefix is the path before /console/ under which a browser sees it, such as
 	// "/wxnotify". Default: none.
 	Prefix string
+	// LinkKey signs links to a message's page that need no login, see ServeShared.
+	// Processes that share it read each other's links. Default: there are no links.
+	LinkKey wechat.Secret
 	// TwoPersons has erasing a person and dropping all dead letters wait until a second
 	// operator confirms them. Logins must have names. Default: they do not wait.
 	TwoPersons bool
@@ -102,6 +105,8 @@ type Console struct {
 	log    *zap.Logger
 	ids    *mask.IDs
 	seals  *sealer
+	links  *sealer // nil: there are none
+	open   http.Handler
 	queues *queue.Inspector
 	pages  map[wechat.Lang]map[string]*template.Template
 	live   *overviews
@@ -148,7 +153,12 @@ func New(cfg Config) (*Console, error) {
 	if c.pages, err = parsePages(c.words); err != nil {
 		return nil, err
 	}
-	c.live = newOverviews(c)
+	if secret := cfg.LinkKey.Reveal(); secret != "" {
+		if c.links, err = newLinkSealer(secret); err != nil {
+			return nil, err
+		}
+	}
+	c.live, c.open = newOverviews(c), c.openRoutes()
 	c.root = c.routes()
 	return c, nil
 }
@@ -173,6 +183,10 @@ func (c *Console) routes() http.Handler {
 	handle("GET /console/messages", Support, c.messages)
 	handle("POST /console/messages", Support, c.find)
 	handle("GET /console/message", Support, c.message)
+	if c.links != nil {
+		handle("POST /console/share", Support, c.share)
+		mux.Handle("GET /console/shared/", c.open)
+	}
 	handle("POST /console/act", Operate, c.act)
 	handle("POST /console/act-all", Operate, c.actOnAll)
 	handle("GET /console/dead", Support, c.deadLetters)

@@ -7,6 +7,7 @@
 //	/console/              each account: gate, quota and its forecast, queues, workers, token
 //	/console/messages      find messages
 //	/console/message       one message's story, why it waits, its card, what can be done
+//	/console/shared/…      a message's page by a link that needs no login
 //	/console/dead          dead letters: one, or all with an errcode
 //	/console/suppressions  recipients that must not be written to
 //	/console/roster        users and their openids: find, unbind, erase

@@ -35,6 +35,7 @@ type request struct {
 	lang    wechat.Lang
 	words   words    // of lang
 	account *Account // named by the request, else the first
+	open    bool     // a page for everyone who has its link
 }
 
 // ctx is the context of the request.
@@ -124,6 +125,7 @@ type page struct {
 	Runs        int
 	TwoPersons  bool
 	Waiting     int // for a second person
+	Open        bool
 }
 
 // May reports whether the operator has a role, for templates.
@@ -137,7 +139,7 @@ func (c *Console) pageOf(r *request, name, title string, data any) page {
 	p := page{
 		Lang: r.lang, Other: wechat.Chinese, Base: c.base(), Asynqmon: c.cfg.Prefix + "/asynqmon/", Name: name, Title: title, Who: r.who, Account: r.account,
 		Accounts: c.cfg.Accounts, At: moment(time.Now()), Data: data, Notice: c.notice(r), Runs: c.runs.active(),
-		TwoPersons: c.cfg.TwoPersons, Waiting: len(c.approvals.live()),
+		TwoPersons: c.cfg.TwoPersons, Waiting: len(c.approvals.live()), Open: r.open,
 	}
 	if r.lang == wechat.Chinese {
 		p.Other = wechat.English
@@ -196,14 +198,21 @@ func parsePages(texts map[wechat.Lang]words) (map[wechat.Lang]map[string]*templa
 // static serves the style sheet and the script.
 func (c *Console) static(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("file")
-	body, err := files.ReadFile("pages/" + name)
-	if kind := path.Ext(name); err != nil || kind == ".html" {
+	if !c.file(w, name) {
 		c.serve(w, r, View, func(*request) error { return &faultError{status: http.StatusNotFound, text: "There is no such page."} })
-		return
+	}
+}
+
+// file writes one that pages load, if there is such a file.
+func (c *Console) file(w http.ResponseWriter, name string) bool {
+	body, err := files.ReadFile("pages/" + name)
+	if err != nil || path.Ext(name) == ".html" {
+		return false
 	}
 	w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
 	w.Header().Set("Cache-Control", "private, max-age=300")
 	_, _ = w.Write(body)
+	return true
 }
 
 const languageCookie = "wxnotify_lang"

@@ -3,7 +3,9 @@ package console
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -14,12 +16,25 @@ import (
 var errSealed = errors.New("the page is out of date: it was made before the program was started again")
 
 // sealer encrypts what pages must know and must not show. Its key is that of the
-// process. Safe for concurrent use.
+// process, or of the links. Safe for concurrent use.
 type sealer struct{ aead cipher.AEAD }
 
 func newSealer() (*sealer, error) {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
+	return newSealerOf(key)
+}
+
+// newLinkSealer has a key that processes with the same secret share.
+func newLinkSealer(secret string) (*sealer, error) {
+	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "wxnotify console links", 32)
+	if err != nil {
+		return nil, fmt.Errorf("console: seal: %w", err)
+	}
+	return newSealerOf(key)
+}
+
+func newSealerOf(key []byte) (*sealer, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, fmt.Errorf("console: seal: %w", err)

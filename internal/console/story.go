@@ -30,6 +30,7 @@ type storyView struct {
 	Ref               string // the sealed ID
 	Suppressed        string // sealed; empty: its recipient is not suppressed
 	Actions           map[string]bool
+	ShareHours        []int // lives of links that can be made; empty: none can
 }
 
 type eventView struct {
@@ -62,6 +63,10 @@ func (c *Console) message(r *request) error {
 	if err != nil {
 		return err
 	}
+	return c.showMessage(r, id)
+}
+
+func (c *Console) showMessage(r *request, id string) error {
 	found, err := r.account.Ledger.Get(r.ctx(), id)
 	switch {
 	case err != nil:
@@ -105,6 +110,9 @@ func (c *Console) storyOf(r *request, m *ledger.Record) (v storyView, err error)
 	v.Events = eventsOf(r, m, task)
 	if v.Card, err = c.cardOf(r, m, task); err != nil {
 		return v, err
+	}
+	if c.links != nil {
+		v.ShareHours = shareHours()
 	}
 	v.Actions["cancel"] = cancellable(m)
 	v.Actions["retry"], v.Actions["drop"] = m.State == ledger.Dead && v.Card != nil, m.State == ledger.Dead

@@ -116,3 +116,28 @@ func TestStreamsOfTheConsoleEndWhenTheServerStops(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestPagesOfLinksNeedNoLoginAndNothingElseIsOpen(t *testing.T) {
+	t.Parallel()
+	b := serve(t, unreachable(t), withConsole(func(c *ops.Config) {
+		c.Logins = []ops.Login{{Name: "li", Password: wechat.NewSecret("pw")}}
+		c.Shared = func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("open " + r.URL.Path)) }
+	}))
+	for path, want := range map[string]int{
+		"/console/shared/abc": http.StatusOK, "/console/style.css": http.StatusOK, "/console/icon.svg": http.StatusOK,
+		"/console/": http.StatusUnauthorized, "/console/console.js": http.StatusUnauthorized, "/console/message?id=x": http.StatusUnauthorized,
+		"/console/shared/": http.StatusUnauthorized, "/console/shared/a/b": http.StatusUnauthorized, "/console/shared/..%2f": http.StatusOK,
+	} {
+		if r := b.get(t, path); r.status != want {
+			t.Errorf("%s: %d, want %d", path, r.status, want)
+		}
+	}
+	closed := serve(t, unreachable(t), withConsole(func(c *ops.Config) {
+		c.Logins = []ops.Login{{Name: "li", Password: wechat.NewSecret("pw")}}
+	}))
+	for _, path := range []string{"/console/shared/abc", "/console/style.css"} {
+		if r := closed.get(t, path); r.status != http.StatusUnauthorized {
+			t.Errorf("%s without the option: %d", path, r.status)
+		}
+	}
+}

@@ -73,6 +73,9 @@ type Config struct {
 	// Console serves the paths below /console/, for operators who are logged in. Default: there
 	// is none.
 	Console func(w http.ResponseWriter, r *http.Request, who Operator)
+	// Shared serves the pages of the console that need no login: those below
+	// /console/shared/, and their style sheet and icon. Default: there are none.
+	Shared http.HandlerFunc
 	// Logger, default: none.
 	Logger *zap.Logger
 }
@@ -132,6 +135,11 @@ func (h *Handler) routes(monitor http.Handler) http.Handler {
 	public := http.NewServeMux()
 	public.HandleFunc("GET /healthz", h.healthz)
 	public.HandleFunc("GET /readyz", h.readyz)
+	if h.cfg.Shared != nil {
+		for _, path := range []string{"/shared/{link}", "/style.css", "/icon.svg"} {
+			public.Handle("GET "+consoleRoot+path, h.auth.checkHost(h.cfg.Shared))
+		}
+	}
 	public.Handle("/", h.auth.checkHost(h.auth.requireLogin(private)))
 	return withSecurityHeaders(h.withoutPrefix(public))
 }
