@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,8 @@ import (
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/ops"
+	"github.com/wxnotify/wxnotify/internal/webhook"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // operators is the console of a process, with what it opened.
@@ -51,7 +54,7 @@ func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, stdou
 		}
 		cfg.Accounts = append(cfg.Accounts, console.Account{
 			AppID: a.AppID, Name: a.Name, Ledger: a.ledger, Producer: p, Gate: a.gate, Tokens: a.tokens, Roster: roster, Eraser: eraser,
-			Keys: apikey.NewStore(rdb, a.AppID),
+			Keys: apikey.NewStore(rdb, a.AppID), Webhooks: webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate), Templates: templatesOf(a),
 		})
 	}
 	var err error
@@ -59,6 +62,14 @@ func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, stdou
 		return nil, errors.Join(err, o.close())
 	}
 	return o, nil
+}
+
+// templatesOf asks WeChat, where the account has an AppSecret.
+func templatesOf(a *account) func(context.Context) ([]wechat.Template, error) {
+	if a.AppSecret.Reveal() == "" {
+		return nil
+	}
+	return a.client.Templates
 }
 
 // serve is ops.Config.Console. Without logins, on the loopback, each operator is an admin.

@@ -179,7 +179,7 @@ func TestRolesBoundWhatAnOperatorMayDo(t *testing.T) {
 	needs := map[string]console.Role{
 		"GET /": console.View, "GET /runs": console.View, "GET /messages": console.Support, "GET /message?id=x": console.Support,
 		"GET /dead": console.Support, "GET /suppressions": console.Support, "GET /roster": console.Support, "GET /audit": console.Support,
-		"GET /keys": console.Admin, "POST /messages": console.Support, "POST /suppressions": console.Support, "POST /roster": console.Support,
+		"GET /keys": console.Admin, "GET /templates": console.Support, "GET /webhooks": console.Support, "POST /webhooks": console.Operate, "POST /messages": console.Support, "POST /suppressions": console.Support, "POST /roster": console.Support,
 		"POST /gate": console.Operate, "POST /act": console.Operate, "POST /act-all": console.Operate, "POST /lift": console.Operate,
 		"POST /runs/stop": console.Operate, "POST /person": console.Admin, "POST /keys": console.Admin,
 	}

@@ -18,13 +18,14 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
 
-// Account is what the console shows and acts on. All but AppID and Name are required.
+// Account is what the console shows and acts on. All but Name and Templates are required.
 type Account struct {
 	AppID    string
 	Name     string // shown beside the appid. Default: none
@@ -35,6 +36,10 @@ type Account struct {
 	Roster   *enroll.Roster
 	Eraser   *enroll.Eraser
 	Keys     *apikey.Store
+	Webhooks *webhook.Store
+	// Templates asks WeChat for the account's templates, once an hour at most. Default:
+	// the page says that this process does not ask.
+	Templates func(context.Context) ([]wechat.Template, error)
 }
 
 // Config of the console.
@@ -114,6 +119,7 @@ type Console struct {
 	// streams holds one entry for each live page.
 	streams chan struct{}
 	runs    *runs
+	known   map[string]*knownTemplates // by appid
 	// approvals wait for a second person.
 	approvals approvals
 	root      http.Handler
@@ -133,8 +139,8 @@ func New(cfg Config) (*Console, error) {
 		faults = append(faults, errors.New("Config.Accounts: is required"))
 	}
 	for i, a := range cfg.Accounts {
-		if a.AppID == "" || a.Ledger == nil || a.Producer == nil || a.Gate == nil || a.Tokens == nil || a.Roster == nil || a.Eraser == nil || a.Keys == nil {
-			faults = append(faults, fmt.Errorf("Config.Accounts[%d]: all fields but Name are required", i))
+		if a.AppID == "" || a.Ledger == nil || a.Producer == nil || a.Gate == nil || a.Tokens == nil || a.Roster == nil || a.Eraser == nil || a.Keys == nil || a.Webhooks == nil {
+			faults = append(faults, fmt.Errorf("Config.Accounts[%d]: all fields but Name and Templates are required", i))
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -152,6 +158,10 @@ func New(cfg Config) (*Console, error) {
 	}
 	if c.pages, err = parsePages(c.words); err != nil {
 		return nil, err
+	}
+	c.known = map[string]*knownTemplates{}
+	for _, a := range cfg.Accounts {
+		c.known[a.AppID] = &knownTemplates{}
 	}
 	if secret := cfg.LinkKey.Reveal(); secret != "" {
 		if c.links, err = newLinkSealer(secret); err != nil {
@@ -196,6 +206,9 @@ func (c *Console) routes() http.Handler {
 	handle("GET /console/roster", Support, c.roster)
 	handle("POST /console/roster", Support, c.findPerson)
 	handle("POST /console/person", Admin, c.actOnPerson)
+	handle("GET /console/templates", Support, c.templates)
+	handle("GET /console/webhooks", Support, c.webhooks)
+	handle("POST /console/webhooks", Operate, c.enableWebhook)
 	handle("GET /console/keys", Admin, c.keys)
 	handle("POST /console/keys", Admin, c.actOnKey)
 	handle("GET /console/runs", View, c.listRuns)

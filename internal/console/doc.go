@@ -11,6 +11,8 @@
 //	/console/dead          dead letters: one, or all with an errcode
 //	/console/suppressions  recipients that must not be written to
 //	/console/roster        users and their openids: find, unbind, erase
+//	/console/templates     the account's templates, as WeChat tells them
+//	/console/webhooks      webhooks with their latest attempts: enable
 //	/console/keys          keys of the HTTP API
 //	/console/approvals     what waits for a second person
 //	/console/runs          what runs in the background, with its progress

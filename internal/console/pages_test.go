@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -34,6 +35,14 @@ func (b *bundle) full(t *testing.T) {
 	if err := b.account.Gate.Close(t.Context(), ratelimit.Pause{Reason: ratelimit.ReasonAccount, Detail: "openid " + openid + " " + phone}); err != nil {
 		t.Fatal(err)
 	}
+	hook := must[webhook.Webhook](t)(b.account.Webhooks.Add(t.Context(), webhook.Webhook{URL: "https://shop.example.com/hooks/canary-secret-of-the-path?token=canary"}))
+	must[webhook.Webhook](t)(b.account.Webhooks.Update(t.Context(), hook.ID, func(w *webhook.Webhook) { w.Disabled, w.Reason = time.Now(), "24 hours of failures" }))
+	if err := b.rdb.LPush(t.Context(), "wxn:{"+account+"}:webhook:"+hook.ID+":log",
+		`{"event":"1-0","type":"message.dead","at":"2026-11-26T08:00:00Z","status":500,"ms":12}`,
+		`{"event":"1-1","type":"message.dead","at":"2026-11-26T08:01:00Z","error":"dial: refused, call `+phone+`","ms":3}`,
+		`{"event":"1-2","type":"message.delivered","at":"2026-11-26T08:02:00Z","status":204,"ms":7}`).Err(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := heartbeat.NewReporter(b.rdb, account, heartbeat.Worker{ID: "w", Host: "host-1", Version: "v1.2.3", Concurrency: 8}).Beat(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +51,7 @@ func (b *bundle) full(t *testing.T) {
 // pages are all that can be asked for by GET.
 func pages() []string {
 	return []string{
-		"/", "/messages", "/message?id=wait-1", "/message?id=dead-1", "/dead", "/suppressions", "/roster", "/keys", "/runs", "/audit", "/none",
+		"/", "/messages", "/message?id=wait-1", "/message?id=dead-1", "/dead", "/suppressions", "/roster", "/keys", "/templates", "/webhooks", "/runs", "/audit", "/none",
 	}
 }
 
@@ -70,7 +79,7 @@ func TestNoPageShowsPersonalDataOrLeavesThePrefix(t *testing.T) {
 			if page.status >= http.StatusInternalServerError || page.status == http.StatusGone {
 				t.Errorf("%s: %d %s", path, page.status, page.body)
 			}
-			for _, c := range canaries() {
+			for _, c := range append(canaries(), "canary-secret-of-the-path", "token=canary") {
 				if strings.Contains(page.body, c) {
 					t.Errorf("%s (%s) shows %q", path, lang, c)
 				}
@@ -168,7 +177,7 @@ func TestWithoutRedisPagesSaySo(t *testing.T) {
 	t.Cleanup(func() { _ = b.rdb.Close() })
 	server.Kill()
 	b.get(t, "/").must(t, "the overview", http.StatusOK, "cannot be read", "gate:", "queues:", "workers:", "token:")
-	for _, path := range []string{"/dead", "/suppressions", "/roster", "/keys", "/audit", "/message?id=x"} {
+	for _, path := range []string{"/dead", "/suppressions", "/roster", "/keys", "/webhooks", "/audit", "/message?id=x"} {
 		b.get(t, path).must(t, path, http.StatusServiceUnavailable, "This cannot be read or changed now")
 	}
 }

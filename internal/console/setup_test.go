@@ -21,6 +21,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -91,7 +92,10 @@ func setupWith(t *testing.T, rdb *redis.Client, cfg console.Config) *bundle {
 		Tokens: must[*tokenstore.Store](t)(tokenstore.New(rdb, noToken{}, tokenstore.Config{AppID: account})),
 		Roster: must[*enroll.Roster](t)(enroll.NewRoster(rdb, account)),
 		Eraser: must[*enroll.Eraser](t)(enroll.NewEraser(rdb, account)),
-		Keys:   apikey.NewStore(rdb, account),
+		Keys:   apikey.NewStore(rdb, account), Webhooks: webhook.NewStore(rdb, account, true),
+		Templates: func(context.Context) ([]wechat.Template, error) {
+			return []wechat.Template{{ID: template, Title: "报告单 Report", Content: "科室：{{thing1.DATA}}\n电话：{{phone_number2.DATA}}"}}, nil
+		},
 	}
 	cfg.Redis, cfg.Accounts = rdb, []console.Account{b.account}
 	b.console = must[*console.Console](t)(console.New(cfg))
@@ -111,6 +115,13 @@ func setupWith(t *testing.T, rdb *redis.Client, cfg console.Config) *bundle {
 		_ = b.account.Producer.Close()
 	})
 	return b
+}
+
+// again builds the console of the changed account anew.
+func (b *bundle) again(t *testing.T) {
+	t.Helper()
+	b.console.Close()
+	b.console = must[*console.Console](t)(console.New(console.Config{Redis: b.rdb, Accounts: []console.Account{b.account}}))
 }
 
 func body() *wechat.TemplateMessage {
