@@ -101,13 +101,9 @@ func (a *app) recoverWebhookCommand() *cobra.Command {
 	var since string
 	cmd := a.webhookCommand("recover ID", "Send the events since a time again, as far as they are kept", cobra.ExactArgs(1),
 		func(ctx context.Context, h hooked, args []string) error {
-			at, err := time.Parse(time.RFC3339, since)
+			at, err := momentOrAgo("--since", since)
 			if err != nil {
-				ago, err := time.ParseDuration(since)
-				if err != nil || ago <= 0 {
-					return usagef("--since: %q is neither a time such as 2026-12-01T08:00:00+08:00 nor a duration such as 6h", since)
-				}
-				at = time.Now().Add(-ago)
+				return err
 			}
 			return h.store.Recover(ctx, args[0], at)
 		})

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
+)
+
+// messageFlags are the flags of `messages`.
+type messageFlags struct {
+	openid, user, template string
+	states                 []string
+	errcode                int
+	since, until           string
+	limit                  int
+	whole                  bool
+}
+
+func (a *app) messagesCommand() *cobra.Command {
+	var f messageFlags
+	cmd := &cobra.Command{
+		Use:   "messages",
+		Short: "Find messages by recipient, template, state, errcode and time, the newest first",
+		Long: `messages lists the messages that match every flag that is given. A message is found as
+long as its record is kept, WXNOTIFY_KEEP after its end. --openid finds what went to it
+through a user, too. The JSON of each message is that of ` + "`status`" + `.
+
+Openids are masked, and what looks like one or like a phone number in IDs.`,
+		Example: `  wxnotify messages --state dead --since 24h
+  wxnotify messages --user patient-401
+  wxnotify messages --errcode 47003 --limit 0 --output json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := a.messageQuery(f)
+			if err != nil {
+				return err
+			}
+			found := 0
+			err = a.withAccounts(cmd, func(ctx context.Context, c *config, list []*accountConfig, rdb redis.UniversalClient) error {
+				for _, entry := range list {
+					n, err := a.findIn(ctx, c, entry, rdb, q, f, len(list) > 1)
+					if err != nil {
+						return err
+					}
+					found += n
+				}
+				return nil
+			})
+			if err == nil && found == 0 {
+				_, err = fmt.Fprintln(a.Stderr, a.say("no message matches", "没有符合条件的消息"))
+			}
+			return err
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&f.openid, "openid", "", "recipient; - reads it from stdin")
+	fs.StringVar(&f.user, "user", "", "your own id of the user, as the message named it")
+	fs.StringVar(&f.template, "template", "", "template id")
+	fs.StringSliceVar(&f.states, "state", nil, "states, with commas between them")
+	fs.IntVar(&f.errcode, "errcode", 0, "errcode of the last attempt [any]")
+	fs.StringVar(&f.since, "since", "", "enqueued since then: a time, or how long ago")
+	fs.StringVar(&f.until, "until", "", "enqueued before then: a time, or how long ago")
+	fs.IntVar(&f.limit, "limit", 50, "how many of each account at most; 0 is all")
+	fs.BoolVar(&f.whole, "unmasked", false, "print whole openids and IDs")
+	a.addAccounts(cmd)
+	a.addSettings(cmd, connecting)
+	return cmd
+}
+
+// messageQuery reads the flags.
+func (a *app) messageQuery(f messageFlags) (q ledger.Query, err error) {
+	q = ledger.Query{User: f.user, Template: f.template, Errcode: wechat.Code(f.errcode)}
+	if f.limit < 0 {
+		return q, usagef("--limit: %d is not a number of messages", f.limit)
+	}
+	for _, name := range f.states {
+		state := ledger.State(name)
+		if !slices.Contains(ledger.States(), state) {
+			return q, usagef("--state: %s is not one of %s", quote(name), joined(ledger.States()))
+		}
+		q.States = append(q.States, state)
+	}
+	for _, one := range []struct {
+		flag, text string
+		to         *time.Time
+	}{{"--since", f.since, &q.Since}, {"--until", f.until, &q.Until}} {
+		if one.text != "" {
+			if *one.to, err = momentOrAgo(one.flag, one.text); err != nil {
+				return q, err
+			}
+		}
+	}
+	q.To, err = a.fromStdin(f.openid)
+	return q, err
+}
+
+// momentOrAgo reads a time, or a duration before now.
+func momentOrAgo(flag, text string) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, text)
+	if err == nil {
+		return at, nil
+	}
+	ago, err := time.ParseDuration(text)
+	if err != nil || ago <= 0 {
+		return at, usagef("%s: %s is neither a time such as 2026-12-01T08:00:00+08:00 nor a duration such as 6h", flag, quote(text))
+	}
+	return time.Now().Add(-ago), nil
+}
+
+func joined(states []ledger.State) string {
+	text := ""
+	for i, s := range states {
+		if i > 0 {
+			text += ", "
+		}
+		text += string(s)
+	}
+	return text
+}
+
+// findIn prints the messages of one account that match.
+func (a *app) findIn(
+	ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient, q ledger.Query, f messageFlags, several bool,
+) (printed int, err error) {
+	records, err := newLedger(rdb, c, entry)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = records.Close() }()
+	p, err := newProducer(rdb, c, entry)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = p.Close() }()
+	if q.To != "" {
+		roster, err := enroll.NewRoster(rdb, entry.AppID)
+		if err != nil {
+			return 0, err
+		}
+		if q.BoundTo, err = roster.Users(ctx, q.To); err != nil {
+			return 0, err
+		}
+	}
+	views, ids := []producer.View{producer.In(a.lang)}, mask.NewIDs()
+	if f.whole {
+		views = append(views, producer.Unmasked())
+	}
+	const page = 1000
+	for {
+		q.Limit = page
+		if f.limit > 0 {
+			q.Limit = min(page, f.limit-printed)
+		}
+		found, err := records.Find(ctx, q)
+		if err != nil {
+			return printed, err
+		}
+		names := make([]string, len(found.Records))
+		for i, r := range found.Records {
+			names[i] = r.ID
+		}
+		statuses, err := p.StatusMany(ctx, names, views...)
+		if err != nil {
+			return printed, err
+		}
+		for _, s := range statuses {
+			if s == nil {
+				continue // expired since
+			}
+			if !f.whole {
+				s.ID = ids.Mask(s.ID)
+			}
+			if err := a.printFound(s, several); err != nil {
+				return printed, err
+			}
+			printed++
+		}
+		if q.Cursor = found.Next; q.Cursor == "" || f.limit > 0 && printed >= f.limit {
+			return printed, nil
+		}
+	}
+}
+
+func (a *app) printFound(s *producer.Status, several bool) error {
+	if a.output == "json" {
+		return a.printLine(s)
+	}
+	errcode := ""
+	if s.Errcode != 0 {
+		errcode = fmt.Sprint(int(s.Errcode))
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%s%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+		column(s.Account, several), s.ID, s.State.In(a.lang), timeText(s.QueuedAt), orDash(timeText(s.EndedAt)), orDash(s.To), orDash(errcode), s.Reason)
+	return err
+}
