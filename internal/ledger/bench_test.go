@@ -12,13 +12,20 @@ import (
 
 // BenchmarkFind looks among a million records of four days, of which one in 2000 was
 // refused: the time of a page of 50.
-func BenchmarkFind(b *testing.B) {
+func BenchmarkFind(b *testing.B) { benchmarkFind(b, time.Now(), 96*time.Hour) }
+
+// BenchmarkFindInOneHour looks among a million records of one hour.
+func BenchmarkFindInOneHour(b *testing.B) {
+	benchmarkFind(b, time.Now().Truncate(time.Hour).Add(-time.Millisecond), 59*time.Minute)
+}
+
+func benchmarkFind(b *testing.B, now time.Time, span time.Duration) {
+	b.Helper()
 	rdb := redistest.Start(b).Client(b)
 	l, err := ledger.New(rdb, ledger.Config{Account: account})
 	must(b, err)
 	b.Cleanup(func() { _ = l.Close() })
-	const n, call, span = 1_000_000, 500, 96 * time.Hour
-	now := time.Now()
+	const n, call = 1_000_000, 500
 	for from := 0; from < n; from += call {
 		list := make([]job.Envelope, call)
 		for i := range list {
@@ -40,6 +47,7 @@ func BenchmarkFind(b *testing.B) {
 		"template":            {Template: "another"},
 		"errcode":             {Errcode: 43004},
 		"state-rejected":      {States: []ledger.State{ledger.Rejected}},
+		"state-delivered":     {States: []ledger.State{ledger.Delivered}},
 		"state-sending-none":  {States: []ledger.State{ledger.Sending}},
 		"state-in-one-minute": {States: []ledger.State{ledger.Queued}, Since: now.Add(-50 * time.Hour), Until: now.Add(-50*time.Hour + time.Minute)},
 	} {

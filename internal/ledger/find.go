@@ -45,15 +45,20 @@ var ErrCursor = errors.New("the cursor is not one that was given out")
 const (
 	defaultFound = 50
 	maxFound     = 1000
-	// maxExamined bounds the records that one call reads: about half a second.
+	// maxExamined bounds the records that one call reads, and examineFor the time in
+	// which it does: then the page ends early.
 	maxExamined = 100_000
+	examineFor  = 400 * time.Millisecond
+	// firstWindow is how many candidates are sorted first. Of an hour with a million, a
+	// page mostly needs the newest few.
+	firstWindow = 2000
 	// clockSkew is how far the clock of a producer may be ahead.
 	clockSkew = time.Hour
 )
 
 // Find returns records, the newest first. It reads the index, and the records that may
-// match. A call reads at most 100 000 records, so that it takes less than a second: a
-// page then ends early and has a Next.
+// match. A call reads at most 100 000 records and for 400 ms, so that it takes less than a
+// second: a page then ends early and has a Next.
 //
 // The index finds recipients and templates, and the states and errcodes of what did not
 // succeed; for other states it reads one record after the other.
@@ -103,6 +108,7 @@ type finder struct {
 	newest, oldest int64      // hours
 	found          []*Record
 	examined       int
+	began          time.Time // of the first read of a record
 	next           string
 }
 
@@ -149,15 +155,43 @@ func (f *finder) findIndexed(ctx context.Context) error {
 	want := f.recipients()
 	template := byte(digest('t', f.q.Template))
 	return f.ledger.eachSegment(ctx, indexSegments, newest, f.oldest, func(hour int64, text string) (bool, error) {
-		var list []candidate
-		eachIndexed(text, hour, func(e indexed) {
-			c := candidate{e.id, e.at}
-			if (want == nil || want[e.recipient]) && (f.q.Template == "" || e.template == template) && f.inRange(c) {
+		return f.examineHour(ctx, func(take func(c candidate)) {
+			eachIndexed(text, hour, func(e indexed) {
+				c := candidate{e.id, e.at}
+				if (want == nil || want[e.recipient]) && (f.q.Template == "" || e.template == template) && f.inRange(c) {
+					take(c)
+				}
+			})
+		})
+	})
+}
+
+// examineHour examines the candidates of a segment, which each passes to take, in windows
+// of whole seconds: the newest firstWindow, then four times as many, and so on. To go
+// through the segment again is cheaper than to sort all of it.
+func (f *finder) examineHour(ctx context.Context, each func(take func(c candidate))) (more bool, err error) {
+	const seconds = int(segmentSpan / time.Second)
+	second := func(c candidate) int { return int(c.at / 1000 % int64(seconds)) }
+	var counts [seconds]int
+	each(func(c candidate) { counts[second(c)]++ })
+	for to, size := seconds, firstWindow; to > 0; size *= 4 {
+		from, n := to, 0
+		for from > 0 && n < size {
+			from--
+			n += counts[from]
+		}
+		list := make([]candidate, 0, n)
+		each(func(c candidate) {
+			if s := second(c); from <= s && s < to {
 				list = append(list, c)
 			}
 		})
-		return f.examine(ctx, list)
-	})
+		if more, err := f.examine(ctx, list); err != nil || !more {
+			return more, err
+		}
+		to = from
+	}
+	return true, nil
 }
 
 // recipients are the digests of those who are asked for; nil: all.
@@ -211,6 +245,9 @@ func (f *finder) findOutcomes(ctx context.Context) error {
 func (f *finder) examine(ctx context.Context, list []candidate) (more bool, err error) {
 	slices.SortFunc(list, newer)
 	list = slices.CompactFunc(list, func(a, b candidate) bool { return a.id == b.id })
+	if f.began.IsZero() {
+		f.began = time.Now()
+	}
 	for step := min(f.limit, pipelineSize); len(list) > 0; step = pipelineSize {
 		part := list[:min(step, len(list))]
 		list = list[len(part):]
@@ -227,7 +264,8 @@ func (f *finder) examine(ctx context.Context, list []candidate) (more bool, err 
 			if r != nil && f.matches(r) {
 				f.found = append(f.found, r)
 			}
-			if len(f.found) == f.limit || f.examined >= maxExamined {
+			tired := f.examined >= maxExamined || i == len(part)-1 && len(list) > 0 && time.Since(f.began) > examineFor
+			if len(f.found) == f.limit || tired {
 				f.next = strconv.FormatInt(part[i].at, 36) + "-" + part[i].id
 				return false, nil
 			}

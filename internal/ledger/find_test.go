@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -215,6 +216,51 @@ func TestIndexIsSmallAndEnds(t *testing.T) {
 		enqueue(t, rdb, l, now, far)
 		if life := rdb.PTTL(t.Context(), l.IndexKeys(now)[0]).Val(); life < 203*24*time.Hour {
 			t.Errorf("it lives for %s, its message for longer", life)
+		}
+	})
+}
+
+// Records of one hour, more than are sorted at once, some of one moment.
+func TestPagesOfAFullHourHaveEachRecordOnceTheNewestFirst(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		l, hour := open(t, rdb), time.Now().Truncate(time.Hour).Add(-time.Hour)
+		const n, call = 12_000, 400
+		at := map[string]time.Time{}
+		for from := 0; from < n; from += call {
+			moment := hour.Add(time.Duration(from*7919%n) * time.Hour / n)
+			list := make([]job.Envelope, call)
+			for i := range list {
+				list[i] = to(fmt.Sprintf("%05d", from+i), map[bool]string{true: "oA", false: "oB"}[(from+i)%3 == 0])
+				at[list[i].ID] = moment.Truncate(time.Millisecond)
+			}
+			enqueue(t, rdb, l, moment, list...)
+		}
+		for _, q := range []ledger.Query{{Limit: 700}, {Limit: 1000, To: "oA"}, {Limit: 1000, Since: hour.Add(20 * time.Minute), Until: hour.Add(40 * time.Minute)}} {
+			want := 0
+			for id, moment := range at {
+				number, err := strconv.Atoi(id)
+				must(t, err)
+				if (q.To == "" || number%3 == 0) && !moment.Before(q.Since) && (q.Until.IsZero() || moment.Before(q.Until)) {
+					want++
+				}
+			}
+			seen, last := map[string]bool{}, hour.Add(time.Hour)
+			for {
+				ids, next := find(t, l, q)
+				for _, id := range ids {
+					if seen[id] || at[id].After(last) {
+						t.Fatalf("%+v: %s comes twice or too late", q, id)
+					}
+					seen[id], last = true, at[id]
+				}
+				if q.Cursor = next; next == "" {
+					break
+				}
+			}
+			if len(seen) != want {
+				t.Errorf("%+v: %d records, want %d", q, len(seen), want)
+			}
 		}
 	})
 }
