@@ -2,15 +2,21 @@ package console_test
 
 import (
 	"context"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/wxnotify/wxnotify/internal/browsertest"
+	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 func click(t *testing.T, b *browsertest.Browser, selector string) {
@@ -101,22 +107,70 @@ func use(t *testing.T, b *browsertest.Browser, s screen) {
 	})
 }
 
+// violations runs axe-core on the page, which .ci/axe/run names. Other runs leave it out.
+func violations(t *testing.T, b *browsertest.Browser) string {
+	t.Helper()
+	path := os.Getenv("WXNOTIFY_TEST_AXE")
+	if path == "" {
+		return "[]"
+	}
+	script := string(must[[]byte](t)(os.ReadFile(path)))
+	browsertest.Do(t, b, "load axe-core", chromedp.Evaluate[string](script+";axe.version"))
+	browsertest.Do(t, b, "start axe-core", chromedp.Evaluate[bool](`
+		window.found = undefined;
+		axe.run(document).then((r) => {
+			window.found = JSON.stringify(r.violations.map((v) => [v.impact, v.id, v.help, v.nodes.slice(0, 3).map((n) => n.html + " " + n.failureSummary)]));
+		}, (e) => { window.found = String(e); });
+		true`))
+	return browsertest.Do(t, b, "axe-core ends", chromedp.Poll[string](`window.found`, chromedp.WithPollingTimeout(30*time.Second)))
+}
+
+func accessible(t *testing.T, b *browsertest.Browser, what string) {
+	t.Helper()
+	if found := violations(t, b); found != "[]" {
+		t.Errorf("%s: axe-core: %s", what, found)
+	}
+}
+
+// axe-core is loaded and finds what is wrong.
+func TestChromiumRunsAxe(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("WXNOTIFY_TEST_AXE") == "" {
+		t.Skip("run by .ci/axe/run")
+	}
+	browser := browsertest.New(t, browsertest.Config{})
+	b := setup(t)
+	browser.Visit(t, b.url+"/", "Overview", "axe")
+	browsertest.Do(t, browser, "break the page", chromedp.Evaluate[bool](`document.body.append(new Image()); true`))
+	if found := violations(t, browser); !strings.Contains(found, "image-alt") {
+		t.Errorf("axe-core: %s", found)
+	}
+}
+
 // Every page fits the screen of a phone, in both languages.
 func TestChromiumShowsEveryPageOnDesktopAndPhone(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.New(t, browsertest.Config{})
-	b := setup(t)
+	b := setupWith(t, redistest.Start(t).Client(t), console.Config{TwoPersons: true, LinkKey: wechat.NewSecret(linkKey)})
 	b.full(t)
+	b.askToDrop(t)
+	made := b.post(t, "/share", append(b.get(t, "/message?id=dead-1").hidden(t, "/console/share"), "hours", "8")...)
+	link := regexp.MustCompile(`href="/console(/shared/[^"]*)"`).FindStringSubmatch(made.body)[1]
 	for _, s := range screens() {
 		use(t, browser, s)
 		for lang, overview := range map[string]string{"en": "Overview", "zh": "概览"} {
-			for _, path := range pages() {
+			for _, path := range append(pages(), "/approvals", link) {
 				if path == "/none" {
 					continue
 				}
 				separator := map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")]
-				picture := strings.Join([]string{s.name, lang, strings.NewReplacer("/", "", "?", "-", "=", "-").Replace(path)}, "-")
-				browser.Visit(t, b.url+path+separator+"lang="+lang, overview, picture)
+				picture := strings.Join([]string{s.name, lang, strings.NewReplacer("/", "", "?", "-", "=", "-").Replace(path[:min(len(path), 20)])}, "-")
+				text := overview
+				if path == link {
+					text = template
+				}
+				browser.Visit(t, b.url+path+separator+"lang="+lang, text, picture)
+				accessible(t, browser, picture)
 				wide := browsertest.Do(t, browser, "width", chromedp.Evaluate[float64](`document.documentElement.scrollWidth - innerWidth`))
 				if wide > 0 {
 					t.Errorf("%s: wider than the screen by %v px", picture, wide)
@@ -124,6 +178,38 @@ func TestChromiumShowsEveryPageOnDesktopAndPhone(t *testing.T) {
 			}
 		}
 	}
+	for _, line := range browser.Console() {
+		t.Errorf("console: %s", line)
+	}
+}
+
+// One operator asks to drop all, another one confirms; a colleague without a login reads
+// a message's page.
+func TestChromiumAsksASecondPersonAndSharesAStory(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.New(t, browsertest.Config{Language: "zh-CN"})
+	b := setupWith(t, redistest.Start(t).Client(t), console.Config{TwoPersons: true, LinkKey: wechat.NewSecret(linkKey)})
+	b.dead(t, 47003, "dead-1", "dead-2")
+	browser.Visit(t, b.url+"/dead", "丢弃全部 2", "1-dead")
+	click(t, browser, `form[action$="/act-all"] button[value="drop"]`)
+	browser.Shows(t, "确定吗", "2-confirm")
+	accessible(t, browser, "confirm")
+	click(t, browser, `button.danger`)
+	browser.Shows(t, "撤回", "3-asked")
+	accessible(t, browser, "asked")
+	b.name = "wang"
+	browser.Visit(t, b.url+"/approvals", "拒绝", "4-second")
+	accessible(t, browser, "second")
+	click(t, browser, `button[value="approve"]`)
+	browser.Shows(t, "li 于", "5-confirm-second")
+	click(t, browser, `button.danger`)
+	browser.Shows(t, "已完成 2 / 2", "6-run")
+	browser.Visit(t, b.url+"/message?id=dead-1", "生成链接", "7-story")
+	click(t, browser, `form[action$="/share"] button`)
+	browser.Shows(t, "复制此链接的地址", "8-link")
+	accessible(t, browser, "link")
+	click(t, browser, `.secret a`)
+	browser.Shows(t, "dead-1", "9-shared")
 	for _, line := range browser.Console() {
 		t.Errorf("console: %s", line)
 	}
