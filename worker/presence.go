@@ -79,6 +79,11 @@ func identity(cfg Config) heartbeat.Worker {
 	}
 }
 
+// processName is a worker's host and process number, which operators can look for.
+func processName(w heartbeat.Worker) string {
+	return w.ID[:max(strings.LastIndexByte(w.ID, ':'), 0)]
+}
+
 // suspend stops this worker for the account: WeChat refused its address with e.
 func (p *presence) suspend(e *wechat.Error) {
 	s := &suspension{

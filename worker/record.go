@@ -67,7 +67,7 @@ func (d *delivery) fail(ctx context.Context, v Verdict) error {
 	o := ledger.Outcome{
 		To: d.recipient(), Class: d.env.Class, State: v.State, Errcode: v.Errcode, Reason: v.Reason, Detail: v.Detail,
 		RID: d.event.RID, NoCall: !d.event.Called, Attempt: v.Counts,
-		Ambiguous: v.Ambiguous, Duplicate: d.event.PossibleDuplicate,
+		Ambiguous: v.Ambiguous, Duplicate: d.event.PossibleDuplicate, Worker: d.name, Latency: d.event.Latency,
 	}
 	if v.State == ledger.Dead {
 		o.Payload = d.task.Payload

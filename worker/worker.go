@@ -108,6 +108,7 @@ type Worker struct{ accounts []*account }
 // account is what one account's deliveries share.
 type account struct {
 	appID   string
+	name    string // of this process in the story of a message: host and process number
 	redis   redis.UniversalClient
 	sender  Sender
 	gate    *watchedGate
@@ -148,7 +149,7 @@ func New(cfg Config) (*Worker, error) {
 func newAccount(cfg Config, a Account, self heartbeat.Worker, wakeUps *queue.WakeUps) (*account, error) {
 	log := cfg.Logger.With(zap.String("account", a.AppID))
 	acct := &account{
-		appID: a.AppID, redis: cfg.Redis, sender: a.Sender, records: a.records,
+		appID: a.AppID, name: processName(self), redis: cfg.Redis, sender: a.Sender, records: a.records,
 		policy: a.Policy.withDefaults(), log: log, onEvent: cfg.OnEvent,
 		presence: newPresence(cfg.Redis, a, self, log),
 	}

@@ -111,6 +111,8 @@ type Outcome struct {
 	Class     job.Class
 	Payload   []byte // kept with a dead record so that it can be sent again
 	Duplicate bool   // possible duplicate
+	Worker    string // that made the attempt, cut at 60 bytes; see Attempt
+	Latency   time.Duration
 }
 
 // Failed records the outcome of delivery n. It does nothing when another delivery
@@ -130,10 +132,15 @@ func (l *Ledger) Failed(ctx context.Context, id string, n int64, o Outcome) erro
 	if len(o.RID) > maxReason {
 		o.RID = ""
 	}
+	keptReason := short(o.Reason, maxReason)
+	if o.Errcode != 0 && keptReason == o.Errcode.Name() {
+		keptReason = "" // Attempt has it from the errcode
+	}
 	keys := l.telling(now, l.recordKey(id), l.deadKey(), l.payloadKey(id), l.latestKey(o.To))
 	_, err := l.run(ctx, "failed", keys,
 		"delivery", n, "id", id, "now", stamp(now), "state", o.State.code(), "class", classCode(o.Class), "to", o.To,
 		"errcode", strconv.Itoa(int(o.Errcode)), "reason", short(o.Reason, maxReason), "detail", detail, "detail_more", more, "rid", o.RID, "no_call", flag(o.NoCall), "payload", o.Payload,
+		"worker", short(o.Worker, maxReason), "latency", millis(max(o.Latency, 0)), "kept_reason", keptReason,
 		"attempt", flag(o.Attempt), "ambiguous", flag(o.Ambiguous), "duplicate", flag(o.Duplicate),
 		"keep", millis(l.cfg.Keep), "life", millis(live), "latest_life", millis(latestKeep),
 		"keep_dead", millis(keepDead), "oldest_dead", stamp(now.Add(-keepDead)))

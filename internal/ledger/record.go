@@ -59,7 +59,10 @@ type Record struct {
 	Resends           int       // how often a failed receipt had it sent again
 	ResendAt          time.Time // when it is due to be sent again after a failed receipt; zero: it is not
 	Erased            bool      // To and User were dropped: see Erase
-	Receipt           string    // success, user-block, system-failed, freq-limit, or WeChat's own words
+	// Kept are attempts that were not accepted, or whose receipt asked for another one:
+	// the last 8 of these, the oldest first. See [Record.Story].
+	Kept    []Attempt
+	Receipt string // success, user-block, system-failed, freq-limit, or WeChat's own words
 }
 
 const (
@@ -166,6 +169,9 @@ func parse(id string, f map[string]string, now time.Time) *Record {
 	}
 	if r.State == Delivered {
 		r.Receipt = success // not stored
+	}
+	if f["N"] != "" {
+		r.Kept = attemptsOf(f)
 	}
 	if r.State == Accepted && !r.SentAt.IsZero() && !now.Before(r.SentAt.Add(ReceiptWait)) {
 		r.EndedAt, r.Reason = r.SentAt.Add(ReceiptWait), ReasonNoReceipt

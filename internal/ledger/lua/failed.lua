@@ -20,6 +20,9 @@ if not before then
 end
 redis.call('HSET', record, F.delivery, arg.delivery)
 redis.call('HINCRBY', record, F.attempts, arg.attempt == '1' and begun and '1' or '0')
+if begun and (arg.no_call == '0' or arg.attempt == '1') then
+  keep_attempt(record, arg.now .. ' ' .. arg.latency .. ' ' .. arg.errcode, arg.worker, arg.rid, arg.kept_reason)
+end
 if begun and arg.ambiguous == '0' and not open_earlier then -- only the attempt that set the mark takes it back
   redis.call('HDEL', record, F.open)
   open = false

@@ -16,6 +16,9 @@ local F = {
   msgid = 'm', sent = 'x', duplicate = 'd', receipt = 'f', ended = 'z', erased = 'v',
   told = 'E', -- how many events there were before the present life
   resends = 'g', resend = 'w', -- when the next attempt is due, and the msgid whose receipt asked for it
+  -- Attempts that were not the last word, see keep_attempt: how many there were, and of each
+  -- of the last 8, by its number modulo 8.
+  kept = 'N', kept_times = 'A', kept_worker = 'W', kept_rid = 'B', kept_reason = 'C',
 }
 local QUEUED, SCHEDULED, SENDING, RETRYING, ACCEPTED = 'q', 'w', 's', 'r', 'a'
 local DELIVERED, REJECTED, EXPIRED, CANCELLED, UNKNOWN, DEAD = 'd', 'j', 'e', 'c', 'u', 'x'
@@ -81,6 +84,20 @@ end
 -- Removes errcode and reason with all that belongs to them.
 local function forget_reason(record)
   redis.call('HDEL', record, F.errcode, F.rid, F.reason, F.detail, F.detail_more, F.suppressed_since)
+end
+
+-- Keeps an attempt for the story of the message. times: when its outcome was known, the
+-- milliseconds of its call, the errcode, and 'a' where WeChat had accepted it. The
+-- acceptance in force is not kept: it follows from the record.
+local function keep_attempt(record, times, worker, rid, reason)
+  local slot = (redis.call('HINCRBY', record, F.kept, '1') - 1) % 8
+  redis.call('HDEL', record, F.kept_worker .. slot, F.kept_rid .. slot, F.kept_reason .. slot)
+  redis.call('HSET', record, F.kept_times .. slot, times)
+  for field, value in pairs({[F.kept_worker] = worker, [F.kept_rid] = rid, [F.kept_reason] = reason}) do
+    if value ~= '' then
+      redis.call('HSET', record, field .. slot, value)
+    end
+  end
 end
 
 -- What this call tells, see tell: events, and outcomes that are no success.

@@ -30,6 +30,9 @@ if payload then
   local due = wait and string.format('%.0f', arg.now + wait)
   if due and (not not_after or less(due, not_after)) then
     keep_told(record)
+    if sent then
+      keep_attempt(record, sent .. ' 0 0 a', '', '', arg.words)
+    end
     redis.call('HDEL', record, F.msgid, F.sent)
     explain(record, arg.words)
     redis.call('HSET', record, F.state, RETRYING, F.attempts, '0',
