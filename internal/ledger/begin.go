@@ -118,7 +118,7 @@ func (l *Ledger) restore(ctx context.Context, e job.Envelope, hash string, redel
 	if r.State.Ended() {
 		end = r.State.code()
 	}
-	written, err := l.run(ctx, "restore", l.telling(now, l.recordKey(e.ID)), append([]any{millis(life), end}, fields(r)...)...)
+	written, err := l.run(ctx, "restore", l.telling(now, l.recordKey(e.ID)), append([]any{stamp(now), millis(life), end}, fields(r)...)...)
 	return written == int64(1) && r.State.Ended(), err
 }
 

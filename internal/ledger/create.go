@@ -13,12 +13,19 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
-// CreateLua defines create(record, at), waits(old) and index(segment, segments) for a script of the producer,
-// which joins them with the queue's half of an enqueue. The arguments of a message
-// are AppendCreate's. After the last message the script calls index once with IndexKeys.
-//
 //go:embed lua/create.lua
-var CreateLua string
+var createLua string
+
+//go:embed lua/history.lua
+var historyLua string
+
+// CreateLua defines create(record, at), waits(old) and index(now) for a script of the producer,
+// which joins them with the queue's half of an enqueue. The arguments of a message
+// are AppendCreate's. The last of KEYS are IndexKeys; after the last message the script
+// calls index once, with the time in Unix milliseconds.
+//
+//nolint:gochecknoglobals // never changed
+var CreateLua = historyLua + createLua
 
 // CreateArity is how many arguments AppendCreate appends.
 const CreateArity = 11

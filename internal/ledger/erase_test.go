@@ -396,7 +396,7 @@ func TestErasedRecordExpires(t *testing.T) {
 		if get(t, l, "q") != nil {
 			t.Error("kept although its task is gone")
 		}
-		time.Sleep(35 * 24 * time.Hour)
+		time.Sleep(735 * 24 * time.Hour) // the history's
 		if left := rdb.Keys(t.Context(), "*").Val(); len(left) != 0 {
 			t.Errorf("left: %v", left)
 		}

@@ -18,10 +18,10 @@ import (
 // enqueueScript is the half of an enqueue that writes records.
 var enqueueScript = redisx.NewScript(ledger.CreateLua, `
 local out = {}
-for n = 1, #KEYS - 2 do
+for n = 1, #KEYS - 5 do
   out[n] = create(KEYS[n], 1 + 11 * (n - 1)) and 0 or 1
 end
-index(KEYS[#KEYS - 1], KEYS[#KEYS])
+index(ARGV[8])
 return out`)
 
 // enqueue creates records at a moment, as a producer does in one call.

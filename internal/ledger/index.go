@@ -31,9 +31,11 @@ const (
 // segmentSpan is the time that one segment of the index covers.
 const segmentSpan = time.Hour
 
-// IndexKeys are the segment for records that are created now, and the list of segments.
+// IndexKeys are the segment for records that are created now, the list of segments, and
+// the history of now.
 func (l *Ledger) IndexKeys(now time.Time) []string {
-	return []string{l.segmentKey(indexSegments, hourOf(now)), l.segmentsKey()}
+	hour := hourOf(now)
+	return append([]string{l.segmentKey(indexSegments, hour), l.segmentsKey()}, l.historyKeys(hour)...)
 }
 
 // segmentsKey is a sorted set of the segments that exist, of both kinds, by their hour.

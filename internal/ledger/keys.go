@@ -44,7 +44,21 @@ func EventsKey(account string) string { return redisx.Prefix(account) + "events"
 
 // telling appends the keys that a script of the ledger tells its outcomes to.
 func (l *Ledger) telling(now time.Time, keys ...string) []string {
-	return append(keys, EventsKey(l.cfg.Account), l.segmentKey(outcomeSegments, hourOf(now)), l.segmentsKey())
+	hour := hourOf(now)
+	k := l.tellKeys.Load()
+	if k == nil || k.hour != hour {
+		k = &tellKeys{hour, append([]string{
+			EventsKey(l.cfg.Account), l.segmentKey(outcomeSegments, hour), l.segmentsKey(),
+		}, l.historyKeys(hour)...)}
+		l.tellKeys.Store(k)
+	}
+	return append(keys, k.keys...)
+}
+
+// tellKeys are the keys of one hour that most scripts end with.
+type tellKeys struct {
+	hour int64
+	keys []string
 }
 
 // deadKey is the index of dead letters by time of death.

@@ -33,6 +33,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -90,6 +91,7 @@ type Ledger struct {
 	begins   *redisx.Group[beginning, string]
 	accepts  *redisx.Group[accepting, string]
 	commands *redisx.Group[[]redis.Cmder, struct{}]
+	tellKeys atomic.Pointer[tellKeys]
 	reasons  []any // of suppressions that WeChat's answers and events ask for
 }
 

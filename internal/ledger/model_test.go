@@ -286,7 +286,7 @@ func TestLateAndRepeatedCallsDoNoHarm(t *testing.T) {
 		l, err := ledger.New(rdb, ledger.Config{Account: account, Resend: job.Classes()})
 		must(t, err)
 		defer func() { _ = l.Close() }()
-		id := 0
+		id, begun := 0, time.Now()
 		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) { // without Deadline, which a bubble has not
 			id++
 			w := &network{
@@ -312,6 +312,7 @@ func TestLateAndRepeatedCallsDoNoHarm(t *testing.T) {
 				rt.Fatalf("WeChat was not called, but %+v", *r)
 			}
 		})
+		checkHistory(t, l, rdb, begun, virtual)
 	}
 	t.Run("miniredis, virtual time", func(t *testing.T) {
 		t.Parallel()

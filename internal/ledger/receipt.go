@@ -129,11 +129,11 @@ func (l *Ledger) applyReceipt(ctx context.Context, r Receipt, id string, now tim
 	words, state := receiptWords(r.Status)
 	args := []any{
 		"id", id, "state", state.code(), "words", words, "at", stamp(r.At), "msgid", int64(r.MsgID),
-		"keep", millis(l.cfg.Keep), "repeat_life", millis(repeatKeep),
+		"keep", millis(l.cfg.Keep), "repeat_life", millis(repeatKeep), "now", stamp(now),
 	}
 	for i, wait := range resendWaits(words) {
 		if i == 0 {
-			args = append(args, "now", stamp(now), "life", millis(live), "msgid_life", millis(indexKeep))
+			args = append(args, "life", millis(live), "msgid_life", millis(indexKeep))
 		}
 		args = append(args, "wait"+strconv.Itoa(i), millis(wait))
 	}

@@ -22,7 +22,7 @@ func scripts() map[string]*redisx.Script {
 		}
 		return string(data)
 	}
-	prelude, list := text("prelude.lua"), map[string]*redisx.Script{}
+	prelude, list := text("history.lua")+text("prelude.lua"), map[string]*redisx.Script{}
 	files, _ := luaFiles.ReadDir("lua")
 	for _, f := range files {
 		list[strings.TrimSuffix(f.Name(), ".lua")] = redisx.NewScript(prelude, text(f.Name()))

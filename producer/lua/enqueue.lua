@@ -1,7 +1,7 @@
 -- Enqueues messages of one class: the record of each, then its task, in one step. Who
 -- creates the record owns the ID.
--- KEYS: those of put.lua, then record and task of each message, then the index
--- (2). ARGV: those of put.lua, then of each message the task's (3) and the record's (11).
+-- KEYS: those of put.lua, then record and task of each message, then those
+-- of index (5). ARGV: those of put.lua, then of each message the task's (3) and the record's (11).
 -- Returns for each: 1 enqueued; 'active': a worker has the task of an earlier message
 -- with this ID; or the text of an error; or the record that exists (state, class, hash,
 -- not-before).
@@ -25,10 +25,10 @@ local function enqueue(n)
 end
 
 local out = {}
-for n = 1, (#KEYS - 8) / 2 do
+for n = 1, (#KEYS - 11) / 2 do
   local ok, result = pcall(enqueue, n)
   out[n] = ok and result or tostring(type(result) == 'table' and result.err or result)
 end
-index(KEYS[#KEYS - 1], KEYS[#KEYS])
+index(ARGV[1] / 1e6)
 push()
 return out

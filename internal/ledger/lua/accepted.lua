@@ -90,6 +90,7 @@ local answers = each((#ARGV - SHARED) / STRIDE, function(i)
     mark_accepted(record, state, number, msgid, template, attempts, payload)
     local first = state == SENDING and not attempts
     events[#events + 1] = ACCEPTED .. (first and 1 or told(record)) .. ':' .. id
+    count(ACCEPTED)
     if state == DEAD then
       redis.call('ZREM', KEYS[2], id)
     end
@@ -138,5 +139,5 @@ if #members > 0 then
     redis.call('ZREM', KEYS[1], unpack(missing))
   end
 end
-tell()
+tell(now)
 return answers

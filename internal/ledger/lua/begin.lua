@@ -167,5 +167,5 @@ local answers = each(n, function(i)
   end
   return answer('send', state, attempts, open, to)
 end)
-tell()
+tell(now)
 return answers

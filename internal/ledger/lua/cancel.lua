@@ -9,5 +9,5 @@ if (state == QUEUED or state == SCHEDULED or state == RETRYING) and not open the
   finish(record, state, arg.now, math.max(redis.call('PTTL', record), arg.keep))
   forget_reason(record)
 end
-tell()
+tell(arg.now)
 return {state == CANCELLED and '1' or '0', redis.call('HGETALL', record)}

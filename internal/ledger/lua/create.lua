@@ -35,10 +35,14 @@ local function create(record, at)
   longest = math.max(longest, tonumber(ARGV[at]))
 end
 
--- Adds the entries of the records that this call created to a segment of the index,
--- which lives at least as long as they. segments lists it from then on.
-local function index(segment, segments)
+-- Counts the records that this call created, and adds their entries to a segment of the
+-- index, which lives at least as long as they. The last five of KEYS are the segment, the
+-- list of segments, which has it from then on, and the history (3): those of now, in
+-- milliseconds.
+local function index(now)
   if #entries > 0 then
+    local segment, segments = KEYS[#KEYS - 4], KEYS[#KEYS - 3]
+    add_history(now, {q = #entries}, {})
     local life = longest + 7200000
     local new = redis.call('RPUSH', segment, table.concat(entries)) == 1
     if new then

@@ -18,7 +18,7 @@ if arg.step == 'end' then
     forget_reason(record)
     explain(record, 'erased')
     ended = '1'
-    tell()
+    tell(arg.now)
   end
   return {class or '', state, ended}
 end

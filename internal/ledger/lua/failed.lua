@@ -60,9 +60,12 @@ end
 if not ENDS[state] then
   redis.call('HSET', record, F.state, state)
   prolong(record, arg.life)
+  if state == RETRYING then
+    count(RETRYING)
+  end
   if state == RETRYING or arg.errcode ~= '0' then
     note_outcome(record, state)
-    tell()
+    tell(arg.now)
   end
   return 1
 end
@@ -78,5 +81,5 @@ else
   redis.call('DEL', payload_key)
 end
 finish(record, state, arg.now, keep)
-tell()
+tell(arg.now)
 return 1

@@ -57,7 +57,7 @@ if states[found] ~= ACCEPTED then
   redis.call('HSET', record, F.sent, at)
 end
 apply_receipt(record, arg.state, arg.words, at, arg.keep)
-tell()
+tell(arg.now)
 redis.call('DEL', payload_key)
 redis.call('ZREM', awaiting, id)
 redis.call('ZREM', latest, '=' .. id)

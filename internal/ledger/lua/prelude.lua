@@ -100,8 +100,26 @@ local function keep_attempt(record, times, worker, rid, reason)
   end
 end
 
--- What this call tells, see tell: events, and outcomes that are no success.
-local events, outcomes = {}, {}
+-- What this call tells, see tell: events, outcomes that are no success, and counts for the
+-- history.
+local events, outcomes, counts, causes = {}, {}, {}, {}
+
+local function count(state)
+  counts[state] = (counts[state] or 0) + 1
+end
+
+-- Reasons that are counted as causes. Others are told by the errcode.
+local CAUSES = {
+  ['user-block'] = true, ['system-failed'] = true, ['freq-limit'] = true, suppressed = true, ['no-user'] = true,
+}
+
+-- Counts why a message did not arrive: a message that was cancelled needs no cause.
+local function count_cause(state, errcode, reason)
+  local cause = state ~= CANCELLED and (CAUSES[reason] and reason or errcode)
+  if cause then
+    causes[state .. cause] = (causes[state .. cause] or 0) + 1
+  end
+end
 
 local function id_of(record)
   return string.match(record, '}:m:(.*)$')
@@ -121,15 +139,21 @@ end
 
 -- Notes an outcome that is no success, so that Find need not read every record.
 local function note_outcome(record, state)
-  local queued, errcode = get(record, F.queued, F.errcode)
+  local queued, errcode, reason = get(record, F.queued, F.errcode, F.reason)
+  if ENDS[state] then
+    count_cause(state, errcode, reason)
+  end
   outcomes[#outcomes + 1] = state .. (queued or '0') .. ' ' .. (errcode or '0') .. ' ' .. id_of(record) .. '\n'
 end
 
--- Writes down what this call tells, in one entry of the stream and one piece of the
--- segment. The last three of KEYS are the stream of events, the segment of outcomes and
--- the list of segments.
-local function tell()
-  local n = #KEYS
+-- Writes down what this call tells, in one entry of the stream, one piece of the segment
+-- and the history. The last six of KEYS are the stream of events, the segment of outcomes,
+-- the list of segments, and the history (3): those of now.
+local function tell(now)
+  local n = #KEYS - 3
+  if next(counts) then
+    add_history(now, counts, causes)
+  end
   if #events > 0 then
     redis.call('XADD', KEYS[n - 2], 'MAXLEN', '~', '1000000', '*', 'm', table.concat(events, ' '))
     redis.call('PEXPIRE', KEYS[n - 2], '604800000') -- 7 days
@@ -152,6 +176,7 @@ local function finish(record, state, at, keep)
   redis.call('HSET', record, F.state, state, F.ended, at)
   redis.call('PEXPIRE', record, keep)
   events[#events + 1] = state .. told(record) .. ':' .. id_of(record)
+  count(state)
   if state ~= DELIVERED then
     note_outcome(record, state)
   end

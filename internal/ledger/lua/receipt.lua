@@ -40,7 +40,8 @@ if payload then
     redis.call('SET', msgid_key, '~' .. arg.id, 'PX', arg.msgid_life)
     prolong(record, arg.life)
     note_outcome(record, RETRYING)
-    tell()
+    count(RETRYING)
+    tell(arg.now)
     return answer(payload)
   end
 end
@@ -49,7 +50,7 @@ if sent and less(at, sent) then
   at = sent -- nothing ends before it was sent; WeChat's times are whole seconds
 end
 apply_receipt(record, arg.state, arg.words, at, arg.keep)
-tell()
+tell(arg.now)
 redis.call('DEL', payload_key)
 redis.call('PEXPIRE', msgid_key, arg.repeat_life)
 return answer('', '1')
