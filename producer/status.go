@@ -58,6 +58,9 @@ type Status struct {
 	// Receipt is success, user-block, system-failed, freq-limit, or WeChat's own
 	// words. Empty: none came.
 	Receipt string `json:"receipt,omitempty"`
+	// Story is the last 8 attempts, the oldest first, where asked for with the view Story.
+	// An attempt whose worker died before its outcome was known is not in it.
+	Story []Attempt `json:"story,omitempty"`
 }
 
 // Ended reports whether nothing more will happen to the message.
@@ -68,6 +71,7 @@ type View func(*view)
 
 type view struct {
 	unmasked bool
+	story    bool
 	lang     wechat.Lang
 }
 
@@ -115,13 +119,17 @@ func (p *Producer) statusOf(r *ledger.Record, v view) *Status {
 	if to != "" && !v.unmasked {
 		to = wechat.MaskOpenID(to)
 	}
-	return &Status{
+	s := &Status{
 		ID: r.ID, Account: p.cfg.Account, Class: r.Class, State: r.State, To: to,
 		TemplateID: r.Template, MsgID: r.MsgID, Errcode: r.Errcode, RID: r.RID,
 		Reason: reasonText(r, v.lang), Remedy: remedy(r, v.lang),
 		Attempts: r.Attempts, PossibleDuplicate: r.PossibleDuplicate, QueuedAt: r.QueuedAt,
 		NotBefore: r.NotBefore, NotAfter: r.NotAfter, SentAt: r.SentAt, EndedAt: r.EndedAt, Receipt: r.Receipt,
 	}
+	if v.story {
+		s.Story = storyOf(r, v.lang)
+	}
+	return s
 }
 
 // Cancel ends a message before it is sent. The error wraps ErrNotFound, or is a

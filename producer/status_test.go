@@ -13,6 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 func TestStatus(t *testing.T) {
@@ -210,5 +211,38 @@ func TestCancel(t *testing.T) {
 	var late *producer.TooLateError
 	if !errors.Is(err, producer.ErrTooLate) || !errors.As(err, &late) || late.State != producer.Sending {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The story has each attempt, in the language asked for, and only when asked for.
+func TestStatusTellsTheStory(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ticket, err := b.Enqueue(t.Context(), "m", message("x"))
+	must(t, err)
+	e := b.envelope(t, ticket.Class, "m")
+	for n, o := range []ledger.Outcome{
+		{State: ledger.Retrying, Errcode: -1, Reason: wechat.Code(-1).Name(), RID: "5f8d", Worker: "host-a:17", Latency: 42 * time.Millisecond},
+		{State: ledger.Unknown, Reason: ledger.ReasonLost, Ambiguous: true, Worker: "host-b:9"},
+	} {
+		_, err = b.records.Begin(t.Context(), e, ledger.Delivery{N: int64(n + 1)})
+		must(t, err)
+		o.Attempt = true
+		must(t, b.records.Failed(t.Context(), "m", int64(n+1), o))
+	}
+	plain, err := b.Status(t.Context(), "m")
+	must(t, err)
+	s, err := b.Status(t.Context(), "m", producer.Story(), producer.In(wechat.Chinese))
+	must(t, err)
+	if plain.Story != nil || len(s.Story) != 2 {
+		t.Fatalf("got %+v and %+v", plain.Story, s.Story)
+	}
+	s.Story[0].At, s.Story[1].At = time.Time{}, time.Time{}
+	want := []producer.Attempt{
+		{N: 1, Errcode: -1, RID: "5f8d", Reason: wechat.Code(-1).Name(), Worker: "host-a:17", LatencyMS: 42},
+		{N: 2, Reason: ledger.ReasonText(ledger.ReasonLost, wechat.Chinese), Worker: "host-b:9"},
+	}
+	if diff := cmp.Diff(want, s.Story); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -101,7 +101,7 @@ func (a *app) withProducer(cmd *cobra.Command, do func(context.Context, *produce
 // showStatus prints the messages of these IDs: an ID may be one of several accounts.
 // It returns the accounts of messages that a worker must still send.
 func (a *app) showStatus(ctx context.Context, all []*producer.Producer, ids []string, whole bool) (waiting []string, err error) {
-	views := []producer.View{producer.In(a.lang)}
+	views := []producer.View{producer.In(a.lang), producer.Story()}
 	if whole {
 		views = append(views, producer.Unmasked())
 	}
@@ -178,7 +178,37 @@ func (a *app) printStatus(s *producer.Status) error {
 	row(a.say("sent", "发送"), timeText(s.SentAt))
 	row(a.say("ended", "结束"), timeText(s.EndedAt))
 	row(a.say("receipt", "回执"), s.Receipt)
+	for i := range s.Story {
+		row(fmt.Sprintf(a.say("attempt %d", "第 %d 次尝试"), s.Story[i].N), a.attemptText(&s.Story[i]))
+	}
 	return w.Flush()
+}
+
+// attemptText is one line about an attempt.
+func (a *app) attemptText(t *producer.Attempt) string {
+	parts := []string{timeText(t.At)}
+	add := func(value string) {
+		if value != "" {
+			parts = append(parts, value)
+		}
+	}
+	if t.Accepted {
+		add(a.say("accepted", "已接受"))
+	}
+	if t.Errcode != 0 {
+		add(fmt.Sprintf(a.say("errcode %d", "返回码 %d"), int(t.Errcode)))
+	}
+	add(t.Reason)
+	if t.LatencyMS > 0 {
+		add(fmt.Sprintf("%d ms", t.LatencyMS))
+	}
+	if t.Worker != "" {
+		add("worker " + t.Worker)
+	}
+	if t.RID != "" {
+		add("rid " + t.RID)
+	}
+	return strings.Join(parts, " · ")
 }
 
 // settled reports whether waiting longer would only bring a receipt.

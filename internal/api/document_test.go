@@ -90,6 +90,7 @@ func TestEveryOperationAnswersAsDocumented(t *testing.T) {
 		{"POST", "/v1/messages:validate", body, 200},
 		{"GET", "/v1/messages", "", 200},
 		{"GET", "/v1/messages/order-1", "", 200},
+		{"GET", "/v1/messages/order-1?include=attempts", "", 200},
 		{"DELETE", "/v1/messages/order-1", "", 200},
 		{"POST", "/v1/enroll-links", `{"user":"patient-401","expires_in":"1h"}`, 201},
 		{"POST", "/v1/enroll-links", `{"user":"patient-401","data":{"phone":"13800004567"}}`, 201},

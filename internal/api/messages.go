@@ -197,7 +197,19 @@ func (s *server) getMessage(c *call) error {
 	if err != nil {
 		return err
 	}
-	status, err := a.Producer.Status(c.r.Context(), c.messageID(), c.views()...)
+	views := c.views()
+	switch include := c.r.URL.Query()["include"]; {
+	case len(include) == 1 && include[0] == "attempts":
+		views = append(views, producer.Story())
+	case len(include) > 0:
+		return malformed(newFault("/include", "value-form", "must be attempts, once"))
+	}
+	return c.answerMessage(a, views)
+}
+
+// answerMessage answers with the message of the path.
+func (c *call) answerMessage(a *Account, views []producer.View) error {
+	status, err := a.Producer.Status(c.r.Context(), c.messageID(), views...)
 	if err != nil {
 		return err
 	}
@@ -212,5 +224,5 @@ func (s *server) deleteMessage(c *call) error {
 	if err := a.Producer.Cancel(c.r.Context(), c.messageID()); err != nil {
 		return err
 	}
-	return s.getMessage(c)
+	return c.answerMessage(a, c.views())
 }

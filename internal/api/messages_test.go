@@ -9,6 +9,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
 )
 
 func TestAMessageIsEnqueuedOnceAndRead(t *testing.T) {
@@ -282,5 +283,34 @@ func TestATestMessageIsNotTheLiveOneOfItsID(t *testing.T) {
 	want(t, s.call(t, "POST", "/v1/messages", test, body), http.StatusAccepted)
 	if a := want(t, s.call(t, "POST", "/v1/messages", s.key(t, appid, nil), body), http.StatusUnprocessableEntity); a.code(t) != "id-reused" {
 		t.Errorf("code %s", a.code(t))
+	}
+}
+
+// ?include=attempts adds the story of a message; the count of attempts stays a number.
+func TestAMessageHasItsStoryWhenAsked(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	secret := s.key(t, appid, nil)
+	want(t, s.call(t, "POST", "/v1/messages", secret, body), http.StatusAccepted)
+	l, err := ledger.New(s.rdb, ledger.Config{Account: appid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if _, err := l.Accepted(t.Context(), "order-1", 1, ledger.Acceptance{MsgID: 7, Class: job.Bulk}); err != nil {
+		t.Fatal(err)
+	}
+	plain := want(t, s.call(t, "GET", "/v1/messages/order-1", secret, ""), http.StatusOK)
+	if strings.Contains(string(plain.Body), "story") {
+		t.Errorf("a story that was not asked for: %s", plain.Body)
+	}
+	whole := want(t, s.call(t, "GET", "/v1/messages/order-1?include=attempts", secret, ""), http.StatusOK)
+	if !strings.Contains(string(whole.Body), `"story":[{"n":1,"at":"20`) || !strings.Contains(string(whole.Body), `"accepted":true`) {
+		t.Errorf("no story: %s", whole.Body)
+	}
+	for _, query := range []string{"include=receipts", "include=attempts&include=attempts", "include="} {
+		if a := want(t, s.call(t, "GET", "/v1/messages/order-1?"+query, secret, ""), http.StatusBadRequest); !strings.Contains(string(a.Body), `"/include"`) {
+			t.Errorf("?%s does not name the parameter: %s", query, a.Body)
+		}
 	}
 }
