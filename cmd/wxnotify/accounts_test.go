@@ -80,7 +80,7 @@ func TestLookingNeedsNoSecretAndNoAccount(t *testing.T) {
 	look("status", "same-id").has(t, 0, "account wxone", "account wxtwo")
 	look("status", "dead-of-wxtwo", "neither").has(t, 1, "account wxtwo", "neither")
 	look("status", "same-id", "--account", "wxone").hasNot(t, "wxtwo")
-	for _, args := range [][]string{{"queues"}, {"quota"}, {"token"}, {"status", "same-id"}, {"dead"}, {"suppress"}} {
+	for _, args := range [][]string{{"queues"}, {"quota"}, {"token"}, {"status", "same-id"}, {"dead"}, {"suppress"}, {"stats"}} {
 		r := look(append(args, "--output", "json")...)
 		var accounts []string
 		for in := json.NewDecoder(strings.NewReader(r.stdout)); ; {

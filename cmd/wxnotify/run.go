@@ -111,7 +111,7 @@ the zone of this machine (TZ); in JSON they may be in UTC.`,
 		a.initCommand(), a.demoCommand(), a.serveCommand(), a.workerCommand(), a.enrollCommand(), a.apiCommand(),
 		a.sendCommand(), a.statusCommand(), a.messagesCommand(), a.cancelCommand(),
 		a.queuesCommand(), a.quotaCommand(), a.tokenCommand(), a.templatesCommand(), a.ridCommand(), a.suppressCommand(), a.deadCommand(), a.auditCommand(),
-		a.eventsCommand(), a.webhooksCommand(), a.simulateCommand(), a.doctorCommand(), a.healthcheckCommand(), a.configCommand(), a.versionCommand(), a.manCommand(),
+		a.eventsCommand(), a.statsCommand(), a.webhooksCommand(), a.simulateCommand(), a.doctorCommand(), a.healthcheckCommand(), a.configCommand(), a.versionCommand(), a.manCommand(),
 	)
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout) // before the completion command, which keeps it

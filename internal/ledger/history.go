@@ -82,6 +82,11 @@ type Bucket struct {
 	Causes []Cause
 }
 
+// Counted are the states that the history counts, in the order of a message's life.
+func Counted() []State {
+	return []State{Queued, Retrying, Accepted, Delivered, Rejected, Expired, Cancelled, Unknown, Dead}
+}
+
 // Cause is why messages ended without arriving.
 type Cause struct {
 	State   State
