@@ -205,7 +205,7 @@ func TestRolesBoundWhatAnOperatorMayDo(t *testing.T) {
 func TestForecastsTellWhenTheQuotaRunsOut(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.get(t, "/").must(t, "a fresh day", http.StatusOK, "1,000", "At the present speed it lasts until the reset.", "left of 1,000")
+	b.get(t, "/").must(t, "a fresh day", http.StatusOK, "1,000", "At the speed of the last ten minutes it lasts until the reset.", "left of 1,000")
 	b.enqueue(t, ids("much-", 1001)...)
 	until(t, "more waits than is left", func() bool {
 		return strings.Contains(b.get(t, "/").body, "1,001 messages wait, more than the day has left.")

@@ -1,15 +1,18 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
-	"github.com/wxnotify/wxnotify/wechat"
 )
 
 const sealedSelection = "selection"
+
+// latestFailures is how many dead letters, the latest, are grouped by cause.
+const latestFailures = 200
 
 // deadView is the page of dead letters.
 type deadView struct {
@@ -60,30 +63,25 @@ func (c *Console) deadLetters(r *request) error {
 }
 
 func (c *Console) groupsOf(r *request, dead []*ledger.Record) ([]groupView, error) {
-	var out []groupView
-	type cause struct {
-		code   wechat.Code
-		reason string
-	}
-	seen := map[cause]bool{}
+	counts := map[ledger.Cause]int64{}
 	for _, d := range dead {
-		k := cause{code: d.Errcode}
-		if k.code == 0 {
-			k.reason = d.Reason
+		cause := ledger.Cause{State: d.State, Errcode: d.Errcode}
+		if d.Errcode == 0 {
+			cause.Reason = d.Reason
 		}
-		if seen[k] {
-			continue
-		}
-		seen[k] = true
-		what, err := c.seals.seal(sealedSelection, selection{Dead: true, Narrow: true, Errcode: k.code, Reason: k.reason})
+		counts[cause]++
+	}
+	out := make([]groupView, 0, len(counts))
+	for cause, n := range counts {
+		what, err := c.seals.seal(sealedSelection, selection{Dead: true, Narrow: true, Errcode: cause.Errcode, Reason: cause.Reason})
 		if err != nil {
 			return nil, err
 		}
-		of := failuresOf(r, slices.DeleteFunc(slices.Clone(dead), func(o *ledger.Record) bool {
-			return o.Errcode != k.code || (k.code == 0 && o.Reason != k.reason)
-		}))
-		out = append(out, groupView{of[0], what})
+		cause.Count = n
+		out = append(out, groupView{failureOf(r, &cause), what})
 	}
-	slices.SortStableFunc(out, func(a, b groupView) int { return b.Count - a.Count })
+	slices.SortFunc(out, func(a, b groupView) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Errcode, b.Errcode), cmp.Compare(a.Reason, b.Reason))
+	})
 	return out, nil
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/job"
-	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
@@ -31,10 +30,6 @@ const (
 	speedWindow = 10 * time.Minute
 	// lateClock is the difference of clocks at which a worker fetches nothing.
 	lateClock = 10 * time.Second
-	// latestFailures is how many messages that did not arrive are counted by errcode, of
-	// those enqueued within failureWindow.
-	latestFailures = 200
-	failureWindow  = time.Hour
 )
 
 // reading is what was read of one account. Each part has its own error.
@@ -45,8 +40,7 @@ type reading struct {
 	workers  []heartbeat.Worker
 	lastSeen time.Time // of any worker
 	token    tokenstore.State
-	failures []*ledger.Record // the latest
-	more     bool             // there are more than these
+	today    today
 	dead     int
 	users    int64
 	errs     map[string]error // by the part
@@ -88,7 +82,7 @@ func (o *overviews) of(ctx context.Context, a *Account) *reading {
 	w.last = o.c.read(ctx, a)
 	if w.last.errs["gate"] == nil {
 		w.samples = addSample(w.samples, sample{w.last.at, w.last.gate.Used})
-		w.last.speed = speedOf(w.samples, w.last.gate)
+		w.last.speed = speedOf(w.samples, w.last.gate, w.last.today.recent)
 	}
 	return w.last
 }
@@ -112,13 +106,7 @@ func (c *Console) read(ctx context.Context, a *Account) *reading {
 	part("workers", func() (err error) { r.workers, r.lastSeen, err = heartbeat.List(ctx, c.cfg.Redis, a.AppID); return err })
 	part("token", func() (err error) { r.token, err = a.Tokens.State(ctx); return err })
 	part("dead letters", func() (err error) { _, r.dead, err = a.Ledger.Dead(ctx, 0, 1); return err })
-	part("failures", func() error {
-		page, err := a.Ledger.Find(ctx, ledger.Query{
-			States: []ledger.State{ledger.Rejected, ledger.Dead}, Since: r.at.Add(-failureWindow), Limit: latestFailures,
-		})
-		r.failures, r.more = page.Records, page.Next != ""
-		return err
-	})
+	part("history", func() (err error) { r.today, err = readToday(ctx, a.Ledger, r.at); return err })
 	part("roster", func() (err error) { r.users, err = a.Roster.Count(ctx); return err })
 	_ = g.Wait() // each part keeps its own error
 	return r
@@ -142,8 +130,7 @@ type accountView struct {
 	NoWorker         string
 	Token            tokenView
 	Dead             int
-	Failures         []failureView
-	FailuresOf       int // they are of so many; 0: of all
+	Today            *todayView // nil: it could not be read
 	Users            int64
 }
 
@@ -173,15 +160,6 @@ type tokenView struct {
 	Bad                             bool
 }
 
-// failureView is how many messages did not arrive for one cause.
-type failureView struct {
-	State   string
-	Errcode wechat.Code
-	Reason  string
-	Count   int
-	Remedy  string
-}
-
 func (c *Console) overview(r *request) error {
 	return c.render(r, 200, "overview", r.text("Overview"), c.overviewOf(r))
 }
@@ -202,9 +180,6 @@ func (c *Console) overviewOf(r *request) []accountView {
 
 func viewOf(r *request, a *Account, d *reading) accountView {
 	v := accountView{AppID: a.AppID, Name: a.Name, Dead: d.dead, Users: d.users}
-	if d.more {
-		v.FailuresOf = len(d.failures)
-	}
 	for _, part := range slices.Sorted(maps.Keys(d.errs)) {
 		v.Faults = append(v.Faults, part+": "+mask.Text(d.errs[part].Error()))
 	}
@@ -227,7 +202,10 @@ func viewOf(r *request, a *Account, d *reading) accountView {
 	if d.errs["token"] == nil {
 		v.Token = tokenViewOf(r, d)
 	}
-	v.Failures = failuresOf(r, d.failures)
+	if d.errs["history"] == nil {
+		view := todayOf(r, &d.today, d.speed.runsOut)
+		v.Today = &view
+	}
 	if d.errs["gate"] == nil {
 		v.setForecast(r, d)
 	}
@@ -262,9 +240,9 @@ func (v *accountView) setForecast(r *request, d *reading) {
 	case v.Waiting > v.Left:
 		v.Forecast, v.ForecastBad = r.text("%s messages wait, more than the day has left.", grouped(strconv.FormatInt(v.Waiting, 10))), true
 	case out.IsZero():
-		v.Forecast = r.text("At the present speed it lasts until the reset.")
+		v.Forecast = r.text("At the speed of the last ten minutes it lasts until the reset.")
 	default:
-		v.Forecast, v.ForecastBad = r.text("At the present speed it runs out at about %s.", out.Local().Format("15:04 -07:00")), true
+		v.Forecast, v.ForecastBad = r.text("At the speed of the last ten minutes it runs out at about %s.", out.Local().Format("15:04 -07:00")), true
 	}
 }
 
@@ -319,35 +297,6 @@ func tokenViewOf(r *request, d *reading) tokenView {
 		v.Error = r.text("WeChat refuses this token; another one is being fetched")
 	}
 	return v
-}
-
-// failuresOf counts records by state, errcode and reason, the most frequent first.
-func failuresOf(r *request, failed []*ledger.Record) []failureView {
-	type kind struct {
-		state  ledger.State
-		code   wechat.Code
-		reason string
-	}
-	counts := map[kind]int{}
-	for _, d := range failed {
-		k := kind{state: d.State, code: d.Errcode}
-		if d.Errcode == 0 {
-			k.reason = d.Reason
-		}
-		counts[k]++
-	}
-	out := make([]failureView, 0, len(counts))
-	for k, n := range counts {
-		f := failureView{State: k.state.In(r.lang), Errcode: k.code, Reason: mask.Text(ledger.ReasonText(k.reason, r.lang)), Count: n}
-		if k.code != 0 {
-			f.Reason, f.Remedy = k.code.Name(), k.code.RemedyIn(r.lang)
-		}
-		out = append(out, f)
-	}
-	slices.SortFunc(out, func(a, b failureView) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Errcode, b.Errcode), cmp.Compare(a.State, b.State), cmp.Compare(a.Reason, b.Reason))
-	})
-	return out
 }
 
 func decimal(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }

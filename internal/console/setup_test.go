@@ -141,13 +141,19 @@ func (b *bundle) enqueue(t *testing.T, ids ...string) {
 	}
 }
 
+// envelope is what the task of a message holds.
+func (b *bundle) envelope(t *testing.T, id string) (payload []byte, e job.Envelope) {
+	t.Helper()
+	message := must[string](t)(b.rdb.HGet(t.Context(), "asynq:{"+account+":default}:t:"+id, "msg").Result())
+	payload = []byte(message[strings.Index(message, `{"v":`) : strings.LastIndex(message, "}")+1])
+	return payload, must[job.Envelope](t)(job.Parse(payload))
+}
+
 // end ends a message as a worker does. Its task is gone.
 func (b *bundle) end(t *testing.T, id string, o ledger.Outcome) {
 	t.Helper()
 	key := "asynq:{" + account + ":default}:"
-	message := must[string](t)(b.rdb.HGet(t.Context(), key+"t:"+id, "msg").Result())
-	payload := []byte(message[strings.Index(message, `{"v":`) : strings.LastIndex(message, "}")+1])
-	e := must[job.Envelope](t)(job.Parse(payload))
+	payload, e := b.envelope(t, id)
 	if err := b.rdb.Del(t.Context(), key+"t:"+id).Err(); err != nil {
 		t.Fatal(err)
 	}

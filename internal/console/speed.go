@@ -16,7 +16,7 @@ type sample struct {
 const (
 	// sampleEvery bounds the samples that are kept, to some 150.
 	sampleEvery = 5 * time.Second
-	// minSpan is over how long a speed must be measured to tell more than the day's mean.
+	// minSpan is the least time that samples must span to be measured over. Until then the history tells the speed.
 	minSpan = time.Minute
 )
 
@@ -40,22 +40,19 @@ type speed struct {
 	runsOut   time.Time // zero: not before the reset
 }
 
-// speedOf measures over the samples, or over the day while they span less than minSpan.
-func speedOf(samples []sample, s ratelimit.State) speed {
+// speedOf measures over the samples; recent is used while they span less than minSpan:
+// attempts a second as the history has them.
+func speedOf(samples []sample, s ratelimit.State, recent float64) speed {
 	if len(samples) == 0 {
 		return speed{}
 	}
 	last := samples[len(samples)-1]
 	first := samples[0]
-	if last.at.Sub(first.at) < minSpan {
-		first = sample{at: s.ResetsAt.Add(-24 * time.Hour)}
+	out := speed{perSecond: recent}
+	if span := last.at.Sub(first.at); span >= minSpan {
+		out.perSecond = float64(last.used-first.used) / span.Seconds()
 	}
-	span := last.at.Sub(first.at).Seconds()
-	if span <= 0 || s.ResetsAt.IsZero() {
-		return speed{}
-	}
-	out := speed{perSecond: float64(last.used-first.used) / span}
-	if left := s.Cap - s.Used; s.Cap > 0 && left > 0 && out.perSecond > 0 {
+	if left := s.Cap - s.Used; !s.ResetsAt.IsZero() && s.Cap > 0 && left > 0 && out.perSecond > 0 {
 		seconds := float64(left) / out.perSecond
 		if untilReset := s.ResetsAt.Sub(last.at).Seconds(); seconds < untilReset {
 			out.runsOut = last.at.Add(time.Duration(seconds * float64(time.Second)))

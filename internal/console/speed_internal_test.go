@@ -20,12 +20,12 @@ func TestTheForecastFollowsTheSpeed(t *testing.T) {
 		runsOut     time.Duration // after noon; 0: not before the reset
 	}{
 		{"no sample", nil, 0, 0},
-		{"one sample: the mean of the day", []sample{{noon, 43_200}}, 1, 0},
+		{"one sample: the history", []sample{{noon, 43_200}}, 1, 0},
 		{"ten minutes at 10 a second", []sample{{noon.Add(-10 * time.Minute), 37_200}, {noon, 43_200}}, 10, 5680 * time.Second},
 		{"ten minutes at rest", []sample{{noon.Add(-10 * time.Minute), 43_200}, {noon, 43_200}}, 0, 0},
-		{"too short a span: the mean of the day", []sample{{noon.Add(-30 * time.Second), 40_000}, {noon, 43_200}}, 1, 0},
+		{"too short a span: the history", []sample{{noon.Add(-30 * time.Second), 40_000}, {noon, 43_200}}, 1, 0},
 	} {
-		got := speedOf(row.samples, state)
+		got := speedOf(row.samples, state, 1)
 		if got.perSecond != row.perSecond {
 			t.Errorf("%s: %v a second, want %v", row.explanation, got.perSecond, row.perSecond)
 		}

@@ -26,6 +26,7 @@ type storyView struct {
 	Reason, Remedy    string
 	Why               []string // it does not move; empty: it has ended
 	Events            []eventView
+	Story             []producer.Attempt // the last 8
 	Card              *cardView
 	Ref               string // the sealed ID
 	Suppressed        string // sealed; empty: its recipient is not suppressed
@@ -92,12 +93,16 @@ func (c *Console) storyOf(r *request, m *ledger.Record) (v storyView, err error)
 	if m.MsgID != 0 {
 		v.MsgID = m.MsgID.String()
 	}
-	status, err := r.account.Producer.Status(r.ctx(), m.ID, producer.In(r.lang))
+	status, err := r.account.Producer.Status(r.ctx(), m.ID, producer.In(r.lang), producer.Story())
 	if err != nil && !errors.Is(err, producer.ErrNotFound) {
 		return v, err
 	}
 	if status != nil {
 		v.Reason, v.Remedy = mask.Text(status.Reason), mask.Text(status.Remedy)
+		v.Story = status.Story
+		for i := range v.Story {
+			v.Story[i].Reason, v.Story[i].Worker = mask.Text(v.Story[i].Reason), mask.Text(v.Story[i].Worker)
+		}
 	}
 	if v.Ref, err = c.seals.seal(sealedID, m.ID); err != nil {
 		return v, err
