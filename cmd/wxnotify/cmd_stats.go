@@ -196,8 +196,20 @@ func (a *app) drawStats(w io.Writer, span ledger.Span, buckets []ledger.Bucket, 
 		}
 		_, _ = fmt.Fprintf(w, "%s %9d %9d %s\n", curve(values), total.Counts[s], slices.Max(values), a.countText(s))
 	}
-	_, _ = fmt.Fprintf(w, a.say("%s to %s, %d %s(s) a column\n", "%s 至 %s，每列 %d %s\n"),
-		spanText(span, buckets[0].At), spanText(span, buckets[len(buckets)-1].At), per, span)
+	_, _ = fmt.Fprintf(w, a.say("%s to %s, a column is %d %s\n", "%s 至 %s，每列 %d %s\n"),
+		spanText(span, buckets[0].At), spanText(span, buckets[len(buckets)-1].At), per, a.unitText(span))
+}
+
+// unitText is the unit of a span.
+func (a *app) unitText(span ledger.Span) string {
+	switch span {
+	case ledger.Minute:
+		return a.say("min", "分钟")
+	case ledger.Hour:
+		return a.say("h", "小时")
+	case ledger.Day:
+	}
+	return a.say("d", "天")
 }
 
 // curve draws values from 0 to the largest of them.

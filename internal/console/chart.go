@@ -111,11 +111,11 @@ func open(out *strings.Builder, title string, height int) {
 	fmt.Fprintf(out, `<svg class="chart" viewBox="0 0 %d %d" role="img" aria-label="%s">`, chartWidth, height, html.EscapeString(title))
 }
 
-// roundUp is the next of 1, 2, 4, 10, 20, 40, 100 and so on: half of it is whole from 2.
+// roundUp is the next of 1, 2, 4, 6, 8, 10, 20 and so on: half of it is whole from 2.
 func roundUp(n int64) int64 {
 	for scale := int64(1); ; scale *= 10 {
-		for _, step := range []int64{1, 2, 4} {
-			if step*scale >= n || step*scale == 4e18 {
+		for _, step := range []int64{1, 2, 4, 6, 8} {
+			if step*scale >= n || step*scale == 8e18 {
 				return step * scale
 			}
 		}

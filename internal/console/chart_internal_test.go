@@ -88,7 +88,7 @@ func TestChartsTakeAnyNumber(t *testing.T) {
 
 func TestTheScaleIsRound(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int64]int64{1: 1, 2: 2, 3: 4, 5: 10, 11: 20, 39: 40, 41: 100, 100_001: 200_000} {
+	for n, want := range map[int64]int64{1: 1, 2: 2, 3: 4, 5: 6, 9: 10, 11: 20, 39: 40, 41: 60, 100_001: 200_000} {
 		if got := roundUp(n); got != want {
 			t.Errorf("%d: %d, want %d", n, got, want)
 		}

@@ -112,7 +112,7 @@ type Outcome struct {
 	Payload   []byte // kept with a dead record so that it can be sent again
 	Duplicate bool   // possible duplicate
 	Worker    string // that made the attempt, cut at 60 bytes; see Attempt
-	Latency   time.Duration
+	Latency   time.Duration // of the call, rounded up to milliseconds; zero: not known
 }
 
 // Failed records the outcome of delivery n. It does nothing when another delivery
@@ -140,7 +140,7 @@ func (l *Ledger) Failed(ctx context.Context, id string, n int64, o Outcome) erro
 	_, err := l.run(ctx, "failed", keys,
 		"delivery", n, "id", id, "now", stamp(now), "state", o.State.code(), "class", classCode(o.Class), "to", o.To,
 		"errcode", strconv.Itoa(int(o.Errcode)), "reason", short(o.Reason, maxReason), "detail", detail, "detail_more", more, "rid", o.RID, "no_call", flag(o.NoCall), "payload", o.Payload,
-		"worker", short(o.Worker, maxReason), "latency", millis(max(o.Latency, 0)), "kept_reason", keptReason,
+		"worker", short(o.Worker, maxReason), "latency", millis(max(o.Latency+time.Millisecond-1, 0)), "kept_reason", keptReason,
 		"attempt", flag(o.Attempt), "ambiguous", flag(o.Ambiguous), "duplicate", flag(o.Duplicate),
 		"keep", millis(l.cfg.Keep), "life", millis(live), "latest_life", millis(latestKeep),
 		"keep_dead", millis(keepDead), "oldest_dead", stamp(now.Add(-keepDead)))
