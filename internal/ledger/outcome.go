@@ -109,9 +109,9 @@ type Outcome struct {
 	Attempt   bool // counts against the budget
 	Ambiguous bool // keeps OpenSince
 	Class     job.Class
-	Payload   []byte // kept with a dead record so that it can be sent again
-	Duplicate bool   // possible duplicate
-	Worker    string // that made the attempt, cut at 60 bytes; see Attempt
+	Payload   []byte        // kept with a dead record so that it can be sent again
+	Duplicate bool          // possible duplicate
+	Worker    string        // that made the attempt, cut at 60 bytes; see Attempt
 	Latency   time.Duration // of the call, rounded up to milliseconds; zero: not known
 }
 
