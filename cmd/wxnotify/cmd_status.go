@@ -178,6 +178,9 @@ func (a *app) printStatus(s *producer.Status) error {
 	row(a.say("sent", "发送"), timeText(s.SentAt))
 	row(a.say("ended", "结束"), timeText(s.EndedAt))
 	row(a.say("receipt", "回执"), s.Receipt)
+	if len(s.Story) == 1 && s.Story[0].Accepted {
+		s.Story = nil // told by the time of sending
+	}
 	for i := range s.Story {
 		row(fmt.Sprintf(a.say("attempt %d", "第 %d 次尝试"), s.Story[i].N), a.attemptText(&s.Story[i]))
 	}

@@ -82,6 +82,9 @@ type Bucket struct {
 	Causes []Cause
 }
 
+// otherCause is the reason of causes beyond those that a day counts one by one.
+const otherCause = "other"
+
 // Counted are the states that the history counts, in the order of a message's life.
 func Counted() []State {
 	return []State{Queued, Retrying, Accepted, Delivered, Rejected, Expired, Cancelled, Unknown, Dead}

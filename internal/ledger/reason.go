@@ -65,6 +65,7 @@ var reasonsInChinese = map[string]string{
 	unsubscribed:   "已取消关注",
 	"by-admin":     "由管理员设置",
 
+	otherCause:     "其他原因",
 	reasonMigrated: "公众号已迁移，openid 已作废",
 }
 

@@ -109,13 +109,11 @@ local function count(state)
 end
 
 -- Reasons that are counted as causes. Others are told by the errcode.
-local CAUSES = {
-  ['user-block'] = true, ['system-failed'] = true, ['freq-limit'] = true, suppressed = true, ['no-user'] = true,
-}
+local CAUSES = ' user-block system-failed freq-limit suppressed no-user '
 
 -- Counts why a message did not arrive: a message that was cancelled needs no cause.
 local function count_cause(state, errcode, reason)
-  local cause = state ~= CANCELLED and (CAUSES[reason] and reason or errcode)
+  local cause = state ~= CANCELLED and (reason and string.find(CAUSES, ' ' .. reason .. ' ', 1, true) and reason or errcode)
   if cause then
     causes[state .. cause] = (causes[state .. cause] or 0) + 1
   end
