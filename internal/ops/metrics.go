@@ -132,6 +132,13 @@ func (m *Metrics) ObserveTokenFetch(account, cause string, expires time.Time) {
 	}
 }
 
+// Forget removes the gauges of an account that this process no longer serves. Its
+// counters stay.
+func (m *Metrics) Forget(account string) {
+	m.fetched.DeleteLabelValues(account)
+	m.expires.DeleteLabelValues(account)
+}
+
 // ObserveCallback counts one request to the callback URL. result and event each
 // have few values. took is zero for a refused request.
 func (m *Metrics) ObserveCallback(account, result, event string, took time.Duration) {

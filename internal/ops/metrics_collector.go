@@ -6,7 +6,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/queue"
@@ -33,10 +32,7 @@ func newCollector(cfg Config, inspector *queue.Inspector) *collector {
 	desc := prometheus.NewDesc
 	q, a := []string{"queue"}, []string{"account"}
 	return &collector{
-		watch: newWatcher(cfg, inspector),
-		serve: promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{
-			ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4,
-		}),
+		watch:      newWatcher(cfg, inspector),
 		tasks:      desc("asynq_tasks_enqueued_total", "Number of tasks enqueued; broken down by queue and state.", []string{"queue", "state"}, nil),
 		size:       desc("asynq_queue_size", "Number of tasks in a queue.", q, nil),
 		latency:    desc("asynq_queue_latency_seconds", "Number of seconds the oldest pending task is waiting in pending state to be processed.", q, nil),

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
@@ -61,8 +62,7 @@ type Config struct {
 	// Logins of the admins, by HTTP basic authentication. Default: none, which is
 	// allowed on a loopback address only.
 	Logins []Login
-	// Registry is where the collector of the queues is registered, and what
-	// /metrics shows. Default: a new one.
+	// Registry is what /metrics shows beside the queues. Default: an empty one.
 	Registry *prometheus.Registry
 	// Checks of /readyz, beside those of Redis' clock and persistence. Default: none.
 	Checks []Check
@@ -106,9 +106,11 @@ func New(cfg Config) (*Handler, error) {
 	h.auth = newAuthenticator(cfg, h.log)
 	inspector := queue.NewInspector(cfg.Redis)
 	h.metrics = newCollector(cfg, inspector)
-	if err := cfg.Registry.Register(h.metrics); err != nil {
-		return nil, fmt.Errorf("operators' listener: register the metrics of the queues: %w", err)
-	}
+	own := prometheus.NewRegistry() // of this handler: another one of the same Registry may follow it
+	own.MustRegister(h.metrics)
+	h.metrics.serve = promhttp.HandlerFor(prometheus.Gatherers{cfg.Registry, own}, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4,
+	})
 	h.ready = newReadiness(cfg.Checks, func(ctx context.Context) (redisx.State, error) { return redisx.ReadState(ctx, cfg.Redis) })
 	monitor, err := newMonitor(cfg.Redis, inspector, h.mask, cfg.Prefix)
 	if err != nil {
