@@ -10,10 +10,8 @@ func (a *app) apiCommand() *cobra.Command {
 them. It enqueues, and workers send. With --gateway true it serves WeChat's own paths, too
 (docs/gateway.md), which needs the AppSecret. Beyond this machine put a proxy with TLS
 before it. Its subcommands keep the keys.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, answers) },
 	}
-	a.addSettings(cmd, connecting|calling|answering|operating|logging)
+	a.serverCommand(cmd, answers, connecting|calling|answering|operating|logging)
 	cmd.AddCommand(a.keysCommand())
 	return cmd
 }

@@ -26,10 +26,8 @@ func (a *app) enrollCommand() *cobra.Command {
 		Long: `enroll serves the public endpoint: links by which users enrol (OAuth, QR code) and
 the address that WeChat pushes events and receipts to. Run any number of them
 behind TLS. Its subcommands look at the roster and change it.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, publishes) },
 	}
-	a.addSettings(cmd, connecting|calling|publishing|operating|logging)
+	a.serverCommand(cmd, publishes, connecting|calling|publishing|operating|logging)
 	cmd.AddCommand(a.enrollLink(), a.enrollList(), a.enrollExport(), a.enrollUnbind(), a.enrollErase(), a.enrollAudit())
 	cmd.AddCommand(a.enrollImport(), a.enrollSync(), a.enrollMigrate())
 	return cmd

@@ -119,10 +119,11 @@ func usageOf(input, err error) error {
 }
 
 // watchEvents writes the events that no script writes, of each account.
-func (s *server) watchEvents(ctx context.Context, rdb redis.UniversalClient, c *config, group *errgroup.Group) {
-	for _, a := range s.accounts {
+func (v *service) watchEvents(ctx context.Context, group *errgroup.Group) {
+	rdb, c, log := v.server.rdb, v.config, v.server.log
+	for _, a := range v.accounts {
 		watch := events.Watch{
-			Redis: rdb, Account: a.AppID, Gate: a.gate, Records: a.ledger, Keep: c.Redis.EventsKeep, Max: c.Redis.EventsMax, Log: s.log,
+			Redis: rdb, Account: a.AppID, Gate: a.gate, Records: a.ledger, Keep: c.Redis.EventsKeep, Max: c.Redis.EventsMax, Log: log,
 		}
 		group.Go(func() error {
 			watch.Run(ctx)

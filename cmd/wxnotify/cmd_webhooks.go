@@ -173,8 +173,9 @@ func (a *app) testWebhook(ctx context.Context, h hooked, args []string) error {
 }
 
 // deliverEvents delivers the events of each account to its webhooks.
-func (s *server) deliverEvents(ctx context.Context, rdb redis.UniversalClient, c *config, group *errgroup.Group) {
-	for _, a := range s.accounts {
+func (v *service) deliverEvents(ctx context.Context, group *errgroup.Group) {
+	rdb, c, log := v.server.rdb, v.config, v.server.log
+	for _, a := range v.accounts {
 		group.Go(func() error {
 			p, err := newProducer(rdb, c, a.accountConfig)
 			if err != nil {
@@ -182,7 +183,7 @@ func (s *server) deliverEvents(ctx context.Context, rdb redis.UniversalClient, c
 			}
 			defer func() { _ = p.Close() }()
 			store := webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate)
-			err = webhook.NewService(store, events.NewReader(rdb, a.AppID, api.Describe(p)), s.log).Run(ctx)
+			err = webhook.NewService(store, events.NewReader(rdb, a.AppID, api.Describe(p)), log).Run(ctx)
 			if errors.Is(err, context.Canceled) {
 				return nil
 			}

@@ -10,13 +10,11 @@ func (a *app) workerCommand() *cobra.Command {
 		Use:   "worker",
 		Short: "Send what is enqueued; run any number of them",
 		Long: `worker fetches messages as the rate and the quota permit, sends them, and records
-the outcome of each. SIGTERM, SIGINT and SIGHUP drain: sends in flight finish, the rest
-stays queued. A closed log pipe does not end it.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, sends) },
+the outcome of each. SIGTERM and SIGINT drain: sends in flight finish, the rest stays
+queued. SIGHUP reads the configuration file and the files of secrets again. A closed log
+pipe does not end it.`,
 	}
-	a.addSettings(cmd, connecting|calling|sending|operating|logging)
-	return cmd
+	return a.serverCommand(cmd, sends, connecting|calling|sending|operating|logging)
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -25,25 +23,41 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "Everything of production in one process: worker, enroll, HTTP API, operators' pages",
 		Long: `serve is worker, enroll and api in one process. A larger installation runs any number
 of each.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, sends|publishes|answers) },
 	}
-	a.addSettings(cmd, connecting|calling|sending|publishing|answering|operating|logging)
+	return a.serverCommand(cmd, sends|publishes|answers, connecting|calling|sending|publishing|answering|operating|logging)
+}
+
+// serverCommand makes cmd run a process of these roles.
+func (a *app) serverCommand(cmd *cobra.Command, roles role, groups group) *cobra.Command {
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, roles) }
+	a.addSettings(cmd, groups)
+	cmd.Annotations[reloads] = "SIGHUP"
 	return cmd
+}
+
+// readServer reads the configuration of a process of these roles. It is returned with an
+// error, too.
+func (a *app) readServer(cmd *cobra.Command, roles role) (*config, error) {
+	c, err := a.read(cmd)
+	if err != nil {
+		return c, err
+	}
+	if len(c.Accounts) == 0 {
+		_, err := c.pick("")
+		return c, err
+	}
+	if err := c.secretsMissing(); err != nil && (roles != answers || c.API.Gateway) {
+		return c, err
+	}
+	return c, nil
 }
 
 // runServer runs a process of these roles until cmd's context ends.
 func (a *app) runServer(cmd *cobra.Command, roles role) error {
-	c, err := a.read(cmd)
+	c, err := a.readServer(cmd, roles)
 	if err != nil {
 		a.warn(c)
-		return err
-	}
-	if len(c.Accounts) == 0 {
-		_, err := c.pick("")
-		return err
-	}
-	if err := c.secretsMissing(); err != nil && (roles != answers || c.API.Gateway) {
 		return err
 	}
 	if roles == answers && c.API.Addr == none {
@@ -66,5 +80,6 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 		return err
 	}
 	defer s.close()
+	s.reloads, s.read = a.HangUp, func() (*config, error) { return a.readServer(cmd, roles) }
 	return s.run(ctx)
 }

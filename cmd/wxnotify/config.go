@@ -116,7 +116,7 @@ type publicConfig struct {
 type opsConfig struct {
 	Addr  string        `koanf:"ops_addr" default:"127.0.0.1:9090" rule:"address or -" usage:"where /console/ /healthz /readyz /metrics /asynqmon/ listen; - for nowhere"`
 	Login wechat.Secret `koanf:"ops_login" rule:"login" usage:"user:password of the operators' listener; required beyond loopback"`
-	// UsersFile is read when the listener opens.
+	// UsersFile is read at the start and at a reload.
 	UsersFile  string        `koanf:"ops_users_file" usage:"file of further logins, a line each: name:role:hash, the role view, support, operate or admin, the hash of bcrypt"`
 	Audit      string        `koanf:"audit_file" usage:"file that gets a line of JSON for each change made in the console, each with the hash of the line before; - for stdout"`
 	TwoPersons bool          `koanf:"ops_two_persons" default:"false" rule:"bool" usage:"true has a second admin confirm it when a person is erased or all dead letters of a kind are dropped"`

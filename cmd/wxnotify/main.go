@@ -21,5 +21,7 @@ func main() {
 		name, value, _ := strings.Cut(pair, "=")
 		env[name] = value
 	}
-	os.Exit(run(ctx, os.Args[1:], environment{Program: os.Args[0], Env: env, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], environment{
+		Program: os.Args[0], Env: env, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, HangUp: hangUps(),
+	}))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,9 @@ type environment struct {
 	Env            map[string]string // the environment variables
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// HangUp gets each SIGHUP: a server reads its configuration again, another command
+	// ends. Nil: none comes.
+	HangUp <-chan os.Signal
 }
 
 // usageError is wrong usage or configuration: exit code 2.
@@ -101,7 +105,10 @@ the zone of this machine (TZ); in JSON they may be in UTC.`,
 	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration file (WXNOTIFY_CONFIG)")
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
 	root.PersistentFlags().StringVar(&a.langFlag, "lang", "", "zh or en: language of what is said about messages (WXNOTIFY_LANG, else LC_ALL, LC_MESSAGES, LANG)")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Annotations[reloads] == "" {
+			a.endOnHangUp(cmd)
+		}
 		if a.output != "text" && a.output != "json" {
 			return usagef("--output: %s is not one of text, json", quote(a.output))
 		}

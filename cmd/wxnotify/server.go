@@ -8,15 +8,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/ops"
-	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 	"github.com/wxnotify/wxnotify/worker"
 )
 
@@ -40,73 +41,86 @@ type hooks struct {
 	apiListener    net.Listener
 }
 
-// server is one long-running process: its accounts, what it does with them, and
-// the listeners.
+// server is one long-running process: the listeners and the audit file, which stay open,
+// and the service behind them, which a reload replaces.
 type server struct {
-	accounts []*account
-	rdb      redis.UniversalClient
-	config   *config
-	worker   *worker.Worker  // nil: does not send
-	enroll   *enroll.Service // nil: no public listener
-	ops      *ops.Handler
-	console  *operators   // nil without an operators' listener
-	opsLn    net.Listener // nil: no operators' listener
-	publicLn net.Listener // nil without enroll
-	api      http.Handler // nil: no HTTP API
-	apiLn    net.Listener // nil without api
-	public   string       // public_url, without a slash at its end; may be empty
-	log      *zap.Logger
-	// tokens: the process calls WeChat, so that it keeps the tokens fresh.
-	tokens bool
+	rdb     redis.UniversalClient
+	log     *zap.Logger
+	watch   *observer
+	roles   role
+	onEvent func(worker.Event) // nil: no observer
+
+	opsLn                        net.Listener // nil: no operators' listener
+	publicLn                     net.Listener // nil: does not publish
+	apiLn                        net.Listener // nil: no HTTP API
+	opsHTTP, publicHTTP, apiHTTP handlerSwitch
+	audit                        *auditlog.Log // nil: no audit file
+
+	service *service // the one that works now
+	// reloads gets a value for each wish to read the configuration again; nil: never.
+	reloads <-chan os.Signal
+	// read reads the configuration again. Required with reloads.
+	read func() (*config, error)
 }
 
 // newServer builds everything and opens the listeners, so that every fault is
 // found before a message is sent.
 func newServer(rdb redis.UniversalClient, c *config, roles role, log *zap.Logger, h hooks) (*server, error) {
-	s := &server{log: log, rdb: rdb, config: c}
-	if err := s.build(rdb, c, roles, h); err != nil {
+	s := &server{log: log, rdb: rdb, roles: roles, onEvent: h.onEvent}
+	if err := s.build(c, h); err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *server) build(rdb redis.UniversalClient, c *config, roles role, h hooks) error {
-	watch, err := newObserver(s.log)
-	if err != nil {
+func (s *server) build(c *config, h hooks) (err error) {
+	if s.watch, err = newObserver(s.log); err != nil {
 		return err
 	}
-	for i := range c.Accounts {
-		a, err := wire(rdb, c, &c.Accounts[i], watch.token(c.Accounts[i].AppID))
-		if err != nil {
-			return err
-		}
-		s.accounts = append(s.accounts, a)
+	if err := s.open(c, h); err != nil {
+		return err
 	}
-	if roles&sends != 0 {
-		if s.worker, err = newWorker(rdb, c, s.accounts, watch, h.onEvent); err != nil {
-			return err
-		}
+	if s.service, err = newService(s, c); err != nil {
+		return err
 	}
-	if roles&publishes != 0 {
-		if s.enroll, err = newEnroll(rdb, c, s.accounts, watch); err != nil {
-			return err
-		}
-		s.public = strings.TrimSuffix(c.Public.URL, "/")
+	s.serveBy(s.service)
+	return nil
+}
+
+// open opens the listeners and the audit file.
+func (s *server) open(c *config, h hooks) (err error) {
+	if s.roles&publishes != 0 {
 		if s.publicLn, err = listen(c.label("public_addr"), c.Public.Addr, h.publicListener); err != nil {
 			return err
 		}
 	}
-	s.tokens = roles&(sends|publishes) != 0 || c.API.Gateway
-	if roles&answers != 0 && c.API.Addr != none {
-		if err := s.openAPI(rdb, c, roles, watch, h.apiListener); err != nil {
+	if s.roles&answers != 0 && c.API.Addr != none {
+		s.apiLn, err = listen(c.label("api_addr"), c.API.Addr, h.apiListener)
+		switch {
+		case err != nil && (s.roles == answers || !c.isDefault("api_addr")):
 			return err
+		case err != nil: // a process that has other roles goes on without it
+			s.log.Warn("no HTTP API: its default address is taken, probably by another process of this machine; "+
+				"set WXNOTIFY_API_ADDR to another one, or to - for none", zap.String("api_addr", c.API.Addr))
 		}
 	}
 	if c.Ops.Addr == none {
 		return nil
 	}
-	return s.openOps(rdb, c, watch, h)
+	s.opsLn, err = listen(c.label("ops_addr"), c.Ops.Addr, h.opsListener)
+	switch {
+	case err != nil && !c.isDefault("ops_addr"):
+		return fmt.Errorf("%w, or - for none", err)
+	case err != nil: // as by a second process of the machine
+		s.log.Warn("no operators' listener: its default address is taken, probably by another process of this machine; "+
+			"set WXNOTIFY_OPS_ADDR to another one, or to - for none", zap.String("ops_addr", c.Ops.Addr))
+	case c.Ops.Audit != "":
+		if s.audit, err = auditlog.Open(c.Ops.Audit, h.stdout, thisProcess()); err != nil {
+			return usagef("%s: %w", c.label("audit_file"), err)
+		}
+	}
+	return nil
 }
 
 // listen opens addr, the address of the setting label, unless a listener is given.
@@ -121,133 +135,100 @@ func listen(label, addr string, given net.Listener) (net.Listener, error) {
 	return ln, nil
 }
 
-// openAPI opens the listener of the HTTP API. Where its default address is taken, a
-// process that has other roles goes on without it, with a warning.
-func (s *server) openAPI(rdb redis.UniversalClient, c *config, roles role, watch *observer, given net.Listener) (err error) {
-	if s.apiLn, err = listen(c.label("api_addr"), c.API.Addr, given); err != nil {
-		if roles == answers || !c.isDefault("api_addr") {
-			return err
+// serveBy puts v behind the listeners. answered returns when the requests that the
+// service before has begun are answered.
+func (s *server) serveBy(v *service) (answered func()) {
+	var waits []func()
+	for at, h := range map[*handlerSwitch]http.Handler{&s.publicHTTP: v.public, &s.apiHTTP: v.api, &s.opsHTTP: v.ops} {
+		if h != nil {
+			waits = append(waits, at.set(h))
 		}
-		s.log.Warn("no HTTP API: its default address is taken, probably by another process of this machine; "+
-			"set WXNOTIFY_API_ADDR to another one, or to - for none", zap.String("api_addr", c.API.Addr))
-		return nil
 	}
-	s.api, err = newAPI(rdb, c, s.accounts, watch)
-	return err
-}
-
-// openOps opens the operators' listener. Where its default address is taken, as
-// by a second process of the machine, it is left out with a warning.
-func (s *server) openOps(rdb redis.UniversalClient, c *config, watch *observer, h hooks) error {
-	ln, err := listen(c.label("ops_addr"), c.Ops.Addr, h.opsListener)
-	if err != nil {
-		if !c.isDefault("ops_addr") {
-			return fmt.Errorf("%w, or - for none", err)
+	return func() {
+		for _, wait := range waits {
+			wait()
 		}
-		s.log.Warn("no operators' listener: its default address is taken, probably by another process of this machine; "+
-			"set WXNOTIFY_OPS_ADDR to another one, or to - for none", zap.String("ops_addr", c.Ops.Addr))
-		return nil
 	}
-	s.opsLn = ln
-	if s.console, err = newConsole(rdb, c, s.accounts, h.stdout, s.log); err != nil {
-		return &usageError{err}
-	}
-	if s.ops, err = newOps(rdb, c, s.accounts, s.worker, watch, s.console); err != nil {
-		return &usageError{err}
-	}
-	return nil
 }
 
 func (s *server) close() {
-	if s.console != nil {
-		_ = s.console.close()
-	}
-	for _, a := range s.accounts {
-		_ = a.close()
+	if s.service != nil {
+		s.service.close()
 	}
 	for _, ln := range []net.Listener{s.opsLn, s.publicLn, s.apiLn} {
 		if ln != nil {
 			_ = ln.Close()
 		}
 	}
+	_ = s.audit.Close()
 }
 
-// run runs until ctx ends. Tokens are refreshed, and the operators' listener is
-// open, until the last send has finished.
+// run runs until ctx ends. The operators' listener is open until the last send has
+// finished.
 func (s *server) run(ctx context.Context) error {
 	s.announce()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var support errgroup.Group
-	for _, a := range s.accounts {
-		if s.tokens {
-			support.Go(func() error { return keepToken(background, a.tokens) })
-		}
-	}
-	s.watchEvents(background, s.rdb, s.config, &support)
-	s.deliverEvents(background, s.rdb, s.config, &support)
 	if s.opsLn != nil {
-		support.Go(func() error { return ops.Serve(background, bounded(s.opsLn, opsShare), s.ops) })
+		support.Go(func() error { return ops.Serve(background, bounded(s.opsLn, opsShare), &s.opsHTTP) })
 	}
 	work, ctx := errgroup.WithContext(ctx)
-	if s.worker != nil {
-		work.Go(func() error { return s.worker.Run(ctx) })
-	}
-	if s.enroll != nil {
-		work.Go(func() error { return s.enroll.Run(ctx) })
+	work.Go(func() error { return s.runServices(ctx) })
+	if s.publicLn != nil {
 		l := publicLimits()
 		l.log = s.log
-		work.Go(func() error { return serveHTTP(ctx, s.publicLn, s.enroll.Handler(), l) })
+		work.Go(func() error { return serveHTTP(ctx, s.publicLn, &s.publicHTTP, l) })
 	}
-	if s.api != nil {
+	if s.apiLn != nil {
 		l := apiLimits()
 		l.log = s.log
-		if s.enroll != nil {
+		if s.publicLn != nil {
 			l.share = besideShare
 		}
-		work.Go(func() error { return serveHTTP(ctx, s.apiLn, s.api, l) })
+		work.Go(func() error { return serveHTTP(ctx, s.apiLn, &s.apiHTTP, l) })
 	}
 	err := work.Wait()
 	stop()
 	if err = errors.Join(err, support.Wait()); err != nil {
 		return err
 	}
-	if s.worker != nil {
+	if s.roles&sends != 0 {
 		s.log.Info("worker stopped: every send in flight has finished or was requeued")
 	}
-	if s.enroll != nil {
+	if s.publicLn != nil {
 		s.log.Info("enroll stopped: every push of WeChat is applied or stored in Redis")
 	}
-	if s.api != nil {
+	if s.apiLn != nil {
 		s.log.Info("api stopped: every call in flight was answered")
 	}
 	return nil
 }
 
-// opsShare keeps most connections for the public listener and the sender.
-const opsShare = 8
-
-// besideShare is the API's beside the public listener, which has half.
-const besideShare = 4
+const (
+	// opsShare keeps most connections for the public listener and the sender.
+	opsShare = 8
+	// besideShare is the API's beside the public listener, which has half.
+	besideShare = 4
+	// opsGrace is how long requests of operators may take that began before a reload. A
+	// live page ends then, and the browser opens another one.
+	opsGrace = 5 * time.Second
+)
 
 // announce logs what runs, with its addresses.
 func (s *server) announce() {
-	var ids []string
-	for _, a := range s.accounts {
-		ids = append(ids, a.AppID)
-	}
-	fields := []zap.Field{zap.String("accounts", strings.Join(ids, ","))}
+	fields := []zap.Field{zap.String("accounts", strings.Join(s.service.config.appids(), ","))}
 	if s.opsLn != nil {
 		fields = append(fields, zap.String("ops", "http://"+s.opsLn.Addr().String()+"/"))
 	}
-	if s.worker != nil {
+	if s.roles&sends != 0 {
 		s.log.Info("worker started", fields...)
 	}
-	if s.enroll != nil {
+	if s.publicLn != nil {
 		s.log.Info("enroll started", append(fields, zap.String("public", "http://"+s.publicLn.Addr().String()+"/"))...)
 		s.announceCallbacks()
 	}
-	if s.api != nil {
+	if s.apiLn != nil {
 		s.log.Info("api started", append(fields, zap.String("api", "http://"+s.apiLn.Addr().String()+"/"))...)
 	}
 }
@@ -255,19 +236,12 @@ func (s *server) announce() {
 // announceCallbacks logs the address that WeChat must push to, of each account whose
 // pushes are accepted.
 func (s *server) announceCallbacks() {
-	for _, a := range s.accounts {
+	for _, a := range s.service.accounts {
 		if a.CallbackToken.IsZero() {
 			continue
 		}
-		host, mode := cmp.Or(s.public, "https://<your host>"), string(a.mode())
+		host, mode := cmp.Or(strings.TrimSuffix(s.service.config.Public.URL, "/"), "https://<your host>"), string(a.mode())
 		s.log.Info("enter this URL, the Token and the mode under 消息推送配置 (基础信息 > 开发信息 on developers.weixin.qq.com/platform)",
 			zap.String("account", a.AppID), zap.String("callback_url", host+"/callback/"+a.AppID), zap.String("mode", mode))
 	}
-}
-
-func keepToken(ctx context.Context, tokens *tokenstore.Store) error {
-	if err := tokens.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("token: %w", err)
-	}
-	return nil
 }

@@ -1,19 +1,43 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
-// endSignals end a command: those that run on drain first. SIGHUP is left alone where it
-// is ignored, as under nohup.
-func endSignals() []os.Signal {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+// endSignals end a command: those that run on drain first.
+func endSignals() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM} }
+
+// hangUps receives SIGHUP, but where it is ignored, as under nohup.
+func hangUps() <-chan os.Signal {
+	received := make(chan os.Signal, 1)
 	if !signal.Ignored(syscall.SIGHUP) {
-		signals = append(signals, syscall.SIGHUP)
+		signal.Notify(received, syscall.SIGHUP)
 	}
-	return signals
+	return received
+}
+
+// reloads is the annotation of a command that reads its configuration again at SIGHUP.
+const reloads = "reloads"
+
+// endOnHangUp ends cmd's context at SIGHUP.
+func (a *app) endOnHangUp(cmd *cobra.Command) {
+	if a.HangUp == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(cmd.Context())
+	go func() {
+		defer cancel()
+		select {
+		case <-a.HangUp:
+		case <-ctx.Done():
+		}
+	}()
+	cmd.SetContext(ctx)
 }
 
 // surviveClosedPipes makes a write to a closed stdout or stderr fail instead of ending the

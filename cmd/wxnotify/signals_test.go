@@ -88,29 +88,42 @@ func TestWorkerSurvivesItsLogPipe(t *testing.T) {
 	}
 }
 
-func TestHangUpDrains(t *testing.T) {
+// SIGHUP cuts no send in flight, and the worker goes on.
+func TestHangUpReloads(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, redistest.Start(t).URL(), "--any-template", "--latency", "2s")
-	cmd := command(w.env, "worker")
-	logs, done := piped(t, cmd)
-	rest := make(chan string, 1)
-	go func() {
-		text, _ := io.ReadAll(logs)
-		rest <- string(text)
-	}()
-	if r := inProcess(t, w.env, "send", "--to", "o1", "--template", "t1", "--data", "thing1=x", "--id", "in-flight"); r.code != exitDone {
-		t.Fatalf("send: %d %s", r.code, r.stderr)
+	p := start(t, w.env, "worker")
+	p.says(t, "worker started")
+	for _, id := range []string{"in-flight", "after"} {
+		if r := inProcess(t, w.env, "send", "--to", "o1", "--template", "t1", "--data", "thing1=x", "--id", id); r.code != exitDone {
+			t.Fatalf("send: %d %s", r.code, r.stderr)
+		}
+		until(t, 30*time.Second, "the send is in flight", func() bool { return stateOf(t, w.env, id) == "sending" })
+		_ = p.cmd.Process.Signal(syscall.SIGHUP)
+		until(t, 30*time.Second, id+" is accepted", func() bool { return stateOf(t, w.env, id) == "accepted" })
 	}
-	until(t, 30*time.Second, "the send is in flight", func() bool { return stateOf(t, w.env, "in-flight") == "sending" })
-	_ = cmd.Process.Signal(syscall.SIGHUP)
-	if code := ends(t, cmd, done); code != exitDone {
+	p.says(t, "configuration reloaded")
+	if code := p.terminate(t); code != exitDone {
+		t.Errorf("exit code %d after SIGTERM, want %d", code, exitDone)
+	}
+	if n := len(w.seen(t)); n != 2 {
+		t.Errorf("%d messages are seen, want 2", n)
+	}
+}
+
+// A command that has no configuration to read again ends.
+func TestHangUpEndsOtherCommands(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil, "simulate", "--addr", freeAddr(t))
+	p.says(t, "listens on")
+	_ = p.cmd.Process.Signal(syscall.SIGHUP)
+	select {
+	case <-p.done:
+	case <-time.After(time.Minute):
+		t.Fatal("still running a minute after SIGHUP")
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != exitDone {
 		t.Errorf("exit code %d after SIGHUP, want %d", code, exitDone)
-	}
-	if state := stateOf(t, w.env, "in-flight"); state != "accepted" {
-		t.Errorf("the send in flight is %q, want accepted", state)
-	}
-	if text := <-rest; !strings.Contains(text, "worker stopped") {
-		t.Errorf("the log does not say that it stopped:\n%s", text)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 
@@ -24,20 +23,13 @@ import (
 type operators struct {
 	console *console.Console
 	roles   map[string]console.Role // by the name of the login
-	audit   *auditlog.Log           // nil: no file
 	opened  []func() error
 }
 
 // newConsole builds the console of these accounts.
-func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, stdout io.Writer, log *zap.Logger) (*operators, error) {
+func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, audit *auditlog.Log, log *zap.Logger) (*operators, error) {
 	o := &operators{}
-	if c.Ops.Audit != "" {
-		var err error
-		if o.audit, err = auditlog.Open(c.Ops.Audit, stdout, thisProcess()); err != nil {
-			return nil, fmt.Errorf("%s: %w", c.label("audit_file"), err)
-		}
-	}
-	cfg := console.Config{Redis: rdb, Prefix: c.Ops.Prefix, Logger: log, Audit: o.audit, TwoPersons: c.Ops.TwoPersons, LinkKey: c.Ops.LinkKey}
+	cfg := console.Config{Redis: rdb, Prefix: c.Ops.Prefix, Logger: log, Audit: audit, TwoPersons: c.Ops.TwoPersons, LinkKey: c.Ops.LinkKey}
 	for _, a := range accounts {
 		p, err := newProducer(rdb, c, a.accountConfig)
 		if err != nil {
@@ -90,7 +82,7 @@ func (o *operators) close() error {
 	for _, end := range o.opened {
 		faults = append(faults, end())
 	}
-	return errors.Join(append(faults, o.audit.Close())...)
+	return errors.Join(faults...)
 }
 
 // thisProcess names the process in the first line of its audit log.

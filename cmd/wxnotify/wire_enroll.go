@@ -19,7 +19,7 @@ var (
 func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer) (*enroll.Service, error) {
 	cfg := enroll.Config{
 		Redis: rdb, PublicURL: c.Public.URL, Key: c.Public.EnrollKey, PreviousKey: c.Public.PreviousEnrollKey, ReturnURLs: c.Public.ReturnURLs,
-		ConsumerID: owner(), Logger: watch.log, OnEvent: watch.enrolled, TrustedProxies: c.Public.TrustedProxies,
+		Logger: watch.log, OnEvent: watch.enrolled, TrustedProxies: c.Public.TrustedProxies,
 		OnChange: rosterChanged(rdb),
 	}
 	if folder := c.Public.VerifyFiles; folder != "" {

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+)
+
+// handlerSwitch serves by the handler that was set last, so that a listener outlives the
+// configuration it was opened with. Set a handler before it serves.
+type handlerSwitch struct {
+	mu  sync.RWMutex
+	now *countedHandler
+}
+
+// countedHandler is a handler that counts its requests in flight.
+type countedHandler struct {
+	http.Handler
+	inFlight sync.WaitGroup
+}
+
+// set makes h the handler of the requests that come from now on. wait returns when those
+// of the handler before are answered.
+func (s *handlerSwitch) set(h http.Handler) (wait func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.now
+	s.now = &countedHandler{Handler: h}
+	if before == nil {
+		return func() {}
+	}
+	return before.inFlight.Wait
+}
+
+// ServeHTTP implements http.Handler.
+func (s *handlerSwitch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.RLock()
+	h := s.now
+	h.inFlight.Add(1)
+	s.mu.RUnlock()
+	defer h.inFlight.Done()
+	h.Handler.ServeHTTP(w, r)
+}
+
+// endingWith serves by h, and cancels the requests that are in flight when ctx ends.
+func endingWith(ctx context.Context, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		own, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		h.ServeHTTP(w, r.WithContext(own))
+	})
+}
+
+// runServices runs the service until ctx ends. On a reload the next one starts before the
+// one before it drains: as with two processes, no account stops sending in between.
+func (s *server) runServices(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	start := func(v *service) (drain func()) {
+		own, cancel := context.WithCancel(ctx)
+		ended := make(chan struct{})
+		g.Go(func() error {
+			defer close(ended)
+			return v.run(own)
+		})
+		return func() {
+			cancel()
+			<-ended
+		}
+	}
+	drain := start(s.service)
+	for {
+		select {
+		case <-ctx.Done():
+			return g.Wait() //nolint:wrapcheck // the service's own
+		case <-s.reloads:
+		}
+		next, changed, err := s.next()
+		if err != nil {
+			for fault := range strings.SplitSeq(withSettings(err.Error()), "\n") {
+				s.log.Error("configuration not reloaded, the one before stays in force: correct it and send SIGHUP again",
+					zap.String("cause", strings.TrimPrefix(fault, "configuration: ")))
+			}
+			continue
+		}
+		before := s.service
+		s.service = next
+		drainBefore := drain
+		drain = start(next)
+		answered := s.serveBy(next)
+		pages := time.AfterFunc(opsGrace, before.endPages)
+		drainBefore()
+		answered()
+		pages.Stop()
+		before.close()
+		s.forgetAccounts(before.config, next.config)
+		s.log.Info("configuration reloaded", zap.Strings("changed", changed))
+	}
+}
+
+// next reads the configuration again and builds the service of it, with what cannot
+// change while the process runs as it was. changed names the settings that differ.
+func (s *server) next() (v *service, changed []string, err error) {
+	c, err := s.read()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, w := range c.Warnings {
+		s.log.Warn("configuration", zap.String("warning", w))
+	}
+	for _, name := range c.keepFixed(s.service.config) {
+		s.log.Warn("setting changed, and takes effect when the process is started again", zap.String("setting", variable(name)))
+	}
+	changed = c.changesSince(s.service.config)
+	v, err = newService(s, c)
+	return v, changed, err
+}
+
+// forgetAccounts removes the gauges of the accounts that were removed, so that no alert
+// is about them.
+func (s *server) forgetAccounts(before, now *config) {
+	for _, id := range before.appids() {
+		if !slices.Contains(now.appids(), id) {
+			s.watch.metrics.Forget(id)
+		}
+	}
+}
+
+// fixedSettings are those that a reload leaves as they are: the connection to Redis, the
+// addresses and the audit file are opened once, and the log goes on in one form.
+func fixedSettings() []string {
+	return []string{
+		"redis_url", "redis_ca_file", "redis_cert_file", "redis_key_file", "redis_server_name",
+		"public_addr", "ops_addr", "api_addr", "audit_file", "log_level", "log_format",
+	}
+}
+
+// keepFixed gives c the fixed settings of before, and names those that differed.
+func (c *config) keepFixed(before *config) (differed []string) {
+	eachSetting(c, before, func(name string, now, then reflect.Value) {
+		if slices.Contains(fixedSettings(), name) && !reflect.DeepEqual(now.Interface(), then.Interface()) {
+			differed = append(differed, name)
+			now.Set(then)
+		}
+	})
+	return differed
+}
+
+// changesSince names the settings that differ from those of before, an account's with
+// its appid. It shows no values.
+func (c *config) changesSince(before *config) []string {
+	changed := []string{}
+	differing := func(prefix string) func(name string, now, then reflect.Value) {
+		return func(name string, now, then reflect.Value) {
+			if !reflect.DeepEqual(now.Interface(), then.Interface()) {
+				changed = append(changed, prefix+variable(name))
+			}
+		}
+	}
+	eachSetting(c, before, differing(""))
+	were := map[string]*accountConfig{}
+	for i := range before.Accounts {
+		were[before.Accounts[i].AppID] = &before.Accounts[i]
+	}
+	for i := range c.Accounts {
+		a := &c.Accounts[i]
+		if then := were[a.AppID]; then != nil {
+			eachField(reflect.ValueOf(a).Elem(), reflect.ValueOf(then).Elem(), differing(fmt.Sprintf("account %s: ", a.AppID)))
+		} else {
+			changed = append(changed, fmt.Sprintf("account %s: added", a.AppID))
+		}
+		delete(were, a.AppID)
+	}
+	for _, id := range slices.Sorted(maps.Keys(were)) {
+		changed = append(changed, fmt.Sprintf("account %s: removed", id))
+	}
+	return changed
+}
+
+// eachSetting calls f for each setting of the process, with both values. What accounts
+// inherit is left out.
+func eachSetting(c, before *config, f func(name string, now, then reflect.Value)) {
+	now, then := reflect.ValueOf(c).Elem(), reflect.ValueOf(before).Elem()
+	for i := range now.NumField() {
+		field := now.Type().Field(i)
+		if strings.HasPrefix(field.Tag.Get("koanf"), ",") && field.Type != reflect.TypeFor[accountConfig]() {
+			eachField(now.Field(i), then.Field(i), f)
+		}
+	}
+}
+
+func eachField(now, then reflect.Value, f func(name string, now, then reflect.Value)) {
+	for i := range now.NumField() {
+		f(now.Type().Field(i).Tag.Get("koanf"), now.Field(i), then.Field(i))
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/wechat/tokenstore"
+	"github.com/wxnotify/wxnotify/worker"
+)
+
+// service is what one configuration makes of a server: the accounts, what is done with
+// them, and the handlers of the listeners.
+type service struct {
+	server   *server
+	config   *config
+	accounts []*account
+	worker   *worker.Worker  // nil: does not send
+	enroll   *enroll.Service // nil: does not publish
+	console  *operators      // nil without an operators' listener
+
+	public, api, ops http.Handler // each nil without its listener
+
+	pages    context.Context //nolint:containedctx // of the operators' requests, beside each one's own
+	endPages context.CancelFunc
+}
+
+// newService builds all of it. It calls neither Redis nor WeChat, and nothing runs
+// before run.
+func newService(s *server, c *config) (*service, error) {
+	v := &service{server: s, config: c}
+	v.pages, v.endPages = context.WithCancel(context.Background())
+	if err := v.build(); err != nil {
+		v.close()
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *service) build() (err error) {
+	s, c := v.server, v.config
+	for i := range c.Accounts {
+		a, err := wire(s.rdb, c, &c.Accounts[i], s.watch.token(c.Accounts[i].AppID))
+		if err != nil {
+			return err
+		}
+		v.accounts = append(v.accounts, a)
+	}
+	if s.roles&sends != 0 {
+		if v.worker, err = newWorker(s.rdb, c, v.accounts, s.watch, s.onEvent); err != nil {
+			return err
+		}
+	}
+	if s.publicLn != nil {
+		if v.enroll, err = newEnroll(s.rdb, c, v.accounts, s.watch); err != nil {
+			return err
+		}
+		v.public = v.enroll.Handler()
+	}
+	if s.apiLn != nil {
+		if v.api, err = newAPI(s.rdb, c, v.accounts, s.watch); err != nil {
+			return err
+		}
+	}
+	if s.opsLn == nil {
+		return nil
+	}
+	if v.console, err = newConsole(s.rdb, c, v.accounts, s.audit, s.log); err != nil {
+		return &usageError{err}
+	}
+	handler, err := newOps(s.rdb, c, v.accounts, v.worker, s.watch, v.console)
+	if err != nil {
+		return &usageError{err}
+	}
+	v.ops = endingWith(v.pages, handler)
+	return nil
+}
+
+func (v *service) close() {
+	v.endPages()
+	if v.console != nil {
+		_ = v.console.close()
+	}
+	for _, a := range v.accounts {
+		_ = a.close()
+	}
+}
+
+// run sends and applies events until ctx ends, then drains. Tokens are refreshed until
+// the last send has finished.
+func (v *service) run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var support errgroup.Group
+	if v.callsWeChat() {
+		for _, a := range v.accounts {
+			support.Go(func() error { return keepToken(background, a.tokens) })
+		}
+	}
+	v.watchEvents(background, &support)
+	v.deliverEvents(background, &support)
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { // where nothing else runs
+		<-ctx.Done()
+		return nil
+	})
+	if v.worker != nil {
+		work.Go(func() error { return v.worker.Run(ctx) })
+	}
+	if v.enroll != nil {
+		work.Go(func() error { return v.enroll.Run(ctx) })
+	}
+	err := work.Wait()
+	stop()
+	return errors.Join(err, support.Wait())
+}
+
+// callsWeChat reports whether the service keeps the tokens fresh.
+func (v *service) callsWeChat() bool {
+	return v.worker != nil || v.enroll != nil || v.config.API.Gateway
+}
+
+func keepToken(ctx context.Context, tokens *tokenstore.Store) error {
+	if err := tokens.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("token: %w", err)
+	}
+	return nil
+}
