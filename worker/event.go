@@ -34,7 +34,8 @@ type Event struct {
 	Latency time.Duration
 	// Reached reports whether that call may have reached WeChat.
 	Reached bool
-	// Age is the time since Enqueue.
+	// Age is the time from Enqueue, or from not-before, until the delivery; of another
+	// attempt than the first one with the waits between them.
 	Age               time.Duration
 	PossibleDuplicate bool
 	// Paused is why the gate was closed with this verdict; empty: it was not.

@@ -273,6 +273,7 @@ type bundle struct {
 	w      *worker.Worker
 	send   *sender
 	gate   *gate
+	waits  []time.Duration // of permits
 	ledger *records
 	supp   *suppressions
 	events []worker.Event
@@ -301,6 +302,11 @@ func setupWith(t *testing.T, send *sender, change func(*worker.Account)) *bundle
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.events = append(b.events, e)
+		},
+		OnGateWait: func(_ string, wait time.Duration) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.waits = append(b.waits, wait)
 		},
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -32,11 +33,53 @@ type watchedGate struct {
 	presence     *presence // whether this worker may fetch
 	unreconciled func()
 	closedFor    atomic.Pointer[ratelimit.Reason] // nil: open
+
+	onWait func(time.Duration) // nil: waits are not measured
+	waits  [2]gateWait         // by tier; of the fetch loop's goroutine
 }
 
-// Take passes the question on and remembers the answer's reason. It takes no permit
-// while WeChat refuses this worker's address.
+// gateWait is how long the fetch loop has wanted a permit.
+type gateWait struct{ since, refused time.Time }
+
+// wishLife is after how long without a question the wish for a permit has ended: while
+// a queue may hold a task, the loop asks a closed gate each second.
+const wishLife = 5 * time.Second
+
+// ask notes that a permit is wanted now.
+func (w *gateWait) ask(now time.Time) {
+	if now.Sub(w.refused) > wishLife {
+		w.since = now
+	}
+}
+
+// granted returns how long it took until the slot of p.
+func (w *gateWait) granted(p ratelimit.Permit, now time.Time) time.Duration {
+	w.refused = time.Time{}
+	if p.At.After(now) {
+		now = p.At
+	}
+	return now.Sub(w.since)
+}
+
+// Take measures how long the fetch loop waits for a permit, closures included.
 func (g *watchedGate) Take(ctx context.Context, tier ratelimit.Tier) (ratelimit.Permit, error) {
+	if g.onWait == nil {
+		return g.take(ctx, tier)
+	}
+	wait := &g.waits[tier]
+	wait.ask(time.Now())
+	p, err := g.take(ctx, tier)
+	if err != nil {
+		wait.refused = time.Now()
+		return p, err
+	}
+	g.onWait(wait.granted(p, time.Now()))
+	return p, nil
+}
+
+// take passes the question on and remembers the answer's reason. It takes no permit
+// while WeChat refuses this worker's address.
+func (g *watchedGate) take(ctx context.Context, tier ratelimit.Tier) (ratelimit.Permit, error) {
 	if closed := g.presence.closed(); closed != nil {
 		return ratelimit.Permit{}, closed
 	}

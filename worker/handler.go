@@ -60,7 +60,7 @@ func (a *account) handle(ctx context.Context, t queue.Task) error {
 		return d.unreadable(ctx, err)
 	}
 	d.env = env
-	d.event = Event{Account: a.appID, Class: env.Class, ID: env.ID, Age: time.Since(env.QueuedAt), To: masked(env.To)}
+	d.event = Event{Account: a.appID, Class: env.Class, ID: env.ID, Age: time.Since(latest(env.QueuedAt, env.NotBefore)), To: masked(env.To)}
 	if write := a.unwritten.take(keyOf(env)); write != nil {
 		return write(ctx, d)
 	}
@@ -225,6 +225,13 @@ func (d *delivery) call(ctx context.Context) (msgid wechat.MessageID, err error)
 		body = job.WithRecipient(body, d.begun.To)
 	}
 	return d.sender.SendTemplateBody(ctx, body)
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func masked(openid string) string {

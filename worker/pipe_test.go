@@ -61,6 +61,13 @@ type pipe struct {
 
 	mu     sync.Mutex
 	events []worker.Event
+	waits  []time.Duration // for permits
+}
+
+func (p *pipe) waited() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.waits)
 }
 
 // newPipe is for a bubble: miniredis and connections without sockets.
@@ -123,6 +130,11 @@ func (p *pipe) startFrom(ip string) *process {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.events = append(p.events, e)
+		},
+		OnGateWait: func(_ string, wait time.Duration) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.waits = append(p.waits, wait)
 		},
 	}
 	for _, a := range p.p.Accounts() {

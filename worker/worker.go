@@ -84,6 +84,10 @@ type Config struct {
 	// OnEvent is called after each verdict, from many goroutines. It must not
 	// block. Default: none.
 	OnEvent func(Event)
+	// OnGateWait is called for each permit, with the time from when the account wanted it
+	// for a waiting message until its slot, closures of the gate included. It must not
+	// block. Default: none.
+	OnGateWait func(account string, wait time.Duration)
 }
 
 const (
@@ -156,6 +160,9 @@ func newAccount(cfg Config, a Account, self heartbeat.Worker, wakeUps *queue.Wak
 	acct.supervisor = newSupervisor(a.Gate, a.Quota, acct.presence, log)
 	acct.presence.resumed = acct.supervisor.askSoon
 	acct.gate = &watchedGate{Gate: a.Gate, log: log, presence: acct.presence, unreconciled: acct.supervisor.askSoon}
+	if cfg.OnGateWait != nil {
+		acct.gate.onWait = func(wait time.Duration) { cfg.OnGateWait(a.AppID, wait) }
+	}
 	var err error
 	if acct.records == nil {
 		acct.ledger, err = ledger.New(cfg.Redis, ledger.Config{

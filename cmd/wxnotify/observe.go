@@ -57,6 +57,7 @@ func (o *observer) message(e worker.Event) {
 			}
 		}
 		o.metrics.ObserveSend(e.Account, e.Class, code, e.Latency)
+		o.metrics.ObserveAge(e.Account, e.Class, e.Age)
 	}
 	if e.Ended {
 		o.metrics.ObserveEnd(e.Account, e.Class, e.State, e.Errcode)
@@ -95,10 +96,10 @@ func (o *observer) token(appid string) func(tokenstore.Event) {
 		}
 		switch e.Kind {
 		case tokenstore.EventFetched, tokenstore.EventForced:
-			o.metrics.ObserveTokenFetch(appid, string(e.Kind), e.ExpiresAt)
+			o.metrics.ObserveTokenFetch(appid, string(e.Kind), e.ExpiresAt, e.Took)
 			log.Info("token fetched", append(fields, zap.Bool("forced", e.Kind == tokenstore.EventForced), zap.Time("expires", e.ExpiresAt))...)
 		case tokenstore.EventFailed:
-			o.metrics.ObserveTokenFetch(appid, string(e.Kind), e.ExpiresAt)
+			o.metrics.ObserveTokenFetch(appid, string(e.Kind), e.ExpiresAt, e.Took)
 			log.Error("token fetch failed", append(fields, zap.Time("retry_at", e.RetryAt))...)
 		case tokenstore.EventRefused:
 			log.Warn("token refused by WeChat", fields...)

@@ -122,6 +122,7 @@ func newGate(rdb redis.UniversalClient, a *accountConfig) (*ratelimit.Gate, erro
 func newWorker(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
 	cfg := worker.Config{
 		Redis: rdb, Concurrency: c.Worker.Concurrency, Servers: c.Worker.Fetchers, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log, Version: programVersion(),
+		OnGateWait: watch.metrics.ObserveGateWait,
 		OnEvent: func(e worker.Event) {
 			watch.message(e)
 			if onEvent != nil {

@@ -27,8 +27,11 @@ const (
 type Metrics struct {
 	sends     *prometheus.CounterVec
 	latency   *prometheus.HistogramVec
+	age       *prometheus.HistogramVec
+	gateWait  *prometheus.HistogramVec
 	ended     *prometheus.CounterVec
 	fetches   *prometheus.CounterVec
+	fetch     *prometheus.HistogramVec
 	fetched   *prometheus.GaugeVec
 	expires   *prometheus.GaugeVec
 	callbacks *prometheus.CounterVec
@@ -62,14 +65,22 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	}
 	sends := []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 	pushes := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
+	// A message may wait for hours: for the quota's next day.
+	waits := []float64{.05, .25, 1, 5, 30, 120, 600, 3600, 4 * 3600, 24 * 3600}
 	m := &Metrics{
 		sends: counter("wxnotify_sends_total",
 			"Calls of template/send by WeChat's errcode; 0: accepted; not-sent, unknown: no answer.", "account", "class", "errcode"),
 		latency: seconds("wxnotify_send_seconds", "Duration of a call of template/send, with or without an answer.", sends, "account", "class"),
+		age: seconds("wxnotify_queue_age_seconds",
+			"Age of a message when WeChat is called, since Enqueue or its not-before; of a later attempt with the waits before it.", waits, "account", "class"),
+		gateWait: seconds("wxnotify_gate_wait_seconds",
+			"Time from when a permit is wanted for a waiting message until its slot, by the rate and while the gate is closed.",
+			append([]float64{.001, .01}, waits...), "account"),
 		ended: counter("wxnotify_messages_ended_total",
 			"Messages by the state in which they ended, and WeChat's errcode (0: none); accepted: no receipt came within 24 h.",
 			"account", "class", "state", "errcode"),
 		fetches:   counter("wxnotify_token_fetches_total", "Access tokens fetched from WeChat, by cause and result.", "account", "cause", "result"),
+		fetch:     seconds("wxnotify_token_fetch_seconds", "Duration of a call to WeChat for an access token, with or without success.", sends, "account"),
 		fetched:   gauge("wxnotify_token_fetched_timestamp_seconds", "When the access token in use was fetched."),
 		expires:   gauge("wxnotify_token_expires_timestamp_seconds", "When the access token in use expires."),
 		callbacks: counter("wxnotify_callbacks_total", "Requests to the callback URL: push, repeated and unreadable by event, refused by fault.", "account", "result", "event"),
@@ -101,6 +112,19 @@ func (m *Metrics) ObserveSend(account string, class job.Class, errcode string, t
 	m.latency.WithLabelValues(account, string(class)).Observe(took.Seconds())
 }
 
+// ObserveAge counts the age of a message for which WeChat is called. A class outside our
+// table is left out.
+func (m *Metrics) ObserveAge(account string, class job.Class, age time.Duration) {
+	if slices.Contains(job.Classes(), class) {
+		m.age.WithLabelValues(account, string(class)).Observe(max(age, 0).Seconds())
+	}
+}
+
+// ObserveGateWait counts the wait for one permit.
+func (m *Metrics) ObserveGateWait(account string, wait time.Duration) {
+	m.gateWait.WithLabelValues(account).Observe(wait.Seconds())
+}
+
 // ObserveEnd counts a message that reached an end. An errcode, class or state outside
 // our tables counts as "other", so that no text from outside becomes a label.
 func (m *Metrics) ObserveEnd(account string, class job.Class, state ledger.State, errcode wechat.Code) {
@@ -119,13 +143,14 @@ func (m *Metrics) ObserveEnd(account string, class job.Class, state ledger.State
 
 // ObserveTokenFetch counts a token fetched from WeChat. cause is one of a few
 // words of the caller ("due", "refused", "forced"); expires is zero when the fetch
-// failed.
-func (m *Metrics) ObserveTokenFetch(account, cause string, expires time.Time) {
+// failed. took is the duration of the call.
+func (m *Metrics) ObserveTokenFetch(account, cause string, expires time.Time, took time.Duration) {
 	result := "ok"
 	if expires.IsZero() {
 		result = "failed"
 	}
 	m.fetches.WithLabelValues(account, cause, result).Inc()
+	m.fetch.WithLabelValues(account).Observe(took.Seconds())
 	if !expires.IsZero() {
 		m.fetched.WithLabelValues(account).Set(float64(time.Now().UnixMilli()) / 1000)
 		m.expires.WithLabelValues(account).Set(float64(expires.UnixMilli()) / 1000)

@@ -232,11 +232,15 @@ func TestMetricsOfTheProgram(t *testing.T) {
 	for _, code := range []string{ops.SentOK, "40003", "-1", ops.SentUnknown, ops.SentNowhere, openid, "invalid openid " + openid} {
 		m.ObserveSend(account, job.Bulk, code, 40*time.Millisecond)
 	}
+	for _, class := range []job.Class{job.Bulk, openid} {
+		m.ObserveAge(account, class, 40*time.Millisecond)
+	}
+	m.ObserveGateWait(account, 5*time.Millisecond)
 	m.ObserveEnd(account, job.Bulk, ledger.Rejected, 43004)
 	m.ObserveEnd(account, job.Bulk, "odd", 987654)
 	expires := time.Unix(1_800_000_000, 0)
-	m.ObserveTokenFetch(account, "due", expires)
-	m.ObserveTokenFetch(account, "refused", time.Time{})
+	m.ObserveTokenFetch(account, "due", expires, 30*time.Millisecond)
+	m.ObserveTokenFetch(account, "refused", time.Time{}, time.Second)
 	r := serve(t, rdb, func(c *ops.Config) { c.Registry = reg }).get(t, "/metrics")
 	got := map[string]float64{}
 	for name, v := range series(t, r.body) {
@@ -249,6 +253,8 @@ func TestMetricsOfTheProgram(t *testing.T) {
 		`wxnotify_sends_total{A,class="bulk",errcode="0"}`: 1, `wxnotify_sends_total{A,class="bulk",errcode="40003"}`: 1,
 		`wxnotify_sends_total{A,class="bulk",errcode="-1"}`: 1, `wxnotify_sends_total{A,class="bulk",errcode="unknown"}`: 1,
 		`wxnotify_sends_total{A,class="bulk",errcode="not-sent"}`: 1, `wxnotify_sends_total{A,class="bulk",errcode="other"}`: 2,
+		`wxnotify_queue_age_seconds_bucket{A,class="bulk",le="0.05"}`: 1, `wxnotify_gate_wait_seconds_bucket{A,le="0.05"}`: 1,
+		`wxnotify_token_fetch_seconds_bucket{A,le="0.05"}`:       1,
 		`wxnotify_send_seconds_bucket{A,class="bulk",le="0.05"}`: 7, `wxnotify_messages_ended_total{A,class="bulk",errcode="43004",state="rejected"}`: 1,
 		`wxnotify_messages_ended_total{A,class="bulk",errcode="other",state="other"}`: 1,
 		`wxnotify_token_fetches_total{A,cause="due",result="ok"}`:                     1,
