@@ -7,7 +7,10 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/tracing"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -36,6 +39,10 @@ type Result struct {
 // message, in their order. The error is nil when every message has a ticket, else a
 // *PartialError; repeat the call with the same IDs to enqueue the rest.
 func (p *Producer) EnqueueMany(ctx context.Context, messages []Message) ([]Result, error) {
+	ctx, span := tracing.Start(ctx, "wxnotify enqueue", trace.SpanKindProducer)
+	defer span.End()
+	span.Text("account", p.cfg.Account)
+	span.Number("messages", int64(len(messages)))
 	results := make([]Result, 0, len(messages))
 	partial := &PartialError{Total: len(messages)}
 	add := func(r Result) {
@@ -59,6 +66,7 @@ func (p *Producer) EnqueueMany(ctx context.Context, messages []Message) ([]Resul
 		add(Result{Ticket: Ticket{ID: m.ID}, Err: fmt.Errorf("producer: enqueue: %w", context.Cause(ctx))})
 	}
 	if partial.Failed > 0 {
+		span.Fail("not all were enqueued")
 		return results, partial
 	}
 	return results, nil
@@ -135,7 +143,7 @@ func (p *Producer) enqueueChunk(ctx context.Context, chunk []Message, before <-c
 	index := map[job.Class][]int{}
 	now := time.Now()
 	for i, m := range chunk {
-		e, err := p.prepare(m, now)
+		e, err := p.prepare(ctx, m, now)
 		if err != nil {
 			results[i] = Result{Ticket{ID: m.ID}, err}
 			continue

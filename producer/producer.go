@@ -68,11 +68,13 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/tracing"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -209,11 +211,18 @@ func (p *Producer) Enqueue(ctx context.Context, id string, m *wechat.TemplateMes
 	for _, set := range opts {
 		set(&msg.Terms)
 	}
-	return p.enqueueOne(ctx, msg)
+	ctx, span := tracing.Start(ctx, "wxnotify enqueue", trace.SpanKindProducer)
+	defer span.End()
+	span.Text("account", p.cfg.Account)
+	ticket, err := p.enqueueOne(ctx, msg)
+	if err != nil {
+		span.Fail("not enqueued")
+	}
+	return ticket, err
 }
 
 func (p *Producer) enqueueOne(ctx context.Context, msg Message) (Ticket, error) {
-	e, err := p.prepare(msg, time.Now())
+	e, err := p.prepare(ctx, msg, time.Now())
 	if err != nil {
 		return Ticket{ID: msg.ID}, err
 	}

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/fault"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/tracing"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -35,12 +37,12 @@ func (e *entry) item() queue.Item {
 // Check says whether Enqueue would refuse m, without talking to Redis. The
 // error is a *wechat.InvalidError with all faults at once.
 func (p *Producer) Check(m Message) error {
-	_, err := p.prepare(m, time.Now())
+	_, err := p.prepare(context.Background(), m, time.Now())
 	return err
 }
 
 // prepare refuses what could never be sent, or writes the envelope.
-func (p *Producer) prepare(m Message, now time.Time) (*entry, error) {
+func (p *Producer) prepare(ctx context.Context, m Message, now time.Time) (*entry, error) {
 	e := &entry{state: Queued}
 	message := m.Message
 	if p.cfg.Truncate {
@@ -59,7 +61,7 @@ func (p *Producer) prepare(m Message, now time.Time) (*entry, error) {
 	e.envelope = job.Envelope{
 		ID: m.ID, Class: class, To: own.ToUser, User: m.Terms.User, Template: own.TemplateID,
 		QueuedAt: now.Truncate(time.Millisecond), NotBefore: m.Terms.NotBefore, NotAfter: m.Terms.NotAfter,
-		AtLeastOnce: m.Terms.AtLeastOnce, Test: m.Terms.Test, Body: body,
+		AtLeastOnce: m.Terms.AtLeastOnce, Test: m.Terms.Test, Trace: tracing.Traceparent(ctx), Body: body,
 	}
 	if m.Terms.NotBefore.After(now) {
 		e.state = Scheduled

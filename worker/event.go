@@ -38,6 +38,9 @@ type Event struct {
 	// attempt than the first one with the waits between them.
 	Age               time.Duration
 	PossibleDuplicate bool
+	// TraceID is the id of the trace in which the message was enqueued, where this process
+	// exports its spans; empty: it does not, or there is none.
+	TraceID string
 	// Paused is why the gate was closed with this verdict; empty: it was not.
 	Paused ratelimit.Reason
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/tracing"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -47,6 +48,7 @@ type delivery struct {
 	permit *ratelimit.Permit // nil when it is spent
 	probe  bool              // the permit is the one of a half-open gate
 	event  Event
+	span   tracing.Span
 }
 
 // handle sends the message of one task. nil completes the task: the message's end, or
@@ -61,6 +63,10 @@ func (a *account) handle(ctx context.Context, t queue.Task) error {
 	}
 	d.env = env
 	d.event = Event{Account: a.appID, Class: env.Class, ID: env.ID, Age: time.Since(latest(env.QueuedAt, env.NotBefore)), To: masked(env.To)}
+	if env.Trace != "" {
+		ctx = d.startSpan(ctx)
+		defer d.endSpan()
+	}
 	if write := a.unwritten.take(keyOf(env)); write != nil {
 		return write(ctx, d)
 	}
@@ -211,6 +217,8 @@ func (d *delivery) send(ctx context.Context, a Attempt) error {
 // call makes the request with a bound of its own. A panic in it is turned into
 // an error, since asynq would store its text.
 func (d *delivery) call(ctx context.Context) (msgid wechat.MessageID, err error) {
+	ctx, span := d.startSendSpan(ctx)
+	defer func() { endSendSpan(span, err) }()
 	defer func() {
 		if cause := recover(); cause != nil {
 			d.log.Error("panic while sending", zap.String("id", d.env.ID),

@@ -70,12 +70,17 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 		log.Warn("configuration", zap.String("warning", w))
 	}
 	ctx := cmd.Context()
+	traces, flush, err := startTracing(ctx, a.Env, log)
+	if err != nil {
+		return err
+	}
+	defer flush()
 	rdb, err := connect(ctx, c, log)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rdb.Close() }()
-	s, err := newServer(rdb, c, roles, log, hooks{stdout: a.Stdout})
+	s, err := newServer(rdb, c, roles, log, hooks{stdout: a.Stdout, traces: traces})
 	if err != nil {
 		return err
 	}

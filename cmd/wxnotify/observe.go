@@ -27,6 +27,9 @@ type observer struct {
 	registry *prometheus.Registry
 	metrics  *ops.Metrics
 	log      *zap.Logger
+	// traceEnd is told of each message that ended outside a worker. Nil: spans are not
+	// exported.
+	traceEnd func(appid, id, state string)
 }
 
 func newObserver(log *zap.Logger) (*observer, error) {
@@ -56,8 +59,8 @@ func (o *observer) message(e worker.Event) {
 				code = ops.SentNowhere
 			}
 		}
-		o.metrics.ObserveSend(e.Account, e.Class, code, e.Latency)
-		o.metrics.ObserveAge(e.Account, e.Class, e.Age)
+		o.metrics.ObserveSend(e.Account, e.Class, code, e.Latency, e.TraceID)
+		o.metrics.ObserveAge(e.Account, e.Class, e.Age, e.TraceID)
 	}
 	if e.Ended {
 		o.metrics.ObserveEnd(e.Account, e.Class, e.State, e.Errcode)
@@ -81,6 +84,9 @@ func (o *observer) ended(appid string, m *enroll.Message) {
 		fields = append(fields, zap.Int64("msgid", int64(m.MsgID)))
 	}
 	o.log.Info("message ended", fields...)
+	if o.traceEnd != nil {
+		o.traceEnd(appid, m.ID, m.State)
+	}
 }
 
 // token logs and counts what happens to an account's token.
@@ -166,7 +172,7 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker
 	}
 	return ops.New(ops.Config{
 		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Prefix: c.Ops.Prefix, TrustedProxies: c.Public.TrustedProxies, Logins: logins,
-		Registry: o.registry, Checks: checks, Accounts: c.appids(), Logger: o.log, Console: con.serve, Shared: shared,
+		Registry: o.registry, Exemplars: o.traceEnd != nil, Checks: checks, Accounts: c.appids(), Logger: o.log, Console: con.serve, Shared: shared,
 		Gate: func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].gate.State(ctx) },
 	})
 }

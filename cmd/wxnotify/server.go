@@ -34,6 +34,7 @@ const (
 type hooks struct {
 	onEvent func(worker.Event) // nil: no observer
 	stdout  io.Writer          // of WXNOTIFY_AUDIT_FILE=-
+	traces  bool               // spans are exported
 	// opsListener, publicListener and apiListener replace ops_addr, public_addr and
 	// api_addr; nil: these are opened.
 	opsListener    net.Listener
@@ -49,6 +50,7 @@ type server struct {
 	watch   *observer
 	roles   role
 	onEvent func(worker.Event) // nil: no observer
+	traces  bool               // spans are exported
 
 	opsLn                        net.Listener // nil: no operators' listener
 	publicLn                     net.Listener // nil: does not publish
@@ -66,7 +68,7 @@ type server struct {
 // newServer builds everything and opens the listeners, so that every fault is
 // found before a message is sent.
 func newServer(rdb redis.UniversalClient, c *config, roles role, log *zap.Logger, h hooks) (*server, error) {
-	s := &server{log: log, rdb: rdb, roles: roles, onEvent: h.onEvent}
+	s := &server{log: log, rdb: rdb, roles: roles, onEvent: h.onEvent, traces: h.traces}
 	if err := s.build(c, h); err != nil {
 		s.close()
 		return nil, err
@@ -77,6 +79,9 @@ func newServer(rdb redis.UniversalClient, c *config, roles role, log *zap.Logger
 func (s *server) build(c *config, h hooks) (err error) {
 	if s.watch, err = newObserver(s.log); err != nil {
 		return err
+	}
+	if s.traces {
+		s.watch.traceEnd = s.traceEnd
 	}
 	if err := s.open(c, h); err != nil {
 		return err

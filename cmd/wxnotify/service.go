@@ -65,6 +65,9 @@ func (v *service) build() (err error) {
 		if v.api, err = newAPI(s.rdb, c, v.accounts, s.watch); err != nil {
 			return err
 		}
+		if s.traces {
+			v.api = traceRequests(v.api)
+		}
 	}
 	if s.opsLn == nil {
 		return nil

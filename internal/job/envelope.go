@@ -36,6 +36,7 @@ type Envelope struct {
 	NotBefore   time.Time `json:"-"`              // zero: send as soon as possible
 	NotAfter    time.Time `json:"-"`              // zero: never expires
 	AtLeastOnce bool      `json:"-"`              // retry beyond WeChat's deduplication window
+	Trace       string    `json:"-"`              // traceparent of the trace that enqueued it; empty: none
 	Body        []byte    `json:"-"`              // the request body, byte for byte as it goes to WeChat
 }
 
@@ -47,7 +48,7 @@ func Encode(e Envelope) ([]byte, error) {
 	}
 	out, err := appendTerms(make([]byte, 0, 256+len(e.Body)), &line{
 		V: Version, Envelope: e, QueuedAt: millis(e.QueuedAt), NotBefore: millis(e.NotBefore),
-		NotAfter: millis(e.NotAfter), AtLeastOnce: e.AtLeastOnce,
+		NotAfter: millis(e.NotAfter), AtLeastOnce: e.AtLeastOnce, Trace: e.Trace,
 	})
 	if err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func Parse(data []byte) (Envelope, error) {
 	}
 	e := l.Envelope
 	e.QueuedAt, e.NotBefore, e.NotAfter = fromMillis(l.QueuedAt), fromMillis(l.NotBefore), fromMillis(l.NotAfter)
-	e.AtLeastOnce, e.Body = l.AtLeastOnce, body
+	e.AtLeastOnce, e.Trace, e.Body = l.AtLeastOnce, l.Trace, body
 	if err := e.check(); err != nil {
 		return Envelope{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
@@ -94,7 +95,7 @@ func (e Envelope) check() error {
 	fault(len(e.Body) < 2 || e.Body[0] != '{', "body is not a JSON object")
 	fault(e.Class != Critical && e.Class != Default && e.Class != Bulk, "class is not known")
 	// encoding/json replaces invalid UTF-8, so the envelope would change in transit.
-	for _, text := range []string{e.ID, e.To, e.User, e.Template} {
+	for _, text := range []string{e.ID, e.To, e.User, e.Template, e.Trace} {
 		fault(!utf8.ValidString(text), "text is not UTF-8")
 	}
 	return errors.Join(faults...)

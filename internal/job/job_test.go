@@ -34,9 +34,16 @@ func lean() job.Envelope {
 	return job.Envelope{ID: "a b/ü", Class: job.Default, User: "u-17", Body: []byte("{\n\"data\":{}}")}
 }
 
+// traced is a message that was enqueued in a trace.
+func traced() job.Envelope {
+	e := full()
+	e.Trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	return e
+}
+
 func TestEncodeAndParseAgreeWithTheGoldenFiles(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]job.Envelope{"v1.golden": full(), "v1-user.golden": lean()} {
+	for name, want := range map[string]job.Envelope{"v1.golden": full(), "v1-user.golden": lean(), "v1-trace.golden": traced()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := "testdata/" + name
@@ -240,6 +247,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(`{"v":2}` + "\n{}"))
 	f.Add([]byte(`{"v":1,"id":"x","c":"bulk","u":"u1","q":17,"nb":18,"na":19,"alo":true}` + "\n{}"))
+	f.Add([]byte(`{"v":1,"id":"x","c":"bulk","u":"u1","tp":"00-1-2-01"}` + "\n{}"))
 	f.Add([]byte("\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, err := job.Parse(data)
@@ -251,13 +259,14 @@ func FuzzParse(f *testing.F) {
 			ID, To, U, T string
 			C            job.Class
 			Q            int64
+			TP           string
 			ALO          bool
 		}
 		if err := json.Unmarshal(terms, &byJSON); err != nil {
 			t.Fatalf("Parse took what encoding/json refuses: %v", err)
 		}
 		if byJSON.ID != e.ID || byJSON.C != e.Class || byJSON.To != e.To || byJSON.U != e.User || byJSON.T != e.Template ||
-			byJSON.Q != 0 && byJSON.Q != e.QueuedAt.UnixMilli() || byJSON.ALO != e.AtLeastOnce {
+			byJSON.Q != 0 && byJSON.Q != e.QueuedAt.UnixMilli() || byJSON.ALO != e.AtLeastOnce || byJSON.TP != e.Trace {
 			t.Fatalf("%s was read as %+v", terms, e)
 		}
 		again, err := job.Encode(e)

@@ -13,10 +13,11 @@ import (
 type line struct {
 	V int `json:"v"`
 	Envelope
-	QueuedAt    int64 `json:"q,omitempty"` // Unix milliseconds, as the next two
-	NotBefore   int64 `json:"nb,omitempty"`
-	NotAfter    int64 `json:"na,omitempty"`
-	AtLeastOnce bool  `json:"alo,omitempty"` // here because it is written last
+	QueuedAt    int64  `json:"q,omitempty"` // Unix milliseconds, as the next two
+	NotBefore   int64  `json:"nb,omitempty"`
+	NotAfter    int64  `json:"na,omitempty"`
+	AtLeastOnce bool   `json:"alo,omitempty"` // here because it is written late
+	Trace       string `json:"tp,omitempty"`  // here because it is written last
 }
 
 // usual reports whether text is printable ASCII that JSON writes unchanged in quotes.
@@ -33,7 +34,7 @@ func usual(text string) bool {
 // text is written directly: reflection costs more than the rest of an enqueue's
 // encoding.
 func appendTerms(out []byte, l *line) ([]byte, error) {
-	if !usual(l.ID) || !usual(l.To) || !usual(l.User) || !usual(l.Template) || l.Test {
+	if !usual(l.ID) || !usual(l.To) || !usual(l.User) || !usual(l.Template) || !usual(l.Trace) || l.Test {
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(false)
@@ -65,6 +66,7 @@ func appendTerms(out []byte, l *line) ([]byte, error) {
 	if l.AtLeastOnce {
 		out = append(out, `,"alo":true`...)
 	}
+	text(`,"tp":"`, l.Trace)
 	return append(out, '}'), nil
 }
 
@@ -115,5 +117,6 @@ func parseUsual(rest string) (l line, ok bool) {
 	l.NotBefore = number(`,"nb":`)
 	l.NotAfter = number(`,"na":`)
 	rest, l.AtLeastOnce = strings.CutPrefix(rest, `,"alo":true`)
+	l.Trace = text(`,"tp":"`)
 	return l, ok && l.V != 0 && rest == "}"
 }

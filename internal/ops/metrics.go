@@ -103,21 +103,31 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 
 // ObserveSend counts one call of template/send. errcode is WeChat's in decimal,
 // SentNowhere or SentUnknown; any other text counts as "other", so that no text
-// from outside becomes a label.
-func (m *Metrics) ObserveSend(account string, class job.Class, errcode string, took time.Duration) {
+// from outside becomes a label. traceID, if there is one, is the observation's exemplar.
+func (m *Metrics) ObserveSend(account string, class job.Class, errcode string, took time.Duration, traceID string) {
 	if errcode != SentNowhere && errcode != SentUnknown && !m.errcodes.MatchString(errcode) {
 		errcode = "other"
 	}
 	m.sends.WithLabelValues(account, string(class), errcode).Inc()
-	m.latency.WithLabelValues(account, string(class)).Observe(took.Seconds())
+	observe(m.latency.WithLabelValues(account, string(class)), took, traceID)
 }
 
 // ObserveAge counts the age of a message for which WeChat is called. A class outside our
-// table is left out.
-func (m *Metrics) ObserveAge(account string, class job.Class, age time.Duration) {
+// table is left out. traceID, if there is one, is the observation's exemplar.
+func (m *Metrics) ObserveAge(account string, class job.Class, age time.Duration, traceID string) {
 	if slices.Contains(job.Classes(), class) {
-		m.age.WithLabelValues(account, string(class)).Observe(max(age, 0).Seconds())
+		observe(m.age.WithLabelValues(account, string(class)), max(age, 0), traceID)
 	}
+}
+
+// observe counts took. An exemplar names the trace alone: an ID of a message may name a
+// person.
+func observe(h prometheus.Observer, took time.Duration, traceID string) {
+	if exemplars, ok := h.(prometheus.ExemplarObserver); ok && traceID != "" {
+		exemplars.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": traceID})
+		return
+	}
+	h.Observe(took.Seconds())
 }
 
 // ObserveGateWait counts the wait for one permit.

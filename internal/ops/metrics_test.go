@@ -230,10 +230,10 @@ func TestMetricsOfTheProgram(t *testing.T) {
 		t.Error("registered twice without a word")
 	}
 	for _, code := range []string{ops.SentOK, "40003", "-1", ops.SentUnknown, ops.SentNowhere, openid, "invalid openid " + openid} {
-		m.ObserveSend(account, job.Bulk, code, 40*time.Millisecond)
+		m.ObserveSend(account, job.Bulk, code, 40*time.Millisecond, "")
 	}
 	for _, class := range []job.Class{job.Bulk, openid} {
-		m.ObserveAge(account, class, 40*time.Millisecond)
+		m.ObserveAge(account, class, 40*time.Millisecond, "")
 	}
 	m.ObserveGateWait(account, 5*time.Millisecond)
 	m.ObserveEnd(account, job.Bulk, ledger.Rejected, 43004)
@@ -340,7 +340,7 @@ func ExampleMetrics() {
 		fmt.Println(err)
 		return
 	}
-	m.ObserveSend("wx0123456789abcdef", job.Critical, ops.SentOK, 52*time.Millisecond)
+	m.ObserveSend("wx0123456789abcdef", job.Critical, ops.SentOK, 52*time.Millisecond, "")
 	families, err := reg.Gather()
 	if err != nil {
 		fmt.Println(err)

@@ -64,6 +64,9 @@ type Config struct {
 	Logins []Login
 	// Registry is what /metrics shows beside the queues. Default: an empty one.
 	Registry *prometheus.Registry
+	// Exemplars lets /metrics answer in the form of OpenMetrics, the only one that has
+	// exemplars, to whom asks for it. Default: the text form alone.
+	Exemplars bool
 	// Checks of /readyz, beside those of Redis' clock and persistence. Default: none.
 	Checks []Check
 	// Accounts are the appids whose gates are shown and measured.
@@ -109,7 +112,7 @@ func New(cfg Config) (*Handler, error) {
 	own := prometheus.NewRegistry() // of this handler: another one of the same Registry may follow it
 	own.MustRegister(h.metrics)
 	h.metrics.serve = promhttp.HandlerFor(prometheus.Gatherers{cfg.Registry, own}, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4,
+		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, EnableOpenMetrics: cfg.Exemplars,
 	})
 	h.ready = newReadiness(cfg.Checks, func(ctx context.Context) (redisx.State, error) { return redisx.ReadState(ctx, cfg.Redis) })
 	monitor, err := newMonitor(cfg.Redis, inspector, h.mask, cfg.Prefix)
