@@ -3,6 +3,8 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -86,6 +88,27 @@ func TestHandleTellsRID(t *testing.T) {
 	if e := b.lastEvent(t); e.RID != "61725984-6126f6f9-040f19c4" || e.State != ledger.Rejected {
 		t.Errorf("event %+v", e)
 	}
+}
+
+// The record learns which process made a refused attempt, and how long the call took.
+func TestHandleTellsWorkerAndLatency(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, &sender{script: []func(context.Context) (wechat.MessageID, error){func(context.Context) (wechat.MessageID, error) {
+			time.Sleep(70 * time.Millisecond)
+			return 0, refusal(47003)
+		}}})
+		if err := b.deliver(t, nil); err != nil {
+			t.Fatal(err)
+		}
+		host, err := os.Hostname()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o := b.lastOutcome(t); o.Worker != fmt.Sprintf("%s:%d", host, os.Getpid()) || o.Latency != 70*time.Millisecond {
+			t.Errorf("worker %q, latency %s", o.Worker, o.Latency)
+		}
+	})
 }
 
 func TestHandleResolvesUser(t *testing.T) {

@@ -171,6 +171,7 @@ func helpCommand() *cobra.Command {
 func completeValues(cmd *cobra.Command) {
 	for name, values := range map[string][]string{
 		"output": {"text", "json"}, "lang": {"zh", "en"}, "class": classNames(), "encoding": intake.Encodings(),
+		"by": {"minute", "hour", "day"},
 	} {
 		if cmd.Flags().Lookup(name) != nil || cmd.PersistentFlags().Lookup(name) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // fails for a second one only
