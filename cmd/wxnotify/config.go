@@ -117,12 +117,18 @@ type opsConfig struct {
 	Addr  string        `koanf:"ops_addr" default:"127.0.0.1:9090" rule:"address or -" usage:"where /console/ /healthz /readyz /metrics /asynqmon/ listen; - for nowhere"`
 	Login wechat.Secret `koanf:"ops_login" rule:"login" usage:"user:password of the operators' listener; required beyond loopback"`
 	// UsersFile is read at the start and at a reload.
-	UsersFile  string        `koanf:"ops_users_file" usage:"file of further logins, a line each: name:role:hash, the role view, support, operate or admin, the hash of bcrypt"`
-	Audit      string        `koanf:"audit_file" usage:"file that gets a line of JSON for each change made in the console, each with the hash of the line before; - for stdout"`
-	TwoPersons bool          `koanf:"ops_two_persons" default:"false" rule:"bool" usage:"true has a second admin confirm it when a person is erased or all dead letters of a kind are dropped"`
-	LinkKey    wechat.Secret `koanf:"ops_link_key" rule:"key" usage:"signs links to a message's page that need no login, 32 bytes or more; without it there are none"`
-	Hosts      []string      `koanf:"ops_hosts" rule:"hosts" usage:"names under which a proxy reaches the operators' listener, separated by commas"`
-	Prefix     string        `koanf:"ops_prefix" rule:"path" usage:"path under which a proxy serves the operators' listener, such as /wxnotify"`
+	UsersFile  string `koanf:"ops_users_file" usage:"file of further logins, a line each: name:role:hash, the role view, support, operate or admin, the hash of bcrypt, or oidc"`
+	Audit      string `koanf:"audit_file" usage:"file that gets a line of JSON for each change made in the console, each with the hash of the line before; - for stdout"`
+	TwoPersons bool   `koanf:"ops_two_persons" default:"false" rule:"bool" usage:"true has a second admin confirm it when a person is erased or all dead letters of a kind are dropped"`
+	// The five of OIDC are set together, but for the last.
+	Issuer       string        `koanf:"ops_oidc_issuer" rule:"url" usage:"OIDC issuer whose people may log in to the operators' listener, such as https://sso.example.com/realms/ops"`
+	ClientID     string        `koanf:"ops_oidc_client_id" usage:"client id that the OIDC issuer gave"`
+	ClientSecret wechat.Secret `koanf:"ops_oidc_client_secret" usage:"client secret that the OIDC issuer gave"`
+	RedirectURL  string        `koanf:"ops_oidc_redirect_url" rule:"url" usage:"/oidc/callback of the operators' listener as browsers see it, such as https://ops.example.com/oidc/callback"`
+	RoleClaim    string        `koanf:"ops_oidc_role_claim" usage:"claim of the ID token with the role view, support, operate or admin; roles come from ops_users_file otherwise"`
+	LinkKey      wechat.Secret `koanf:"ops_link_key" rule:"key" usage:"signs links to a message's page that need no login, 32 bytes or more; without it there are none"`
+	Hosts        []string      `koanf:"ops_hosts" rule:"hosts" usage:"names under which a proxy reaches the operators' listener, separated by commas"`
+	Prefix       string        `koanf:"ops_prefix" rule:"path" usage:"path under which a proxy serves the operators' listener, such as /wxnotify"`
 }
 
 // apiConfig is the listener of the HTTP API.

@@ -55,7 +55,7 @@ func TestConfigFillsEveryField(t *testing.T) {
 		"erase_unsubscribed": "true", "bind": "first", "concurrency": "3", "fetchers": "2", "drain_timeout": "20s",
 		"public_url": "https://notify", "public_addr": ":1", "enroll_key": canarySecret, "enroll_key_previous": canarySecret, "return_urls": "https://a/?x=1, https://b",
 		"verify_files": "/srv", "trusted_proxies": "10.0.0.0/8,::1", "ops_addr": "-", "ops_login": "u:p",
-		"ops_hosts": "ops.example.com,b:81", "ops_users_file": "/users", "ops_prefix": "/wx", "audit_file": "/audit", "ops_two_persons": "true", "ops_link_key": canarySecret, "api_addr": ":2", "api_keys": "k:" + strings.Repeat("5f", 16), "gateway": "true",
+		"ops_hosts": "ops.example.com,b:81", "ops_users_file": "/users", "ops_prefix": "/wx", "audit_file": "/audit", "ops_two_persons": "true", "ops_oidc_issuer": "https://sso", "ops_oidc_client_id": "id", "ops_oidc_client_secret": canarySecret, "ops_oidc_redirect_url": "https://ops/oidc/callback", "ops_oidc_role_claim": "role", "ops_link_key": canarySecret, "api_addr": ":2", "api_keys": "k:" + strings.Repeat("5f", 16), "gateway": "true",
 		"log_level": "debug", "log_format": "console",
 		"redis_ca_file": "/ca", "redis_cert_file": "/crt", "redis_key_file": "/key", "redis_server_name": "redis.test",
 		"wechat_proxy": "http://u:canary@proxy:3128",

@@ -45,6 +45,7 @@ var goNames = map[string]string{
 	"config.Addr":    "WXNOTIFY_OPS_ADDR",
 	"config.Hosts[":  "WXNOTIFY_OPS_HOSTS",
 	"config.Logins[": "WXNOTIFY_OPS_LOGIN",
+	"config.OIDC":    "WXNOTIFY_OPS_OIDC_ISSUER, _CLIENT_ID, _CLIENT_SECRET, _REDIRECT_URL",
 
 	"queue: Concurrency":  "WXNOTIFY_CONCURRENCY",
 	"queue: Servers":      "WXNOTIFY_FETCHERS",

@@ -165,13 +165,14 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker
 	if err != nil {
 		return nil, err
 	}
-	con.roles = roles
+	single := c.oidc(roles)
+	con.roles, con.guarded = roles, len(logins) > 0 || single != nil
 	var shared http.HandlerFunc
 	if c.Ops.LinkKey.Reveal() != "" {
 		shared = con.console.ServeShared
 	}
 	return ops.New(ops.Config{
-		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Prefix: c.Ops.Prefix, TrustedProxies: c.Public.TrustedProxies, Logins: logins,
+		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Prefix: c.Ops.Prefix, TrustedProxies: c.Public.TrustedProxies, Logins: logins, OIDC: single,
 		Registry: o.registry, Exemplars: o.traceEnd != nil, Checks: checks, Accounts: c.appids(), Logger: o.log, Console: con.serve, Shared: shared,
 		Gate: func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].gate.State(ctx) },
 	})

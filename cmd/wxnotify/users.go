@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
@@ -12,6 +13,13 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/wechat"
 )
+
+// oidcName is the key of a person who logs in by OIDC. No other login has a colon: an
+// issuer cannot name the role of a login with a password.
+func oidcName(name string) string { return "oidc:" + strings.ToLower(name) }
+
+// byOIDC stands in ops_users_file in place of the hash of a person who logs in by OIDC.
+const byOIDC = "oidc"
 
 // roles are what ops_users_file may name.
 func roles() map[string]console.Role {
@@ -44,7 +52,10 @@ func (c *config) logins() (logins []ops.Login, byName map[string]console.Role, e
 			faults = append(faults, fmt.Errorf("%s: line %d: %w", c.label("ops_users_file"), i+1, err))
 			continue
 		}
-		logins, byName[login.Name] = append(logins, login), role
+		byName[login.Name] = role
+		if login.Password.Reveal() != "" {
+			logins = append(logins, login)
+		}
 	}
 	if len(faults) > 0 {
 		return nil, nil, &usageError{errors.Join(faults...)}
@@ -60,7 +71,7 @@ func (c *config) checkTwoPersons(byName map[string]console.Role) error {
 			admins++
 		}
 	}
-	if c.Ops.TwoPersons && admins < 2 {
+	if c.Ops.TwoPersons && admins < 2 && c.Ops.RoleClaim == "" {
 		return usagef("%s: needs two logins of role admin, and there are %d: add lines to WXNOTIFY_OPS_USERS_FILE", c.label("ops_two_persons"), admins)
 	}
 	return nil
@@ -77,8 +88,50 @@ func parseUser(line string) (ops.Login, console.Role, error) {
 	if !known {
 		return ops.Login{}, 0, errors.New("the role is not one of view, support, operate, admin")
 	}
+	if parts[2] == byOIDC {
+		return ops.Login{Name: oidcName(parts[0])}, role, nil
+	}
 	if _, err := bcrypt.Cost([]byte(parts[2])); err != nil {
-		return ops.Login{}, 0, errors.New("the third part is not a bcrypt hash: make one with `htpasswd -nB NAME`")
+		return ops.Login{}, 0, errors.New("the third part is not a bcrypt hash: make one with `htpasswd -nB NAME`; and not oidc")
 	}
 	return ops.Login{Name: parts[0], Password: wechat.NewSecret(parts[2])}, role, nil
+}
+
+// oidc is the login by OIDC; nil: there is none.
+func (c *config) oidc(byName map[string]console.Role) *ops.OIDC {
+	o := &c.Ops
+	if o.Issuer == "" && o.ClientID == "" && o.ClientSecret.Reveal() == "" && o.RedirectURL == "" {
+		return nil
+	}
+	return &ops.OIDC{
+		Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: o.ClientSecret, RedirectURL: o.RedirectURL,
+		Admit: func(claims map[string]any) (string, string) { return admit(claims, o.RoleClaim, byName) },
+	}
+}
+
+// admit names a person by the verified email, else by the subject. The role is the highest
+// of the claim; without a claim's name it is that of ops_users_file.
+func admit(claims map[string]any, roleClaim string, byName map[string]console.Role) (name, role string) {
+	name, _ = claims["sub"].(string)
+	if email, _ := claims["email"].(string); email != "" && claims["email_verified"] == true {
+		name = strings.ToLower(email)
+	}
+	var found []string
+	switch v := claims[roleClaim].(type) {
+	case string:
+		found = []string{v}
+	case []any:
+		for _, one := range v {
+			text, _ := one.(string)
+			found = append(found, text)
+		}
+	}
+	best := console.Role(-1)
+	for title, r := range roles() {
+		listed, known := byName[oidcName(name)]
+		if r > best && (slices.Contains(found, title) || roleClaim == "" && known && listed == r) {
+			best, role = r, title
+		}
+	}
+	return name, role
 }

@@ -81,6 +81,7 @@ func TestRolesOfTheUsersFileBoundTheConsole(t *testing.T) {
 	if got := ask(""); got != http.StatusOK {
 		t.Errorf("without logins: %d", got)
 	}
+	o.guarded = true
 	o.roles = map[string]console.Role{"li": console.Support, "zhao": console.Operate}
 	for name, want := range map[string]int{"li": http.StatusForbidden, "zhao": http.StatusOK, "unknown": http.StatusForbidden, "": http.StatusForbidden} {
 		if got := ask(name); got != want {
@@ -106,5 +107,32 @@ func TestTwoPersonsNeedTwoAdmins(t *testing.T) {
 		if (want == "") != (err == nil) || err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "two-persons")) {
 			t.Errorf("%q: %v, want %q", line, err, want)
 		}
+	}
+}
+
+func TestRolesOfOIDCComeFromTheClaimOrTheUsersFile(t *testing.T) {
+	t.Parallel()
+	listed := map[string]console.Role{"boss": console.Admin, oidcName("Li@Example.com"): console.Support}
+	for what, row := range map[string]struct {
+		claims     map[string]any
+		claim      string
+		name, role string
+	}{
+		"a listed email":                 {map[string]any{"sub": "1", "email": "li@example.com", "email_verified": true}, "", "li@example.com", "support"},
+		"an email that is not verified":  {map[string]any{"sub": "1", "email": "li@example.com"}, "", "1", ""},
+		"a subject named like a login":   {map[string]any{"sub": "boss"}, "", "boss", ""},
+		"a role":                         {map[string]any{"sub": "1", "role": "operate"}, "role", "1", "operate"},
+		"the highest of several":         {map[string]any{"sub": "1", "role": []any{"view", "admin", "x", 7}}, "role", "1", "admin"},
+		"an unknown role":                {map[string]any{"sub": "1", "role": "root"}, "role", "1", ""},
+		"a listed email without a claim": {map[string]any{"sub": "1", "email": "li@example.com", "email_verified": true}, "role", "li@example.com", ""},
+		"nothing":                        {map[string]any{}, "", "", ""},
+	} {
+		if name, role := admit(row.claims, row.claim, listed); name != row.name || role != row.role {
+			t.Errorf("%s: %q %q, want %q %q", what, name, role, row.name, row.role)
+		}
+	}
+	login, role, err := parseUser("Li@Example.com:support:oidc")
+	if err != nil || login.Name != oidcName("li@example.com") || role != console.Support || login.Password.Reveal() != "" {
+		t.Errorf("a line of the users file: %+v %v %v", login, role, err)
 	}
 }

@@ -23,6 +23,7 @@ import (
 type operators struct {
 	console *console.Console
 	roles   map[string]console.Role // by the name of the login
+	guarded bool                    // a login is required
 	opened  []func() error
 }
 
@@ -67,10 +68,13 @@ func templatesOf(a *account) func(context.Context) ([]wechat.Template, error) {
 // serve is ops.Config.Console. Without logins, on the loopback, each operator is an admin.
 func (o *operators) serve(w http.ResponseWriter, r *http.Request, who ops.Operator) {
 	role := console.Admin
-	if len(o.roles) > 0 {
+	switch {
+	case who.Role != "":
+		role = roles()[who.Role]
+	case o.guarded:
 		role = o.roles[who.Name]
 	}
-	o.console.ServeHTTP(w, console.WithOperator(r, console.Operator{Name: who.Name, Address: who.Address, Role: role, Stop: who.Stop}))
+	o.console.ServeHTTP(w, console.WithOperator(r, console.Operator{Name: who.Name, LogOut: who.Role != "", Address: who.Address, Role: role, Stop: who.Stop}))
 }
 
 // close ends what runs in the background first.

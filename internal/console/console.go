@@ -80,6 +80,7 @@ type Operator struct {
 	Name    string // of the login; empty: the listener has none
 	Address string // of the client
 	Role    Role
+	LogOut  bool            // a session can be ended
 	Stop    <-chan struct{} // ends streams; nil: never
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/console"
+	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -74,4 +75,15 @@ func TestADisabledWebhookIsEnabled(t *testing.T) {
 		t.Errorf("the trail: %s", trail)
 	}
 	b.post(t, "/webhooks", "id", "wh_none", "confirm", "yes").must(t, "one that does not exist", http.StatusNotFound, "no such webhook")
+}
+
+func TestASessionCanBeEndedOnEachPage(t *testing.T) {
+	t.Parallel()
+	b := setupWith(t, redistest.Start(t).Client(t), console.Config{Prefix: "/ops"})
+	const form = `<form method="post" action="/ops/oidc/logout">`
+	if page := b.get(t, "/runs"); strings.Contains(page.body, form) {
+		t.Error("a login by password shows the button")
+	}
+	b.logOut = true
+	b.get(t, "/runs").must(t, "with a session", http.StatusOK, form)
 }

@@ -113,6 +113,7 @@ type page struct {
 	Lang, Other wechat.Lang
 	InOther     string // address of this page in Other
 	Asynqmon    string
+	LogOut      string // address that ends the session; empty: there is none
 	Base        string // path of the console, without a slash at its end
 	Name, Title string // which page it is, and its heading
 	Who         Operator
@@ -143,6 +144,9 @@ func (c *Console) pageOf(r *request, name, title string, data any) page {
 	}
 	if r.lang == wechat.Chinese {
 		p.Other = wechat.English
+	}
+	if r.who.LogOut {
+		p.LogOut = c.cfg.Prefix + "/oidc/logout"
 	}
 	p.InOther = c.inLanguage(r, p.Other)
 	switch name {

@@ -9,6 +9,7 @@ const consoleRoot = "/console"
 // Operator is who makes a request of the console.
 type Operator struct {
 	Name    string          // of the login; empty: the listener has no login
+	Role    string          // that OIDC.Admit returned; empty: the login is one of Config.Logins, or there is none
 	Address string          // of the client, see Config.TrustedProxies
 	Stop    <-chan struct{} // closed when the server stops: end what streams; nil: never
 }
@@ -16,9 +17,23 @@ type Operator struct {
 // stoppingKey is the context key of a channel that is closed when Serve stops.
 type stoppingKey struct{}
 
-// console passes requests on with their operator. Those that change something are
-// refused when a page of another origin made them: a browser sends the login along.
+// console passes requests on with their operator.
 func (h *Handler) console() http.Handler {
+	return h.protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who := Operator{Address: h.auth.clientAddr(r)}
+		if s, ok := r.Context().Value(sessionKey{}).(session); ok {
+			who.Name, who.Role = s.name, s.role
+		} else if len(h.auth.logins) > 0 {
+			who.Name, _, _ = r.BasicAuth() // verified by requireLogin
+		}
+		who.Stop, _ = r.Context().Value(stoppingKey{}).(<-chan struct{})
+		h.cfg.Console(w, r, who)
+	}))
+}
+
+// protect refuses requests that change something and that a page of another origin made:
+// a browser sends the login along.
+func (h *Handler) protect(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	for _, host := range h.cfg.Hosts { // a proxy may pass on another Host than the browser's
 		_ = protection.AddTrustedOrigin("https://" + host) // what is no origin is never one of a browser
@@ -27,12 +42,5 @@ func (h *Handler) console() http.Handler {
 		writeText(w, http.StatusForbidden, "Refused: a page of another site made this request. Open the console itself; "+
 			"behind a proxy add its name to WXNOTIFY_OPS_HOSTS.")
 	}))
-	return protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who := Operator{Address: h.auth.clientAddr(r)}
-		if len(h.auth.logins) > 0 {
-			who.Name, _, _ = r.BasicAuth() // verified by requireLogin
-		}
-		who.Stop, _ = r.Context().Value(stoppingKey{}).(<-chan struct{})
-		h.cfg.Console(w, r, who)
-	}))
+	return protection.Handler(next)
 }

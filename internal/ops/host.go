@@ -39,5 +39,5 @@ func (a *authenticator) checkHost(next http.Handler) http.Handler {
 
 func (a *authenticator) knowsHost(hostport string) bool {
 	host := bareHost(hostport)
-	return a.hosts[host] || loopback(host) || (len(a.logins) > 0 && len(a.hosts) == 0)
+	return a.hosts[host] || loopback(host) || (!a.open() && len(a.hosts) == 0)
 }

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -41,7 +42,8 @@ const (
 
 // authenticator checks logins and host names.
 type authenticator struct {
-	logins  map[string]string // name → password or bcrypt hash; empty: no login is required
+	logins  map[string]string // name → password or bcrypt hash
+	oidc    *oidcLogins       // nil: none. Without both no login is required
 	hosts   map[string]bool
 	proxies []netip.Prefix
 	log     *zap.Logger
@@ -105,12 +107,18 @@ var (
 // requireLogin answers 401 unless the request has a correct name and password.
 func (a *authenticator) requireLogin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s, ok := a.oidc.of(r); ok {
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), sessionKey{}, s)))
+			return
+		}
 		switch err := a.authenticate(r); {
 		case err == nil:
 			next.ServeHTTP(w, r)
 		case errors.Is(err, errThrottled):
 			w.Header().Set("Retry-After", strconv.Itoa(int(failureWindow.Seconds())))
 			writeText(w, http.StatusTooManyRequests, "Too many failed logins. Wait a minute and try again.")
+		case a.oidc != nil && wantsPage(r):
+			a.oidc.choose(w, r)
 		default:
 			w.Header().Set("WWW-Authenticate", `Basic realm="wxnotify operators", charset="UTF-8"`)
 			writeText(w, http.StatusUnauthorized,
@@ -121,7 +129,7 @@ func (a *authenticator) requireLogin(next http.Handler) http.Handler {
 
 // authenticate returns nil, errLogin or errThrottled.
 func (a *authenticator) authenticate(r *http.Request) error {
-	if len(a.logins) == 0 {
+	if a.open() {
 		return nil
 	}
 	name, password, ok := r.BasicAuth()
@@ -155,6 +163,9 @@ func (a *authenticator) authenticate(r *http.Request) error {
 	a.remember(mac, from)
 	return nil
 }
+
+// open reports whether no login is required.
+func (a *authenticator) open() bool { return len(a.logins) == 0 && a.oidc == nil }
 
 // verify takes as long for an unknown name as for a known one.
 func (a *authenticator) verify(name, password string) bool {

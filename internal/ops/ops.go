@@ -62,6 +62,8 @@ type Config struct {
 	// Logins of the admins, by HTTP basic authentication. Default: none, which is
 	// allowed on a loopback address only.
 	Logins []Login
+	// OIDC logs operators in, too. Default: passwords only.
+	OIDC *OIDC
 	// Registry is what /metrics shows beside the queues. Default: an empty one.
 	Registry *prometheus.Registry
 	// Exemplars lets /metrics answer in the form of OpenMetrics, the only one that has
@@ -107,6 +109,9 @@ func New(cfg Config) (*Handler, error) {
 	}
 	h := &Handler{cfg: cfg, log: cfg.Logger.Named("ops"), mask: newMasker()}
 	h.auth = newAuthenticator(cfg, h.log)
+	if cfg.OIDC != nil {
+		h.auth.oidc = newOIDCLogins(*cfg.OIDC, cfg.Prefix, h.auth, h.log)
+	}
 	inspector := queue.NewInspector(cfg.Redis)
 	h.metrics = newCollector(cfg, inspector)
 	own := prometheus.NewRegistry() // of this handler: another one of the same Registry may follow it
@@ -140,6 +145,10 @@ func (h *Handler) routes(monitor http.Handler) http.Handler {
 	public := http.NewServeMux()
 	public.HandleFunc("GET /healthz", h.healthz)
 	public.HandleFunc("GET /readyz", h.readyz)
+	if h.auth.oidc != nil {
+		h.auth.oidc.routes(public, h.auth, h.protect)
+		private.Handle("GET "+oidcPassword, http.RedirectHandler(h.cfg.Prefix+consoleRoot+"/", http.StatusFound))
+	}
 	if h.cfg.Shared != nil {
 		for _, path := range []string{"/shared/{link}", "/style.css", "/icon.svg"} {
 			public.Handle("GET "+consoleRoot+path, h.auth.checkHost(h.cfg.Shared))
@@ -180,11 +189,14 @@ func (c Config) validate() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
 		faults = append(faults, fmt.Errorf("config.Addr: %q is not host:port", c.Addr))
-	} else if len(c.Logins) == 0 && !loopback(c.Addr) {
+	} else if len(c.Logins) == 0 && c.OIDC == nil && !loopback(c.Addr) {
 		faults = append(faults, fmt.Errorf("config.Addr: %s can be reached from other machines and there is no login: "+
 			"set one (WXNOTIFY_OPS_LOGIN=user:password), or listen on 127.0.0.1", c.Addr))
 	}
 	faults = append(faults, validateLogins(c.Logins)...)
+	if err := c.OIDC.validate(); err != nil {
+		faults = append(faults, err)
+	}
 	for i, check := range c.Checks {
 		if check.Name == "" || check.Run == nil {
 			faults = append(faults, fmt.Errorf("config.Checks[%d]: Name and Run are required", i))
