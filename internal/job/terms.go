@@ -38,7 +38,8 @@ func appendTerms(out []byte, l *line) ([]byte, error) {
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(false)
-		if err := enc.Encode(l); err != nil {
+		escaping := *l // so that l itself stays on the stack
+		if err := enc.Encode(&escaping); err != nil {
 			return nil, fmt.Errorf("encode envelope: %w", err)
 		}
 		return append(out, bytes.TrimSuffix(b.Bytes(), []byte{'\n'})...), nil
