@@ -416,7 +416,7 @@ func TestForwardAfterACrash(t *testing.T) {
 			return nil, nil
 		})})
 		body := text("hello")
-		bare := w.serve(nil).Handler() // takes it, and has nobody to hand it to: as good as dead
+		bare := w.serve(nil).Handler() // takes it, and has no handler
 		for _, h := range []http.Handler{bare, w.handler, w.handler} {
 			if resp := post(h, w.signed(), strings.NewReader(body)); resp.Code != http.StatusOK {
 				t.Errorf("%d %q", resp.Code, resp.Body)

@@ -76,7 +76,7 @@ func TestEnrolByQR(t *testing.T) {
 	}
 }
 
-// Somebody else's scene, an old one and a forged one bind nobody.
+// Another account's scene, an old one and a forged one bind no user.
 func TestOtherScenes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -375,7 +375,7 @@ func TestScanOfHandOff(t *testing.T) {
 		made := w.p.Calls("/cgi-bin/qrcode/create").Total
 		w.get(w.handOff("u-2", "unionid-1"), desktopUA)
 		if n := w.p.Calls("/cgi-bin/qrcode/create").Total; n != made {
-			t.Error("a code was made that binds whoever scans it")
+			t.Error("a code was made that binds any person who scans it")
 		}
 	})
 }

@@ -34,7 +34,7 @@ func TestEnrolByOAuth(t *testing.T) {
 			list[0].Follows == nil || !*list[0].Follows || list[0].UnionID == "" {
 			t.Errorf("roster %+v", list)
 		}
-		// The same person may open the link again; somebody else may not use it.
+		// The same person may open the link again; another person may not use it.
 		again := w.enrolled(w.link("patient-402"), openID)
 		if again.Code != http.StatusSeeOther {
 			t.Errorf("a second user of one openid: %d", again.Code)
@@ -230,7 +230,7 @@ func TestOau06Snapshot(t *testing.T) {
 	})
 }
 
-// oau-08: nobody is sent to an address that is not on the list.
+// oau-08: no follower is sent to an address that is not on the list.
 func TestOau08ReturnTo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -115,7 +115,7 @@ func pageEnglish() *pageWords {
 			pageTaken:    {Title: "Another WeChat is signed up", Lead: "This user is signed up with another WeChat, so yours was not added.", More: "To use yours instead, please ask the sender of the link.", Button: back},
 			pageTooMany:  {Title: "Too many people right now", Lead: "Please try again in {s} seconds.", Button: again},
 			pageInvalid:  {Title: "This link no longer works", Lead: "It may be too old, opened too often, or incomplete.", More: ask, Button: back},
-			pageMismatch: {Title: "The details do not match", Lead: "Yours differ from those on record, so notices were not turned on for you.", More: "Please check your details with whoever sent you the link.", Button: back},
+			pageMismatch: {Title: "The details do not match", Lead: "Yours differ from those on record, so notices were not turned on for you.", More: "Please check your details with the sender of the link.", Button: back},
 			pageSnapshot: {Title: "Please use the full service", Lead: "WeChat shows only a quick look at this page, and cannot go on from it.", Button: "Open again"},
 			pageBusy:     {Title: "WeChat is not answering", Lead: "Please wait a moment, then try again.", Button: again},
 			pageRefused:  {Title: "You did not agree", Lead: "Nothing about you was stored, and no notice will be sent to you.", More: "If you change your mind, you can try again at any time.", Button: again},

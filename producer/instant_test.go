@@ -49,7 +49,7 @@ func TestOneIDWithManyBodiesInOneInstant(t *testing.T) {
 			}
 		}
 		if winner == "" {
-			t.Fatalf("round %d: nobody has a ticket", round)
+			t.Fatalf("round %d: no caller has a ticket", round)
 		}
 		if n := a.waiting(t, producer.Default); n != round+1 {
 			t.Fatalf("round %d: %q has a ticket, and its task is gone", round, winner)

@@ -33,7 +33,7 @@ type bucket struct {
 	calls, bad int
 }
 
-// note counts a call and reports whether WeChat is down for everybody.
+// note counts a call and reports whether WeChat is down.
 func (b *breaker) note(bad bool, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

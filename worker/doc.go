@@ -39,7 +39,7 @@
 //
 // # What counts as an attempt
 //
-// A failure that says something about this message. What concerns everybody
+// A failure that says something about this message. What concerns the account
 // (quota, rate, account, token, an outage) closes the gate and costs none; nor
 // does a crash or a stop. What ended without a known outcome is sent again
 // under the same client_msg_id within [Policy].ReplayWindow, and is unknown

@@ -104,7 +104,8 @@ func (d *delivery) hold(ctx context.Context, v *Verdict) {
 	}
 }
 
-// suppress is a help, not a promise: the next answer says the same again.
+// suppress only logs an error: WeChat answers the next message the same, and that one
+// suppresses the recipient.
 func (d *delivery) suppress(ctx context.Context, v Verdict) {
 	s := ledger.Suppression{OpenID: d.recipient(), Reason: v.Errcode.Name(), Until: time.Now().Add(v.Suppress.For)}
 	if v.Suppress.Template {

@@ -32,7 +32,7 @@ func TestQue06Outage(t *testing.T) {
 			t.Errorf("%d probes in two minutes, want one in 30 s", n)
 		}
 		_, _ = one.stop(), two.stop()
-		time.Sleep(2 * time.Hour) // virtual: quiet hours cost real time only while somebody polls
+		time.Sleep(2 * time.Hour) // virtual; it costs no real time without workers
 		p.start()
 		p.start()
 		time.Sleep(time.Minute) // virtual

@@ -196,8 +196,8 @@ func TestStoryOfAResendAfterACrash(t *testing.T) {
 	})
 }
 
-// rcp-03: the answer is lost and WeChat stays deaf: the message ends as unknown,
-// and its receipt, which names a message that nobody knows, tells the truth.
+// rcp-03: the answer is lost and the replays fail: the message ends as unknown, and
+// its receipt, whose msgid is in no record, then settles it.
 func TestRcp03StoryOfALostAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -54,7 +54,7 @@ func TestSimulatedRecipientsEndAsTheirNamesSay(t *testing.T) {
 
 // A test message takes the whole way to a real openid, without WeChat and quota,
 // while a usual one beside it is sent.
-func TestATestMessageReachesNobodyAndCostsNoQuota(t *testing.T) {
+func TestATestMessageReachesNoFollowerAndCostsNoQuota(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipe(t, wechattest.Config{}, terms{quota: 5, reserve: 0.01})

@@ -13,8 +13,8 @@ import (
 	"github.com/wxnotify/wxnotify/worker"
 )
 
-// slowLedger answers Begin, but the process sees the answer only later, as one
-// does that was stopped meanwhile.
+// slowLedger answers Begin, but the process sees the answer only later, as after
+// SIGSTOP.
 type slowLedger struct {
 	*records
 	stop time.Duration

@@ -39,7 +39,7 @@ func TestStorySendsEverything(t *testing.T) {
 }
 
 // Exactly once visible: accepted and cut, busy, bad gateway, and a token that
-// somebody kills again and again.
+// another system replaces again and again.
 func TestStoryFaults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// sameCodeStreak finds the account's trouble behind answers that speak of one recipient:
+// sameCodeStreak finds a fault of the account that WeChat reports as one of a recipient:
 // the same errcode for many different recipients in a row.
 type sameCodeStreak struct {
 	mu   sync.Mutex
@@ -56,8 +56,8 @@ func (a *sameCodeStreak) note(code wechat.Code, openid string) Hold {
 		Detail: fmt.Sprintf("errcode %d for %d recipients in a row: %s", code, limit, code.Remedy()),
 	}
 	if code == wechat.CodeInvalidOpenID {
-		// A list of bad openids must not stop the account for good: go on after
-		// the sameCodeStreak, and count again.
+		// A list of bad openids must not stop the account for good: sending goes on
+		// after the pause, and the count begins again.
 		h.Timed, h.Wait, a.seen = true, openidPause, nil
 		h.Detail += " Is this the appid that the openids belong to?"
 	}

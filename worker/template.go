@@ -13,15 +13,15 @@ type templateBreaker struct {
 	templates map[string]*entry
 }
 
-// entry is one template's stay.
+// entry is a refused template.
 type entry struct {
 	failures    int
-	lastFailure time.Time // the last strike
-	until       time.Time
+	lastFailure time.Time
+	until       time.Time // its messages wait until then
 }
 
-// Refusals that count up: the first may be a flap; with all of them the
-// template was refused for some three hours and is taken for gone.
+// templateGone is how many refusals in a row show that a template was deleted: they
+// take some three hours. WeChat also refuses valid templates for a moment.
 const templateGone = 7
 
 // maxTemplates bounds the memory; beyond it, refused templates are sent.
@@ -39,8 +39,8 @@ func templateHolds() []time.Duration {
 }
 
 // admit says whether a message of the template may be sent now; if not, when
-// to ask again, or that the template is gone. Who is admitted while the
-// template is in templateBreaker is the test, and the others wait for its outcome.
+// to ask again, or that the template is gone. The first message after a wait is the
+// test, and the others wait for its outcome.
 func (q *templateBreaker) admit(template string, now time.Time) (wait time.Duration, gone bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -55,7 +55,7 @@ func (q *templateBreaker) admit(template string, now time.Time) (wait time.Durat
 	return 0, false
 }
 
-// refused counts a refusal and reports whether it is the first of its spell.
+// refused counts a refusal and reports whether it is the first of its row.
 // Answers to calls that went out together count once.
 func (q *templateBreaker) refused(template string, forGood bool, sentAt, now time.Time) bool {
 	q.mu.Lock()
@@ -67,7 +67,10 @@ func (q *templateBreaker) refused(template string, forGood bool, sentAt, now tim
 			return false
 		}
 		w = &entry{}
-		q.put(template, w)
+		if q.templates == nil {
+			q.templates = make(map[string]*entry)
+		}
+		q.templates[template] = w
 	} else if !sentAt.After(w.lastFailure) {
 		return false
 	}
@@ -79,14 +82,7 @@ func (q *templateBreaker) refused(template string, forGood bool, sentAt, now tim
 	return first
 }
 
-func (q *templateBreaker) put(template string, w *entry) {
-	if q.templates == nil {
-		q.templates = make(map[string]*entry)
-	}
-	q.templates[template] = w
-}
-
-// worked ends the templateBreaker. It reports whether there was one.
+// worked reports whether the template was refused before, and forgets that.
 func (q *templateBreaker) worked(template string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

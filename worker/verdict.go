@@ -46,7 +46,7 @@ type Attempt struct {
 	Open        time.Duration // since the first attempt of unknown outcome
 	Left        time.Duration // until the message is too late; zero: no end
 	AtLeastOnce bool          // may be sent again after the replay window
-	Outage      bool          // WeChat is down for everybody, as the breaker knows
+	Outage      bool          // the breaker says that WeChat is down
 	Stopping    bool          // the process cancelled the attempt
 }
 
@@ -236,8 +236,8 @@ func byKind(e *wechat.Error, a Attempt, p Policy) Verdict {
 // between us and WeChat may have lost: "POST required" and "empty POST data".
 func bodyLost(code wechat.Code) bool { return code == 43002 || code == 44002 }
 
-// fail retries after the backoff, or waits for the gate when WeChat is down for
-// everybody: a breaker instead of burnt attempts.
+// fail retries after the backoff, or waits for the gate, without an attempt,
+// when WeChat is down.
 func (v Verdict) fail(a Attempt, p Policy) Verdict {
 	if a.Outage {
 		v = v.wait(0)

@@ -345,7 +345,7 @@ func TestVerdictFrequency(t *testing.T) {
 	}
 }
 
-// A code that nobody knows may be WeChat's word for "I have this already", or a
+// An unknown code may be WeChat's word for "I have this already", or a
 // trouble that passes: while the window is open, the next replay may tell.
 func TestVerdictUnknownCodeOnReplay(t *testing.T) {
 	t.Parallel()

@@ -133,7 +133,7 @@ func (a *app) readHandOff(name string) (producer.HandOff, error) {
 }
 
 // parseHandOff reads the data of --hand-off strictly: a claim of damaged data would match
-// nobody's.
+// no user.
 func parseHandOff(text []byte) (producer.HandOff, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	var h struct {

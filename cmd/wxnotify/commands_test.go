@@ -26,7 +26,7 @@ func TestDemoOnce(t *testing.T) {
 	}
 }
 
-// TestDemoStays until Ctrl-C, and others may use it meanwhile.
+// TestDemoStays: until Ctrl-C, and other commands may use it until then.
 func TestDemoStays(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil, "demo", "--messages", "3")
@@ -78,7 +78,7 @@ func TestCommands(t *testing.T) {
 	expect(1, "dry", "status", "dry")
 	expect(1, "thing1", replaced(sendArgs("too-long", "--dry-run"), "thing1=咖啡 & <司康>", "thing1=一二三四五六七八九十一二三四五六七八九十一")...)
 
-	// Nobody works yet: cancelled before it is sent, scheduled, expired.
+	// No worker runs yet: cancelled before it is sent, scheduled, expired.
 	expect(0, "queued", sendArgs("to-cancel")...)
 	expect(0, "cancelled", "cancel", "to-cancel")
 	expect(0, "state cancelled", "status", "to-cancel")

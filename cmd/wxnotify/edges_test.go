@@ -174,8 +174,7 @@ func TestNoWarningWithoutAMistake(t *testing.T) {
 	}
 }
 
-// TestPlaceholdersOfExamplesAreRefused: everybody knows those of
-// docker-compose.yml, so they protect nothing.
+// TestPlaceholdersOfExamplesAreRefused: those of docker-compose.yml are published.
 func TestPlaceholdersOfExamplesAreRefused(t *testing.T) {
 	t.Parallel()
 	for variable, value := range map[string]string{
@@ -221,7 +220,7 @@ func TestPlaceholdersOfExamplesAreRefused(t *testing.T) {
 }
 
 // TestReferencesThatWereNotReplacedAreRefused: the text is in the file that was to be
-// filled in, so that everybody may know it. Simulators do not take it either.
+// filled in, which may be published. Simulators do not take it either.
 func TestReferencesThatWereNotReplacedAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, base := range []string{"https://api.weixin.qq.com", "http://127.0.0.1:8090"} {

@@ -232,7 +232,7 @@ func TestEnrollUsage(t *testing.T) {
 	}
 }
 
-// The public listener shows nothing of the inside, and says so to nobody twice.
+// The public listener shows nothing of the inside, and answers each unknown path alike.
 func TestPublicListenerIsNarrow(t *testing.T) {
 	t.Parallel()
 	w := publicWorld(t)

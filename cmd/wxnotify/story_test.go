@@ -254,7 +254,7 @@ func exactlyOnce(tb testing.TB, w *world, ids []string) {
 		delete(count, job.ClientMsgID(id))
 	}
 	if lost > 0 || twice > 0 || len(count) > 0 {
-		tb.Errorf("of %d messages %d lost, %d seen twice; %d seen that nobody enqueued", len(ids), lost, twice, len(count))
+		tb.Errorf("of %d messages %d lost, %d seen twice; %d seen that were not enqueued", len(ids), lost, twice, len(count))
 	}
 }
 

@@ -224,7 +224,7 @@ func TestFetchGivesBack(t *testing.T) {
 		k.gate.set(&ratelimit.ClosedError{Reason: ratelimit.ReasonQuota}, ratelimit.General, ratelimit.Reserved)
 		k.whole(t)
 		if took := time.Since(closed); took > 900*time.Millisecond {
-			t.Errorf("it took %s, as if nobody had listened to the gate", took)
+			t.Errorf("it took %s, as without the gate's notice", took)
 		}
 	})
 	t.Run("what no slot comes for", func(t *testing.T) {

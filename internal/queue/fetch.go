@@ -56,7 +56,7 @@ const (
 // fetcher is the fetch loop of one account. It alone decides what asynq's servers
 // get and when: it waits for a free slot, chooses the class, takes permits from the
 // gate, waits for the first permit's slot, fetches in one script call, and hands
-// each task to whichever asynq server asks for one. Its fields belong to the loop's
+// each task to an asynq server that asks for one. Its fields belong to the loop's
 // goroutine, except those that say otherwise.
 //
 // critical goes first, but one fetch in 16 goes to the rest, so that it cannot

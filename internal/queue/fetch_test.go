@@ -181,7 +181,7 @@ func TestFetchAsksTheGateAgain(t *testing.T) {
 		stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle})
 		time.Sleep(time.Until(until)) // virtual
 		g.mu.Lock()
-		clear(g.closed) // the hour came, and nobody said so
+		clear(g.closed) // the hour came, without a notice
 		g.mu.Unlock()
 		h.wait(t, 1)
 		if late := time.Since(until); late > 1100*time.Millisecond {

@@ -63,7 +63,7 @@ func TestFetchWithoutPubSub(t *testing.T) {
 	h := newHandled()
 	serve(t, queue.ServerConfig{Redis: rdb, Handler: h.handle})
 	eventually(t, "idle", func() bool { return rdb.Exists(t.Context(), "wxn:{"+account+":bulk}:idle").Val() == 1 })
-	rdb.Del(t.Context(), "wxn:{"+account+":default}:idle") // nobody will be called
+	rdb.Del(t.Context(), "wxn:{"+account+":default}:idle") // no wake-up follows
 	began := time.Now()
 	put(t, rdb, job.Default, items(1, job.Default)...)
 	h.wait(t, 1)

@@ -10,7 +10,7 @@ import (
 )
 
 // WeChat refuses the address of one process, and lists that of another: the listed one
-// fetches for both, whoever asks first and whenever a refresh is due.
+// fetches for both, at the start and at each refresh.
 func TestListedProcessFetchesForTheOthers(t *testing.T) {
 	t.Parallel()
 	hours := 24
