@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,12 +122,7 @@ type sealedLink struct {
 	id        ticket.ID
 }
 
-func (e Enrollment) life() time.Duration {
-	if e.Life == 0 {
-		return defaultEnrollLife
-	}
-	return e.Life
-}
+func (e Enrollment) life() time.Duration { return cmp.Or(e.Life, defaultEnrollLife) }
 
 func (e Enrollment) link(handOff bool) (sealedLink, error) {
 	base, sealer, err := e.validate()
@@ -162,14 +158,7 @@ func (e Enrollment) validate() (*url.URL, *ticket.Sealer, error) {
 		u, err := url.Parse(e.ReturnTo)
 		fault(err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https", "ReturnTo is not an http(s) address")
 	}
-	sealer, err := ticket.NewSealer([]byte(e.Key.Reveal()), orElse(e.Account, "-"))
+	sealer, err := ticket.NewSealer([]byte(e.Key.Reveal()), cmp.Or(e.Account, "-"))
 	fault(err != nil, fmt.Sprintf("Key: %v", err))
 	return base, sealer, errors.Join(faults...)
-}
-
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }

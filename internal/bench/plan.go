@@ -19,6 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -107,7 +108,7 @@ func (l *lab) complete(j job) job {
 // fill empties Redis and enqueues for a sender, with records for ours.
 func (l *lab) fill(ctx context.Context, j job) {
 	check(l.rdb.FlushAllAsync(ctx).Err()) // a million keys take longer than a client waits
-	for info(ctx, l.rdb, "memory")["lazyfree_pending_objects"] != "0" {
+	for must(redisx.Info(ctx, l.rdb, "memory"))["lazyfree_pending_objects"] != "0" {
 		pause(ctx, 10*time.Millisecond)
 	}
 	put := map[string]build{ours: enqueueOurs, bare: enqueuePlain, naive: enqueuePlain}[j.Build]

@@ -176,17 +176,6 @@ func startRedis(ctx context.Context) (addr string, rdb redis.UniversalClient, cm
 	return addr, rdb, cmd
 }
 
-// info reads one section of INFO.
-func info(ctx context.Context, rdb redis.UniversalClient, section string) map[string]string {
-	fields := map[string]string{}
-	for line := range strings.Lines(must(rdb.Info(ctx, section).Result())) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			fields[name] = value
-		}
-	}
-	return fields
-}
-
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 // bound is what a figure should reach. The zero value is none.
@@ -162,7 +164,7 @@ func (l *lab) report(ctx context.Context, rows []row, others float64) string {
 	command := strings.Join(append([]string{"go run ./internal/bench"}, l.o.args...), " ")
 	var out strings.Builder
 	_, _ = fmt.Fprintf(&out, preface, command, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(),
-		info(ctx, l.rdb, "server")["redis_version"], l.o.rounds, l.o.messages, latency, inFlight, 100*others, l.dropped, l.rounds, 100*quiet)
+		must(redisx.Info(ctx, l.rdb, "server"))["redis_version"], l.o.rounds, l.o.messages, latency, inFlight, 100*others, l.dropped, l.rounds, 100*quiet)
 	for _, r := range rows {
 		out.WriteString(r.String())
 	}

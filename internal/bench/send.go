@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -280,12 +281,12 @@ func (m *meter) read(ctx context.Context, rdb redis.UniversalClient) (r reading)
 	r[messages], r[seconds] = float64(m.count.Load()), time.Since(m.start).Seconds()
 	r[allocations], r[workerCPU] = float64(memory.Mallocs), procTicks("self")[0]/ticksPerSecond
 	r[trips], r[ownTrips], r[gateTrips] = float64(m.redis.all.Load()), float64(m.redis.own.Load()), float64(m.gate.all.Load())
-	for name, text := range info(ctx, rdb, "cpu") {
+	for name, text := range must(redisx.Info(ctx, rdb, "cpu")) {
 		if name == "used_cpu_sys" || name == "used_cpu_user" {
 			r[redisCPU] += must(strconv.ParseFloat(text, 64))
 		}
 	}
-	for name, text := range info(ctx, rdb, "commandstats") {
+	for name, text := range must(redisx.Info(ctx, rdb, "commandstats")) {
 		calls, _, _ := strings.Cut(strings.TrimPrefix(text, "calls="), ",")
 		n := must(strconv.ParseFloat(calls, 64))
 		r[commands] += n
