@@ -55,7 +55,7 @@ func (q *templateBreaker) admit(template string, now time.Time) (wait time.Durat
 	return 0, false
 }
 
-// refused counts a refusal and reports whether it is the first of its row.
+// refused counts a refusal and reports whether it is the first in a row.
 // Answers to calls that went out together count once.
 func (q *templateBreaker) refused(template string, forGood bool, sentAt, now time.Time) bool {
 	q.mu.Lock()

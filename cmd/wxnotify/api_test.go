@@ -64,7 +64,7 @@ func hello(id, to string) string {
 // newKey makes a key with the command, and returns its id and secret.
 func newKey(t *testing.T, env map[string]string, args ...string) (id, secret string) {
 	t.Helper()
-	r := runProcess(t, env, nil, append([]string{"api", "keys", "create", "--output", "json", "--name", "k"}, args...)...)
+	r := inProcess(t, env, append([]string{"api", "keys", "create", "--output", "json", "--name", "k"}, args...)...)
 	var made struct{ ID, Secret string }
 	if r.code != 0 || json.Unmarshal([]byte(r.stdout), &made) != nil || made.Secret == "" {
 		t.Fatalf("api keys create: exit %d\n%s%s", r.code, r.stdout, r.stderr)
@@ -180,7 +180,7 @@ func TestKeysAreMadeListedRotatedAndRevoked(t *testing.T) {
 	if a := ask(t, "POST", "http://"+addr+"/v1/messages", secret, strings.Replace(hello("g-1", "oStranger"), `{"id"`, `{"class":"bulk","id"`, 1)); a.status != http.StatusForbidden {
 		t.Errorf("a guest key to a stranger: %d %s", a.status, a.body)
 	}
-	list := runProcess(t, env, nil, "api", "keys", "list")
+	list := inProcess(t, env, "api", "keys", "list")
 	for _, want := range []string{id, "guest", "bulk", "0.25", "read,send"} {
 		if !strings.Contains(list.stdout, want) {
 			t.Errorf("the list has no %s: %s", want, list.stdout)
@@ -190,14 +190,14 @@ func TestKeysAreMadeListedRotatedAndRevoked(t *testing.T) {
 		t.Error("the list has the secret")
 	}
 
-	rotated := runProcess(t, env, nil, "api", "keys", "rotate", id)
+	rotated := inProcess(t, env, "api", "keys", "rotate", id)
 	next := strings.TrimSpace(rotated.stdout)
 	if use(secret) != http.StatusOK || use(next) != http.StatusOK || next == secret {
 		t.Errorf("after the rotation the old and the new secret answer %d and %d", use(secret), use(next))
 	}
-	ended := strings.TrimSpace(runProcess(t, env, nil, "api", "keys", "rotate", id, "--overlap", "0s").stdout)
+	ended := strings.TrimSpace(inProcess(t, env, "api", "keys", "rotate", id, "--overlap", "0s").stdout)
 	until(t, 10*time.Second, "the old secrets end", func() bool { return use(secret) == 401 && use(next) == 401 })
-	if r := runProcess(t, env, nil, "api", "keys", "revoke", id); r.code != 0 {
+	if r := inProcess(t, env, "api", "keys", "revoke", id); r.code != 0 {
 		t.Errorf("revoke: exit %d %s", r.code, r.stderr)
 	}
 	until(t, 10*time.Second, "the key ends", func() bool { return use(ended) == 401 })
@@ -214,7 +214,7 @@ func TestKeysAreMadeListedRotatedAndRevoked(t *testing.T) {
 		{2, "no such file", []string{"create", "--name", "x", "--kind", "guest", "--guests-file", "/nowhere/guests"}},
 		{0, "no keys", []string{"list"}},
 	} {
-		r := runProcess(t, env, nil, append([]string{"api", "keys"}, c.args...)...)
+		r := inProcess(t, env, append([]string{"api", "keys"}, c.args...)...)
 		if r.code != c.code || !strings.Contains(r.stdout+r.stderr, c.want) {
 			t.Errorf("api keys %v: exit %d, want %d with %q:\n%s%s", c.args, r.code, c.code, c.want, r.stdout, r.stderr)
 		}
@@ -246,7 +246,7 @@ func TestAPISettingsAreChecked(t *testing.T) {
 					env[k] = v
 				}
 			}
-			r := runProcess(t, env, nil, "api")
+			r := inProcess(t, env, "api")
 			if r.code != 2 || !strings.Contains(r.stderr, c.want) || strings.Contains(r.stderr, "5f5f") {
 				t.Errorf("exit %d, want 2 with %q:\n%s", r.code, c.want, r.stderr)
 			}

@@ -34,7 +34,7 @@ func TestDemoStays(t *testing.T) {
 	_, rest, _ := strings.Cut(p.stderr.String(), "export WXNOTIFY_REDIS_URL=")
 	redisURL, _, _ := strings.Cut(rest, " ")
 	env := map[string]string{"WXNOTIFY_REDIS_URL": redisURL, "WXNOTIFY_APPID": wechattest.AppID}
-	if r := runProcess(t, env, nil, "send", "--samples", "2", "--wait"); r.code != 0 || strings.Count(r.stdout, "accepted")+strings.Count(r.stdout, "delivered") != 2 {
+	if r := inProcess(t, env, "send", "--samples", "2", "--wait"); r.code != 0 || strings.Count(r.stdout, "accepted")+strings.Count(r.stdout, "delivered") != 2 {
 		t.Errorf("send into the demo: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	_ = p.cmd.Process.Signal(syscall.SIGINT)
@@ -67,7 +67,7 @@ func TestCommands(t *testing.T) {
 	w := newWorld(t, server.UserURL(t))
 	expect := func(code int, want string, args ...string) result {
 		t.Helper()
-		r := runProcess(t, w.env, nil, args...)
+		r := inProcess(t, w.env, args...)
 		if r.code != code || !strings.Contains(strings.Join(strings.Fields(r.stdout+r.stderr), " "), want) {
 			t.Fatalf("wxnotify %s: exit %d, want %d with %q:\n%s%s", strings.Join(args, " "), r.code, code, want, r.stdout, r.stderr)
 		}
@@ -101,7 +101,7 @@ func TestCommands(t *testing.T) {
 	expect(0, "state queued", "status", "held")
 	expect(0, "", "queues", "resume", "bulk")
 	until(t, 20*time.Second, "the held message goes", func() bool {
-		return strings.Contains(runProcess(t, w.env, nil, "status", "held").stdout, "accepted")
+		return strings.Contains(inProcess(t, w.env, "status", "held").stdout, "accepted")
 	})
 	expect(0, "known already: nothing was sent; it ended as cancelled", sendArgs("to-cancel")...)
 	expect(0, "known already: nothing was sent; WeChat has accepted it", sendArgs("first")...)
@@ -138,21 +138,21 @@ func TestDeadLetters(t *testing.T) {
 		{"do": "errcode", "errcode": 777777, "openid": "oCommand000000000000000000001", "times": 3},
 	}}, nil)
 	start(t, w.env, "worker").says(t, "worker started")
-	if r := runProcess(t, w.env, nil, sendArgs("doomed", "--wait")...); r.code != 1 {
+	if r := inProcess(t, w.env, sendArgs("doomed", "--wait")...); r.code != 1 {
 		t.Fatalf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	r := runProcess(t, w.env, nil, "dead", "list")
+	r := inProcess(t, w.env, "dead", "list")
 	if r.code != 0 || !strings.Contains(r.stdout, "doomed") {
-		state := runProcess(t, w.env, nil, "status", "doomed")
+		state := inProcess(t, w.env, "status", "doomed")
 		t.Fatalf("dead list: exit %d\n%s%s\n%s", r.code, r.stdout, r.stderr, state.stdout)
 	}
-	if r := runProcess(t, w.env, nil, "dead", "retry", "doomed"); r.code != 0 {
+	if r := inProcess(t, w.env, "dead", "retry", "doomed"); r.code != 0 {
 		t.Fatalf("dead retry: exit %d\n%s", r.code, r.stderr)
 	}
 	until(t, 30*time.Second, "the dead letter is sent", func() bool {
-		return strings.Contains(runProcess(t, w.env, nil, "status", "doomed").stdout, "accepted")
+		return strings.Contains(inProcess(t, w.env, "status", "doomed").stdout, "accepted")
 	})
-	if r := runProcess(t, w.env, nil, "dead", "retry", "doomed"); r.code != 1 || !strings.Contains(r.stderr, "is not dead") {
+	if r := inProcess(t, w.env, "dead", "retry", "doomed"); r.code != 1 || !strings.Contains(r.stderr, "is not dead") {
 		t.Errorf("retry of a living message: exit %d\n%s", r.code, r.stderr)
 	}
 }
@@ -171,11 +171,11 @@ accounts:
 `)
 	env := map[string]string{"WXNOTIFY_CONFIG": file, "ONE": "secret-of-one", "TWO": "secret-of-two"}
 	start(t, env, "worker").says(t, "worker started")
-	if r := runProcess(t, env, nil, sendArgs("x")...); r.code != 2 || !strings.Contains(r.stderr, "--account") {
+	if r := inProcess(t, env, sendArgs("x")...); r.code != 2 || !strings.Contains(r.stderr, "--account") {
 		t.Errorf("send without an account: exit %d\n%s", r.code, r.stderr)
 	}
 	for _, appid := range []string{"wxone", "wxtwo"} {
-		r := runProcess(t, env, nil, sendArgs("same-id", "--account", appid, "--wait")...)
+		r := inProcess(t, env, sendArgs("same-id", "--account", appid, "--wait")...)
 		if r.code != 0 {
 			t.Errorf("%s: exit %d\n%s%s", appid, r.code, r.stdout, r.stderr)
 		}

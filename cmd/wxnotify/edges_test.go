@@ -278,7 +278,7 @@ func TestPlaceholdersAreForSimulatorsOnly(t *testing.T) {
 func TestRandomSecretsAreNoPlaceholders(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's
-	for range 20_000 {
+	for range scale(20_000) {
 		for _, kind := range []struct {
 			letters string
 			length  int

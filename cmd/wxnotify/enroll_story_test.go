@@ -45,7 +45,7 @@ func publicWorld(t *testing.T, simulate ...string) *world {
 // run runs a command to its end and returns what it printed.
 func (w *world) run(t *testing.T, args ...string) string {
 	t.Helper()
-	r := runProcess(t, w.env, nil, args...)
+	r := inProcess(t, w.env, args...)
 	if r.code != 0 {
 		t.Fatalf("wxnotify %s: exit %d\n%s%s", strings.Join(args, " "), r.code, r.stdout, r.stderr)
 	}
@@ -57,7 +57,7 @@ func (w *world) state(t *testing.T, id, want string) map[string]any {
 	t.Helper()
 	var got map[string]any
 	until(t, time.Minute, id+" is "+want, func() bool {
-		r := runProcess(t, w.env, nil, "status", id, "-o", "json")
+		r := inProcess(t, w.env, "status", id, "-o", "json")
 		got = nil
 		return json.Unmarshal([]byte(r.stdout), &got) == nil && got["state"] == want
 	})
@@ -157,7 +157,7 @@ func (w *world) erased(t *testing.T) {
 	if audit := w.run(t, "enroll", "audit"); !strings.Contains(audit, "erased") || strings.Contains(audit, storyOpenID) {
 		t.Errorf("audit: %s", audit)
 	}
-	if r := runProcess(t, w.env, nil, "enroll", "unbind", "--user", "patient-401"); r.code != 1 || !strings.Contains(r.stderr, "enroll list") {
+	if r := inProcess(t, w.env, "enroll", "unbind", "--user", "patient-401"); r.code != 1 || !strings.Contains(r.stderr, "enroll list") {
 		t.Errorf("unbind nobody: %d %s", r.code, r.stderr)
 	}
 }

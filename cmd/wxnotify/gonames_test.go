@@ -98,7 +98,7 @@ func TestSettingsRefusedByAPackageAreNamed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, redistest.Start(t).URL())
-			r := runProcess(t, w.with(tt.name, tt.value), nil, "worker")
+			r := inProcess(t, w.with(tt.name, tt.value), "worker")
 			if r.code == 0 || !strings.Contains(r.stderr, tt.want) || goName.MatchString(r.stderr) {
 				t.Errorf("exit %d:\n%s", r.code, r.stderr)
 			}

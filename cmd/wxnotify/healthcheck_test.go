@@ -21,13 +21,13 @@ func TestHealthcheckFollowsReadyz(t *testing.T) {
 	env := w.with("WXNOTIFY_OPS_ADDR", "0.0.0.0:"+port, "WXNOTIFY_OPS_LOGIN", "ops:long-Canary-password-91")
 	start(t, env, "worker").says(t, "worker started")
 
-	r := runProcess(t, env, nil, "healthcheck")
+	r := inProcess(t, env, "healthcheck")
 	if r.code != 0 || !strings.Contains(r.stdout, "redis: ok") || !strings.HasSuffix(r.stdout, "ready\n") {
 		t.Errorf("a worker that runs: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	server.Kill()
 	until(t, 20*time.Second, "not ready without Redis", func() bool { // a result of /readyz is used for a second
-		r = runProcess(t, env, nil, "healthcheck", "--output", "json")
+		r = inProcess(t, env, "healthcheck", "--output", "json")
 		return r.code == 1
 	})
 	var view healthView
@@ -37,7 +37,7 @@ func TestHealthcheckFollowsReadyz(t *testing.T) {
 	if len(view.Checks) == 0 || view.Checks[0].Name != "redis" || view.Checks[0].Result != "failed" || view.Checks[0].Cause == "" {
 		t.Errorf("the cause is missing although the login is configured: %+v", view.Checks)
 	}
-	if r := runProcess(t, env, nil, "healthcheck", "--live"); r.code != 0 || r.stdout != "ok\n" {
+	if r := inProcess(t, env, "healthcheck", "--live"); r.code != 0 || r.stdout != "ok\n" {
 		t.Errorf("--live without Redis: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	if strings.Contains(r.stdout+r.stderr, "Canary") {

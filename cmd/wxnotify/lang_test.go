@@ -33,7 +33,7 @@ func TestWordsAboutMessagesFollowTheLanguage(t *testing.T) {
 	env["LANG"] = "zh_CN.UTF-8"
 	run := func(code int, args ...string) string {
 		t.Helper()
-		r := runProcess(t, env, nil, args...)
+		r := inProcess(t, env, args...)
 		if r.code != code {
 			t.Fatalf("wxnotify %s: exit %d, want %d:\n%s%s", strings.Join(args, " "), r.code, code, r.stdout, r.stderr)
 		}

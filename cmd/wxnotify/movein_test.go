@@ -164,7 +164,7 @@ func TestEnrollMigrateGoesOnAfterSIGKILL(t *testing.T) {
 	p.says(t, "u0150\t")
 	p.kill()
 
-	r := runProcess(t, m.env, nil, "enroll", "migrate", "--from", previousAppID)
+	r := inProcess(t, m.env, "enroll", "migrate", "--from", previousAppID)
 	if r.code != exitDone || !strings.Contains(r.stderr, "not converted 1, refused 0") || !strings.Contains(r.stdout, "left\toP-l…01\t-\tnot-converted: ori_openid error") {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}

@@ -142,7 +142,7 @@ type result struct {
 	stdout, stderr string
 }
 
-// runProcess runs wxnotify to its end.
+// runProcess runs wxnotify to its end, with stdin.
 func runProcess(tb testing.TB, env map[string]string, stdin io.Reader, args ...string) result {
 	tb.Helper()
 	var out, errOut bytes.Buffer
@@ -152,7 +152,8 @@ func runProcess(tb testing.TB, env map[string]string, stdin io.Reader, args ...s
 	return result{cmd.ProcessState.ExitCode(), out.String(), errOut.String()}
 }
 
-// inProcess runs the program as a function.
+// inProcess runs the program as a function: a process costs half a second under the
+// race detector.
 func inProcess(tb testing.TB, env map[string]string, args ...string) result {
 	tb.Helper()
 	var out, errOut bytes.Buffer

@@ -57,8 +57,12 @@ func TestReceiptsOfACampaign(t *testing.T) {
 	slices.Sort(took)
 	p99 := took[total*99/100]
 	t.Logf("%d receipts acknowledged in %s (%.0f/s), p99 %s", total, elapsed.Round(time.Millisecond), float64(total)/elapsed.Seconds(), p99)
-	if p99 > time.Second {
-		t.Errorf("p99 is %s, want at most 1 s", p99)
+	limit := time.Second
+	if testing.Short() { // beside other tests: WeChat's own limit
+		limit = 5 * time.Second
+	}
+	if p99 > limit {
+		t.Errorf("p99 is %s, want at most %s", p99, limit)
 	}
 	want := map[ledger.State]int{ledger.Delivered: total - total/10, ledger.Rejected: total / 10}
 	until(t, 2*time.Minute, "every message is settled", func() bool { return settledAll(t, records, total, want) })

@@ -80,10 +80,10 @@ func TestTokenRevokeAsksFirst(t *testing.T) {
 			t.Errorf("answered %q: exit %d, %s", stdin, r.code, r.stderr)
 		}
 	}
-	if r := runProcess(t, w.env, nil, "token", "-o", "json"); !strings.Contains(r.stdout, `"forced_today": 0`) {
+	if r := inProcess(t, w.env, "token", "-o", "json"); !strings.Contains(r.stdout, `"forced_today": 0`) {
 		t.Errorf("a token was forced: %s", r.stdout)
 	}
-	r := runProcess(t, w.with("WXNOTIFY_TOKEN_MODE", "classic"), nil, "token", "revoke", "--yes")
+	r := inProcess(t, w.with("WXNOTIFY_TOKEN_MODE", "classic"), "token", "revoke", "--yes")
 	if r.code != exitUsage || !strings.Contains(r.stderr, "WXNOTIFY_TOKEN_MODE") || !strings.Contains(r.stderr, "reset the AppSecret") {
 		t.Errorf("classic mode: exit %d, %s", r.code, r.stderr)
 	}

@@ -17,7 +17,7 @@ func TestRidShowsWeChatsRecord(t *testing.T) {
 	w := newWorld(t, redistest.Start(t, redistest.AOF()...).URL())
 	w.control(t, "POST", "/_sim/followers", map[string]any{"openids": []string{openid}, "do": "unfollow"}, nil)
 	start(t, w.env, "worker").says(t, "worker started")
-	if r := runProcess(t, w.env, nil, replaced(sendArgs("refused", "--wait"), "thing1=咖啡 & <司康>", "thing1="+value)...); r.code != 1 {
+	if r := inProcess(t, w.env, replaced(sendArgs("refused", "--wait"), "thing1=咖啡 & <司康>", "thing1="+value)...); r.code != 1 {
 		t.Fatalf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	var status struct {

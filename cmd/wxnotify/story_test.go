@@ -173,7 +173,7 @@ func TestMainJob(t *testing.T) {
 			t.Errorf("worker: exit %d after SIGTERM", code)
 		}
 	}
-	r = runProcess(t, w.env, nil, "status", ids[9], "--output", "json")
+	r = inProcess(t, w.env, "status", ids[9], "--output", "json")
 	var shown map[string]any
 	if err := json.Unmarshal([]byte(r.stdout), &shown); err != nil || shown["class"] != "critical" || shown["state"] != "accepted" {
 		t.Errorf("status: %v\n%s%s", err, r.stdout, r.stderr)
@@ -192,8 +192,8 @@ func settle(tb testing.TB, w *world, p *producer.Producer, ids []string, limit t
 		if !tb.Failed() || len(left) == 0 {
 			return
 		}
-		r := runProcess(tb, w.env, nil, append([]string{"status"}, left[:min(len(left), 5)]...)...)
-		q := runProcess(tb, w.env, nil, "queues")
+		r := inProcess(tb, w.env, append([]string{"status"}, left[:min(len(left), 5)]...)...)
+		q := inProcess(tb, w.env, "queues")
 		tb.Logf("%d messages did not settle:\n%s\n%s%s", len(left), r.stdout, q.stdout, q.stderr)
 	})
 	until(tb, limit, "all messages settled", func() bool {
@@ -350,7 +350,7 @@ func TestQuo01QuotaOverTwoWorkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, time.Minute, "the general share is used up", func() bool {
-		r := runProcess(t, env, nil, "queues")
+		r := inProcess(t, env, "queues")
 		return strings.Contains(r.stdout, "closed: quota") || pending(t, server) <= 2100
 	})
 	var critical []string
@@ -384,7 +384,7 @@ func TestQuo01QuotaOverTwoWorkers(t *testing.T) {
 	if accepted := int64(calls.OK); waiting+accepted != 3060 {
 		t.Errorf("%d waiting and %d accepted of 3060", waiting, accepted)
 	}
-	r := runProcess(t, env, nil, "queues", "--output", "json")
+	r := inProcess(t, env, "queues", "--output", "json")
 	var shown struct {
 		Closed []closedView `json:"closed"`
 		Resets time.Time    `json:"resets_at"`
@@ -460,7 +460,7 @@ func TestCanary(t *testing.T) {
 		texts[path] = get(t, "http://"+ops+path)
 	}
 	for _, args := range [][]string{append([]string{"status"}, ids...), {"token"}, {"quota", "--ask"}, {"queues"}, {"suppress", "list"}, {"dead", "list"}, {"config"}} {
-		r := runProcess(t, env, nil, args...)
+		r := inProcess(t, env, args...)
 		if r.code != 0 {
 			t.Errorf("%v: exit %d: %s", args, r.code, r.stderr)
 		}
