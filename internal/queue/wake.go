@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -37,7 +38,7 @@ func (w *WakeUps) subscribe(ctx context.Context, account string, wake func(job.C
 	if w.pubsub == nil {
 		w.pubsub = w.rdb.Subscribe(ctx, channel)
 		w.done = make(chan struct{})
-		go w.read(w.pubsub.Channel(), w.done)
+		go w.read(w.pubsub.Channel(redis.WithChannelHealthCheckInterval(10*time.Second)), w.done)
 	} else {
 		// The error is that of a lost connection: the next one subscribes to all.
 		_ = w.pubsub.Subscribe(ctx, channel)

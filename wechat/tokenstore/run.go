@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // runEvery is how often Run reads Redis without a notice: one may be lost, and Redis
@@ -18,7 +20,7 @@ const runEvery = time.Minute
 func (s *Store) Run(ctx context.Context) error {
 	subscription := s.rdb.Subscribe(ctx, s.channel())
 	defer func() { _ = subscription.Close() }()
-	notices := subscription.Channel()
+	notices := subscription.Channel(redis.WithChannelHealthCheckInterval(10 * time.Second))
 	healthy := true
 	for ctx.Err() == nil {
 		pause, err := s.refresh(ctx)
