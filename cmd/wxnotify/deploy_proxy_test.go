@@ -237,7 +237,8 @@ func TestDeployProxies(t *testing.T) {
 			alice, bob := p.from("127.0.0.1"), p.from("127.0.0.2")
 			until(t, time.Minute, "the proxy answers", func() bool {
 				status, _ := alice.ask("GET", "https://notify.example.com/healthz", "")
-				return status == http.StatusOK
+				operators, _ := alice.ask("GET", "https://ops.example.com/wxnotify/readyz", "") // 0 until caddy has its certificate
+				return status == http.StatusOK && operators != 0
 			})
 
 			for _, tt := range []struct {

@@ -281,7 +281,7 @@ func TestReadmeExamplesRun(t *testing.T) {
 					}
 				case strings.HasSuffix(strings.TrimSpace(background), "&"):
 					text := map[string]string{"simulate": "listens on", "worker": "worker started", "serve": "enroll started"}[strings.Fields(line)[1]]
-					until(t, time.Minute, line, func() bool { return strings.Contains(sh.out.String(), text) })
+					until(t, 3*time.Minute, line, func() bool { return strings.Contains(sh.out.String(), text) })
 				}
 				for _, command := range []string{"simulate", "worker", "send", "status", "serve", "enroll link", "enroll list", "api keys create"} {
 					ran[command] = ran[command] || strings.Contains(line, "wxnotify "+command)
