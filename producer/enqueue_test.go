@@ -130,6 +130,7 @@ func TestRefusals(t *testing.T) {
 			[]producer.Option{producer.ToUser("u\n")},
 			map[string]wechat.FaultCode{"user": producer.FaultUserInvalid},
 		},
+		"bad key":           {"i", nil, []producer.Option{func(t *producer.Terms) { t.Key = "a b" }}, map[string]wechat.FaultCode{"key": producer.FaultUserInvalid}},
 		"nobody":            {"i", func(m *wechat.TemplateMessage) { m.ToUser = "" }, nil, map[string]wechat.FaultCode{"touser": wechat.FaultOpenIDMissing}},
 		"unknown template":  {"i", func(m *wechat.TemplateMessage) { m.TemplateID = "other" }, nil, map[string]wechat.FaultCode{"template_id": producer.FaultTemplateUnknown}},
 		"missing key":       {"i", func(m *wechat.TemplateMessage) { delete(m.Data, "time2") }, nil, map[string]wechat.FaultCode{"data.time2": wechat.FaultKeyMissing}},

@@ -59,7 +59,7 @@ func (p *Producer) prepare(ctx context.Context, m Message, now time.Time) (*entr
 		return nil, fmt.Errorf("producer: %w", err)
 	}
 	e.envelope = job.Envelope{
-		ID: m.ID, Class: class, To: own.ToUser, User: m.Terms.User, Template: own.TemplateID,
+		ID: m.ID, Class: class, To: own.ToUser, User: m.Terms.User, Template: own.TemplateID, Key: m.Terms.Key,
 		QueuedAt: now.Truncate(time.Millisecond), NotBefore: m.Terms.NotBefore, NotAfter: m.Terms.NotAfter,
 		AtLeastOnce: m.Terms.AtLeastOnce, Test: m.Terms.Test, Trace: tracing.Traceparent(ctx), Body: body,
 	}
@@ -121,6 +121,9 @@ func termFaults(t Terms, now time.Time) []wechat.Fault {
 	var faults []wechat.Fault
 	if t.User != "" && !usable(t.User) {
 		faults = append(faults, fault.New("user", fault.UserInvalid))
+	}
+	if t.Key != "" && !usable(t.Key) {
+		faults = append(faults, wechat.NewFault("key", fault.UserInvalid, "is not the ID of an API key", "不是 API 密钥的 ID"))
 	}
 	if t.NotBefore.After(now.Add(maxAhead)) {
 		faults = append(faults, fault.New("not_before", fault.TooFarAhead))

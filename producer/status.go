@@ -42,6 +42,7 @@ type Status struct {
 	// yet, or the recipient's data were erased.
 	To         string           `json:"to"`
 	TemplateID string           `json:"template_id"`
+	Key        string           `json:"key,omitempty"`          // ID of the API key that enqueued it; empty: none did
 	MsgID      wechat.MessageID `json:"msgid,string,omitempty"` // WeChat's; 0: none yet
 	Errcode    wechat.Code      `json:"errcode,omitempty"`      // of the last attempt; 0: none
 	RID        string           `json:"rid,omitempty"`          // WeChat's id of the call that Errcode answered, for rid/get
@@ -121,7 +122,7 @@ func (p *Producer) statusOf(r *ledger.Record, v view) *Status {
 	}
 	s := &Status{
 		ID: r.ID, Account: p.cfg.Account, Class: r.Class, State: r.State, To: to,
-		TemplateID: r.Template, MsgID: r.MsgID, Errcode: r.Errcode, RID: r.RID,
+		TemplateID: r.Template, Key: r.Key, MsgID: r.MsgID, Errcode: r.Errcode, RID: r.RID,
 		Reason: reasonText(r, v.lang), Remedy: remedy(r, v.lang),
 		Attempts: r.Attempts, PossibleDuplicate: r.PossibleDuplicate, QueuedAt: r.QueuedAt,
 		NotBefore: r.NotBefore, NotAfter: r.NotAfter, SentAt: r.SentAt, EndedAt: r.EndedAt, Receipt: r.Receipt,

@@ -40,6 +40,9 @@ type Terms struct {
 	// Test lets the message take the whole way, with states and a receipt, but not to
 	// WeChat: it costs no quota and no follower sees it. Default: it is sent.
 	Test bool
+	// Key is the ID of the API key that the message was enqueued with, for filters of
+	// events. At most 128 printable characters. Default: none.
+	Key string
 }
 
 // Option sets a delivery term.

@@ -80,6 +80,7 @@ func (a *app) addWebhookCommand() *cobra.Command {
   wxnotify webhooks add https://shop.example/alarms --types message.dead,account.*,quota.*`
 	cmd.Flags().StringSliceVar(&w.Types, "types", nil, "only these types of events, such as message.dead,quota.* [all]")
 	cmd.Flags().StringSliceVar(&classes, "classes", nil, "only messages of these classes [all]")
+	cmd.Flags().StringSliceVar(&w.Keys, "keys", nil, "only messages of the API keys of these IDs [all messages]")
 	cmd.Flags().BoolVar(&w.OpenIDs, "openids", false, "send whole openids [masked]")
 	return cmd
 }

@@ -58,11 +58,15 @@ func TestAWebhookIsMadeChangedAndRemoved(t *testing.T) {
 		t.Errorf("got %s", a.Body)
 	}
 	path := "/v1/webhooks/" + id
-	a = want(t, s.call(t, "PATCH", path, secret, `{"events":["quota.*"],"disabled":true}`), http.StatusOK)
-	if a.get(t, "disabled_reason") == nil || strings.Contains(string(a.Body), "whsec_") {
+	a = want(t, s.call(t, "PATCH", path, secret, `{"events":["quota.*"],"keys":["shop"],"disabled":true}`), http.StatusOK)
+	if a.get(t, "disabled_reason") == nil || !strings.Contains(string(a.Body), `"keys":["shop"]`) || strings.Contains(string(a.Body), "whsec_") {
 		t.Errorf("got %s", a.Body)
 	}
 	want(t, s.call(t, "PATCH", path, secret, `{"disabled":false}`), http.StatusOK)
+	refused := want(t, s.call(t, "PATCH", path, secret, `{"keys":["`+secret+`"]}`), http.StatusBadRequest)
+	if text := string(refused.Body); !strings.Contains(text, `"/keys"`) || strings.Contains(text, secret) {
+		t.Errorf("a secret in place of an ID: %s", refused.Body)
+	}
 	a = want(t, s.call(t, "POST", path+":test", secret, ""), http.StatusOK)
 	if text, _ := a.get(t, "error").(string); !strings.Contains(text, "not public") {
 		t.Errorf("a private address: %s", a.Body)

@@ -82,7 +82,7 @@ func (c *call) admit(it *item, index int) {
 	case !c.key.MayReach(recipient) && !job.Simulated(recipient):
 		it.problem = problemf(http.StatusForbidden, codeRecipient, "the recipient is not in the key's guest list")
 	}
-	it.Terms.Test = c.key.Kind == apikey.Test
+	it.Terms.Test, it.Terms.Key = c.key.Kind == apikey.Test, c.key.ID
 }
 
 // derivedID names the message by the call's Idempotency-Key, so that a repeated
@@ -144,7 +144,7 @@ func (c *call) enqueue(a *Account, items []item) ([]result, error) {
 // enqueued is the status of a message that was enqueued just now, without a read.
 func (c *call) enqueued(a *Account, m producer.Message, r producer.Result, now time.Time) *producer.Status {
 	s := &producer.Status{
-		ID: r.ID, Account: a.AppID, Class: r.Class, State: r.State, To: m.Message.ToUser, TemplateID: m.Message.TemplateID,
+		ID: r.ID, Account: a.AppID, Class: r.Class, State: r.State, To: m.Message.ToUser, TemplateID: m.Message.TemplateID, Key: m.Terms.Key,
 		QueuedAt: now, NotBefore: m.Terms.NotBefore, NotAfter: m.Terms.NotAfter,
 	}
 	if s.To != "" && !c.key.May(apikey.ReadOpenID) {

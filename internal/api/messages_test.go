@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -227,6 +228,19 @@ func TestAKeyCannotExceedItsShareOfTheQuota(t *testing.T) {
 	}
 	// Another key has its own share.
 	want(t, s.call(t, "POST", "/v1/messages", s.key(t, appid, nil), message("m5")), http.StatusAccepted)
+}
+
+// The key that enqueued a message is known as long as the message.
+func TestAMessageTellsItsKey(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	secret, reader := s.key(t, appid, nil), s.key(t, appid, nil)
+	id := regexp.MustCompile(`^wxn_live_([a-z0-9]+)_`).FindStringSubmatch(secret)
+	first := want(t, s.call(t, "POST", "/v1/messages", secret, message("m1")), http.StatusAccepted)
+	later := want(t, s.call(t, "GET", "/v1/messages/m1", reader, ""), http.StatusOK)
+	if id == nil || first.get(t, "key") != id[1] || later.get(t, "key") != id[1] {
+		t.Errorf("the key %q: %s, later %s", id, first.Body, later.Body)
+	}
 }
 
 func TestWhatWasNotEnqueuedCostsNoShare(t *testing.T) {

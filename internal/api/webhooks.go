@@ -16,6 +16,7 @@ type webhookRequest struct {
 	URL      *string      `json:"url"`
 	Events   *[]string    `json:"events"`
 	Classes  *[]job.Class `json:"classes"`
+	Keys     *[]string    `json:"keys"`
 	OpenIDs  *bool        `json:"openids"`
 	Disabled *bool        `json:"disabled"`
 }
@@ -29,6 +30,9 @@ func (in webhookRequest) apply(w *webhook.Webhook) {
 	}
 	if in.Classes != nil {
 		w.Classes = *in.Classes
+	}
+	if in.Keys != nil {
+		w.Keys = *in.Keys
 	}
 	if in.OpenIDs != nil {
 		w.OpenIDs = *in.OpenIDs

@@ -46,7 +46,7 @@ func (q *request) serveSend() error {
 	if m.ID == "" {
 		m.ID = "gw-" + strings.ToLower(rand.Text())
 	}
-	m.Terms.Class, m.Terms.Test = q.key.Class, q.key.Kind == apikey.Test
+	m.Terms.Class, m.Terms.Test, m.Terms.Key = q.key.Class, q.key.Kind == apikey.Test, q.key.ID
 	if to := m.Message.ToUser; !q.key.MayReach(to) && !job.Simulated(to) {
 		return refuse(wechat.CodeNotFollower, "require subscribe: the recipient is not in the key's guest list")
 	}

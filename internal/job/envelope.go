@@ -31,6 +31,7 @@ type Envelope struct {
 	To          string    `json:"to,omitempty"` // openid; empty when User is set
 	User        string    `json:"u,omitempty"`  // the business's own user id, resolved to an openid at send time
 	Template    string    `json:"t,omitempty"`
+	Key         string    `json:"k,omitempty"`    // ID of the API key that enqueued it; empty: none did
 	Test        bool      `json:"test,omitempty"` // not sent to WeChat, costs no quota
 	QueuedAt    time.Time `json:"-"`              // millisecond precision, as the next two
 	NotBefore   time.Time `json:"-"`              // zero: send as soon as possible
@@ -95,7 +96,7 @@ func (e Envelope) check() error {
 	fault(len(e.Body) < 2 || e.Body[0] != '{', "body is not a JSON object")
 	fault(e.Class != Critical && e.Class != Default && e.Class != Bulk, "class is not known")
 	// encoding/json replaces invalid UTF-8, so the envelope would change in transit.
-	for _, text := range []string{e.ID, e.To, e.User, e.Template, e.Trace} {
+	for _, text := range []string{e.ID, e.To, e.User, e.Template, e.Trace, e.Key} {
 		fault(!utf8.ValidString(text), "text is not UTF-8")
 	}
 	return errors.Join(faults...)

@@ -23,7 +23,7 @@ func TestUnusualTextSurvivesEncodeAndParse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := lean()
-			e.ID, e.QueuedAt = id, time.UnixMilli(1795392000123).UTC()
+			e.ID, e.Key, e.QueuedAt = id, "key-"+id, time.UnixMilli(1795392000123).UTC()
 			data, err := job.Encode(e)
 			if err != nil {
 				t.Fatal(err)

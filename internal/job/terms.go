@@ -34,7 +34,7 @@ func usual(text string) bool {
 // text is written directly: reflection costs more than the rest of an enqueue's
 // encoding.
 func appendTerms(out []byte, l *line) ([]byte, error) {
-	if !usual(l.ID) || !usual(l.To) || !usual(l.User) || !usual(l.Template) || !usual(l.Trace) || l.Test {
+	if !usual(l.ID) || !usual(l.To) || !usual(l.User) || !usual(l.Template) || !usual(l.Trace) || !usual(l.Key) || l.Test {
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(false)
@@ -61,6 +61,7 @@ func appendTerms(out []byte, l *line) ([]byte, error) {
 	text(`,"to":"`, l.To)
 	text(`,"u":"`, l.User)
 	text(`,"t":"`, l.Template)
+	text(`,"k":"`, l.Key)
 	number(`,"q":`, l.QueuedAt)
 	number(`,"nb":`, l.NotBefore)
 	number(`,"na":`, l.NotAfter)
@@ -114,6 +115,7 @@ func parseUsual(rest string) (l line, ok bool) {
 	l.To = text(`,"to":"`)
 	l.User = text(`,"u":"`)
 	l.Template = text(`,"t":"`)
+	l.Key = text(`,"k":"`)
 	l.QueuedAt = number(`,"q":`)
 	l.NotBefore = number(`,"nb":`)
 	l.NotAfter = number(`,"na":`)

@@ -102,7 +102,7 @@ func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, 
 func (l *Ledger) restore(ctx context.Context, e job.Envelope, hash string, redelivered bool) (ended bool, err error) {
 	now := time.Now()
 	r := Record{
-		State: Queued, Class: e.Class, To: e.To, User: e.User, Template: e.Template, Hash: hash,
+		State: Queued, Class: e.Class, To: e.To, User: e.User, Template: e.Template, Key: e.Key, Hash: hash,
 		QueuedAt: e.QueuedAt, NotBefore: e.NotBefore, NotAfter: e.NotAfter,
 	}
 	life := l.life(now, e.NotBefore, e.NotAfter)

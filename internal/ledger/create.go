@@ -36,7 +36,7 @@ func (l *Ledger) AppendCreate(args []any, e *job.Envelope, hash string, now time
 	if e.NotBefore.After(now) {
 		state = Scheduled
 	}
-	return append(args, l.life(now, e.NotBefore, e.NotAfter).Milliseconds(), state.code(), classCode(e.Class),
+	return append(args, l.life(now, e.NotBefore, e.NotAfter).Milliseconds(), state.code(), classCode(e.Class)+e.Key,
 		&e.To, &e.User, &e.Template, hash, // a pointer is not boxed
 		optional(e.QueuedAt), optional(e.NotBefore), optional(e.NotAfter), indexEntry(e, now))
 }

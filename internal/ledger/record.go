@@ -38,6 +38,7 @@ type Record struct {
 	State    State
 	To, User string
 	Template string
+	Key      string // ID of the API key that enqueued it; empty: none did
 	Hash     string
 	MsgID    wechat.MessageID
 	Errcode  wechat.Code
@@ -125,7 +126,7 @@ func classOf(code string) job.Class {
 // fields are a record's as they are stored, without the empty ones: those that a
 // message has before it is sent. lua/prelude.lua says what the letters mean.
 func fields(r Record) []any {
-	out := make([]any, 0, 22)
+	out := make([]any, 0, 24)
 	put := func(name any, value string) { // any: a constant costs no allocation
 		if value != "" && value != "0" {
 			out = append(out, name, value)
@@ -136,6 +137,7 @@ func fields(r Record) []any {
 	put("t", r.To)
 	put("u", r.User)
 	put("p", r.Template)
+	put("K", r.Key)
 	put("h", r.Hash)
 	put("q", stamp(r.QueuedAt))
 	put("b", stamp(r.NotBefore))
@@ -154,7 +156,7 @@ func parse(id string, f map[string]string, now time.Time) *Record {
 	}
 	r := &Record{
 		ID: id, State: stateOf(f["s"]), Class: classOf(f["c"]), To: f["t"], User: f["u"],
-		Template: f["p"], Hash: f["h"], MsgID: wechat.MessageID(number(f["m"])),
+		Template: f["p"], Key: f["K"], Hash: f["h"], MsgID: wechat.MessageID(number(f["m"])),
 		Errcode: wechat.Code(number(f["e"])), Reason: f["r"], Detail: f["y"] + f["Y"], RID: f["R"], Attempts: int(number(f["a"])),
 		PossibleDuplicate: f["d"] != "", QueuedAt: moment(f["q"]), NotBefore: moment(f["b"]),
 		NotAfter: moment(f["n"]), OpenSince: moment(f["o"]), SentAt: moment(f["x"]),

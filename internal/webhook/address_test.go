@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,6 +90,10 @@ func TestStoreRefusesWhatCannotBeServed(t *testing.T) {
 			{URL: "https://shop.example#x"},
 			{URL: "https://shop.example", Types: []string{"message.sent"}},
 			{URL: "https://shop.example", Classes: []job.Class{"urgent"}},
+			{URL: "https://shop.example", Keys: []string{""}},
+			{URL: "https://shop.example", Keys: []string{"the shop"}},
+			{URL: "https://shop.example", Keys: []string{"wxn_live_a_secret"}},
+			{URL: "https://shop.example", Keys: slices.Repeat([]string{"k"}, 101)},
 		} {
 			if _, err := store.Add(t.Context(), w); err == nil {
 				t.Errorf("%+v is taken", w)

@@ -177,18 +177,20 @@ func (s *Service) dispatchOne(ctx context.Context, w Webhook) (more bool, err er
 	return len(list) == batch, nil
 }
 
-// wants reports whether the webhook gets the event. A test is sent by Test alone.
+// wants reports whether the webhook gets the event: also one whose message is gone. A test is sent by Test alone.
 func wants(w Webhook, e events.Event) bool {
 	if e.Type == events.WebhookTest {
 		return false
 	}
-	if len(w.Classes) == 0 || e.MessageID == "" || e.Data == nil {
+	if e.MessageID == "" || e.Data == nil {
 		return true
 	}
 	var message struct {
 		Class job.Class `json:"class"`
+		Key   string    `json:"key"`
 	}
-	return json.Unmarshal(e.Data, &message) != nil || slices.Contains(w.Classes, message.Class)
+	return json.Unmarshal(e.Data, &message) != nil ||
+		(len(w.Classes) == 0 || slices.Contains(w.Classes, message.Class)) && (len(w.Keys) == 0 || slices.Contains(w.Keys, message.Key))
 }
 
 // deliver sends what a task names. An error has asynq try it again.

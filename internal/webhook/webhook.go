@@ -34,8 +34,11 @@ type Webhook struct {
 	URL     string      `json:"url"`
 	Types   []string    `json:"events"`            // see events.CheckTypes; empty: all
 	Classes []job.Class `json:"classes,omitempty"` // of messages; empty: all
-	OpenIDs bool        `json:"openids"`           // whole in what is sent; default: masked
-	Created time.Time   `json:"created_at"`
+	// Keys are the IDs of the API keys whose messages it gets; empty: all messages, also
+	// those that no key enqueued.
+	Keys    []string  `json:"keys,omitempty"`
+	OpenIDs bool      `json:"openids"` // whole in what is sent; default: masked
+	Created time.Time `json:"created_at"`
 	// Disabled says since when and why nothing is sent; zero: it is enabled.
 	Disabled time.Time `json:"disabled_at,omitzero"`
 	Reason   string    `json:"disabled_reason,omitempty"`
@@ -74,6 +77,8 @@ func (e *InvalidError) Error() string { return "webhook: " + e.Field + ": " + e.
 
 const (
 	maxWebhooks = 20
+	maxKeys     = 100
+	maxKey      = 128 // bytes of an ID
 	maxAttempts = 100 // kept for each webhook
 	keepLog     = 7 * 24 * time.Hour
 )
@@ -110,6 +115,15 @@ func (s *Store) check(w Webhook) error {
 		if _, err := job.ParseClass(string(c)); err != nil {
 			return &InvalidError{"classes", err.Error()}
 		}
+	}
+	for i, key := range w.Keys {
+		// The text is not shown: it may be a key's secret.
+		if key == "" || len(key) > maxKey || strings.HasPrefix(key, "wxn_") || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+			return &InvalidError{"keys", fmt.Sprintf("entry %d is no ID of an API key: `wxnotify api keys list` has them", i+1)}
+		}
+	}
+	if len(w.Keys) > maxKeys {
+		return &InvalidError{"keys", fmt.Sprintf("%d are too many, at most %d: make another webhook", len(w.Keys), maxKeys)}
 	}
 	if err := events.CheckTypes(w.Types); err != nil {
 		return &InvalidError{"events", err.Error()}

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -43,6 +44,7 @@ func must(tb testing.TB, err error) {
 
 // received is a request as the business gets it.
 type received struct {
+	path   string
 	header http.Header
 	body   string
 }
@@ -65,7 +67,7 @@ func newBusiness() *business {
 func (b *business) answer(r *http.Request) int {
 	body, _ := io.ReadAll(r.Body)
 	b.mu.Lock()
-	b.got = append(b.got, received{r.Header, string(body)})
+	b.got = append(b.got, received{r.URL.Path, r.Header, string(body)})
 	b.mu.Unlock()
 	b.news <- struct{}{}
 	return int(b.status.Load())
@@ -449,7 +451,7 @@ func TestGoneDisablesAtOnce(t *testing.T) {
 	})
 }
 
-func TestWantsFiltersByClass(t *testing.T) {
+func TestAWebhookGetsTheMessagesOfItsClassesAndKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
@@ -457,22 +459,53 @@ func TestWantsFiltersByClass(t *testing.T) {
 		reader := events.NewReader(rdb, account, func(_ context.Context, ids []string, _ bool) ([]json.RawMessage, error) {
 			var out []json.RawMessage
 			for _, id := range ids {
-				out = append(out, json.RawMessage(`{"class":"`+id+`"}`))
+				if id == "gone" {
+					out = append(out, nil)
+					continue
+				}
+				class, key, _ := strings.Cut(id, ".")
+				out = append(out, json.RawMessage(`{"id":"`+id+`","class":"`+class+`","key":"`+key+`"}`))
 			}
 			return out, nil
 		})
 		s := webhook.NewService(store, reader, nil)
 		b := newBusiness()
 		s.Use(b)
-		_, err := store.Add(t.Context(), webhook.Webhook{URL: "https://shop.example/hook", Classes: []job.Class{job.Critical}})
-		must(t, err)
-		must(t, rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: "wxn:{" + account + "}:events", Values: []string{"m", "a1:bulk a1:critical a1:default"}}).Err())
+		for name, w := range map[string]webhook.Webhook{
+			"class": {Classes: []job.Class{job.Critical}},
+			"key":   {Keys: []string{"shop", "other"}},
+			"both":  {Classes: []job.Class{job.Bulk}, Keys: []string{"shop"}},
+			"all":   {},
+		} {
+			w.URL = "https://shop.example/" + name
+			_, err := store.Add(t.Context(), w)
+			must(t, err)
+		}
+		must(t, rdb.XAdd(t.Context(), &redis.XAddArgs{
+			Stream: "wxn:{" + account + "}:events", Values: []string{"m", "a1:bulk.shop a1:critical.clinic a1:default. a1:gone"},
+		}).Err())
+		must(t, events.Publish(t.Context(), rdb, account, events.AccountResumed, events.Pause{}))
 		stop := run(t, s)
-		<-b.news
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		stop()
-		if got := b.requests(); len(got) != 1 || !strings.Contains(got[0].body, `"critical"`) {
-			t.Errorf("got %+v", got)
+		got := map[string][]string{}
+		for _, r := range b.requests() {
+			var p struct {
+				Type string `json:"type"`
+				ID   string `json:"message_id"`
+			}
+			must(t, json.Unmarshal([]byte(r.body), &p))
+			got[r.path] = append(got[r.path], cmp.Or(p.ID, p.Type))
+		}
+		for path, want := range map[string]string{ // what is of no message, or of one that is gone, passes all filters
+			"/class": "account.resumed critical.clinic gone", "/key": "account.resumed bulk.shop gone", "/both": "account.resumed bulk.shop gone",
+			"/all": "account.resumed bulk.shop critical.clinic default. gone",
+		} {
+			slices.Sort(got[path])
+			if ids := strings.Join(got[path], " "); ids != want {
+				t.Errorf("%s got %q, want %q", path, ids, want)
+			}
 		}
 	})
 }

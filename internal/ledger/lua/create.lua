@@ -8,8 +8,8 @@ local function waits(old)
 end
 
 -- Creates the record unless one exists. ARGV[at..at+10]: its life in ms, then state,
--- class, openid, user (one of the two is ''), template, hash, queued at, not-before,
--- not-after ('': none), its entry of the index.
+-- class with the ID of the API key after it, openid, user (one of the two is ''),
+-- template, hash, queued at, not-before, not-after ('': none), its entry of the index.
 -- Returns nothing when it was created; else the state, class, hash and not-before of
 -- the record that exists; one that has not ended lives at least as long as its task
 -- may wait.
@@ -21,14 +21,18 @@ local function create(record, at)
     end
     return old
   end
+  local class, key = string.sub(ARGV[at + 2], 1, 1), string.sub(ARGV[at + 2], 2)
   local to, user = ARGV[at + 3], ARGV[at + 4]
-  redis.call('HSET', record, 's', ARGV[at + 1], 'c', ARGV[at + 2], to ~= '' and 't' or 'u', to ~= '' and to or user,
+  redis.call('HSET', record, 's', ARGV[at + 1], 'c', class, to ~= '' and 't' or 'u', to ~= '' and to or user,
     'p', ARGV[at + 5], 'h', ARGV[at + 6], 'q', ARGV[at + 7])
   if ARGV[at + 8] ~= '' then
     redis.call('HSET', record, 'b', ARGV[at + 8])
   end
   if ARGV[at + 9] ~= '' then
     redis.call('HSET', record, 'n', ARGV[at + 9])
+  end
+  if key ~= '' then
+    redis.call('HSET', record, 'K', key)
   end
   redis.call('PEXPIRE', record, ARGV[at])
   entries[#entries + 1] = ARGV[at + 10]

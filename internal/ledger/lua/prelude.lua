@@ -6,6 +6,7 @@ local F = {
   state = 's', class = 'c', to = 't', user = 'u', template = 'p', template_code = 'l', hash = 'h',
   queued = 'q', not_before = 'b', not_after = 'n', errcode = 'e', reason = 'r',
   detail = 'y', detail_more = 'Y', -- of the reason
+  key = 'K', -- ID of the API key that enqueued it
   rid = 'R', -- of the call that was answered with the errcode
   suppressed_since = 'S', -- the reason is a suppression, which began then
   attempts = 'a', -- present, as 0 when none counts, once anything but a first attempt has happened
