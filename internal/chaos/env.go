@@ -27,23 +27,24 @@ import (
 
 // env is the processes of one scenario: Redis, WeChat, workers; and its producer.
 type env struct {
-	scenario *scenario
-	seed     uint64
-	messages int
-	dir      string
-	builds   builds
-	ports    *ports
-	redis    *deployment
-	wechat   *simulator
-	workers  []*worker
-	services []*service            // all of the above
-	direct   redis.UniversalClient // not through a proxy
-	asker    *producer.Producer    // asks for states over direct
-	closers  []io.Closer
-	load     load
-	dailyCap int64          // of a scenario about the quota; else 0
-	midnight time.Time      // of such a scenario
-	starting sync.WaitGroup // workers that are being started again
+	scenario  *scenario
+	seed      uint64
+	messages  int
+	dir       string
+	builds    builds
+	ports     *ports
+	redis     *deployment
+	wechat    *simulator
+	workers   []*worker
+	services  []*service            // all of the above
+	direct    redis.UniversalClient // not through a proxy
+	asker     *producer.Producer    // asks for states over direct
+	closers   []io.Closer
+	load      load
+	dailyCap  int64          // of a scenario about the quota; else 0
+	midnight  time.Time      // of such a scenario
+	listeners *listeners     // of events; nil: none
+	starting  sync.WaitGroup // workers that are being started again
 
 	mu       sync.Mutex
 	settings map[string]string // environment of all workers
@@ -88,6 +89,9 @@ func (e *env) start(ctx context.Context) error {
 		flags = append(flags, "--quota-utc-offset", offset)
 		e.settings["WXNOTIFY_DAILY_QUOTA"], e.settings["WXNOTIFY_QUOTA_UTC_OFFSET"] = quota, offset
 	}
+	if e.scenario.Events {
+		maps.Copy(e.settings, eventsSettings())
+	}
 	e.wechat = newSimulator(e, flags)
 	e.settings["WXNOTIFY_WECHAT_BASE_URL"] = e.wechat.url
 	if err := e.wechat.start(ctx); err != nil {
@@ -108,6 +112,9 @@ func (e *env) start(ctx context.Context) error {
 		if err := e.workers[i].start(ctx); err != nil {
 			return err
 		}
+	}
+	if e.scenario.Events {
+		return e.listen(ctx)
 	}
 	return nil
 }

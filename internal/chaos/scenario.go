@@ -32,6 +32,7 @@ type scenario struct {
 	Refusals  bool         `json:"refusals"`  // WeChat refuses calls for its quota
 	Loses     bool         `json:"loses"`     // Redis may lose what it acknowledged
 	Deaths    bool         `json:"deaths"`    // messages may end as dead
+	Events    bool         `json:"events"`    // every end has to be told
 	LongOnly  bool         `json:"long_only"` // takes longer than the small run may
 }
 
@@ -181,6 +182,9 @@ func runScenario(ctx context.Context, e *env, length, limit time.Duration) *resu
 	ended := e.settle(ctx, limit)
 	r.Settled = time.Since(over)
 	e.logf("all messages and tasks ended: %v", ended)
+	if e.listeners != nil {
+		e.logf("every end was told: %v", e.heard(ctx, limit))
+	}
 	evidence, err := e.gather(ctx)
 	if r.Err = err; err != nil {
 		return r
@@ -302,6 +306,9 @@ func (e *env) gather(ctx context.Context) (verdict.Evidence, error) {
 		if err := w.stop(ctx); err != nil {
 			out.Exits = append(out.Exits, err.Error())
 		}
+	}
+	if e.listeners != nil {
+		out.Told = e.listeners.told
 	}
 	var errs [5]error
 	var counted simulatorStats

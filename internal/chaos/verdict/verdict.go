@@ -5,6 +5,7 @@ package verdict
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -72,10 +73,17 @@ type Evidence struct {
 	Refusals bool
 	Queues   Queues
 	Growth   []Growth
-	Exits    []string // workers that did not stop cleanly, and how
-	Loses    bool     // Redis may lose what it acknowledged: see Message.Durable
-	Deaths   bool     // messages may end as dead
+	Exits    []string        // workers that did not stop cleanly, and how
+	Loses    bool            // Redis may lose what it acknowledged: see Message.Durable
+	Deaths   bool            // messages may end as dead
+	Told     map[string]Told // what each listener was told, by its name; nil: there was none
 }
+
+// Told is which states an event told, by the ID of the message.
+type Told map[string][]producer.State
+
+// Of reports whether the present state of a message was told.
+func (t Told) Of(m Message) bool { return m.Status != nil && slices.Contains(t[m.ID], m.Status.State) }
 
 // The invariants, by the names that a failure prints.
 const (
@@ -90,6 +98,7 @@ const (
 	Stranger     = "seen but never enqueued"
 	Grew         = "grew"
 	Unclean      = "did not stop cleanly"
+	Untold       = "no event told its end"
 )
 
 // Violation is one broken invariant.
@@ -201,6 +210,11 @@ func (j *judge) message(m Message) {
 
 func (j *judge) ended(m Message, seen int) {
 	s := m.Status
+	for _, name := range slices.Sorted(maps.Keys(j.Told)) {
+		if !j.Told[name].Of(m) {
+			j.fault(Untold, m.ID, "%s, and %s told %v", s.State, name, j.Told[name][m.ID])
+		}
+	}
 	if m.Cancelled && s.State != producer.Cancelled && (m.Durable || !j.Loses) {
 		j.fault(FalseEnd, m.ID, "Cancel succeeded and the state is %s", s.State)
 	}

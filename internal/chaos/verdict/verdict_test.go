@@ -47,6 +47,18 @@ func the(e *verdict.Evidence, id string) *verdict.Message {
 	return &e.Messages[slices.IndexFunc(e.Messages, func(m verdict.Message) bool { return m.ID == id })]
 }
 
+// tell lets a listener hear of every message, and returns what it heard.
+func tell(e *verdict.Evidence, name string) verdict.Told {
+	if e.Told == nil {
+		e.Told = map[string]verdict.Told{}
+	}
+	e.Told[name] = verdict.Told{}
+	for _, m := range e.Messages {
+		e.Told[name][m.ID] = []producer.State{producer.Accepted, m.Status.State}
+	}
+	return e.Told[name]
+}
+
 func see(e *verdict.Evidence, id, url string) {
 	e.Seen = append(e.Seen, verdict.Seen{ClientMsgID: id, URL: url})
 }
@@ -154,6 +166,12 @@ func TestPlantedViolationsAreFound(t *testing.T) {
 		{"a task in no set", func(e *verdict.Evidence) { e.Queues.Tasks = 2 }, verdict.LeftOver, ""},
 		{"goroutines leak", func(e *verdict.Evidence) { e.Growth[0].Goroutines = 1000 }, verdict.Grew, ""},
 		{"memory leaks", func(e *verdict.Evidence) { e.Growth[0].Memory = 1 << 30 }, verdict.Grew, ""},
+		{"an end was not told", func(e *verdict.Evidence) { delete(tell(e, "stream"), "accepted") }, verdict.Untold, "accepted"},
+		{"another end was told", func(e *verdict.Evidence) { tell(e, "stream")["expired"] = []producer.State{producer.Dead} }, verdict.Untold, "expired"},
+		{"one of two was not told", func(e *verdict.Evidence) {
+			tell(e, "stream")
+			delete(tell(e, "webhook"), "cancelled")
+		}, verdict.Untold, "cancelled"},
 		{"a worker crashed", func(e *verdict.Evidence) { e.Exits = []string{"worker-0: exit 1"} }, verdict.Unclean, ""},
 	}
 	for _, tt := range tests {
