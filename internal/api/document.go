@@ -41,8 +41,16 @@ func (s *server) getDocs(c *call) error {
 // operation is a row of the page.
 type operation struct {
 	Method, Path, ID, Summary, Description string
+	Parameters                             []fieldRow
 	Example                                string
 	Answers                                []answerRow
+}
+
+// parameter is one of the path, the query or the header.
+type parameter struct {
+	Name, Description string
+	Required          bool
+	Ref               string `json:"$ref"`
 }
 
 type answerRow struct{ Status, Description string }
@@ -65,15 +73,22 @@ func renderDocs() ([]byte, error) {
 		Info       struct{ Title, Version, Description string } `json:"info"`
 		Paths      map[string]map[string]json.RawMessage        `json:"paths"`
 		Components struct {
-			Schemas   map[string]schema                       `json:"schemas"`
-			Responses map[string]struct{ Description string } `json:"responses"`
+			Schemas    map[string]schema                       `json:"schemas"`
+			Parameters map[string]parameter                    `json:"parameters"`
+			Responses  map[string]struct{ Description string } `json:"responses"`
 		} `json:"components"`
 	}
 	if err := json.Unmarshal(document, &doc); err != nil { //nolint:musttag // the names differ by their first letter alone
 		return nil, fmt.Errorf("read the document: %w", err)
 	}
 	var operations []operation
-	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+	place := func(path string) string { // /v1/… before what serves the page itself
+		if strings.HasPrefix(path, "/v1/") {
+			return path
+		}
+		return "/~" + path
+	}
+	for _, path := range slices.SortedFunc(maps.Keys(doc.Paths), func(a, b string) int { return strings.Compare(place(a), place(b)) }) {
 		for _, method := range []string{"get", "post", "patch", "delete"} {
 			raw, ok := doc.Paths[path][method]
 			if !ok {
@@ -81,6 +96,7 @@ func renderDocs() ([]byte, error) {
 			}
 			var op struct {
 				OperationID, Summary, Description string
+				Parameters                        []parameter
 				RequestBody                       struct {
 					Content map[string]struct {
 						Example  json.RawMessage
@@ -96,6 +112,12 @@ func renderDocs() ([]byte, error) {
 				return nil, fmt.Errorf("read %s %s: %w", method, path, err)
 			}
 			row := operation{Method: strings.ToUpper(method), Path: path, ID: op.OperationID, Summary: op.Summary, Description: op.Description}
+			for _, p := range op.Parameters {
+				if name, ok := strings.CutPrefix(p.Ref, "#/components/parameters/"); ok {
+					p = doc.Components.Parameters[name]
+				}
+				row.Parameters = append(row.Parameters, fieldRow{Name: p.Name, Description: p.Description, Required: p.Required})
+			}
 			body := op.RequestBody.Content["application/json"]
 			if body.Example == nil {
 				body.Example = body.Examples["one"].Value

@@ -145,6 +145,11 @@ func TestTheDocsPageListsEveryOperationWithoutScripts(t *testing.T) {
 			}
 		}
 	}
+	for _, parameter := range []string{"id of an event, the header Events-Cursor", "a repeated call with the same key and body"} {
+		if !strings.Contains(page, parameter) {
+			t.Errorf("the parameter %q is missing", parameter)
+		}
+	}
 	for _, bad := range []string{"<script", "http://", "https://cdn", "&lt;nil&gt;"} {
 		if strings.Contains(page, bad) {
 			t.Errorf("the page has %q", bad)
