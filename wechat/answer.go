@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -71,7 +72,7 @@ func (a *sendAnswer) decodeUsual(data []byte) bool {
 // escapes control characters in strings. encoding/json replaces invalid UTF-8.
 func readable(data []byte) []byte {
 	data = bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(data), []byte("\xEF\xBB\xBF")))
-	if bytes.IndexFunc(data, func(r rune) bool { return r < ' ' }) < 0 {
+	if !slices.ContainsFunc(data, func(b byte) bool { return b < ' ' }) {
 		return data
 	}
 	return escapeControls(data)

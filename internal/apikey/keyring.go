@@ -102,13 +102,13 @@ func (k *Keyring) Verify(ctx context.Context, secret string) (*Key, error) {
 	if key := k.static[sum]; key != nil {
 		return key, nil
 	}
-	id, ok := idOf(secret)
-	if !ok {
-		return nil, ErrUnknown
-	}
 	now := time.Now()
 	if key := k.cached(sum, now); key != nil {
 		return key, nil
+	}
+	id, ok := idOf(secret)
+	if !ok {
+		return nil, ErrUnknown
 	}
 	for _, s := range k.stores {
 		found, err := s.read(ctx, id)
