@@ -48,6 +48,13 @@ func (s *nameServer) resolver(t *testing.T) *net.Resolver {
 	}}
 }
 
+// left counts the answers that were not asked for.
+func (s *nameServer) left() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.answers)
+}
+
 // answer writes a message of RFC 1035 for the one question of query.
 func (s *nameServer) answer(query []byte) []byte {
 	const typeA = 1
@@ -117,11 +124,13 @@ func TestANameThatChangesItsAddressDoesNotReachLoopback(t *testing.T) {
 			t.Errorf("call %d: %+v %v, want %q", i+1, a, err, want)
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if strings.Join(tried, " ") != "1.1.1.1 1.1.1.1" {
 		t.Errorf("tried %q, want the public addresses alone", tried)
 	}
-	if len(names.answers) > 0 {
-		t.Errorf("%d answers were not asked for", len(names.answers))
+	if n := names.left(); n > 0 {
+		t.Errorf("%d answers were not asked for", n)
 	}
 	_ = ln.Close()
 	<-accepted
