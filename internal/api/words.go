@@ -29,6 +29,7 @@ func chinese(text string) string {
 		"is not a cursor that was given out: begin without one":                          "不是本接口给出的游标：请去掉它重新开始",
 		"the query cannot be read":                                                       "查询参数无法解析",
 		"is there twice":                                                                 "出现了两次",
+		"must be attempts, once":                                                         "只能是 attempts，且只出现一次",
 		"is not a state; see /docs":                                                      "不是消息状态；请看 /docs",
 		"is not an errcode such as 43004":                                                "不是 errcode，例如 43004",
 		"is not a number from 1 to 1000":                                                 "不是 1 到 1000 的整数",
