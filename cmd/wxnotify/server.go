@@ -120,10 +120,9 @@ func (s *server) open(c *config, h hooks) (err error) {
 	case err != nil: // as by a second process of the machine
 		s.log.Warn("no operators' listener: its default address is taken, probably by another process of this machine; "+
 			"set WXNOTIFY_OPS_ADDR to another one, or to - for none", zap.String("ops_addr", c.Ops.Addr))
-	case c.Ops.Audit != "":
-		if s.audit, err = auditlog.Open(c.Ops.Audit, h.stdout, thisProcess()); err != nil {
-			return usagef("%s: %w", c.label("audit_file"), err)
-		}
+	default:
+		s.audit, err = openAudit(c, h.stdout)
+		return err
 	}
 	return nil
 }

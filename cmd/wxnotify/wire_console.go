@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 
@@ -25,6 +26,18 @@ type operators struct {
 	roles   map[string]console.Role // by the name of the login
 	guarded bool                    // a login is required
 	opened  []func() error
+}
+
+// openAudit opens WXNOTIFY_AUDIT_FILE. nil: there is none.
+func openAudit(c *config, stdout io.Writer) (*auditlog.Log, error) {
+	if c.Ops.Audit == "" {
+		return nil, nil //nolint:nilnil // the documented meaning of a nil *auditlog.Log
+	}
+	audit, err := auditlog.Open(c.Ops.Audit, stdout, thisProcess())
+	if err != nil {
+		return nil, usagef("%s: %w", c.label("audit_file"), err)
+	}
+	return audit, nil
 }
 
 // newConsole builds the console of these accounts.

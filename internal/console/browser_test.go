@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -210,6 +211,26 @@ func TestChromiumAsksASecondPersonAndSharesAStory(t *testing.T) {
 	accessible(t, browser, "link")
 	click(t, browser, `.secret a`)
 	browser.Shows(t, "dead-1", "9-shared")
+}
+
+// A table that the operator has opened stays open while its numbers change.
+func TestChromiumKeepsATableOpenWhileItIsLive(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.New(t, browsertest.Config{})
+	b := setup(t)
+	b.enqueue(t, "m-0")
+	browser.Visit(t, b.url+"/?lang=en", "From the queue to the follower", "20-day")
+	const open = `details:has(#dt-` + account + `)`
+	click(t, browser, open+` summary`)
+	browser.Shows(t, "enqueued\t1", "21-table")
+	click(t, browser, `h1`) // the table is not in use
+	for i := range 16 {
+		b.enqueue(t, fmt.Sprint("more-", i))
+	}
+	browser.Shows(t, "enqueued\t17", "22-live")
+	if !browsertest.Do(t, browser, "open", chromedp.Evaluate[bool](`document.querySelector("`+open+`").open`)) {
+		t.Error("the table was closed")
+	}
 	for _, line := range browser.Console() {
 		t.Errorf("console: %s", line)
 	}
