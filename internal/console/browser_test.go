@@ -154,6 +154,7 @@ func TestChromiumShowsEveryPageOnDesktopAndPhone(t *testing.T) {
 	browser := browsertest.New(t, browsertest.Config{})
 	b := setupWith(t, redistest.Start(t).Client(t), console.Config{TwoPersons: true, LinkKey: wechat.NewSecret(linkKey)})
 	b.full(t)
+	b.logOut = true
 	b.askToDrop(t)
 	made := b.post(t, "/share", append(b.get(t, "/message?id=dead-1").hidden(t, "/console/share"), "hours", "8")...)
 	link := regexp.MustCompile(`href="/console(/shared/[^"]*)"`).FindStringSubmatch(made.body)[1]
