@@ -205,17 +205,35 @@ func (in *initAnswers) askHidden(what, prompt string) string {
 	if !isFile || !term.IsTerminal(int(file.Fd())) || in.lines.Buffered() > 0 || in.err != nil {
 		return in.ask(what, prompt)
 	}
-	_, _ = fmt.Fprint(in.a.Stderr, prompt)
-	text, err := term.ReadPassword(int(file.Fd()))
-	_, _ = fmt.Fprintln(in.a.Stderr)
+	// The terminal is silent before the prompt is shown, since programs and fast people
+	// answer at once.
+	before, err := term.MakeRaw(int(file.Fd()))
+	if err != nil {
+		in.err = fmt.Errorf("read the %s: %w", what, err)
+		return ""
+	}
+	defer func() { _ = term.Restore(int(file.Fd()), before) }()
+	text, err := term.NewTerminal(terminalKeys{byteReader{file}, in.a.Stderr}, "").ReadPassword(prompt)
 	if err != nil {
 		in.err = fmt.Errorf("read the %s: %w", what, err)
 	}
-	secret := strings.TrimSpace(string(text))
+	secret := strings.TrimSpace(text)
 	if secret == "" && in.err == nil {
 		in.err = usagef("%s is empty", what)
 	}
 	return secret
+}
+
+type terminalKeys struct {
+	io.Reader
+	io.Writer
+}
+
+// byteReader reads a byte at a time, so that what follows the line stays unread.
+type byteReader struct{ io.Reader }
+
+func (r byteReader) Read(p []byte) (int, error) {
+	return r.Reader.Read(p[:min(len(p), 1)]) //nolint:wrapcheck // io.EOF must stay itself
 }
 
 // checkSecret asks WeChat for the current stable token. An address that is not listed yet
