@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -118,14 +120,11 @@ func momentOrAgo(flag, text string) (time.Time, error) {
 }
 
 func joined(states []ledger.State) string {
-	text := ""
+	texts := make([]string, len(states))
 	for i, s := range states {
-		if i > 0 {
-			text += ", "
-		}
-		text += string(s)
+		texts[i] = string(s)
 	}
-	return text
+	return strings.Join(texts, ", ")
 }
 
 // findIn prints the messages of one account that match.
@@ -151,10 +150,7 @@ func (a *app) findIn(
 			return 0, err
 		}
 	}
-	views, ids := []producer.View{producer.In(a.lang)}, mask.NewIDs()
-	if f.whole {
-		views = append(views, producer.Unmasked())
-	}
+	show := a.foundPrinter(p, f.whole, several)
 	const page = 1000
 	for {
 		q.Limit = page
@@ -165,19 +161,36 @@ func (a *app) findIn(
 		if err != nil {
 			return printed, err
 		}
-		names := make([]string, len(found.Records))
-		for i, r := range found.Records {
+		n, err := show(ctx, found.Records)
+		if printed += n; err != nil {
+			return printed, err
+		}
+		if q.Cursor = found.Next; q.Cursor == "" || f.limit > 0 && printed >= f.limit {
+			return printed, nil
+		}
+	}
+}
+
+// foundPrinter prints a page of messages, and returns how many still exist.
+func (a *app) foundPrinter(p *producer.Producer, whole, several bool) func(context.Context, []*ledger.Record) (int, error) {
+	views, ids := []producer.View{producer.In(a.lang)}, mask.NewIDs()
+	if whole {
+		views = append(views, producer.Unmasked())
+	}
+	return func(ctx context.Context, records []*ledger.Record) (printed int, err error) {
+		names := make([]string, len(records))
+		for i, r := range records {
 			names[i] = r.ID
 		}
 		statuses, err := p.StatusMany(ctx, names, views...)
 		if err != nil {
-			return printed, err
+			return 0, err
 		}
 		for _, s := range statuses {
 			if s == nil {
 				continue // expired since
 			}
-			if !f.whole {
+			if !whole {
 				s.ID = ids.Mask(s.ID)
 			}
 			if err := a.printFound(s, several); err != nil {
@@ -185,9 +198,7 @@ func (a *app) findIn(
 			}
 			printed++
 		}
-		if q.Cursor = found.Next; q.Cursor == "" || f.limit > 0 && printed >= f.limit {
-			return printed, nil
-		}
+		return printed, nil
 	}
 }
 
@@ -197,7 +208,7 @@ func (a *app) printFound(s *producer.Status, several bool) error {
 	}
 	errcode := ""
 	if s.Errcode != 0 {
-		errcode = fmt.Sprint(int(s.Errcode))
+		errcode = strconv.Itoa(int(s.Errcode))
 	}
 	_, err := fmt.Fprintf(a.Stdout, "%s%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
 		column(s.Account, several), s.ID, s.State.In(a.lang), timeText(s.QueuedAt), orDash(timeText(s.EndedAt)), orDash(s.To), orDash(errcode), s.Reason)

@@ -230,16 +230,17 @@ func curve(values []int64) string {
 func (a *app) tabulateStats(out io.Writer, span ledger.Span, buckets []ledger.Bucket, total *ledger.Bucket) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	line := func(name string, counts map[ledger.State]int64) {
+		_, _ = io.WriteString(w, name)
 		for _, s := range ledger.Counted() {
-			name += "\t" + strconv.FormatInt(counts[s], 10)
+			_, _ = fmt.Fprintf(w, "\t%d", counts[s])
 		}
-		_, _ = fmt.Fprintln(w, name)
+		_, _ = fmt.Fprintln(w)
 	}
-	heading := a.say("from", "起始")
+	_, _ = io.WriteString(w, a.say("from", "起始"))
 	for _, s := range ledger.Counted() {
-		heading += "\t" + a.countText(s)
+		_, _ = io.WriteString(w, "\t"+a.countText(s))
 	}
-	_, _ = fmt.Fprintln(w, heading)
+	_, _ = fmt.Fprintln(w)
 	for i := range buckets {
 		if len(buckets[i].Counts) > 0 {
 			line(spanText(span, buckets[i].At), buckets[i].Counts)

@@ -48,7 +48,7 @@ func (s *handlerSwitch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.inFlight.Add(1)
 	s.mu.RUnlock()
 	defer h.inFlight.Done()
-	h.Handler.ServeHTTP(w, r)
+	h.ServeHTTP(w, r)
 }
 
 // endingWith serves by h, and cancels the requests that are in flight when ctx ends.
@@ -57,7 +57,7 @@ func endingWith(ctx context.Context, h http.Handler) http.Handler {
 		own, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
-		h.ServeHTTP(w, r.WithContext(own))
+		h.ServeHTTP(w, r.WithContext(own)) //nolint:contextcheck // own is of r
 	})
 }
 
@@ -84,7 +84,7 @@ func (s *server) runServices(ctx context.Context) error {
 			return g.Wait() //nolint:wrapcheck // the service's own
 		case <-s.reloads:
 		}
-		next, changed, err := s.next()
+		next, changed, err := s.next() //nolint:contextcheck // handlers get the context of each request
 		if err != nil {
 			for fault := range strings.SplitSeq(withSettings(err.Error()), "\n") {
 				s.log.Error("configuration not reloaded, the one before stays in force: correct it and send SIGHUP again",

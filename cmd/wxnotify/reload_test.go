@@ -218,8 +218,10 @@ func TestReloadSendsEachMessageOnce(t *testing.T) {
 	if ok := w.platform.Calls(wechattest.SendPath).OK; ok != len(ids) {
 		t.Errorf("%d messages and %d calls that WeChat accepted", len(ids), ok)
 	}
-	for _, want := range []string{"account " + reloadB + ": added", "account " + reloadB + ": removed",
-		"account " + reloadA + ": WXNOTIFY_RATE", "account " + reloadA + ": WXNOTIFY_DAILY_QUOTA", "account " + reloadB + ": WXNOTIFY_APPSECRET", "WXNOTIFY_OPS_LOGIN"} {
+	for _, want := range []string{
+		"account " + reloadB + ": added", "account " + reloadB + ": removed",
+		"account " + reloadA + ": WXNOTIFY_RATE", "account " + reloadA + ": WXNOTIFY_DAILY_QUOTA", "account " + reloadB + ": WXNOTIFY_APPSECRET", "WXNOTIFY_OPS_LOGIN",
+	} {
 		if !strings.Contains(w.log.String(), want) {
 			t.Errorf("the log does not name %q", want)
 		}
@@ -319,7 +321,7 @@ func TestHandlerSwitchWaitsForRequestsInFlight(t *testing.T) {
 		}
 		ask := func() *httptest.ResponseRecorder {
 			r := httptest.NewRecorder()
-			s.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+			s.ServeHTTP(r, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
 			return r
 		}
 		s.set(answer("old", release))
@@ -359,7 +361,7 @@ func TestEndingWithCancelsRequestsInFlight(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
 		}()
 		synctest.Wait()
 		select {

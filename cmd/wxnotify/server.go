@@ -113,17 +113,18 @@ func (s *server) open(c *config, h hooks) (err error) {
 	if c.Ops.Addr == none {
 		return nil
 	}
-	s.opsLn, err = listen(c.label("ops_addr"), c.Ops.Addr, h.opsListener)
-	switch {
-	case err != nil && !c.isDefault("ops_addr"):
-		return fmt.Errorf("%w, or - for none", err)
-	case err != nil: // as by a second process of the machine
-		s.log.Warn("no operators' listener: its default address is taken, probably by another process of this machine; "+
-			"set WXNOTIFY_OPS_ADDR to another one, or to - for none", zap.String("ops_addr", c.Ops.Addr))
-	default:
+	ln, failed := listen(c.label("ops_addr"), c.Ops.Addr, h.opsListener)
+	if failed == nil {
+		s.opsLn = ln
 		s.audit, err = openAudit(c, h.stdout)
 		return err
 	}
+	if !c.isDefault("ops_addr") {
+		return fmt.Errorf("%w, or - for none", failed)
+	}
+	// As by a second process of the machine.
+	s.log.Warn("no operators' listener: its default address is taken, probably by another process of this machine; "+
+		"set WXNOTIFY_OPS_ADDR to another one, or to - for none", zap.String("ops_addr", c.Ops.Addr))
 	return nil
 }
 

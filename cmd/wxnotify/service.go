@@ -33,7 +33,7 @@ type service struct {
 // before run.
 func newService(s *server, c *config) (*service, error) {
 	v := &service{server: s, config: c}
-	v.pages, v.endPages = context.WithCancel(context.Background())
+	v.pages, v.endPages = context.WithCancel(context.Background()) //nolint:forbidigo // close ends it
 	if err := v.build(); err != nil {
 		v.close()
 		return nil, err

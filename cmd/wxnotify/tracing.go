@@ -121,7 +121,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // traceEnd continues the trace of a message whose end its receipt told.
 func (s *server) traceEnd(appid, id, state string) {
-	ctx := context.Background() // of enroll, whose events have none
+	ctx := context.Background() //nolint:forbidigo // of enroll, whose events have none
 	_, span := tracing.Continue(ctx, tracing.Kept(ctx, s.rdb, appid, id), "wxnotify receipt", trace.SpanKindConsumer)
 	span.Text("account", appid)
 	span.Text("state", state)

@@ -69,68 +69,26 @@ type fieldRow struct {
 var docsPage = sync.OnceValues(renderDocs)
 
 func renderDocs() ([]byte, error) {
-	var doc struct {
-		Info       struct{ Title, Version, Description string } `json:"info"`
-		Paths      map[string]map[string]json.RawMessage        `json:"paths"`
-		Components struct {
-			Schemas    map[string]schema                       `json:"schemas"`
-			Parameters map[string]parameter                    `json:"parameters"`
-			Responses  map[string]struct{ Description string } `json:"responses"`
-		} `json:"components"`
-	}
+	var doc apiDocument
 	if err := json.Unmarshal(document, &doc); err != nil { //nolint:musttag // the names differ by their first letter alone
 		return nil, fmt.Errorf("read the document: %w", err)
 	}
-	var operations []operation
 	place := func(path string) string { // /v1/… before what serves the page itself
 		if strings.HasPrefix(path, "/v1/") {
 			return path
 		}
 		return "/~" + path
 	}
+	var operations []operation
 	for _, path := range slices.SortedFunc(maps.Keys(doc.Paths), func(a, b string) int { return strings.Compare(place(a), place(b)) }) {
 		for _, method := range []string{"get", "post", "patch", "delete"} {
-			raw, ok := doc.Paths[path][method]
-			if !ok {
-				continue
-			}
-			var op struct {
-				OperationID, Summary, Description string
-				Parameters                        []parameter
-				RequestBody                       struct {
-					Content map[string]struct {
-						Example  json.RawMessage
-						Examples map[string]struct{ Value json.RawMessage }
-					}
+			if raw, ok := doc.Paths[path][method]; ok {
+				row, err := doc.operation(strings.ToUpper(method), path, raw)
+				if err != nil {
+					return nil, fmt.Errorf("read %s %s: %w", method, path, err)
 				}
-				Responses map[string]struct {
-					Description string
-					Ref         string `json:"$ref"`
-				}
+				operations = append(operations, row)
 			}
-			if err := json.Unmarshal(raw, &op); err != nil { //nolint:musttag // as above
-				return nil, fmt.Errorf("read %s %s: %w", method, path, err)
-			}
-			row := operation{Method: strings.ToUpper(method), Path: path, ID: op.OperationID, Summary: op.Summary, Description: op.Description}
-			for _, p := range op.Parameters {
-				if name, ok := strings.CutPrefix(p.Ref, "#/components/parameters/"); ok {
-					p = doc.Components.Parameters[name]
-				}
-				row.Parameters = append(row.Parameters, fieldRow{Name: p.Name, Description: p.Description, Required: p.Required})
-			}
-			body := op.RequestBody.Content["application/json"]
-			if body.Example == nil {
-				body.Example = body.Examples["one"].Value
-			}
-			row.Example = indent(body.Example)
-			for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
-				r := op.Responses[status]
-				if name, ok := strings.CutPrefix(r.Ref, "#/components/responses/"); ok {
-					r.Description = doc.Components.Responses[name].Description
-				}
-				row.Answers = append(row.Answers, answerRow{status, r.Description})
-			}
-			operations = append(operations, row)
 		}
 	}
 	var schemas []schemaRow
@@ -146,6 +104,58 @@ func renderDocs() ([]byte, error) {
 		return nil, fmt.Errorf("make the page: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// apiDocument is what the page shows of the document.
+type apiDocument struct {
+	Info       struct{ Title, Version, Description string } `json:"info"`
+	Paths      map[string]map[string]json.RawMessage        `json:"paths"`
+	Components struct {
+		Schemas    map[string]schema                       `json:"schemas"`
+		Parameters map[string]parameter                    `json:"parameters"`
+		Responses  map[string]struct{ Description string } `json:"responses"`
+	} `json:"components"`
+}
+
+// operation reads one, with what it refers to.
+func (d *apiDocument) operation(method, path string, raw json.RawMessage) (operation, error) {
+	var op struct {
+		OperationID, Summary, Description string
+		Parameters                        []parameter
+		RequestBody                       struct {
+			Content map[string]struct {
+				Example  json.RawMessage
+				Examples map[string]struct{ Value json.RawMessage }
+			}
+		}
+		Responses map[string]struct {
+			Description string
+			Ref         string `json:"$ref"`
+		}
+	}
+	if err := json.Unmarshal(raw, &op); err != nil { //nolint:musttag // as above
+		return operation{}, err //nolint:wrapcheck // renderDocs names the operation
+	}
+	row := operation{Method: method, Path: path, ID: op.OperationID, Summary: op.Summary, Description: op.Description}
+	for _, p := range op.Parameters {
+		if name, ok := strings.CutPrefix(p.Ref, "#/components/parameters/"); ok {
+			p = d.Components.Parameters[name]
+		}
+		row.Parameters = append(row.Parameters, fieldRow{Name: p.Name, Description: p.Description, Required: p.Required})
+	}
+	body := op.RequestBody.Content["application/json"]
+	if body.Example == nil {
+		body.Example = body.Examples["one"].Value
+	}
+	row.Example = indent(body.Example)
+	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
+		r := op.Responses[status]
+		if name, ok := strings.CutPrefix(r.Ref, "#/components/responses/"); ok {
+			r.Description = d.Components.Responses[name].Description
+		}
+		row.Answers = append(row.Answers, answerRow{status, r.Description})
+	}
+	return row, nil
 }
 
 // schema is what the page shows of one.

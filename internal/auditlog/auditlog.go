@@ -206,11 +206,11 @@ func (l *Log) follow() error {
 func (l *Log) append(line []byte) error {
 	if l.path == "" {
 		_, err := l.out.Write(line)
-		return err //nolint:wrapcheck // the caller does
+		return err //nolint:wrapcheck // Write does
 	}
 	before, err := l.file.Stat()
 	if err != nil {
-		return err //nolint:wrapcheck // the caller does
+		return err //nolint:wrapcheck // Write does
 	}
 	if _, err = l.file.Write(line); err == nil {
 		err = l.file.Sync()
@@ -218,7 +218,7 @@ func (l *Log) append(line []byte) error {
 	if err != nil {
 		err = errors.Join(err, l.file.Truncate(before.Size()))
 	}
-	return err //nolint:wrapcheck // the caller does
+	return err
 }
 
 // Close writes a last line, so that a file that was just renamed is followed by one that

@@ -5,6 +5,7 @@ import (
 	"html"
 	"html/template"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -101,7 +102,7 @@ func bars(title string, list []bar) template.HTML {
 		}
 		fmt.Fprintf(&out, `<text x="%d" y="%d" class="end">%s</text><rect class="%s" x="%d" y="%d" width="%.1f" height="%d"/><text x="%.1f" y="%d">%s</text>`,
 			barLeft-8, rowHeight*i+17, html.EscapeString(b.Text), b.Class, barLeft, rowHeight*i+4, length, rowHeight-8,
-			barLeft+length+6, rowHeight*i+17, grouped(fmt.Sprint(b.Value)))
+			barLeft+length+6, rowHeight*i+17, grouped(strconv.FormatInt(b.Value, 10)))
 	}
 	return template.HTML(out.String() + "</svg>") //nolint:gosec // as above
 }
@@ -132,5 +133,5 @@ func shortNumber(n int64) string {
 	case n >= 10_000:
 		return fmt.Sprintf("%dk", n/1000)
 	}
-	return fmt.Sprint(n)
+	return strconv.FormatInt(n, 10)
 }

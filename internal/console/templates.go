@@ -42,7 +42,7 @@ func (k *knownTemplates) of(ctx context.Context, ask func(context.Context) ([]we
 	if k.at.IsZero() || time.Since(k.at) > life {
 		list, err := ask(ctx)
 		if ctx.Err() != nil {
-			return nil, time.Time{}, err //nolint:wrapcheck // shown as it is
+			return nil, time.Time{}, err
 		}
 		k.list, k.err, k.at = list, err, time.Now()
 	}

@@ -96,7 +96,7 @@ func TestHistoryCountsEachStepOnce(t *testing.T) {
 				begin(t, l, e)
 			}
 			n, msgid := delivery(l, e.ID), wechat.MessageID(1000+i)
-			switch end {
+			switch end { //nolint:exhaustive // the others end without a call to WeChat
 			case ledger.Delivered, ledger.Rejected, ledger.Accepted:
 				status, blocked := "success", end == ledger.Rejected && i%2 == 0
 				if blocked {
@@ -187,17 +187,17 @@ func TestHistoryDaysAreChinas(t *testing.T) {
 		for _, span := range ledger.Spans() {
 			buckets, err := l.History(t.Context(), span, since, time.Now())
 			must(t, err)
-			got := ""
+			var got strings.Builder
 			for i, b := range buckets {
 				if n := b.Counts[ledger.Dead]; n > 0 {
-					got += fmt.Sprintf("%s %d, ", b.At.UTC().Format(time.RFC3339), n)
+					fmt.Fprintf(&got, "%s %d, ", b.At.UTC().Format(time.RFC3339), n)
 				}
 				if i > 0 && b.At.Sub(buckets[i-1].At) != span.Length() {
 					t.Errorf("by %s there is a gap before %s", span, b.At)
 				}
 			}
-			if got != want[span] {
-				t.Errorf("by %s %s, want %s", span, got, want[span])
+			if got.String() != want[span] {
+				t.Errorf("by %s %s, want %s", span, got.String(), want[span])
 			}
 		}
 	})
@@ -210,11 +210,11 @@ func TestHistoryIsBounded(t *testing.T) {
 		_, rdb := redistest.Mini(t)
 		l := open(t, rdb)
 		left := func() string {
-			out := ""
+			var out strings.Builder
 			for _, span := range ledger.Spans() {
-				out += fmt.Sprint(len(rdb.Keys(t.Context(), key("h:"+string(span[:1])+":*")).Val()), " ")
+				fmt.Fprint(&out, len(rdb.Keys(t.Context(), key("h:"+string(span[:1])+":*")).Val()), " ")
 			}
-			return out
+			return out.String()
 		}
 		since := time.Now()
 		failed(t, l, "a", ledger.Outcome{State: ledger.Dead})

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -56,9 +57,7 @@ func newIssuer(t *testing.T) *issuer {
 			return
 		}
 		claims := map[string]any{"iss": i.URL, "aud": "client", "sub": "7f3c", "nonce": i.nonce.Load(), "exp": time.Now().Add(time.Hour).Unix(), "role": "operate"}
-		for name, value := range i.claims {
-			claims[name] = value
-		}
+		maps.Copy(claims, i.claims)
 		text, _ := json.Marshal(claims)
 		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "a", "token_type": "Bearer", "id_token": oidctest.SignIDToken(i.key, "k", oidc.ES256, string(text))})
 	})

@@ -21,8 +21,10 @@ func Post(ctx context.Context, private bool, w Webhook, e *events.Event) (Attemp
 	return PostBy(ctx, newDialer(private), w, e)
 }
 
-// NewDialer makes the connections of webhooks, and PostBy sends one event by it.
+// NewDialer makes the connections of webhooks.
 func NewDialer(private bool) *net.Dialer { return newDialer(private) }
+
+// PostBy sends one event by a dialer.
 func PostBy(ctx context.Context, dialer *net.Dialer, w Webhook, e *events.Event) (Attempt, error) {
 	client := newClient(dialer)
 	defer client.CloseIdleConnections()
