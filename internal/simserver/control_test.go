@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,11 +162,16 @@ func TestControlChangesTheTokenEndpoints(t *testing.T) {
 }
 
 // inbox is an account's server.
-type inbox struct{ bodies []string }
+type inbox struct {
+	mu     sync.Mutex // pushes come at the same time
+	bodies []string   // read when all have come
+}
 
 func (in *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+	in.mu.Lock()
 	in.bodies = append(in.bodies, string(body))
+	in.mu.Unlock()
 	io.WriteString(w, r.URL.Query().Get("echostr"))
 }
 
