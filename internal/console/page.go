@@ -62,24 +62,32 @@ func wrong(text string, args ...any) error {
 }
 
 func (c *Console) serve(w http.ResponseWriter, r *http.Request, role Role, h func(*request) error) {
+	c.answer(w, &request{Request: r}, role, h)
+}
+
+// answer fills r in and has h answer it. An open request names no account: an error's page
+// would tell a person without a login which ones there are.
+func (c *Console) answer(w http.ResponseWriter, req *request, role Role, h func(*request) error) {
+	r := req.Request
 	w.Header().Set("Content-Security-Policy", policy)
 	w.Header().Set("Cache-Control", "no-store")
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	req := &request{Request: r, w: w, who: operatorOf(r), lang: languageOf(r)}
+	req.w, req.who, req.lang = w, operatorOf(r), languageOf(r)
 	c.rememberLanguage(req)
 	req.words = c.words[req.lang]
-	err := r.ParseForm()
-	if err == nil {
-		appid := r.Form.Get("account")
-		if req.account = c.account(appid); appid == "" {
-			req.account = &c.cfg.Accounts[0]
+	req.account = &c.cfg.Accounts[0]
+	err, served := r.ParseForm(), true
+	if appid := r.Form.Get("account"); appid != "" && !req.open {
+		if named := c.account(appid); named != nil {
+			req.account = named
+		} else {
+			served = false
 		}
 	}
 	switch {
 	case err != nil:
 		err = wrong("The form cannot be read.")
-	case req.account == nil:
-		req.account = &c.cfg.Accounts[0]
+	case !served:
 		err = &faultError{status: http.StatusNotFound, text: "This process does not serve that account."}
 	case req.who.Role < role:
 		err = &faultError{status: http.StatusForbidden, text: "Your role does not permit this."}

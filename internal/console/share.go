@@ -41,7 +41,7 @@ func (c *Console) openRoutes() http.Handler {
 	mux.HandleFunc("GET /console/shared/{link}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Robots-Tag", "noindex")
 		r = WithOperator(r, Operator{}) // whoever is logged in sees the same
-		c.serve(w, r, View, c.shared)
+		c.answer(w, &request{Request: r, open: true}, View, c.shared)
 	})
 	for _, name := range []string{"style.css", "icon.svg"} {
 		mux.HandleFunc("GET /console/"+name, func(w http.ResponseWriter, _ *http.Request) { c.file(w, name) })
@@ -51,7 +51,6 @@ func (c *Console) openRoutes() http.Handler {
 
 // shared shows the page of a link: what role support sees, without anything to click.
 func (c *Console) shared(r *request) error {
-	r.open = true
 	var s share
 	if err := c.links.open(sealedShare, r.PathValue("link"), &s); err != nil {
 		return &faultError{status: http.StatusNotFound, text: "This link is not valid: ask for a new one."}
@@ -59,10 +58,11 @@ func (c *Console) shared(r *request) error {
 	if time.Now().Unix() >= s.Until {
 		return &faultError{status: http.StatusGone, text: "This link has expired: ask for a new one."}
 	}
-	if r.account = c.account(s.Account); r.account == nil {
-		r.account = &c.cfg.Accounts[0]
+	of := c.account(s.Account)
+	if of == nil {
 		return &faultError{status: http.StatusNotFound, text: "This process does not serve that account."}
 	}
+	r.account = of
 	return c.showMessage(r, s.ID)
 }
 
