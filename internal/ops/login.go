@@ -192,8 +192,20 @@ func (a *authenticator) mac(name, password string) string {
 func (a *authenticator) remember(mac, from string) {
 	now := time.Now()
 	a.verified[mac] = now.Add(rememberFor)
+	a.remembered(from, now)
+}
+
+// remembered is called with mu held, after a correct login.
+func (a *authenticator) remembered(from string, now time.Time) {
 	maps.DeleteFunc(a.known, func(_ string, until time.Time) bool { return now.After(until) })
 	a.known[from] = now.Add(rememberFor)
+}
+
+// know remembers an address from which an operator has logged in by OIDC.
+func (a *authenticator) know(from string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.remembered(from, time.Now())
 }
 
 // isVerified reports whether the login was correct within rememberFor, and begins it

@@ -53,15 +53,17 @@ const (
 	issuerLimit = 10 * time.Second
 )
 
-func (o *OIDC) validate() error {
+func (o *OIDC) validate(prefix string) error {
 	if o == nil {
 		return nil
 	}
 	if o.Issuer == "" || o.ClientID == "" || o.ClientSecret.Reveal() == "" || o.RedirectURL == "" || o.Admit == nil {
 		return errors.New("config.OIDC: issuer, client id, client secret and redirect URL are required together")
 	}
-	if u, err := url.Parse(o.RedirectURL); err != nil || !strings.HasSuffix(u.Path, oidcCallback) || u.Scheme != "https" && !loopback(u.Host) {
-		return fmt.Errorf("config.OIDC: the redirect URL must be https:// and end with %s", oidcCallback)
+	u, err := url.Parse(o.RedirectURL)
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Host)) ||
+		o.RedirectURL != u.Scheme+"://"+u.Host+prefix+oidcCallback { // below another path browsers do not send our cookies
+		return fmt.Errorf("config.OIDC: the redirect URL must be https://, a host and %s", prefix+oidcCallback)
 	}
 	return nil
 }
@@ -157,9 +159,10 @@ func (o *oidcLogins) begin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, c.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)), http.StatusFound)
 }
 
-// within is a path of this listener; the console where it is none.
+// within is a path of this listener; the console where it is none. url.Parse refuses tabs
+// and line breaks, which browsers remove: /\t/host would be //host.
 func (o *oidcLogins) within(path string) string {
-	if !strings.HasPrefix(path, o.prefix+"/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n") {
+	if _, err := url.Parse(path); err != nil || !strings.HasPrefix(path, o.prefix+"/") || strings.HasPrefix(path, "//") || strings.Contains(path, "\\") {
 		return o.prefix + consoleRoot + "/"
 	}
 	return path
@@ -167,13 +170,18 @@ func (o *oidcLogins) within(path string) string {
 
 // finish takes the issuer's answer and begins a session.
 func (o *oidcLogins) finish(w http.ResponseWriter, r *http.Request) {
+	a, began := attemptOf(r)
+	if !began { // not counted as a failure: pages of other sites can have a browser ask for this path
+		writeText(w, http.StatusUnauthorized, "This browser did not begin the login, or not within the last 10 minutes: begin at "+o.prefix+consoleRoot+"/.")
+		return
+	}
 	from := o.auth.clientAddr(r)
 	if o.auth.throttled(from) {
 		writeText(w, http.StatusTooManyRequests, "Too many failed logins. Wait a minute and try again.")
 		return
 	}
 	o.setCookie(w, attemptCookie, "", -time.Second)
-	s, next, err := o.exchange(r)
+	s, err := o.exchange(r, a)
 	switch {
 	case err != nil:
 		o.auth.countFailure(from)
@@ -195,52 +203,61 @@ func (o *oidcLogins) finish(w http.ResponseWriter, r *http.Request) {
 	}
 	o.sessions[id] = s
 	o.mu.Unlock()
+	o.auth.know(from)
 	o.setCookie(w, sessionCookie, id, sessionLife)
 	o.log.Info("operator logged in", zap.String("operator", s.name), zap.String("remote", from))
-	http.Redirect(w, r, o.within(next), http.StatusFound)
+	http.Redirect(w, r, o.within(a.next), http.StatusFound)
 }
 
-// exchange verifies the answer: the state of this browser, the code with its verifier, the
-// ID token, and its nonce.
-func (o *oidcLogins) exchange(r *http.Request) (s session, next string, err error) {
+// attempt is what the browser keeps of a login that it began.
+type attempt struct{ nonce, verifier, next string }
+
+// attemptOf returns the login that the issuer's answer belongs to, by its state; false:
+// this browser did not begin it.
+func attemptOf(r *http.Request) (attempt, bool) {
 	cookie, err := r.Cookie(attemptCookie)
 	if err != nil {
-		return s, "", errors.New("the browser did not begin this login")
+		return attempt{}, false
 	}
 	parts := strings.Split(cookie.Value, ".")
-	query := r.URL.Query()
-	if len(parts) != 4 || subtle.ConstantTimeCompare([]byte(parts[0]), []byte(query.Get("state"))) != 1 {
-		return s, "", errors.New("the state is not the one of this browser")
+	if len(parts) != 4 || parts[0] == "" || subtle.ConstantTimeCompare([]byte(parts[0]), []byte(r.URL.Query().Get("state"))) != 1 {
+		return attempt{}, false
 	}
+	next, _ := base64.RawURLEncoding.DecodeString(parts[3]) // a faulty one leads to the console
+	return attempt{parts[1], parts[2], string(next)}, true
+}
+
+// exchange verifies the answer: the code with its verifier, the ID token, and its nonce.
+func (o *oidcLogins) exchange(r *http.Request, a attempt) (s session, err error) {
+	query := r.URL.Query()
 	if code := query.Get("error"); code != "" {
-		return s, "", fmt.Errorf("the issuer refused: %q", code[:min(len(code), 40)])
+		return s, fmt.Errorf("the issuer refused: %q", code[:min(len(code), 40)])
 	}
 	c, provider, err := o.config(r.Context())
 	if err != nil {
-		return s, "", err
+		return s, err
 	}
 	ctx := oidc.ClientContext(r.Context(), o.cfg.Client)
-	token, err := c.Exchange(ctx, query.Get("code"), oauth2.VerifierOption(parts[2]))
+	token, err := c.Exchange(ctx, query.Get("code"), oauth2.VerifierOption(a.verifier))
 	if failed := (*oauth2.RetrieveError)(nil); errors.As(err, &failed) {
-		return s, "", fmt.Errorf("the issuer refused the code: %q", failed.ErrorCode) // its body may hold more
+		return s, fmt.Errorf("the issuer refused the code: %q", failed.ErrorCode) // its body may hold more
 	} else if err != nil {
-		return s, "", fmt.Errorf("exchange the code: %w", err)
+		return s, fmt.Errorf("exchange the code: %w", err)
 	}
 	raw, _ := token.Extra("id_token").(string)
 	id, err := provider.Verifier(&oidc.Config{ClientID: o.cfg.ClientID}).Verify(ctx, raw)
 	if err != nil {
-		return s, "", fmt.Errorf("the ID token: %w", err)
+		return s, fmt.Errorf("the ID token: %w", err)
 	}
-	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(parts[1])) != 1 {
-		return s, "", errors.New("the ID token is of another login")
+	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(a.nonce)) != 1 {
+		return s, errors.New("the ID token is of another login")
 	}
 	var claims map[string]any
 	if err := id.Claims(&claims); err != nil {
-		return s, "", fmt.Errorf("the claims: %w", err)
+		return s, fmt.Errorf("the claims: %w", err)
 	}
 	s.name, s.role = o.cfg.Admit(claims)
-	path, _ := base64.RawURLEncoding.DecodeString(parts[3])
-	return s, string(path), nil
+	return s, nil
 }
 
 // logOut ends the session.

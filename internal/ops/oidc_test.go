@@ -77,6 +77,11 @@ func newIssuer(t *testing.T) *issuer {
 // single is a listener below a prefix with logins by i and by a password, and a browser.
 func (i *issuer) single(t *testing.T) *bundle {
 	t.Helper()
+	return i.singleAt(t, "/wx")
+}
+
+func (i *issuer) singleAt(t *testing.T, prefix string) *bundle {
+	t.Helper()
 	var handler http.Handler
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
@@ -85,13 +90,13 @@ func (i *issuer) single(t *testing.T) *bundle {
 		t.Fatal(err)
 	}
 	b := serve(t, unreachable(t), withConsole(func(c *ops.Config) {
-		c.Prefix = "/wx"
+		c.Prefix = prefix
 		c.Logins = []ops.Login{{Name: "li", Password: wechat.NewSecret("pw")}}
 		c.Console = func(w http.ResponseWriter, r *http.Request, who ops.Operator) {
 			_, _ = w.Write([]byte(r.Method + " " + r.URL.RequestURI() + " by " + who.Name + " as " + who.Role))
 		}
 		c.OIDC = &ops.OIDC{
-			Issuer: i.URL, ClientID: "client", ClientSecret: wechat.NewSecret("secret"), RedirectURL: server.URL + "/wx/oidc/callback",
+			Issuer: i.URL, ClientID: "client", ClientSecret: wechat.NewSecret("secret"), RedirectURL: server.URL + prefix + "/oidc/callback",
 			Admit: func(claims map[string]any) (string, string) {
 				name, _ := claims["sub"].(string)
 				role, _ := claims["role"].(string)
@@ -201,11 +206,43 @@ func TestOIDCRefusesWhatItDidNotAskFor(t *testing.T) {
 			t.Errorf("callback%s: %d", query, r.status)
 		}
 	}
-	if r := b.open(t, "/wx/oidc/callback?code=c&state=other"); r.status != http.StatusUnauthorized {
-		t.Errorf("the fifth failure: %d", r.status)
+}
+
+func TestFailedLoginsByOIDCAreCounted(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	i.claims["nonce"] = "other"
+	b := i.single(t)
+	for n := range 5 {
+		if r := b.open(t, "/wx/oidc/login"); r.status != http.StatusUnauthorized {
+			t.Errorf("failure %d: %d", n+1, r.status)
+		}
 	}
-	if r := b.open(t, "/wx/oidc/callback?code=c&state=other"); r.status != http.StatusTooManyRequests {
-		t.Errorf("too many failures: %d", r.status)
+	delete(i.claims, "nonce")
+	if r := b.open(t, "/wx/oidc/login"); r.status != http.StatusTooManyRequests {
+		t.Errorf("after five failures: %d", r.status)
+	}
+}
+
+// Who guesses passwords behind the same gateway does not lock out operators who log in by
+// OIDC.
+func TestAnAddressOfALoginByOIDCIsKnown(t *testing.T) {
+	t.Parallel()
+	b := newIssuer(t).single(t)
+	if r := b.open(t, "/wx/oidc/login"); r.status != http.StatusOK {
+		t.Fatalf("the first login: %d", r.status)
+	}
+	b.client.Jar = nil // another browser of the same address
+	for range 6 {
+		b.get(t, "/wx/console/", "Authorization", "Basic bGk6d3Jvbmc=")
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.client.Jar = jar
+	if r := b.open(t, "/wx/oidc/login"); r.status != http.StatusOK {
+		t.Errorf("a login after guesses: %d %s", r.status, r.body)
 	}
 }
 

@@ -194,7 +194,7 @@ func (c Config) validate() error {
 			"set one (WXNOTIFY_OPS_LOGIN=user:password), or listen on 127.0.0.1", c.Addr))
 	}
 	faults = append(faults, validateLogins(c.Logins)...)
-	if err := c.OIDC.validate(); err != nil {
+	if err := c.OIDC.validate(c.Prefix); err != nil {
 		faults = append(faults, err)
 	}
 	for i, check := range c.Checks {
