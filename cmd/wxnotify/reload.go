@@ -70,7 +70,7 @@ func (s *server) runServices(ctx context.Context) error {
 		ended := make(chan struct{})
 		g.Go(func() error {
 			defer close(ended)
-			return v.run(own)
+			return s.ran(ctx, own, v.run(own))
 		})
 		return func() {
 			cancel()
@@ -105,6 +105,17 @@ func (s *server) runServices(ctx context.Context) error {
 		s.forgetAccounts(before.config, next.config)
 		s.log.Info("configuration reloaded", zap.Strings("changed", changed))
 	}
+}
+
+// ran returns the error with which a service ended. own is the context that it ran with, a
+// child of ctx: where only own has ended, a reload replaced the service. Sends that outlast
+// its drain are back on their queue then, and the next service goes on.
+func (s *server) ran(ctx, own context.Context, err error) error {
+	if err == nil || own.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	s.log.Error("what a reload replaced did not end cleanly; its successor goes on", zap.Error(err))
+	return nil
 }
 
 // next reads the configuration again and builds the service of it, with what cannot

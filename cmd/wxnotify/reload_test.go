@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	logs "go.uber.org/zap/zaptest/observer"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/producer"
@@ -372,6 +375,32 @@ func TestEndingWithCancelsRequestsInFlight(t *testing.T) {
 		end()
 		<-done
 	})
+}
+
+// The drain of the service before may end with an error, as when Redis does not answer:
+// that must not end the process.
+func TestADrainThatFailsAfterAReloadDoesNotEndTheProcess(t *testing.T) {
+	t.Parallel()
+	late := errors.New("queue: 3 tasks did not end")
+	all, end := context.WithCancel(t.Context())
+	defer end()
+	replaced, replace := context.WithCancel(all)
+	core, logged := logs.New(zap.InfoLevel)
+	s := &server{log: zap.New(core)}
+	if err := s.ran(all, replaced, late); !errors.Is(err, late) {
+		t.Errorf("a service that fails while it works: %v", err)
+	}
+	replace()
+	if err := s.ran(all, replaced, nil); err != nil || logged.Len() != 0 {
+		t.Errorf("a clean drain: %v, %v", err, logged.All())
+	}
+	if err := s.ran(all, replaced, late); err != nil || logged.Len() != 1 {
+		t.Errorf("a drain after a reload: %v, %v", err, logged.All())
+	}
+	end()
+	if err := s.ran(all, replaced, late); !errors.Is(err, late) {
+		t.Errorf("a drain at the end of the process: %v", err)
+	}
 }
 
 // mul-03: what a reload replaces is gone: no goroutine of it stays.
