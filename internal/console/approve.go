@@ -1,9 +1,9 @@
 package console
 
 import (
+	"crypto/rand"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -17,7 +17,7 @@ const (
 
 // approval is a change that waits for the confirmation of a second person.
 type approval struct {
-	id      int
+	id      string // random: a page of another process, or of before a reload, names none of ours
 	account *Account
 	by      Operator
 	role    Role                    // that the second person must have
@@ -32,9 +32,8 @@ type approval struct {
 // approvals are the requests that wait in this process. They are lost when it stops:
 // nothing was changed.
 type approvals struct {
-	mu   sync.Mutex
-	all  []*approval
-	last int
+	mu  sync.Mutex
+	all []*approval
 }
 
 // live returns those that have not expired, the oldest first.
@@ -45,7 +44,7 @@ func (s *approvals) live() []*approval {
 	return slices.Clone(s.all)
 }
 
-// add numbers a request. It returns false when too many wait.
+// add takes a request in, and gives it an ID unless it has one. It returns false when too many wait.
 func (s *approvals) add(a *approval) bool {
 	waiting := s.live()
 	s.mu.Lock()
@@ -53,8 +52,9 @@ func (s *approvals) add(a *approval) bool {
 	if len(waiting) >= maxApprovals {
 		return false
 	}
-	s.last++
-	a.id = s.last
+	if a.id == "" {
+		a.id = rand.Text()
+	}
 	s.all = append(s.all, a)
 	return true
 }
@@ -85,7 +85,7 @@ func (c *Console) askSecond(r *request, a *approval) error {
 
 // approvalView is a waiting request on its page.
 type approvalView struct {
-	ID               int
+	ID               string
 	Account          string
 	What, By         string
 	Asked, Until     time.Time
@@ -106,7 +106,7 @@ func (c *Console) listApprovals(r *request) error {
 
 // answerApproval confirms or refuses a request. Who asked may withdraw it.
 func (c *Console) answerApproval(r *request) error {
-	id, _ := strconv.Atoi(r.PostForm.Get("id"))
+	id := r.PostForm.Get("id")
 	waiting := c.approvals.live()
 	i := slices.IndexFunc(waiting, func(a *approval) bool { return a.id == id })
 	if i < 0 {

@@ -30,9 +30,20 @@ func (b *bundle) askToDrop(t *testing.T) shown {
 	return b.confirm(t, question, "/act-all")
 }
 
+// waiting is the ID of the request that waits; empty: there is none.
+func (b *bundle) waiting(t *testing.T) string {
+	t.Helper()
+	role := b.role
+	defer func() { b.role = role }()
+	b.role = console.Admin
+	_, rest, _ := strings.Cut(b.get(t, "/approvals").body, `name="id" value="`)
+	id, _, _ := strings.Cut(rest, `"`)
+	return id
+}
+
 func (b *bundle) answer(t *testing.T, do string) shown {
 	t.Helper()
-	return b.post(t, "/approvals", "do", do, "id", "1")
+	return b.post(t, "/approvals", "do", do, "id", b.waiting(t))
 }
 
 func TestDroppingAllNeedsASecondPerson(t *testing.T) {
@@ -105,12 +116,13 @@ func TestARequestIsRefusedOrWithdrawn(t *testing.T) {
 	b, _ := pair(t)
 	b.dead(t, 47003, "bad-1")
 	b.askToDrop(t)
-	b.post(t, "/approvals", "do", "burn", "id", "1").must(t, "an unknown answer", http.StatusBadRequest)
+	b.answer(t, "burn").must(t, "an unknown answer", http.StatusBadRequest)
 	b.answer(t, "refuse").must(t, "withdrawn", http.StatusOK, "Refused: nothing was changed.", "Nothing waits for a second person.")
 	b.askToDrop(t)
 	b.name = "wang"
-	b.post(t, "/approvals", "do", "refuse", "id", "2").must(t, "refused", http.StatusOK, "Refused")
-	b.post(t, "/approvals", "do", "refuse", "id", "2").must(t, "twice", http.StatusConflict)
+	id := b.waiting(t)
+	b.post(t, "/approvals", "do", "refuse", "id", id).must(t, "refused", http.StatusOK, "Refused")
+	b.post(t, "/approvals", "do", "refuse", "id", id).must(t, "twice", http.StatusConflict)
 	if b.state(t, "bad-1") != ledger.Dead {
 		t.Error("it was changed")
 	}
@@ -148,4 +160,47 @@ func TestWithoutTheOptionNoSecondPersonIsAsked(t *testing.T) {
 	b.dead(t, 47003, "bad-1")
 	b.askToDrop(t).must(t, "dropped at once", http.StatusOK, "drop: dead letters")
 	until(t, "the trail tells what was done", func() bool { return strings.Contains(b.trail(t), "dropped all") })
+}
+
+// A second person has the question of one request open while a reload drops it, or asks
+// another process behind the same address: what they confirm then is not what they saw.
+func TestAQuestionConfirmsNoRequestOfAnotherConsole(t *testing.T) {
+	t.Parallel()
+	b, _ := pair(t)
+	b.dead(t, 47003, "bad-1")
+	b.askToDrop(t)
+	b.name = "wang"
+	question := b.answer(t, "approve")
+	b.console.Close()
+	b.console = must[*console.Console](t)(console.New(console.Config{Redis: b.rdb, Accounts: []console.Account{b.account}, TwoPersons: true}))
+	b.dead(t, 40037, "other-1")
+	b.name = "li"
+	b.askToDrop(t).must(t, "asked", http.StatusOK, "It waits for a second person.")
+	b.name = "wang"
+	b.confirm(t, question, "/approvals").must(t, "the question of before", http.StatusConflict, "does not wait any more")
+	if b.waiting(t) == "" {
+		t.Error("the other request was answered")
+	}
+}
+
+// The question stays good when the audit could not be written for a moment.
+func TestAQuestionCanBeConfirmedOnceTheAuditIsBack(t *testing.T) {
+	t.Parallel()
+	b, _ := pair(t)
+	b.dead(t, 47003, "bad-1")
+	b.askToDrop(t)
+	b.name = "wang"
+	question := b.answer(t, "approve")
+	const key = "wxn:{" + account + "}:audit"
+	if err := b.rdb.Rename(t.Context(), key, key+"x").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.rdb.Set(t.Context(), key, "not a stream", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	b.confirm(t, question, "/approvals").must(t, "without a trail", http.StatusServiceUnavailable)
+	if err := b.rdb.Rename(t.Context(), key+"x", key).Err(); err != nil {
+		t.Fatal(err)
+	}
+	b.confirm(t, question, "/approvals").must(t, "with a trail", http.StatusOK, "drop: dead letters")
 }
