@@ -45,6 +45,9 @@ func ParseTemplateMessage(data []byte) (*TemplateMessage, error) {
 	}
 	m := &TemplateMessage{}
 	for _, field := range object {
+		if r.full() {
+			break
+		}
 		key, value := field.Name, field.Value
 		switch key {
 		case "touser":
@@ -102,6 +105,10 @@ func otherKind(field string) words {
 // messageReader decodes fields and collects their faults.
 type messageReader struct{ faults []Fault }
 
+// full reports whether further faults are not looked for: a document may have as many as
+// it has fields, and each is written and compared.
+func (r *messageReader) full() bool { return len(r.faults) >= faultsLimit }
+
 func (r *messageReader) text(path string, value json.RawMessage, into *string) {
 	if !rawjson.Text(value, into) {
 		r.faults = append(r.faults, faultOf(path, FaultFieldType, words{"is not text: put it in quotes", "不是文本：请加引号"}))
@@ -125,6 +132,9 @@ func (r *messageReader) miniProgram(value json.RawMessage) *MiniProgram {
 	p := &MiniProgram{}
 	first := "" // the name under which the page was given
 	for _, field := range object {
+		if r.full() {
+			break
+		}
 		switch key := field.Name; key {
 		case "appid":
 			r.text("miniprogram.appid", field.Value, &p.AppID)
@@ -149,10 +159,16 @@ func (r *messageReader) data(value json.RawMessage) map[string]Field {
 	object := r.object("data", value, `{"thing1":{"value":"…"}}`)
 	fields := make(map[string]Field, len(object))
 	for _, member := range object {
+		if r.full() {
+			break
+		}
 		key := member.Name
 		path := mask.Text(keyPath(key)) // which leaves short keys as they are
 		var f Field
 		for _, field := range r.object(path, member.Value, `{"value":"…"}`) {
+			if r.full() {
+				return fields
+			}
 			switch name := field.Name; name {
 			case "value":
 				if string(field.Value) == "null" {
@@ -178,9 +194,8 @@ func (r *messageReader) unknown(path, name string, known ...string) {
 	if path != "" && !strings.HasPrefix(field, "[") {
 		field = "." + field
 	}
-	plain := func(s string) string {
-		return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(s))
-	}
+	replacer := strings.NewReplacer("_", "", "-", "", " ", "")
+	plain := func(s string) string { return strings.ToLower(replacer.Replace(s)) }
 	remedy := words{"there are %s", "可用的有 %s"}.with(strings.Join(known, ", "))
 	for _, k := range known {
 		if plain(k) == plain(name) {

@@ -114,6 +114,12 @@ func isBody(object []rawjson.Member) bool {
 // parser collects faults.
 type parser struct{ faults []wechat.Fault }
 
+// faultsLimit bounds the faults of one document, as that of CheckJSON: it may have as many
+// as it has fields, and each is compared with the others.
+const faultsLimit = 1000
+
+func (p *parser) full() bool { return len(p.faults) >= faultsLimit }
+
 func (p *parser) err() error {
 	if len(p.faults) == 0 {
 		return nil
@@ -133,7 +139,7 @@ func (p *parser) take(root string, err error) {
 	}
 	for _, f := range invalid.Faults {
 		f.Path = below(root, f.Path)
-		if !slices.ContainsFunc(p.faults, func(known wechat.Fault) bool { return known.Path == f.Path && known.Code == f.Code }) {
+		if !p.full() && !slices.ContainsFunc(p.faults, func(known wechat.Fault) bool { return known.Path == f.Path && known.Code == f.Code }) {
 			p.faults = append(p.faults, f)
 		}
 	}
@@ -177,6 +183,9 @@ func (p *parser) damage(data []byte, object []rawjson.Member) {
 		if field.Name == fieldMessage {
 			continue
 		}
+		if p.full() {
+			return
+		}
 		if err := wechat.CheckJSON(field.Value); err != nil {
 			p.take(wechat.FieldPath(field.Name), err)
 		}
@@ -185,6 +194,9 @@ func (p *parser) damage(data []byte, object []rawjson.Member) {
 
 func (p *parser) envelope(object []rawjson.Member, r *Request) {
 	for _, field := range object {
+		if p.full() {
+			return
+		}
 		name, value := field.Name, field.Value
 		if string(value) == "null" && slices.Contains(fields(), name) {
 			continue // not given
@@ -239,7 +251,8 @@ func (p *parser) time(name string, value json.RawMessage, into *time.Time) {
 
 // unknown names the field that is meant, when there is one.
 func (p *parser) unknown(name string) {
-	plain := func(s string) string { return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s)) }
+	replacer := strings.NewReplacer("_", "", "-", "")
+	plain := func(s string) string { return strings.ToLower(replacer.Replace(s)) }
 	message := "is not a field: there are " + strings.Join(fields(), ", ")
 	for _, known := range fields() {
 		if plain(known) == plain(name) {
@@ -326,6 +339,9 @@ func parseBatch(object []rawjson.Member, limit int) ([]Result, error) {
 	var items []json.RawMessage
 	given, isArray := 0, false
 	for _, field := range object {
+		if p.full() {
+			break
+		}
 		if field.Name != fieldMessages {
 			p.fault(wechat.FieldPath(field.Name), wechat.FaultFieldUnknown, "is not a field of a batch: there is messages")
 			continue
