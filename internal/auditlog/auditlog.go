@@ -73,8 +73,8 @@ var ErrInUse = errors.New("another process writes this file: give each process a
 const (
 	// maxLine bounds what is read in search of the last line of a file.
 	maxLine = 64 << 10
-	// maxDetail is in bytes.
-	maxDetail = 500
+	// maxText bounds each text of an entry, in bytes: all of them escaped stay below maxLine.
+	maxText = 500
 	hashField = `,"hash":"`
 )
 
@@ -167,8 +167,10 @@ func (l *Log) Write(e Entry) (hash string, err error) {
 		}
 	}
 	e.OpenID, e.User, e.Detail = mask.Name(e.OpenID), mask.Name(e.User), mask.Text(e.Detail)
-	if len(e.Detail) > maxDetail {
-		e.Detail = strings.ToValidUTF8(e.Detail[:maxDetail], "")
+	for _, text := range []*string{&e.Account, &e.Action, &e.Actor, &e.From, &e.OpenID, &e.User, &e.Detail} {
+		if len(*text) > maxText {
+			*text = strings.ToValidUTF8((*text)[:maxText], "")
+		}
 	}
 	next := hashed{Line: Line{Chain: l.last.Chain, N: l.last.N + 1, At: time.Now().UTC().Truncate(time.Millisecond), Entry: e, Prev: l.last.Hash}}
 	body, err := json.Marshal(next.Line)
