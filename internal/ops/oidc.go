@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"go.uber.org/zap"
@@ -51,6 +52,8 @@ const (
 	attemptLife = 10 * time.Minute
 	maxSessions = 10_000
 	issuerLimit = 10 * time.Second
+	// maxName bounds the name of a person, in bytes: it stands in each line of the audit.
+	maxName = 256
 )
 
 func (o *OIDC) validate(prefix string) error {
@@ -187,6 +190,10 @@ func (o *oidcLogins) finish(w http.ResponseWriter, r *http.Request) {
 		o.auth.countFailure(from)
 		o.log.Warn("login failed", zap.String("remote", from), zap.Error(err))
 		writeText(w, http.StatusUnauthorized, "The login was not accepted: begin again at "+o.prefix+consoleRoot+"/.")
+		return
+	case len(s.name) > maxName || strings.ContainsFunc(s.name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		o.log.Warn("login refused: the name of the OIDC issuer is too long or cannot be printed", zap.String("remote", from))
+		writeText(w, http.StatusForbidden, "Your name at the OIDC issuer is too long or has characters that cannot be printed: ask an admin.")
 		return
 	case s.role == "" || s.name == "":
 		o.log.Warn("login without a role", zap.String("remote", from), zap.String("operator", s.name))

@@ -185,6 +185,8 @@ func TestOIDCRefusesWhatItDidNotAskFor(t *testing.T) {
 		"an expired token":              {func(i *issuer) { i.claims["exp"] = time.Now().Add(-time.Hour).Unix() }, http.StatusUnauthorized},
 		"a token of another key":        {func(i *issuer) { i.key = other }, http.StatusUnauthorized},
 		"a person without a role":       {func(i *issuer) { i.claims["role"] = "" }, http.StatusForbidden},
+		"a name that is too long":       {func(i *issuer) { i.claims["sub"] = strings.Repeat("x", 300) }, http.StatusForbidden},
+		"a name for a terminal":         {func(i *issuer) { i.claims["sub"] = "li\x1b[2J" }, http.StatusForbidden},
 		"a person without a name":       {func(i *issuer) { i.claims["sub"] = "" }, http.StatusForbidden},
 		"an issuer that is not reached": {func(i *issuer) { i.down.Store(true) }, http.StatusServiceUnavailable},
 	} {
