@@ -65,13 +65,13 @@ func (c *config) logins() (logins []ops.Login, byName map[string]console.Role, e
 
 // checkTwoPersons refuses ops_two_persons where no second admin could confirm.
 func (c *config) checkTwoPersons(byName map[string]console.Role) error {
-	admins := 0
-	for _, role := range byName {
-		if role == console.Admin {
+	admins, single := 0, c.oidc(nil) != nil
+	for name, role := range byName {
+		if role == console.Admin && (single || !strings.HasPrefix(name, oidcName(""))) {
 			admins++
 		}
 	}
-	if c.Ops.TwoPersons && admins < 2 && c.Ops.RoleClaim == "" {
+	if c.Ops.TwoPersons && admins < 2 && (c.Ops.RoleClaim == "" || !single) {
 		return usagef("%s: needs two logins of role admin, and there are %d: add lines to WXNOTIFY_OPS_USERS_FILE", c.label("ops_two_persons"), admins)
 	}
 	return nil
@@ -129,7 +129,7 @@ func admit(claims map[string]any, roleClaim string, byName map[string]console.Ro
 	best := console.Role(-1)
 	for title, r := range roles() {
 		listed, known := byName[oidcName(name)]
-		if r > best && (slices.Contains(found, title) || roleClaim == "" && known && listed == r) {
+		if r > best && (roleClaim != "" && slices.Contains(found, title) || roleClaim == "" && known && listed == r) {
 			best, role = r, title
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -110,6 +111,42 @@ func TestTwoPersonsNeedTwoAdmins(t *testing.T) {
 	}
 }
 
+// An admin who can log in by OIDC alone is none where OIDC is not set up: nobody could
+// confirm.
+func TestTwoPersonsCountThoseWhoCanLogIn(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "users")
+	check(t, os.WriteFile(file, []byte("li@example.com:admin:oidc"), 0o600))
+	single := map[string]string{
+		"ops_oidc_issuer": "https://sso", "ops_oidc_client_id": "id", "ops_oidc_client_secret": canarySecret, "ops_oidc_redirect_url": "https://ops/oidc/callback",
+	}
+	for what, row := range map[string]struct {
+		more  map[string]string
+		right bool
+	}{
+		"a line for OIDC without OIDC": {map[string]string{"ops_users_file": file}, false},
+		"a claim without OIDC":         {map[string]string{"ops_oidc_role_claim": "role"}, false},
+		"OIDC and a line":              {map[string]string{"ops_users_file": file, "ops_oidc_issuer": ""}, true},
+		"OIDC and a claim":             {map[string]string{"ops_oidc_role_claim": "role", "ops_oidc_issuer": ""}, true},
+	} {
+		flags := map[string]string{"appid": "wxa", "appsecret": canarySecret, "ops_login": "boss:pw", "ops_two_persons": "true"}
+		if _, oidc := row.more["ops_oidc_issuer"]; oidc {
+			maps.Copy(flags, row.more)
+			maps.Copy(flags, single)
+		}
+		for name, value := range row.more {
+			if value != "" {
+				flags[name] = value
+			}
+		}
+		c, err := loadConfig("", nil, flags, everyGroup)
+		check(t, err)
+		if _, _, err := c.logins(); row.right != (err == nil) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 func TestRolesOfOIDCComeFromTheClaimOrTheUsersFile(t *testing.T) {
 	t.Parallel()
 	listed := map[string]console.Role{"boss": console.Admin, oidcName("Li@Example.com"): console.Support}
@@ -125,6 +162,7 @@ func TestRolesOfOIDCComeFromTheClaimOrTheUsersFile(t *testing.T) {
 		"the highest of several":         {map[string]any{"sub": "1", "role": []any{"view", "admin", "x", 7}}, "role", "1", "admin"},
 		"an unknown role":                {map[string]any{"sub": "1", "role": "root"}, "role", "1", ""},
 		"a listed email without a claim": {map[string]any{"sub": "1", "email": "li@example.com", "email_verified": true}, "role", "li@example.com", ""},
+		"a claim without a name":         {map[string]any{"sub": "1", "": "admin"}, "", "1", ""},
 		"nothing":                        {map[string]any{}, "", "", ""},
 	} {
 		if name, role := admit(row.claims, row.claim, listed); name != row.name || role != row.role {

@@ -87,7 +87,7 @@ func (o *operators) serve(w http.ResponseWriter, r *http.Request, who ops.Operat
 	case o.guarded:
 		role = o.roles[who.Name]
 	}
-	o.console.ServeHTTP(w, console.WithOperator(r, console.Operator{Name: who.Name, LogOut: who.Role != "", Address: who.Address, Role: role, Stop: who.Stop}))
+	o.console.ServeHTTP(w, console.WithOperator(r, console.Operator{Name: who.Name, Subject: who.Subject, LogOut: who.Role != "", Address: who.Address, Role: role, Stop: who.Stop}))
 }
 
 // close ends what runs in the background first.

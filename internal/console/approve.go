@@ -95,7 +95,7 @@ type approvalView struct {
 func (c *Console) listApprovals(r *request) error {
 	var rows []approvalView
 	for _, a := range c.approvals.live() {
-		mine := a.by.Name == r.who.Name
+		mine := a.by.is(r.who)
 		rows = append(rows, approvalView{
 			ID: a.id, Account: a.account.AppID, What: a.text(r), By: a.by.Name, Asked: a.asked, Until: a.asked.Add(approvalLife),
 			Mine: mine, MayApprove: !mine && r.who.Role >= a.role,
@@ -113,7 +113,7 @@ func (c *Console) answerApproval(r *request) error {
 		return errNotWaiting()
 	}
 	a, do := waiting[i], r.PostForm.Get("do")
-	mine := a.by.Name == r.who.Name
+	mine := a.by.is(r.who)
 	switch {
 	case do != "approve" && do != "refuse":
 		return wrong("The form is not one of this page.")

@@ -204,3 +204,17 @@ func TestAQuestionCanBeConfirmedOnceTheAuditIsBack(t *testing.T) {
 	}
 	b.confirm(t, question, "/approvals").must(t, "with a trail", http.StatusOK, "drop: dead letters")
 }
+
+// The name of a login by OIDC is the email, which people can change.
+func TestAPersonWithANewEmailIsNoSecondPerson(t *testing.T) {
+	t.Parallel()
+	b, _ := pair(t)
+	b.dead(t, 47003, "bad-1")
+	b.name, b.subject = "li@example.com", "7f3c"
+	b.askToDrop(t)
+	b.name = "li.new@example.com"
+	b.answer(t, "approve").must(t, "by the same person", http.StatusForbidden, "another person must confirm it")
+	b.get(t, "/approvals").must(t, "the page", http.StatusOK, "Withdraw")
+	b.name, b.subject = "wang@example.com", "91aa"
+	b.confirm(t, b.answer(t, "approve"), "/approvals").must(t, "by another one", http.StatusOK, "drop: dead letters")
+}

@@ -78,10 +78,16 @@ const (
 // Operator makes a request.
 type Operator struct {
 	Name    string // of the login; empty: the listener has none
+	Subject string // of the person at their issuer of logins, whatever their name is; empty: not known
 	Address string // of the client
 	Role    Role
 	LogOut  bool            // a session can be ended
 	Stop    <-chan struct{} // ends streams; nil: never
+}
+
+// is reports whether both are one person.
+func (o Operator) is(p Operator) bool {
+	return o.Name == p.Name || o.Subject != "" && o.Subject == p.Subject
 }
 
 // title names the operator in the audit trail.

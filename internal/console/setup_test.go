@@ -53,6 +53,7 @@ type bundle struct {
 	url     string
 	client  *http.Client
 	name    string // of the operator
+	subject string
 	role    console.Role
 	logOut  bool
 	stop    chan struct{}
@@ -105,7 +106,7 @@ func setupWith(t *testing.T, rdb *redis.Client, cfg console.Config) *bundle {
 		t.Fatal(err)
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b.console.ServeHTTP(w, console.WithOperator(r, console.Operator{Name: b.name, Address: "192.0.2.7", Role: b.role, LogOut: b.logOut, Stop: b.stop}))
+		b.console.ServeHTTP(w, console.WithOperator(r, console.Operator{Name: b.name, Subject: b.subject, Address: "192.0.2.7", Role: b.role, LogOut: b.logOut, Stop: b.stop}))
 	})
 	server := httptest.NewServer(http.StripPrefix(cfg.Prefix, handler))
 	b.url = server.URL + cfg.Prefix + "/console"

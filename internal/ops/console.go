@@ -10,6 +10,7 @@ const consoleRoot = "/console"
 type Operator struct {
 	Name    string          // of the login; empty: the listener has no login
 	Role    string          // that OIDC.Admit returned; empty: the login is one of Config.Logins, or there is none
+	Subject string          // of the ID token: the same when the person changes their email; empty: there is none
 	Address string          // of the client, see Config.TrustedProxies
 	Stop    <-chan struct{} // closed when the server stops: end what streams; nil: never
 }
@@ -22,7 +23,7 @@ func (h *Handler) console() http.Handler {
 	return h.protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who := Operator{Address: h.auth.clientAddr(r)}
 		if s, ok := r.Context().Value(sessionKey{}).(session); ok {
-			who.Name, who.Role = s.name, s.role
+			who.Name, who.Role, who.Subject = s.name, s.role, s.subject
 		} else if len(h.auth.logins) > 0 {
 			who.Name, _, _ = r.BasicAuth() // verified by requireLogin
 		}

@@ -73,8 +73,8 @@ func (o *OIDC) validate(prefix string) error {
 
 // session is an operator who logged in by OIDC.
 type session struct {
-	name, role string
-	until      time.Time
+	name, role, subject string
+	until               time.Time
 }
 
 type sessionKey struct{}
@@ -263,6 +263,7 @@ func (o *oidcLogins) exchange(r *http.Request, a attempt) (s session, err error)
 	if err := id.Claims(&claims); err != nil {
 		return s, fmt.Errorf("the claims: %w", err)
 	}
+	s.subject = id.Subject
 	s.name, s.role = o.cfg.Admit(claims)
 	return s, nil
 }

@@ -59,3 +59,11 @@ func TestTheRedirectURLHasThePrefix(t *testing.T) {
 		}
 	}
 }
+
+func TestTheConsoleKnowsTheSubjectOfALoginByOIDC(t *testing.T) {
+	t.Parallel()
+	b := newIssuer(t).single(t)
+	if r := b.open(t, "/wx/oidc/login?next=/wx/console/subject"); r.body != "7f3c" {
+		t.Errorf("subject %q", r.body)
+	}
+}

@@ -93,6 +93,10 @@ func (i *issuer) singleAt(t *testing.T, prefix string) *bundle {
 		c.Prefix = prefix
 		c.Logins = []ops.Login{{Name: "li", Password: wechat.NewSecret("pw")}}
 		c.Console = func(w http.ResponseWriter, r *http.Request, who ops.Operator) {
+			if r.URL.Path == "/console/subject" {
+				_, _ = w.Write([]byte(who.Subject))
+				return
+			}
 			_, _ = w.Write([]byte(r.Method + " " + r.URL.RequestURI() + " by " + who.Name + " as " + who.Role))
 		}
 		c.OIDC = &ops.OIDC{
