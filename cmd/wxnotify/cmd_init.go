@@ -51,7 +51,7 @@ with a new Token, EncodingAESKey, enrolment key and login, readable by you alone
 prints what to click in WeChat's console, with the values to paste. It overwrites
 nothing.
 
-Without a terminal it reads the initAnswers from standard input, one a line. A secret is
+Without a terminal it reads the answers from standard input, one a line. A secret is
 never a flag: WXNOTIFY_APPID and --appsecret-file answer without a question.
 
 --simulate needs no account: it writes a configuration for the simulator and prints
@@ -141,7 +141,7 @@ func (a *app) askFor(s *setup, c *config) error {
 	return a.check(s)
 }
 
-// check reads the initAnswers by the rules of their settings.
+// check reads the answers by the rules of their settings.
 func (a *app) check(s *setup) error {
 	var faults []error
 	for name, value := range map[string]string{"appid": s.appid, "public_url": s.public} {
@@ -237,7 +237,7 @@ func (r byteReader) Read(p []byte) (int, error) {
 }
 
 // checkSecret asks WeChat for the current stable token. An address that is not listed yet
-// is no fault of the initAnswers.
+// is no fault of the answers.
 func (a *app) checkSecret(ctx context.Context, s *setup, proxy wechat.Secret) error {
 	fetcher, err := wechat.NewTokenFetcher(wechat.Config{AppID: s.appid, AppSecret: s.secret, BaseURL: s.baseURL, Proxy: proxy, Timeout: 10 * time.Second})
 	if err != nil {

@@ -70,8 +70,8 @@ Openids are masked, and what looks like one or like a phone number in IDs.`,
 	fs.StringVar(&f.template, "template", "", "template id")
 	fs.StringSliceVar(&f.states, "state", nil, "states, with commas between them")
 	fs.IntVar(&f.errcode, "errcode", 0, "errcode of the last attempt [any]")
-	fs.StringVar(&f.since, "since", "", "enqueued since then: a time, or how long ago")
-	fs.StringVar(&f.until, "until", "", "enqueued before then: a time, or how long ago")
+	fs.StringVar(&f.since, "since", "", "enqueued since then: a time (RFC 3339) or how long ago (90m, 12h, 30d)")
+	fs.StringVar(&f.until, "until", "", "enqueued before then: a time (RFC 3339) or how long ago (90m, 12h, 30d)")
 	fs.IntVar(&f.limit, "limit", 50, "how many of each account at most; 0 is all")
 	fs.BoolVar(&f.whole, "unmasked", false, "print whole openids and IDs")
 	a.addAccounts(cmd)
@@ -104,19 +104,6 @@ func (a *app) messageQuery(f messageFlags) (q ledger.Query, err error) {
 	}
 	q.To, err = a.fromStdin(f.openid)
 	return q, err
-}
-
-// momentOrAgo reads a time, or a duration before now.
-func momentOrAgo(flag, text string) (time.Time, error) {
-	at, err := time.Parse(time.RFC3339, text)
-	if err == nil {
-		return at, nil
-	}
-	ago, err := time.ParseDuration(text)
-	if err != nil || ago <= 0 {
-		return at, usagef("%s: %s is neither a time such as 2026-12-01T08:00:00+08:00 nor a duration such as 6h", flag, quote(text))
-	}
-	return time.Now().Add(-ago), nil
 }
 
 func joined(states []ledger.State) string {

@@ -61,22 +61,11 @@ func statsSince(text string, span ledger.Span, now time.Time) (time.Time, error)
 		ago := map[ledger.Span]time.Duration{ledger.Minute: time.Hour, ledger.Hour: 24 * time.Hour, ledger.Day: 30 * 24 * time.Hour}[span]
 		return now.Add(span.Length() - ago), nil
 	}
-	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		if at.After(now) {
-			return at, usagef("--since: %s has not come yet", quote(text))
-		}
-		return at, nil
+	at, err := momentOrAgo("--since", text)
+	if err == nil && at.After(now) {
+		err = usagef("--since: %s has not come yet", quote(text))
 	}
-	ago, err := time.ParseDuration(text)
-	if days, isDays := strings.CutSuffix(text, "d"); isDays {
-		var n int
-		n, err = strconv.Atoi(days)
-		ago = time.Duration(min(n, 1000)) * 24 * time.Hour // more than is kept
-	}
-	if err != nil || ago < 0 {
-		return now, usagef("--since: %s is no time such as 2026-12-01T00:00:00+08:00, nor how long ago, such as 90m, 12h or 30d", quote(text))
-	}
-	return now.Add(-ago), nil
+	return at, err
 }
 
 // statsView is one account of `stats --output json`. The counts of a bucket have every

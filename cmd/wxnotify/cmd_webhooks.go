@@ -108,7 +108,7 @@ func (a *app) recoverWebhookCommand() *cobra.Command {
 			}
 			return h.store.Recover(ctx, args[0], at)
 		})
-	cmd.Flags().StringVar(&since, "since", "24h", "a time, or how long ago")
+	cmd.Flags().StringVar(&since, "since", "24h", "a time (RFC 3339) or how long ago (90m, 12h, 30d)")
 	return cmd
 }
 

@@ -89,7 +89,9 @@ func TestMessagesFindsByEachFlag(t *testing.T) {
 	} {
 		inProcess(t, env, append([]string{"messages"}, strings.Fields(args)...)...).has(t, exitUsage, want)
 	}
-	if at, err := momentOrAgo("--since", "1h"); err != nil || time.Since(at) < time.Hour || time.Since(at) > 2*time.Hour {
-		t.Errorf("1h is %v, %v", at, err)
+	for text, want := range map[string]time.Duration{"1h": time.Hour, "30d": 30 * 24 * time.Hour, "9999999d": 1000 * 24 * time.Hour} {
+		if at, err := momentOrAgo("--since", text); err != nil || time.Since(at) < want || time.Since(at) > want+time.Hour {
+			t.Errorf("%s is %v, %v", text, at, err)
+		}
 	}
 }

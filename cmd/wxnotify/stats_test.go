@@ -53,9 +53,9 @@ func TestStats(t *testing.T) {
 	inProcess(t, env, "stats", "--by", "day", "--lang", "zh").has(t, 0, "账号 wxa", "已送达", "合计", wechat.Code(43004).RemedyIn(wechat.Chinese))
 	for args, want := range map[string]string{
 		"--by week":                         "--by: \"week\" is not one of minute, hour, day",
-		"--since yesterday":                 "--since: \"yesterday\" is no time such as",
+		"--since yesterday":                 "--since: \"yesterday\" is neither a time such as",
 		"--since -5h":                       "--since",
-		"--since xd":                        "--since: \"xd\" is no time",
+		"--since xd":                        "--since: \"xd\" is neither a time",
 		"--since " + "2999-01-01T00:00:00Z": "has not come yet",
 		"--account wxb":                     "wxb",
 		"--since 2026-12-01T00:00:00+08:00 --by month": `--by: "month"`,

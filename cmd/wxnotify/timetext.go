@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strconv"
+	"strings"
 	"time"
 	_ "time/tzdata" // the zones that TZ names, where the machine has no table of them
 )
@@ -13,4 +15,22 @@ func timeText(t time.Time) string {
 		return ""
 	}
 	return t.Local().Format(time.RFC3339)
+}
+
+// momentOrAgo reads the time that a flag names: RFC 3339, or how long ago. Days may be
+// written as 30d; more than 1000 of them are 1000, which is more than is kept.
+func momentOrAgo(flag, text string) (time.Time, error) {
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	ago, err := time.ParseDuration(text)
+	if days, isDays := strings.CutSuffix(text, "d"); isDays {
+		var n int
+		n, err = strconv.Atoi(days)
+		ago = time.Duration(min(n, 1000)) * 24 * time.Hour
+	}
+	if err != nil || ago < 0 {
+		return time.Time{}, usagef("%s: %s is neither a time such as 2026-12-01T08:00:00+08:00 nor how long ago, such as 90m, 12h or 30d", flag, quote(text))
+	}
+	return time.Now().Add(-ago), nil
 }
