@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/producer"
 )
 
 // helpDesk is an environment of two accounts whose AppSecrets cannot be read.
@@ -119,6 +121,7 @@ func TestAccountWithoutWorkerIsTold(t *testing.T) {
 	look(sendArgs("two", "-o", "json")...).has(t, 0, `{"warning":{"message":"`+never)
 	look(sendArgs("dry", "--dry-run")...).hasNot(t, never)
 	look(sendArgs("wait", "--wait", "--wait-for", "1ms")...).has(t, 1, never)
+	look(sendArgs("wait-2", "--wait", "--wait-for", "1ms", "--lang", "zh")...).has(t, 1, "最近 90 天没有账号 wxa 的 worker")
 
 	stopped := heartbeat.NewReporter(rdb, "wxa", heartbeat.Worker{ID: "w0", Host: "old-host", Started: time.Now()})
 	_, err := stopped.Beat(t.Context(), nil)
@@ -167,4 +170,24 @@ func TestOpenIDsMayComeFromStdin(t *testing.T) {
 	from("", "enroll", "unbind", "--user", "u", "--openid", "").has(t, 2, "--openid is empty")
 	from("", "enroll", "unbind").has(t, 2, "--user is missing")
 	from("", "enroll", "unbind", "u").has(t, 2, "write: wxnotify enroll unbind")
+}
+
+// --wait says why a message is not sent: once, for the first that was tried.
+func TestWaitTellsTheReasonOfAMessageThatIsRetried(t *testing.T) {
+	t.Parallel()
+	var stderr strings.Builder
+	asked := 0
+	s := &sendRun{app: &app{environment: environment{Stderr: &stderr}}, noWorker: func(context.Context) { asked++ }}
+	s.whyWaiting(t.Context(), []*producer.Status{
+		nil, {ID: "m-0", State: producer.Rejected, Reason: "ended"}, {ID: "m-1", State: producer.Queued},
+		{ID: "m-2", State: producer.Retrying, Reason: "invalid-template-id", Remedy: "Check the template."}, {ID: "m-3", State: producer.Retrying, Reason: "busy"},
+	})
+	if want := "wxnotify: warning: m-2: retrying: invalid-template-id; Check the template.\n"; stderr.String() != want || asked != 1 {
+		t.Errorf("%q, want %q; workers asked for %d times", stderr.String(), want, asked)
+	}
+	stderr.Reset()
+	s.whyWaiting(t.Context(), []*producer.Status{{ID: "m-3", State: producer.Retrying, Reason: "busy"}})
+	if want := "wxnotify: warning: m-3: retrying: busy\n"; stderr.String() != want {
+		t.Errorf("%q, want %q", stderr.String(), want)
+	}
 }

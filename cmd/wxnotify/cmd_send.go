@@ -203,8 +203,8 @@ func (s *sendRun) enqueueAll(ctx context.Context, p *producer.Producer, next sou
 	}
 	s.flushWarnings()
 	s.unread = broken != nil && s.flags.goOn
-	if s.tally.Enqueued > 0 || len(waiting) > 0 {
-		s.noWorker(ctx)
+	if s.tally.Enqueued > 0 && !s.flags.wait {
+		s.noWorker(ctx) // --wait says so only when nothing moves
 	}
 	s.summary()
 	if s.flags.wait {

@@ -223,23 +223,38 @@ func settled(state string) bool {
 	return true
 }
 
+// hintAfter is how long --wait is silent before it says why messages wait. A worker that
+// was started with the same paste has reported by then.
+const hintAfter = 5 * time.Second
+
 // waitFor polls until every message was accepted or ended. It prints each as it
-// settles, and fails when one did not arrive.
-func (a *app) waitFor(ctx context.Context, p *producer.Producer, ids []string, longest time.Duration) error {
+// settles, and fails when one did not arrive. When some have not settled after hintAfter,
+// or at the end, it says once why.
+func (s *sendRun) waitFor(ctx context.Context, p *producer.Producer, ids []string, longest time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	poll := time.NewTicker(200 * time.Millisecond)
 	defer poll.Stop()
-	failed := false
+	failed, hinted := false, false
+	hint := time.NewTimer(hintAfter)
+	defer hint.Stop()
+	var states []*producer.Status
+	late := func() error {
+		if !hinted {
+			s.whyWaiting(context.WithoutCancel(ctx), states)
+		}
+		return s.stillOnTheirWay(ids)
+	}
 	for len(ids) > 0 {
-		states, err := p.StatusMany(ctx, ids, producer.In(a.lang))
+		found, err := p.StatusMany(ctx, ids, producer.In(s.lang))
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
 		if err != nil {
-			return a.stillOnTheirWay(ids)
+			return late()
 		}
-		left, lost, err := a.settle(ids, states)
+		states = found
+		left, lost, err := s.settle(ids, states)
 		if err != nil {
 			return err
 		}
@@ -249,7 +264,10 @@ func (a *app) waitFor(ctx context.Context, p *producer.Producer, ids []string, l
 		}
 		select {
 		case <-ctx.Done():
-			return a.stillOnTheirWay(ids)
+			return late()
+		case <-hint.C:
+			hinted = true
+			s.whyWaiting(ctx, states)
 		case <-poll.C:
 		}
 	}
@@ -257,6 +275,18 @@ func (a *app) waitFor(ctx context.Context, p *producer.Producer, ids []string, l
 		return errSilent
 	}
 	return nil
+}
+
+// whyWaiting warns when no worker sends, and tells the reason of the first message that
+// was tried and waits for another attempt.
+func (s *sendRun) whyWaiting(ctx context.Context, states []*producer.Status) {
+	s.noWorker(ctx)
+	for _, m := range states {
+		if m != nil && !settled(string(m.State)) && m.Reason != "" {
+			s.warning(strings.TrimRight(fmt.Sprintf("%s: %s: %s; %s", m.ID, m.State.In(s.lang), m.Reason, m.Remedy), "; "))
+			return
+		}
+	}
 }
 
 func (a *app) stillOnTheirWay(ids []string) error {
