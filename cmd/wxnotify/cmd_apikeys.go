@@ -153,7 +153,7 @@ func (a *app) printKeys(list []apikey.Key) error {
 		return a.printJSON(list)
 	}
 	if len(list) == 0 {
-		_, err := fmt.Fprintln(a.Stdout, "no keys: make one with `wxnotify api keys create`")
+		_, err := fmt.Fprintln(a.Stderr, a.say("no keys: make one with `wxnotify api keys create`", "没有密钥：用 `wxnotify api keys create` 创建"))
 		return err
 	}
 	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)

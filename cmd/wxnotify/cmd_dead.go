@@ -35,7 +35,9 @@ func (a *app) deadCommand() *cobra.Command {
 	drop := &cobra.Command{
 		Use: "drop ID...", Short: "Forget their payloads; the records stay", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return acct.ledger.Drop(ctx, ids...) })
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
+				return a.each(ids, func(id string) error { return a.dropDead(ctx, acct.ledger, id) })
+			})
 		},
 	}
 	for _, c := range []*cobra.Command{cmd, list, retry, drop} {
@@ -123,11 +125,27 @@ func (a *app) retryDead(ctx context.Context, rdb redis.UniversalClient, records 
 	err := deadletter.Retry(ctx, rdb, records, appid, id)
 	switch {
 	case errors.Is(err, ledger.ErrNotDead):
-		return errors.New(a.say("is not dead; `wxnotify status` says what it is", "不是死信；用 `wxnotify status` 查看其状态"))
+		return a.notDead()
 	case errors.Is(err, ledger.ErrNoPayload):
 		return errors.New(a.say("its payload was dropped: enqueue the message under a new ID", "内容已被丢弃：请用新的 ID 再次入队"))
 	}
 	return err
+}
+
+// dropDead forgets the payload of a dead letter.
+func (a *app) dropDead(ctx context.Context, records *ledger.Ledger, id string) error {
+	found, err := records.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if found[0] == nil || found[0].State != ledger.Dead {
+		return a.notDead()
+	}
+	return records.Drop(ctx, id)
+}
+
+func (a *app) notDead() error {
+	return errors.New(a.say("is not dead; `wxnotify status` says what it is", "不是死信；用 `wxnotify status` 查看其状态"))
 }
 
 // each does one thing to many IDs and fails when one failed.

@@ -89,8 +89,10 @@ func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query,
 			return nil //nolint:nilerr // the reader was stopped
 		case errors.Is(err, events.ErrCursor):
 			return usagef("--after: %q is not the id of an event, and not now", q.After)
+		case events.CheckTypes(q.Types) != nil:
+			return usagef("--types: %v", events.CheckTypes(q.Types))
 		case err != nil:
-			return usageOf(events.CheckTypes(q.Types), err)
+			return err
 		}
 		for i := range list {
 			if err := enc.Encode(list[i]); err != nil {
@@ -108,14 +110,6 @@ func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query,
 		q.After = next
 	}
 	return nil
-}
-
-// usageOf is a usage error where the input is at fault, else err.
-func usageOf(input, err error) error {
-	if input != nil {
-		return &usageError{input}
-	}
-	return err
 }
 
 // watchEvents writes the events that no script writes, of each account.

@@ -130,6 +130,10 @@ func (a *app) listWebhooks(ctx context.Context, h hooked, _ []string) error {
 	if err != nil {
 		return err
 	}
+	if len(list) == 0 && a.output != "json" {
+		_, err = fmt.Fprintln(a.Stderr, a.say("no webhooks: add one with `wxnotify webhooks add URL`", "没有 Webhook：用 `wxnotify webhooks add URL` 添加"))
+		return err
+	}
 	for _, w := range list {
 		attempts, err := h.store.Attempts(ctx, w.ID)
 		if err != nil {

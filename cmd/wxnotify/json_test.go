@@ -71,6 +71,12 @@ func TestJSONIsTheSameEverywhere(t *testing.T) {
 			t.Errorf("%s shows an openid: %s", name, r.stdout)
 		}
 	}
+	for _, act := range []string{"retry", "drop"} {
+		for _, id := range []string{"new", "never-enqueued"} {
+			inProcess(t, env, "dead", act, id).has(t, 1, id+": is not dead")
+		}
+	}
+	inProcess(t, env, "dead", "drop", "doomed").has(t, 0)
 	if r := inProcess(t, env, "dead", "retry", "doomed"); r.code != 1 || !strings.Contains(r.stderr, "dropped") {
 		t.Errorf("retry of a letter without its payload: exit %d, %s", r.code, r.stderr)
 	}

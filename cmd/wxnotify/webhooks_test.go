@@ -80,6 +80,8 @@ func TestWebhooksGetWhatBecameOfAMessage(t *testing.T) {
 	run(0, "webhooks", "enable", added.ID)
 	run(0, "webhooks", "remove", added.ID)
 	run(1, "webhooks", "remove", added.ID)
+	inProcess(t, w.env, "webhooks", "list").has(t, 0, "no webhooks: add one")
+	inProcess(t, w.env, "webhooks", "list", "--lang", "zh").has(t, 0, "没有 Webhook")
 	run(2, "webhooks", "add", shop.URL, "--types", "message.sent")
 	strict := maps.Clone(w.env)
 	delete(strict, "WXNOTIFY_WEBHOOK_PRIVATE")

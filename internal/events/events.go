@@ -68,7 +68,7 @@ func Types() []Type {
 func CheckTypes(names []string) error {
 	for _, name := range names {
 		if !slices.ContainsFunc(Types(), func(t Type) bool { return t.in(name) }) {
-			return fmt.Errorf("events: there is no type %q; use %s, message.accepted, …", name, "message.*, user.*, account.*, quota.*")
+			return fmt.Errorf("there is no type %q; use %s, message.accepted, …", name, "message.*, user.*, account.*, quota.*")
 		}
 	}
 	return nil

@@ -60,7 +60,7 @@ const (
 // the cursor is none.
 func (r *Reader) Read(ctx context.Context, q Query) (events []Event, next string, err error) {
 	if err := CheckTypes(q.Types); err != nil {
-		return nil, q.After, err
+		return nil, q.After, fmt.Errorf("events: %w", err)
 	}
 	at := cursor{"0-0", -1}
 	if q.After != "" {
