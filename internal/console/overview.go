@@ -123,7 +123,7 @@ type accountView struct {
 	Resets           time.Time
 	Forecast         string
 	ForecastBad      bool
-	Limit, Speed     string // sends a second: permitted and made
+	Limit, Speed     string // sends a second: permitted, and made now; empty: not known yet
 	Queues           []queueView
 	Waiting          int64
 	Workers          []workerView
@@ -222,7 +222,9 @@ func (v *accountView) setGate(r *request, d *reading) {
 	if s.Rate > 0 {
 		v.Limit = decimal(s.Rate)
 	}
-	v.Speed = decimal(d.speed.perSecond)
+	if d.speed.known {
+		v.Speed = decimal(d.speed.now)
+	}
 	for _, p := range s.Closures() {
 		v.Closures = append(v.Closures, closureView{
 			Reason: locale.GateReason(p.Reason, r.lang), Detail: mask.Text(p.Detail), By: mask.Text(p.Owner), Since: p.Since, Until: p.Until,

@@ -189,7 +189,7 @@ func parsePages(texts map[wechat.Lang]words) (map[wechat.Lang]map[string]*templa
 		out[lang] = map[string]*template.Template{}
 		funcs := template.FuncMap{
 			"t":    func(english string, args ...any) string { return texts[lang].say(english, args...) },
-			"time": moment,
+			"time": timeElement,
 			"num":  func(n any) string { return grouped(fmt.Sprint(n)) },
 		}
 		for _, name := range names {
@@ -269,6 +269,14 @@ func moment(t time.Time) string {
 		return ""
 	}
 	return t.Local().Format("2006-01-02 15:04:05 -07:00")
+}
+
+// timeElement is a moment in HTML; in a table it stands on one line.
+func timeElement(t time.Time) template.HTML {
+	if t.IsZero() {
+		return ""
+	}
+	return template.HTML("<time>" + moment(t) + "</time>") //nolint:gosec // digits and signs
 }
 
 // grouped puts commas between thousands.

@@ -16,8 +16,11 @@ type sample struct {
 const (
 	// sampleEvery bounds the samples that are kept, to some 150.
 	sampleEvery = 5 * time.Second
-	// minSpan is the least time that samples must span to be measured over. Until then the history tells the speed.
-	minSpan = time.Minute
+	// minSpan is the least time that samples must span for a forecast. Until then the
+	// history tells the speed: a burst of a minute says nothing of the day.
+	minSpan = speedWindow / 2
+	// nowSpan is how far back the speed of this moment is measured.
+	nowSpan = time.Minute
 )
 
 // addSample forgets samples that are older than speedWindow, and all when the count has
@@ -36,12 +39,14 @@ func addSample(samples []sample, s sample) []sample {
 
 // speed is how fast the quota is used.
 type speed struct {
-	perSecond float64
+	now       float64   // a second over nowSpan
+	known     bool      // two samples within nowSpan tell now
+	perSecond float64   // over up to speedWindow, for the forecast
 	runsOut   time.Time // zero: not before the reset
 }
 
-// speedOf measures over the samples; recent is used while they span less than minSpan:
-// attempts a second as the history has them.
+// speedOf measures over the samples. The forecast uses recent while they span less than
+// minSpan: attempts a second as the history has them.
 func speedOf(samples []sample, s ratelimit.State, recent float64) speed {
 	if len(samples) == 0 {
 		return speed{}
@@ -49,6 +54,14 @@ func speedOf(samples []sample, s ratelimit.State, recent float64) speed {
 	last := samples[len(samples)-1]
 	first := samples[0]
 	out := speed{perSecond: recent}
+	for _, s := range samples {
+		if span := last.at.Sub(s.at); span <= nowSpan {
+			if out.known = span >= time.Second; out.known {
+				out.now = float64(last.used-s.used) / span.Seconds()
+			}
+			break
+		}
+	}
 	if span := last.at.Sub(first.at); span >= minSpan {
 		out.perSecond = float64(last.used-first.used) / span.Seconds()
 	}

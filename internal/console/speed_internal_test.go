@@ -23,6 +23,7 @@ func TestTheForecastFollowsTheSpeed(t *testing.T) {
 		{"one sample: the history", []sample{{noon, 43_200}}, 1, 0},
 		{"ten minutes at 10 a second", []sample{{noon.Add(-10 * time.Minute), 37_200}, {noon, 43_200}}, 10, 5680 * time.Second},
 		{"ten minutes at rest", []sample{{noon.Add(-10 * time.Minute), 43_200}, {noon, 43_200}}, 0, 0},
+		{"a minute and a half: the history", []sample{{noon.Add(-90 * time.Second), 40_000}, {noon, 43_200}}, 1, 0},
 		{"too short a span: the history", []sample{{noon.Add(-30 * time.Second), 40_000}, {noon, 43_200}}, 1, 0},
 	} {
 		got := speedOf(row.samples, state, 1)
@@ -31,6 +32,33 @@ func TestTheForecastFollowsTheSpeed(t *testing.T) {
 		}
 		if want := noon.Add(row.runsOut); (row.runsOut == 0 && !got.runsOut.IsZero()) || (row.runsOut != 0 && !got.runsOut.Equal(want)) {
 			t.Errorf("%s: runs out at %s, want %s", row.explanation, got.runsOut, want)
+		}
+	}
+}
+
+// A burst is shown as it runs, and no longer when it is over.
+func TestTheSpeedOfNowIsThatOfTheLastMinute(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	ago := func(seconds int, used int64) sample {
+		return sample{noon.Add(-time.Duration(seconds) * time.Second), used}
+	}
+	for _, row := range []struct {
+		explanation string
+		samples     []sample
+		now         float64
+		known       bool
+	}{
+		{"no sample", nil, 0, false},
+		{"one sample", []sample{ago(0, 100)}, 0, false},
+		{"the other sample is too old", []sample{ago(61, 0), ago(0, 100)}, 0, false},
+		{"the first two events of a stream", []sample{ago(2, 40), ago(0, 100)}, 30, true},
+		{"the burst is over for a minute", []sample{ago(400, 0), ago(100, 2000), ago(50, 2000), ago(0, 2000)}, 0, true},
+		{"the last minute alone", []sample{ago(300, 0), ago(60, 100), ago(0, 1300)}, 20, true},
+	} {
+		got := speedOf(row.samples, ratelimit.State{}, 7)
+		if got.now != row.now || got.known != row.known {
+			t.Errorf("%s: %v a second, known %v; want %v, %v", row.explanation, got.now, got.known, row.now, row.known)
 		}
 	}
 }
