@@ -8,7 +8,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -100,7 +99,7 @@ func (a *app) showQuota(ctx context.Context, acct *account, ask bool) error {
 	if a.output == "json" {
 		return a.printJSON(view)
 	}
-	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	w := newTable(a.Stdout)
 	_, _ = fmt.Fprintf(w, a.say("account\t%s\nday\t%s\nused\t%d of %s\n", "账号\t%s\n日期\t%s\n已用\t%d / %s\n"), acct.AppID, s.Day, s.Used, a.capText(s.Cap))
 	_, _ = fmt.Fprintf(w, a.say("reserve\t%d for class critical\nresets at\t%s\nrate\t%g a second\n", "保留\t%d，仅供 critical\n重置于\t%s\n速率\t每秒 %g\n"),
 		s.Reserve, timeText(s.ResetsAt), s.Rate)
@@ -208,7 +207,7 @@ func (a *app) showToken(ctx context.Context, acct *account) error {
 			tokenstore.State
 		}{acct.AppID, s})
 	}
-	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	w := newTable(a.Stdout)
 	_, _ = fmt.Fprintf(w, a.say("account\t%s\nmode\t%s\n", "账号\t%s\n方式\t%s\n"), acct.AppID, s.Mode)
 	if s.Fingerprint == "" {
 		_, _ = fmt.Fprintln(w, a.say("token\tnone; a worker, or `wxnotify token refresh`, fetches one", "token\t无；由 worker 或 `wxnotify token refresh` 获取"))

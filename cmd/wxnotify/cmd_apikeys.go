@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -156,7 +155,7 @@ func (a *app) printKeys(list []apikey.Key) error {
 		_, err := fmt.Fprintln(a.Stderr, a.say("no keys: make one with `wxnotify api keys create`", "没有密钥：用 `wxnotify api keys create` 创建"))
 		return err
 	}
-	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	w := newTable(a.Stdout)
 	_, _ = fmt.Fprintln(w, "id\tname\tkind\tscopes\tclass\trate\tshare\tcreated\trotated")
 	for _, k := range list {
 		var scopes []string

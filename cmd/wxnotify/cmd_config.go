@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -80,7 +79,7 @@ func (a *app) printConfig(c *config) error {
 	if a.output == "json" {
 		return a.printJSON(map[string]any{"settings": c.shown, "accounts": c.shownAccounts})
 	}
-	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	w := newTable(a.Stdout)
 	for _, r := range c.shown {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Name, orDash(r.Value), r.Source, r.Env)
 	}

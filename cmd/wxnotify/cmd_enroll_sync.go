@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -79,7 +78,7 @@ func (a *app) printSynced(s enroll.Synced) error {
 	if a.output == "json" {
 		return a.printJSON(syncViewOf(s))
 	}
-	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	w := newTable(a.Stdout)
 	row := func(name string, n int64, note string) { _, _ = fmt.Fprintf(w, "%s\t%d\t%s\n", name, n, note) }
 	row(a.say("followers", "关注者"), s.Listed, a.say("read from WeChat", "从微信读取"))
 	row(a.say("on the roster", "已绑定"), s.Bound, a.say("of those", "其中"))

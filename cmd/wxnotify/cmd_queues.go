@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os/user"
-	"text/tabwriter"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -136,7 +135,7 @@ func (a *app) showQueues(ctx context.Context, entry *accountConfig, rdb redis.Un
 	}
 	_, _ = fmt.Fprintf(a.Stdout, a.say("account %s: gate %s; %d of %s used today\n", "账号 %s：闸门%s；今日已用 %d / %s\n"),
 		entry.AppID, a.gateText(s), s.Used, a.capText(s.Cap))
-	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	w := newTable(a.Stdout)
 	for _, one := range workers {
 		_, _ = fmt.Fprintf(w, "worker\t%s\n", a.workerText(one))
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,7 +61,7 @@ func (a *app) showRequest(ctx context.Context, acct *account, rid string, whole 
 	if a.output == "json" {
 		return a.printJSON(view)
 	}
-	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	w := newTable(a.Stdout)
 	for _, row := range [][2]string{
 		{"rid", view.RID},
 		{a.say("account", "账号"), view.Account},
@@ -156,7 +155,7 @@ func (a *app) listTemplates(ctx context.Context, acct *account) error {
 	if a.output == "json" {
 		return a.printJSON(map[string]any{"account": acct.AppID, "templates": views})
 	}
-	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	w := newTable(a.Stdout)
 	_, _ = fmt.Fprintln(w, a.say("template\ttitle\tkeys", "模板\t标题\t字段"))
 	for _, v := range views {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", v.ID, v.Title, strings.Join(v.Keys, " "))

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -217,7 +216,7 @@ func curve(values []int64) string {
 
 // tabulateStats prints a line for each bucket in which something happened.
 func (a *app) tabulateStats(out io.Writer, span ledger.Span, buckets []ledger.Bucket, total *ledger.Bucket) error {
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	w := newTable(out)
 	line := func(name string, counts map[ledger.State]int64) {
 		_, _ = io.WriteString(w, name)
 		for _, s := range ledger.Counted() {

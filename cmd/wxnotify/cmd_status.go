@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -145,7 +144,7 @@ func (a *app) printStatus(s *producer.Status) error {
 	if a.output == "json" {
 		return a.printJSON(s)
 	}
-	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
+	w := newTable(a.Stdout)
 	row := func(name, value string) {
 		if value != "" {
 			_, _ = fmt.Fprintf(w, "%s\t%s\n", name, value)

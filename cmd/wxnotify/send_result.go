@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -350,7 +349,7 @@ func (s *sendRun) printPlan(it item) error {
 		return printLine(s.Stdout, p)
 	}
 	_, _ = fmt.Fprintf(s.Stdout, s.say("%s\twould be enqueued\n", "%s\t将会入队\n"), p.ID)
-	w := tabwriter.NewWriter(s.Stdout, 0, 4, 2, ' ', 0)
+	w := newTable(s.Stdout)
 	row := func(name, value string) {
 		if value != "" {
 			_, _ = fmt.Fprintf(w, "  %s\t%s\n", name, value)
