@@ -38,6 +38,8 @@ func publicWorld(t *testing.T, simulate ...string) *world {
 	)
 	w.control(t, "POST", "/_sim/callback", map[string]any{
 		"url": w.public + "/callback/" + wechattest.AppID, "mode": "secure", "token": callbackToken, "encoding_aes_key": callbackKey,
+		// A receipt that comes before the answer to its send is looked at again a minute later.
+		"delay": "1s",
 	}, nil)
 	return w
 }
