@@ -32,16 +32,20 @@ type Watch struct {
 	Max     int64         // entries of the stream. Default 1 000 000.
 	Low     float64       // share of the day's quota at which it is low. Default 0.8.
 	Log     *zap.Logger
+
+	lease redisx.Lease
 }
 
 const (
 	watchEvery = 5 * time.Second
+	// watchLease is how long an account is not watched after a crash.
+	watchLease = 3 * watchEvery
 	tidyEvery  = 10 * time.Minute
 )
 
 // Run writes the events of pauses and of the quota, within seconds, and removes old
 // events and old parts of the ledger's index, until ctx ends. Any number of processes
-// may run it: each change is written once.
+// may run it: one of them watches, and another one 15 s after its end.
 func (w Watch) Run(ctx context.Context) {
 	if w.Keep <= 0 {
 		w.Keep = 72 * time.Hour
@@ -55,9 +59,13 @@ func (w Watch) Run(ctx context.Context) {
 	if w.Log == nil {
 		w.Log = zap.NewNop()
 	}
+	w.lease = redisx.NewLease(redisx.Prefix(w.Account)+"watch:lease", watchLease)
 	var tidied time.Time
 	for failed := false; ; {
-		err := w.look(ctx)
+		mine, err := w.lease.Hold(ctx, w.Redis)
+		if mine {
+			err = w.look(ctx)
+		}
 		if err == nil && time.Since(tidied) >= tidyEvery {
 			tidied = time.Now()
 			err = w.tidy(ctx)
@@ -100,9 +108,14 @@ type Quota struct {
 }
 
 // changeScript replaces what was said last of a subject, and writes the event unless
-// that was the same. KEYS: what was said, the events. ARGV: the subject, what is to be
-// said, the event, its life.
+// that was the same. It does nothing for a process that has lost the lease: what it read
+// may be older than what was said since.
+// KEYS: what was said, the events, the lease. ARGV: the subject, what is to be said, the
+// event, its life, the owner of the lease.
 var changeScript = redisx.NewScript(`
+if redis.call('GET', KEYS[3]) ~= ARGV[5] then
+  return 0
+end
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then
   return 0
 end
@@ -127,8 +140,8 @@ func (w Watch) say(ctx context.Context, subject, state string, t Type, data any)
 			return fmt.Errorf("events: %s: %w", t, err)
 		}
 	}
-	keys := []string{redisx.Prefix(w.Account) + "said", ledger.EventsKey(w.Account)}
-	if err := changeScript.Run(ctx, w.Redis, keys, subject, state, event, maxLife.Milliseconds()).Err(); err != nil {
+	keys := []string{redisx.Prefix(w.Account) + "said", ledger.EventsKey(w.Account), w.lease.Key}
+	if err := changeScript.Run(ctx, w.Redis, keys, subject, state, event, maxLife.Milliseconds(), w.lease.Owner).Err(); err != nil {
 		return fmt.Errorf("events: %s: %w", subject, err)
 	}
 	return nil

@@ -75,3 +75,44 @@ func TestWatchTellsOfPausesAndTheQuotaOnce(t *testing.T) {
 		}
 	})
 }
+
+// slowGate answers the first question after 20 s, with what it read before.
+type slowGate struct {
+	gate
+	asked sync.Once
+}
+
+func (g *slowGate) State(ctx context.Context) (ratelimit.State, error) {
+	s, err := g.gate.State(ctx)
+	g.asked.Do(func() { time.Sleep(20 * time.Second) })
+	return s, err
+}
+
+// A process that stood still between reading the gate and writing does not take back
+// what another one has told since.
+func TestWatchOfAStalledProcessTellsNothingOld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, rdb := redistest.Mini(t)
+		l, quick, slow := open(t, rdb), &gate{}, &slowGate{}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{}, 2)
+		watch := func(g events.Gate) {
+			events.Watch{Redis: rdb, Account: account, Gate: g, Records: l}.Run(ctx)
+			done <- struct{}{}
+		}
+		slow.state.Pauses = []ratelimit.PauseState{{Pause: ratelimit.Pause{Reason: ratelimit.ReasonManual}}} // ends at once
+		go watch(slow)
+		synctest.Wait()
+		go watch(quick)
+		time.Sleep(16 * time.Second)
+		m.FastForward(16 * time.Second) // the lease of the first one is over
+		time.Sleep(20 * time.Second)
+		stop()
+		<-done
+		<-done
+		if list := all(t, events.NewReader(rdb, account, nil), events.Query{}); len(list) != 0 {
+			t.Errorf("%v was told, want nothing", list[0].Type)
+		}
+	})
+}

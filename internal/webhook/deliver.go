@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -85,11 +84,11 @@ type task struct {
 
 // dispatch puts tasks for new events, in one process at a time.
 func (s *Service) dispatch(ctx context.Context) {
-	lease, owner := redisx.Prefix(s.store.account)+"webhooks:lease", strconv.FormatUint(rand.Uint64(), 16)
+	lease := redisx.NewLease(redisx.Prefix(s.store.account)+"webhooks:lease", leaseTime)
 	for failed := false; ctx.Err() == nil; {
-		mine, err := leaseScript.Run(ctx, s.rdb, []string{lease}, owner, leaseTime.Milliseconds()).Int()
+		mine, err := lease.Hold(ctx, s.rdb)
 		at := ""
-		if err == nil && mine == 1 {
+		if err == nil && mine {
 			if at, err = s.reader.Latest(ctx); err == nil {
 				err = s.dispatchAll(ctx)
 			}
@@ -104,15 +103,6 @@ func (s *Service) dispatch(ctx context.Context) {
 		_, _, _ = s.reader.Read(ctx, events.Query{After: at, Limit: 1, Wait: dispatchEvery}) // for events, or a new webhook
 	}
 }
-
-// leaseScript returns 1 for the process that holds the lease, and prolongs it.
-var leaseScript = redisx.NewScript(`
-local owner = redis.call('GET', KEYS[1])
-if owner and owner ~= ARGV[1] then
-  return 0
-end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1`)
 
 // dispatchAll puts the tasks of each webhook up to the latest event.
 func (s *Service) dispatchAll(ctx context.Context) error {
