@@ -111,6 +111,11 @@ func TestProbeIsOneOverAllProcesses(t *testing.T) {
 		if want := time.Now().Add(30 * time.Second); !closed.Until.Equal(want) {
 			t.Errorf("closed until %v, want the end of the probe's lease %v", closed.Until, want)
 		}
+		shown, err := b.State(t.Context())
+		must(t, err)
+		if want := time.Now().Add(30 * time.Second); len(shown.Pauses) != 1 || !shown.Pauses[0].Until.Equal(want) {
+			t.Errorf("State shows %+v, want the end of the probe's lease %v", shown.Pauses, want)
+		}
 		// The probe is not reported: another one follows, in any process.
 		time.Sleep(30 * time.Second)
 		p = take(t, b, ratelimit.General)

@@ -24,7 +24,8 @@ type State struct {
 	Leased  int64 // permits of today whose send may not have ended
 }
 
-// PauseState is one pause in force, or half-open when Until has passed.
+// PauseState is one pause in force. Until of one that probes is when the next probe may
+// go; it is half-open when that has passed.
 type PauseState struct {
 	Pause
 	Owner    string
@@ -59,6 +60,7 @@ func (g *Gate) State(ctx context.Context) (State, error) {
 type storedPause struct {
 	Ends     int64  `json:"ends"`
 	Probe    int    `json:"probe"`
+	Lease    int64  `json:"lease"` // end of the lease of the probe in flight
 	Since    int64  `json:"since"`
 	Owner    string `json:"owner"`
 	Failures int    `json:"failures"`
@@ -76,8 +78,12 @@ func (g *Gate) pausesOf(text string, now int64) ([]PauseState, error) {
 		if p.Ends != 0 && p.Ends <= now && p.Probe == 0 {
 			continue // over; the next booking deletes it
 		}
+		until := p.Ends
+		if until != 0 {
+			until = max(until, p.Lease)
+		}
 		out = append(out, PauseState{
-			Pause: Pause{Reason: r, Detail: p.Detail, Until: g.moment(p.Ends), Probe: p.Probe == 1},
+			Pause: Pause{Reason: r, Detail: p.Detail, Until: g.moment(until), Probe: p.Probe == 1},
 			Owner: p.Owner, Since: g.moment(p.Since), Failures: p.Failures,
 		})
 	}

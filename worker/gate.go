@@ -85,7 +85,7 @@ func (g *watchedGate) take(ctx context.Context, tier ratelimit.Tier) (ratelimit.
 	}
 	p, err := g.Gate.Take(ctx, tier)
 	if err == nil {
-		if g.closedFor.Load() != nil && g.closedFor.Swap(nil) != nil {
+		if !p.Probe() && g.closedFor.Load() != nil && g.closedFor.Swap(nil) != nil {
 			g.log.Info("the gate is open again")
 		}
 		return p, nil
