@@ -93,8 +93,11 @@ func (g *watchedGate) take(ctx context.Context, tier ratelimit.Tier) (ratelimit.
 	var closed *ratelimit.ClosedError
 	if errors.As(err, &closed) {
 		if before := g.closedFor.Swap(&closed.Reason); before == nil || *before != closed.Reason {
-			g.log.Warn("the gate is closed", zap.String("reason", string(closed.Reason)),
-				zap.String("detail", closed.Detail), until(closed.Until))
+			detail := zap.Skip()
+			if closed.Detail != "" {
+				detail = zap.String("detail", closed.Detail)
+			}
+			g.log.Warn("the gate is closed", zap.String("reason", string(closed.Reason)), detail, until(closed.Until))
 		}
 		switch closed.Reason { //nolint:exhaustive // the others end without this worker
 		case ratelimit.ReasonUnreconciled:

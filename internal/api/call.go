@@ -156,7 +156,7 @@ func (c *call) answer(status int, v any) error {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
 	c.w.Header().Set("Content-Type", "application/json")
-	c.write(status, body)
+	c.write(status, append(body, '\n'))
 	return nil
 }
 

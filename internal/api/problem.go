@@ -229,7 +229,7 @@ func (c *call) fail(err error) {
 	if err != nil {
 		body = []byte(`{"status":500}`)
 	}
-	c.write(p.Status, body)
+	c.write(p.Status, append(body, '\n'))
 	if p.Status >= http.StatusInternalServerError {
 		c.server.log.Error("an API call failed", append(c.fields(), zap.NamedError("cause", p.cause))...)
 	}

@@ -172,6 +172,9 @@ func (s *stand) call(t *testing.T, method, path, secret, body string, headers ..
 	}
 	a := s.do(r, secret)
 	s.conforms(t, r, a)
+	if strings.Contains(a.Header.Get("Content-Type"), "json") && len(a.Body) > 0 && !bytes.HasSuffix(a.Body, []byte("\n")) {
+		t.Errorf("%s %s: the answer does not end its line: %q", method, path, a.Body)
+	}
 	return a
 }
 
