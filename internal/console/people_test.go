@@ -85,6 +85,15 @@ func TestASuppressionIsFoundAndLifted(t *testing.T) {
 func TestAPIKeysAreCreatedRotatedAndRevoked(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	form := b.get(t, "/keys")
+	for _, scope := range []string{"send", "read"} {
+		if !strings.Contains(form.body, `name="scope" value="`+scope+`" checked`) {
+			t.Errorf("a new key has not the scope %s unless another is chosen", scope)
+		}
+	}
+	if strings.Contains(form.body, `value="erase" checked`) {
+		t.Error("a new key has the scope erase")
+	}
 	created := b.post(t, "/keys", "do", "create", "name", "shop", "kind", "live", "scope", "send", "scope", "read")
 	created.must(t, "created", http.StatusOK, "wxn_live_", "Copy it now", "send, read")
 	if again := b.get(t, "/keys"); strings.Contains(again.body, "wxn_live_") || !strings.Contains(again.body, "shop") {
