@@ -74,7 +74,7 @@ const (
 	// maxLine bounds what is read in search of the last line of a file.
 	maxLine = 64 << 10
 	// maxText bounds each text of an entry, in bytes: all of them escaped stay below maxLine.
-	maxText = 500
+	maxText   = 500
 	hashField = `,"hash":"`
 )
 

@@ -131,8 +131,9 @@ func (b *Browser) Shows(t *testing.T, text, picture string) string {
 		`!!document.body && document.body.innerText.includes("`+strings.ReplaceAll(text, `"`, `\"`)+`")`,
 		chromedp.WithPollingTimeout(30*time.Second))
 	const reloads = 5
-	for range reloads {
-		if _, err := chromedp.Run(b.Ctx, seen); err == nil || !strings.Contains(err.Error(), "navigated") {
+	for range reloads { // Chromium has two words for a page that was left while it was asked
+		_, err := chromedp.Run(b.Ctx, seen)
+		if err == nil || !strings.Contains(err.Error(), "navigated") && !strings.Contains(err.Error(), "Cannot find context") {
 			break
 		}
 	}
