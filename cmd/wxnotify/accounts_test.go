@@ -179,8 +179,11 @@ func TestWaitTellsTheReasonOfAMessageThatIsRetried(t *testing.T) {
 	asked := 0
 	s := &sendRun{app: &app{environment: environment{Stderr: &stderr}}, noWorker: func(context.Context) { asked++ }}
 	s.whyWaiting(t.Context(), []*producer.Status{
-		nil, {ID: "m-0", State: producer.Rejected, Reason: "ended"}, {ID: "m-1", State: producer.Queued},
-		{ID: "m-2", State: producer.Retrying, Reason: "invalid-template-id", Remedy: "Check the template."}, {ID: "m-3", State: producer.Retrying, Reason: "busy"},
+		nil,
+		{ID: "m-0", State: producer.Rejected, Reason: "ended"},
+		{ID: "m-1", State: producer.Queued},
+		{ID: "m-2", State: producer.Retrying, Reason: "invalid-template-id", Remedy: "Check the template."},
+		{ID: "m-3", State: producer.Retrying, Reason: "busy"},
 	})
 	if want := "wxnotify: warning: m-2: retrying: invalid-template-id; Check the template.\n"; stderr.String() != want || asked != 1 {
 		t.Errorf("%q, want %q; workers asked for %d times", stderr.String(), want, asked)

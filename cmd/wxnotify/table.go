@@ -30,7 +30,7 @@ func (t table) Write(p []byte) (int, error) {
 		}
 	}
 	if _, err := t.Writer.Write(wide.Bytes()); err != nil {
-		return 0, err //nolint:wrapcheck // of the writer below
+		return 0, err
 	}
 	return len(p), nil
 }
@@ -41,7 +41,7 @@ type withoutFillers struct{ io.Writer }
 // Write implements io.Writer.
 func (w withoutFillers) Write(p []byte) (int, error) {
 	if _, err := w.Writer.Write(bytes.ReplaceAll(p, []byte{filler}, nil)); err != nil {
-		return 0, err //nolint:wrapcheck // of the writer below
+		return 0, err //nolint:wrapcheck // of the program's own output
 	}
 	return len(p), nil
 }
