@@ -91,7 +91,10 @@ func (a *account) handle(ctx context.Context, t queue.Task) error {
 		a.log.Warn("cannot read the record", zap.String("id", env.ID), zap.Error(err))
 		return d.undo(ctx, redisWait, "the record could not be read: Redis failed")
 	}
-	d.event.Attempts, d.event.To = d.begun.Attempts, masked(d.recipient())
+	d.event.Attempts = d.begun.Attempts
+	if to := d.recipient(); to != env.To { // masking takes a microsecond or two
+		d.event.To = masked(to)
+	}
 	switch d.begun.Decision {
 	case ledger.Send:
 		return d.attempt(ctx)

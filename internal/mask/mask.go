@@ -180,16 +180,21 @@ func numbers(s string, pattern *regexp.Regexp, masked func(string) string) strin
 }
 
 // fewDigits reports quickly that plain text has no number: the shortest ones, +1 2 34 56
-// and A123456(A), have six digits.
+// and A123456(A), have six digits, with nothing but signs between them.
 func fewDigits(plain string) bool {
-	const shortest = 6
+	const shortest, signs = 6, " -.()+"
 	n := 0
 	for i := range len(plain) {
-		if isDigit(plain[i]) {
-			n++
+		switch {
+		case isDigit(plain[i]):
+			if n++; n == shortest {
+				return false
+			}
+		case strings.IndexByte(signs, plain[i]) < 0:
+			n = 0
 		}
 	}
-	return n < shortest
+	return true
 }
 
 // plainText writes numbers as a keyboard does: full-width digits, letters and signs, which
