@@ -101,8 +101,13 @@ type Cause struct {
 }
 
 // Blocked reports whether the follower is the cause: they refuse the account's messages or
-// this template, have left, or are suppressed.
+// this template, have left, or are suppressed. An openid that WeChat does not know is the
+// sender's mistake.
 func (c *Cause) Blocked() bool {
+	const invalidOpenID, userNotFound = 40003, 46004
+	if c.Errcode == invalidOpenID || c.Errcode == userNotFound {
+		return false
+	}
 	kind := c.Errcode.Kind()
 	return c.Reason == userBlock || c.Reason == ReasonSuppressed ||
 		c.Errcode != 0 && (kind == wechat.KindRecipient || kind == wechat.KindRefused)

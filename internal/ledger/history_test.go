@@ -263,3 +263,26 @@ func TestHistoryBoundsCauses(t *testing.T) {
 		}
 	})
 }
+
+func TestCauseIsTheFollowersOnlyWhereTheyRefuse(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		cause   ledger.Cause
+		blocked bool
+	}{
+		{ledger.Cause{Errcode: 43004}, true},
+		{ledger.Cause{Errcode: 43101}, true},
+		{ledger.Cause{Errcode: 43019}, true},
+		{ledger.Cause{Reason: "user-block"}, true},
+		{ledger.Cause{Reason: ledger.ReasonSuppressed}, true},
+		{ledger.Cause{Errcode: 40003}, false}, // another account's openid, or a typing error
+		{ledger.Cause{Errcode: 46004}, false},
+		{ledger.Cause{Errcode: 47003}, false},
+		{ledger.Cause{Reason: "system-failed"}, false},
+		{ledger.Cause{}, false},
+	} {
+		if got := c.cause.Blocked(); got != c.blocked {
+			t.Errorf("%+v: blocked %v", c.cause, got)
+		}
+	}
+}
