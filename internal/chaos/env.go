@@ -66,6 +66,11 @@ func (e *env) logf(format string, args ...any) {
 // that were started.
 func (e *env) start(ctx context.Context) error {
 	var err error
+	for _, w := range e.scenario.Workers { // before the day's turn is chosen: a build takes up to a minute
+		if _, err := e.builds[w.Build](); err != nil {
+			return err
+		}
+	}
 	if e.dir, err = os.MkdirTemp("", "chaos-"+e.scenario.Name+"-"); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
