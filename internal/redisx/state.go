@@ -52,7 +52,11 @@ func ReadState(ctx context.Context, rdb redis.UniversalClient) (State, error) {
 
 // add keeps the worse of each.
 func (s *State) add(node State) {
-	if s.Limit() == 0 || float64(node.Used)/float64(max(node.Limit(), 1)) >= float64(s.Used)/float64(s.Limit()) {
+	worse := s.Limit() == 0 || float64(node.Used)/float64(max(node.Limit(), 1)) >= float64(s.Used)/float64(s.Limit())
+	if node.Full() != s.Full() { // a node without maxmemory never refuses
+		worse = node.Full()
+	}
+	if worse {
 		s.Used, s.Max, s.Machine = node.Used, node.Max, node.Machine
 	}
 	if s.Policy == "" || node.Evicts() {

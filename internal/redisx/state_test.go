@@ -48,3 +48,16 @@ func TestReadStateOfAServer(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
+
+// A node without maxmemory never refuses, so it must not hide one that does, in whatever
+// order they answer.
+func TestAFullNodeOfAClusterIsNotHidden(t *testing.T) {
+	t.Parallel()
+	full := redisx.State{Used: 80, Max: 100, Machine: 1000}
+	unlimited := redisx.State{Used: 900, Machine: 1000}
+	for _, nodes := range [][]redisx.State{{full, unlimited}, {unlimited, full}} {
+		if s := redisx.Worst(nodes...); !s.Full() {
+			t.Errorf("%+v of %+v is not full", s, nodes)
+		}
+	}
+}
