@@ -111,7 +111,7 @@ func TestTwoPersonsNeedTwoAdmins(t *testing.T) {
 	}
 }
 
-// An admin who can log in by OIDC alone is none where OIDC is not set up: nobody could
+// An admin who can log in by OIDC alone is none where OIDC is not set up: no one else could
 // confirm.
 func TestTwoPersonsCountThoseWhoCanLogIn(t *testing.T) {
 	t.Parallel()

@@ -40,7 +40,7 @@ func (c *Console) openRoutes() http.Handler {
 	}
 	mux.HandleFunc("GET /console/shared/{link}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Robots-Tag", "noindex")
-		r = WithOperator(r, Operator{}) // whoever is logged in sees the same
+		r = WithOperator(r, Operator{}) // each operator sees the same
 		c.answer(w, &request{Request: r, open: true}, View, c.shared)
 	})
 	for _, name := range []string{"style.css", "icon.svg"} {

@@ -20,7 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// scope names our spans to whoever reads them.
+// scope names our spans in what is exported.
 const scope = "github.com/wxnotify/wxnotify"
 
 // header is the field that carries a trace, of W3C Trace Context.
