@@ -44,6 +44,12 @@ func TestPauses(t *testing.T) {
 			ratelimit.ReasonToken, 7 * time.Minute, true,
 		},
 		{
+			"no token, WeChat is asked again soon", &wechat.TokenError{Err: &tokenstore.UnavailableError{
+				Cause: &wechat.Error{Op: "/cgi-bin/stable_token", Code: 40125}, RetryAt: time.Date(2000, 1, 1, 0, 0, 1, 0, time.UTC),
+			}},
+			ratelimit.ReasonToken, 2 * time.Second, true,
+		},
+		{
 			"token refused twice", &wechat.TokenRefusedError{Last: refusal(40001), Replayed: true},
 			ratelimit.ReasonToken, 2 * time.Second, true,
 		},

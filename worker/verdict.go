@@ -347,16 +347,16 @@ func byToken(err error, a Attempt) Verdict {
 		v.Errcode = e.Code
 		v.Detail = e.Code.Name()
 		v.Hold.Detail = fmt.Sprintf("no access token: errcode %d: %s", e.Code, e.Remedy())
-		if e.Kind() == wechat.KindAccount {
-			v.Hold.Wait = accountWait(e.Code)
-		}
 	}
 	var down *tokenstore.UnavailableError
-	if errors.As(err, &down) {
+	switch {
+	case errors.As(err, &down): // no process has a token before this
 		v.Hold.At = down.RetryAt
 		if down.Remedy != "" {
 			v.Hold.Detail = "no access token: " + down.Remedy
 		}
+	case e != nil && e.Kind() == wechat.KindAccount:
+		v.Hold.Wait = accountWait(e.Code)
 	}
 	return v
 }

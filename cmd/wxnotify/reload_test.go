@@ -76,6 +76,11 @@ func newReloading(t *testing.T, command, text string) *reloading {
 			t.Errorf("exit code %d:\n%s", code, w.log)
 		}
 	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(w.log)
+		}
+	})
 	w.says(t, "started", 1)
 	return w
 }

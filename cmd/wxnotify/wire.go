@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
@@ -85,13 +86,17 @@ func (a *account) wire(rdb redis.UniversalClient, c *config, onToken func(tokens
 		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, Proxy: a.Proxy, BeforeReplay: worker.ReplayPermit(a.gate),
 	}
 	var fetcher tokenstore.Fetcher = noSecret{}
+	secret := ""
 	if !a.AppSecret.IsZero() {
+		secret = a.AppSecret.Fingerprint()
 		if fetcher, err = wechat.NewTokenFetcher(a.wechat); err != nil {
 			return err
 		}
 	}
 	mode := map[string]tokenstore.Mode{"stable": tokenstore.Stable, "classic": tokenstore.Classic}[a.TokenMode]
-	if a.tokens, err = tokenstore.New(rdb, fetcher, tokenstore.Config{AppID: a.AppID, Mode: mode, OnEvent: onToken}); err != nil {
+	if a.tokens, err = tokenstore.New(rdb, fetcher, tokenstore.Config{
+		AppID: a.AppID, Mode: mode, SecretFingerprint: secret, OnEvent: a.onToken(onToken),
+	}); err != nil {
 		return err
 	}
 	if a.client, err = wechat.NewClient(a.wechat, a.tokens); err != nil {
@@ -99,6 +104,21 @@ func (a *account) wire(rdb redis.UniversalClient, c *config, onToken func(tokens
 	}
 	a.ledger, err = newLedger(rdb, c, a.accountConfig)
 	return err
+}
+
+// onToken opens the gate when there is a token again: its next probe may be minutes away.
+func (a *account) onToken(then func(tokenstore.Event)) func(tokenstore.Event) {
+	return func(e tokenstore.Event) {
+		if then != nil {
+			then(e)
+		}
+		if !e.Recovered {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		_ = a.gate.Open(ctx, ratelimit.ReasonToken) // Redis fails: the probe opens it
+	}
 }
 
 func newLedger(rdb redis.UniversalClient, c *config, a *accountConfig) (*ledger.Ledger, error) {

@@ -69,6 +69,47 @@ func TestTok06WrongSecretStartsABackOff(t *testing.T) {
 	}
 }
 
+// A process that starts with another AppSecret does not wait for the failures of the
+// secret before: it asks once, and a failure of its own starts its back-off.
+func TestACorrectedSecretIsTriedAtOnce(t *testing.T) {
+	t.Parallel()
+	bubble(t, tokenstore.Stable, func(t *testing.T, f *fleet) {
+		with := func(fingerprint string) *tokenstore.Store {
+			cfg := f.cfg
+			cfg.SecretFingerprint = fingerprint
+			return newStore(t, f.rdb, f.wx, cfg)
+		}
+		f.wx.fail = answer(40125, "invalid appsecret")
+		before := with("old")
+		_ = sendFor(t, time.Hour, f.wx, before) // the step is ten minutes now
+		fetches := f.wx.fetches()
+		unavailable(t, with("old"))
+		if f.wx.fetches() != fetches {
+			t.Error("a process with the same secret asks within the step")
+		}
+		wrong := with("wrong")
+		for range 3 {
+			unavailable(t, wrong)
+			unavailable(t, before)
+		}
+		if n := f.wx.fetches() - fetches; n != 1 {
+			t.Errorf("two wrong secrets cause %d fetches within the step, want 1", n)
+		}
+		f.wx.set(func(p *platform) { p.fail = nil })
+		mustToken(t, with("right"))
+		if e := f.notes.of(tokenstore.EventFetched); len(e) != 1 || !e[0].Recovered {
+			t.Errorf("fetched: %+v, want one that tells the recovery", e)
+		}
+		pass(5 * time.Second) // before reads Redis again
+		f.wx.set(func(p *platform) { p.roll() })
+		mustInvalidate(t, before, mustToken(t, before))
+		mustToken(t, before)
+		if e := f.notes.of(tokenstore.EventFetched); len(e) != 2 || e[1].Recovered {
+			t.Errorf("fetched: %+v, want a second that tells no recovery", e)
+		}
+	})
+}
+
 func TestTok07WhitelistErrorNamesTheAddress(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Stable, func(t *testing.T, f *fleet) {

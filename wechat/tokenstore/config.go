@@ -47,6 +47,10 @@ type Config struct {
 	AppID string
 	// Mode is the endpoint in use. Zero: Stable.
 	Mode Mode
+	// SecretFingerprint is Secret.Fingerprint of the account's AppSecret. A Store whose
+	// fingerprint differs from that of the last failed fetch asks WeChat at once: the
+	// secret was corrected. Empty: it waits for the end of the back-off like all others.
+	SecretFingerprint string
 	// Owner names this process in leases. Default: host, process id and a
 	// random part.
 	Owner string

@@ -27,5 +27,8 @@ type Event struct {
 	Err         error         // failed, refused, war
 	Remedy      string        // one sentence for an operator; may be empty
 	RetryAt     time.Time     // failed: no process asks WeChat before this
+	// Recovered: fetched, after a fetch of any process had failed. What was paused for
+	// want of a token can go on: open ratelimit.ReasonToken.
+	Recovered bool
 	Refusals    int           // war: fresh tokens refused within an hour
 }

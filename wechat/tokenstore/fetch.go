@@ -91,10 +91,14 @@ func (s *Store) redisDown(err error) error {
 // ask runs ask.lua and updates the view.
 func (s *Store) ask(ctx context.Context, mode askMode, previous int64) (answer, error) {
 	id := s.cfg.Owner + "/" + strconv.FormatInt(s.asked.Add(1), 10)
+	secret := "" // the first call only: processes with two wrong secrets must not take turns
+	if !s.began.Swap(true) {
+		secret = s.cfg.SecretFingerprint
+	}
 	at := time.Now() // before the call: a slow reply must not lengthen a token's life
 	r, err := s.eval(ctx, s.scripts.ask, args{
 		"lease": id, "lease_ms": s.cfg.Lease, "mode": string(mode), "refused": s.view.Load().refused, "previous": previous,
-		"unlisted": flag(s.unlisted.Load()),
+		"unlisted": flag(s.unlisted.Load()), "secret": secret,
 	})
 	if err != nil {
 		return answer{}, err
@@ -213,6 +217,7 @@ func (s *Store) keep(ctx context.Context, l lease, token wechat.Token, forced bo
 		"value": token.Value.Reveal(), "fingerprint": token.Value.Fingerprint(),
 		"life_ms": life, "due_ms": max(life-s.cfg.Margin, minLife),
 	}))
+	e.Recovered = r.number("recovered") == 1
 	s.tell(e)
 	if err != nil { // the token works all the same: this process uses it
 		s.tell(Event{
@@ -248,7 +253,7 @@ func (s *Store) failed(ctx context.Context, l lease, begun time.Time, err error)
 	first, most := f.steps()
 	_, unlisted := wechat.AddressRefusal(err)
 	s.unlisted.Store(unlisted)
-	r, evalErr := s.eval(ctx, s.scripts.fail, l.args(args{"failure": f.encode(), "first_ms": first, "most_ms": most, "unlisted": flag(unlisted)}))
+	r, evalErr := s.eval(ctx, s.scripts.fail, l.args(args{"failure": f.encode(), "first_ms": first, "most_ms": most, "unlisted": flag(unlisted), "secret": s.cfg.SecretFingerprint}))
 	if evalErr != nil {
 		return wechat.Token{}, s.redisDown(errors.Join(f.err(), evalErr))
 	}

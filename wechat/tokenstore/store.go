@@ -26,6 +26,7 @@ type Store struct {
 	asked   atomic.Int64 // makes this process's lease ids unique
 	// unlisted: WeChat refused this process's address at its last fetch.
 	unlisted atomic.Bool
+	began    atomic.Bool // this process has asked Redis once
 
 	view    atomic.Pointer[view]
 	peeking atomic.Bool

@@ -5,6 +5,8 @@
 --             the back-off
 -- refused     the generation that the caller saw refused last, 0: none
 -- previous    admin: a generation
+-- secret      fingerprint of the caller's AppSecret in its first call, else empty: the failure
+--             of another secret is not waited for
 -- unlisted    1: WeChat refused the caller's address at its last fetch, else 0
 -- Reply: kind, and with
 --   token     generation, value, expires_ms, due_ms
@@ -45,14 +47,15 @@ if held and arg.mode ~= 'peek' then
   return answer('wait', 'ms', int(redis.call('PTTL', LEASE)))
 end
 if arg.mode ~= 'admin' then
-  local b = redis.call('HMGET', BACKOFF, 'u', 'j', 'a', 'nu', 'nj', 'na')
-  local function back_off(ends, failure, at)
-    if number(ends) > now and not clock_set_back(number(at)) then
+  local b = redis.call('HMGET', BACKOFF, 'u', 'j', 'a', 'nu', 'nj', 'na', 'c', 'nc')
+  local function back_off(ends, failure, at, secret)
+    local ours = arg.secret == '' or (secret or '') == '' or secret == arg.secret
+    if ours and number(ends) > now and not clock_set_back(number(at)) then
       return answer('backoff', 'ms', int(tonumber(ends) - now), 'failure', failure)
     end
   end
-  local reply = back_off(b[1], b[2], b[3])
-  if not reply and arg.unlisted == '1' then reply = back_off(b[4], b[5], b[6]) end
+  local reply = back_off(b[1], b[2], b[3], b[7])
+  if not reply and arg.unlisted == '1' then reply = back_off(b[4], b[5], b[6], b[8]) end
   if reply then return reply end
 end
 if arg.mode == 'peek' then return answer('none') end

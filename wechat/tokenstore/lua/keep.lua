@@ -1,6 +1,6 @@
 -- Stores a fetched token unless a newer one is there.
 -- lease, generation, value, fingerprint, life_ms, due_ms
--- Reply: kept 1, or 0 if a newer one is there.
+-- Reply: kept 1, or 0 if a newer one is there; recovered 1 when the fetch before failed.
 local stored = number(redis.call('HGET', TOKEN, 'g'))
 release()
 if stored > tonumber(arg.generation) then
@@ -12,6 +12,6 @@ redis.call('DEL', TOKEN)
 redis.call('HSET', TOKEN, 'v', arg.value, 'g', arg.generation, 'f', int(now), 'e', int(now + arg.life_ms),
   'd', int(now + arg.due_ms), 'p', arg.fingerprint)
 redis.call('PEXPIRE', TOKEN, int(arg.life_ms + MINUTE))
-redis.call('DEL', BACKOFF)
+local recovered = redis.call('DEL', BACKOFF)
 notify('kept')
-return {'kept', 1}
+return {'kept', 1, 'recovered', recovered}

@@ -8,7 +8,7 @@
 -- LEASE string  <lease id>:<generation>
 -- GEN string    the last generation given out
 -- BACKOFF hash  u until  s step  g generation of the failed fetch  j the failure, JSON
---               a failed at; nu ns ng nj na: the same of processes whose address WeChat refuses
+--               a failed at  c fingerprint of the AppSecret; nu ns ng nj na nc: the same of processes whose address WeChat refuses
 -- COUNT hash    d day  n fetches  f forced  lf last forced at  lg its generation
 --               rs tokens refused at once, in a row  rb bucket of fetches that refusals cause
 -- WAR list      when a fresh token of ours was refused, newest first
