@@ -84,18 +84,24 @@ func TestTraceFromTheCallerToTheReceipt(t *testing.T) {
 	const traceID = "0af7651916cd43dd8448eb211c80319c"
 	body := `{"id":"canary-id-7","message":{"touser":"` + storyOpenID + `","template_id":"` + wechattest.TemplateOrderPaid +
 		`","data":{"thing1":{"value":"canary值"},"time2":{"value":"2026-11-25 10:00"},"amount3":{"value":"¥10.00"}}}}`
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+apiAddr+"/v1/messages?canary=query", strings.NewReader(body))
-	check(t, err)
-	req.Header.Set("Authorization", "Bearer "+key)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Traceparent", "00-"+traceID+"-b7ad6b7169203331-01")
-	resp, err := http.DefaultClient.Do(req)
-	check(t, err)
-	answer, _ := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusAccepted {
-		t.Fatalf("%d %s", resp.StatusCode, answer)
+	post := func(key, trace string, want int) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+apiAddr+"/v1/messages?canary=query", strings.NewReader(body))
+		check(t, err)
+		req.Header.Set("Authorization", "Bearer "+key)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Traceparent", "00-"+trace+"-b7ad6b7169203331-01")
+		resp, err := http.DefaultClient.Do(req)
+		check(t, err)
+		answer, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Fatalf("%d %s", resp.StatusCode, answer)
+		}
 	}
+	const strangersTrace = "0af7651916cd43dd8448eb211c803100"
+	post("wxn_live_no-such-key", strangersTrace, http.StatusUnauthorized)
+	post(key, traceID, http.StatusAccepted)
 	w.state(t, "canary-id-7", "delivered")
 	names := []string{"wxnotify api POST /v1/messages", "wxnotify enqueue", "wxnotify process", "wechat template/send", "wxnotify receipt"}
 	var found map[string]*tracepb.Span
@@ -104,6 +110,9 @@ func TestTraceFromTheCallerToTheReceipt(t *testing.T) {
 		found, raw = spans.trace(traceID)
 		return len(found) >= len(names)
 	})
+	if strangers, _ := spans.trace(strangersTrace); len(strangers) > 0 {
+		t.Errorf("a request without a key is exported: %v", strangers)
+	}
 	for i, name := range names {
 		if found[name] == nil {
 			t.Fatalf("no span %q, but %v", name, found)
