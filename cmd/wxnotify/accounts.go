@@ -4,7 +4,6 @@ import (
 	"context"
 	"strconv"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 )
@@ -28,21 +27,34 @@ func (c *config) chosen(appid string) ([]*accountConfig, error) {
 	return list, nil
 }
 
-// withRedis loads, connects, and calls do with the account named by --account, or with
-// the only one.
-func (a *app) withRedis(cmd *cobra.Command, do func(context.Context, *config, *accountConfig, redis.UniversalClient) error) error {
-	return withChosen(a, cmd, (*config).pick, do)
+// withAccount loads, connects and wires the account named by --account, or the only one.
+func (a *app) withAccount(cmd *cobra.Command, do func(context.Context, *account) error) error {
+	pick := func(c *config, appid string) ([]*accountConfig, error) {
+		entry, err := c.pick(appid)
+		return []*accountConfig{entry}, err
+	}
+	return a.withChosen(cmd, pick, func(ctx context.Context, list []*account) error { return do(ctx, list[0]) })
 }
 
-// withAccounts loads, connects, and calls do once with the account named by
-// --account, or with all.
-func (a *app) withAccounts(cmd *cobra.Command, do func(context.Context, *config, []*accountConfig, redis.UniversalClient) error) error {
-	return withChosen(a, cmd, (*config).chosen, do)
+// withAccounts is withAccount for the account named by --account, or all.
+func (a *app) withAccounts(cmd *cobra.Command, do func(context.Context, []*account) error) error {
+	return a.withChosen(cmd, (*config).chosen, do)
 }
 
-func withChosen[T any](
-	a *app, cmd *cobra.Command, choose func(*config, string) (T, error),
-	do func(context.Context, *config, T, redis.UniversalClient) error,
+// eachAccount is withAccounts that calls do for one account after the other.
+func (a *app) eachAccount(cmd *cobra.Command, do func(ctx context.Context, acct *account, several bool) error) error {
+	return a.withAccounts(cmd, func(ctx context.Context, list []*account) error {
+		for _, acct := range list {
+			if err := do(ctx, acct, len(list) > 1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (a *app) withChosen(
+	cmd *cobra.Command, choose func(*config, string) ([]*accountConfig, error), do func(context.Context, []*account) error,
 ) error {
 	c, err := a.load(cmd)
 	if err != nil {
@@ -57,28 +69,16 @@ func withChosen[T any](
 		return err
 	}
 	defer func() { _ = rdb.Close() }()
-	return do(cmd.Context(), c, chosen, rdb)
-}
-
-// eachAccount is withAccounts that wires the accounts and calls do for one after the
-// other.
-func (a *app) eachAccount(cmd *cobra.Command, do func(ctx context.Context, acct *account, several bool) error) error {
-	return a.withAccounts(cmd, func(ctx context.Context, c *config, list []*accountConfig, rdb redis.UniversalClient) error {
-		one := func(entry *accountConfig) error {
-			acct, err := wire(rdb, c, entry, nil)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = acct.close() }()
-			return do(ctx, acct, len(list) > 1)
+	var list []*account
+	for _, entry := range chosen {
+		acct, err := wire(rdb, c, entry, nil)
+		if err != nil {
+			return err
 		}
-		for _, entry := range list {
-			if err := one(entry); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+		defer func() { _ = acct.close() }()
+		list = append(list, acct)
+	}
+	return do(cmd.Context(), list)
 }
 
 // readOnly makes cmd read only the secrets of these groups, though it has the flags of

@@ -41,7 +41,7 @@ func auditOf(t *testing.T, path string) {
 	if _, err := openAudit(c, nil); err == nil || !strings.Contains(err.Error(), "another process writes this file") {
 		t.Errorf("a second process on the file: %v", err)
 	}
-	check(t, o.close())
+	o.console.Close()
 	check(t, audit.Close())
 }
 

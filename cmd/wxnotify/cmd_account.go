@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
@@ -18,18 +17,6 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
-
-// withAccount loads, connects and wires one account.
-func (a *app) withAccount(cmd *cobra.Command, do func(context.Context, *account) error) error {
-	return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
-		acct, err := wire(rdb, c, entry, nil)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = acct.close() }()
-		return do(ctx, acct)
-	})
-}
 
 func (a *app) quotaCommand() *cobra.Command {
 	var ask bool

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
@@ -35,9 +34,7 @@ func (a *app) keysCommand() *cobra.Command {
 
 // withKeys runs do with the keys of the account.
 func (a *app) withKeys(cmd *cobra.Command, do func(context.Context, *apikey.Store) error) error {
-	return a.withRedis(cmd, func(ctx context.Context, _ *config, entry *accountConfig, rdb redis.UniversalClient) error {
-		return do(ctx, apikey.NewStore(rdb, entry.AppID))
-	})
+	return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return do(ctx, acct.keys) })
 }
 
 func (a *app) createKeyCommand() *cobra.Command {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/deadletter"
@@ -22,13 +21,8 @@ func (a *app) deadCommand() *cobra.Command {
 	retry := &cobra.Command{
 		Use: "retry ID...", Short: "Send them again, with a fresh budget of attempts", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
-				records, err := newLedger(rdb, c, entry)
-				if err != nil {
-					return err
-				}
-				defer func() { _ = records.Close() }()
-				return a.each(ids, func(id string) error { return a.retryDead(ctx, rdb, records, entry.AppID, id) })
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
+				return a.each(ids, func(id string) error { return a.retryDead(ctx, acct, id) })
 			})
 		},
 	}
@@ -54,15 +48,10 @@ func (a *app) deadCommand() *cobra.Command {
 
 func (a *app) listDead(cmd *cobra.Command) error {
 	found := false
-	err := a.withAccounts(cmd, func(ctx context.Context, c *config, list []*accountConfig, rdb redis.UniversalClient) error {
-		for _, entry := range list {
-			n, err := a.listDeadOf(ctx, c, entry, rdb, len(list) > 1)
-			if err != nil {
-				return err
-			}
-			found = found || n > 0
-		}
-		return nil
+	err := a.eachAccount(cmd, func(ctx context.Context, acct *account, several bool) error {
+		n, err := a.listDeadOf(ctx, acct, several)
+		found = found || n > 0
+		return err
 	})
 	if err == nil && !found {
 		_, err = fmt.Fprintln(a.Stderr, a.say("no dead letters", "没有死信"))
@@ -71,20 +60,10 @@ func (a *app) listDead(cmd *cobra.Command) error {
 }
 
 // listDeadOf prints the statuses: the JSON of a message is the same everywhere.
-func (a *app) listDeadOf(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient, several bool) (printed int, err error) {
-	records, err := newLedger(rdb, c, entry)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = records.Close() }()
-	p, err := newProducer(rdb, c, entry)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = p.Close() }()
+func (a *app) listDeadOf(ctx context.Context, acct *account, several bool) (printed int, err error) {
 	const page = 500
 	for offset := 0; ; offset += page {
-		letters, total, err := records.Dead(ctx, offset, page)
+		letters, total, err := acct.ledger.Dead(ctx, offset, page)
 		if err != nil {
 			return printed, err
 		}
@@ -92,7 +71,7 @@ func (a *app) listDeadOf(ctx context.Context, c *config, entry *accountConfig, r
 		for i, r := range letters {
 			ids[i] = r.ID
 		}
-		statuses, err := p.StatusMany(ctx, ids, producer.In(a.lang))
+		statuses, err := acct.producer.StatusMany(ctx, ids, producer.In(a.lang))
 		if err != nil {
 			return printed, err
 		}
@@ -121,8 +100,8 @@ func (a *app) printDead(s *producer.Status, several bool) error {
 }
 
 // retryDead sends a dead letter again.
-func (a *app) retryDead(ctx context.Context, rdb redis.UniversalClient, records *ledger.Ledger, appid, id string) error {
-	err := deadletter.Retry(ctx, rdb, records, appid, id)
+func (a *app) retryDead(ctx context.Context, acct *account, id string) error {
+	err := deadletter.Retry(ctx, acct.rdb, acct.ledger, acct.AppID, id)
 	switch {
 	case errors.Is(err, ledger.ErrNotDead):
 		return a.notDead()

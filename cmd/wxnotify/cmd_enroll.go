@@ -11,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/enroll"
@@ -100,8 +99,8 @@ func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
 	if err != nil {
 		return &usageError{fmt.Errorf("--hand-off: %w", err)}
 	}
-	return a.withProducer(cmd, func(ctx context.Context, p *producer.Producer) error {
-		link, err := p.HandOff(ctx, e, h)
+	return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
+		link, err := acct.producer.HandOff(ctx, e, h)
 		if err != nil {
 			return err
 		}
@@ -179,23 +178,10 @@ func (a *app) printLink(v linkView) error {
 	return err
 }
 
-// withRoster connects and opens the roster of the account.
-func (a *app) withRoster(cmd *cobra.Command, do func(ctx context.Context, r *enroll.Roster, rdb redis.UniversalClient, appid string) error) error {
-	return a.withRedis(cmd, func(ctx context.Context, _ *config, entry *accountConfig, rdb redis.UniversalClient) error {
-		r, err := enroll.NewRoster(rdb, entry.AppID)
-		if err != nil {
-			return err
-		}
-		return do(ctx, r, rdb, entry.AppID)
-	})
-}
-
 // rosterCommand is a command on the roster of one account.
 func (a *app) rosterCommand(cmd *cobra.Command, do func(ctx context.Context, r *enroll.Roster, args []string) error) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.withRoster(cmd, func(ctx context.Context, r *enroll.Roster, _ redis.UniversalClient, _ string) error {
-			return do(ctx, r, args)
-		})
+		return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return do(ctx, acct.roster, args) })
 	}
 	a.addAccount(cmd)
 	a.addSettings(cmd, connecting)
@@ -350,12 +336,8 @@ When nothing of the person is found, erase fails.`,
 			if who.OpenID, err = a.fromStdin(who.OpenID); err != nil {
 				return err
 			}
-			return a.withRoster(cmd, func(ctx context.Context, _ *enroll.Roster, rdb redis.UniversalClient, appid string) error {
-				eraser, err := enroll.NewEraser(rdb, appid)
-				if err != nil {
-					return err
-				}
-				found, err := eraser.Erase(ctx, who, enroll.WhyAdmin)
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
+				found, err := acct.eraser.Erase(ctx, who, enroll.WhyAdmin)
 				if err != nil {
 					return fmt.Errorf("%w; the person is off the roster, repeat the command to erase the rest", err)
 				}

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/enroll"
@@ -24,21 +23,16 @@ var _ enroll.FollowerAPI = (*wechat.Client)(nil)
 
 // withMover connects and opens what brings users and followers into the account.
 func (a *app) withMover(cmd *cobra.Command, do func(ctx context.Context, m *enroll.Mover, appid string) error) error {
-	return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
-		acct, err := wire(rdb, c, entry, nil)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = acct.close() }()
+	return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
 		m, err := enroll.NewMover(enroll.MoverConfig{
-			Redis: rdb, Account: entry.AppID, WeChat: acct.client, Bind: enroll.BindPolicy(entry.Bind),
-			EraseUnsubscribed: entry.EraseUnsubscribed, Actor: "wxnotify " + cmd.Parent().Name() + " " + cmd.Name(),
+			Redis: acct.rdb, Account: acct.AppID, WeChat: acct.client, Bind: enroll.BindPolicy(acct.Bind),
+			EraseUnsubscribed: acct.EraseUnsubscribed, Actor: "wxnotify " + cmd.Parent().Name() + " " + cmd.Name(),
 		})
 		if err != nil {
 			return err
 		}
 		defer func() { _ = m.Close() }()
-		return do(ctx, m, entry.AppID)
+		return do(ctx, m, acct.AppID)
 	})
 }
 

@@ -12,9 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/enroll"
-	"github.com/wxnotify/wxnotify/internal/api"
 	"github.com/wxnotify/wxnotify/internal/events"
-	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -38,8 +36,8 @@ quota.low, quota.gone, webhook.disabled and webhook.test; message.* is all of me
   wxnotify events --follow --after 1764147600000-0.0 | your-program`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withProducerOf(cmd, func(ctx context.Context, appid string, rdb redis.UniversalClient, p *producer.Producer) error {
-				return a.printEvents(ctx, events.NewReader(rdb, appid, api.Describe(p)), q, follow)
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
+				return a.printEvents(ctx, acct.events(), q, follow)
 			})
 		},
 	}
@@ -52,18 +50,6 @@ quota.low, quota.gone, webhook.disabled and webhook.test; message.* is all of me
 	a.addAccount(cmd)
 	a.addSettings(cmd, connecting)
 	return cmd
-}
-
-// withProducerOf is withProducer with the account and Redis.
-func (a *app) withProducerOf(cmd *cobra.Command, do func(context.Context, string, redis.UniversalClient, *producer.Producer) error) error {
-	return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
-		p, err := newProducer(rdb, c, entry)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = p.Close() }()
-		return do(ctx, entry.AppID, rdb, p)
-	})
 }
 
 func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query, follow bool) error {

@@ -8,10 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/producer"
@@ -48,15 +46,10 @@ Openids are masked, and what looks like one or like a phone number in IDs.`,
 				return err
 			}
 			found := 0
-			err = a.withAccounts(cmd, func(ctx context.Context, c *config, list []*accountConfig, rdb redis.UniversalClient) error {
-				for _, entry := range list {
-					n, err := a.findIn(ctx, c, entry, rdb, q, f, len(list) > 1)
-					if err != nil {
-						return err
-					}
-					found += n
-				}
-				return nil
+			err = a.eachAccount(cmd, func(ctx context.Context, acct *account, several bool) error {
+				n, err := a.findIn(ctx, acct, q, f, several)
+				found += n
+				return err
 			})
 			if err == nil && found == 0 {
 				_, err = fmt.Fprintln(a.Stderr, a.say("no message matches", "没有符合条件的消息"))
@@ -115,36 +108,20 @@ func joined(states []ledger.State) string {
 }
 
 // findIn prints the messages of one account that match.
-func (a *app) findIn(
-	ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient, q ledger.Query, f messageFlags, several bool,
-) (printed int, err error) {
-	records, err := newLedger(rdb, c, entry)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = records.Close() }()
-	p, err := newProducer(rdb, c, entry)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = p.Close() }()
+func (a *app) findIn(ctx context.Context, acct *account, q ledger.Query, f messageFlags, several bool) (printed int, err error) {
 	if q.To != "" {
-		roster, err := enroll.NewRoster(rdb, entry.AppID)
-		if err != nil {
-			return 0, err
-		}
-		if q.BoundTo, err = roster.Users(ctx, q.To); err != nil {
+		if q.BoundTo, err = acct.roster.Users(ctx, q.To); err != nil {
 			return 0, err
 		}
 	}
-	show := a.foundPrinter(p, f.whole, several)
+	show := a.foundPrinter(acct.producer, f.whole, several)
 	const page = 1000
 	for {
 		q.Limit = page
 		if f.limit > 0 {
 			q.Limit = min(page, f.limit-printed)
 		}
-		found, err := records.Find(ctx, q)
+		found, err := acct.ledger.Find(ctx, q)
 		if err != nil {
 			return printed, err
 		}

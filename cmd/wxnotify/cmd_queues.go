@@ -6,7 +6,6 @@ import (
 	"os/user"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
@@ -20,15 +19,10 @@ func (a *app) queuesCommand() *cobra.Command {
 		Short: "Show each class's queue, the workers, and what stops them",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccounts(cmd, func(ctx context.Context, _ *config, list []*accountConfig, rdb redis.UniversalClient) error {
-				blank := a.blankBetween()
-				for _, entry := range list {
-					blank()
-					if err := a.showQueues(ctx, entry, rdb); err != nil {
-						return err
-					}
-				}
-				return nil
+			blank := a.blankBetween()
+			return a.eachAccount(cmd, func(ctx context.Context, acct *account, _ bool) error {
+				blank()
+				return a.showQueues(ctx, acct)
 			})
 		},
 	}
@@ -58,8 +52,8 @@ func (a *app) pauseCommand(use, short string, act func(context.Context, *queue.I
 			if err != nil {
 				return &usageError{err}
 			}
-			return a.withRedis(cmd, func(ctx context.Context, _ *config, entry *accountConfig, rdb redis.UniversalClient) error {
-				if err := act(ctx, queue.NewInspector(rdb), entry.AppID, class); err != nil {
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
+				if err := act(ctx, queue.NewInspector(acct.rdb), acct.AppID, class); err != nil {
 					return err
 				}
 				done := map[string]string{"pause": a.say("paused", "已暂停"), "resume": a.say("resumed", "已恢复")}
@@ -107,20 +101,16 @@ type queuesView struct {
 	WorkersSeen time.Time          `json:"workers_seen,omitzero"`
 }
 
-func (a *app) showQueues(ctx context.Context, entry *accountConfig, rdb redis.UniversalClient) error {
-	states, err := queue.NewInspector(rdb).Queues(ctx, entry.AppID)
+func (a *app) showQueues(ctx context.Context, acct *account) error {
+	states, err := queue.NewInspector(acct.rdb).Queues(ctx, acct.AppID)
 	if err != nil {
 		return err
 	}
-	gate, err := newGate(rdb, entry)
+	s, err := acct.gate.State(ctx)
 	if err != nil {
 		return err
 	}
-	s, err := gate.State(ctx)
-	if err != nil {
-		return err
-	}
-	workers, seen, err := heartbeat.List(ctx, rdb, entry.AppID)
+	workers, seen, err := heartbeat.List(ctx, acct.rdb, acct.AppID)
 	if err != nil {
 		return err
 	}
@@ -131,15 +121,15 @@ func (a *app) showQueues(ctx context.Context, entry *accountConfig, rdb redis.Un
 				q.Class, q.Pending, q.Active, q.Scheduled, q.Retry, q.Archived, q.ProcessedToday, q.FailedToday, q.Latency, q.Paused, q.Pause,
 			})
 		}
-		return a.printJSON(queuesView{entry.AppID, rows, closures(s), s.Used, s.Cap, s.ResetsAt, append([]heartbeat.Worker{}, workers...), seen})
+		return a.printJSON(queuesView{acct.AppID, rows, closures(s), s.Used, s.Cap, s.ResetsAt, append([]heartbeat.Worker{}, workers...), seen})
 	}
 	_, _ = fmt.Fprintf(a.Stdout, a.say("account %s: gate %s; %d of %s used today\n", "账号 %s：闸门%s；今日已用 %d / %s\n"),
-		entry.AppID, a.gateText(s), s.Used, a.capText(s.Cap))
+		acct.AppID, a.gateText(s), s.Used, a.capText(s.Cap))
 	w := newTable(a.Stdout)
 	for _, one := range workers {
 		_, _ = fmt.Fprintf(w, "worker\t%s\n", a.workerText(one))
 	}
-	if text := a.noWorker(entry.AppID, workers, seen); text != "" {
+	if text := a.noWorker(acct.AppID, workers, seen); text != "" {
 		_, _ = fmt.Fprintln(w, text)
 	}
 	_, _ = fmt.Fprintln(w)

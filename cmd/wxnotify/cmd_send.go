@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/producer"
@@ -103,25 +102,22 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 	if err != nil {
 		return err
 	}
-	unconnected := server.Dial() // Check does not need Redis
-	defer func() { _ = unconnected.Close() }()
-	checks, err := newProducer(unconnected, c, entry)
+	rdb := server.Dial() // connects with its first command: Producer.Check has none
+	defer func() { _ = rdb.Close() }()
+	acct, err := wire(rdb, c, entry, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = checks.Close() }()
+	defer func() { _ = acct.close() }()
 	s := &sendRun{
-		app: a, flags: f, account: entry.AppID, terms: terms, check: checks.Check,
+		app: a, flags: f, account: entry.AppID, terms: terms, check: acct.producer.Check,
 		seen: map[idHash]int{}, warned: map[warningKind]*warningCount{},
 	}
-	if f.dryRun {
-		return s.dryRun(s.checked(next))
-	}
-	if f.shadow {
-		return s.shadow(cmd, c, entry, s.checked(next))
-	}
 	checked := s.checked(next)
-	if !f.goOn {
+	if f.dryRun {
+		return s.dryRun(checked)
+	}
+	if !f.goOn && !f.shadow {
 		kept := &spool{}
 		defer kept.close()
 		if err := s.checkAll(checked, kept); err != nil {
@@ -131,18 +127,14 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 			return err
 		}
 	}
-	rdb, err := connect(cmd.Context(), c, zap.NewNop())
-	if err != nil {
+	if _, err := checkRedis(cmd.Context(), c, server); err != nil {
 		return err
 	}
-	defer func() { _ = rdb.Close() }()
-	p, err := newProducer(rdb, c, entry)
-	if err != nil {
-		return err
+	if f.shadow {
+		return s.shadow(cmd.Context(), acct, checked)
 	}
-	defer func() { _ = p.Close() }()
 	s.noWorker = func(ctx context.Context) { a.warnNoWorker(ctx, rdb, entry.AppID) }
-	return s.enqueueAll(cmd.Context(), p, checked)
+	return s.enqueueAll(cmd.Context(), acct.producer, checked)
 }
 
 // checkAll keeps all messages, or prints the faults and returns an error.

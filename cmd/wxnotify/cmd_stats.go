@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
@@ -34,15 +33,10 @@ of China for two years. On a terminal it draws a curve for each; piped it prints
 			if err != nil {
 				return err
 			}
-			return a.withAccounts(cmd, func(ctx context.Context, c *config, list []*accountConfig, rdb redis.UniversalClient) error {
-				blank := a.blankBetween()
-				for _, entry := range list {
-					blank()
-					if err := a.showStats(ctx, c, entry, rdb, span, from, now); err != nil {
-						return err
-					}
-				}
-				return nil
+			blank := a.blankBetween()
+			return a.eachAccount(cmd, func(ctx context.Context, acct *account, _ bool) error {
+				blank()
+				return a.showStats(ctx, acct, span, from, now)
 			})
 		},
 	}
@@ -105,25 +99,20 @@ func bucketViewOf(b *ledger.Bucket) bucketView {
 // inChina shows the history's times in the time zone of its days.
 func inChina(t time.Time) time.Time { return t.In(time.FixedZone("", 8*60*60)) }
 
-func (a *app) showStats(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient, span ledger.Span, from, to time.Time) error {
-	records, err := newLedger(rdb, c, entry)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = records.Close() }()
-	buckets, err := records.History(ctx, span, from, to)
+func (a *app) showStats(ctx context.Context, acct *account, span ledger.Span, from, to time.Time) error {
+	buckets, err := acct.ledger.History(ctx, span, from, to)
 	if err != nil {
 		return err
 	}
 	total := ledger.Total(buckets)
 	if a.output == "json" {
-		v := statsView{Account: entry.AppID, By: span, Buckets: []bucketView{}, Total: bucketViewOf(&total)}
+		v := statsView{Account: acct.AppID, By: span, Buckets: []bucketView{}, Total: bucketViewOf(&total)}
 		for i := range buckets {
 			v.Buckets = append(v.Buckets, bucketViewOf(&buckets[i]))
 		}
 		return a.printJSON(v)
 	}
-	_, _ = fmt.Fprintf(a.Stdout, a.say("account %s\n", "账号 %s\n"), entry.AppID)
+	_, _ = fmt.Fprintf(a.Stdout, a.say("account %s\n", "账号 %s\n"), acct.AppID)
 	if isTerminal(a.Stdout) {
 		a.drawStats(a.Stdout, span, buckets, &total)
 	} else {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/producer"
@@ -21,18 +20,9 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "What became of a message",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			return a.withAccounts(cmd, func(ctx context.Context, c *config, list []*accountConfig, rdb redis.UniversalClient) error {
-				var all []*producer.Producer
-				for _, entry := range list {
-					p, err := newProducer(rdb, c, entry)
-					if err != nil {
-						return err
-					}
-					defer func() { _ = p.Close() }()
-					all = append(all, p)
-				}
-				waiting, err := a.showStatus(ctx, all, ids, whole)
-				a.warnNoWorker(ctx, rdb, waiting...)
+			return a.withAccounts(cmd, func(ctx context.Context, list []*account) error {
+				waiting, err := a.showStatus(ctx, list, ids, whole)
+				a.warnNoWorker(ctx, list[0].rdb, waiting...)
 				return err
 			})
 		},
@@ -49,15 +39,15 @@ func (a *app) cancelCommand() *cobra.Command {
 		Short: "Cancel messages that have not been sent",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			return a.withProducer(cmd, func(ctx context.Context, p *producer.Producer) error {
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
 				failed := false
 				for _, id := range ids {
-					if err := p.Cancel(ctx, id); err != nil {
+					if err := acct.producer.Cancel(ctx, id); err != nil {
 						failed = true
 						a.printError(errorView{Message: a.errorText(err)})
 						continue
 					}
-					if err := a.printCancelled(ctx, p, id); err != nil {
+					if err := a.printCancelled(ctx, acct.producer, id); err != nil {
 						return err
 					}
 				}
@@ -86,20 +76,9 @@ func (a *app) printCancelled(ctx context.Context, p *producer.Producer, id strin
 	return err
 }
 
-func (a *app) withProducer(cmd *cobra.Command, do func(context.Context, *producer.Producer) error) error {
-	return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
-		p, err := newProducer(rdb, c, entry)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = p.Close() }()
-		return do(ctx, p)
-	})
-}
-
 // showStatus prints the messages of these IDs: an ID may be one of several accounts.
 // It returns the accounts of messages that a worker must still send.
-func (a *app) showStatus(ctx context.Context, all []*producer.Producer, ids []string, whole bool) (waiting []string, err error) {
+func (a *app) showStatus(ctx context.Context, list []*account, ids []string, whole bool) (waiting []string, err error) {
 	views := []producer.View{producer.In(a.lang), producer.Story()}
 	if whole {
 		views = append(views, producer.Unmasked())
@@ -108,8 +87,8 @@ func (a *app) showStatus(ctx context.Context, all []*producer.Producer, ids []st
 	for _, id := range ids {
 		var missing error
 		found := false
-		for _, p := range all {
-			s, err := p.Status(ctx, id, views...)
+		for _, acct := range list {
+			s, err := acct.producer.Status(ctx, id, views...)
 			if errors.Is(err, producer.ErrNotFound) {
 				missing = err
 				continue

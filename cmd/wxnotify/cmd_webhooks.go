@@ -7,12 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/wxnotify/wxnotify/internal/api"
-	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 )
@@ -56,9 +53,8 @@ func (a *app) webhookCommand(use, short string, args cobra.PositionalArgs, do fu
 }
 
 func (a *app) withWebhooks(cmd *cobra.Command, do func(context.Context, hooked) error) error {
-	return a.withRedis(cmd, func(ctx context.Context, c *config, entry *accountConfig, rdb redis.UniversalClient) error {
-		store := webhook.NewStore(rdb, entry.AppID, c.Redis.WebhookPrivate)
-		return do(ctx, hooked{store, webhook.NewService(store, events.NewReader(rdb, entry.AppID, nil), nil)})
+	return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
+		return do(ctx, hooked{acct.webhooks, webhook.NewService(acct.webhooks, acct.events(), nil)})
 	})
 }
 
@@ -179,16 +175,9 @@ func (a *app) testWebhook(ctx context.Context, h hooked, args []string) error {
 
 // deliverEvents delivers the events of each account to its webhooks.
 func (v *service) deliverEvents(ctx context.Context, group *errgroup.Group) {
-	rdb, c, log := v.server.rdb, v.config, v.server.log
 	for _, a := range v.accounts {
 		group.Go(func() error {
-			p, err := newProducer(rdb, c, a.accountConfig)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = p.Close() }()
-			store := webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate)
-			err = webhook.NewService(store, events.NewReader(rdb, a.AppID, api.Describe(p)), log).Run(ctx)
+			err := webhook.NewService(a.webhooks, a.events(), v.server.log).Run(ctx)
 			if errors.Is(err, context.Canceled) {
 				return nil
 			}

@@ -7,9 +7,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/spf13/cobra"
-	"go.uber.org/zap"
-
 	"github.com/wxnotify/wxnotify/internal/shadow"
 	"github.com/wxnotify/wxnotify/producer"
 )
@@ -29,23 +26,8 @@ type shadowResult struct {
 }
 
 // shadow tells of each message what would become of it, and sends nothing.
-func (s *sendRun) shadow(cmd *cobra.Command, c *config, entry *accountConfig, next source) error {
-	ctx := cmd.Context()
-	rdb, err := connect(ctx, c, zap.NewNop())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rdb.Close() }()
-	gate, err := newGate(rdb, entry)
-	if err != nil {
-		return err
-	}
-	records, err := newLedger(rdb, c, entry)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = records.Close() }()
-	look, err := shadow.New(ctx, rdb, entry.AppID, records, gate)
+func (s *sendRun) shadow(ctx context.Context, acct *account, next source) error {
+	look, err := shadow.New(ctx, acct.rdb, acct.AppID, acct.ledger, acct.gate)
 	if err != nil {
 		return err
 	}

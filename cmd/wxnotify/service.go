@@ -86,7 +86,7 @@ func (v *service) build() (err error) {
 func (v *service) close() {
 	v.endPages()
 	if v.console != nil {
-		_ = v.console.close()
+		v.console.console.Close()
 	}
 	for _, a := range v.accounts {
 		_ = a.close()

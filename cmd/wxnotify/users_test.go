@@ -70,7 +70,7 @@ func TestRolesOfTheUsersFileBoundTheConsole(t *testing.T) {
 	t.Cleanup(func() { check(t, acct.close()) })
 	o, err := newConsole(rdb, c, []*account{acct}, nil, zap.NewNop())
 	check(t, err)
-	t.Cleanup(func() { check(t, o.close()) })
+	t.Cleanup(o.console.Close)
 	ask := func(name string) int {
 		t.Helper()
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/console/gate", strings.NewReader("do=pause"))

@@ -10,8 +10,13 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/api"
+	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
+	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -35,10 +40,15 @@ type account struct {
 	wechat wechat.Config
 	tokens *tokenstore.Store
 	client *wechat.Client
-	gate   *ratelimit.Gate
-	ledger *ledger.Ledger
-	// producer is nil where the process serves no API.
+
+	rdb      redis.UniversalClient
+	gate     *ratelimit.Gate
+	ledger   *ledger.Ledger
 	producer *producer.Producer
+	roster   *enroll.Roster
+	eraser   *enroll.Eraser
+	keys     *apikey.Store
+	webhooks *webhook.Store
 }
 
 // connect dials Redis and refuses one that would lose messages. Settings of
@@ -48,14 +58,23 @@ func connect(ctx context.Context, c *config, log *zap.Logger) (redis.UniversalCl
 	if err != nil {
 		return nil, err
 	}
-	report, err := server.Check(ctx)
+	report, err := checkRedis(ctx, c, server)
 	if err != nil {
-		return nil, usagef("%s: %w", c.label("redis_url"), err)
+		return nil, err
 	}
 	for _, w := range report.Warnings {
 		log.Warn(w)
 	}
 	return server.Dial(), nil
+}
+
+// checkRedis connects, and refuses a Redis that would lose messages.
+func checkRedis(ctx context.Context, c *config, server *redisconn.Server) (redisconn.Report, error) {
+	report, err := server.Check(ctx)
+	if err != nil {
+		return report, usagef("%s: %w", c.label("redis_url"), err)
+	}
+	return report, nil
 }
 
 // redisServer reads the address of Redis. It does not connect.
@@ -71,15 +90,17 @@ func redisServer(c *config) (*redisconn.Server, error) {
 
 // wire builds an account from its settings. onToken may be nil.
 func wire(rdb redis.UniversalClient, c *config, a *accountConfig, onToken func(tokenstore.Event)) (*account, error) {
-	out := &account{accountConfig: a}
-	if err := out.wire(rdb, c, onToken); err != nil {
+	out := &account{
+		accountConfig: a, rdb: rdb, keys: apikey.NewStore(rdb, a.AppID), webhooks: webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate),
+	}
+	if err := out.wire(c, onToken); err != nil {
 		return nil, usagef("account %s: %w", a.AppID, err)
 	}
 	return out, nil
 }
 
-func (a *account) wire(rdb redis.UniversalClient, c *config, onToken func(tokenstore.Event)) (err error) {
-	if a.gate, err = newGate(rdb, a.accountConfig); err != nil {
+func (a *account) wire(c *config, onToken func(tokenstore.Event)) (err error) {
+	if a.gate, err = newGate(a.rdb, a.accountConfig); err != nil {
 		return err
 	}
 	a.wechat = wechat.Config{
@@ -94,7 +115,7 @@ func (a *account) wire(rdb redis.UniversalClient, c *config, onToken func(tokens
 		}
 	}
 	mode := map[string]tokenstore.Mode{"stable": tokenstore.Stable, "classic": tokenstore.Classic}[a.TokenMode]
-	if a.tokens, err = tokenstore.New(rdb, fetcher, tokenstore.Config{
+	if a.tokens, err = tokenstore.New(a.rdb, fetcher, tokenstore.Config{
 		AppID: a.AppID, Mode: mode, SecretFingerprint: secret, OnEvent: a.onToken(onToken),
 	}); err != nil {
 		return err
@@ -102,8 +123,22 @@ func (a *account) wire(rdb redis.UniversalClient, c *config, onToken func(tokens
 	if a.client, err = wechat.NewClient(a.wechat, a.tokens); err != nil {
 		return err
 	}
-	a.ledger, err = newLedger(rdb, c, a.accountConfig)
+	if a.ledger, err = ledger.New(a.rdb, ledger.Config{Account: a.AppID, Keep: c.Redis.Keep, Resend: a.Resend}); err != nil {
+		return err
+	}
+	if a.producer, err = newProducer(a.rdb, c, a.accountConfig); err != nil {
+		return err
+	}
+	if a.roster, err = enroll.NewRoster(a.rdb, a.AppID); err != nil {
+		return err
+	}
+	a.eraser, err = enroll.NewEraser(a.rdb, a.AppID)
 	return err
+}
+
+// events reads the account's events.
+func (a *account) events() *events.Reader {
+	return events.NewReader(a.rdb, a.AppID, api.Describe(a.producer))
 }
 
 // onToken opens the gate when there is a token again: its next probe may be minutes away.
@@ -119,10 +154,6 @@ func (a *account) onToken(then func(tokenstore.Event)) func(tokenstore.Event) {
 		defer cancel()
 		_ = a.gate.Open(ctx, ratelimit.ReasonToken) // Redis fails: the probe opens it
 	}
-}
-
-func newLedger(rdb redis.UniversalClient, c *config, a *accountConfig) (*ledger.Ledger, error) {
-	return ledger.New(rdb, ledger.Config{Account: a.AppID, Keep: c.Redis.Keep, Resend: a.Resend})
 }
 
 // newProducer opens the producer of one account.
@@ -170,11 +201,7 @@ func programVersion() string {
 
 // close releases what the account holds. Redis stays open.
 func (a *account) close() error {
-	err := a.ledger.Close()
-	if a.producer != nil {
-		err = errors.Join(err, a.producer.Close())
-	}
-	return err
+	return errors.Join(a.ledger.Close(), a.producer.Close())
 }
 
 // owner names this process in leases and pauses.

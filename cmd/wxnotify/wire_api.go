@@ -8,7 +8,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/api"
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/clientaddr"
@@ -23,7 +22,7 @@ func apiLimits() limits {
 }
 
 // newAPI builds the handler of the API listener of these accounts: the API, and with
-// gateway on, WeChat's own paths. Each account gets a producer.
+// gateway on, WeChat's own paths.
 func newAPI(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer) (http.Handler, error) {
 	keys, err := apikey.NewKeyring(rdb, c.appids(), c.API.Keys.Reveal())
 	if err != nil {
@@ -36,17 +35,7 @@ func newAPI(rdb redis.UniversalClient, c *config, accounts []*account, watch *ob
 	}
 	through := gateway.Config{Keys: keys, ClientIP: client, Logger: watch.log, OnCall: watch.passed}
 	for _, a := range accounts {
-		if a.producer, err = newProducer(rdb, c, a.accountConfig); err != nil {
-			return nil, usagef("account %s: %w", a.AppID, err)
-		}
-		one := api.Account{AppID: a.AppID, Producer: a.producer, Gate: a.gate}
-		if one.Roster, err = enroll.NewRoster(rdb, a.AppID); err != nil {
-			return nil, err
-		}
-		if one.Eraser, err = enroll.NewEraser(rdb, a.AppID); err != nil {
-			return nil, err
-		}
-		cfg.Accounts = append(cfg.Accounts, one)
+		cfg.Accounts = append(cfg.Accounts, api.Account{AppID: a.AppID, Producer: a.producer, Gate: a.gate, Roster: a.roster, Eraser: a.eraser})
 		if c.API.Gateway {
 			upstream, err := gatewayAccount(a)
 			if err != nil {
