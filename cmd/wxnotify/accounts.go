@@ -8,10 +8,27 @@ import (
 	"go.uber.org/zap"
 )
 
-// addAccounts gives cmd the flag of a command that looks at all accounts unless one is
-// named.
-func (a *app) addAccounts(cmd *cobra.Command) {
+// ofAccount gives cmd, and returns it with, the flag of one account and those of settings.
+func (a *app) ofAccount(cmd *cobra.Command, groups group) *cobra.Command {
+	cmd.Flags().StringVar(&a.account, "account", "", "appid, when several accounts are configured")
+	a.addSettings(cmd, groups)
+	return cmd
+}
+
+// ofAccounts is ofAccount for a command that looks at all accounts unless one is named.
+func (a *app) ofAccounts(cmd *cobra.Command, groups group) *cobra.Command {
 	cmd.Flags().StringVar(&a.account, "account", "", "appid of one account; all that are configured")
+	a.addSettings(cmd, groups)
+	return cmd
+}
+
+// accountCommand is a command on what Redis has of one account.
+func (a *app) accountCommand(use, short string, args cobra.PositionalArgs, do func(context.Context, *account, []string) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: args}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return do(ctx, acct, args) })
+	}
+	return a.ofAccount(cmd, connecting)
 }
 
 // chosen returns the account named appid, or all when appid is empty.

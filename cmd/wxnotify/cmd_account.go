@@ -36,9 +36,7 @@ func (a *app) quotaCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&ask, "ask", false, "ask WeChat too (openapi/quota/get), and correct our count by its answer; needs the AppSecret")
-	a.addAccounts(cmd)
-	a.addSettings(cmd, connecting|calling|sending)
-	return cmd
+	return a.ofAccounts(cmd, connecting|calling|sending)
 }
 
 // quotaView is `quota --output json`.
@@ -174,13 +172,8 @@ func (a *app) tokenCommand() *cobra.Command {
 			})
 		},
 	}
-	a.addAccounts(cmd)
-	a.addAccount(refresh)
-	for _, c := range []*cobra.Command{cmd, refresh} {
-		a.addSettings(c, connecting|calling)
-	}
-	cmd.AddCommand(refresh, a.tokenRevokeCommand())
-	return cmd
+	cmd.AddCommand(a.ofAccount(refresh, connecting|calling), a.tokenRevokeCommand())
+	return a.ofAccounts(cmd, connecting|calling)
 }
 
 func (a *app) showToken(ctx context.Context, acct *account) error {
@@ -221,52 +214,44 @@ func (a *app) suppressCommand() *cobra.Command {
 	list := &cobra.Command{Use: "list", Short: "List the suppressed recipients", Args: cobra.NoArgs, RunE: cmd.RunE}
 	var template, reason string
 	var keep time.Duration
-	add := &cobra.Command{
-		Use: "add OPENID", Short: "Suppress a recipient; - reads the openid from stdin", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(reason) > ledger.MaxSuppressionReason {
-				return usagef("--reason: has %d bytes, at most %d are kept: shorten it", len(reason), ledger.MaxSuppressionReason)
-			}
+	add := a.accountCommand("add OPENID", "Suppress a recipient; - reads the openid from stdin", cobra.ExactArgs(1),
+		func(ctx context.Context, acct *account, args []string) error {
 			openid, err := a.fromStdin(args[0])
 			if err != nil {
 				return err
 			}
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				s := ledger.Suppression{OpenID: openid, Template: template, Reason: reason, ByAdmin: true}
-				if keep > 0 {
-					s.Until = time.Now().Add(keep)
-				}
-				return acct.ledger.Suppress(ctx, s)
-			})
-		},
+			s := ledger.Suppression{OpenID: openid, Template: template, Reason: reason, ByAdmin: true}
+			if keep > 0 {
+				s.Until = time.Now().Add(keep)
+			}
+			return acct.ledger.Suppress(ctx, s)
+		})
+	add.PreRunE = func(*cobra.Command, []string) error {
+		if len(reason) > ledger.MaxSuppressionReason {
+			return usagef("--reason: has %d bytes, at most %d are kept: shorten it", len(reason), ledger.MaxSuppressionReason)
+		}
+		return nil
 	}
 	add.Flags().StringVar(&reason, "reason", "by-admin", "why: `status` of its messages shows it; no personal data")
 	add.Flags().DurationVar(&keep, "for", 0, "how long; 0 is until lifted")
-	lift := &cobra.Command{
-		Use: "lift OPENID", Short: "Write to a recipient again; - reads the openid from stdin", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+	lift := a.accountCommand("lift OPENID", "Write to a recipient again; - reads the openid from stdin", cobra.ExactArgs(1),
+		func(ctx context.Context, acct *account, args []string) error {
 			openid, err := a.fromStdin(args[0])
 			if err != nil {
 				return err
 			}
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				was, err := acct.ledger.Lift(ctx, openid, template)
-				if err == nil && !was {
-					err = errors.New(a.say("this openid was not suppressed", "此 openid 没有被禁止发送"))
-				}
-				return err
-			})
-		},
-	}
+			was, err := acct.ledger.Lift(ctx, openid, template)
+			if err == nil && !was {
+				err = errors.New(a.say("this openid was not suppressed", "此 openid 没有被禁止发送"))
+			}
+			return err
+		})
 	for _, c := range []*cobra.Command{cmd, list} {
 		c.Flags().BoolVar(&whole, "unmasked", false, "print whole openids")
-		a.addAccounts(c)
-		a.addSettings(c, connecting)
+		a.ofAccounts(c, connecting)
 	}
 	for _, c := range []*cobra.Command{add, lift} {
 		c.Flags().StringVar(&template, "template", "", "only messages of this template id")
-		a.addAccount(c)
-		a.addSettings(c, connecting)
 	}
 	cmd.AddCommand(list, add, lift)
 	return cmd

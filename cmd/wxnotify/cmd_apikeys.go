@@ -19,54 +19,36 @@ import (
 
 // keysCommand is `api keys`.
 func (a *app) keysCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "keys",
-		Short: "Keys of the HTTP API: list (also without a subcommand), create, rotate, revoke",
-		Args:  cobra.NoArgs,
-	}
-	list := a.listKeysCommand()
-	cmd.RunE = list.RunE
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
-	cmd.AddCommand(a.createKeyCommand(), list, a.rotateKeyCommand(), a.revokeKeyCommand())
+	cmd := a.accountCommand("keys", "Keys of the HTTP API: list (also without a subcommand), create, rotate, revoke", cobra.NoArgs, a.listKeys)
+	cmd.AddCommand(a.createKeyCommand(), a.rotateKeyCommand(),
+		a.accountCommand("list", "The account's keys, without their secrets", cobra.NoArgs, a.listKeys),
+		a.accountCommand("revoke ID", "End a key; running processes refuse it within a second", cobra.ExactArgs(1), a.revokeKey))
 	return cmd
-}
-
-// withKeys runs do with the keys of the account.
-func (a *app) withKeys(cmd *cobra.Command, do func(context.Context, *apikey.Store) error) error {
-	return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return do(ctx, acct.keys) })
 }
 
 func (a *app) createKeyCommand() *cobra.Command {
 	var k apikey.Key
 	var kind, class, guests string
 	var scopes []string
-	cmd := &cobra.Command{
-		Use:   "create",
-		Short: "Make a key; its secret is printed once",
-		Example: `  wxnotify api keys create --name billing
+	cmd := a.accountCommand("create", "Make a key; its secret is printed once", cobra.NoArgs, func(ctx context.Context, acct *account, _ []string) error {
+		k.Kind, k.Class = apikey.Kind(kind), job.Class(class)
+		for _, s := range scopes {
+			k.Scopes = append(k.Scopes, apikey.Scope(s))
+		}
+		var err error
+		if k.Guests, err = a.readList(guests); err != nil {
+			return err
+		}
+		made, secret, err := acct.keys.Create(ctx, k)
+		if err != nil {
+			return &usageError{err}
+		}
+		return a.showSecret(made, secret)
+	})
+	cmd.Example = `  wxnotify api keys create --name billing
   wxnotify api keys create --name first-try --kind test
   wxnotify api keys create --name staging --kind guest --guests-file colleagues.txt
-  wxnotify api keys create --name newsletter --class bulk --share 0.5`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			k.Kind, k.Class = apikey.Kind(kind), job.Class(class)
-			for _, s := range scopes {
-				k.Scopes = append(k.Scopes, apikey.Scope(s))
-			}
-			var err error
-			if k.Guests, err = a.readList(guests); err != nil {
-				return err
-			}
-			return a.withKeys(cmd, func(ctx context.Context, store *apikey.Store) error {
-				made, secret, err := store.Create(ctx, k)
-				if err != nil {
-					return &usageError{err}
-				}
-				return a.showSecret(made, secret)
-			})
-		},
-	}
+  wxnotify api keys create --name newsletter --class bulk --share 0.5`
 	fs := cmd.Flags()
 	fs.StringVar(&k.Name, "name", "", "who uses it, such as billing")
 	fs.StringVar(&kind, "kind", "live", "live: every follower; guest: its guest list; test: no follower, without WeChat and quota")
@@ -76,8 +58,6 @@ func (a *app) createKeyCommand() *cobra.Command {
 	fs.Float64Var(&k.Share, "share", 0, "part of the day's quota that it may use, such as 0.3 [no bound]")
 	fs.StringVar(&guests, "guests-file", "", "the openids or users of a guest key, one a line, at most 20; - for stdin")
 	fs.StringSliceVar(&k.Paths, "paths", nil, "paths of WeChat that the gateway passes on for it, such as /cgi-bin/menu/")
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
 	return cmd
 }
 
@@ -124,27 +104,11 @@ func (a *app) showSecret(k apikey.Key, secret string) error {
 	return err
 }
 
-func (a *app) listKeysCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "The account's keys, without their secrets",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withKeys(cmd, func(ctx context.Context, store *apikey.Store) error {
-				list, err := store.List(ctx)
-				if err != nil {
-					return err
-				}
-				return a.printKeys(list)
-			})
-		},
+func (a *app) listKeys(ctx context.Context, acct *account, _ []string) error {
+	list, err := acct.keys.List(ctx)
+	if err != nil {
+		return err
 	}
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
-	return cmd
-}
-
-func (a *app) printKeys(list []apikey.Key) error {
 	if a.output == "json" {
 		return a.printJSON(list)
 	}
@@ -161,7 +125,7 @@ func (a *app) printKeys(list []apikey.Key) error {
 		}
 		slices.Sort(scopes)
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Name, k.Kind, strings.Join(scopes, ","),
-			orDash(string(k.Class)), numberOrDash(k.Rate), numberOrDash(k.Share), dateOrDash(k.CreatedAt), dateOrDash(k.RotatedAt))
+			orDash(string(k.Class)), numberOrDash(k.Rate), numberOrDash(k.Share), orDash(timeText(k.CreatedAt)), orDash(timeText(k.RotatedAt)))
 	}
 	return w.Flush()
 }
@@ -173,51 +137,24 @@ func numberOrDash(f float64) string {
 	return fmt.Sprint(f)
 }
 
-func dateOrDash(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return timeText(t)
-}
-
 func (a *app) rotateKeyCommand() *cobra.Command {
 	var overlap time.Duration
-	cmd := &cobra.Command{
-		Use:   "rotate ID",
-		Short: "Give a key a new secret; the one before is accepted for a while",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withKeys(cmd, func(ctx context.Context, store *apikey.Store) error {
-				k, secret, err := store.Rotate(ctx, args[0], overlap)
-				if err != nil {
-					return err
-				}
-				return a.showSecret(k, secret)
-			})
-		},
-	}
+	cmd := a.accountCommand("rotate ID", "Give a key a new secret; the one before is accepted for a while", cobra.ExactArgs(1),
+		func(ctx context.Context, acct *account, args []string) error {
+			k, secret, err := acct.keys.Rotate(ctx, args[0], overlap)
+			if err != nil {
+				return err
+			}
+			return a.showSecret(k, secret)
+		})
 	cmd.Flags().DurationVar(&overlap, "overlap", 24*time.Hour, "how long the secret before is accepted; 0s ends it at once")
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
 	return cmd
 }
 
-func (a *app) revokeKeyCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "revoke ID",
-		Short: "End a key; running processes refuse it within a second",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withKeys(cmd, func(ctx context.Context, store *apikey.Store) error {
-				if err := store.Revoke(ctx, args[0]); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintf(a.Stderr, "revoked: %s\n", args[0])
-				return err
-			})
-		},
+func (a *app) revokeKey(ctx context.Context, acct *account, args []string) error {
+	if err := acct.keys.Revoke(ctx, args[0]); err != nil {
+		return err
 	}
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
-	return cmd
+	_, err := fmt.Fprintf(a.Stderr, "revoked: %s\n", args[0])
+	return err
 }

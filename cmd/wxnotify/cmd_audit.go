@@ -10,14 +10,7 @@ import (
 )
 
 func (a *app) auditCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "audit",
-		Short: "Who changed what: the account's audit trail; verify the files of WXNOTIFY_AUDIT_FILE",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.withAccount(cmd, a.showAudit) },
-	}
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
+	cmd := a.accountCommand("audit", "Who changed what: the account's audit trail; verify the files of WXNOTIFY_AUDIT_FILE", cobra.NoArgs, a.showAudit)
 	cmd.AddCommand(a.auditVerify())
 	return cmd
 }
@@ -75,7 +68,7 @@ func (a *app) showChains(chains []*auditlog.Chain) error {
 	for _, c := range chains {
 		var err error
 		if a.output == "json" {
-			err = a.printLine(c)
+			err = printLine(a.Stdout, c)
 		} else {
 			_, err = fmt.Fprintf(a.Stdout, a.say("chain %s: lines %d to %d hold, %s to %s, last hash %s\n", "链 %s：第 %d 至 %d 行完整，%s 至 %s，最后的哈希 %s\n"),
 				c.ID, c.First, c.Last, timeText(c.From), timeText(c.To), c.Hash)

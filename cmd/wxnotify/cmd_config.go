@@ -197,10 +197,3 @@ func buildOf(stamped string, info *debug.BuildInfo) (name, revision string) {
 	}
 	return name, revision
 }
-
-// printLine prints v as one line of JSON, for lists that programs read.
-func (a *app) printLine(v any) error {
-	e := json.NewEncoder(a.Stdout)
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}

@@ -18,32 +18,15 @@ func (a *app) deadCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.listDead(cmd) },
 	}
 	list := &cobra.Command{Use: "list", Short: "List them, newest first", Args: cobra.NoArgs, RunE: cmd.RunE}
-	retry := &cobra.Command{
-		Use: "retry ID...", Short: "Send them again, with a fresh budget of attempts", Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, ids []string) error {
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				return a.each(ids, func(id string) error { return a.retryDead(ctx, acct, id) })
-			})
-		},
-	}
-	drop := &cobra.Command{
-		Use: "drop ID...", Short: "Forget their payloads; the records stay", Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, ids []string) error {
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				return a.each(ids, func(id string) error { return a.dropDead(ctx, acct.ledger, id) })
-			})
-		},
-	}
-	for _, c := range []*cobra.Command{cmd, list, retry, drop} {
-		if c == cmd || c == list {
-			a.addAccounts(c)
-		} else {
-			a.addAccount(c)
+	each := func(do func(context.Context, *account, string) error) func(context.Context, *account, []string) error {
+		return func(ctx context.Context, acct *account, ids []string) error {
+			return a.each(ids, func(id string) error { return do(ctx, acct, id) })
 		}
-		a.addSettings(c, connecting)
 	}
-	cmd.AddCommand(list, retry, drop)
-	return cmd
+	cmd.AddCommand(a.ofAccounts(list, connecting),
+		a.accountCommand("retry ID...", "Send them again, with a fresh budget of attempts", cobra.MinimumNArgs(1), each(a.retryDead)),
+		a.accountCommand("drop ID...", "Forget their payloads; the records stay", cobra.MinimumNArgs(1), each(a.dropDead)))
+	return a.ofAccounts(cmd, connecting)
 }
 
 func (a *app) listDead(cmd *cobra.Command) error {
@@ -112,15 +95,15 @@ func (a *app) retryDead(ctx context.Context, acct *account, id string) error {
 }
 
 // dropDead forgets the payload of a dead letter.
-func (a *app) dropDead(ctx context.Context, records *ledger.Ledger, id string) error {
-	found, err := records.Get(ctx, id)
+func (a *app) dropDead(ctx context.Context, acct *account, id string) error {
+	found, err := acct.ledger.Get(ctx, id)
 	if err != nil {
 		return err
 	}
 	if found[0] == nil || found[0].State != ledger.Dead {
 		return a.notDead()
 	}
-	return records.Drop(ctx, id)
+	return acct.ledger.Drop(ctx, id)
 }
 
 func (a *app) notDead() error {

@@ -44,9 +44,7 @@ it where the workers run, and by hand rather than every minute.`,
 	}
 	cmd.Flags().StringVar(&f.public, "public", "", "ask this address as WeChat and followers do, such as https://notify.example.com")
 	cmd.Flags().StringSliceVar(&f.templates, "template", nil, "template ids that you use: say which of them WeChat does not list")
-	a.addAccount(cmd)
-	a.addSettings(cmd, everyGroup)
-	return cmd
+	return a.ofAccount(cmd, everyGroup)
 }
 
 func (a *app) doctor(cmd *cobra.Command, f doctorFlags) error {

@@ -27,7 +27,8 @@ the address that WeChat pushes events and receipts to. Run any number of them
 behind TLS. Its subcommands look at the roster and change it.`,
 	}
 	a.serverCommand(cmd, publishes, connecting|calling|publishing|operating|logging)
-	cmd.AddCommand(a.enrollLink(), a.enrollList(), a.enrollExport(), a.enrollUnbind(), a.enrollErase(), a.enrollAudit())
+	cmd.AddCommand(a.enrollLink(), a.enrollList(), a.enrollExport(), a.enrollUnbind(), a.enrollErase(),
+		a.accountCommand("audit", "List who was bound, unbound and erased, when and how; users and openids masked", cobra.NoArgs, a.showAudit))
 	cmd.AddCommand(a.enrollImport(), a.enrollSync(), a.enrollMigrate())
 	return cmd
 }
@@ -62,9 +63,7 @@ every user of the machine can list those; a claim is personal data too.`,
 	fs.BoolVar(&f.withoutConfirm, "without-confirm", false, "do not ask for which user; only where your own page has just asked this person")
 	fs.StringVar(&f.returnTo, "return-to", "", "where the follower goes afterwards; one of return_urls")
 	fs.StringVar(&f.handOff, "hand-off", "", "file with the data that must match, - for standard input")
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting|publishing)
-	return cmd
+	return a.ofAccount(cmd, connecting|publishing)
 }
 
 func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
@@ -178,24 +177,12 @@ func (a *app) printLink(v linkView) error {
 	return err
 }
 
-// rosterCommand is a command on the roster of one account.
-func (a *app) rosterCommand(cmd *cobra.Command, do func(ctx context.Context, r *enroll.Roster, args []string) error) *cobra.Command {
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return do(ctx, acct.roster, args) })
-	}
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
-	return cmd
-}
-
 func (a *app) enrollList() *cobra.Command {
 	var user string
-	cmd := &cobra.Command{Use: "list", Short: "List who has enrolled, openids masked", Args: cobra.NoArgs}
-	cmd.Flags().StringVar(&user, "user", "", "only this user")
-	return a.rosterCommand(cmd, func(ctx context.Context, r *enroll.Roster, _ []string) error {
+	cmd := a.accountCommand("list", "List who has enrolled, openids masked", cobra.NoArgs, func(ctx context.Context, acct *account, _ []string) error {
 		if user == "" {
 			none := true
-			err := a.eachBinding(ctx, r, func(b enroll.Binding) error {
+			err := a.eachBinding(ctx, acct.roster, func(b enroll.Binding) error {
 				none = false
 				return a.printBinding(b)
 			})
@@ -204,7 +191,7 @@ func (a *app) enrollList() *cobra.Command {
 			}
 			return err
 		}
-		list, err := r.Of(ctx, user)
+		list, err := acct.roster.Of(ctx, user)
 		if err == nil && len(list) == 0 {
 			err = errors.New(a.say("this user has not enrolled; `wxnotify enroll link --user …` makes the link for it",
 				"该用户尚未登记；用 `wxnotify enroll link --user …` 为其生成链接"))
@@ -216,15 +203,15 @@ func (a *app) enrollList() *cobra.Command {
 		}
 		return err
 	})
+	cmd.Flags().StringVar(&user, "user", "", "only this user")
+	return cmd
 }
 
 func (a *app) enrollExport() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "export", Short: "Print the whole roster as lines of JSON, openids whole: for programs", Args: cobra.NoArgs,
-	}
-	return a.rosterCommand(cmd, func(ctx context.Context, r *enroll.Roster, _ []string) error {
-		return a.eachBinding(ctx, r, func(b enroll.Binding) error { return a.printLine(viewOf(b, false)) })
-	})
+	return a.accountCommand("export", "Print the whole roster as lines of JSON, openids whole: for programs", cobra.NoArgs,
+		func(ctx context.Context, acct *account, _ []string) error {
+			return a.eachBinding(ctx, acct.roster, func(b enroll.Binding) error { return printLine(a.Stdout, viewOf(b, false)) })
+		})
 }
 
 func (a *app) eachBinding(ctx context.Context, r *enroll.Roster, do func(enroll.Binding) error) error {
@@ -282,13 +269,8 @@ func (a *app) printBinding(b enroll.Binding) error {
 
 func (a *app) enrollUnbind() *cobra.Command {
 	var who enroll.Person
-	cmd := &cobra.Command{
-		Use: "unbind", Short: "Take one openid, or all, from a user", Args: cobra.NoArgs,
-		Long: `unbind takes an openid from a user: no message of that user goes to it any more. The
-links by which it was bound stay spent. The audit trail has a line of it.`,
-	}
-	personFlags(cmd, &who, "one openid of the user; all")
-	return a.rosterCommand(cmd, func(ctx context.Context, r *enroll.Roster, _ []string) error {
+	var cmd *cobra.Command
+	cmd = a.accountCommand("unbind", "Take one openid, or all, from a user", cobra.NoArgs, func(ctx context.Context, acct *account, _ []string) error {
 		if who.User == "" {
 			return usagef("--user is missing: your own id of the user")
 		}
@@ -299,7 +281,7 @@ links by which it was bound stay spent. The audit trail has a line of it.`,
 		if err != nil {
 			return err
 		}
-		n, err := r.By("wxnotify enroll unbind").Unbind(ctx, who.User, openid)
+		n, err := acct.roster.By("wxnotify enroll unbind").Unbind(ctx, who.User, openid)
 		if err == nil && n == 0 {
 			err = errors.New(a.say("nothing was bound; `wxnotify enroll list` shows what is", "没有可解除的绑定；用 `wxnotify enroll list` 查看"))
 		}
@@ -309,6 +291,10 @@ links by which it was bound stay spent. The audit trail has a line of it.`,
 		_, err = fmt.Fprintf(a.Stdout, a.say("%d unbound\n", "已解除 %d 个绑定\n"), n)
 		return err
 	})
+	cmd.Long = `unbind takes an openid from a user: no message of that user goes to it any more. The
+links by which it was bound stay spent. The audit trail has a line of it.`
+	personFlags(cmd, &who, "one openid of the user; all")
+	return cmd
 }
 
 // personFlags are the flags by which a command names a person.
@@ -346,9 +332,7 @@ When nothing of the person is found, erase fails.`,
 		},
 	}
 	personFlags(cmd, &who, "the follower's openid")
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
-	return cmd
+	return a.ofAccount(cmd, connecting)
 }
 
 // printErased says what was erased, and warns where the person may be known by more
@@ -374,18 +358,6 @@ func (a *app) printErased(found enroll.Erased, who enroll.Person) error {
 	return err
 }
 
-func (a *app) enrollAudit() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "audit", Short: "List who was bound, unbound and erased, when and how; users and openids masked", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccount(cmd, a.showAudit)
-		},
-	}
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
-	return cmd
-}
-
 // auditView is a row of `enroll audit --output json`.
 type auditView struct {
 	At     time.Time `json:"at"`
@@ -396,7 +368,7 @@ type auditView struct {
 	Detail string    `json:"detail,omitempty"`
 }
 
-func (a *app) showAudit(ctx context.Context, acct *account) error {
+func (a *app) showAudit(ctx context.Context, acct *account, _ []string) error {
 	const page = 500
 	for before := ""; ; {
 		entries, err := acct.ledger.Audited(ctx, before, page)
@@ -407,7 +379,7 @@ func (a *app) showAudit(ctx context.Context, acct *account) error {
 			before = e.ID
 			v := auditView{e.At, e.Action, e.Actor, e.OpenID, e.User, e.Detail}
 			if a.output == "json" {
-				err = a.printLine(v)
+				err = printLine(a.Stdout, v)
 			} else {
 				_, err = fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\t%s\t%s\n", timeText(v.At), v.Action, orDash(v.Actor), orDash(v.OpenID), orDash(v.User), v.Detail)
 			}

@@ -71,9 +71,7 @@ another unionid, is refused; one that does not follow is bound and suppressed.`,
 	}
 	cmd.Flags().StringVar(&encoding, "encoding", "", "of the file: "+strings.Join(intake.Encodings(), ", ")+" [utf-8]")
 	cmd.Flags().BoolVar(&check, "check", false, "ask WeChat whether each openid is of this account and follows it")
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting|calling)
-	return cmd
+	return a.ofAccount(cmd, connecting|calling)
 }
 
 // bindingTable opens a CSV file of bindings.

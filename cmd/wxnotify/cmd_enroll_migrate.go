@@ -43,9 +43,7 @@ along first: wxnotify enroll import FILE --appid with the previous appid.`,
 	}
 	cmd.Flags().StringVar(&mig.From, "from", "", "appid of the previous account")
 	cmd.Flags().StringVar(&mig.FromID, "from-id", "", "what WeChat is told instead, such as the original id gh_…")
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting|calling)
-	return cmd
+	return a.ofAccount(cmd, connecting|calling)
 }
 
 var originalIDPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
@@ -54,7 +52,7 @@ func checkMigration(mig enroll.Migration) error {
 	switch {
 	case mig.From == "":
 		return errors.New("--from is missing: the appid of the previous account")
-	case !appIDPattern.MatchString(mig.From) && !originalIDPattern.MatchString(mig.From):
+	case !appIDForm.MatchString(mig.From) && !originalIDPattern.MatchString(mig.From):
 		return fmt.Errorf("--from: %s is not an appid, such as wx0123456789abcdef", quote(mig.From))
 	case mig.FromID != "" && !originalIDPattern.MatchString(mig.FromID):
 		return fmt.Errorf("--from-id: %s is neither an original id, such as gh_0123456789ab, nor an appid", quote(mig.FromID))

@@ -41,9 +41,7 @@ command again within 7 days: it goes on where it stopped. It keeps one page in m
 		},
 	}
 	cmd.Flags().BoolVar(&restart, "restart", false, "begin anew, although an earlier run was stopped")
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting|calling)
-	return cmd
+	return a.ofAccount(cmd, connecting|calling)
 }
 
 // syncFailed says when to go on.

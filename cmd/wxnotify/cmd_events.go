@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -36,9 +35,7 @@ quota.low, quota.gone, webhook.disabled and webhook.test; message.* is all of me
   wxnotify events --follow --after 1764147600000-0.0 | your-program`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				return a.printEvents(ctx, acct.events(), q, follow)
-			})
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return a.printEvents(ctx, acct.events(), q, follow) })
 		},
 	}
 	fs := cmd.Flags()
@@ -47,9 +44,7 @@ quota.low, quota.gone, webhook.disabled and webhook.test; message.* is all of me
 	fs.IntVar(&q.Limit, "limit", 0, "how many at most; with --follow it is not used [all]")
 	fs.BoolVar(&q.OpenIDs, "openids", false, "print whole openids: for programs")
 	fs.BoolVar(&follow, "follow", false, "wait for more events until interrupted")
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
-	return cmd
+	return a.ofAccount(cmd, connecting)
 }
 
 func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query, follow bool) error {
@@ -66,8 +61,6 @@ func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query,
 	if follow {
 		q.Wait, q.Limit, left = 20*time.Second, 0, 0
 	}
-	enc := json.NewEncoder(a.Stdout)
-	enc.SetEscapeHTML(false)
 	for ctx.Err() == nil {
 		list, next, err := r.Read(ctx, q)
 		switch {
@@ -81,7 +74,7 @@ func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query,
 			return err
 		}
 		for i := range list {
-			if err := enc.Encode(list[i]); err != nil {
+			if err := printLine(a.Stdout, list[i]); err != nil {
 				return fmt.Errorf("print an event: %w", err)
 			}
 		}

@@ -9,14 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"net"
 	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/wxnotify/wxnotify/wechat"
@@ -78,7 +76,7 @@ func (a *app) runInit(cmd *cobra.Command, f initFlags, args []string) error {
 		return existsError(s.file)
 	}
 	if f.simulate {
-		if err := s.simulated(cmd.Context()); err != nil {
+		if err := s.simulated(); err != nil {
 			return err
 		}
 		return a.finish(s, s.simulateSteps)
@@ -106,13 +104,7 @@ func existsError(file string) error {
 func (a *app) readWithoutFile(cmd *cobra.Command) (*config, error) {
 	env := maps.Clone(a.Env)
 	delete(env, "WXNOTIFY_CONFIG")
-	flags, known := map[string]string{}, keys(false)
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if key := strings.ReplaceAll(f.Name, "-", "_"); known[key].Name != "" {
-			flags[key] = f.Value.String()
-		}
-	})
-	return loadConfig("", env, flags, groupsOf(cmd))
+	return loadConfig("", env, settingFlags(cmd), groupsOf(cmd))
 }
 
 // askFor asks what flags and environment do not say.
@@ -259,10 +251,10 @@ func (a *app) checkSecret(ctx context.Context, s *setup, proxy wechat.Secret) er
 }
 
 // simulated fills in a simulated account and addresses that are free.
-func (s *setup) simulated(ctx context.Context) error {
+func (s *setup) simulated() error {
 	var addrs [3]string
 	for i, wanted := range []string{"127.0.0.1:8090", "127.0.0.1:8080", "127.0.0.1:9090"} {
-		addr, err := freeNear(ctx, wanted)
+		addr, err := freeNear(wanted)
 		if err != nil {
 			return err
 		}
@@ -275,14 +267,10 @@ func (s *setup) simulated(ctx context.Context) error {
 }
 
 // freeNear is addr, or another port when it is taken.
-func freeNear(ctx context.Context, addr string) (string, error) {
-	listen := new(net.ListenConfig)
-	ln, err := listen.Listen(ctx, "tcp", addr)
+func freeNear(addr string) (string, error) {
+	ln, err := listenNear(addr)
 	if err != nil {
-		ln, err = listen.Listen(ctx, "tcp", "127.0.0.1:0")
-	}
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+		return "", err
 	}
 	defer func() { _ = ln.Close() }()
 	return ln.Addr().String(), nil

@@ -67,9 +67,7 @@ Openids are masked, and what looks like one or like a phone number in IDs.`,
 	fs.StringVar(&f.until, "until", "", "enqueued before then: a time (RFC 3339) or how long ago (90m, 12h, 30d)")
 	fs.IntVar(&f.limit, "limit", 50, "how many of each account at most; 0 is all")
 	fs.BoolVar(&f.whole, "unmasked", false, "print whole openids and IDs")
-	a.addAccounts(cmd)
-	a.addSettings(cmd, connecting)
-	return cmd
+	return a.ofAccounts(cmd, connecting)
 }
 
 // messageQuery reads the flags.
@@ -168,7 +166,7 @@ func (a *app) foundPrinter(p *producer.Producer, whole, several bool) func(conte
 
 func (a *app) printFound(s *producer.Status, several bool) error {
 	if a.output == "json" {
-		return a.printLine(s)
+		return printLine(a.Stdout, s)
 	}
 	errcode := ""
 	if s.Errcode != 0 {

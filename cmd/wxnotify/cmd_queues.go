@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/user"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,41 +28,37 @@ func (a *app) queuesCommand() *cobra.Command {
 		},
 	}
 	var reason string
-	pause := a.pauseCommand("pause CLASS", "Stop sending a class until `queues resume`", func(ctx context.Context, i *queue.Inspector, appid string, class job.Class) error {
-		return i.Pause(ctx, appid, class, operator(), reason)
+	pause := a.pauseCommand("pause CLASS", "Stop sending a class until `queues resume`", func(ctx context.Context, acct *account, class job.Class) error {
+		return queue.NewInspector(acct.rdb).Pause(ctx, acct.AppID, class, operator(), reason)
 	})
 	pause.Flags().StringVar(&reason, "reason", "no reason given", "shown to colleagues by `queues`")
-	resume := a.pauseCommand("resume CLASS", "Send a paused class again", func(ctx context.Context, i *queue.Inspector, appid string, class job.Class) error {
-		return i.Resume(ctx, appid, class)
+	resume := a.pauseCommand("resume CLASS", "Send a paused class again", func(ctx context.Context, acct *account, class job.Class) error {
+		return queue.NewInspector(acct.rdb).Resume(ctx, acct.AppID, class)
 	})
-	for _, c := range []*cobra.Command{pause, resume} {
-		a.addAccount(c)
-		a.addSettings(c, connecting)
-	}
-	a.addAccounts(cmd)
-	a.addSettings(cmd, connecting|sending)
 	cmd.AddCommand(pause, resume)
-	return cmd
+	return a.ofAccounts(cmd, connecting|sending)
 }
 
-func (a *app) pauseCommand(use, short string, act func(context.Context, *queue.Inspector, string, job.Class) error) *cobra.Command {
-	return &cobra.Command{
-		Use: use, Short: short, Args: cobra.ExactArgs(1), ValidArgs: classNames(),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			class, err := job.ParseClass(args[0])
-			if err != nil {
-				return &usageError{err}
-			}
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				if err := act(ctx, queue.NewInspector(acct.rdb), acct.AppID, class); err != nil {
-					return err
-				}
-				done := map[string]string{"pause": a.say("paused", "已暂停"), "resume": a.say("resumed", "已恢复")}
-				_, err := fmt.Fprintf(a.Stderr, "%s: %s\n", class, done[cmd.Name()])
-				return err
-			})
-		},
+func (a *app) pauseCommand(use, short string, act func(context.Context, *account, job.Class) error) *cobra.Command {
+	cmd := a.accountCommand(use, short, cobra.ExactArgs(1), func(ctx context.Context, acct *account, args []string) error {
+		if err := act(ctx, acct, job.Class(args[0])); err != nil {
+			return err
+		}
+		done := a.say("paused", "已暂停")
+		if strings.HasPrefix(use, "resume") {
+			done = a.say("resumed", "已恢复")
+		}
+		_, err := fmt.Fprintf(a.Stderr, "%s: %s\n", args[0], done)
+		return err
+	})
+	cmd.PreRunE = func(_ *cobra.Command, args []string) error {
+		if _, err := job.ParseClass(args[0]); err != nil {
+			return &usageError{err}
+		}
+		return nil
 	}
+	cmd.ValidArgs = classNames()
+	return cmd
 }
 
 // operator names the person who runs the command.

@@ -45,9 +45,7 @@ that.`,
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting|calling)
-	return cmd
+	return a.ofAccount(cmd, connecting|calling)
 }
 
 // confirmRevoke asks on stdin.

@@ -32,9 +32,7 @@ address, with which body, and what was answered. The rid is in the log and in
 		},
 	}
 	cmd.Flags().BoolVar(&whole, "unmasked", false, "print openids and the message's values whole")
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting|calling)
-	return cmd
+	return a.ofAccount(cmd, connecting|calling)
 }
 
 // ridView is `rid --output json`.
@@ -65,7 +63,7 @@ func (a *app) showRequest(ctx context.Context, acct *account, rid string, whole 
 	for _, row := range [][2]string{
 		{"rid", view.RID},
 		{a.say("account", "账号"), view.Account},
-		{a.say("called", "调用时间"), r.InvokedAt.Local().Format(time.RFC3339)},
+		{a.say("called", "调用时间"), timeText(r.InvokedAt)},
 		{a.say("took", "耗时"), view.Cost.String()},
 		{a.say("from", "来源地址"), view.ClientIP},
 		{"url", view.URL},
@@ -138,9 +136,7 @@ and may leave category templates (类目模板) out.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.withAccount(cmd, a.listTemplates) },
 	}
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting|calling)
-	return cmd
+	return a.ofAccount(cmd, connecting|calling)
 }
 
 func (a *app) listTemplates(ctx context.Context, acct *account) error {

@@ -68,14 +68,7 @@ each result, and each error on stderr, is one line of JSON.`,
 	fs.BoolVar(&f.shadow, "shadow", false, "send nothing, and tell what would become of each message: faults, suppressions, quota")
 	fs.BoolVar(&f.wait, "wait", false, "wait until each message was accepted or ended")
 	fs.DurationVar(&f.waitFor, "wait-for", 2*time.Minute, "how long --wait waits")
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
-	return cmd
-}
-
-// addAccount gives cmd the flag that picks one of several accounts.
-func (a *app) addAccount(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.account, "account", "", "appid, when several accounts are configured")
+	return a.ofAccount(cmd, connecting)
 }
 
 func (a *app) send(cmd *cobra.Command, f sendFlags) error {

@@ -28,39 +28,27 @@ func (a *app) statusCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&whole, "unmasked", false, "print the whole openid")
-	a.addAccounts(cmd)
-	a.addSettings(cmd, connecting)
-	return cmd
+	return a.ofAccounts(cmd, connecting)
 }
 
 func (a *app) cancelCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "cancel ID...",
-		Short: "Cancel messages that have not been sent",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, ids []string) error {
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				failed := false
-				for _, id := range ids {
-					if err := acct.producer.Cancel(ctx, id); err != nil {
-						failed = true
-						a.printError(errorView{Message: a.errorText(err)})
-						continue
-					}
-					if err := a.printCancelled(ctx, acct.producer, id); err != nil {
-						return err
-					}
-				}
-				if failed {
-					return errSilent
-				}
-				return nil
-			})
-		},
-	}
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
-	return cmd
+	return a.accountCommand("cancel ID...", "Cancel messages that have not been sent", cobra.MinimumNArgs(1), func(ctx context.Context, acct *account, ids []string) error {
+		failed := false
+		for _, id := range ids {
+			if err := acct.producer.Cancel(ctx, id); err != nil {
+				failed = true
+				a.printError(errorView{Message: a.errorText(err)})
+				continue
+			}
+			if err := a.printCancelled(ctx, acct.producer, id); err != nil {
+				return err
+			}
+		}
+		if failed {
+			return errSilent
+		}
+		return nil
+	})
 }
 
 // printCancelled prints, as JSON, the message as it now is.

@@ -22,51 +22,30 @@ func (a *app) webhooksCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.addWebhookCommand(), a.rotateWebhookCommand(), a.recoverWebhookCommand(),
-		a.webhookCommand("list", "List them, with their latest attempts", cobra.NoArgs, a.listWebhooks),
-		a.webhookCommand("test ID", "Send a test event at once", cobra.ExactArgs(1), a.testWebhook),
-		a.webhookCommand("enable ID", "Enable one that was disabled; `recover` sends what it missed", cobra.ExactArgs(1),
-			func(ctx context.Context, h hooked, args []string) error {
-				_, err := h.store.Update(ctx, args[0], func(w *webhook.Webhook) { w.Disabled = time.Time{} })
+		a.accountCommand("list", "List them, with their latest attempts", cobra.NoArgs, a.listWebhooks),
+		a.accountCommand("test ID", "Send a test event at once", cobra.ExactArgs(1), a.testWebhook),
+		a.accountCommand("enable ID", "Enable one that was disabled; `recover` sends what it missed", cobra.ExactArgs(1),
+			func(ctx context.Context, acct *account, args []string) error {
+				_, err := acct.webhooks.Update(ctx, args[0], func(w *webhook.Webhook) { w.Disabled = time.Time{} })
 				return err
 			}),
-		a.webhookCommand("remove ID", "Remove one, with what waits to be sent to it", cobra.ExactArgs(1),
-			func(ctx context.Context, h hooked, args []string) error { return h.store.Remove(ctx, args[0]) }),
+		a.accountCommand("remove ID", "Remove one, with what waits to be sent to it", cobra.ExactArgs(1),
+			func(ctx context.Context, acct *account, args []string) error {
+				return acct.webhooks.Remove(ctx, args[0])
+			}),
 	)
 	return cmd
-}
-
-// hooked is what the commands of webhooks use.
-type hooked struct {
-	store   *webhook.Store
-	service *webhook.Service
-}
-
-// webhookCommand is a command without flags of its own.
-func (a *app) webhookCommand(use, short string, args cobra.PositionalArgs, do func(context.Context, hooked, []string) error) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: args}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.withWebhooks(cmd, func(ctx context.Context, h hooked) error { return do(ctx, h, args) })
-	}
-	a.addAccount(cmd)
-	a.addSettings(cmd, connecting)
-	return cmd
-}
-
-func (a *app) withWebhooks(cmd *cobra.Command, do func(context.Context, hooked) error) error {
-	return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-		return do(ctx, hooked{acct.webhooks, webhook.NewService(acct.webhooks, acct.events(), nil)})
-	})
 }
 
 func (a *app) addWebhookCommand() *cobra.Command {
 	var w webhook.Webhook
 	var classes []string
-	cmd := a.webhookCommand("add URL", "Add one; its secret is printed once", cobra.ExactArgs(1), func(ctx context.Context, h hooked, args []string) error {
+	cmd := a.accountCommand("add URL", "Add one; its secret is printed once", cobra.ExactArgs(1), func(ctx context.Context, acct *account, args []string) error {
 		w.URL = args[0]
 		for _, c := range classes {
 			w.Classes = append(w.Classes, job.Class(c))
 		}
-		made, err := h.store.Add(ctx, w)
+		made, err := acct.webhooks.Add(ctx, w)
 		if err != nil {
 			return &usageError{err}
 		}
@@ -83,8 +62,8 @@ func (a *app) addWebhookCommand() *cobra.Command {
 
 func (a *app) rotateWebhookCommand() *cobra.Command {
 	var overlap time.Duration
-	cmd := a.webhookCommand("rotate ID", "Give one a new secret; both sign for a while", cobra.ExactArgs(1), func(ctx context.Context, h hooked, args []string) error {
-		w, err := h.store.Rotate(ctx, args[0], overlap)
+	cmd := a.accountCommand("rotate ID", "Give one a new secret; both sign for a while", cobra.ExactArgs(1), func(ctx context.Context, acct *account, args []string) error {
+		w, err := acct.webhooks.Rotate(ctx, args[0], overlap)
 		if err != nil {
 			return err
 		}
@@ -96,13 +75,13 @@ func (a *app) rotateWebhookCommand() *cobra.Command {
 
 func (a *app) recoverWebhookCommand() *cobra.Command {
 	var since string
-	cmd := a.webhookCommand("recover ID", "Send the events since a time again, as far as they are kept", cobra.ExactArgs(1),
-		func(ctx context.Context, h hooked, args []string) error {
+	cmd := a.accountCommand("recover ID", "Send the events since a time again, as far as they are kept", cobra.ExactArgs(1),
+		func(ctx context.Context, acct *account, args []string) error {
 			at, err := momentOrAgo("--since", since)
 			if err != nil {
 				return err
 			}
-			return h.store.Recover(ctx, args[0], at)
+			return acct.webhooks.Recover(ctx, args[0], at)
 		})
 	cmd.Flags().StringVar(&since, "since", "24h", "a time (RFC 3339) or how long ago (90m, 12h, 30d)")
 	return cmd
@@ -121,8 +100,8 @@ func (a *app) showWebhookSecret(w webhook.Webhook) error {
 	return err
 }
 
-func (a *app) listWebhooks(ctx context.Context, h hooked, _ []string) error {
-	list, err := h.store.List(ctx)
+func (a *app) listWebhooks(ctx context.Context, acct *account, _ []string) error {
+	list, err := acct.webhooks.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -131,7 +110,7 @@ func (a *app) listWebhooks(ctx context.Context, h hooked, _ []string) error {
 		return err
 	}
 	for _, w := range list {
-		attempts, err := h.store.Attempts(ctx, w.ID)
+		attempts, err := acct.webhooks.Attempts(ctx, w.ID)
 		if err != nil {
 			return err
 		}
@@ -155,7 +134,7 @@ func (a *app) listWebhooks(ctx context.Context, h hooked, _ []string) error {
 		_, err = fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\n", w.ID, w.URL, types, state)
 		for _, t := range attempts[:min(len(attempts), 3)] {
 			if err == nil {
-				_, err = fmt.Fprintf(a.Stdout, "\t%s\t%s\t%d\t%s\n", t.At.Local().Format(time.RFC3339), t.Type, t.Status, t.Error)
+				_, err = fmt.Fprintf(a.Stdout, "\t%s\t%s\t%d\t%s\n", timeText(t.At), t.Type, t.Status, t.Error)
 			}
 		}
 		if err != nil {
@@ -165,8 +144,8 @@ func (a *app) listWebhooks(ctx context.Context, h hooked, _ []string) error {
 	return nil
 }
 
-func (a *app) testWebhook(ctx context.Context, h hooked, args []string) error {
-	t, err := h.service.Test(ctx, args[0])
+func (a *app) testWebhook(ctx context.Context, acct *account, args []string) error {
+	t, err := webhook.NewService(acct.webhooks, acct.events(), nil).Test(ctx, args[0])
 	if err == nil {
 		_, err = fmt.Fprintf(a.Stdout, a.say("%d in %d ms\n", "%d，%d 毫秒\n"), t.Status, t.Millis)
 	}

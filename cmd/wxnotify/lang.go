@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"regexp"
 	"strconv"
@@ -60,14 +59,7 @@ func (a *app) errorText(err error) string {
 
 // closureName is the reason of a closed gate.
 func (a *app) closureName(r ratelimit.Reason) string {
-	chinese := map[ratelimit.Reason]string{
-		ratelimit.ReasonQuota: "今日额度已用完", ratelimit.ReasonRefused: "微信答复额度已用完（45009）",
-		ratelimit.ReasonMinute: "超过微信每分钟限额（45011）", ratelimit.ReasonUnreconciled: "计数丢失，正向微信核对",
-		ratelimit.ReasonAccount: "微信拒绝该账号", ratelimit.ReasonToken: "没有 access token",
-		ratelimit.ReasonAddress: "微信拒绝所有 worker 的地址",
-		ratelimit.ReasonBreaker: "微信接口故障，探测中", ratelimit.ReasonManual: "管理员已关闭",
-	}
-	return a.say(string(r), strings.TrimSpace(string(r)+" "+cmp.Or(chinese[r], "")))
+	return a.say(string(r), string(r)+" "+locale.GateReason(r, wechat.Chinese))
 }
 
 // closureDetail is why a gate is closed. A worker stored it in English: what it says

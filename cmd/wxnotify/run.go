@@ -290,14 +290,18 @@ func groupsOf(cmd *cobra.Command) group {
 
 // read reads the configuration from cmd's flags, the environment and the file.
 func (a *app) read(cmd *cobra.Command) (*config, error) {
-	flags := map[string]string{}
-	known := keys(false)
+	return loadConfig(a.configPath, a.Env, settingFlags(cmd), groupsOf(cmd))
+}
+
+// settingFlags are the flags of cmd that set settings, by the settings' keys.
+func settingFlags(cmd *cobra.Command) map[string]string {
+	flags, known := map[string]string{}, keys(false)
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if key := strings.ReplaceAll(f.Name, "-", "_"); known[key].Name != "" {
 			flags[key] = f.Value.String()
 		}
 	})
-	return loadConfig(a.configPath, a.Env, flags, groupsOf(cmd))
+	return flags
 }
 
 // load is read that prints the warnings.

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -54,9 +53,6 @@ func (f sendFlags) check(fs *pflag.FlagSet) error {
 	return errors.Join(faults...)
 }
 
-// appIDPattern is an appid as WeChat gives it.
-var appIDPattern = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
-
 // message builds one from flags.
 func (f sendFlags) message() (*wechat.TemplateMessage, error) {
 	var faults []error
@@ -80,7 +76,7 @@ func (f sendFlags) message() (*wechat.TemplateMessage, error) {
 	}
 	if f.mini != "" {
 		appid, path, hasPath := strings.Cut(f.mini, ":")
-		if appid == "" || !hasPath && !appIDPattern.MatchString(appid) {
+		if appid == "" || !hasPath && !appIDForm.MatchString(appid) {
 			faults = append(faults, fmt.Errorf("--miniprogram %s: write appid:path, such as wx0123456789abcdef:pages/order?id=1", quote(f.mini)))
 		}
 		m.MiniProgram = &wechat.MiniProgram{AppID: appid, PagePath: path}

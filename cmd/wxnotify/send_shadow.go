@@ -115,7 +115,7 @@ func (s *sendRun) printForecast(f shadow.Forecast) error {
 	}
 	quota := s.say("not known; `wxnotify quota --ask` asks WeChat", "未知；可用 wxnotify quota --ask 询问微信")
 	if f.Quota >= 0 {
-		quota = fmt.Sprintf(s.say("%d left today, reset at %s", "今日剩余 %d，重置于 %s"), f.Quota, f.ResetsAt.Local().Format(time.RFC3339))
+		quota = fmt.Sprintf(s.say("%d left today, reset at %s", "今日剩余 %d，重置于 %s"), f.Quota, timeText(f.ResetsAt))
 	}
 	n := f.Would
 	_, err := fmt.Fprintf(s.Stderr, s.say(
