@@ -4,12 +4,8 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/auditlog"
-	"github.com/wxnotify/wxnotify/internal/ledger"
 )
 
 // confirmation is a page that asks before a change.
@@ -49,30 +45,12 @@ type change struct {
 	detail       string // without openids
 }
 
-// auditTimeout bounds the writing of the audit trail.
-const auditTimeout = 5 * time.Second
-
 // note writes a change to the account's audit trail, the audit log and the log, before it
 // is made: there is no change without a line.
 func (c *Console) note(ctx context.Context, a *Account, who Operator, ch change) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
-	defer cancel()
-	detail := ch.detail
-	if who.Address != "" {
-		detail += " (from " + who.Address + ")"
-	}
-	if err := a.Ledger.Audit(ctx, ledger.Entry{Action: ch.action, Actor: who.title(), OpenID: ch.openid, User: ch.user, Detail: detail}); err != nil {
-		return err
-	}
-	hash, err := c.cfg.Audit.Write(auditlog.Entry{
+	return c.trail.Note(ctx, a.Ledger, auditlog.Entry{
 		Account: a.AppID, Action: ch.action, Actor: who.title(), From: who.Address, OpenID: ch.openid, User: ch.user, Count: ch.count, Detail: ch.detail,
 	})
-	if err != nil {
-		return err
-	}
-	c.log.Info("operator acted", zap.String("account", a.AppID), zap.String("action", ch.action), zap.String("operator", who.Name),
-		zap.String("remote", who.Address), zap.String("detail", ch.detail), zap.String("audit_hash", hash))
-	return nil
 }
 
 // shownID is an ID in a text.

@@ -115,6 +115,7 @@ func operatorOf(r *http.Request) Operator {
 type Console struct {
 	cfg    Config
 	log    *zap.Logger
+	trail  auditlog.Trail
 	ids    *mask.IDs
 	seals  *sealer
 	links  *sealer // nil: there are none
@@ -156,12 +157,13 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
+	log := cfg.Logger.Named("console")
 	seals, err := newSealer()
 	if err != nil {
 		return nil, err
 	}
 	c := &Console{
-		cfg: cfg, log: cfg.Logger.Named("console"), ids: mask.NewIDs(), seals: seals, queues: queue.NewInspector(cfg.Redis), runs: newRuns(), words: wordsOf(), streams: make(chan struct{}, maxStreams),
+		cfg: cfg, log: log, trail: auditlog.Trail{File: cfg.Audit, Logger: log}, ids: mask.NewIDs(), seals: seals, queues: queue.NewInspector(cfg.Redis), runs: newRuns(), words: wordsOf(), streams: make(chan struct{}, maxStreams),
 	}
 	if c.pages, err = parsePages(c.words); err != nil {
 		return nil, err

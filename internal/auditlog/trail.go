@@ -1,0 +1,45 @@
+package auditlog
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/mask"
+)
+
+// writeLimit bounds the writing of one line of the trail.
+const writeLimit = 5 * time.Second
+
+// Trail writes changes to the places that tell who changed what. The console, the HTTP API
+// and the command line write all of theirs here.
+type Trail struct {
+	File   *Log        // nil: there is none
+	Logger *zap.Logger // nil: nothing is logged
+}
+
+// Note writes e to the account's audit trail in Redis, then to the file, then to the log.
+// Call it before the change is made, and change nothing when it returns an error: there is
+// no change without a line. It writes even when ctx is cancelled.
+func (t Trail) Note(ctx context.Context, records *ledger.Ledger, e Entry) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
+	defer cancel()
+	detail := mask.Text(e.Detail)
+	if e.From != "" {
+		detail += " (from " + e.From + ")"
+	}
+	if err := records.Audit(ctx, ledger.Entry{Action: e.Action, Actor: e.Actor, OpenID: e.OpenID, User: e.User, Detail: detail}); err != nil {
+		return err
+	}
+	hash, err := t.File.Write(e)
+	if err != nil {
+		return err
+	}
+	if t.Logger != nil {
+		t.Logger.Info("change audited", zap.String("account", e.Account), zap.String("action", e.Action), zap.String("operator", e.Actor),
+			zap.String("remote", e.From), zap.String("detail", mask.Text(e.Detail)), zap.String("audit_hash", hash))
+	}
+	return nil
+}
