@@ -110,22 +110,21 @@ func (s *server) open(c *config, h hooks) (err error) {
 				"set WXNOTIFY_API_ADDR to another one, or to - for none", zap.String("api_addr", c.API.Addr))
 		}
 	}
-	if c.Ops.Addr == none {
-		return nil
+	if c.Ops.Addr != none {
+		s.opsLn, err = listen(c.label("ops_addr"), c.Ops.Addr, h.opsListener)
+		switch {
+		case err != nil && !c.isDefault("ops_addr"):
+			return fmt.Errorf("%w, or - for none", err)
+		case err != nil: // as by a second process of the machine
+			s.log.Warn("no operators' listener: its default address is taken, probably by another process of this machine; "+
+				"set WXNOTIFY_OPS_ADDR to another one, or to - for none", zap.String("ops_addr", c.Ops.Addr))
+		}
 	}
-	ln, failed := listen(c.label("ops_addr"), c.Ops.Addr, h.opsListener)
-	if failed == nil {
-		s.opsLn = ln
-		s.audit, err = openAudit(c, h.stdout)
-		return err
+	if s.opsLn == nil && s.apiLn == nil {
+		return nil // nothing is changed by this process that an operator decides
 	}
-	if !c.isDefault("ops_addr") {
-		return fmt.Errorf("%w, or - for none", failed)
-	}
-	// As by a second process of the machine.
-	s.log.Warn("no operators' listener: its default address is taken, probably by another process of this machine; "+
-		"set WXNOTIFY_OPS_ADDR to another one, or to - for none", zap.String("ops_addr", c.Ops.Addr))
-	return nil
+	s.audit, err = openAudit(c, h.stdout)
+	return err
 }
 
 // listen opens addr, the address of the setting label, unless a listener is given.

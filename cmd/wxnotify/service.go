@@ -62,7 +62,7 @@ func (v *service) build() (err error) {
 		v.public = v.enroll.Handler()
 	}
 	if s.apiLn != nil {
-		if v.api, err = newAPI(s.rdb, c, v.accounts, s.watch); err != nil {
+		if v.api, err = newAPI(s.rdb, c, v.accounts, s.watch, s.audit); err != nil {
 			return err
 		}
 		if s.traces {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/api"
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/clientaddr"
 	"github.com/wxnotify/wxnotify/internal/gateway"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -23,19 +24,20 @@ func apiLimits() limits {
 
 // newAPI builds the handler of the API listener of these accounts: the API, and with
 // gateway on, WeChat's own paths.
-func newAPI(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer) (http.Handler, error) {
+func newAPI(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer, audit *auditlog.Log) (http.Handler, error) {
 	keys, err := apikey.NewKeyring(rdb, c.appids(), c.API.Keys.Reveal())
 	if err != nil {
 		return nil, usagef("%s: %w", c.label("api_keys"), err)
 	}
 	client := clientaddr.Proxies(c.Public.TrustedProxies).Network
 	cfg := api.Config{
-		Redis: rdb, Keys: keys, PublicURL: c.Public.URL, EnrollKey: c.Public.EnrollKey, ClientIP: client, Logger: watch.log,
+		Redis: rdb, Keys: keys, PublicURL: c.Public.URL, EnrollKey: c.Public.EnrollKey, ClientIP: client, Logger: watch.log, Audit: audit,
+		PrivateWebhooks: c.Redis.WebhookPrivate,
 		OnCall: func(call api.Call) { watch.metrics.ObserveAPI(call.Route, call.Status, call.Took) },
 	}
 	through := gateway.Config{Keys: keys, ClientIP: client, Logger: watch.log, OnCall: watch.passed}
 	for _, a := range accounts {
-		cfg.Accounts = append(cfg.Accounts, api.Account{AppID: a.AppID, Producer: a.producer, Gate: a.gate, Roster: a.roster, Eraser: a.eraser})
+		cfg.Accounts = append(cfg.Accounts, api.Account{AppID: a.AppID, Producer: a.producer, Gate: a.gate, Ledger: a.ledger, Roster: a.roster, Eraser: a.eraser})
 		if c.API.Gateway {
 			upstream, err := gatewayAccount(a)
 			if err != nil {

@@ -16,7 +16,9 @@ import (
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -40,6 +42,7 @@ type Account struct {
 	Roster   *enroll.Roster
 	Eraser   *enroll.Eraser
 	Gate     *ratelimit.Gate
+	Ledger   *ledger.Ledger
 }
 
 // Config of the API.
@@ -55,6 +58,9 @@ type Config struct {
 	// ClientIP returns the address of the caller, for the log and the bound of
 	// failed keys. Nil: the connection's.
 	ClientIP func(*http.Request) string
+	// Audit gets a line for each change, in addition to the account's audit trail.
+	// Default: none.
+	Audit *auditlog.Log
 	// OnCall is told of each call that was answered. Nil: nothing is.
 	OnCall func(Call)
 	Logger *zap.Logger
@@ -96,6 +102,9 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	for i := range cfg.Accounts {
 		a := &cfg.Accounts[i]
+		if a.Ledger == nil {
+			return nil, fmt.Errorf("api: account %s: Ledger is required", a.AppID)
+		}
 		s.accounts[a.AppID] = a
 		s.readers[a.AppID] = events.NewReader(cfg.Redis, a.AppID, Describe(a.Producer))
 	}
@@ -115,31 +124,32 @@ type route struct {
 	pattern string
 	scope   apikey.Scope // empty: no key
 	do      func(*call) error
+	action  string // in the audit trail; see entry
 }
 
 func (s *server) routes() []route {
 	return []route{
-		{"POST /v1/messages", apikey.Send, s.postMessages},
-		{"POST /v1/messages:validate", apikey.Send, s.validateMessage},
-		{"GET /v1/messages", apikey.Read, s.listMessages},
-		{"GET /v1/messages/{id}", apikey.Read, s.getMessage},
-		{"DELETE /v1/messages/{id}", apikey.Send, s.deleteMessage},
-		{"POST /v1/enroll-links", apikey.Enroll, s.postEnrollLink},
-		{"GET /v1/users/{user}", apikey.Read, s.getUser},
-		{"POST /v1/users/{verb}", apikey.Enroll, s.postUser},
-		{"DELETE /v1/users/{user}", apikey.Erase, s.deleteUser},
-		{"GET /v1/accounts/{appid}", apikey.Read, s.getAccount},
-		{"GET /v1/templates", apikey.Read, s.getTemplates},
-		{"GET /v1/events", apikey.Read, s.getEvents},
-		{"GET /v1/webhooks", apikey.Admin, s.getWebhooks},
-		{"POST /v1/webhooks", apikey.Admin, s.postWebhook},
-		{"GET /v1/webhooks/{id}", apikey.Admin, s.getWebhook},
-		{"PATCH /v1/webhooks/{id}", apikey.Admin, s.patchWebhook},
-		{"DELETE /v1/webhooks/{id}", apikey.Admin, s.deleteWebhook},
-		{"POST /v1/webhooks/{verb}", apikey.Admin, s.postWebhookVerb},
-		{"GET /openapi.json", "", s.getDocument},
-		{"GET /docs", "", s.getDocs},
-		{"GET /healthz", "", s.getHealth},
+		{"POST /v1/messages", apikey.Send, s.postMessages, notAudited}, // the record tells
+		{"POST /v1/messages:validate", apikey.Send, s.validateMessage, notAudited},
+		{"GET /v1/messages", apikey.Read, s.listMessages, ""},
+		{"GET /v1/messages/{id}", apikey.Read, s.getMessage, ""},
+		{"DELETE /v1/messages/{id}", apikey.Send, s.deleteMessage, notAudited}, // as above
+		{"POST /v1/enroll-links", apikey.Enroll, s.postEnrollLink, notAudited},
+		{"GET /v1/users/{user}", apikey.Read, s.getUser, ""},
+		{"POST /v1/users/{verb}", apikey.Enroll, s.postUser, notAudited}, // the trail of bindings tells
+		{"DELETE /v1/users/{user}", apikey.Erase, s.deleteUser, "erase"},
+		{"GET /v1/accounts/{appid}", apikey.Read, s.getAccount, ""},
+		{"GET /v1/templates", apikey.Read, s.getTemplates, ""},
+		{"GET /v1/events", apikey.Read, s.getEvents, ""},
+		{"GET /v1/webhooks", apikey.Admin, s.getWebhooks, ""},
+		{"POST /v1/webhooks", apikey.Admin, s.postWebhook, "add webhook"},
+		{"GET /v1/webhooks/{id}", apikey.Admin, s.getWebhook, ""},
+		{"PATCH /v1/webhooks/{id}", apikey.Admin, s.patchWebhook, "change webhook"},
+		{"DELETE /v1/webhooks/{id}", apikey.Admin, s.deleteWebhook, "remove webhook"},
+		{"POST /v1/webhooks/{verb}", apikey.Admin, s.postWebhookVerb, "webhook"},
+		{"GET /openapi.json", "", s.getDocument, ""},
+		{"GET /docs", "", s.getDocs, ""},
+		{"GET /healthz", "", s.getHealth, ""},
 	}
 }
 

@@ -65,6 +65,9 @@ func (c *call) run(r route) error {
 		if err := c.authorize(r.scope); err != nil {
 			return err
 		}
+		if err := c.note(r); err != nil {
+			return err
+		}
 	}
 	return r.do(c)
 }

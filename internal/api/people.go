@@ -120,7 +120,7 @@ func (s *server) postUser(c *call) error {
 	if err != nil {
 		return err
 	}
-	n, err := a.Roster.Unbind(c.r.Context(), user, "")
+	n, err := a.Roster.By(c.actor()).Unbind(c.r.Context(), user, "")
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/api"
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -50,6 +51,12 @@ func newStand(tb testing.TB) *stand {
 
 func standOn(tb testing.TB, rdb *redis.Client) *stand {
 	tb.Helper()
+	return standWith(tb, rdb, func(*api.Config) {})
+}
+
+// standWith is a stand with further configuration.
+func standWith(tb testing.TB, rdb *redis.Client, change func(*api.Config)) *stand {
+	tb.Helper()
 	core, logs := observer.New(zap.DebugLevel)
 	keyring, err := apikey.NewKeyring(rdb, []string{appid, other}, "")
 	if err != nil {
@@ -64,6 +71,7 @@ func standOn(tb testing.TB, rdb *redis.Client) *stand {
 		cfg.Accounts = append(cfg.Accounts, newAccount(tb, rdb, id))
 		s.keys[id] = apikey.NewStore(rdb, id)
 	}
+	change(&cfg)
 	if s.handler, err = api.New(cfg); err != nil {
 		tb.Fatal(err)
 	}
@@ -90,7 +98,12 @@ func newAccount(tb testing.TB, rdb *redis.Client, id string) api.Account {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return api.Account{AppID: id, Producer: p, Roster: roster, Eraser: eraser, Gate: gate}
+	records, err := ledger.New(rdb, ledger.Config{Account: id})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = records.Close() })
+	return api.Account{Ledger: records, AppID: id, Producer: p, Roster: roster, Eraser: eraser, Gate: gate}
 }
 
 func router(tb testing.TB) routers.Router {
