@@ -196,7 +196,7 @@ func (e *Eraser) audit(ctx context.Context, name, note string) error {
 	why, _, _ := strings.Cut(note, " ")
 	entry := ledger.Entry{Action: "erased", Actor: "wechat", Detail: why}
 	if why == WhyAdmin {
-		entry.Actor = "wxnotify enroll erase"
+		entry.Actor = "operator" // the line before it names the person
 	}
 	if openid, ok := strings.CutPrefix(name, "o:"); ok {
 		entry.OpenID = openid

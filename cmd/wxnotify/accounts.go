@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/mask"
 )
 
 // ofAccount gives cmd, and returns it with, the flag of one account and those of settings.
@@ -22,13 +25,24 @@ func (a *app) ofAccounts(cmd *cobra.Command, groups group) *cobra.Command {
 	return cmd
 }
 
-// accountCommand is a command on what Redis has of one account.
+// accountCommand is a command on what Redis has of one account. The audit trail has its
+// arguments, unless its PreRunE sets change.
 func (a *app) accountCommand(use, short string, args cobra.PositionalArgs, do func(context.Context, *account, []string) error) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: args}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if a.change == (change{}) {
+			a.change.detail = mask.Text(strings.Join(args, " "))
+		}
 		return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return do(ctx, acct, args) })
 	}
 	return a.ofAccount(cmd, connecting)
+}
+
+// changeMessages is an accountCommand that changes messages.
+func (a *app) changeMessages(use, short string, do func(ctx context.Context, acct *account, ids []string) error) *cobra.Command {
+	cmd := a.accountCommand(use+" ID...", short, cobra.MinimumNArgs(1), do)
+	cmd.PreRun = func(_ *cobra.Command, ids []string) { a.change = changeOf(ids) }
+	return cmd
 }
 
 // chosen returns the account named appid, or all when appid is empty.
@@ -44,7 +58,8 @@ func (c *config) chosen(appid string) ([]*accountConfig, error) {
 	return list, nil
 }
 
-// withAccount loads, connects and wires the account named by --account, or the only one.
+// withAccount loads, connects, wires the account named by --account, or the only one, and
+// writes the command's line into its audit trail before it calls do.
 func (a *app) withAccount(cmd *cobra.Command, do func(context.Context, *account) error) error {
 	pick := func(c *config, appid string) ([]*accountConfig, error) {
 		entry, err := c.pick(appid)
@@ -94,6 +109,11 @@ func (a *app) withChosen(
 		}
 		defer func() { _ = acct.close() }()
 		list = append(list, acct)
+	}
+	for _, acct := range list {
+		if err := a.note(cmd, acct); err != nil {
+			return err
+		}
 	}
 	return do(cmd.Context(), list)
 }

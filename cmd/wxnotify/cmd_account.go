@@ -35,6 +35,7 @@ func (a *app) quotaCommand() *cobra.Command {
 			})
 		},
 	}
+	looks(cmd)
 	cmd.Flags().BoolVar(&ask, "ask", false, "ask WeChat too (openapi/quota/get), and correct our count by its answer; needs the AppSecret")
 	return a.ofAccounts(cmd, connecting|calling|sending)
 }
@@ -172,7 +173,8 @@ func (a *app) tokenCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(a.ofAccount(refresh, connecting|calling), a.tokenRevokeCommand())
+	looks(cmd)
+	cmd.AddCommand(a.ofAccount(audited(refresh, "refresh token"), connecting|calling), a.tokenRevokeCommand())
 	return a.ofAccounts(cmd, connecting|calling)
 }
 
@@ -214,38 +216,49 @@ func (a *app) suppressCommand() *cobra.Command {
 	list := &cobra.Command{Use: "list", Short: "List the suppressed recipients", Args: cobra.NoArgs, RunE: cmd.RunE}
 	var template, reason string
 	var keep time.Duration
-	add := a.accountCommand("add OPENID", "Suppress a recipient; - reads the openid from stdin", cobra.ExactArgs(1),
-		func(ctx context.Context, acct *account, args []string) error {
-			openid, err := a.fromStdin(args[0])
-			if err != nil {
+	add := audited(a.accountCommand("add OPENID", "Suppress a recipient; - reads the openid from stdin", cobra.ExactArgs(1),
+		func(ctx context.Context, acct *account, _ []string) error {
+			s := ledger.Suppression{OpenID: a.change.openid, Template: template, Reason: reason, ByAdmin: true, Since: time.Now().UTC().Truncate(time.Millisecond)}
+			if keep > 0 {
+				s.Until = s.Since.Add(keep)
+			}
+			if err := acct.ledger.Suppress(ctx, s); err != nil {
 				return err
 			}
-			s := ledger.Suppression{OpenID: openid, Template: template, Reason: reason, ByAdmin: true}
-			if keep > 0 {
-				s.Until = time.Now().Add(keep)
-			}
-			return acct.ledger.Suppress(ctx, s)
-		})
-	add.PreRunE = func(*cobra.Command, []string) error {
+			s.OpenID = wechat.MaskOpenID(s.OpenID)
+			return a.printSuppressed(acct.AppID, s, false)
+		}), "suppress")
+	add.PreRunE = func(_ *cobra.Command, args []string) (err error) {
 		if len(reason) > ledger.MaxSuppressionReason {
 			return usagef("--reason: has %d bytes, at most %d are kept: shorten it", len(reason), ledger.MaxSuppressionReason)
 		}
-		return nil
+		a.change.detail = strings.TrimSpace(template + " " + reason)
+		if keep > 0 {
+			a.change.detail += " for " + keep.String()
+		}
+		a.change.openid, err = a.fromStdin(args[0])
+		return err
 	}
 	add.Flags().StringVar(&reason, "reason", "by-admin", "why: `status` of its messages shows it; no personal data")
 	add.Flags().DurationVar(&keep, "for", 0, "how long; 0 is until lifted")
-	lift := a.accountCommand("lift OPENID", "Write to a recipient again; - reads the openid from stdin", cobra.ExactArgs(1),
-		func(ctx context.Context, acct *account, args []string) error {
-			openid, err := a.fromStdin(args[0])
-			if err != nil {
-				return err
-			}
-			was, err := acct.ledger.Lift(ctx, openid, template)
+	lift := audited(a.accountCommand("lift OPENID", "Write to a recipient again; - reads the openid from stdin", cobra.ExactArgs(1),
+		func(ctx context.Context, acct *account, _ []string) error {
+			was, err := acct.ledger.Lift(ctx, a.change.openid, template)
 			if err == nil && !was {
 				err = errors.New(a.say("this openid was not suppressed", "此 openid 没有被禁止发送"))
 			}
-			return err
-		})
+			if err != nil {
+				return err
+			}
+			view := suppressionView{Account: acct.AppID, OpenID: wechat.MaskOpenID(a.change.openid), TemplateID: template}
+			return a.printDone(view, fmt.Sprintf(a.say("%s is written to again", "%s 可以再次接收消息"), view.OpenID))
+		}), "lift")
+	lift.PreRunE = func(_ *cobra.Command, args []string) (err error) {
+		a.change.detail = strings.TrimSpace("suppression " + template)
+		a.change.openid, err = a.fromStdin(args[0])
+		return err
+	}
+	looks(cmd, list)
 	for _, c := range []*cobra.Command{cmd, list} {
 		c.Flags().BoolVar(&whole, "unmasked", false, "print whole openids")
 		a.ofAccounts(c, connecting)

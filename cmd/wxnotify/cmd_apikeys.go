@@ -15,14 +15,16 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/mask"
 )
 
 // keysCommand is `api keys`.
 func (a *app) keysCommand() *cobra.Command {
 	cmd := a.accountCommand("keys", "Keys of the HTTP API: list (also without a subcommand), create, rotate, revoke", cobra.NoArgs, a.listKeys)
-	cmd.AddCommand(a.createKeyCommand(), a.rotateKeyCommand(),
-		a.accountCommand("list", "The account's keys, without their secrets", cobra.NoArgs, a.listKeys),
-		a.accountCommand("revoke ID", "End a key; running processes refuse it within a second", cobra.ExactArgs(1), a.revokeKey))
+	list := a.accountCommand("list", "The account's keys, without their secrets", cobra.NoArgs, a.listKeys)
+	looks(cmd, list)
+	cmd.AddCommand(a.createKeyCommand(), a.rotateKeyCommand(), list,
+		audited(a.accountCommand("revoke ID", "End a key; running processes refuse it within a second", cobra.ExactArgs(1), a.revokeKey), "revoke key"))
 	return cmd
 }
 
@@ -49,6 +51,9 @@ func (a *app) createKeyCommand() *cobra.Command {
   wxnotify api keys create --name first-try --kind test
   wxnotify api keys create --name staging --kind guest --guests-file colleagues.txt
   wxnotify api keys create --name newsletter --class bulk --share 0.5`
+	audited(cmd, "create key").PreRun = func(*cobra.Command, []string) {
+		a.change.detail = strings.TrimSpace(mask.Text(k.Name) + " " + kind + " " + strings.Join(scopes, ","))
+	}
 	fs := cmd.Flags()
 	fs.StringVar(&k.Name, "name", "", "who uses it, such as billing")
 	fs.StringVar(&kind, "kind", "live", "live: every follower; guest: its guest list; test: no follower, without WeChat and quota")
@@ -147,6 +152,7 @@ func (a *app) rotateKeyCommand() *cobra.Command {
 			}
 			return a.showSecret(k, secret)
 		})
+	audited(cmd, "rotate key")
 	cmd.Flags().DurationVar(&overlap, "overlap", 24*time.Hour, "how long the secret before is accepted; 0s ends it at once")
 	return cmd
 }
@@ -155,6 +161,5 @@ func (a *app) revokeKey(ctx context.Context, acct *account, args []string) error
 	if err := acct.keys.Revoke(ctx, args[0]); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.Stderr, "revoked: %s\n", args[0])
-	return err
+	return a.printDone(map[string]string{"id": args[0]}, a.say("revoked: ", "已作废：")+args[0])
 }

@@ -11,6 +11,7 @@ import (
 
 func (a *app) auditCommand() *cobra.Command {
 	cmd := a.accountCommand("audit", "Who changed what: the account's audit trail; verify the files of WXNOTIFY_AUDIT_FILE", cobra.NoArgs, a.showAudit)
+	looks(cmd)
 	cmd.AddCommand(a.auditVerify())
 	return cmd
 }

@@ -33,6 +33,7 @@ func (a *app) configCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return a.checkConfig(cmd) },
 	}
+	looks(check)
 	a.addSettings(check, everyGroup)
 	cmd.AddCommand(check)
 	return cmd
@@ -145,6 +146,15 @@ func (a *app) printJSON(v any) error {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
+}
+
+// printDone says what a command has done: view with --output json, else text.
+func (a *app) printDone(view any, text string) error {
+	if a.output == "json" {
+		return a.printJSON(view)
+	}
+	_, err := fmt.Fprintln(a.Stdout, text)
+	return err
 }
 
 func (a *app) versionCommand() *cobra.Command {

@@ -18,14 +18,15 @@ func (a *app) deadCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.listDead(cmd) },
 	}
 	list := &cobra.Command{Use: "list", Short: "List them, newest first", Args: cobra.NoArgs, RunE: cmd.RunE}
-	each := func(do func(context.Context, *account, string) error) func(context.Context, *account, []string) error {
+	looks(cmd, list)
+	each := func(did string, do func(context.Context, *account, string) error) func(context.Context, *account, []string) error {
 		return func(ctx context.Context, acct *account, ids []string) error {
-			return a.each(ids, func(id string) error { return do(ctx, acct, id) })
+			return a.each(did, ids, func(id string) error { return do(ctx, acct, id) })
 		}
 	}
 	cmd.AddCommand(a.ofAccounts(list, connecting),
-		a.accountCommand("retry ID...", "Send them again, with a fresh budget of attempts", cobra.MinimumNArgs(1), each(a.retryDead)),
-		a.accountCommand("drop ID...", "Forget their payloads; the records stay", cobra.MinimumNArgs(1), each(a.dropDead)))
+		audited(a.changeMessages("retry", "Send them again, with a fresh budget of attempts", each("retried", a.retryDead)), "retry"),
+		audited(a.changeMessages("drop", "Forget their payloads; the records stay", each("dropped", a.dropDead)), "drop"))
 	return a.ofAccounts(cmd, connecting)
 }
 
@@ -110,16 +111,22 @@ func (a *app) notDead() error {
 	return errors.New(a.say("is not dead; `wxnotify status` says what it is", "不是死信；用 `wxnotify status` 查看其状态"))
 }
 
-// each does one thing to many IDs and fails when one failed.
-func (a *app) each(ids []string, do func(id string) error) error {
-	failed := false
+// each does one thing to many IDs, prints how many were done, and fails when one failed.
+// did is the past of what is done: a field in JSON.
+func (a *app) each(did string, ids []string, do func(id string) error) error {
+	failed := 0
 	for _, id := range ids {
 		if err := do(id); err != nil {
-			failed = true
+			failed++
 			a.printError(errorView{ID: id, Message: err.Error()})
 		}
 	}
-	if failed {
+	words := map[string]string{"retried": a.say("queued again", "已重新入队"), "dropped": a.say("dropped", "已丢弃")}
+	done := len(ids) - failed
+	if err := a.printDone(map[string]int{"done": done, "failed": failed}, fmt.Sprintf(a.say("%s: %d, failed: %d", "%s：%d，失败：%d"), words[did], done, failed)); err != nil {
+		return err
+	}
+	if failed > 0 {
 		return errSilent
 	}
 	return nil

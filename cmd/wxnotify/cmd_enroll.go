@@ -27,8 +27,9 @@ the address that WeChat pushes events and receipts to. Run any number of them
 behind TLS. Its subcommands look at the roster and change it.`,
 	}
 	a.serverCommand(cmd, publishes, connecting|calling|publishing|operating|logging)
-	cmd.AddCommand(a.enrollLink(), a.enrollList(), a.enrollExport(), a.enrollUnbind(), a.enrollErase(),
-		a.accountCommand("audit", "List who was bound, unbound and erased, when and how; users and openids masked", cobra.NoArgs, a.showAudit))
+	audit := a.accountCommand("audit", "List who was bound, unbound and erased, when and how; users and openids masked", cobra.NoArgs, a.showAudit)
+	looks(audit)
+	cmd.AddCommand(a.enrollLink(), a.enrollList(), a.enrollExport(), a.enrollUnbind(), a.enrollErase(), audit)
 	cmd.AddCommand(a.enrollImport(), a.enrollSync(), a.enrollMigrate())
 	return cmd
 }
@@ -56,6 +57,7 @@ every user of the machine can list those; a claim is personal data too.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.makeLink(cmd, f) },
 	}
+	looks(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&f.user, "user", "", "your own id of the user")
 	fs.DurationVar(&f.expires, "expires", 24*time.Hour, "how long the link is good, at most 720h")
@@ -203,6 +205,7 @@ func (a *app) enrollList() *cobra.Command {
 		}
 		return err
 	})
+	looks(cmd)
 	cmd.Flags().StringVar(&user, "user", "", "only this user")
 	return cmd
 }
@@ -269,28 +272,27 @@ func (a *app) printBinding(b enroll.Binding) error {
 
 func (a *app) enrollUnbind() *cobra.Command {
 	var who enroll.Person
-	var cmd *cobra.Command
-	cmd = a.accountCommand("unbind", "Take one openid, or all, from a user", cobra.NoArgs, func(ctx context.Context, acct *account, _ []string) error {
-		if who.User == "" {
-			return usagef("--user is missing: your own id of the user")
-		}
-		if who.OpenID == "" && cmd.Flags().Changed("openid") {
-			return usagef("--openid is empty: name an openid, or leave the flag out to unbind all of the user")
-		}
-		openid, err := a.fromStdin(who.OpenID)
-		if err != nil {
-			return err
-		}
-		n, err := acct.roster.By("wxnotify enroll unbind").Unbind(ctx, who.User, openid)
+	cmd := audited(a.accountCommand("unbind", "Take one openid, or all, from a user", cobra.NoArgs, func(ctx context.Context, acct *account, _ []string) error {
+		n, err := acct.roster.By(operator()).Unbind(ctx, who.User, who.OpenID)
 		if err == nil && n == 0 {
 			err = errors.New(a.say("nothing was bound; `wxnotify enroll list` shows what is", "没有可解除的绑定；用 `wxnotify enroll list` 查看"))
 		}
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.Stdout, a.say("%d unbound\n", "已解除 %d 个绑定\n"), n)
+		return a.printDone(map[string]int{"bindings": n}, fmt.Sprintf(a.say("%d unbound", "已解除 %d 个绑定"), n))
+	}), "unbind")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if who.User == "" {
+			return usagef("--user is missing: your own id of the user")
+		}
+		if who.OpenID == "" && cmd.Flags().Changed("openid") {
+			return usagef("--openid is empty: name an openid, or leave the flag out to unbind all of the user")
+		}
+		who.OpenID, err = a.fromStdin(who.OpenID)
+		a.change = change{openid: who.OpenID, user: who.User}
 		return err
-	})
+	}
 	cmd.Long = `unbind takes an openid from a user: no message of that user goes to it any more. The
 links by which it was bound stay spent. The audit trail has a line of it.`
 	personFlags(cmd, &who, "one openid of the user; all")
@@ -322,6 +324,7 @@ When nothing of the person is found, erase fails.`,
 			if who.OpenID, err = a.fromStdin(who.OpenID); err != nil {
 				return err
 			}
+			a.change = change{openid: who.OpenID, user: who.User}
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
 				found, err := acct.eraser.Erase(ctx, who, enroll.WhyAdmin)
 				if err != nil {
@@ -331,6 +334,7 @@ When nothing of the person is found, erase fails.`,
 			})
 		},
 	}
+	audited(cmd, "erase")
 	personFlags(cmd, &who, "the follower's openid")
 	return a.ofAccount(cmd, connecting)
 }

@@ -38,6 +38,7 @@ quota.low, quota.gone, webhook.disabled and webhook.test; message.* is all of me
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return a.printEvents(ctx, acct.events(), q, follow) })
 		},
 	}
+	looks(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&q.After, "after", "", "id of an event, or now: only what comes after it [the oldest that is kept]")
 	fs.StringSliceVar(&q.Types, "types", nil, "only these types, such as message.dead,quota.* [all]")

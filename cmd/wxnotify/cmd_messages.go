@@ -57,6 +57,7 @@ Openids are masked, and what looks like one or like a phone number in IDs.`,
 			return err
 		},
 	}
+	looks(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&f.openid, "openid", "", "recipient; - reads it from stdin")
 	fs.StringVar(&f.user, "user", "", "your own id of the user, as the message named it")

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os/user"
 	"strings"
 	"time"
 
@@ -31,10 +30,13 @@ func (a *app) queuesCommand() *cobra.Command {
 	pause := a.pauseCommand("pause CLASS", "Stop sending a class until `queues resume`", func(ctx context.Context, acct *account, class job.Class) error {
 		return queue.NewInspector(acct.rdb).Pause(ctx, acct.AppID, class, operator(), reason)
 	})
+	audited(pause, "paused")
 	pause.Flags().StringVar(&reason, "reason", "no reason given", "shown to colleagues by `queues`")
 	resume := a.pauseCommand("resume CLASS", "Send a paused class again", func(ctx context.Context, acct *account, class job.Class) error {
 		return queue.NewInspector(acct.rdb).Resume(ctx, acct.AppID, class)
 	})
+	audited(resume, "resumed")
+	looks(cmd)
 	cmd.AddCommand(pause, resume)
 	return a.ofAccounts(cmd, connecting|sending)
 }
@@ -44,29 +46,25 @@ func (a *app) pauseCommand(use, short string, act func(context.Context, *account
 		if err := act(ctx, acct, job.Class(args[0])); err != nil {
 			return err
 		}
-		done := a.say("paused", "已暂停")
-		if strings.HasPrefix(use, "resume") {
-			done = a.say("resumed", "已恢复")
+		paused := strings.HasPrefix(use, "pause")
+		done := a.say("resumed", "已恢复")
+		if paused {
+			done = a.say("paused", "已暂停")
 		}
-		_, err := fmt.Fprintf(a.Stderr, "%s: %s\n", args[0], done)
-		return err
+		return a.printDone(map[string]any{"account": acct.AppID, "class": args[0], "paused": paused}, args[0]+": "+done)
 	})
-	cmd.PreRunE = func(_ *cobra.Command, args []string) error {
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if _, err := job.ParseClass(args[0]); err != nil {
 			return &usageError{err}
+		}
+		a.change.detail = "sending " + args[0]
+		if reason, err := cmd.Flags().GetString("reason"); err == nil {
+			a.change.detail += ": " + reason
 		}
 		return nil
 	}
 	cmd.ValidArgs = classNames()
 	return cmd
-}
-
-// operator names the person who runs the command.
-func operator() string {
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		return u.Username + " (command line)"
-	}
-	return "command line"
 }
 
 // queueView is one row of `queues --output json`. The Today counters start at

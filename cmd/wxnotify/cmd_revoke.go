@@ -30,12 +30,12 @@ that another system fetched by /cgi-bin/token is not revoked: reset the AppSecre
 that.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				if !yes {
-					if err := a.confirmRevoke(acct); err != nil {
-						return err
-					}
+			if !yes {
+				if err := a.confirmRevoke(cmd); err != nil {
+					return err
 				}
+			}
+			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
 				if err := a.revokeToken(ctx, acct.AppID, acct.tokens); err != nil {
 					return err
 				}
@@ -44,12 +44,21 @@ that.`,
 			})
 		},
 	}
+	audited(cmd, "revoke token")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return a.ofAccount(cmd, connecting|calling)
 }
 
 // confirmRevoke asks on stdin.
-func (a *app) confirmRevoke(acct *account) error {
+func (a *app) confirmRevoke(cmd *cobra.Command) error {
+	c, err := a.read(cmd)
+	if err != nil {
+		return err
+	}
+	acct, err := c.pick(a.account)
+	if err != nil {
+		return err
+	}
 	_, _ = fmt.Fprintf(a.Stderr, a.say("This ends the access token of %s. Other systems that use stable_token of this account are refused\n"+
 		"until they fetch again. Type yes to go on: ",
 		"这会作废 %s 的 access token。其他使用该账号 stable_token 的系统在重新获取之前会被拒绝。\n输入 yes 继续："), acct.AppID)

@@ -31,6 +31,7 @@ address, with which body, and what was answered. The rid is in the log and in
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return a.showRequest(ctx, acct, rid, whole) })
 		},
 	}
+	looks(cmd)
 	cmd.Flags().BoolVar(&whole, "unmasked", false, "print openids and the message's values whole")
 	return a.ofAccount(cmd, connecting|calling)
 }
@@ -136,6 +137,7 @@ and may leave category templates (类目模板) out.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.withAccount(cmd, a.listTemplates) },
 	}
+	looks(cmd)
 	return a.ofAccount(cmd, connecting|calling)
 }
 

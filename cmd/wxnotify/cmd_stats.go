@@ -40,6 +40,7 @@ of China for two years. On a terminal it draws a curve for each; piped it prints
 			})
 		},
 	}
+	looks(cmd)
 	cmd.Flags().StringVar(&by, "by", "hour", "minute, hour or day")
 	cmd.Flags().StringVar(&since, "since", "", "a time (RFC 3339) or how long ago (90m, 12h, 30d); one hour of minutes, one day of hours, 30 days")
 	return a.ofAccounts(cmd, connecting)

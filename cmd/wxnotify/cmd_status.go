@@ -27,12 +27,13 @@ func (a *app) statusCommand() *cobra.Command {
 			})
 		},
 	}
+	looks(cmd)
 	cmd.Flags().BoolVar(&whole, "unmasked", false, "print the whole openid")
 	return a.ofAccounts(cmd, connecting)
 }
 
 func (a *app) cancelCommand() *cobra.Command {
-	return a.accountCommand("cancel ID...", "Cancel messages that have not been sent", cobra.MinimumNArgs(1), func(ctx context.Context, acct *account, ids []string) error {
+	return a.changeMessages("cancel", "Cancel messages that have not been sent", func(ctx context.Context, acct *account, ids []string) error {
 		failed := false
 		for _, id := range ids {
 			if err := acct.producer.Cancel(ctx, id); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -21,20 +22,38 @@ func (a *app) webhooksCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	list := a.accountCommand("list", "List them, with their latest attempts", cobra.NoArgs, a.listWebhooks)
+	test := a.accountCommand("test ID", "Send a test event at once", cobra.ExactArgs(1), a.testWebhook)
+	looks(list, test)
 	cmd.AddCommand(a.addWebhookCommand(), a.rotateWebhookCommand(), a.recoverWebhookCommand(),
-		a.accountCommand("list", "List them, with their latest attempts", cobra.NoArgs, a.listWebhooks),
-		a.accountCommand("test ID", "Send a test event at once", cobra.ExactArgs(1), a.testWebhook),
+		list, test,
 		a.accountCommand("enable ID", "Enable one that was disabled; `recover` sends what it missed", cobra.ExactArgs(1),
 			func(ctx context.Context, acct *account, args []string) error {
-				_, err := acct.webhooks.Update(ctx, args[0], func(w *webhook.Webhook) { w.Disabled = time.Time{} })
-				return err
+				if _, err := acct.webhooks.Update(ctx, args[0], func(w *webhook.Webhook) { w.Disabled = time.Time{} }); err != nil {
+					return err
+				}
+				return a.webhookDone("enabled", args[0])
 			}),
 		a.accountCommand("remove ID", "Remove one, with what waits to be sent to it", cobra.ExactArgs(1),
 			func(ctx context.Context, acct *account, args []string) error {
-				return acct.webhooks.Remove(ctx, args[0])
+				if err := acct.webhooks.Remove(ctx, args[0]); err != nil {
+					return err
+				}
+				return a.webhookDone("removed", args[0])
 			}),
 	)
+	for _, c := range cmd.Commands() {
+		if c != list && c != test {
+			audited(c, c.Name()+" webhook")
+		}
+	}
 	return cmd
+}
+
+// webhookDone says what was done to a webhook.
+func (a *app) webhookDone(did, id string) error {
+	words := map[string]string{"enabled": a.say("enabled", "已启用"), "removed": a.say("removed", "已删除"), "recovered": a.say("sent again from then on", "从该时间起重新发送")}
+	return a.printDone(map[string]string{"id": id}, id+"\t"+words[did])
 }
 
 func (a *app) addWebhookCommand() *cobra.Command {
@@ -51,6 +70,11 @@ func (a *app) addWebhookCommand() *cobra.Command {
 		}
 		return a.showWebhookSecret(made)
 	})
+	cmd.PreRun = func(_ *cobra.Command, args []string) {
+		if u, err := url.Parse(args[0]); err == nil {
+			a.change.detail = u.Hostname() // the rest of an address may be a credential
+		}
+	}
 	cmd.Example = `  wxnotify webhooks add https://shop.example/wechat-events --types message.*
   wxnotify webhooks add https://shop.example/alarms --types message.dead,account.*,quota.*`
 	cmd.Flags().StringSliceVar(&w.Types, "types", nil, "only these types of events, such as message.dead,quota.* [all]")
@@ -81,7 +105,10 @@ func (a *app) recoverWebhookCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return acct.webhooks.Recover(ctx, args[0], at)
+			if err := acct.webhooks.Recover(ctx, args[0], at); err != nil {
+				return err
+			}
+			return a.webhookDone("recovered", args[0])
 		})
 	cmd.Flags().StringVar(&since, "since", "24h", "a time (RFC 3339) or how long ago (90m, 12h, 30d)")
 	return cmd

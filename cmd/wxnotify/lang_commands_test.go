@@ -27,6 +27,7 @@ func TestCommandsSpeakChinese(t *testing.T) {
 	look("send", "--json", bad).has(t, 1, "读取消息 2 条；入队 0，已有 0，拒绝 1，未尝试 1；请更正文件")
 	look("send", "--json", good).has(t, 0, "queued 排队中", "入队 2", "没有账号 wxa 的 worker")
 	look("send", "--json", good).has(t, 0, "已有此消息：未入队；它的状态是 queued", "已有 2")
+	look("enroll", "audit").has(t, 0, "还没有更改")
 	look("queues").has(t, 0, "账号 wxa：闸门", "待发", "暂停", "否")
 	look("queues", "pause", "bulk", "--reason", "盘点").has(t, 0, "bulk: 已暂停")
 	look("queues").has(t, 0, "暂停：盘点")
@@ -34,7 +35,6 @@ func TestCommandsSpeakChinese(t *testing.T) {
 	look("token").has(t, 0, "账号 wxa", "token 无", "今日获取 0 次")
 	look("enroll", "list").has(t, 0, "还没有用户登记")
 	look("enroll", "list", "--user", "u").has(t, 1, "该用户尚未登记")
-	look("enroll", "audit").has(t, 0, "还没有更改")
 	look("enroll", "unbind", "--user", "u").has(t, 1, "没有可解除的绑定")
 
 	var out, errOut bytes.Buffer

@@ -77,6 +77,7 @@ type app struct {
 	account    string
 	output     string
 	langFlag   string
+	change     change      // of the audit trail
 	lang       wechat.Lang // of texts about messages, see chooseLang
 }
 
@@ -120,6 +121,12 @@ the zone of this machine (TZ); in JSON they may be in UTC.`,
 		a.queuesCommand(), a.quotaCommand(), a.tokenCommand(), a.templatesCommand(), a.ridCommand(), a.suppressCommand(), a.deadCommand(), a.auditCommand(),
 		a.eventsCommand(), a.statsCommand(), a.webhooksCommand(), a.simulateCommand(), a.doctorCommand(), a.healthcheckCommand(), a.configCommand(), a.versionCommand(), a.manCommand(),
 	)
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "serve", "worker", "enroll", "api", "send", "doctor", "config":
+			looks(cmd) // what runs, with what it sends and finds, is told by records and logs
+		}
+	}
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout) // before the completion command, which keeps it
 	root.SetErr(a.Stderr)
