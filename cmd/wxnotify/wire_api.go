@@ -33,7 +33,7 @@ func newAPI(rdb redis.UniversalClient, c *config, accounts []*account, watch *ob
 	cfg := api.Config{
 		Redis: rdb, Keys: keys, PublicURL: c.Public.URL, EnrollKey: c.Public.EnrollKey, ClientIP: client, Logger: watch.log, Audit: audit,
 		PrivateWebhooks: c.Redis.WebhookPrivate,
-		OnCall: func(call api.Call) { watch.metrics.ObserveAPI(call.Route, call.Status, call.Took) },
+		OnCall:          func(call api.Call) { watch.metrics.ObserveAPI(call.Route, call.Status, call.Took) },
 	}
 	through := gateway.Config{Keys: keys, ClientIP: client, Logger: watch.log, OnCall: watch.passed}
 	for _, a := range accounts {

@@ -30,5 +30,5 @@ type Event struct {
 	// Recovered: fetched, after a fetch of any process had failed. What was paused for
 	// want of a token can go on: open ratelimit.ReasonToken.
 	Recovered bool
-	Refusals    int           // war: fresh tokens refused within an hour
+	Refusals  int // war: fresh tokens refused within an hour
 }
