@@ -1,29 +1,48 @@
-// Live pages: the server sends HTML of the part with data-live, which replaces those
-// elements with an id that have changed and that the operator is not using.
+// Live pages: the server sends HTML of the part with data-live. What differs is changed in
+// place, so that the focus, a selection and an open table stay.
 "use strict";
 (() => {
   const live = document.querySelector("[data-live]");
   if (!live || !window.EventSource) return;
-  const update = (html) => {
-    const next = document.createElement("template");
-    next.innerHTML = html;
-    const ids = (root) => [...root.querySelectorAll("[id]")].map((e) => e.id).join(" ");
-    if (ids(next.content) !== ids(live)) {
-      if (!live.contains(document.activeElement)) live.replaceChildren(next.content);
+  const alike = (a, b) => a && b && a.nodeName === b.nodeName && a.id === b.id;
+  const change = (old, fresh) => {
+    if (old.isEqualNode(fresh)) return;
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      old.data = fresh.data;
       return;
     }
-    const replace = (fresh, old) => {
-      if (fresh.isEqualNode(old)) return;
-      const inner = fresh.querySelectorAll("[id]");
-      if (inner.length) {
-        for (const e of inner) if (!e.parentElement.closest("[id]") || e.parentElement.closest("[id]") === fresh) replace(e, document.getElementById(e.id));
-        return;
-      }
-      if (!old.contains(document.activeElement)) old.replaceWith(fresh);
-    };
-    for (const e of [...next.content.children]) if (e.id) replace(e, document.getElementById(e.id));
+    for (const { name } of [...old.attributes]) {
+      if (!fresh.hasAttribute(name) && !(name === "open" && old.nodeName === "DETAILS")) old.removeAttribute(name);
+    }
+    for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    changeInside(old, fresh);
   };
-  const source = new EventSource(live.dataset.live);
-  source.onmessage = (event) => update(event.data);
-  addEventListener("pagehide", () => source.close());
+  // Nodes that are alike from the end, then from the start, are changed; those between
+  // them are replaced.
+  const changeInside = (old, fresh) => {
+    const was = [...old.childNodes], now = [...fresh.childNodes];
+    let after = null;
+    while (alike(was.at(-1), now.at(-1))) change((after = was.pop()), now.pop());
+    while (alike(was[0], now[0])) change(was.shift(), now.shift());
+    for (const node of was) node.remove();
+    for (const node of now) old.insertBefore(node, after);
+  };
+  let source, again;
+  const open = () => {
+    clearTimeout(again);
+    source = new EventSource(live.dataset.live);
+    source.onmessage = (event) => {
+      const next = document.createElement("template");
+      next.innerHTML = event.data;
+      changeInside(live, next.content);
+    };
+    source.onerror = () => { // a refused stream is not opened again by the browser
+      if (source.readyState === EventSource.CLOSED) again = setTimeout(open, 30000);
+    };
+  };
+  addEventListener("pageshow", open);
+  addEventListener("pagehide", () => {
+    clearTimeout(again);
+    source.close();
+  });
 })();

@@ -1,0 +1,32 @@
+package console_test
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/wxnotify/wxnotify/internal/browsertest"
+	"github.com/wxnotify/wxnotify/ratelimit"
+)
+
+// An operator who has clicked into the page sees changes all the same: what is in use keeps
+// the focus and shows the new state.
+func TestChromiumShowsAPauseInThePartThatIsInUse(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.New(t, browsertest.Config{})
+	b := setup(t)
+	browser.Visit(t, b.url+"/?lang=en", "Quota of the day", "30-open")
+	const button = `#g-` + account + ` button`
+	browsertest.Do(t, browser, "focus", chromedp.Focus(chromedp.CSS(button)))
+	if err := b.account.Gate.Close(t.Context(), ratelimit.Pause{Reason: ratelimit.ReasonManual, Detail: "wang: stocktaking"}); err != nil {
+		t.Fatal(err)
+	}
+	browser.Shows(t, "wang: stocktaking", "31-paused")
+	if now := browsertest.Do(t, browser, "focus stays", chromedp.Evaluate[string](`document.activeElement.innerText`)); now != "Resume" {
+		t.Errorf("the focus is on %q", now)
+	}
+	if err := b.account.Gate.Open(t.Context(), ratelimit.ReasonManual); err != nil {
+		t.Fatal(err)
+	}
+	browsertest.Do(t, browser, "the badge is open again", chromedp.Poll[bool](`document.querySelector("#g-`+account+` .badge").innerText === "open"`))
+}
