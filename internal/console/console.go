@@ -123,6 +123,7 @@ type Console struct {
 	queues *queue.Inspector
 	pages  map[wechat.Lang]map[string]*template.Template
 	live   *overviews
+	around surroundings
 	words  map[wechat.Lang]words
 	// streams holds one entry for each live page.
 	streams chan struct{}

@@ -116,6 +116,7 @@ func (c *Console) read(ctx context.Context, a *Account) *reading {
 type accountView struct {
 	AppID, Name      string
 	Faults           []string // parts that could not be read
+	Problems         []string
 	Closures         []closureView
 	Held             bool // closed by an admin
 	Used, Cap, Left  int64
@@ -164,7 +165,13 @@ func (c *Console) overview(r *request) error {
 	return c.render(r, 200, "overview", r.text("Overview"), c.overviewOf(r))
 }
 
-func (c *Console) overviewOf(r *request) []accountView {
+// overviewView is the overview.
+type overviewView struct {
+	Problems []string // beside those of the accounts
+	Accounts []accountView
+}
+
+func (c *Console) overviewOf(r *request) overviewView {
 	views := make([]accountView, len(c.cfg.Accounts))
 	var g errgroup.Group
 	for i := range c.cfg.Accounts {
@@ -175,7 +182,7 @@ func (c *Console) overviewOf(r *request) []accountView {
 		})
 	}
 	_ = g.Wait() // no error is returned
-	return views
+	return overviewView{c.problems(r), views}
 }
 
 func viewOf(r *request, a *Account, d *reading) accountView {
@@ -189,6 +196,12 @@ func viewOf(r *request, a *Account, d *reading) accountView {
 	for i := range d.queues {
 		q := queueViewOf(r, &d.queues[i])
 		v.Queues, v.Waiting = append(v.Queues, q), v.Waiting+q.Pending+q.Scheduled+q.Retry
+		switch {
+		case d.queues[i].Err != nil:
+			v.Faults = append(v.Faults, "queue "+string(q.Class)+": "+mask.Text(d.queues[i].Err.Error()))
+		case d.queues[i].Missing > 0:
+			v.Problems = append(v.Problems, r.text("Queue %s has tasks whose data is gone: Redis evicted it, or it was deleted by hand. Running workers remove such tasks. Set maxmemory-policy noeviction.", string(q.Class)))
+		}
 	}
 	for i := range d.workers {
 		v.Workers = append(v.Workers, workerViewOf(r, &d.workers[i]))

@@ -2,14 +2,12 @@ package ops_test
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 
 	"github.com/wxnotify/wxnotify/internal/browsertest"
-	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -19,7 +17,6 @@ func TestQue10ChromiumSeesNoPersonalData(t *testing.T) {
 	s := newStory(t)
 	l := serve(t, s.rdb, nil)
 	pages := []struct{ path, text, picture string }{
-		{"/", bulkQueue, "index"},
 		{"/asynqmon/", bulkQueue, "asynqmon-queues"},
 		{"/asynqmon/queues/" + bulkQueue + "?status=active", "oCAN…Ef", "active"},
 		{"/asynqmon/queues/" + bulkQueue + "?status=pending", "TEMPLATE_ORDER_PAID", "pending"},
@@ -59,35 +56,6 @@ func TestChromiumOffersNoActions(t *testing.T) {
 		if n := browsertest.Do(t, b, "actions", chromedp.Evaluate[int](actions)); n != 0 {
 			t.Errorf("%s: %d buttons and boxes of actions", path, n)
 		}
-	}
-}
-
-func TestChromiumIndexShowsProblems(t *testing.T) {
-	t.Parallel()
-	b := browsertest.New(t, browsertest.Config{Language: "zh-CN"})
-	s := newStory(t)
-	if err := s.rdb.Del(t.Context(), "asynq:{"+bulkQueue+"}:t:pending-1-paid").Err(); err != nil {
-		t.Fatal(err)
-	}
-	l := serve(t, s.rdb, func(c *ops.Config) {
-		c.Accounts = []string{account, "wxfedcba9876543210"}
-		c.Gate = closedGate
-		c.Checks = []ops.Check{
-			{Name: "redis", Run: func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }},
-			{Name: "token", Account: account, Run: func(context.Context) error { return lastError() }},
-		}
-	})
-	dom := b.Visit(t, l.url+"/", "需要处理", "index-zh-trouble")
-	for _, want := range []string{"数据已丢失", "今日配额已用完", "noeviction", "由其他工具暂停"} {
-		if !strings.Contains(dom, want) {
-			t.Errorf("the page lacks %q", want)
-		}
-	}
-	if found := leaks(dom); found != nil {
-		t.Errorf("the page leaks %q", found)
-	}
-	for _, c := range b.Console() {
-		t.Errorf("console: %s", c)
 	}
 }
 

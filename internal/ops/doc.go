@@ -4,7 +4,7 @@
 //
 // # What it serves
 //
-//	/            queues, accounts and problems on one page (Chinese or English)
+//	/            leads to the console
 //	/healthz     200 while the process answers; open
 //	/readyz      200 when every Check passes and the clock is right, 503 otherwise;
 //	             warnings of Redis' persistence, eviction and memory; open, causes and

@@ -2,12 +2,6 @@ package ops
 
 import "net/http"
 
-// stylePolicy is for our own pages: one inline style sheet, named by its hash,
-// and nothing else.
-func stylePolicy(styleHash string) string {
-	return "default-src 'none'; style-src '" + styleHash + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-}
-
 // withSecurityHeaders sets the headers of every answer. A page may relax its own
 // Content-Security-Policy.
 func withSecurityHeaders(next http.Handler) http.Handler {

@@ -10,7 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 const (
@@ -71,7 +73,7 @@ func (h *Handler) readyLines(r readyResult, admin bool) []readyLine {
 			lines[known] = l
 		}
 	}
-	problems := faultsOf(r.server, english())
+	problems := locale.RedisFaults(r.server, wechat.English)
 	for _, name := range []string{"clock", "persistence", "eviction", "memory"} {
 		l := readyLine{name, passed, ""}
 		if r.serverErr != nil {
@@ -80,10 +82,10 @@ func (h *Handler) readyLines(r readyResult, admin bool) []readyLine {
 		for _, p := range problems {
 			if p.Name == name {
 				l.result = warning
-				if p.fatal {
+				if p.Fatal {
 					l.result = failed
 				}
-				l.cause = strings.TrimSpace(p.Subject + " " + p.Text + " " + p.Detail)
+				l.cause = p.Text
 			}
 		}
 		lines = append(lines, l)

@@ -195,9 +195,6 @@ func TestQue07OneBadQueueDoesNotDropTheScrape(t *testing.T) {
 			t.Errorf("%s is %v (present: %v), want %v", name, v, ok, want)
 		}
 	}
-	if page := b.get(t, "/").body; !strings.Contains(page, "cannot be read") || !strings.Contains(page, bulkQueue) || leaks(page) != nil {
-		t.Error("the index does not tell")
-	}
 }
 
 func TestMetricsOfTheGate(t *testing.T) {
@@ -327,9 +324,6 @@ func TestMetricsOfRedisMemory(t *testing.T) {
 	got := series(t, b.get(t, "/metrics").body)
 	if got["wxnotify_redis_memory_max_bytes"] != 64<<20 || got["wxnotify_redis_memory_used_bytes"] == 0 {
 		t.Errorf("%v", got)
-	}
-	if page := b.get(t, "/").body; !strings.Contains(page, "CONFIG SET maxmemory-policy noeviction") || !strings.Contains(page, "No queue yet") {
-		t.Error("the index does not warn of eviction")
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/oauth2"
 
+	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -285,7 +286,7 @@ var choosePage = template.Must(template.New("").Parse(`<!doctype html><html lang
 // choose shows the ways to log in.
 func (o *oidcLogins) choose(w http.ResponseWriter, r *http.Request) {
 	view := map[string]string{"Lang": "en", "ByOIDC": "Log in with single sign-on", "ByPassword": "Log in with a password"}
-	if language(r).Lang == "zh" {
+	if locale.FromHeader(r.Header.Get("Accept-Language")) == wechat.Chinese {
 		view = map[string]string{"Lang": "zh", "ByOIDC": "单点登录", "ByPassword": "用密码登录"}
 	}
 	next := o.prefix + r.URL.RequestURI()

@@ -71,9 +71,9 @@ type Config struct {
 	Exemplars bool
 	// Checks of /readyz, beside those of Redis' clock and persistence. Default: none.
 	Checks []Check
-	// Accounts are the appids whose gates are shown and measured.
+	// Accounts are the appids whose gates and workers are measured.
 	Accounts []string
-	// Gate reads an account's gate. Default: gates are neither shown nor measured.
+	// Gate reads an account's gate. Default: gates are not measured.
 	Gate func(ctx context.Context, account string) (ratelimit.State, error)
 	// Console serves the paths below /console/, for operators who are logged in. Default: there
 	// is none.
@@ -133,13 +133,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.root.Ser
 
 func (h *Handler) routes(monitor http.Handler) http.Handler {
 	private := http.NewServeMux()
-	private.HandleFunc("GET /{$}", h.index)
 	private.HandleFunc("GET /metrics", h.serveMetrics)
 	private.Handle(monitorRoot+"/", monitor)
+	home := monitorRoot
 	if h.cfg.Console != nil {
+		home = consoleRoot
 		private.Handle(consoleRoot+"/", h.console())
 		private.Handle("GET "+consoleRoot, http.RedirectHandler(h.cfg.Prefix+consoleRoot+"/", http.StatusFound))
 	}
+	private.Handle("GET /{$}", http.RedirectHandler(h.cfg.Prefix+home+"/", http.StatusFound))
 	private.Handle("GET "+monitorRoot, http.RedirectHandler(h.cfg.Prefix+monitorRoot+"/", http.StatusFound))
 
 	public := http.NewServeMux()

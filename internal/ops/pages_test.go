@@ -8,7 +8,6 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ops"
-	"github.com/wxnotify/wxnotify/internal/queue"
 )
 
 func apiPaths() []string {
@@ -45,7 +44,7 @@ func TestQue10PagesAreMasked(t *testing.T) {
 	}
 	everything := all.String()
 	for _, path := range []string{
-		"/", "/?lang=zh", "/asynqmon/", "/asynqmon/queues/" + bulkQueue, "/asynqmon/queues/" + bulkQueue + "/tasks/active-1-paid", "/metrics", "/readyz",
+		"/asynqmon/", "/asynqmon/queues/" + bulkQueue, "/asynqmon/queues/" + bulkQueue + "/tasks/active-1-paid", "/metrics", "/readyz",
 	} {
 		r := b.get(t, path)
 		if found := leaks(r.body); r.status != http.StatusOK || found != nil {
@@ -87,7 +86,7 @@ func TestPagesHaveStrictHeaders(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
 	b := serve(t, s.rdb, nil)
-	for _, path := range []string{"/", "/asynqmon/", "/asynqmon/queues/" + bulkQueue, "/asynqmon/api/queues", "/healthz", "/metrics", "/nothing"} {
+	for _, path := range []string{"/asynqmon/", "/asynqmon/queues/" + bulkQueue, "/asynqmon/api/queues", "/healthz", "/metrics", "/nothing"} {
 		h := b.get(t, path).header
 		for name, want := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY", "Cache-Control": "no-store",
@@ -140,50 +139,5 @@ func TestPayloadIsShownMasked(t *testing.T) {
 	}
 	if got := ops.ShowResult([]byte(`{"openid":"` + openid + `","n":13812345678,"ok":true}`)); got != `{"n":"…(11)","ok":true,"openid":"oCAN…Ef"}` {
 		t.Errorf("result: %s", got)
-	}
-}
-
-func TestIndexSpeaksTwoLanguages(t *testing.T) {
-	t.Parallel()
-	s := newStory(t)
-	b := serve(t, s.rdb, nil)
-	for _, row := range []struct{ accept, query, want string }{
-		{"", "", `lang="en"`},
-		{"zh-CN,zh;q=0.9,en;q=0.8", "", "队列控制台"},
-		{"en-US,en;q=0.9,zh;q=0.8", "", "Queue console"},
-		{"fr, zh;q=0.2", "", "队列控制台"},
-		{"zh;q=0, en;q=0.1", "", "Queue console"},
-		{"zh-CN", "?lang=en", "Queue console"},
-		{"en", "?lang=zh", "队列控制台"},
-	} {
-		r := b.get(t, "/"+row.query, "Accept-Language", row.accept)
-		if !strings.Contains(r.body, row.want) || !strings.Contains(r.body, bulkQueue) {
-			t.Errorf("Accept-Language %q, %q: no %q", row.accept, row.query, row.want)
-		}
-	}
-}
-
-func TestIndexNamesWhoPausedAQueue(t *testing.T) {
-	t.Parallel()
-	rdb, inspect := backlog(t, "one")
-	inspector := queue.NewInspector(rdb)
-	for _, row := range []struct {
-		explanation string
-		pause       func() error
-		want        string
-	}{
-		{"another tool", func() error { return inspect.PauseQueue(bulkQueue) }, "by another tool; `wxnotify queues resume` resumes it"},
-		{"an admin", func() error {
-			return inspector.Pause(t.Context(), account, job.Bulk, "li <b>", "asked by "+openid)
-		}, "by li &lt;b&gt;: asked by oCAN…Ef"},
-		{"not paused any more", func() error { return inspector.Resume(t.Context(), account, job.Bulk) }, ""},
-	} {
-		if err := row.pause(); err != nil {
-			t.Fatal(err)
-		}
-		page := serve(t, rdb, nil).get(t, "/?lang=en").body
-		if paused := strings.Contains(page, ">paused<"); paused != (row.want != "") || !strings.Contains(page, row.want) || leaks(page) != nil {
-			t.Errorf("%s: the page lacks %q:\n%s", row.explanation, row.want, page[strings.Index(page, "<main>"):])
-		}
 	}
 }

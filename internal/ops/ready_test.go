@@ -57,42 +57,41 @@ func offClock(ahead time.Duration) redis.Hook {
 	})
 }
 
-// A wrong clock, a Redis without persistence and one that evicts are told by /readyz
-// and by the page, in both languages. Only the clock, which stops the workers, fails.
+// A wrong clock, a Redis without persistence and one that evicts are told by /readyz.
+// Only the clock, which stops the workers, fails.
 func TestClockAndPersistenceAreTold(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
-		explanation  string
-		ahead        time.Duration
-		config       [2]string
-		status       int
-		ready        string
-		english, han string
+		explanation string
+		ahead       time.Duration
+		config      [2]string
+		status      int
+		ready       string
 	}{
 		{
 			"Redis' clock is ahead", 10 * time.Minute,
 			[2]string{"appendonly", "yes"},
 			http.StatusServiceUnavailable,
-			"clock: failed: Clock of this machine is 10m0s behind Redis'", "10m0s behind Redis", "本机比 Redis 慢 10m0s",
+			"clock: failed: Clock of this machine is 10m0s behind Redis'",
 		},
 		{
 			"Redis' clock is behind", -time.Minute,
 			[2]string{"appendonly", "yes"},
 			http.StatusServiceUnavailable,
-			"clock: failed: Clock of this machine is 1m0s ahead of Redis'", "1m0s ahead of Redis", "本机比 Redis 快 1m0s",
+			"clock: failed: Clock of this machine is 1m0s ahead of Redis'",
 		},
-		{"a small difference", 5 * time.Second, [2]string{"appendonly", "yes"}, http.StatusOK, "clock: ok", "", ""},
+		{"a small difference", 5 * time.Second, [2]string{"appendonly", "yes"}, http.StatusOK, "clock: ok"},
 		{
 			"no append-only file", 0,
 			[2]string{"appendonly", "no"},
 			http.StatusOK,
-			"persistence: warning: Redis forgets queues", "appendonly is off", "appendonly 未开启",
+			"persistence: warning: Redis forgets queues",
 		},
 		{
 			"eviction", 0,
 			[2]string{"maxmemory-policy", "allkeys-lru"},
 			http.StatusOK,
-			"eviction: warning: Redis may evict data", "may evict data", "可能淘汰数据",
+			"eviction: warning: Redis may evict data",
 		},
 	} {
 		rdb := redistest.Start(t).Client(t)
@@ -103,12 +102,6 @@ func TestClockAndPersistenceAreTold(t *testing.T) {
 		b := serve(t, rdb, nil)
 		if r := b.get(t, "/readyz"); r.status != row.status || !strings.Contains(r.body, row.ready) {
 			t.Errorf("%s: %d %s, want %q", row.explanation, r.status, r.body, row.ready)
-		}
-		if page := b.get(t, "/?lang=en").body; !strings.Contains(page, row.english) {
-			t.Errorf("%s: the page lacks %q", row.explanation, row.english)
-		}
-		if page := b.get(t, "/?lang=zh").body; !strings.Contains(page, row.han) {
-			t.Errorf("%s: the page lacks %q", row.explanation, row.han)
 		}
 	}
 }

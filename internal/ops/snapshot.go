@@ -17,7 +17,7 @@ const (
 	readTimeLimit = 2 * time.Second
 )
 
-// snapshot is what metrics and the index page show.
+// snapshot is what metrics show.
 type snapshot struct {
 	At        time.Time
 	Queues    []queue.State
@@ -40,7 +40,7 @@ type stateCount struct {
 	tasks int64
 }
 
-// statesOf lists the states in the order of the index page.
+// statesOf lists the states.
 func statesOf(q *queue.State) []stateCount {
 	return []stateCount{
 		{"pending", q.Pending},
