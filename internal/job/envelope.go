@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// Version is the envelope version that Encode writes.
+// Version is the envelope version that Encode writes. A sealed one has another, see Codec.
 const Version = 1
 
-// ErrMalformed is in the chain of every error of Parse except NewerVersionError:
-// no worker of any version can read such a task.
+// ErrMalformed is in the chain of every error of Parse except NewerVersionError and
+// SealedError: no worker of any version can read such a task.
 var ErrMalformed = errors.New("malformed envelope")
 
 // NewerVersionError reports an envelope written by a newer producer. The worker
@@ -39,6 +39,7 @@ type Envelope struct {
 	AtLeastOnce bool      `json:"-"`              // retry beyond WeChat's deduplication window
 	Trace       string    `json:"-"`              // traceparent of the trace that enqueued it; empty: none
 	Body        []byte    `json:"-"`              // the request body, byte for byte as it goes to WeChat
+	Fingerprint string    `json:"-"`              // of a message that was sealed, as its record has it; empty: it was in clear
 }
 
 // Encode writes the envelope: one line of JSON with the terms, then the body
@@ -58,8 +59,8 @@ func Encode(e Envelope) ([]byte, error) {
 }
 
 // Parse reads what Encode of this or an earlier version wrote. Body aliases
-// data. The error is *NewerVersionError or wraps ErrMalformed; it never quotes
-// the envelope.
+// data. The error is *NewerVersionError, *SealedError, or wraps ErrMalformed; it never
+// quotes the envelope.
 func Parse(data []byte) (Envelope, error) {
 	terms, body, found := bytes.Cut(data, []byte{'\n'})
 	if !found {
@@ -68,6 +69,9 @@ func Parse(data []byte) (Envelope, error) {
 	l, err := parseTerms(terms)
 	switch {
 	case l.V > Version:
+		if s, ok := parseSealed(data); ok {
+			return Envelope{}, &SealedError{s.key}
+		}
 		return Envelope{}, &NewerVersionError{Version: l.V}
 	case err != nil:
 		return Envelope{}, fmt.Errorf("%w: the delivery terms are not the expected JSON", ErrMalformed)
@@ -104,15 +108,26 @@ func (e Envelope) check() error {
 
 // Hash is the fingerprint of what is sent and to whom, without the other terms:
 // a message with other terms is the same message, but a test is not the one that
-// is sent.
+// is sent. That of a message that was sealed is the one that it came with.
 func (e Envelope) Hash() string {
+	if e.Fingerprint != "" {
+		return e.Fingerprint
+	}
+	if prefix := e.contentPrefix(); prefix != "" {
+		return hash([]byte(prefix), e.Body)
+	}
+	return Hash(e.Body)
+}
+
+// contentPrefix is what belongs to the content beside the body.
+func (e Envelope) contentPrefix() string {
 	switch {
 	case e.Test:
-		return hash([]byte("test:"+e.User+"\n"), e.Body)
+		return "test:" + e.User + "\n"
 	case e.User == "":
-		return Hash(e.Body)
+		return ""
 	}
-	return hash([]byte("user:"+e.User+"\n"), e.Body) // the body has no recipient yet
+	return "user:" + e.User + "\n" // the body has no recipient yet
 }
 
 // millis is 0 for the zero time.

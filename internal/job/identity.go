@@ -10,6 +10,9 @@ import (
 // characters of client_msg_id; 32 of [A-Za-z0-9_-] are known to be accepted.
 const maxClientMsgID = 32
 
+// hashSize is the bytes of a fingerprint.
+const hashSize = 8
+
 // ClientMsgID returns the client_msg_id for a message ID: the ID itself if it is
 // 1 to 32 characters of [A-Za-z0-9_-], otherwise a hash of it in that form. It
 // depends on the ID alone, so every attempt of every process sends the same.
@@ -41,7 +44,7 @@ func hash(prefix, body []byte) string {
 	h.Write(prefix)
 	h.Write(body)
 	var sum [sha256.Size]byte
-	return base64.RawURLEncoding.EncodeToString(h.Sum(sum[:0])[:8])
+	return base64.RawURLEncoding.EncodeToString(h.Sum(sum[:0])[:hashSize])
 }
 
 // WithRecipient returns the body of a message addressed to a user with the openid

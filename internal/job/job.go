@@ -14,6 +14,9 @@
 // older worker may ignore it. A change that an older worker must not ignore
 // raises Version; the older worker then gets [NewerVersionError] and leaves the
 // task to a newer one.
+//
+// [Codec] seals the whole envelope where the account's processes have keys. Such an
+// envelope has version 2.
 package job
 
 import "fmt"
