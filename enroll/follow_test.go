@@ -15,6 +15,7 @@ import (
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -187,27 +188,7 @@ func TestCbk11ConsentEnds(t *testing.T) {
 // dump lists every key of Redis with its content.
 func (w *world) dump() []string {
 	w.t.Helper()
-	ctx := w.t.Context()
-	var out []string
-	for _, key := range w.rdb.Keys(ctx, "*").Val() {
-		var v any
-		switch w.rdb.Type(ctx, key).Val() {
-		case "string":
-			v = w.rdb.Get(ctx, key).Val()
-		case "hash":
-			v = w.rdb.HGetAll(ctx, key).Val()
-		case "zset":
-			v = w.rdb.ZRange(ctx, key, 0, -1).Val()
-		case "set":
-			v = w.rdb.SMembers(ctx, key).Val()
-		case "list":
-			v = w.rdb.LRange(ctx, key, 0, -1).Val()
-		case "stream":
-			v = w.rdb.XRange(ctx, key, "-", "+").Val()
-		}
-		out = append(out, fmt.Sprint(key, " = ", v))
-	}
-	return out
+	return redistest.Dump(w.t, w.rdb)
 }
 
 // CreateTime has whole seconds: pushes of one second are not taken for repetitions of

@@ -137,6 +137,9 @@ func (p *Producer) enqueueApart(ctx context.Context, class job.Class, entries []
 
 	var index []int // of the entries that need a task
 	for i, r := range replies {
+		if r.err == nil && r.old != nil && r.old.Waits() && p.same(entries[i], r.old) {
+			replies[i].err = p.adopt(entries[i], r.old)
+		}
 		if r.err == nil && (r.old == nil || r.old.Waits() && r.old.Class == class && r.old.Hash == entries[i].hash) {
 			index = append(index, i)
 		}
@@ -174,10 +177,10 @@ func (p *Producer) ticket(ctx context.Context, e *entry, r reply) (Ticket, error
 		return Ticket{ID: mine.ID}, failed(r.err)
 	case old == nil:
 		return mine, nil
-	case old.Hash != "" && old.Hash != e.hash:
+	case old.Hash != "" && !p.same(e, old):
 		return Ticket{ID: mine.ID}, &IDReusedError{ID: mine.ID, State: old.State}
-	case old.Class != "" && old.Class != mine.Class && old.Waits():
-		if err := p.putInClass(ctx, e, old); err != nil {
+	case old.Waits() && (old.Class != "" && old.Class != mine.Class || old.Hash != "" && old.Hash != e.hash):
+		if err := p.putAsFirst(ctx, e, old); err != nil {
 			return Ticket{ID: mine.ID}, err
 		}
 	}
@@ -188,18 +191,35 @@ func (p *Producer) ticket(ctx context.Context, e *entry, r reply) (Ticket, error
 	return mine, nil
 }
 
-// putInClass puts the task of a message that was first enqueued in another class, should
-// it be missing there. The terms of the first stand.
-func (p *Producer) putInClass(ctx context.Context, e *entry, old *ledger.Existing) error {
-	envelope := e.envelope
-	envelope.Class = old.Class
-	if old.State == ledger.Scheduled {
-		envelope.NotBefore = old.NotBefore
+// same reports whether the message of an existing record has this content.
+func (p *Producer) same(e *entry, old *ledger.Existing) bool {
+	return old.Hash == e.hash || p.codec.SameContent(e.envelope, old.Hash)
+}
+
+// adopt gives e the fingerprint of its record, which was made with another key, so that
+// the worker knows them as one message.
+func (p *Producer) adopt(e *entry, old *ledger.Existing) (err error) {
+	if old.Hash != "" && old.Hash != e.hash {
+		e.envelope.Fingerprint = old.Hash
+		e.payload, e.hash, err = p.codec.Encode(e.envelope)
 	}
-	payload, err := job.Encode(envelope)
-	if err == nil {
-		_, err = queue.Put(ctx, p.rdb, p.cfg.Account, old.Class,
-			queue.Item{ID: envelope.ID, Payload: payload, ProcessAt: envelope.NotBefore})
+	return err
+}
+
+// putAsFirst puts the task of a message that was first enqueued in another class, or
+// sealed with another key, should it be missing there. The terms of the first stand.
+func (p *Producer) putAsFirst(ctx context.Context, e *entry, old *ledger.Existing) error {
+	first := &entry{envelope: e.envelope}
+	if old.Class != "" {
+		first.envelope.Class = old.Class
+	}
+	if old.State == ledger.Scheduled {
+		first.envelope.NotBefore = old.NotBefore
+	}
+	first.envelope.Fingerprint = old.Hash
+	var err error
+	if first.payload, _, err = p.codec.Encode(first.envelope); err == nil {
+		_, err = queue.Put(ctx, p.rdb, p.cfg.Account, first.envelope.Class, first.item())
 	}
 	if err != nil {
 		return fmt.Errorf("producer: enqueue: %w", err)

@@ -74,6 +74,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/tracing"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -100,6 +101,11 @@ type Config struct {
 	Truncate bool
 	// Templates checks template ids and keys. Nil: they are not checked.
 	Templates Templates
+	// SealKeys seal the messages that wait, so that who reads Redis does not see their
+	// values and recipients: keys of 64 hexadecimal digits, with commas or line breaks
+	// between them. The first one seals. Give all of them to the workers first, and to
+	// each process that enqueues or erases. Default: messages wait in clear.
+	SealKeys wechat.Secret
 }
 
 // Producer enqueues messages of one account. Safe for concurrent use; concurrent
@@ -111,6 +117,7 @@ type Producer struct {
 	tasks   *queue.Inspector
 	memory  *redisx.MemoryGuard
 	listing queue.Listing
+	codec   job.Codec
 	singles map[job.Class]*redisx.Group[*entry, reply] // single messages that share calls
 
 	mu      sync.Mutex
@@ -137,6 +144,10 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 	if _, err := job.ParseClass(string(cfg.Class)); err != nil {
 		faults = append(faults, fmt.Errorf("the Class: %w", err))
 	}
+	keys, err := seal.New(cfg.SealKeys.Reveal())
+	if err != nil {
+		faults = append(faults, fmt.Errorf("the SealKeys: %w", err))
+	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
@@ -146,7 +157,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 	}
 	p := &Producer{
 		rdb: rdb, cfg: cfg, ledger: records, tasks: queue.NewInspector(rdb),
-		memory: redisx.NewMemoryGuard(rdb), singles: map[job.Class]*redisx.Group[*entry, reply]{},
+		memory: redisx.NewMemoryGuard(rdb), codec: job.Codec{Account: cfg.Account, Keys: keys}, singles: map[job.Class]*redisx.Group[*entry, reply]{},
 	}
 	for _, class := range job.Classes() {
 		p.singles[class] = redisx.NewGroup(callSize, callsAtOnce, 0, func(ctx context.Context, entries []*entry) ([]reply, error) {

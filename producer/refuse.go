@@ -66,9 +66,7 @@ func (p *Producer) prepare(ctx context.Context, m Message, now time.Time) (*entr
 	if m.Terms.NotBefore.After(now) {
 		e.state = Scheduled
 	}
-	e.hash = e.envelope.Hash()
-	e.payload, err = job.Encode(e.envelope)
-	if err != nil {
+	if e.payload, e.hash, err = p.codec.Encode(e.envelope); err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
 	return e, nil
