@@ -11,6 +11,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/tracing"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -57,7 +58,7 @@ func (a *account) handle(ctx context.Context, t queue.Task) error {
 	d := &delivery{account: a, task: t, probe: t.Permit.Probe(), start: time.Now().Round(0)}
 	d.permit = &d.task.Permit
 	defer d.returnPermit()
-	env, err := job.Parse(t.Payload)
+	env, err := a.codec.Parse(t.ID, t.Payload)
 	if err != nil {
 		return d.unreadable(ctx, err)
 	}
@@ -114,6 +115,10 @@ func (d *delivery) unreadable(ctx context.Context, cause error) error {
 	var newer *job.NewerVersionError
 	if errors.As(cause, &newer) {
 		return &queue.Later{After: jitter(newerWait), Reason: newer.Error()}
+	}
+	var missing *seal.UnknownKeyError
+	if errors.As(cause, &missing) {
+		return d.leave(missing)
 	}
 	d.event = Event{
 		Account: d.appID, ID: d.task.ID, Action: Discard, State: ledger.Dead, Reason: join(ledger.ReasonUnreadableTask, cause.Error()),

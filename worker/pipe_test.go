@@ -47,6 +47,7 @@ type terms struct {
 	callTimeout time.Duration
 	drain       time.Duration
 	keep        time.Duration
+	keys        string // worker.Config.SealKeys
 }
 
 // pipe is a platform and a Redis, with the messages between them.
@@ -126,6 +127,7 @@ func (p *pipe) startFrom(ip string) *process {
 	w.rdb = w.client()
 	cfg := worker.Config{
 		Redis: w.rdb, Concurrency: p.terms.concurrency, Servers: p.terms.servers, DrainTimeout: p.terms.drain, Logger: p.logger,
+		SealKeys: wechat.NewSecret(p.terms.keys),
 		OnEvent: func(e worker.Event) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -254,6 +256,12 @@ func (p *pipe) enqueue(appid string, class job.Class, ids ...string) {
 
 func (p *pipe) enqueueAll(appid string, class job.Class, ids []string, change func(i int, e *job.Envelope)) {
 	p.Helper()
+	p.enqueueWith(job.Codec{Account: appid}, class, ids, change)
+}
+
+func (p *pipe) enqueueWith(codec job.Codec, class job.Class, ids []string, change func(i int, e *job.Envelope)) {
+	p.Helper()
+	appid := codec.Account
 	items := make([]queue.Item, len(ids))
 	records := p.ledgerOn(p.admin, p.terms.keep)
 	for i, id := range ids {
@@ -261,11 +269,11 @@ func (p *pipe) enqueueAll(appid string, class job.Class, ids []string, change fu
 		if change != nil {
 			change(i, &e)
 		}
-		payload, err := job.Encode(e)
+		payload, hash, err := codec.Encode(e)
 		if err != nil {
 			p.Fatal(err)
 		}
-		if err := createScript.Run(p.Context(), p.admin, []string{records.RecordKey(id)}, records.AppendCreate(nil, &e, e.Hash(), time.Now())...).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		if err := createScript.Run(p.Context(), p.admin, []string{records.RecordKey(id)}, records.AppendCreate(nil, &e, hash, time.Now())...).Err(); err != nil && !errors.Is(err, redis.Nil) {
 			p.Fatal(err)
 		}
 		items[i] = queue.Item{ID: id, Payload: payload, ProcessAt: e.NotBefore}

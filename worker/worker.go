@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -81,6 +82,10 @@ type Config struct {
 	Logger *zap.Logger
 	// Version of the program, which the registry of workers shows. Default: none.
 	Version string
+	// SealKeys open the messages that producers sealed: the keys of all of them, each of 64
+	// hexadecimal digits, with commas or line breaks between them. A message whose key is
+	// missing waits, see [Worker.Check]; one in clear is sent all the same. Default: none.
+	SealKeys wechat.Secret
 	// OnEvent is called after each verdict, from many goroutines. It must not
 	// block. Default: none.
 	OnEvent func(Event)
@@ -126,6 +131,8 @@ type account struct {
 	streak     sameCodeStreak
 	templates  templateBreaker
 	unwritten  unwritten
+	missing    missingKey
+	codec      job.Codec
 	supervisor *supervisor
 	presence   *presence
 	server     *queue.Server
@@ -134,14 +141,18 @@ type account struct {
 // New checks cfg and names all faults at once. It does not talk to Redis.
 func New(cfg Config) (*Worker, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+	keys, err := seal.New(cfg.SealKeys.Reveal())
+	if err != nil {
+		err = fmt.Errorf("worker: Config.SealKeys: %w", err)
+	}
+	if err := errors.Join(cfg.validate(), err); err != nil {
 		return nil, err
 	}
 	w := &Worker{}
 	self := identity(cfg)
 	wakeUps := queue.NewWakeUps(cfg.Redis)
 	for _, a := range cfg.Accounts {
-		acct, err := newAccount(cfg, a, self, wakeUps)
+		acct, err := newAccount(cfg, a, keys, self, wakeUps)
 		if err != nil {
 			return nil, fmt.Errorf("worker: account %s: %w", a.AppID, err)
 		}
@@ -150,12 +161,12 @@ func New(cfg Config) (*Worker, error) {
 	return w, nil
 }
 
-func newAccount(cfg Config, a Account, self heartbeat.Worker, wakeUps *queue.WakeUps) (*account, error) {
+func newAccount(cfg Config, a Account, keys *seal.Keyring, self heartbeat.Worker, wakeUps *queue.WakeUps) (*account, error) {
 	log := cfg.Logger.With(zap.String("account", a.AppID))
 	acct := &account{
 		appID: a.AppID, name: processName(self), redis: cfg.Redis, sender: a.Sender, records: a.records,
 		policy: a.Policy.withDefaults(), log: log, onEvent: cfg.OnEvent,
-		presence: newPresence(cfg.Redis, a, self, log),
+		presence: newPresence(cfg.Redis, a, self, log), codec: job.Codec{Account: a.AppID, Keys: keys},
 	}
 	acct.supervisor = newSupervisor(a.Gate, a.Quota, acct.presence, log)
 	acct.presence.resumed = acct.supervisor.askSoon
@@ -201,13 +212,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	return g.Wait() //nolint:wrapcheck // wrapped above
 }
 
-// Check returns nil while this worker fetches messages of the account, or the error
-// that says why it does not: WeChat refuses the address from which it calls. The
-// account's gate is not asked.
+// Check returns nil while this worker sends messages of the account, or the error that
+// says why it does not: WeChat refuses the address from which it calls, or messages wait
+// that are sealed with a key that Config.SealKeys lacks. The account's gate is not asked.
 func (w *Worker) Check(appID string) error {
 	for _, a := range w.accounts {
 		if a.appID == appID {
-			return a.presence.err()
+			return a.check()
 		}
 	}
 	return fmt.Errorf("worker: no account %s", appID)

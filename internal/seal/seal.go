@@ -40,7 +40,7 @@ var ErrChanged = errors.New("the sealed text was changed, or belongs to another 
 type UnknownKeyError struct{ ID string }
 
 func (e *UnknownKeyError) Error() string {
-	return fmt.Sprintf("sealed with key %s, which this process does not have: add it to SealKeys", e.ID)
+	return fmt.Sprintf("sealed with key %s, which this process does not have: add it to Config.SealKeys", e.ID)
 }
 
 // Keyring seals and opens. A nil one has no key and seals nothing. Safe for concurrent

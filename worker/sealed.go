@@ -1,0 +1,64 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/seal"
+)
+
+const (
+	// sealedWait leaves a message to the workers that have its key.
+	sealedWait = 10 * time.Second
+	// keyMissingFor is how long a worker reports the key of a message that it could not
+	// open. While one waits, it comes back sooner.
+	keyMissingFor = time.Minute
+	keyLogEvery   = time.Minute
+)
+
+// missingKey is the key of messages that wait and that this worker cannot open.
+type missingKey struct {
+	mu     sync.Mutex
+	id     string
+	seen   time.Time
+	logged time.Time
+}
+
+// note reports whether it is time for a line in the log.
+func (m *missingKey) note(id string, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	log := id != m.id || now.Sub(m.logged) >= keyLogEvery
+	m.id, m.seen = id, now
+	if log {
+		m.logged = now
+	}
+	return log
+}
+
+func (m *missingKey) err() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.id == "" || time.Since(m.seen) > keyMissingFor {
+		return nil
+	}
+	return fmt.Errorf("worker: messages wait that are %w", &seal.UnknownKeyError{ID: m.id})
+}
+
+// leave puts a message back that this worker cannot open: another one may have the key,
+// or this one gets it. The record stays as it is.
+func (d *delivery) leave(missing *seal.UnknownKeyError) error {
+	if d.missing.note(missing.ID, time.Now()) {
+		d.log.Error("messages wait: they are sealed with a key that this worker does not have",
+			zap.String("key", missing.ID), zap.String("id", d.task.ID))
+	}
+	return &queue.Later{After: jitter(sealedWait), Reason: missing.Error()}
+}
+
+// check is nil while the worker fetches the account's messages and can open them.
+func (a *account) check() error { return errors.Join(a.presence.err(), a.missing.err()) }
