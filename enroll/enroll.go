@@ -88,6 +88,8 @@ type Config struct {
 	// after 30 days, the longest life of a link. Do not set a key that leaked.
 	// Default: none.
 	PreviousKey wechat.Secret
+	// SealKeys are those of producer.Config.SealKeys, see [Eraser.OpenSealed]. Default: none.
+	SealKeys wechat.Secret
 	// ReturnURLs are the addresses that a follower may be sent to afterwards.
 	// Default: none.
 	ReturnURLs []string
@@ -194,6 +196,9 @@ func (s *Service) newAccount(a Account) (*account, error) {
 		return nil, err
 	}
 	acct.eraser = &Eraser{roster: acct.roster, records: acct.records, tasks: queue.NewInspector(s.cfg.Redis)}
+	if err = acct.eraser.OpenSealed(s.cfg.SealKeys); err != nil {
+		return nil, err
+	}
 	if s.cfg.enrols() && a.OAuth != nil && a.Platform != nil {
 		if acct.tickets, err = ticket.NewSealer([]byte(s.cfg.Key.Reveal()), a.AppID, []byte(s.cfg.PreviousKey.Reveal())); err != nil {
 			return nil, fmt.Errorf("enroll: %w", err)

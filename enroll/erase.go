@@ -13,6 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -53,6 +54,7 @@ type Eraser struct {
 	roster  *Roster
 	records *ledger.Ledger
 	tasks   *queue.Inspector
+	keys    *seal.Keyring
 }
 
 // NewEraser of one account. It does not talk to Redis.
@@ -66,6 +68,16 @@ func NewEraser(rdb redis.UniversalClient, appID string) (*Eraser, error) {
 		return nil, fmt.Errorf("enroll: %w", err)
 	}
 	return &Eraser{roster: roster, records: records, tasks: queue.NewInspector(rdb)}, nil
+}
+
+// OpenSealed gives the Eraser the keys of producer.Config.SealKeys. It needs them for
+// messages whose record was lost, by a fail-over of Redis: a search that meets one that
+// it cannot open fails, and is to be repeated with the key.
+func (e *Eraser) OpenSealed(keys wechat.Secret) (err error) {
+	if e.keys, err = seal.New(keys.Reveal()); err != nil {
+		return fmt.Errorf("enroll: Config.SealKeys: %w", err)
+	}
+	return nil
 }
 
 // ErrSending says that workers still send messages of the person, or have not come

@@ -3,12 +3,15 @@ package enroll
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 const (
@@ -47,10 +50,37 @@ func (p people) names(openid string) bool {
 	return ok
 }
 
-// envelope reports whether the message in a payload is to one of them.
-func (p people) envelope(payload []byte) bool {
-	e, err := job.Parse(payload)
-	return err == nil && (p.names(e.To) || p.users[e.User])
+// unopened are messages that wait and that the search could not open.
+type unopened struct {
+	ids []string
+	err error // names the key of one of them
+}
+
+// waiting returns the tasks whose payload names one of them, and those that it cannot
+// open.
+func (e *Eraser) waiting(ctx context.Context, who people) (tasks []queue.Ref, closed unopened, err error) {
+	codec := job.Codec{Account: e.roster.account, Keys: e.keys}
+	tasks, err = e.tasks.Search(ctx, e.roster.account, func(id string, payload []byte) bool {
+		m, err := codec.Parse(id, payload)
+		if missing := (*seal.UnknownKeyError)(nil); errors.As(err, &missing) {
+			closed.ids, closed.err = append(closed.ids, id), err
+		}
+		return err == nil && (who.names(m.To) || who.users[m.User])
+	})
+	return tasks, closed, wrap(err, "search the queues")
+}
+
+// recorded returns an error when one of the messages has no record: then only its payload
+// tells whom it is to. Those of people who are erased were found by their records.
+func (e *Eraser) recorded(ctx context.Context, messages unopened) error {
+	records, err := e.records.Get(ctx, messages.ids...)
+	if err != nil {
+		return wrap(err, "read the records of sealed messages")
+	}
+	if slices.Contains(records, nil) {
+		return fmt.Errorf("enroll: a message that waits may be the person's: its record is lost, and it is %w", messages.err)
+	}
+	return nil
 }
 
 // dropTasks takes tasks off their queues and returns those that a worker holds.
@@ -69,9 +99,12 @@ func (e *Eraser) dropTasks(ctx context.Context, tasks []queue.Ref) (active []que
 // dropRest removes the tasks whose record is gone, and waits for those that workers
 // hold: a worker may put one back, to be tried later.
 func (e *Eraser) dropRest(ctx context.Context, who people, sending []queue.Ref) error {
-	rest, err := e.tasks.Search(ctx, e.roster.account, who.envelope)
+	rest, closed, err := e.waiting(ctx, who)
+	if err == nil {
+		err = e.recorded(ctx, closed)
+	}
 	if err != nil {
-		return wrap(err, "search the queues")
+		return err
 	}
 	sending = append(sending, rest...)
 	for end := time.Now().Add(activeWait); ; {

@@ -50,7 +50,7 @@ func (m *Mover) Migrate(ctx context.Context, mig Migration, each func(Converted)
 	case mig.FromID == "":
 		mig.FromID = mig.From
 	}
-	from, err := NewMover(MoverConfig{Redis: m.cfg.Redis, Account: mig.From, Actor: m.cfg.Actor})
+	from, err := NewMover(MoverConfig{Redis: m.cfg.Redis, Account: mig.From, Actor: m.cfg.Actor, SealKeys: m.cfg.SealKeys})
 	if err != nil {
 		return err
 	}

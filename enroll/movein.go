@@ -39,6 +39,8 @@ type MoverConfig struct {
 	Bind   BindPolicy // default BindLatest
 	// EraseUnsubscribed erases those who do not follow any more; see Account.
 	EraseUnsubscribed bool
+	// SealKeys are those of producer.Config.SealKeys, see [Eraser.OpenSealed]. Default: none.
+	SealKeys wechat.Secret
 	// Actor is named in the audit trail, such as a command.
 	Actor string
 }
@@ -65,6 +67,9 @@ func NewMover(cfg MoverConfig) (*Mover, error) {
 		return nil, fmt.Errorf("enroll: %w", err)
 	}
 	eraser, err := NewEraser(cfg.Redis, cfg.Account)
+	if err == nil {
+		err = eraser.OpenSealed(cfg.SealKeys)
+	}
 	if err != nil {
 		return nil, err
 	}

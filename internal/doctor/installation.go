@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/redisconn"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -46,6 +47,8 @@ type Account struct {
 	Gate func(redis.UniversalClient) (*ratelimit.Gate, error)
 	// Templates are ids that the business says it uses.
 	Templates []string
+	// SealKeys open messages that wait. Nil: none is configured.
+	SealKeys *seal.Keyring
 }
 
 // Checks lists what is asked of the installation. Close rdb, when it is not nil, after

@@ -10,7 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -148,14 +147,14 @@ func waitingTemplates(ctx context.Context, a Account, rdb redis.UniversalClient)
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	read := 0
-	_, _ = queue.NewInspector(rdb).Search(ctx, a.AppID, func(payload []byte) bool {
+	_, _ = queue.NewInspector(rdb).Search(ctx, a.AppID, func(id string, payload []byte) bool {
 		if read++; read >= mostRead {
 			cancel()
 		}
 		var body struct {
 			TemplateID string `json:"template_id"`
 		}
-		envelope, err := job.Parse(payload)
+		envelope, err := a.messages().Parse(id, payload)
 		if err == nil && json.Unmarshal(envelope.Body, &body) == nil && body.TemplateID != "" {
 			used[body.TemplateID]++
 		}

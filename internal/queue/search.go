@@ -25,7 +25,7 @@ const fieldPayload = 2
 // Search reads every task of the account, in any state, also those that another tool
 // archived or whose record is gone, and returns those whose payload matches. A task
 // that cannot be read does not match.
-func (n *Inspector) Search(ctx context.Context, account string, matches func(payload []byte) bool) ([]Ref, error) {
+func (n *Inspector) Search(ctx context.Context, account string, matches func(id string, payload []byte) bool) ([]Ref, error) {
 	const batch = 256
 	var found []Ref
 	for _, q := range allKeysOf(account) {
@@ -47,8 +47,9 @@ func (n *Inspector) Search(ctx context.Context, account string, matches func(pay
 				return found, wrap("search", err)
 			}
 			for i, name := range names {
-				if payload, ok := payloadOf([]byte(messages[i].Val())); ok && matches(payload) {
-					found = append(found, Ref{ID: strings.TrimPrefix(name, q.tasks), Class: q.class})
+				id := strings.TrimPrefix(name, q.tasks)
+				if payload, ok := payloadOf([]byte(messages[i].Val())); ok && matches(id, payload) {
+					found = append(found, Ref{ID: id, Class: q.class})
 				}
 			}
 		}

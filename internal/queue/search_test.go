@@ -35,7 +35,7 @@ func TestSearchFindsTasksByPayload(t *testing.T) {
 	if err := rdb.HSet(t.Context(), queue.TaskKey("wx1", job.Bulk, "empty"), "state", "pending").Err(); err != nil {
 		t.Fatal(err)
 	}
-	found, err := queue.NewInspector(rdb).Search(t.Context(), "wx1", func(payload []byte) bool { return bytes.Contains(payload, []byte("CANARY")) })
+	found, err := queue.NewInspector(rdb).Search(t.Context(), "wx1", func(_ string, payload []byte) bool { return bytes.Contains(payload, []byte("CANARY")) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestSearchFindsTasksByPayload(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	_ = rdb.Close()
-	if _, err := queue.NewInspector(rdb).Search(t.Context(), "wx1", func([]byte) bool { return true }); err == nil {
+	if _, err := queue.NewInspector(rdb).Search(t.Context(), "wx1", func(string, []byte) bool { return true }); err == nil {
 		t.Error("no error without Redis")
 	}
 }

@@ -1,0 +1,48 @@
+package doctor
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/queue"
+)
+
+// messages reads what waits.
+func (a Account) messages() job.Codec { return job.Codec{Account: a.AppID, Keys: a.SealKeys} }
+
+// checkSeal finds waiting messages that the configured keys do not open, and those in
+// clear where keys are configured. It looks at the first ones when there are many.
+func checkSeal(ctx context.Context, n *Notes, a Account, rdb redis.UniversalClient) {
+	limited, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	byKey := map[string]int{} // the empty one: in clear
+	read := 0
+	_, err := queue.NewInspector(rdb).Search(limited, a.AppID, func(_ string, payload []byte) bool {
+		if read++; read >= mostRead {
+			cancel()
+		}
+		byKey[job.SealedWith(payload)]++
+		return false
+	})
+	if err != nil && limited.Err() == nil {
+		skipUnread(n, err)
+		return
+	}
+	clear := byKey[""]
+	delete(byKey, "")
+	n.Detail("{sealed} messages are sealed, {clear} in clear", "{sealed} 条消息已加密，{clear} 条为明文",
+		"sealed", strconv.Itoa(read-clear), "clear", strconv.Itoa(clear))
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		if !slices.Contains(a.SealKeys.IDs(), key) {
+			n.Add("seal-key-missing", "key", key, "count", strconv.Itoa(byKey[key]))
+		}
+	}
+	if clear > 0 && a.SealKeys.Seals() {
+		n.Add("seal-clear", "count", strconv.Itoa(clear))
+	}
+}
