@@ -18,6 +18,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -25,7 +26,8 @@ import (
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
 
-// Account is what the console shows and acts on. All but Name and Templates are required.
+// Account is what the console shows and acts on. All but Name, SealKeys and
+// Templates are required.
 type Account struct {
 	AppID    string
 	Name     string // shown beside the appid. Default: none
@@ -37,6 +39,8 @@ type Account struct {
 	Eraser   *enroll.Eraser
 	Keys     *apikey.Store
 	Webhooks *webhook.Store
+	// SealKeys open the cards of messages that wait. Nil: a card that is sealed names its key.
+	SealKeys *seal.Keyring
 	// Templates asks WeChat for the account's templates, once an hour at most. Default:
 	// the page says that this process does not ask.
 	Templates func(context.Context) ([]wechat.Template, error)

@@ -11,6 +11,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -44,6 +45,7 @@ type cardView struct {
 	Lines []wechat.PreviewLine
 	Opens string
 	Title string // the template
+	Key   string // that the message is sealed with, and that this process does not have
 }
 
 // encode writes a query.
@@ -189,7 +191,10 @@ func (c *Console) cardOf(r *request, m *ledger.Record, task *queue.Waiting) (*ca
 		}
 		payload = kept
 	}
-	e, err := job.Parse(payload)
+	e, err := job.Codec{Account: r.account.AppID, Keys: r.account.SealKeys}.Parse(m.ID, payload)
+	if missing := (*seal.UnknownKeyError)(nil); errors.As(err, &missing) {
+		return &cardView{Title: m.Template, Key: missing.ID}, nil
+	}
 	if err != nil {
 		return nil, nil //nolint:nilerr,nilnil // written by a newer version, or not by us: no card
 	}

@@ -102,6 +102,9 @@ func TestPayloadTermsAreShownMasked(t *testing.T) {
 	if shown := ops.ShowPayload(job.TaskType, []byte(`{"v":9,"to":"`+openid+`"}`+"\n{}")); !strings.HasPrefix(shown, "(written by a newer version 9, ") {
 		t.Errorf("a newer version: %s", shown)
 	}
+	if shown, want := ops.ShowPayload(job.TaskType, []byte(`{"v":2,"key":"0a1b2c3d","h":"x"}`+"\n\x00"+openid)), "(the message is sealed with key 0a1b2c3d, "; !strings.HasPrefix(shown, want) || strings.Contains(shown, openid) {
+		t.Errorf("a sealed message: %s", shown)
+	}
 	if shown := ops.ShowResult([]byte(openid)); !strings.HasPrefix(shown, "(unreadable, ") {
 		t.Errorf("a result that is not JSON: %s", shown)
 	}

@@ -62,6 +62,9 @@ func (m *masker) payload(taskType string, data []byte) string {
 	if newer := (*job.NewerVersionError)(nil); errors.As(err, &newer) {
 		return fmt.Sprintf("(written by a newer version %d, %d bytes)", newer.Version, len(data))
 	}
+	if sealed := (*job.SealedError)(nil); errors.As(err, &sealed) {
+		return fmt.Sprintf("(%s, %d bytes)", sealed, len(data))
+	}
 	if err != nil {
 		return unreadable(data)
 	}
