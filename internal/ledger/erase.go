@@ -111,21 +111,28 @@ type named struct{ key, to, user string }
 
 // eachPart calls do for all records of the account, some at a time.
 func (l *Ledger) eachPart(ctx context.Context, do func(part []named) error) error {
+	return l.eachKey(ctx, l.recordKey(""), func(keys []string) error {
+		records, err := l.names(ctx, keys)
+		if err != nil {
+			return err
+		}
+		return do(records)
+	})
+}
+
+// eachKey calls do for all keys with a prefix, at most pipelineSize at a time.
+func (l *Ledger) eachKey(ctx context.Context, prefix string, do func(keys []string) error) error {
 	node, err := redisx.Node(ctx, l.rdb, l.prefix)
 	if err != nil {
-		return fmt.Errorf("ledger: search the records: %w", err)
+		return fmt.Errorf("ledger: search the keys: %w", err)
 	}
 	for cursor, more := uint64(0), true; more; more = cursor != 0 {
 		var keys []string
-		if keys, cursor, err = node.Scan(ctx, cursor, l.recordKey("*"), pipelineSize).Result(); err != nil {
-			return fmt.Errorf("ledger: search the records: %w", err)
+		if keys, cursor, err = node.Scan(ctx, cursor, prefix+"*", pipelineSize).Result(); err != nil {
+			return fmt.Errorf("ledger: search the keys: %w", err)
 		}
 		for part := range slices.Chunk(keys, pipelineSize) {
-			records, err := l.names(ctx, part)
-			if err != nil {
-				return err
-			}
-			if err := do(records); err != nil {
+			if err := do(part); err != nil {
 				return err
 			}
 		}

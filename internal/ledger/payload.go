@@ -2,9 +2,11 @@ package ledger
 
 import (
 	"context"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -32,4 +34,55 @@ func (l *Ledger) ByMsgID(ctx context.Context, msgid wechat.MessageID) (string, e
 	}
 	id, _ := messageOf(cmd.Val())
 	return id, nil
+}
+
+// rewriteScript: KEYS[1] the payload. ARGV: it as it was read, and the new one. The life
+// stays. Returns 1: written; 0: it is gone or changed since.
+var rewriteScript = redisx.NewScript(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+return 1`)
+
+// RewritePayloads replaces the envelopes that are kept of messages by what change returns;
+// nil leaves one as it is. left is how many have changed in between: call it again.
+func (l *Ledger) RewritePayloads(ctx context.Context, change func(id string, payload []byte) []byte) (written, left int, err error) {
+	for _, prefix := range []string{l.payloadKey(""), l.oldDeadLetterKey("")} {
+		err := l.eachKey(ctx, prefix, func(keys []string) error {
+			reads := make([]redis.Cmder, len(keys))
+			for i, key := range keys {
+				reads[i] = redis.NewStringCmd(ctx, "get", key)
+			}
+			if err := l.do(ctx, "read the payloads", reads...); err != nil {
+				return err
+			}
+			var writes []redis.Cmder
+			for i, key := range keys {
+				old, _ := reads[i].(*redis.StringCmd)
+				if old.Err() != nil { // it has gone
+					continue
+				}
+				if payload := change(strings.TrimPrefix(key, prefix), []byte(old.Val())); payload != nil {
+					writes = append(writes, rewriteScript.Call(ctx, []string{key}, old.Val(), payload))
+				}
+			}
+			if err := l.do(ctx, "rewrite the payloads", writes...); err != nil {
+				return err
+			}
+			for _, write := range writes {
+				call, _ := write.(*redisx.Call)
+				if call.Val() == int64(1) {
+					written++
+				} else {
+					left++
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return written, left, err
+		}
+	}
+	return written, left, nil
 }

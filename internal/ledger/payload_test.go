@@ -1,7 +1,9 @@
 package ledger_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -38,6 +40,47 @@ func TestAMessageIsFoundByItsMsgID(t *testing.T) {
 		for msgid, want := range map[wechat.MessageID]string{msgid: e.ID, msgid + 1: ""} {
 			if id, err := l.ByMsgID(t.Context(), msgid); err != nil || id != want {
 				t.Errorf("msgid %s: %q, %v; want %q", msgid, id, err, want)
+			}
+		}
+	})
+}
+
+// The payloads of dead letters, of accepted messages and of earlier versions are replaced;
+// their lives stay, and what changed in between is left alone.
+func TestRewritePayloads(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, rdb *redis.Client) {
+		t.Helper()
+		l := open(t, rdb)
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		prefix := "wxn:{" + account + "}:"
+		for key, text := range map[string]string{"p:one": "old 1", "p:stays": "new", "dead:two": "old 2", "p:changes": "old 3"} {
+			must(rdb.Set(t.Context(), prefix+key, text, time.Hour).Err())
+		}
+		must(rdb.ZAdd(t.Context(), prefix+"dead", redis.Z{Member: "one"}).Err())
+		written, left, err := l.RewritePayloads(t.Context(), func(id string, payload []byte) []byte {
+			if id == "changes" {
+				must(rdb.Set(t.Context(), prefix+"p:changes", "later", time.Hour).Err())
+			}
+			if text, old := strings.CutPrefix(string(payload), "old"); old {
+				return []byte("new" + text + " of " + id)
+			}
+			return nil
+		})
+		if err != nil || written != 2 || left != 1 {
+			t.Errorf("written %d, left %d, %v", written, left, err)
+		}
+		for key, want := range map[string]string{"p:one": "new 1 of one", "p:stays": "new", "dead:two": "new 2 of two", "p:changes": "later"} {
+			if got := rdb.Get(t.Context(), prefix+key).Val(); got != want {
+				t.Errorf("%s is %q, want %q", key, got, want)
+			}
+			if life := rdb.TTL(t.Context(), prefix+key).Val(); life < 50*time.Minute {
+				t.Errorf("%s lives for %v", key, life)
 			}
 		}
 	})

@@ -26,17 +26,39 @@ const fieldPayload = 2
 // archived or whose record is gone, and returns those whose payload matches. A task
 // that cannot be read does not match.
 func (n *Inspector) Search(ctx context.Context, account string, matches func(id string, payload []byte) bool) ([]Ref, error) {
-	const batch = 256
 	var found []Ref
+	err := n.eachPart(ctx, account, func(q keys, part []stored) error {
+		for _, t := range part {
+			if payload, ok := payloadOf(t.message); ok && matches(t.id, payload) {
+				found = append(found, Ref{ID: t.id, Class: q.class})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return found, wrap("search", err)
+	}
+	return found, nil
+}
+
+// stored is a task as asynq stores it.
+type stored struct {
+	id      string
+	message []byte // asynq's TaskMessage
+}
+
+// eachPart calls do for all tasks of the account, some of one queue at a time.
+func (n *Inspector) eachPart(ctx context.Context, account string, do func(q keys, part []stored) error) error {
+	const batch = 256
 	for _, q := range allKeysOf(account) {
 		node, err := redisx.Node(ctx, n.rdb, q.tasks)
 		if err != nil {
-			return found, wrap("search", err)
+			return err //nolint:wrapcheck // the callers say what failed
 		}
 		for cursor, more := uint64(0), true; more; more = cursor != 0 {
 			var names []string
 			if names, cursor, err = node.Scan(ctx, cursor, q.tasks+"*", batch).Result(); err != nil {
-				return found, wrap("search", err)
+				return err //nolint:wrapcheck // as above
 			}
 			messages := make([]*redis.StringCmd, len(names))
 			pipe := n.rdb.Pipeline()
@@ -44,17 +66,18 @@ func (n *Inspector) Search(ctx context.Context, account string, matches func(id 
 				messages[i] = pipe.HGet(ctx, name, "msg")
 			}
 			if _, err := pipe.Exec(ctx); err != nil && !allMissing(messages) {
-				return found, wrap("search", err)
+				return err //nolint:wrapcheck // as above
 			}
+			part := make([]stored, len(names))
 			for i, name := range names {
-				id := strings.TrimPrefix(name, q.tasks)
-				if payload, ok := payloadOf([]byte(messages[i].Val())); ok && matches(id, payload) {
-					found = append(found, Ref{ID: id, Class: q.class})
-				}
+				part[i] = stored{strings.TrimPrefix(name, q.tasks), []byte(messages[i].Val())}
+			}
+			if err := do(q, part); err != nil {
+				return err
 			}
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // allMissing reports whether the commands failed for no other reason than that there
