@@ -1,0 +1,89 @@
+// Package testutil has what tests of processes and of real time share: a wait that is
+// far longer than any promise, and addresses that no other test uses.
+package testutil
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// patience is above all that a program promises (at most six minutes: the last attempt
+// of a message) and below the ten minutes of `go test`: a wait fails because something
+// never happens, not because a machine is slow.
+const patience = 7 * time.Minute
+
+// Until asks ok again and again, with pauses of 2 to 100 ms, until it returns true. The
+// test fails after seven minutes. It is for states that no signal tells of.
+func Until(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	began := time.Now()
+	for pause := 2 * time.Millisecond; !ok(); pause = min(2*pause, 100*time.Millisecond) {
+		if time.Since(began) > patience {
+			tb.Fatalf("not within %s: %s", patience, what)
+		}
+		<-time.After(pause)
+	}
+}
+
+// Receive returns the next value of a channel, or the zero value when it is closed. The
+// test fails after seven minutes.
+func Receive[T any](tb testing.TB, what string, from <-chan T) T {
+	tb.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		tb.Fatalf("not within %s: %s", patience, what)
+		return *new(T)
+	}
+}
+
+// Ports of FreeAddr begin here. They and the ports 10 000 above them, which a Redis
+// cluster listens on too, are below those that Linux gives to clients: 32768.
+const firstPort, ports = 10_000, 10_000
+
+// given counts the ports that FreeAddr tried.
+var given atomic.Uint32 //nolint:gochecknoglobals // a port is given to one test of the process
+
+// Host returns the loopback address of this process: `go test` runs the tests of
+// packages side by side, and on Linux all of 127.0.0.0/8 is loopback. Elsewhere it is
+// 127.0.0.1.
+func Host(tb testing.TB) string {
+	tb.Helper()
+	pid := os.Getpid()
+	host := fmt.Sprintf("127.%d.%d.%d", 0x80|pid>>16&0x7f, pid>>8&0xff, pid&0xff)
+	if !isFree(tb, host+":0") {
+		return "127.0.0.1"
+	}
+	return host
+}
+
+// FreeAddr returns host and port of a loopback address that nothing listens at. It
+// returns each once: a test may listen there later, and again after a restart.
+func FreeAddr(tb testing.TB) string {
+	tb.Helper()
+	host := Host(tb)
+	for range ports {
+		port := firstPort + (given.Add(1)+uint32(os.Getpid())*7919)%ports //nolint:gosec // any start will do
+		if addr := net.JoinHostPort(host, strconv.Itoa(int(port))); isFree(tb, addr) {
+			return addr
+		}
+	}
+	tb.Fatal("no port is free")
+	return ""
+}
+
+func isFree(tb testing.TB, addr string) bool {
+	tb.Helper()
+	l, err := new(net.ListenConfig).Listen(context.WithoutCancel(tb.Context()), "tcp", addr)
+	if err == nil {
+		_ = l.Close()
+	}
+	return err == nil
+}
