@@ -20,6 +20,13 @@ func Mini(tb testing.TB) (*miniredis.Miniredis, *redis.Client) {
 	logging.Disable()
 	m := miniredis.NewMiniRedis()
 	m.ClockTTL(true)
+	tb.Cleanup(m.Close)
+	return m, MiniClient(tb, m)
+}
+
+// MiniClient returns one more client of a miniredis that Mini made.
+func MiniClient(tb testing.TB, m *miniredis.Miniredis) *redis.Client {
+	tb.Helper()
 	// An IP address: go-redis would resolve a name with goroutines outside the bubble.
 	c := redis.NewClient(&redis.Options{
 		Addr: "127.0.0.1:0", Protocol: 2, DisableIdentity: true,
@@ -31,11 +38,8 @@ func Mini(tb testing.TB) (*miniredis.Miniredis, *redis.Client) {
 			return Buffered(conn), nil
 		},
 	})
-	tb.Cleanup(func() {
-		_ = c.Close()
-		m.Close()
-	})
-	return m, c
+	tb.Cleanup(func() { _ = c.Close() })
+	return c
 }
 
 // bufferedConn adds an unlimited write buffer to a connection without one, such

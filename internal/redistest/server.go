@@ -11,10 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // Server is a redis-server process on a free loopback port.
@@ -39,20 +40,9 @@ func Start(tb testing.TB, args ...string) *Server {
 	logging.Disable()
 	s := &Server{Dir: tb.TempDir(), args: args}
 	tb.Cleanup(s.Kill)
-	const ports = 10 // another process may take a free port before the server does
-	output := ""
-	for range ports {
-		s.Addr = "127.0.0.1:" + strconv.Itoa(freePort(tb))
-		var ready bool
-		if output, ready = s.start(tb); ready {
-			return s
-		}
-		if !strings.Contains(output, "Address already in use") {
-			break
-		}
-	}
-	tb.Fatalf("redis-server did not start:\n%s", output)
-	return nil
+	s.Addr = testutil.FreeAddr(tb)
+	s.Restart(tb)
+	return s
 }
 
 // Restart kills the process if it runs, starts it on the same port and directory,
@@ -67,12 +57,13 @@ func (s *Server) Restart(tb testing.TB) {
 func (s *Server) start(tb testing.TB) (output string, ready bool) {
 	tb.Helper()
 	s.Kill()
-	_, port, _ := net.SplitHostPort(s.Addr)
-	args := []string{"--bind", "127.0.0.1", "--port", port, "--dir", s.Dir, "--daemonize", "no"}
+	host, port, _ := net.SplitHostPort(s.Addr)
+	args := []string{"--bind", host, "--port", port, "--dir", s.Dir, "--daemonize", "no"}
 	if slices.Contains(s.args, "--sentinel") {
 		args = append(slices.Clone(s.args), args...) // the configuration file comes first
 	} else {
-		args = append(args, "--save", "", "--maxmemory-policy", "noeviction")
+		// A node of a cluster that has met no other does not know its address.
+		args = append(args, "--save", "", "--maxmemory-policy", "noeviction", "--cluster-announce-ip", host)
 		for _, arg := range s.args {
 			args = append(args, strings.ReplaceAll(arg, "PORT", port))
 		}
@@ -147,35 +138,21 @@ func (s *Server) URL() string { return "redis://" + s.Addr + "/0" }
 
 // Cluster runs a cluster of one node until the test ends and returns a client of
 // it. Like a larger one it refuses a script whose keys are in two slots.
-func Cluster(tb testing.TB) *redis.ClusterClient {
+func Cluster(tb testing.TB, args ...string) *redis.ClusterClient {
 	tb.Helper()
-	s := Start(tb, "--cluster-enabled", "yes", "--cluster-port", "0")
+	s := Start(tb, append(args, "--cluster-enabled", "yes")...)
 	node := s.Client(tb)
-	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
-	defer cancel()
-	if err := node.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
+	slots := []any{"cluster", "addslots"} // not addslotsrange, which 6.2 lacks
+	for slot := range 16384 {
+		slots = append(slots, slot)
+	}
+	if err := node.Do(tb.Context(), slots...).Err(); err != nil {
 		tb.Fatal(err)
 	}
-	for {
-		info, err := node.ClusterInfo(ctx).Result()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if strings.Contains(info, "cluster_state:ok") {
-			break
-		}
-	}
+	testutil.Until(tb, "the cluster is ready", func() bool {
+		return strings.Contains(node.ClusterInfo(tb.Context()).Val(), "cluster_state:ok")
+	})
 	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Addr}, Protocol: 2})
 	tb.Cleanup(func() { _ = c.Close() })
 	return c
-}
-
-func freePort(tb testing.TB) int {
-	tb.Helper()
-	l, err := new(net.ListenConfig).Listen(context.WithoutCancel(tb.Context()), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }

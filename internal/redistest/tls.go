@@ -14,10 +14,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // Certificates are PEM files of an own authority and of what it signed. The server's
-// certificate is for 127.0.0.1 and redis.test.
+// certificate is for 127.0.0.1, the address of a Server, and redis.test.
 type Certificates struct{ CA, Cert, Key, ClientCert, ClientKey string }
 
 // NewCertificates writes them into a directory of the test.
@@ -45,7 +47,7 @@ func NewCertificates(tb testing.TB) Certificates {
 		return &x509.Certificate{
 			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
 			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{usage},
-			DNSNames: []string{"redis.test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+			DNSNames: []string{"redis.test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(testutil.Host(tb))},
 		}
 	}
 	var c Certificates
