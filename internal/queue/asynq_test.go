@@ -15,6 +15,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // Our scripts stand in for asynq's. They must leave the same keys behind, byte for
@@ -115,7 +116,7 @@ func TestScriptsLeaveWhatAsynqLeaves(t *testing.T) {
 	same(t, "fetch", ours, asynqs)
 	close(hold)
 	for _, rdb := range []*redis.Client{ours, asynqs} {
-		eventually(t, "completed", func() bool { return rdb.LLen(t.Context(), key(job.Default, "active")).Val() == 0 })
+		testutil.Until(t, "completed", func() bool { return rdb.LLen(t.Context(), key(job.Default, "active")).Val() == 0 })
 	}
 	same(t, "done", ours, asynqs)
 	if err := stop(); err != nil {

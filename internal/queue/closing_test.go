@@ -2,11 +2,13 @@ package queue_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -20,35 +22,37 @@ func TestGateClosesBeforeThePermitsMoment(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rdb := redistest.Start(t).Client(t)
-			g, h := &gate{}, newHandled()
-			serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle, Servers: 1})
-			list := items(6, job.Default)
-			put(t, rdb, job.Default, list[0])
-			h.wait(t, 1) // now Redis knows the scripts
+			synctest.Test(t, func(t *testing.T) {
+				_, rdb := redistest.Mini(t)
+				g, h := &gate{}, patient()
+				stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle, Servers: 1})
+				list := items(6, job.Default)
+				put(t, rdb, job.Default, list[0])
+				h.wait(t, 1) // now the server is idle
 
-			moment := time.Now().Add(ahead)
-			before, _ := g.counts()
-			g.mu.Lock()
-			g.at = func() time.Time { return moment }
-			g.mu.Unlock()
-			put(t, rdb, job.Default, list[1:]...)
-			eventually(t, "a permit is taken", func() bool { taken, _ := g.counts(); return taken > before })
-			if name == "parked" {
-				timer := time.NewTimer(5200 * time.Millisecond)
-				<-timer.C
-			}
-			g.set(&ratelimit.ClosedError{Reason: ratelimit.ReasonRefused}, ratelimit.General, ratelimit.Reserved)
-			timer := time.NewTimer(time.Until(moment) + 700*time.Millisecond)
-			<-timer.C
-			if n := len(h.ids()) - 1; n != 0 {
-				t.Errorf("%d tasks were fetched after the gate had closed", n)
-			}
-			g.set(nil, ratelimit.General, ratelimit.Reserved)
-			h.wait(t, 5)
-			eventually(t, "every permit but those of the six tasks is back", func() bool {
-				taken, returned := g.counts()
-				return taken-returned == 6
+				moment := time.Now().Add(ahead)
+				before, _ := g.counts()
+				g.mu.Lock()
+				g.at = func() time.Time { return moment }
+				g.mu.Unlock()
+				put(t, rdb, job.Default, list[1:]...)
+				testutil.Until(t, "a permit is taken", func() bool { taken, _ := g.counts(); return taken > before })
+				if name == "parked" {
+					time.Sleep(5200 * time.Millisecond) // virtual
+				}
+				g.set(&ratelimit.ClosedError{Reason: ratelimit.ReasonRefused}, ratelimit.General, ratelimit.Reserved)
+				time.Sleep(time.Until(moment) + 700*time.Millisecond)
+				synctest.Wait()
+				if n := len(h.ids()) - 1; n != 0 {
+					t.Errorf("%d tasks were fetched after the gate had closed", n)
+				}
+				g.set(nil, ratelimit.General, ratelimit.Reserved)
+				h.wait(t, 5)
+				testutil.Until(t, "every permit but those of the six tasks is back", func() bool {
+					taken, returned := g.counts()
+					return taken-returned == 6
+				})
+				_ = stop()
 			})
 		})
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
-	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 )
 
@@ -15,23 +14,7 @@ import (
 // must share a slot, and redirections count.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	s := redistest.Start(t, "--cluster-enabled", "yes")
-	one := s.Client(t)
-	slots := []any{"cluster", "addslots"} // not addslotsrange, which 6.2 lacks
-	for slot := range 16384 {
-		slots = append(slots, slot)
-	}
-	if err := one.Do(t.Context(), slots...).Err(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "cluster is up", func() bool {
-		return strings.Contains(one.ClusterInfo(t.Context()).Val(), "cluster_state:ok")
-	})
-	rdb, err := redisconn.Dial("redis-cluster://" + s.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = rdb.Close() }()
+	rdb := redistest.Cluster(t)
 	h := newHandled()
 	stop := serve(t, queue.ServerConfig{Redis: rdb, Handler: func(_ context.Context, task queue.Task) error {
 		if h.add(task) == 1 && strings.HasSuffix(task.ID, "1") {
@@ -54,7 +37,7 @@ func TestCluster(t *testing.T) {
 	if err := n.Pause(t.Context(), account, job.Bulk, "x", ""); err != nil {
 		t.Error(err)
 	}
-	one.Del(t.Context(), "wxn:{"+account+"}:watchdog", "wxn:{"+account+"}:orphans")
+	rdb.Del(t.Context(), "wxn:{"+account+"}:watchdog", "wxn:{"+account+"}:orphans")
 	if _, err := queue.Sweep(t.Context(), rdb, account); err != nil {
 		t.Error(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // Every script runs with the rights of docs/redis.md and uses only keys that it declares.
@@ -74,7 +75,7 @@ func TestScriptsDeclareTheirKeys(t *testing.T) {
 	h.wait(t, 8)
 	done := make(chan error, 1)
 	go func() { done <- stop() }()
-	eventually(t, "what was fetched ahead is back", func() bool {
+	testutil.Until(t, "what was fetched ahead is back", func() bool {
 		return int(admin.LLen(ctx, key(job.Bulk, "active")).Val()) == len(h.ids())
 	})
 	release()

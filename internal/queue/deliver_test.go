@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -163,7 +164,7 @@ func newStuck(t *testing.T) *stuck {
 	slow := s.Client(t)
 	put(t, slow, job.Bulk, items(16, job.Bulk)...) // teaches Redis the scripts and the fetch the depth
 	warm := serve(t, queue.ServerConfig{Redis: slow, Handler: newHandled().handle, Concurrency: 1, Servers: 1})
-	eventually(t, "warm", func() bool { // pending first: a fetch moves tasks from there to active
+	testutil.Until(t, "warm", func() bool { // pending first: a fetch moves tasks from there to active
 		return k.rdb.LLen(t.Context(), key(job.Bulk, "pending")).Val() == 0 && k.rdb.LLen(t.Context(), key(job.Bulk, "active")).Val() == 0
 	})
 	if err := warm(); err != nil {
@@ -193,7 +194,7 @@ func (k *stuck) kept(t *testing.T) int {
 // whole checks that the tasks that were not handled wait in their order.
 func (k *stuck) whole(t *testing.T) {
 	t.Helper()
-	eventually(t, "what was fetched ahead is back", func() bool { return k.kept(t) == 0 })
+	testutil.Until(t, "what was fetched ahead is back", func() bool { return k.kept(t) == 0 })
 	ids := k.rdb.LRange(t.Context(), key(job.Default, "pending"), 0, -1).Val()
 	slices.Reverse(ids)
 	var want []string
@@ -209,7 +210,7 @@ func (k *stuck) whole(t *testing.T) {
 	if state := k.rdb.HGet(t.Context(), key(job.Default, "t:"+k.list[8].ID), "state").Val(); state != "pending" {
 		t.Errorf("the state of the first is %q", state)
 	}
-	eventually(t, "the permits are back", func() bool {
+	testutil.Until(t, "the permits are back", func() bool {
 		taken, returned := k.gate.counts()
 		return taken-returned <= 8
 	})
@@ -258,7 +259,7 @@ func TestFetchGivesBack(t *testing.T) {
 		first := k.list[8].ID // the oldest that is kept
 		k.rdb.ZAdd(ctx, key(job.Default, "lease"), zAt(first, time.Minute))
 		k.gate.set(&ratelimit.ClosedError{Reason: ratelimit.ReasonQuota}, ratelimit.General, ratelimit.Reserved)
-		eventually(t, "the others are back", func() bool { return k.kept(t) == 1 })
+		testutil.Until(t, "the others are back", func() bool { return k.kept(t) == 1 })
 		if ids := k.rdb.LRange(ctx, key(job.Default, "active"), 0, -1).Val(); !slices.Contains(ids, first) {
 			t.Errorf("%s was taken from the worker that has it", first)
 		}
@@ -333,7 +334,7 @@ func TestFetchSkipsMissingMessages(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	eventually(t, "the permits of what was missing are back", func() bool {
+	testutil.Until(t, "the permits of what was missing are back", func() bool {
 		taken, returned := g.counts()
 		return taken-returned == 400-29
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -25,7 +26,7 @@ func TestFetchClosedGateFetchesNothing(t *testing.T) {
 	stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle})
 
 	// asynq's servers announce themselves when they run.
-	eventually(t, "servers run", func() bool { return rdb.ZCard(t.Context(), "asynq:servers").Val() == 4 })
+	testutil.Until(t, "servers run", func() bool { return rdb.ZCard(t.Context(), "asynq:servers").Val() == 4 })
 	timer := time.NewTimer(1500 * time.Millisecond) // longer than a hold
 	<-timer.C
 	if n := len(h.ids()); n != 0 {
@@ -235,11 +236,11 @@ func TestFetchIdle(t *testing.T) {
 		got <- time.Now()
 		return h.handle(t.Context(), task)
 	}})
-	eventually(t, "idle", func() bool { return rdb.Exists(t.Context(), "wxn:{"+account+":bulk}:idle").Val() == 1 })
+	testutil.Until(t, "idle", func() bool { return rdb.Exists(t.Context(), "wxn:{"+account+":bulk}:idle").Val() == 1 })
 	var waits []time.Duration
 	for i, item := range items(40, job.Default) {
 		if i%10 == 0 { // fall asleep
-			eventually(t, "idle", func() bool {
+			testutil.Until(t, "idle", func() bool {
 				return rdb.Exists(t.Context(), "wxn:{"+account+":default}:idle").Val() == 1
 			})
 		}

@@ -180,7 +180,7 @@ func patient() *handled {
 }
 
 func newHandled() *handled {
-	return &handled{limit: 30 * time.Second, count: map[string]int{}, more: make(chan struct{}, 1<<20)}
+	return &handled{limit: 5 * time.Minute, count: map[string]int{}, more: make(chan struct{}, 1<<20)}
 }
 
 func (h *handled) add(t queue.Task) int {
@@ -218,21 +218,6 @@ func (h *handled) ids() []string {
 		ids[i] = t.ID
 	}
 	return ids
-}
-
-// eventually waits for a state of Redis that no signal tells of.
-func eventually(tb testing.TB, what string, ok func() bool) {
-	tb.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(60 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			tb.Fatal("never happened: " + what)
-		}
-	}
 }
 
 func zAt(id string, in time.Duration) redis.Z {

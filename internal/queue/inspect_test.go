@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // fill leaves tasks of the default class in every state.
@@ -43,7 +44,7 @@ func fill(t *testing.T) (*queue.Inspector, func() []queue.State, func(string) st
 	}, DrainTimeout: 30 * time.Second})
 	t.Cleanup(func() { close(hold) })
 	h.wait(t, 3)
-	eventually(t, "one task is active, one is completed", func() bool {
+	testutil.Until(t, "one task is active, one is completed", func() bool {
 		return rdb.LLen(ctx, key(job.Default, "active")).Val() == 1 && rdb.Get(ctx, key(job.Default, "processed")).Val() == "1"
 	})
 	n := queue.NewInspector(rdb)

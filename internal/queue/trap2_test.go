@@ -13,6 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // atOnce counts how many handlers run at the same time.
@@ -214,7 +215,7 @@ func TestPanicKeepsThePayloadOut(t *testing.T) {
 	}})
 	h.wait(t, 1)
 	var info *asynq.TaskInfo
-	eventually(t, "retry", func() bool {
+	testutil.Until(t, "retry", func() bool {
 		var err error
 		info, err = asynq.NewInspectorFromRedisClient(rdb).GetTaskInfo(account+":default", "default-000000")
 		return err == nil && info.LastErr != ""

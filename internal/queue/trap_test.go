@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // The traps of asynq v0.26, each with its guard.
@@ -103,11 +104,11 @@ func TestTrapT01RedisKilled(t *testing.T) {
 	s.Kill()
 	s.Restart(t)
 	ctx := t.Context()
-	eventually(t, "the queue drains", func() bool {
+	testutil.Until(t, "the queue drains", func() bool {
 		pending, err := rdb.LLen(ctx, key(job.Default, "pending")).Result()
 		return err == nil && pending == 0
 	})
-	eventually(t, "completions are written", func() bool {
+	testutil.Until(t, "completions are written", func() bool {
 		// Fetches whose answer was lost stay active until the watchdog comes.
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -213,7 +214,7 @@ func TestTrapT07MissingMessages(t *testing.T) { //nolint:tparallel // the subtes
 	if took := time.Since(began); took > 5*time.Second { // a second for each with asynq alone
 		t.Errorf("30 tasks behind 30 missing ones took %s", took)
 	}
-	eventually(t, "completed", func() bool {
+	testutil.Until(t, "completed", func() bool {
 		sweep(t, rdb)
 		return rdb.LLen(ctx, key(job.Default, "active")).Val() == 0
 	})

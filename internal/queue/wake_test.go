@@ -9,6 +9,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // Accounts of one process hear their wake-ups over one connection, and only
@@ -27,9 +28,9 @@ func TestWakeUpsOfManyAccountsShareAConnection(t *testing.T) {
 		}))
 	}
 	for i := range accounts {
-		eventually(t, "idle", func() bool { return rdb.Exists(t.Context(), fmt.Sprintf("wxn:{wx%d:default}:idle", i)).Val() == 1 })
+		testutil.Until(t, "idle", func() bool { return rdb.Exists(t.Context(), fmt.Sprintf("wxn:{wx%d:default}:idle", i)).Val() == 1 })
 		channel := fmt.Sprintf("wxn:{wx%d}:wake", i)
-		eventually(t, "subscribed", func() bool { return rdb.PubSubNumSub(t.Context(), channel).Val()[channel] == 1 })
+		testutil.Until(t, "subscribed", func() bool { return rdb.PubSubNumSub(t.Context(), channel).Val()[channel] == 1 })
 	}
 	if n := len(rdb.PubSubChannels(t.Context(), "wxn:*").Val()); n != accounts {
 		t.Errorf("%d channels, want %d", n, accounts)
@@ -37,13 +38,8 @@ func TestWakeUpsOfManyAccountsShareAConnection(t *testing.T) {
 	for i := range accounts {
 		name := fmt.Sprint("wx", i)
 		putFor(t, rdb, name, job.Default, queue.Item{ID: "a", Payload: []byte("x")})
-		select {
-		case task := <-got:
-			if want := queue.Name(name, job.Default); task.Queue != want {
-				t.Errorf("queue %s, want %s", task.Queue, want)
-			}
-		case <-time.After(20 * time.Second):
-			t.Fatal("no task")
+		if task, want := testutil.Receive(t, "a task", got), queue.Name(name, job.Default); task.Queue != want {
+			t.Errorf("queue %s, want %s", task.Queue, want)
 		}
 	}
 	// The first to leave takes only its own channel along.
@@ -52,7 +48,7 @@ func TestWakeUpsOfManyAccountsShareAConnection(t *testing.T) {
 			t.Error(err)
 		}
 		want := accounts - 1 - i
-		eventually(t, "unsubscribed", func() bool { return len(rdb.PubSubChannels(t.Context(), "wxn:*").Val()) == want })
+		testutil.Until(t, "unsubscribed", func() bool { return len(rdb.PubSubChannels(t.Context(), "wxn:*").Val()) == want })
 	}
 }
 
@@ -62,7 +58,7 @@ func TestFetchWithoutPubSub(t *testing.T) {
 	rdb := redistest.Start(t).Client(t)
 	h := newHandled()
 	serve(t, queue.ServerConfig{Redis: rdb, Handler: h.handle})
-	eventually(t, "idle", func() bool { return rdb.Exists(t.Context(), "wxn:{"+account+":bulk}:idle").Val() == 1 })
+	testutil.Until(t, "idle", func() bool { return rdb.Exists(t.Context(), "wxn:{"+account+":bulk}:idle").Val() == 1 })
 	rdb.Del(t.Context(), "wxn:{"+account+":default}:idle") // no wake-up follows
 	began := time.Now()
 	put(t, rdb, job.Default, items(1, job.Default)...)
