@@ -64,19 +64,9 @@ func TestScriptsDeclareTheirKeys(t *testing.T) {
 // A whole life on a cluster: all keys of an account lie in one slot.
 func TestWholeLifeOnACluster(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t, "--cluster-enabled", "yes")
-	node := server.Client(t)
-	must(t, node.ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
-	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
-		info, err := node.ClusterInfo(t.Context()).Result()
-		must(t, err)
-		if strings.Contains(info, "cluster_state:ok") {
-			tick.Stop()
-			break
-		}
-	}
-	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.Addr}, Protocol: 2})
-	defer func() { _ = rdb.Close() }()
+	rdb := redistest.Cluster(t)
+	node := redis.NewClient(&redis.Options{Addr: rdb.Options().Addrs[0], Protocol: 2})
+	defer func() { _ = node.Close() }()
 	l := open(t, rdb)
 	wholeLife(t, rdb, l)
 	must(t, l.Audit(t.Context(), ledger.Entry{Action: "erased"}))
