@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -31,21 +33,12 @@ func cluster(t *testing.T) (addrs []string, appid string) {
 	}
 	host, port, _ := net.SplitHostPort(addrs[1])
 	must(t, nodes[0].ClusterMeet(t.Context(), host, port).Err())
-	for end := time.Now().Add(30 * time.Second); ; {
-		up := 0
-		for _, c := range nodes {
+	testutil.Until(t, "the cluster is ready", func() bool {
+		return !slices.ContainsFunc(nodes, func(c *redis.Client) bool {
 			info := c.ClusterInfo(t.Context()).Val()
-			if strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:2") {
-				up++
-			}
-		}
-		if up == 2 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the cluster does not come up")
-		}
-	}
+			return !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_known_nodes:2")
+		})
+	})
 	for i := range 100 {
 		id := fmt.Sprintf("wx%016d", i)
 		record, _ := nodes[0].ClusterKeySlot(t.Context(), "{"+id+"}").Result()

@@ -102,7 +102,7 @@ func TestPostDoesNotShowTheToken(t *testing.T) {
 // A relay that queued answers behind each other would need latency for each.
 func TestRelayDelaysAnswersThatOverlap(t *testing.T) {
 	t.Parallel()
-	const late, pieces = 50 * time.Millisecond, 40
+	const late, pieces = 50 * time.Millisecond, 400
 	target := listen(func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
 	addr := listen(func(conn net.Conn) { relay(t.Context(), conn, target, late) })
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)

@@ -9,6 +9,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -83,13 +84,13 @@ func TestAllDeadLettersOfOneCauseAreRetriedInTheBackground(t *testing.T) {
 	}
 	b.dead(t, 45047, "busy-after-the-count")
 	b.confirm(t, question, "/act-all").must(t, "confirmed", http.StatusOK, "retry: dead letters with errcode 45047")
-	until(t, "the run ends", func() bool { return strings.Contains(b.get(t, "/runs").body, "70 of 70 done, 0 failed") })
+	testutil.Until(t, "the run ends", func() bool { return strings.Contains(b.get(t, "/runs").body, "70 of 70 done, 0 failed") })
 	for id, want := range map[string]ledger.State{"busy-0": ledger.Queued, "busy-69": ledger.Queued, "bad-0": ledger.Dead, "busy-after-the-count": ledger.Dead} {
 		if got := b.state(t, id); got != want {
 			t.Errorf("%s: %s, want %s", id, got, want)
 		}
 	}
-	until(t, "the trail has both lines", func() bool {
+	testutil.Until(t, "the trail has both lines", func() bool {
 		trail := b.trail(t)
 		return strings.Contains(trail, "li (console) retry all  dead letters with errcode 45047 (from 192.0.2.7)") &&
 			strings.Contains(trail, "li (console) retried all  70 of 70, 0 failed; dead letters with errcode 45047 (from 192.0.2.7)")
@@ -107,7 +108,7 @@ func TestAllThatMatchASearchAreCancelled(t *testing.T) {
 	question := b.post(t, "/act-all", form...)
 	question.must(t, "the question", http.StatusOK, "Cancel 30 messages?", "messages with openid oCAN…Ef")
 	b.confirm(t, question, "/act-all")
-	until(t, "the run ends", func() bool { return strings.Contains(b.get(t, "/runs").body, "30 of 30 done, 0 failed") })
+	testutil.Until(t, "the run ends", func() bool { return strings.Contains(b.get(t, "/runs").body, "30 of 30 done, 0 failed") })
 	if got := b.state(t, "wait-29"); got != ledger.Cancelled {
 		t.Errorf("wait-29: %s", got)
 	}
@@ -125,7 +126,7 @@ func TestTheFormOfARunStopsIt(t *testing.T) {
 	b.confirm(t, question, "/act-all")
 	b.post(t, "/runs/stop", "id", "1").must(t, "stop", http.StatusOK, "Stopped.")
 	b.post(t, "/runs/stop", "id", "99").must(t, "a run that does not exist", http.StatusBadRequest)
-	until(t, "the trail tells what was done", func() bool { return strings.Contains(b.trail(t), "retried all") })
+	testutil.Until(t, "the trail tells what was done", func() bool { return strings.Contains(b.trail(t), "retried all") })
 }
 
 func TestSendingIsPausedAndResumed(t *testing.T) {
@@ -136,7 +137,7 @@ func TestSendingIsPausedAndResumed(t *testing.T) {
 		question.must(t, "the question", http.StatusOK, "Stop sending:", "Reason, for your colleagues")
 		fields := append(question.hidden(t, "/console/gate"), "reason", "wrong template")
 		b.post(t, "/gate", fields...).must(t, "paused", http.StatusOK, "Paused.")
-		until(t, "the overview shows it", func() bool { return strings.Contains(b.get(t, "/").body, "li (console)") })
+		testutil.Until(t, "the overview shows it", func() bool { return strings.Contains(b.get(t, "/").body, "li (console)") })
 		paused := class == "" && len(must[ratelimit.State](t)(b.account.Gate.State(t.Context())).Pauses) == 1
 		for _, q := range must[[]queue.State](t)(queue.NewInspector(b.rdb).Queues(t.Context(), account)) {
 			paused = paused || (q.Paused && string(q.Class) == class && q.Pause.Owner == "li (console)" && q.Pause.Reason == "wrong template")
@@ -207,7 +208,7 @@ func TestForecastsTellWhenTheQuotaRunsOut(t *testing.T) {
 	b := setup(t)
 	b.get(t, "/").must(t, "a fresh day", http.StatusOK, "1,000", "At the speed of the last ten minutes it lasts until the reset.", "left of 1,000")
 	b.enqueue(t, ids("much-", 1001)...)
-	until(t, "more waits than is left", func() bool {
+	testutil.Until(t, "more waits than is left", func() bool {
 		return strings.Contains(b.get(t, "/").body, "1,001 messages wait, more than the day has left.")
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // pair is a console that has two people confirm, with an audit file.
@@ -65,9 +66,9 @@ func TestDroppingAllNeedsASecondPerson(t *testing.T) {
 		t.Error("a body was dropped before the second person confirmed")
 	}
 	b.confirm(t, question, "/approvals").must(t, "confirmed", http.StatusOK, "drop: dead letters with errcode 47003")
-	until(t, "all are dropped", func() bool { return !payload() && strings.Contains(b.get(t, "/runs").body, "5 of 5 done") })
+	testutil.Until(t, "all are dropped", func() bool { return !payload() && strings.Contains(b.get(t, "/runs").body, "5 of 5 done") })
 	b.answer(t, "approve").must(t, "answered twice", http.StatusConflict, "does not wait any more")
-	until(t, "the file has each step", func() bool { return strings.Contains(lines(), `"action":"dropped all"`) })
+	testutil.Until(t, "the file has each step", func() bool { return strings.Contains(lines(), `"action":"dropped all"`) })
 	for _, want := range []string{`"action":"asked: drop all","actor":"li (console)"`, `"action":"confirmed: drop all","actor":"wang (console)"`, `"count":5`, "asked for by li (console)"} {
 		if !strings.Contains(lines(), want) {
 			t.Errorf("the audit file has no %s:\n%s", want, lines())
@@ -159,7 +160,7 @@ func TestWithoutTheOptionNoSecondPersonIsAsked(t *testing.T) {
 	b.get(t, "/approvals").must(t, "the page", http.StatusNotFound)
 	b.dead(t, 47003, "bad-1")
 	b.askToDrop(t).must(t, "dropped at once", http.StatusOK, "drop: dead letters")
-	until(t, "the trail tells what was done", func() bool { return strings.Contains(b.trail(t), "dropped all") })
+	testutil.Until(t, "the trail tells what was done", func() bool { return strings.Contains(b.trail(t), "dropped all") })
 }
 
 // A second person has the question of one request open while a reload drops it, or asks

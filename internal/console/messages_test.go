@@ -10,6 +10,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -47,7 +48,7 @@ func TestStoryTellsWhyAMessageWaits(t *testing.T) {
 		if err := row.arrange(); err != nil {
 			t.Fatal(err)
 		}
-		until(t, row.explanation, func() bool { return strings.Contains(page().body, row.want) })
+		testutil.Until(t, row.explanation, func() bool { return strings.Contains(page().body, row.want) })
 	}
 	if _, err := b.account.Producer.Enqueue(t.Context(), "later-1", body(), producer.NotBefore(time.Now().Add(time.Hour))); err != nil {
 		t.Fatal(err)

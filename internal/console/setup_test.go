@@ -282,16 +282,6 @@ func (b *bundle) trail(t *testing.T) string {
 	return out.String()
 }
 
-// until asks until done holds.
-func until(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for limit := time.Now().Add(20 * time.Second); !done(); {
-		if time.Now().After(limit) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}
-
 func ids(prefix string, n int) []string {
 	out := make([]string, n)
 	for i := range out {

@@ -166,18 +166,7 @@ func TestUnknownFormOfAsynqmonsPageIsRefused(t *testing.T) {
 // On a cluster the queues are in different slots; memory is that of a primary.
 func TestPagesAndMetricsOfACluster(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t, "--cluster-enabled", "yes", "--maxmemory", "64mb")
-	one := server.Client(t)
-	slots := []any{"cluster", "addslots"} // not addslotsrange, which 6.2 lacks
-	for slot := range 16384 {
-		slots = append(slots, slot)
-	}
-	if err := one.Do(t.Context(), slots...).Err(); err != nil {
-		t.Fatal(err)
-	}
-	until(t, func() bool { return strings.Contains(one.ClusterInfo(t.Context()).Val(), "cluster_state:ok") })
-	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.Addr}})
-	t.Cleanup(func() { _ = rdb.Close() })
+	rdb := redistest.Cluster(t, "--maxmemory", "64mb")
 	client := asynq.NewClientFromRedisClient(rdb)
 	for _, class := range job.Classes() {
 		if _, err := client.Enqueue(asynq.NewTask(job.TaskType, payload(t, "one")), asynq.Queue(queue.Name(account, class))); err != nil {

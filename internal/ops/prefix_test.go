@@ -16,6 +16,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/browsertest"
 	"github.com/wxnotify/wxnotify/internal/ops"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 const (
@@ -103,7 +104,7 @@ http {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Wait() }) // the end of the test's context has killed it
-	until(t, func() bool {
+	testutil.Until(t, "the proxy listens", func() bool {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 		if err == nil {
 			_ = conn.Close()

@@ -18,6 +18,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -129,7 +130,7 @@ func states(t *testing.T, rdb *redis.Client) *asynq.Inspector {
 		close(release)
 		server.Shutdown()
 	})
-	until(t, func() bool {
+	testutil.Until(t, "the tasks are in their states", func() bool {
 		q, err := inspect.GetQueueInfo(bulkQueue)
 		if err != nil || q.Active != 1 || q.Retry != 1 || q.Archived != 1 || q.Completed != 1 {
 			return false
@@ -144,18 +145,6 @@ func states(t *testing.T, rdb *redis.Client) *asynq.Inspector {
 	put("scheduled-1-paid", asynq.ProcessIn(time.Hour))
 	put("aggregating-1-paid", asynq.Group("group-1"))
 	return inspect
-}
-
-// until repeats done, which asks Redis each time, until it is true.
-func until(tb testing.TB, done func() bool) {
-	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
-	defer cancel()
-	for !done() {
-		if ctx.Err() != nil {
-			tb.Fatal("the condition did not hold within 30 s")
-		}
-	}
 }
 
 func newStory(t *testing.T) *story {

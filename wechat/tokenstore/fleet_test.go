@@ -245,7 +245,7 @@ func TestTok11LeaseOfAKilledProcessIsTakenOver(t *testing.T) {
 		}
 	}
 	// Generous to a busy machine; the lease itself is 2 s.
-	if took := time.Since(begun); took > lease+5*time.Second {
+	if took := time.Since(begun); took > lease+time.Minute {
 		t.Errorf("waited %v for the new holder, want about the lease of %v", took, lease)
 	}
 	if n := e.fetched(); n != 2 {
