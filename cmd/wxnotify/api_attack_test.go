@@ -18,6 +18,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -41,7 +42,7 @@ func TestAttacksOnTheAPIListener(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	w := newWorld(t, server.URL())
-	addr := freeAddr(t)
+	addr := testutil.FreeAddr(t)
 	env := w.with("WXNOTIFY_API_ADDR", addr, "WXNOTIFY_GATEWAY", "true")
 	start(t, env, "api").says(t, "api started")
 	_, key := newKey(t, env, "--scopes", "send,read,gateway", "--paths", "/cgi-bin/user/")
@@ -138,7 +139,7 @@ func TestAClientMadeOfTheDocumentWorks(t *testing.T) {
 	}
 	server := redistest.Start(t)
 	w := newWorld(t, server.URL())
-	addr := freeAddr(t)
+	addr := testutil.FreeAddr(t)
 	env := w.with("WXNOTIFY_API_ADDR", addr)
 	start(t, env, "api").says(t, "api started")
 	start(t, env, "worker").says(t, "worker started")

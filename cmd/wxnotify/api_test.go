@@ -9,9 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -76,7 +76,7 @@ func TestServeAnswersTheHTTPAPI(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	w := newWorld(t, server.UserURL(t))
-	apiAddr, opsAddr, publicAddr := freeAddr(t), freeAddr(t), freeAddr(t)
+	apiAddr, opsAddr, publicAddr := testutil.FreeAddr(t), testutil.FreeAddr(t), testutil.FreeAddr(t)
 	env := w.with("WXNOTIFY_API_ADDR", apiAddr, "WXNOTIFY_OPS_ADDR", opsAddr, "WXNOTIFY_PUBLIC_ADDR", publicAddr,
 		"WXNOTIFY_PUBLIC_URL", "http://"+publicAddr, "WXNOTIFY_ENROLL_KEY", strings.Repeat("enrolkey", 5), "WXNOTIFY_LOG_LEVEL", "debug")
 	serve := start(t, env, "serve")
@@ -98,7 +98,7 @@ func TestServeAnswersTheHTTPAPI(t *testing.T) {
 			t.Fatalf("%s: %d %s", id, a.status, a.body)
 		}
 		var last answer
-		until(t, 30*time.Second, id+" ends", func() bool {
+		testutil.Until(t, id+" ends", func() bool {
 			last = ask(t, "GET", base+"/v1/messages/"+id, c.key, "")
 			state, _ := last.field(t, "state").(string)
 			return state == c.state
@@ -134,7 +134,7 @@ func TestServeAnswersTheHTTPAPI(t *testing.T) {
 func TestAPIAlone(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.AOF()...)
-	first, second := freeAddr(t), freeAddr(t)
+	first, second := testutil.FreeAddr(t), testutil.FreeAddr(t)
 	static := "billing:" + strings.Repeat("5f", 20)
 	env := map[string]string{
 		"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_OPS_ADDR": "-",
@@ -155,7 +155,7 @@ func TestAPIAlone(t *testing.T) {
 		t.Errorf("without Redis: %d %s", a.status, a.body)
 	}
 	server.Restart(t)
-	until(t, 30*time.Second, "Redis is back", func() bool {
+	testutil.Until(t, "Redis is back", func() bool {
 		return ask(t, "POST", "http://"+first+"/v1/messages", key, hello("m-2", "wxn-sim-delivered")).status < 300
 	})
 }
@@ -163,7 +163,7 @@ func TestAPIAlone(t *testing.T) {
 func TestKeysAreMadeListedRotatedAndRevoked(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	addr := freeAddr(t)
+	addr := testutil.FreeAddr(t)
 	env := map[string]string{
 		"WXNOTIFY_REDIS_URL": server.UserURL(t), "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_OPS_ADDR": "-", "WXNOTIFY_API_ADDR": addr,
 		"WXNOTIFY_WECHAT_BASE_URL": "http://127.0.0.1:1",
@@ -196,11 +196,11 @@ func TestKeysAreMadeListedRotatedAndRevoked(t *testing.T) {
 		t.Errorf("after the rotation the old and the new secret answer %d and %d", use(secret), use(next))
 	}
 	ended := strings.TrimSpace(inProcess(t, env, "api", "keys", "rotate", id, "--overlap", "0s").stdout)
-	until(t, 10*time.Second, "the old secrets end", func() bool { return use(secret) == 401 && use(next) == 401 })
+	testutil.Until(t, "the old secrets end", func() bool { return use(secret) == 401 && use(next) == 401 })
 	if r := inProcess(t, env, "api", "keys", "revoke", id); r.code != 0 {
 		t.Errorf("revoke: exit %d %s", r.code, r.stderr)
 	}
-	until(t, 10*time.Second, "the key ends", func() bool { return use(ended) == 401 })
+	testutil.Until(t, "the key ends", func() bool { return use(ended) == 401 })
 	for _, c := range []struct {
 		code int
 		want string

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -100,7 +100,7 @@ func TestCommands(t *testing.T) {
 	expect(0, "accepted", replaced(sendArgs("to-somebody", "--wait"), "oCommand000000000000000000001", "oCommand000000000000000000009")...)
 	expect(0, "state queued", "status", "held")
 	expect(0, "", "queues", "resume", "bulk")
-	until(t, 20*time.Second, "the held message goes", func() bool {
+	testutil.Until(t, "the held message goes", func() bool {
 		return strings.Contains(inProcess(t, w.env, "status", "held").stdout, "accepted")
 	})
 	expect(0, "known already: nothing was sent; it ended as cancelled", sendArgs("to-cancel")...)
@@ -149,7 +149,7 @@ func TestDeadLetters(t *testing.T) {
 	if r := inProcess(t, w.env, "dead", "retry", "doomed"); r.code != 0 {
 		t.Fatalf("dead retry: exit %d\n%s", r.code, r.stderr)
 	}
-	until(t, 30*time.Second, "the dead letter is sent", func() bool {
+	testutil.Until(t, "the dead letter is sent", func() bool {
 		return strings.Contains(inProcess(t, w.env, "status", "doomed").stdout, "accepted")
 	})
 	if r := inProcess(t, w.env, "dead", "retry", "doomed"); r.code != 1 || !strings.Contains(r.stderr, "is not dead") {

@@ -12,10 +12,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -200,7 +200,7 @@ func TestDeployMetricsExist(t *testing.T) {
 	w := publicWorld(t)
 	own := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("success")) }))
 	t.Cleanup(own.Close)
-	addr := freeAddr(t)
+	addr := testutil.FreeAddr(t)
 	w.env = w.with("WXNOTIFY_OPS_ADDR", addr, "WXNOTIFY_FORWARD_URL", own.URL)
 	start(t, w.env, "serve").says(t, "enroll started")
 	w.run(t, "send", "--to", storyOpenID, "--template", wechattest.TemplateOrderPaid, "--id", "m-1", "--class", "critical",
@@ -208,7 +208,7 @@ func TestDeployMetricsExist(t *testing.T) {
 	w.state(t, "m-1", "delivered")
 	w.control(t, "POST", "/_sim/followers", map[string]any{"openids": []string{storyOpenID}, "do": "say", "text": "hello"}, nil)
 	var got scraped
-	until(t, time.Minute, "the push is forwarded, the receipt is counted", func() bool {
+	testutil.Until(t, "the push is forwarded, the receipt is counted", func() bool {
 		got = scrape(t, addr)
 		return got["wxnotify_forwards_total"] != nil && got["wxnotify_enroll_total"] != nil
 	})

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -58,7 +59,7 @@ func shipped(tb testing.TB, name string, pairs ...string) string {
 func background(tb testing.TB, path string, args ...string) *logBuffer {
 	tb.Helper()
 	cmd := exec.Command(path, args...) //nolint:noctx // ended by the cleanup
-	out := newLogBuffer()
+	out := new(logBuffer)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = append(os.Environ(), "HOME="+tb.TempDir())
 	if err := cmd.Start(); err != nil {
@@ -235,7 +236,7 @@ func TestDeployProxies(t *testing.T) {
 			log := map[string]func(*testing.T, proxyAddrs) func() string{"nginx": runNginx, "caddy": runCaddy}[name](t, at)
 			p := proxyClient{t: t, at: at}
 			alice, bob := p.from("127.0.0.1"), p.from("127.0.0.2")
-			until(t, time.Minute, "the proxy answers", func() bool {
+			testutil.Until(t, "the proxy answers", func() bool {
 				status, _ := alice.ask("GET", "https://notify.example.com/healthz", "")
 				operators, _ := alice.ask("GET", "https://ops.example.com/wxnotify/readyz", "") // 0 until caddy has its certificate
 				return status == http.StatusOK && operators != 0
@@ -294,7 +295,7 @@ func TestDeployProxies(t *testing.T) {
 			if status, text := alice.ask("GET", push, ""); status != http.StatusBadGateway {
 				t.Errorf("nothing behind the proxy: %d %s", status, text)
 			}
-			until(t, time.Minute, "the proxy has logged that", func() bool { return strings.Contains(log(), " 502 ") || strings.Contains(log(), `"status":502`) })
+			testutil.Until(t, "the proxy has logged that", func() bool { return strings.Contains(log(), " 502 ") || strings.Contains(log(), `"status":502`) })
 			if text := log(); strings.Contains(text, "canaryQuery") || !strings.Contains(text, "/callback/"+wechattest.AppID) {
 				t.Errorf("the log has a query, or no path: %.4000s", text)
 			}

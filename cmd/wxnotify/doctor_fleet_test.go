@@ -17,6 +17,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/doctor"
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -86,7 +87,7 @@ func inWar(c *clinic) {
 	}
 	for range 5 {
 		var token wechat.Token
-		until(c.t, 10*time.Second, "a token", func() bool {
+		testutil.Until(c.t, "a token", func() bool {
 			token, err = store.Token(c.t.Context())
 			return err == nil
 		})
@@ -160,7 +161,7 @@ func TestDoctorAsksFromOutside(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	files := filepath.Dir(write(t, "MP_verify_abc123.txt", "abc123"))
-	public, ops := freeAddr(t), freeAddr(t)
+	public, ops := testutil.FreeAddr(t), testutil.FreeAddr(t)
 	base := "http://" + public
 	c.set("WXNOTIFY_PUBLIC_URL", base)
 	c.set("WXNOTIFY_PUBLIC_ADDR", public)
@@ -220,7 +221,7 @@ func TestDoctorAsksFromOutside(t *testing.T) {
 func TestDoctorOfAPlainCallback(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
-	public := freeAddr(t)
+	public := testutil.FreeAddr(t)
 	delete(c.env, "WXNOTIFY_ENCODING_AES_KEY")
 	c.set("WXNOTIFY_PUBLIC_URL", "http://"+public)
 	c.set("WXNOTIFY_PUBLIC_ADDR", public)

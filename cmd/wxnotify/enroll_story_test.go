@@ -6,12 +6,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
 	"github.com/wxnotify/wxnotify/internal/browsertest"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -28,7 +28,7 @@ func publicWorld(t *testing.T, simulate ...string) *world {
 	t.Helper()
 	server := redistest.Start(t, redistest.AOF()...)
 	w := newWorld(t, server.UserURL(t), simulate...)
-	addr := freeAddr(t)
+	addr := testutil.FreeAddr(t)
 	w.public = "http://" + addr
 	w.env = w.with(
 		"WXNOTIFY_PUBLIC_URL", w.public, "WXNOTIFY_PUBLIC_ADDR", addr,
@@ -58,7 +58,7 @@ func (w *world) run(t *testing.T, args ...string) string {
 func (w *world) state(t *testing.T, id, want string) map[string]any {
 	t.Helper()
 	var got map[string]any
-	until(t, time.Minute, id+" is "+want, func() bool {
+	testutil.Until(t, id+" is "+want, func() bool {
 		r := inProcess(t, w.env, "status", id, "-o", "json")
 		got = nil
 		return json.Unmarshal([]byte(r.stdout), &got) == nil && got["state"] == want
@@ -114,7 +114,7 @@ func TestEnrolStory(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	w.follower(t, "unsubscribe")
-	until(t, time.Minute, "suppressed", func() bool {
+	testutil.Until(t, "suppressed", func() bool {
 		return strings.Contains(w.run(t, "suppress", "list"), "unsubscribed")
 	})
 	w.toUser(t, "lab-2")
@@ -122,7 +122,7 @@ func TestEnrolStory(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	w.follower(t, "subscribe")
-	until(t, time.Minute, "lifted", func() bool { return w.run(t, "suppress", "list") == "" })
+	testutil.Until(t, "lifted", func() bool { return w.run(t, "suppress", "list") == "" })
 	w.toUser(t, "lab-3")
 	w.state(t, "lab-3", "delivered")
 

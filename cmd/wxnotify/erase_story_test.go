@@ -18,6 +18,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/internal/ticket"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -349,7 +350,7 @@ func TestErasureWaitsForMessagesThatAreBeingSent(t *testing.T) {
 	w.control(t, "POST", "/_sim/script", map[string]any{"replies": []map[string]any{{"do": "hang", "delay": "8s"}}}, nil)
 	w.run(t, "send", "--to", erasedOpenID, "--template", "T", "--id", "in-flight", "--data", "thing1="+erasedText)
 	w.state(t, "in-flight", "sending")
-	until(t, 30*time.Second, "asynq writes what the worker does", func() bool {
+	testutil.Until(t, "asynq writes what the worker does", func() bool {
 		return workersName(t, rdb, "in-flight")
 	})
 	if workersName(t, rdb, erasedOpenID) || workersName(t, rdb, erasedText) {

@@ -7,9 +7,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // TestHealthcheckFollowsReadyz of a real worker whose Redis dies.
@@ -17,7 +17,7 @@ func TestHealthcheckFollowsReadyz(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.AOF()...)
 	w := newWorld(t, server.URL())
-	_, port, _ := strings.Cut(freeAddr(t), ":")
+	_, port, _ := strings.Cut(testutil.FreeAddr(t), ":")
 	env := w.with("WXNOTIFY_OPS_ADDR", "0.0.0.0:"+port, "WXNOTIFY_OPS_LOGIN", "ops:long-Canary-password-91")
 	start(t, env, "worker").says(t, "worker started")
 
@@ -26,7 +26,7 @@ func TestHealthcheckFollowsReadyz(t *testing.T) {
 		t.Errorf("a worker that runs: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	server.Kill()
-	until(t, 20*time.Second, "not ready without Redis", func() bool { // a result of /readyz is used for a second
+	testutil.Until(t, "not ready without Redis", func() bool { // a result of /readyz is used for a second
 		r = inProcess(t, env, "healthcheck", "--output", "json")
 		return r.code == 1
 	})

@@ -14,9 +14,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -34,7 +34,7 @@ func newShell(t *testing.T, env map[string]string) *shell {
 	bash := exec.Command("bash") //nolint:noctx // ended below
 	bash.Env = append(command(env).Env, "WXNOTIFY="+os.Args[0], "WXNOTIFY_OPS_ADDR=-")
 	bash.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its children end with it
-	s := &shell{T: t, out: newLogBuffer()}
+	s := &shell{T: t, out: new(logBuffer)}
 	in, err := bash.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -60,20 +60,15 @@ func (s *shell) try(line string) (out string, code int) {
 	if _, err := fmt.Fprintf(s.in, "%s\necho; echo '%s'$?\n", line, mark); err != nil {
 		s.Fatal(err)
 	}
-	limit := time.After(90 * time.Second)
-	for {
-		changed := s.out.changed()
-		out := s.out.String()[before:]
-		if text, rest, ok := strings.Cut(out, mark); ok && strings.Contains(rest, "\n") {
+	testutil.Until(s, "the end of "+line, func() bool {
+		text, rest, ended := strings.Cut(s.out.String()[before:], mark)
+		if ended = ended && strings.Contains(rest, "\n"); ended {
+			out = text
 			_, _ = fmt.Sscan(rest, &code)
-			return text, code
 		}
-		select {
-		case <-changed:
-		case <-limit:
-			s.Fatalf("still running after 90 s: %s\n%s", line, s.out)
-		}
-	}
+		return ended
+	})
+	return out, code
 }
 
 // run runs a line that must succeed.
@@ -111,7 +106,7 @@ func TestDemoPrintsLinesThatRunAsPrinted(t *testing.T) {
 	for _, line := range hints(t, p, "Send more from another terminal") {
 		if strings.HasSuffix(line, "enroll list") {
 			// The scan is pushed and applied within milliseconds; a reader takes longer.
-			until(t, time.Minute, "bound", func() bool { return strings.Contains(sh.run(line), "patient-401") })
+			testutil.Until(t, "bound", func() bool { return strings.Contains(sh.run(line), "patient-401") })
 		}
 		all.WriteString(sh.run(line))
 	}
@@ -135,7 +130,7 @@ func TestSimulatePrintsLinesThatRunAsPrinted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t, redistest.AOF()...)
-			addr := freeAddr(t)
+			addr := testutil.FreeAddr(t)
 			sim := start(t, nil, append([]string{"simulate", "--addr", "127.0.0.1:0", "--public-url", "http://" + addr}, flags...)...)
 			sim.says(t, wechattest.TemplateDelivery)
 			sh := newShell(t, map[string]string{"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_PUBLIC_ADDR": addr})
@@ -151,7 +146,7 @@ func TestSimulatePrintsLinesThatRunAsPrinted(t *testing.T) {
 			}
 			// The receipt comes by the callback, and links lead to the simulator.
 			id := regexp.MustCompile(`cli-[a-z0-9]+`).FindString(last)
-			until(t, time.Minute, "delivered", func() bool {
+			testutil.Until(t, "delivered", func() bool {
 				out, _ := sh.try("wxnotify status " + id)
 				return strings.Contains(out, "delivered")
 			})
@@ -244,7 +239,7 @@ func TestReadmeExamplesRun(t *testing.T) {
 			}
 			defer func() { _ = file.Close() }()
 			server := redistest.Start(t, redistest.AOF()...)
-			simAddr, publicAddr, apiAddr := freeAddr(t), freeAddr(t), freeAddr(t)
+			simAddr, publicAddr, apiAddr := testutil.FreeAddr(t), testutil.FreeAddr(t), testutil.FreeAddr(t)
 			elsewhere := strings.NewReplacer("redis://127.0.0.1:6379/0", server.URL(), "127.0.0.1:8090", simAddr, "127.0.0.1:8081", apiAddr,
 				"wxnotify simulate", "wxnotify simulate --addr "+simAddr, "https://notify.example.com", "http://"+publicAddr)
 			sh := newShell(t, map[string]string{
@@ -281,7 +276,7 @@ func TestReadmeExamplesRun(t *testing.T) {
 					}
 				case strings.HasSuffix(strings.TrimSpace(background), "&"):
 					text := map[string]string{"simulate": "listens on", "worker": "worker started", "serve": "enroll started"}[strings.Fields(line)[1]]
-					until(t, 3*time.Minute, line, func() bool { return strings.Contains(sh.out.String(), text) })
+					testutil.Until(t, line, func() bool { return strings.Contains(sh.out.String(), text) })
 				}
 				for _, command := range []string{"simulate", "worker", "send", "status", "serve", "enroll link", "enroll list", "api keys create"} {
 					ran[command] = ran[command] || strings.Contains(line, "wxnotify "+command)

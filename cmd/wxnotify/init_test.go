@@ -156,7 +156,7 @@ func TestInitHidesTheSecretOnATerminal(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "wxnotify.yaml")
 	cmd := exec.Command(script, "-qec", shellQuote(os.Args[0])+" init "+shellQuote(file), "/dev/null") //nolint:noctx // it ends with its input
 	cmd.Env = append(command(map[string]string{"WXNOTIFY_WECHAT_BASE_URL": server.URL}).Env, "SHELL=/bin/sh")
-	p := &process{cmd: cmd, stderr: newLogBuffer(), done: make(chan struct{})}
+	p := &process{cmd: cmd, stderr: new(logBuffer), done: make(chan struct{})}
 	keys, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -3,22 +3,21 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -32,6 +31,9 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	if signal.Ignored(syscall.SIGHUP) { // as under nohup; a child inherits that, but not a handler
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	os.Exit(m.Run())
 }
 
@@ -43,20 +45,15 @@ type process struct {
 	err    error
 }
 
-// logBuffer keeps all output and tells who waits for a text.
+// logBuffer keeps all output.
 type logBuffer struct {
-	mu    sync.Mutex
-	buf   bytes.Buffer
-	wrote chan struct{}
+	mu  sync.Mutex
+	buf bytes.Buffer
 }
-
-func newLogBuffer() *logBuffer { return &logBuffer{wrote: make(chan struct{})} }
 
 func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	close(l.wrote)
-	l.wrote = make(chan struct{})
 	return l.buf.Write(p)
 }
 
@@ -64,12 +61,6 @@ func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
-}
-
-func (l *logBuffer) changed() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.wrote
 }
 
 func command(env map[string]string, args ...string) *exec.Cmd {
@@ -84,7 +75,7 @@ func command(env map[string]string, args ...string) *exec.Cmd {
 // start runs wxnotify until the test ends.
 func start(tb testing.TB, env map[string]string, args ...string) *process {
 	tb.Helper()
-	p := &process{cmd: command(env, args...), stderr: newLogBuffer(), done: make(chan struct{})}
+	p := &process{cmd: command(env, args...), stderr: new(logBuffer), done: make(chan struct{})}
 	p.cmd.Stderr, p.cmd.Stdout = p.stderr, p.stderr
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatal(err)
@@ -93,30 +84,31 @@ func start(tb testing.TB, env map[string]string, args ...string) *process {
 		p.err = p.cmd.Wait()
 		close(p.done)
 	}()
-	tb.Cleanup(p.kill)
+	tb.Cleanup(func() {
+		p.kill()
+		if tb.Failed() {
+			tb.Logf("output of %s:\n%s", strings.Join(args, " "), p.stderr)
+		}
+	})
 	return p
 }
 
 // says waits until the process wrote text.
 func (p *process) says(tb testing.TB, text string) {
 	tb.Helper()
-	limit := time.After(60 * time.Second)
-	for {
-		changed := p.stderr.changed()
-		if strings.Contains(p.stderr.String(), text) {
-			return
-		}
+	testutil.Until(tb, "the process says "+text, func() bool {
+		ended := false
 		select {
-		case <-changed:
 		case <-p.done:
-			if strings.Contains(p.stderr.String(), text) {
-				return
-			}
-			tb.Fatalf("the process ended (%v) before it said %q:\n%s", p.err, text, p.stderr)
-		case <-limit:
-			tb.Fatalf("the process did not say %q within a minute:\n%s", text, p.stderr)
+			ended = true
+		default:
 		}
-	}
+		said := strings.Contains(p.stderr.String(), text)
+		if ended && !said {
+			tb.Fatalf("the process ended (%v) before it said %q", p.err, text)
+		}
+		return said
+	})
 }
 
 func (p *process) kill() {
@@ -128,11 +120,7 @@ func (p *process) kill() {
 func (p *process) terminate(tb testing.TB) int {
 	tb.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(time.Minute):
-		tb.Fatalf("still running a minute after SIGTERM:\n%s", p.stderr)
-	}
+	testutil.Receive(tb, "the process ends after SIGTERM", p.done)
 	return p.cmd.ProcessState.ExitCode()
 }
 
@@ -173,7 +161,7 @@ type world struct {
 
 func newWorld(tb testing.TB, redisURL string, simulate ...string) *world {
 	tb.Helper()
-	addr := freeAddr(tb)
+	addr := testutil.FreeAddr(tb)
 	w := &world{base: "http://" + addr}
 	w.env = map[string]string{
 		"WXNOTIFY_REDIS_URL": redisURL, "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_APPSECRET": wechattest.AppSecret,
@@ -191,16 +179,6 @@ func (w *world) with(pairs ...string) map[string]string {
 		env[pairs[i]] = pairs[i+1]
 	}
 	return env
-}
-
-func freeAddr(tb testing.TB) string {
-	tb.Helper()
-	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // control calls the simulator's control API and decodes into out when it is given.
@@ -231,23 +209,6 @@ func (w *world) control(tb testing.TB, method, path string, body, out any) {
 	if out != nil {
 		if err := json.Unmarshal(b, out); err != nil {
 			tb.Fatalf("%s %s: %v\n%s", method, path, err, b)
-		}
-	}
-}
-
-// until asks again and again, with a pause, until ok says so. Processes have no
-// signal to wait for.
-func until(tb testing.TB, limit time.Duration, what string, ok func() bool) {
-	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), limit)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-ctx.Done():
-			tb.Fatalf("not within %s: %s", limit, what)
-		case <-tick.C:
 		}
 	}
 }

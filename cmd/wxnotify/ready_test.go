@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -15,7 +16,7 @@ import (
 func TestReadinessOfServeNamesNoAppIDToStrangers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, redistest.Start(t).URL())
-	ops := freeAddr(t)
+	ops := testutil.FreeAddr(t)
 	worker := start(t, w.with("WXNOTIFY_OPS_ADDR", ops, "WXNOTIFY_OPS_LOGIN", "li:a-long-password"), "worker")
 	worker.says(t, "worker started")
 	for auth, named := range map[string]bool{"": false, "li:wrong": false, "li:a-long-password": true} {

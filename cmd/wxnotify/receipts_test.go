@@ -14,6 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -27,7 +28,7 @@ func TestReceiptsOfACampaign(t *testing.T) {
 	total := scale(73_000)
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "everysec")
 	w := newWorld(t, server.URL())
-	addr := freeAddr(t)
+	addr := testutil.FreeAddr(t)
 	env := w.with("WXNOTIFY_PUBLIC_ADDR", addr, "WXNOTIFY_CALLBACK_TOKEN", callbackToken, "WXNOTIFY_CALLBACK_MODE", "plain")
 	proc := start(t, env, "enroll")
 	proc.says(t, "enroll started")
@@ -65,7 +66,7 @@ func TestReceiptsOfACampaign(t *testing.T) {
 		t.Errorf("p99 is %s, want at most %s", p99, limit)
 	}
 	want := map[ledger.State]int{ledger.Delivered: total - total/10, ledger.Rejected: total / 10}
-	until(t, 2*time.Minute, "every message is settled", func() bool { return settledAll(t, records, total, want) })
+	testutil.Until(t, "every message is settled", func() bool { return settledAll(t, records, total, want) })
 }
 
 func check(t *testing.T, err error) {

@@ -23,6 +23,7 @@ import (
 	logs "go.uber.org/zap/zaptest/observer"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -57,7 +58,7 @@ func newReloading(t *testing.T, command, text string) *reloading {
 			{AppID: reloadA, AppSecret: wechat.NewSecret("secret-a")}, {AppID: reloadB, AppSecret: wechat.NewSecret("secret-b")},
 		}}),
 		rdb: server.Client(t), file: filepath.Join(t.TempDir(), "wxnotify.yaml"), hangUp: make(chan os.Signal, 1),
-		log: newLogBuffer(), ended: make(chan int, 1), ops: freeAddr(t),
+		log: new(logBuffer), ended: make(chan int, 1), ops: testutil.FreeAddr(t),
 	}
 	t.Cleanup(w.platform.Close)
 	weixin := httptest.NewServer(w.platform)
@@ -67,7 +68,7 @@ func newReloading(t *testing.T, command, text string) *reloading {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	go func() {
 		w.ended <- run(ctx, []string{command}, environment{Stdin: strings.NewReader(""), Stdout: w.log, Stderr: w.log, HangUp: w.hangUp, Env: map[string]string{
-			"WXNOTIFY_CONFIG": w.file, "WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_WECHAT_BASE_URL": weixin.URL, "WXNOTIFY_OPS_ADDR": w.ops, "WXNOTIFY_API_ADDR": freeAddr(t), "WXNOTIFY_PUBLIC_ADDR": freeAddr(t),
+			"WXNOTIFY_CONFIG": w.file, "WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_WECHAT_BASE_URL": weixin.URL, "WXNOTIFY_OPS_ADDR": w.ops, "WXNOTIFY_API_ADDR": testutil.FreeAddr(t), "WXNOTIFY_PUBLIC_ADDR": testutil.FreeAddr(t),
 		}})
 	}()
 	t.Cleanup(func() {
@@ -97,18 +98,7 @@ func (w *reloading) write(t *testing.T, text string) {
 // says waits until the log has the text n times.
 func (w *reloading) says(t *testing.T, text string, n int) {
 	t.Helper()
-	limit := time.After(time.Minute)
-	for {
-		changed := w.log.changed()
-		if strings.Count(w.log.String(), text) >= n {
-			return
-		}
-		select {
-		case <-changed:
-		case <-limit:
-			t.Fatalf("the log does not have %q %d times:\n%s", text, n, w.log)
-		}
-	}
+	testutil.Until(t, fmt.Sprintf("the log has %q %d times", text, n), func() bool { return strings.Count(w.log.String(), text) >= n })
 }
 
 // reload writes the file, and waits until it is in force.
@@ -188,7 +178,7 @@ func TestReloadSendsEachMessageOnce(t *testing.T) {
 	sent := func(id string) func() bool { return func() bool { return w.platform.SeenCount(id) > 0 } }
 	check(t, send(t, b, "before-b-is-served"))
 	w.reload(t, reloadHead+"accounts:\n{"+reloadA+"}{"+reloadB+"}")
-	until(t, time.Minute, "the added account sends", sent("before-b-is-served"))
+	testutil.Until(t, "the added account sends", sent("before-b-is-served"))
 
 	w.reload(t, "rate: 400\ndaily_quota: 77777\nops_login: boss:second-password\naccounts:\n{"+reloadA+"}{"+reloadB+"}")
 	_, metrics := w.get(t, "/metrics", "second-password")
@@ -201,7 +191,7 @@ func TestReloadSendsEachMessageOnce(t *testing.T) {
 	w.platform.Account(reloadB).SetSecret(wechat.NewSecret("secret-c"))
 	w.reload(t, reloadHead+"accounts:\n{"+reloadA+"}{"+reloadB+"}")
 	check(t, send(t, b, "with-the-new-secret"))
-	until(t, time.Minute, "the account sends with its new secret", sent("with-the-new-secret"))
+	testutil.Until(t, "the account sends with its new secret", sent("with-the-new-secret"))
 
 	w.reload(t, reloadHead+"accounts:\n{"+reloadA+"}")
 	check(t, send(t, b, "while-b-is-removed"))
@@ -210,7 +200,7 @@ func TestReloadSendsEachMessageOnce(t *testing.T) {
 	}
 	ids := stop()
 	for _, id := range ids {
-		until(t, time.Minute, id+" is sent", sent(id))
+		testutil.Until(t, id+" is sent", sent(id))
 	}
 	if sent("while-b-is-removed")() {
 		t.Error("an account that was removed sends")
@@ -218,7 +208,7 @@ func TestReloadSendsEachMessageOnce(t *testing.T) {
 	w.reload(t, reloadHead+"accounts:\n{"+reloadA+"}{"+reloadB+"}")
 	ids = append(ids, "before-b-is-served", "with-the-new-secret", "while-b-is-removed")
 	for _, id := range ids {
-		until(t, time.Minute, id+" is sent", sent(id))
+		testutil.Until(t, id+" is sent", sent(id))
 		if n := w.platform.SeenCount(id); n != 1 {
 			t.Errorf("%s is seen %d times", id, n)
 		}
@@ -273,7 +263,7 @@ func TestReloadOfAFaultyFileChangesNothing(t *testing.T) {
 		}
 	}
 	check(t, send(t, w.producer(t, reloadA), "after"))
-	until(t, time.Minute, "the message is sent", func() bool { return w.platform.SeenCount("after") == 1 })
+	testutil.Until(t, "the message is sent", func() bool { return w.platform.SeenCount("after") == 1 })
 }
 
 // What is opened once stays as it was, and is named; the rest changes.
@@ -307,7 +297,7 @@ func TestReloadTwiceTakesTheLastFile(t *testing.T) {
 		default: // as os/signal does: one is waiting already
 		}
 	}
-	until(t, time.Minute, "the last file is in force", func() bool {
+	testutil.Until(t, "the last file is in force", func() bool {
 		status, _ := w.get(t, "/", "password-4")
 		return status == http.StatusOK
 	})
@@ -417,7 +407,7 @@ func TestMul03ReloadLeaksNothing(t *testing.T) { //nolint:paralleltest // counts
 	w := newReloading(t, "serve", text)
 	w.reload(t, text)
 	before, unchanged := runtime.NumGoroutine(), 0
-	until(t, time.Minute, "the number of goroutines stays the same for a second", func() bool {
+	testutil.Until(t, "the number of goroutines stays the same for a second", func() bool {
 		if n := runtime.NumGoroutine(); n != before {
 			before, unchanged = n, 0
 		}
@@ -428,7 +418,7 @@ func TestMul03ReloadLeaksNothing(t *testing.T) { //nolint:paralleltest // counts
 	for range reloads {
 		w.reload(t, text)
 	}
-	until(t, 2*time.Minute, "the goroutines of the services before have ended", func() bool {
+	testutil.Until(t, "the goroutines of the services before have ended", func() bool {
 		return runtime.NumGoroutine() < before+reloads // a leak is one or more each
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/redisx"
@@ -51,7 +50,7 @@ func TestRestoredBackup(t *testing.T) {
 			backup, err := os.ReadFile(file)
 			check(t, err)
 			worker := start(t, w.env, "worker")
-			settle(t, w, newTestProducer(t, server), ids, time.Minute)
+			settle(t, w, newTestProducer(t, server), ids)
 			if code := worker.terminate(t); code != 0 {
 				t.Fatalf("worker: exit %d", code)
 			}
@@ -81,7 +80,7 @@ func TestRestoredBackup(t *testing.T) {
 			if _, err := p.Enqueue(t.Context(), "after", published(bodies, total)); err != nil {
 				t.Fatal(err)
 			}
-			settle(t, w, p, append(ids, "after"), time.Minute)
+			settle(t, w, p, append(ids, "after"))
 			again := w.calls(t) - before - 1
 			if follow && again != 0 || !follow && again != total {
 				t.Errorf("%d of %d were sent again", again, total)

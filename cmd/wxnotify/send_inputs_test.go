@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -107,7 +107,7 @@ func TestSendDeliversTheTextThatWasWritten(t *testing.T) {
 	if len(seen) != 1 || !bytes.Contains(seen[0], []byte(`"pagepath":"pages/order?id=1&from=手机"`)) || !bytes.Contains(seen[0], []byte(`"手冲咖啡 & 司康"`)) {
 		t.Errorf("WeChat got %s", seen)
 	}
-	until(t, 20*time.Second, "the receipt", func() bool {
+	testutil.Until(t, "the receipt", func() bool {
 		r = runProcess(t, w.env, strings.NewReader(gbk), "send", "--json", "-", "--encoding", "gbk", "--wait")
 		return strings.Contains(r.stderr, "known already: nothing was sent;")
 	})

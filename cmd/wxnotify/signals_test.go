@@ -9,9 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // piped runs a worker whose stdout and stderr are one pipe, and returns when it has
@@ -49,11 +49,7 @@ func piped(t *testing.T, cmd *exec.Cmd) (logs *os.File, done chan struct{}) {
 
 func ends(t *testing.T, cmd *exec.Cmd, done chan struct{}) int {
 	t.Helper()
-	select {
-	case <-done:
-	case <-time.After(time.Minute):
-		t.Fatal("still running a minute after the signal")
-	}
+	testutil.Receive(t, "the process ends after the signal", done)
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		t.Fatalf("killed by %s", status.Signal())
 	}
@@ -80,7 +76,7 @@ func TestWorkerSurvivesItsLogPipe(t *testing.T) {
 		if r := inProcess(t, w.env, "send", "--to", "o1", "--template", "t1", "--data", "thing1=x", "--id", id); r.code != exitDone {
 			t.Fatalf("send: %d %s", r.code, r.stderr)
 		}
-		until(t, 30*time.Second, id+" is accepted", func() bool { return stateOf(t, w.env, id) == "accepted" })
+		testutil.Until(t, id+" is accepted", func() bool { return stateOf(t, w.env, id) == "accepted" })
 	}
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if code := ends(t, cmd, done); code != exitDone {
@@ -98,9 +94,9 @@ func TestHangUpReloads(t *testing.T) {
 		if r := inProcess(t, w.env, "send", "--to", "o1", "--template", "t1", "--data", "thing1=x", "--id", id); r.code != exitDone {
 			t.Fatalf("send: %d %s", r.code, r.stderr)
 		}
-		until(t, 30*time.Second, "the send is in flight", func() bool { return stateOf(t, w.env, id) == "sending" })
+		testutil.Until(t, "the send is in flight", func() bool { return stateOf(t, w.env, id) == "sending" })
 		_ = p.cmd.Process.Signal(syscall.SIGHUP)
-		until(t, 30*time.Second, id+" is accepted", func() bool { return stateOf(t, w.env, id) == "accepted" })
+		testutil.Until(t, id+" is accepted", func() bool { return stateOf(t, w.env, id) == "accepted" })
 	}
 	p.says(t, "configuration reloaded")
 	if code := p.terminate(t); code != exitDone {
@@ -114,14 +110,10 @@ func TestHangUpReloads(t *testing.T) {
 // A command that has no configuration to read again ends.
 func TestHangUpEndsOtherCommands(t *testing.T) {
 	t.Parallel()
-	p := start(t, nil, "simulate", "--addr", freeAddr(t))
+	p := start(t, nil, "simulate", "--addr", testutil.FreeAddr(t))
 	p.says(t, "listens on")
 	_ = p.cmd.Process.Signal(syscall.SIGHUP)
-	select {
-	case <-p.done:
-	case <-time.After(time.Minute):
-		t.Fatal("still running a minute after SIGHUP")
-	}
+	testutil.Receive(t, "the process ends after SIGHUP", p.done)
 	if code := p.cmd.ProcessState.ExitCode(); code != exitDone {
 		t.Errorf("exit code %d after SIGHUP, want %d", code, exitDone)
 	}
@@ -140,7 +132,7 @@ func TestIgnoredHangUpStaysIgnored(t *testing.T) {
 	if r := inProcess(t, w.env, "send", "--to", "o1", "--template", "t1", "--data", "thing1=x", "--id", "after"); r.code != exitDone {
 		t.Fatalf("send: %d %s", r.code, r.stderr)
 	}
-	until(t, 30*time.Second, "the message is accepted", func() bool { return stateOf(t, w.env, "after") == "accepted" })
+	testutil.Until(t, "the message is accepted", func() bool { return stateOf(t, w.env, "after") == "accepted" })
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if code := ends(t, cmd, done); code != exitDone {
 		t.Errorf("exit code %d, want %d", code, exitDone)

@@ -15,6 +15,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -155,7 +156,7 @@ func TestMainJob(t *testing.T) {
 	if r.code != 0 || len(lines(r.stdout)) != total/10 {
 		t.Fatalf("send: exit %d, %d lines of %d: %s", r.code, len(lines(r.stdout)), total/10, r.stderr)
 	}
-	settle(t, w, p, ids, 3*time.Minute)
+	settle(t, w, p, ids)
 
 	exactlyOnce(t, w, ids)
 	for _, m := range w.seen(t) {
@@ -185,7 +186,7 @@ func TestMainJob(t *testing.T) {
 
 // settle waits until every message was accepted or ended. When that does not
 // come, it tells what the rest waits for.
-func settle(tb testing.TB, w *world, p *producer.Producer, ids []string, limit time.Duration) {
+func settle(tb testing.TB, w *world, p *producer.Producer, ids []string) {
 	tb.Helper()
 	left := ids
 	tb.Cleanup(func() {
@@ -196,7 +197,7 @@ func settle(tb testing.TB, w *world, p *producer.Producer, ids []string, limit t
 		q := inProcess(tb, w.env, "queues")
 		tb.Logf("%d messages did not settle:\n%s\n%s%s", len(left), r.stdout, q.stdout, q.stderr)
 	})
-	until(tb, limit, "all messages settled", func() bool {
+	testutil.Until(tb, "all messages settled", func() bool {
 		var still []string
 		for len(left) > 0 {
 			n := min(len(left), 1000)
@@ -297,7 +298,7 @@ func TestExactlyOnceVisible(t *testing.T) {
 		}
 	}
 	t.Logf("killed a worker %d times", kills)
-	settle(t, w, p, ids, 6*time.Minute) // one message in a million needs the whole window
+	settle(t, w, p, ids) // one message in a million needs the whole window
 	exactlyOnce(t, w, ids)
 	for i, s := range statuses(t, p, ids) {
 		if s.State != producer.Accepted && s.State != producer.Delivered {
@@ -305,7 +306,7 @@ func TestExactlyOnceVisible(t *testing.T) {
 		}
 	}
 	inspector := queue.NewInspector(server.Client(t))
-	until(t, 2*time.Minute, "no task left active", func() bool {
+	testutil.Until(t, "no task left active", func() bool {
 		states, err := inspector.Queues(t.Context(), wechattest.AppID)
 		return err == nil && sum(states, func(q queue.State) int64 { return q.Active + q.Pending + q.Retry + q.Archived }) == 0
 	})
@@ -349,7 +350,7 @@ func TestQuo01QuotaOverTwoWorkers(t *testing.T) {
 	if _, err := p.EnqueueMany(t.Context(), bulk); err != nil {
 		t.Fatal(err)
 	}
-	until(t, time.Minute, "the general share is used up", func() bool {
+	testutil.Until(t, "the general share is used up", func() bool {
 		r := inProcess(t, env, "queues")
 		return strings.Contains(r.stdout, "closed: quota") || pending(t, server) <= 2100
 	})
@@ -360,7 +361,7 @@ func TestQuo01QuotaOverTwoWorkers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	settle(t, w, p, critical, time.Minute)
+	settle(t, w, p, critical)
 	for i, s := range statuses(t, p, critical) {
 		if s.State != producer.Accepted {
 			t.Errorf("%s is %s (%s)", critical[i], s.State, s.Reason)
@@ -429,7 +430,7 @@ func TestCanary(t *testing.T) {
 	const openid = "oCanaryCanaryCanaryCanary000"
 	server := redistest.Start(t)
 	w := newWorld(t, server.URL(), "--any-template")
-	ops := freeAddr(t)
+	ops := testutil.FreeAddr(t)
 	env := w.with("WXNOTIFY_OPS_ADDR", ops, "WXNOTIFY_LOG_LEVEL", "debug")
 	w.control(t, "POST", "/_sim/script", map[string]any{"replies": []map[string]any{
 		{"do": "errcode", "errcode": 40003, "errmsg": "invalid openid " + openid},
@@ -450,7 +451,7 @@ func TestCanary(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	settle(t, w, p, ids, time.Minute)
+	settle(t, w, p, ids)
 	token := currentToken(t, server)
 	texts := map[string]string{"log": worker.stderr.String()}
 	for _, path := range []string{

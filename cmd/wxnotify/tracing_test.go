@@ -11,12 +11,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -75,7 +75,7 @@ func TestTraceFromTheCallerToTheReceipt(t *testing.T) {
 	t.Parallel()
 	w := publicWorld(t)
 	spans := newCollector(t)
-	apiAddr, opsAddr := freeAddr(t), freeAddr(t)
+	apiAddr, opsAddr := testutil.FreeAddr(t), testutil.FreeAddr(t)
 	w.env = w.with("WXNOTIFY_API_ADDR", apiAddr, "WXNOTIFY_OPS_ADDR", opsAddr,
 		"OTEL_EXPORTER_OTLP_ENDPOINT", spans.URL, "OTEL_BSP_SCHEDULE_DELAY", "100", "OTEL_EXPORTER_OTLP_HEADERS", "x-canary=canary-header")
 	serve := start(t, w.env, "serve")
@@ -106,7 +106,7 @@ func TestTraceFromTheCallerToTheReceipt(t *testing.T) {
 	names := []string{"wxnotify api POST /v1/messages", "wxnotify enqueue", "wxnotify process", "wechat template/send", "wxnotify receipt"}
 	var found map[string]*tracepb.Span
 	var raw string
-	until(t, time.Minute, "all spans are exported", func() bool {
+	testutil.Until(t, "all spans are exported", func() bool {
 		found, raw = spans.trace(traceID)
 		return len(found) >= len(names)
 	})
@@ -165,8 +165,8 @@ func TestTraceFromTheCallerToTheReceipt(t *testing.T) {
 func TestSendingGoesOnWithoutACollector(t *testing.T) {
 	t.Parallel()
 	w := publicWorld(t)
-	apiAddr := freeAddr(t)
-	w.env = w.with("WXNOTIFY_API_ADDR", apiAddr, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+freeAddr(t), "OTEL_BSP_SCHEDULE_DELAY", "100")
+	apiAddr := testutil.FreeAddr(t)
+	w.env = w.with("WXNOTIFY_API_ADDR", apiAddr, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+testutil.FreeAddr(t), "OTEL_BSP_SCHEDULE_DELAY", "100")
 	serve := start(t, w.env, "serve")
 	serve.says(t, "api started")
 	_, key := newKey(t, w.env)

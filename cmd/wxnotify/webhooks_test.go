@@ -8,11 +8,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // A webhook gets what became of a message, from a worker that was killed after the
@@ -45,14 +45,9 @@ func TestWebhooksGetWhatBecameOfAMessage(t *testing.T) {
 	check(t, err)
 	receive := func() string {
 		t.Helper()
-		select {
-		case r := <-got:
-			check(t, signer.Verify(r.body, r.header))
-			return string(r.body)
-		case <-time.After(60 * time.Second):
-			t.Fatal("no webhook came")
-			return ""
-		}
+		r := testutil.Receive(t, "a webhook", got)
+		check(t, signer.Verify(r.body, r.header))
+		return string(r.body)
 	}
 	run(0, "webhooks", "test", added.ID)
 	if body := receive(); !strings.Contains(body, "webhook.test") {
