@@ -84,22 +84,6 @@ func port(tb testing.TB, addr string) string {
 	return p
 }
 
-// freeAddrs are n addresses of a loopback host that no other test listens on or calls
-// from. All are open at once, so that they differ.
-func freeAddrs(tb testing.TB, host string, n int) []string {
-	tb.Helper()
-	var addrs []string
-	for range n {
-		l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", host+":0")
-		if err != nil {
-			tb.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs
-}
-
 // selfSigned writes a certificate of both names.
 func selfSigned(tb testing.TB, certFile, keyFile string) {
 	tb.Helper()
@@ -221,14 +205,13 @@ func TestDeployProxies(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs more addresses of the loopback than 127.0.0.1")
 	}
-	for i, name := range []string{"nginx", "caddy"} {
+	for _, name := range []string{"nginx", "caddy"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			free := freeAddrs(t, fmt.Sprintf("127.0.7.%d", i+1), 4)
 			verify := t.TempDir()
 			check(t, os.WriteFile(filepath.Join(verify, "MP_verify_aBc123.txt"), []byte("aBc123"), 0o600))
 			w := publicWorld(t)
-			at := proxyAddrs{http: free[0], https: free[1], public: free[2], ops: free[3]}
+			at := proxyAddrs{http: testutil.FreeAddr(t), https: testutil.FreeAddr(t), public: testutil.FreeAddr(t), ops: testutil.FreeAddr(t)}
 			w.env = w.with("WXNOTIFY_PUBLIC_URL", "https://notify.example.com", "WXNOTIFY_PUBLIC_ADDR", at.public, "WXNOTIFY_TRUSTED_PROXIES", "127.0.0.1/32", "WXNOTIFY_VERIFY_FILES", verify,
 				"WXNOTIFY_OPS_ADDR", at.ops, "WXNOTIFY_OPS_HOSTS", "ops.example.com", "WXNOTIFY_OPS_PREFIX", "/wxnotify", "WXNOTIFY_OPS_LOGIN", "li:"+canarySecret)
 			serve := start(t, w.env, "serve")
