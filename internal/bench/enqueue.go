@@ -27,10 +27,20 @@ func pendingKey(class string) string { return "asynq:{" + queueOf(class) + "}:pe
 
 func messageID(prefix string, i int) string { return fmt.Sprintf("%s-%08d", prefix, i) }
 
-// message i tells its number in the openid.
+// lettersAbove is from a digit to the letter that stands for it in an openid. WeChat's
+// openids are random: a run of six digits, in which mask looks for a phone number, is
+// in one of a few thousand.
+const lettersAbove = 'A' - '0'
+
+// openID tells the number of its message.
+func openID(i int) string {
+	return openIDPrefix + strings.Map(func(digit rune) rune { return digit + lettersAbove }, fmt.Sprintf("%014d", i))
+}
+
+// message i has its number in the openid.
 func message(i int) *wechat.TemplateMessage {
 	return &wechat.TemplateMessage{
-		ToUser: fmt.Sprintf("%s%014d", openIDPrefix, i), TemplateID: templateID,
+		ToUser: openID(i), TemplateID: templateID,
 		URL: fmt.Sprintf("https://shop.example.com/orders/%08d", i),
 		Data: map[string]wechat.Field{
 			"thing1": {Value: "红富士苹果 5 kg"}, "time2": {Value: "2026-11-22 08:30"}, "amount3": {Value: "¥128.50"},
@@ -107,7 +117,7 @@ func enqueueRaw(ctx context.Context, j job, rdb redis.UniversalClient, m *meter)
 		for i := range n {
 			id := messageID(j.Prefix, from+i)
 			rawRecord.EvalSha(ctx, pipe, []string{"wxn:{" + appID + "}:m:" + id}, 1_209_600_000,
-				"s", "q", "c", "d", "t", openIDPrefix+"00000000000000", "p", templateID, "h", "aQoAViUn5tU", "q", 1795703234024)
+				"s", "q", "c", "d", "t", openID(0), "p", templateID, "h", "aQoAViUn5tU", "q", 1795703234024)
 			rawTask.EvalSha(ctx, pipe, []string{"asynq:{" + queueOf(j.Class) + "}:t:" + id, pendingKey(j.Class)}, stored, 1795703234025710472, id)
 		}
 		must(pipe.Exec(ctx))

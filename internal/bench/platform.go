@@ -86,8 +86,8 @@ func (p *platform) answer(path string, body []byte, at time.Time) string {
 	switch path {
 	case sendPath:
 		_, rest, _ := bytes.Cut(body, []byte(openIDPrefix))
-		digits, _, _ := bytes.Cut(rest, []byte(`"`))
-		n, _ := strconv.Atoi(string(digits))
+		letters, _, _ := bytes.Cut(rest, []byte(`"`))
+		n, _ := strconv.Atoi(string(bytes.Map(func(letter rune) rune { return letter - lettersAbove }, letters)))
 		p.sent++
 		p.seconds[at.Unix()]++
 		if n >= firstSample {
