@@ -67,7 +67,7 @@ func (d *delivery) emit(e Event) {
 }
 
 func fields(e Event) []zap.Field {
-	out := make([]zap.Field, 0, 12)
+	out := make([]zap.Field, 0, 8) // an acceptance has 7
 	out = append(out, zap.String("id", e.ID), zap.String("class", string(e.Class)),
 		zap.String("state", string(e.State)), zap.Int("attempts", e.Attempts))
 	if e.To != "" {

@@ -344,8 +344,7 @@ func (d *delivery) notPastEnd(after time.Duration) time.Duration {
 
 // ridOf is WeChat's id of the call that it refused; empty when it gave none.
 func ridOf(err error) string {
-	var e *wechat.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*wechat.Error](err); ok {
 		return e.RID
 	}
 	return ""

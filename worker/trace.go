@@ -41,9 +41,8 @@ func (d *delivery) startSendSpan(ctx context.Context) (context.Context, tracing.
 
 // endSendSpan tells WeChat's answer, by its errcode.
 func endSendSpan(span tracing.Span, err error) {
-	var refused *wechat.Error
-	switch {
-	case errors.As(err, &refused):
+	switch refused, ok := errors.AsType[*wechat.Error](err); {
+	case ok:
 		span.Number("errcode", int64(refused.Code))
 		span.Fail("refused")
 	case err != nil:

@@ -101,12 +101,10 @@ func Judge(err error, a Attempt, p Policy) Verdict {
 	if errors.Is(err, ErrNoPermit) {
 		return unreplayed(err, a)
 	}
-	var token *wechat.TokenError
-	if errors.As(err, &token) {
+	if _, ok := errors.AsType[*wechat.TokenError](err); ok {
 		return byToken(err, a)
 	}
-	var refused *wechat.TokenRefusedError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*wechat.TokenRefusedError](err); ok {
 		return refusedToken(refused, a)
 	}
 	if e, ok := answer(err); ok {
@@ -174,16 +172,14 @@ func (v Verdict) giveUp() Verdict {
 // answer is WeChat's answer to a send. Errors of other calls, such as that for
 // a token, say nothing about the message.
 func answer(err error) (*wechat.Error, bool) {
-	var e *wechat.Error
-	ok := errors.As(err, &e) && e.Op == wechat.SendPath
-	return e, ok
+	e, ok := errors.AsType[*wechat.Error](err)
+	return e, ok && e.Op == wechat.SendPath
 }
 
 // lost is a send that did not come back with an answer.
 func lost(err error) (*wechat.TransportError, bool) {
-	var e *wechat.TransportError
-	ok := errors.As(err, &e) && e.Op == wechat.SendPath
-	return e, ok
+	e, ok := errors.AsType[*wechat.TransportError](err)
+	return e, ok && e.Op == wechat.SendPath
 }
 
 // byKind is the table: a row for each kind of errcode (docs: 发送模板消息, 返回码).
