@@ -27,6 +27,7 @@ type Group[T, R any] struct {
 	mu      sync.Mutex
 	next    time.Time    // when the next call may leave; zero: at once
 	open    *batch[T, R] // takes items; nil: none does
+	spare   []T          // the items of a batch that has ended, for the next one
 	closed  bool
 	running sync.WaitGroup
 }
@@ -43,8 +44,8 @@ type batch[T, R any] struct {
 
 // NewGroup makes a group of at most limit items a call and at most calls at once. The
 // next call leaves pause after a shared one at the soonest, so that more callers
-// share it; 0: no pause. send returns one result per item, in their order;
-// its error is returned to all callers of the batch.
+// share it; 0: no pause. send returns one result per item, in their order,
+// and does not keep the list; its error is returned to all callers of the batch.
 func NewGroup[T, R any](limit, calls int, pause time.Duration, send func(ctx context.Context, items []T) ([]R, error)) *Group[T, R] {
 	return &Group[T, R]{limit: limit, pause: pause, slots: make(chan struct{}, calls), send: send}
 }
@@ -89,9 +90,8 @@ func (g *Group[T, R]) join(ctx context.Context, item T) (*batch[T, R], int, erro
 	}
 	b := g.open
 	if b == nil {
-		const usual = 16
-		b = &batch[T, R]{items: make([]T, 0, min(usual, g.limit)), done: make(chan struct{})}
-		g.open = b
+		b = &batch[T, R]{items: g.spare, done: make(chan struct{})}
+		g.open, g.spare = b, nil
 		g.running.Add(1)
 		go g.run(context.WithoutCancel(ctx), b)
 	}
@@ -137,6 +137,7 @@ func (g *Group[T, R]) run(ctx context.Context, b *batch[T, R]) {
 	g.mu.Unlock()
 	if b.withdrawn == nil {
 		b.results, b.err = g.call(ctx, b.items)
+		g.keep(b.items)
 		return
 	}
 	var items []T
@@ -152,6 +153,14 @@ func (g *Group[T, R]) run(ctx context.Context, b *batch[T, R]) {
 	for n, r := range results {
 		b.results[index[n]] = r
 	}
+}
+
+// keep has the next batch use the memory of items.
+func (g *Group[T, R]) keep(items []T) {
+	clear(items)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.spare = items[:0]
 }
 
 func (g *Group[T, R]) call(ctx context.Context, items []T) ([]R, error) {
