@@ -61,7 +61,7 @@ func (l *Ledger) Accepted(ctx context.Context, id string, n int64, a Acceptance)
 	if err != nil {
 		return Recorded{}, fmt.Errorf("ledger: record the acceptance: %w", err)
 	}
-	if answer == "recorded" {
+	if answer == "" {
 		return Recorded{}, nil
 	}
 	if end, ended := strings.CutPrefix(answer, "ended "); ended {

@@ -7,8 +7,8 @@
 -- of the latest messages, of the codes; the time of acceptances whose receipt is
 -- overdue; then 7 for each message: number of its delivery, id, msgid, '1' for a
 -- possible duplicate, openid, class, payload.
--- Returns for each message 'recorded'; 'ended', its state and its receipt, when that
--- came first; or 'again' and when its next attempt is due.
+-- Returns for each message false, the usual answer; 'ended', its state and its receipt,
+-- when that came first; or 'again' and when its next attempt is due.
 local now, keep, accepted_life, msgid_life = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local latest_life, codes_life, overdue = ARGV[5], ARGV[6], ARGV[7]
 local SHARED, STRIDE, KEY_STRIDE = 7, 7, 4
@@ -61,7 +61,7 @@ local answers = each((#ARGV - SHARED) / STRIDE, function(i)
   end
   if earlier_life and not less(earlier_life, number) then
     if state == ACCEPTED or ENDS[state] then
-      return 'recorded'
+      return false
     end
     return 'again ' .. (string.match(redis.call('HGET', record, F.resend) or '', '^%d+') or '0')
   end
@@ -71,7 +71,7 @@ local answers = each((#ARGV - SHARED) / STRIDE, function(i)
     answered = receipt or state == DELIVERED
     before = answered or state == ACCEPTED
     if before and (known or '0') == msgid then
-      return 'recorded' -- this very call, repeated
+      return false -- this very call, repeated
     end
   end
   if erased then
@@ -84,7 +84,7 @@ local answers = each((#ARGV - SHARED) / STRIDE, function(i)
     redis.call('HSET', record, F.duplicate, '1')
   end
   local member = '=' .. id
-  local ended = 'recorded'
+  local ended = false
   local early = msgid ~= '0' and redis.call('SET', msgid_key, member, 'PX', msgid_life, 'GET')
   if not before then -- else the first msgid and time stay
     mark_accepted(record, state, number, msgid, template, attempts, payload)
@@ -123,7 +123,7 @@ local answers = each((#ARGV - SHARED) / STRIDE, function(i)
     redis.call('PEXPIRE', latest, latest_life)
   end
   awaited[id] = true
-  return 'recorded'
+  return false
 end)
 
 local members = {}

@@ -2,8 +2,8 @@
 -- as active. Until then they lie in the active list under a lease, with the state
 -- pending: a worker that ends in between leaves them to recovery.
 -- KEYS: the tasks.
--- Returns for each its message ('' when it has none: recovery removes it) and whether it
--- was delivered before.
+-- Returns for each its message ('' when it has none: recovery removes it), and '1' when it
+-- was delivered before, else false.
 local out = {}
 for _, task in ipairs(KEYS) do
   local old = redis.pcall('HMGET', task, 'msg', 'delivered')
@@ -12,6 +12,6 @@ for _, task in ipairs(KEYS) do
     redis.call('HDEL', task, 'pending_since')
   end
   out[#out + 1] = not old.err and old[1] or ''
-  out[#out + 1] = not old.err and old[2] or '0'
+  out[#out + 1] = not old.err and old[2]
 end
 return out
