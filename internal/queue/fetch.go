@@ -327,60 +327,55 @@ func (f *fetcher) preferCritical(q int, p ratelimit.Permit) int {
 func (f *fetcher) fetch(ctx context.Context, i int, permits []ratelimit.Permit) []delivery {
 	q := &f.queues[i]
 	lease := time.Now().Add(leaseTime).Unix()
-	number, tasks, err := f.take(context.WithoutCancel(ctx), q, lease, len(permits))
+	deliveries, err := f.take(context.WithoutCancel(ctx), q, lease, len(permits))
 	if err != nil {
 		f.returnAll(permits)
 		f.trouble(ctx, "cannot fetch tasks", err)
 		return nil
 	}
-	now := time.Now()
-	f.filled[i], f.depth[i] = len(tasks)/3 == len(permits), 2*len(tasks)/3
-	deliveries := make([]delivery, 0, len(tasks)/3)
-	for n := 0; n < len(tasks); n += 3 {
-		p := permits[0]
-		if tasks[n+1] == "" {
-			continue // no message: recovery removes it
-		}
-		permits = permits[1:]
-		deliveries = append(deliveries, delivery{
-			queue: q, id: tasks[n], message: tasks[n+1], permit: p, number: number + int64(n/3),
-			redelivered: tasks[n+2] == "1", lease: lease, fetched: now,
-		})
+	f.filled[i], f.depth[i] = len(deliveries) == len(permits), 2*len(deliveries)
+	deliveries = slices.DeleteFunc(deliveries, func(d delivery) bool { return d.message == "" }) // recovery removes them
+	for n := range deliveries {
+		deliveries[n].permit = permits[n]
 	}
-	f.returnAll(permits)
+	f.returnAll(permits[len(deliveries):])
 	return deliveries
 }
 
 // take fetches up to n tasks in two script calls, since a script must declare the keys of
-// the tasks. It returns the number of the first delivery, and ID, message and whether it
-// was delivered before of each task. The calls are not repeated after a lost connection:
-// the tasks of the first one would be left active until recovery finds them. The same
-// happens to those of a call whose answer is lost.
-func (f *fetcher) take(ctx context.Context, q *keys, lease int64, n int) (number int64, tasks []string, err error) {
+// the tasks. A task without a message is among them. The calls are not repeated after a
+// lost connection: the tasks of the first one would be left active until recovery finds
+// them. The same happens to those of a call whose answer is lost.
+func (f *fetcher) take(ctx context.Context, q *keys, lease int64, n int) ([]delivery, error) {
 	ids, err := fetchScript.Texts(ctx, f.rdb, true, []string{q.pending, q.paused, q.active, q.lease, q.idle, q.deliveries},
 		lease, n, idleLife.Milliseconds())
 	if err != nil || len(ids) < 2 {
-		return 0, nil, err
+		return nil, err
 	}
-	number, err = strconv.ParseInt(ids[0], 10, 64)
+	number, err := strconv.ParseInt(ids[0], 10, 64)
 	if err != nil {
-		return 0, nil, fmt.Errorf("fetch.lua answered no number: %w", err)
+		return nil, fmt.Errorf("fetch.lua answered no number: %w", err)
 	}
-	declared := make([]string, len(ids)-1)
-	for i, id := range ids[1:] {
+	ids = ids[1:]
+	declared := make([]string, len(ids))
+	for i, id := range ids {
 		declared[i] = q.tasks + id
 	}
 	opened, err := openScript.Texts(ctx, f.rdb, true, declared)
-	if err == nil && len(opened) != 2*len(declared) {
+	if err == nil && len(opened) != 2*len(ids) {
 		err = fmt.Errorf("open.lua answered %d texts", len(opened))
 	}
 	if err != nil {
-		return 0, nil, fmt.Errorf("read the tasks: %w", err)
+		return nil, fmt.Errorf("read the tasks: %w", err)
 	}
-	for i, id := range ids[1:] {
-		tasks = append(tasks, id, opened[2*i], opened[2*i+1])
+	now, deliveries := time.Now(), make([]delivery, len(ids))
+	for i, id := range ids {
+		deliveries[i] = delivery{
+			queue: q, id: id, message: opened[2*i], redelivered: opened[2*i+1] == "1",
+			number: number + int64(i), lease: lease, fetched: now,
+		}
 	}
-	return number, tasks, nil
+	return deliveries, nil
 }
 
 // deliver hands the tasks to the asynq servers that ask for one. What none takes
