@@ -27,7 +27,8 @@ type ServerConfig struct {
 	Handler     Handler
 	Concurrency int // tasks in flight, all servers of the account. Default 64, at most 1000.
 	Servers     int // asynq servers, which one fetch loop feeds. Default 4.
-	// TaskTimeout bounds one handler call, whole seconds up to 50. Default 30 s.
+	// TaskTimeout bounds one handler call, give or take a second; whole seconds up to
+	// 50. Default 30 s.
 	TaskTimeout time.Duration
 	// DrainTimeout bounds the stop; longer than a send. Default 15 s.
 	DrainTimeout time.Duration
@@ -150,6 +151,10 @@ type run struct {
 	cfg     *ServerConfig
 	fetcher *fetcher
 	work    context.Context //nolint:containedctx // of all handlers; ends when the drain lasts too long
+
+	mu      sync.Mutex
+	bound   context.Context //nolint:containedctx // see bounded
+	renewAt time.Time
 }
 
 func (r *run) start(c *client) ([]*asynq.Server, error) {
@@ -265,11 +270,7 @@ func (r *run) process(ctx context.Context, t *asynq.Task) error {
 	putBack := false
 	defer func() { r.fetcher.inFlight.end(id, putBack) }()
 
-	// Not asynq's context: asynq gives a task back the moment its context ends,
-	// while the handler still runs.
-	ctx, cancel := context.WithTimeout(r.work, r.cfg.TaskTimeout)
-	defer cancel()
-	err := r.call(ctx, Task{ //nolint:contextcheck // of the run: see above
+	err := r.call(r.bounded(), Task{ //nolint:contextcheck // of the run: see bounded
 		ID: id, Queue: queue, Payload: t.Payload(), Permit: d.permit, Delivery: d.number, Redelivered: d.redelivered,
 	})
 	if stopped := err != nil && r.work.Err() != nil && errors.Is(err, context.Canceled); stopped {
@@ -284,6 +285,21 @@ func (r *run) process(ctx context.Context, t *asynq.Task) error {
 	}
 	putBack = true
 	return nil
+}
+
+// bounded is the context of a handler that starts now. It ends TaskTimeout later, or up
+// to a second after that: handlers share it, because a timer for each of them costs a
+// fiftieth of a send. It is not asynq's context: asynq gives a task back the moment that
+// ends, while the handler still runs.
+func (r *run) bounded() context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.After(r.renewAt) {
+		ctx, cancel := context.WithTimeout(r.work, r.cfg.TaskTimeout+time.Second)
+		context.AfterFunc(ctx, cancel)
+		r.bound, r.renewAt = ctx, now.Add(time.Second)
+	}
+	return r.bound
 }
 
 // call keeps a panic's value away from asynq, which would store it: it may hold the
