@@ -70,7 +70,7 @@ const (
 	callsAtOnce = 2
 	// callPause between calls of Begin or Accepted makes their batches about twice as
 	// large under load. A message waits for at most two.
-	callPause = 2 * time.Millisecond
+	callPause = 3 * time.Millisecond
 )
 
 // Config of one account's ledger.

@@ -40,7 +40,7 @@ const (
 	// fetchPause is the least time after a fetch of several tasks, and after completions
 	// of several, so that the next one has several too: calls for single tasks cost
 	// Redis and the worker twice as much.
-	fetchPause = time.Millisecond
+	fetchPause = 2 * time.Millisecond
 	// maxHandOver is how long a fetched task may wait for asynq to take it.
 	maxHandOver = time.Second
 	// lookEvery is how often empty queues are looked at, should a wake-up be lost.
