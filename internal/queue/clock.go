@@ -13,10 +13,6 @@ import (
 )
 
 const (
-	// clockLimit is how far a worker's clock may differ from Redis'. A live worker's
-	// leases last 25 s at least, so that recovery, which goes by Redis' clock, never
-	// takes its tasks.
-	clockLimit = 10 * time.Second
 	clockEvery = 5 * time.Second // between comparisons
 	clockTrip  = 3 * time.Second // bounds one
 )
@@ -47,7 +43,7 @@ func (c *clockGuard) check(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	wrong := skew.Abs()-unsure > clockLimit
+	wrong := skew.Abs()-unsure > redisx.ClockLimit
 	switch was := c.differs.Swap(wrong); {
 	case wrong && !was:
 		c.log.Error("queue: this machine's clock differs from Redis': nothing is fetched until they agree; set both by NTP",

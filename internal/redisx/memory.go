@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +33,7 @@ type MemoryGuard struct {
 // NewMemoryGuard does not talk to Redis.
 func NewMemoryGuard(rdb redis.UniversalClient) *MemoryGuard { return &MemoryGuard{rdb: rdb} }
 
-// unlimited is the room of a Redis without maxmemory.
+// unlimited is the room of a Redis without maxmemory, and of one that does not tell.
 const unlimited = math.MaxInt64
 
 // Allow returns an error that wraps ErrFull while Redis uses 75 % of maxmemory or
@@ -64,55 +63,18 @@ func (g *MemoryGuard) Spend(items, payload int) {
 // look keeps what it knew when the server does not answer: the enqueue itself
 // will say what is wrong. In a cluster the fullest primary counts.
 func (g *MemoryGuard) look(ctx context.Context) {
-	cluster, ok := g.rdb.(*redis.ClusterClient)
-	if !ok {
-		memory, _ := Info(ctx, g.rdb, "memory")
-		g.judge(memory)
-		return
+	s, err := ReadState(ctx, g.rdb)
+	if err != nil || s.Max == 0 {
+		g.room.Store(unlimited)
+	} else {
+		g.room.Store(max(s.Room()/2, 0)) // others may be filling Redis too
 	}
-	var mu sync.Mutex
-	var worst map[string]string
-	_ = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-		memory, _ := Info(ctx, node, "memory")
-		mu.Lock()
-		defer mu.Unlock()
-		if worst == nil || share(memory) > share(worst) {
-			worst = memory
-		}
-		return nil
-	})
-	g.judge(worst)
-}
-
-func (g *MemoryGuard) judge(memory map[string]string) {
-	if memory == nil {
-		return
-	}
-	g.room.Store(roomOf(memory))
-	if share(memory) < FullAt {
+	switch {
+	case err != nil:
+	case s.Full():
+		said := fmt.Sprintf("%d of %d bytes used", s.Used, s.Max)
+		g.full.Store(&said)
+	default:
 		g.full.Store(nil)
-		return
 	}
-	said := fmt.Sprintf("%s of %s bytes used", memory["used_memory"], memory["maxmemory"])
-	g.full.Store(&said)
-}
-
-// roomOf is half of what is left until Enqueue refuses: others may be filling
-// Redis too.
-func roomOf(memory map[string]string) int64 {
-	used, _ := strconv.ParseFloat(memory["used_memory"], 64)
-	limit, _ := strconv.ParseFloat(memory["maxmemory"], 64)
-	if limit <= 0 {
-		return unlimited
-	}
-	return max(int64(FullAt*limit-used)/2, 0)
-}
-
-func share(memory map[string]string) float64 {
-	used, _ := strconv.ParseFloat(memory["used_memory"], 64)
-	limit, _ := strconv.ParseFloat(memory["maxmemory"], 64)
-	if limit <= 0 {
-		return 0
-	}
-	return used / limit
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // ClockLimit is the difference of clocks at which workers stop fetching (package
-// queue).
+// queue). A live worker's leases last 25 s at least, so that recovery, which goes by
+// Redis' clock, never takes its tasks.
 const ClockLimit = 10 * time.Second
 
 // State is what INFO tells of a server; of a cluster the worst of each primary. What is
