@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	_ "embed" // the scripts
 	"fmt"
 	"strconv"
 	"time"
@@ -13,19 +12,13 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
-//go:embed lua/create.lua
-var createLua string
-
-//go:embed lua/history.lua
-var historyLua string
-
 // CreateLua defines create(record, at), waits(old) and index(now) for a script of the producer,
 // which joins them with the queue's half of an enqueue. The arguments of a message
 // are AppendCreate's. The last of KEYS are IndexKeys; after the last message the script
 // calls index once, with the time in Unix milliseconds.
 //
 //nolint:gochecknoglobals // never changed
-var CreateLua = historyLua + createLua
+var CreateLua = redisx.Lua(luaFiles, "history") + redisx.Lua(luaFiles, "create")
 
 // CreateArity is how many arguments AppendCreate appends.
 const CreateArity = 11

@@ -15,17 +15,11 @@ var luaFiles embed.FS
 
 // scripts are those of lua/, by name, each behind the functions that all of them share.
 func scripts() map[string]*redisx.Script {
-	text := func(name string) string {
-		data, err := luaFiles.ReadFile("lua/" + name)
-		if err != nil {
-			panic(err) // what is embedded can be read
-		}
-		return string(data)
-	}
-	prelude, list := text("history.lua")+text("prelude.lua"), map[string]*redisx.Script{}
+	prelude, list := redisx.Lua(luaFiles, "history")+redisx.Lua(luaFiles, "prelude"), map[string]*redisx.Script{}
 	files, _ := luaFiles.ReadDir("lua")
 	for _, f := range files {
-		list[strings.TrimSuffix(f.Name(), ".lua")] = redisx.NewScript(prelude, text(f.Name()))
+		name := strings.TrimSuffix(f.Name(), ".lua")
+		list[name] = redisx.NewScript(prelude, redisx.Lua(luaFiles, name))
 	}
 	return list
 }

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	_ "embed" // the scripts
 	"errors"
 	"fmt"
 	"math"
@@ -15,12 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
-var (
-	//go:embed lua/done.lua
-	doneLua string
-
-	doneScript = redisx.NewScript(doneLua)
-)
+var doneScript = script("done")
 
 // client is the Redis client that asynq's servers are given. It differs from a
 // plain one in three answers:

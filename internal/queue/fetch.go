@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	_ "embed" // the scripts
 	"errors"
 	"fmt"
 	"slices"
@@ -19,16 +18,9 @@ import (
 )
 
 var (
-	//go:embed lua/fetch.lua
-	fetchLua string
-	//go:embed lua/open.lua
-	openLua string
-	//go:embed lua/look.lua
-	lookLua string
-
-	fetchScript = redisx.NewScript(fetchLua)
-	openScript  = redisx.NewScript(openLua)
-	lookScript  = redisx.NewScript(lookLua)
+	fetchScript = script("fetch")
+	openScript  = script("open")
+	lookScript  = script("look")
 )
 
 const (

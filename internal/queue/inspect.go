@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	_ "embed" // the scripts
 	"errors"
 	"fmt"
 	"slices"
@@ -25,16 +24,9 @@ var ErrNotFound = errors.New("queue: no such message in this queue: check the ac
 const sampleSize = 5
 
 var (
-	//go:embed lua/state.lua
-	stateLua string
-	//go:embed lua/sample.lua
-	sampleLua string
-	//go:embed lua/delete.lua
-	deleteLua string
-
-	stateScript  = redisx.NewScript(stateLua)
-	sampleScript = redisx.NewScript(sampleLua)
-	deleteScript = redisx.NewScript(deleteLua)
+	stateScript  = script("state")
+	sampleScript = script("sample")
+	deleteScript = script("delete")
 )
 
 // Inspector reads queues and acts on them. It is used in place of asynq's

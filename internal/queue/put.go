@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	_ "embed" // the scripts
 	"fmt"
 	"slices"
 	"strconv"
@@ -40,8 +39,8 @@ type Item struct {
 // put(task, at, state) and push(). The script's KEYS start with [PutKeys] and
 // its ARGV with [PutArgs]; the arguments of an item are [AppendItem]'s.
 //
-//go:embed lua/put.lua
-var PutLua string
+//nolint:gochecknoglobals // never changed
+var PutLua = redisx.Lua(luaFiles, "put")
 
 // ItemArity is how many arguments AppendItem appends.
 const ItemArity = 3

@@ -2,20 +2,12 @@ package queue
 
 import (
 	"context"
-	_ "embed" // the script
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
-var (
-	//go:embed lua/giveback.lua
-	giveBackLua string
-
-	giveBackScript = redisx.NewScript(giveBackLua)
-)
+var giveBackScript = script("giveback")
 
 // giveBack puts fetched tasks that asynq did not take back at the head of their queue.
 func (f *fetcher) giveBack(ctx context.Context, left []delivery) {

@@ -23,11 +23,19 @@ package queue
 import (
 	"cmp"
 	"context"
+	"embed"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// script is lua/name.lua.
+func script(name string) *redisx.Script { return redisx.NewScript(redisx.Lua(luaFiles, name)) }
 
 // Gate grants the permits that the fetch loop spends: *ratelimit.Gate.
 type Gate interface {

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	_ "embed" // the scripts
 	"errors"
 	"fmt"
 	"time"
@@ -15,19 +14,10 @@ import (
 )
 
 var (
-	//go:embed lua/abandoned.lua
-	abandonedLua string
-	//go:embed lua/recover.lua
-	recoverLua string
-	//go:embed lua/due.lua
-	dueLua string
-	//go:embed lua/forward.lua
-	forwardLua string
-
-	abandonedScript = redisx.NewScript(abandonedLua)
-	recoverScript   = redisx.NewScript(recoverLua)
-	dueScript       = redisx.NewScript(dueLua)
-	forwardScript   = redisx.NewScript(forwardLua)
+	abandonedScript = script("abandoned")
+	recoverScript   = script("recover")
+	dueScript       = script("due")
+	forwardScript   = script("forward")
 )
 
 const (

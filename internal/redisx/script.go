@@ -3,6 +3,7 @@ package redisx
 import (
 	"context"
 	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1.
+	"embed"
 	"encoding/hex"
 	"strings"
 
@@ -18,6 +19,15 @@ func NewScript(parts ...string) *Script {
 	text := strings.Join(parts, "\n")
 	sum := sha1.Sum([]byte(text)) //nolint:gosec // Redis names scripts by their SHA-1.
 	return &Script{text: text, sha: hex.EncodeToString(sum[:])}
+}
+
+// Lua is the file lua/name.lua of a package.
+func Lua(files embed.FS, name string) string {
+	text, err := files.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err) // what is embedded can be read
+	}
+	return string(text)
 }
 
 // Text is the script as Redis gets it.
