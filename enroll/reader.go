@@ -2,8 +2,12 @@ package enroll
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
+
+	"golang.org/x/text/language"
+
+	"github.com/wxnotify/wxnotify/internal/locale"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // reader is where a page is read, since a code is taken up differently there.
@@ -57,62 +61,9 @@ func (p *pages) words(r *http.Request) *pageWords {
 	return p.en
 }
 
-// readsChinese tells whether the reader prefers Chinese, in any script, to
-// English. Who names no language at all is in China more often than not; who
-// names neither of the two is better off with English. The first of two equal
-// wishes counts. What cannot be read is skipped.
+// readsChinese tells whether the reader prefers Chinese to English. Who names no language,
+// or none that can be read, is in China more often than not.
 func readsChinese(accept string) bool {
-	var zh, en, other float64
-	zhNamed := false
-	zhFirst := true
-	for part := range strings.SplitSeq(accept, ",") {
-		tag, params, _ := strings.Cut(part, ";")
-		q, ok := quality(params)
-		if !ok {
-			continue
-		}
-		main, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(tag)), "-")
-		switch main {
-		case "zh", "cmn", "yue":
-			zhNamed = true
-			if q > zh {
-				zh, zhFirst = q, q > en
-			}
-		case "en":
-			en = max(en, q)
-		default:
-			if isLanguage(main) {
-				other = max(other, q)
-			}
-		}
-	}
-	switch {
-	case zh > 0 || en > 0:
-		return zh > en || zh == en && zhFirst
-	default:
-		return !zhNamed && other == 0
-	}
-}
-
-// isLanguage tells a language's name from "*" and nonsense.
-func isLanguage(name string) bool {
-	for _, c := range []byte(name) {
-		if c < 'a' || c > 'z' {
-			return false
-		}
-	}
-	return len(name) >= 2 && len(name) <= 8
-}
-
-// quality reads the parameters of one language: q=0 to q=1, and 1 when there is no q.
-func quality(params string) (float64, bool) {
-	for param := range strings.SplitSeq(params, ";") {
-		name, value, _ := strings.Cut(param, "=")
-		if !strings.EqualFold(strings.TrimSpace(name), "q") {
-			continue
-		}
-		q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		return q, err == nil && q >= 0 && q <= 1
-	}
-	return 1, true
+	named, _, err := language.ParseAcceptLanguage(accept)
+	return err != nil || len(named) == 0 || locale.FromHeader(accept) == wechat.Chinese
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wxnotify/wxnotify/internal/clientaddr"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -169,7 +169,7 @@ var simulatorHost = regexp.MustCompile(`^(wx|wechat-?)?sim(ulat(e|or|ion))?([-.0
 // host named so, such as http://simulate:8090.
 func (a *accountConfig) simulated() bool {
 	host := plainHost(a.BaseURL)
-	return host != "" && (loopbackHost(host) || simulatorHost.MatchString(host))
+	return host != "" && (clientaddr.Loopback(host) || simulatorHost.MatchString(host))
 }
 
 // complaints collects faults, which stop the program, and warnings. label names a
@@ -211,7 +211,7 @@ func (c *complaints) placeholder(name string, s wechat.Secret, simulated bool) {
 // clearText warns of an address of http:// that leads to another machine.
 func (c *complaints) clearText(name, address, what string) {
 	host := plainHost(address)
-	c.warn(host != "" && !loopbackHost(host), name, "is http:// and not on this machine: %s; use https://", what)
+	c.warn(host != "" && !clientaddr.Loopback(host), name, "is http:// and not on this machine: %s; use https://", what)
 }
 
 var (
@@ -278,27 +278,16 @@ func (c *config) validate(uses group, found *complaints) {
 		found.clearText("public_url", c.Public.URL, "links and WeChat's pushes can be read and changed on the way")
 	}
 	if uses&answering != 0 && c.API.Addr != none && c.API.Addr != "" {
-		found.warn(!loopback(c.API.Addr) && len(c.Public.TrustedProxies) == 0, "api_addr",
+		found.warn(!clientaddr.Loopback(c.API.Addr) && len(c.Public.TrustedProxies) == 0, "api_addr",
 			"other machines reach %s by http://: API keys and messages can be read on the way; put a proxy with TLS before it and name it in WXNOTIFY_TRUSTED_PROXIES, or listen on 127.0.0.1",
 			quote(c.API.Addr))
 		found.fault(!c.API.Keys.IsZero() && len(c.Accounts) > 1, "api_keys",
 			"belong to the only account, and there are %d: make keys of each account with `wxnotify api keys create --account`", len(c.Accounts))
 	}
 	if uses&operating != 0 {
-		found.fault(c.Ops.Login.IsZero() && c.Ops.UsersFile == "" && c.Ops.Addr != none && c.Ops.Addr != "" && !loopback(c.Ops.Addr), "ops_login",
+		found.fault(c.Ops.Login.IsZero() && c.Ops.UsersFile == "" && c.Ops.Addr != none && c.Ops.Addr != "" && !clientaddr.Loopback(c.Ops.Addr), "ops_login",
 			"is missing: other machines reach %s (%s); set user:password, or listen on 127.0.0.1", quote(c.Ops.Addr), found.label("ops_addr"))
 	}
-}
-
-// loopback reports whether only this machine reaches addr, a host:port.
-func loopback(addr string) bool {
-	host, _, _ := net.SplitHostPort(addr) // was checked
-	return loopbackHost(host)
-}
-
-func loopbackHost(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // plainHost is the host of an http:// address in small letters; empty for another one.

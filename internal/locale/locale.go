@@ -11,9 +11,8 @@ import (
 
 // FromHeader chooses by the value of Accept-Language. Without a match it is English.
 func FromHeader(accept string) wechat.Lang {
-	matcher := language.NewMatcher([]language.Tag{language.English, language.Chinese})
-	tag, _ := language.MatchStrings(matcher, accept)
-	if base, _ := tag.Base(); base.String() == "zh" {
+	matcher := language.NewMatcher([]language.Tag{language.English, language.Chinese, language.MustParse("yue")})
+	if _, at := language.MatchStrings(matcher, accept); at > 0 {
 		return wechat.Chinese
 	}
 	return wechat.English

@@ -14,6 +14,7 @@ func TestHeaderChoosesTheLanguage(t *testing.T) {
 		"":                               wechat.English,
 		"zh-CN,zh;q=0.9,en;q=0.8":        wechat.Chinese,
 		"zh-Hant-TW":                     wechat.Chinese,
+		"yue-HK":                         wechat.Chinese,
 		"en-US,en;q=0.9,zh-CN;q=0.8":     wechat.English,
 		"fr, zh;q=0.5":                   wechat.Chinese,
 		"fr":                             wechat.English,

@@ -1,27 +1,10 @@
 package ops
 
 import (
-	"net"
 	"net/http"
-	"strings"
+
+	"github.com/wxnotify/wxnotify/internal/clientaddr"
 )
-
-// loopback reports whether addr (a host, or host:port) is reachable from this
-// machine only.
-func loopback(addr string) bool {
-	host := bareHost(addr)
-	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
-}
-
-// bareHost is the host of "host:port", "host" or "[::1]:port", in lower case.
-func bareHost(hostport string) string {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-}
 
 // checkHost refuses requests whose Host header is not a name of this listener. A
 // foreign DNS name that resolves to 127.0.0.1 would otherwise put a foreign page
@@ -38,6 +21,6 @@ func (a *authenticator) checkHost(next http.Handler) http.Handler {
 }
 
 func (a *authenticator) knowsHost(hostport string) bool {
-	host := bareHost(hostport)
-	return a.hosts[host] || loopback(host) || (!a.open() && len(a.hosts) == 0)
+	host := clientaddr.Host(hostport)
+	return a.hosts[host] || clientaddr.Loopback(host) || (!a.open() && len(a.hosts) == 0)
 }

@@ -68,7 +68,7 @@ func newAuthenticator(cfg Config, log *zap.Logger) *authenticator {
 		a.logins[l.Name] = l.Password.Reveal()
 	}
 	for _, host := range cfg.Hosts {
-		a.hosts[bareHost(host)] = true
+		a.hosts[clientaddr.Host(host)] = true
 	}
 	return a
 }

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/oauth2"
 
+	"github.com/wxnotify/wxnotify/internal/clientaddr"
 	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -65,7 +66,7 @@ func (o *OIDC) validate(prefix string) error {
 		return errors.New("config.OIDC: issuer, client id, client secret and redirect URL are required together")
 	}
 	u, err := url.Parse(o.RedirectURL)
-	if err != nil || u.Hostname() == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Host)) ||
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && (u.Scheme != "http" || !clientaddr.Loopback(u.Host)) ||
 		o.RedirectURL != u.Scheme+"://"+u.Host+prefix+oidcCallback { // below another path browsers do not send our cookies
 		return fmt.Errorf("config.OIDC: the redirect URL must be https://, a host and %s", prefix+oidcCallback)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/clientaddr"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -191,7 +192,7 @@ func (c Config) validate() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
 		faults = append(faults, fmt.Errorf("config.Addr: %q is not host:port", c.Addr))
-	} else if len(c.Logins) == 0 && c.OIDC == nil && !loopback(c.Addr) {
+	} else if len(c.Logins) == 0 && c.OIDC == nil && !clientaddr.Loopback(c.Addr) {
 		faults = append(faults, fmt.Errorf("config.Addr: %s can be reached from other machines and there is no login: "+
 			"set one (WXNOTIFY_OPS_LOGIN=user:password), or listen on 127.0.0.1", c.Addr))
 	}

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/wxnotify/wxnotify/internal/clientaddr"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -43,28 +42,17 @@ func New(p *wechattest.Platform, addr string) http.Handler {
 
 // checkHost refuses other names than the loopback's when addr is on it.
 func checkHost(addr string, next http.Handler) http.Handler {
-	if !loopback(addr) {
+	if !clientaddr.Loopback(addr) {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !loopback(r.Host) {
+		if !clientaddr.Loopback(r.Host) {
 			http.Error(w, "the simulator answers to 127.0.0.1 and localhost only; start it with --addr 0.0.0.0:8090 for other names",
 				http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// loopback reports whether hostport, with or without a port, is a name of the loopback.
-func loopback(hostport string) bool {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // control is the control API. A browser's cross-site requests are refused.

@@ -10,10 +10,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -190,15 +190,10 @@ func (page listPage) bubble(v messageView) bubble {
 	return b
 }
 
-// language is zh or en: ?lang=, else the first of both in Accept-Language, which
-// browsers sort by preference, else en.
+// language is zh or en: ?lang=, else what the browser prefers.
 func language(r *http.Request) string {
-	for _, list := range []string{r.URL.Query().Get("lang"), r.Header.Get("Accept-Language")} {
-		for tag := range strings.SplitSeq(list, ",") {
-			if tag = strings.ToLower(strings.TrimSpace(tag)); strings.HasPrefix(tag, "zh") || strings.HasPrefix(tag, "en") {
-				return tag[:2]
-			}
-		}
+	if chosen := r.URL.Query().Get("lang"); chosen == "zh" || chosen == "en" {
+		return chosen
 	}
-	return "en"
+	return string(locale.FromHeader(r.Header.Get("Accept-Language")))
 }
