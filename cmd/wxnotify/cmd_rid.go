@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -81,45 +79,31 @@ func maskBody(body string) string {
 	if body == "" {
 		return ""
 	}
-	d := json.NewDecoder(strings.NewReader(body))
-	d.UseNumber()
-	var v any
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false)
-	if d.Decode(&v) != nil || d.More() || e.Encode(maskTree("", v)) != nil {
+	shown, err := mask.JSON([]byte(body), maskField)
+	if err != nil {
 		return fmt.Sprintf("(%d bytes, not JSON; --unmasked shows them)", len(body))
 	}
-	return strings.TrimSpace(out.String())
+	return string(shown)
 }
 
-// maskTree masks every string but those of fields that hold nothing personal.
-func maskTree(field string, v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for name, inner := range v {
-			v[name] = maskTree(name, inner)
+// maskField masks every string but those of fields that hold nothing personal.
+func maskField(field string, v any) any {
+	text, isText := v.(string)
+	if !isText {
+		if number := fmt.Sprint(v); mask.Numbers(number) != number {
+			return mask.Numbers(number)
 		}
-	case []any:
-		for i := range v {
-			v[i] = maskTree(field, v[i])
-		}
-	case json.Number:
-		if shown := mask.Numbers(v.String()); shown != v.String() {
-			return shown
-		}
-	case string:
-		switch field {
-		case "template_id", "appid", "color", "cgi_path", "rid", "action_name":
-			return v
-		case "client_msg_id", "errmsg":
-			return mask.Text(v)
-		case "touser", "openid", "unionid":
-			return mask.Name(v)
-		}
-		return mask.Value(v)
+		return v
 	}
-	return v
+	switch field {
+	case "template_id", "appid", "color", "cgi_path", "rid", "action_name":
+		return text
+	case "client_msg_id", "errmsg":
+		return mask.Text(text)
+	case "touser", "openid", "unionid":
+		return mask.Name(text)
+	}
+	return mask.Value(text)
 }
 
 // templateView is one template of `templates --output json`.

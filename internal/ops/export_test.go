@@ -1,6 +1,9 @@
 package ops
 
-import "github.com/wxnotify/wxnotify/internal/job"
+import (
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/mask"
+)
 
 // ShowPayload is how a payload is shown, for tests.
 func ShowPayload(taskType string, data []byte) string { return newMasker().payload(taskType, data) }
@@ -10,12 +13,7 @@ func ShowResult(data []byte) string { return newMasker().result("", data) }
 
 // MaskAnswer masks an answer of asynqmon's, for tests.
 func MaskAnswer(doc []byte) ([]byte, error) {
-	m := newMasker()
-	masked, err := m.json(doc, m.answerLeaf)
-	if err != nil {
-		return nil, err
-	}
-	return encodeJSON(masked)
+	return mask.JSON(doc, newMasker().answerLeaf)
 }
 
 // PreparePage is how asynqmon's page is prepared, for tests.

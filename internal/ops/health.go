@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/locale"
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -65,7 +66,7 @@ func (h *Handler) readyLines(r readyResult, admin bool) []readyLine {
 			l.name = h.cfg.Checks[i].Name
 		}
 		if err != nil {
-			l.result, l.cause = failed, h.mask.text(err.Error())
+			l.result, l.cause = failed, mask.Text(err.Error())
 		}
 		if known := slices.IndexFunc(lines, func(o readyLine) bool { return o.name == l.name }); known < 0 {
 			lines = append(lines, l)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"reflect"
 	"time"
 
@@ -12,41 +13,18 @@ import (
 	"github.com/wxnotify/wxnotify/internal/mask"
 )
 
-// leafFunc masks the string or json.Number that a field holds.
-type leafFunc func(field string, v any) any
+// masker masks what asynqmon shows. asynqmon's page needs distinct row keys, which ids are.
+type masker struct{ ids *mask.IDs }
 
-// json masks a JSON document: its leaves by leaf, the names of its fields as text.
-func (m *masker) json(doc []byte, leaf leafFunc) (any, error) {
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
-		return nil, fmt.Errorf("read JSON: %w", err)
-	}
-	if dec.More() {
-		return nil, errors.New("read JSON: more than one value")
-	}
-	return m.walk("", v, leaf), nil
-}
+func newMasker() *masker { return &masker{ids: mask.NewIDs()} }
 
-func (m *masker) walk(field string, v any, leaf leafFunc) any {
-	switch v := v.(type) {
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for name, inner := range v {
-			out[m.text(name)] = m.walk(name, inner, leaf)
-		}
-		return out
-	case []any:
-		for i := range v {
-			v[i] = m.walk(field, v[i], leaf)
-		}
-		return v
-	case string, json.Number:
-		return leaf(field, v)
-	default: // true, false, null
-		return v
+// maskURL keeps scheme and host: path and query may identify the customer.
+func maskURL(link string) string {
+	u, err := url.Parse(link)
+	if err != nil || u.Host == "" {
+		return "…"
 	}
+	return u.Scheme + "://" + u.Hostname() + "/…"
 }
 
 // payload shows a task's payload as JSON with personal data masked. It is the
@@ -68,11 +46,11 @@ func (m *masker) payload(taskType string, data []byte) string {
 	if err != nil {
 		return unreadable(data)
 	}
-	message, err := m.json(e.Body, m.messageLeaf)
+	message, err := mask.JSON(e.Body, m.messageLeaf)
 	if err != nil {
 		return unreadable(data)
 	}
-	shown, err := encodeJSON(map[string]any{"envelope": m.terms(e), "message": message, "bytes": len(data)})
+	shown, err := encodeJSON(map[string]any{"envelope": m.terms(e), "message": json.RawMessage(message), "bytes": len(data)})
 	if err != nil {
 		return unreadable(data)
 	}
@@ -90,7 +68,7 @@ func (m *masker) terms(e job.Envelope) map[string]any {
 		}
 		switch v := v.Interface().(type) {
 		case string:
-			terms[field.Name] = m.id(v) // the ID among them
+			terms[field.Name] = m.ids.Mask(v) // the ID among them
 		case time.Time, job.Class, bool:
 			terms[field.Name] = v
 		}
@@ -103,12 +81,11 @@ func (m *masker) result(_ string, data []byte) string {
 	if len(data) == 0 {
 		return ""
 	}
-	masked, err := m.json(data, m.messageLeaf)
-	shown, encodeErr := encodeJSON(masked)
-	if errors.Join(err, encodeErr) != nil {
+	masked, err := mask.JSON(data, m.messageLeaf)
+	if err != nil {
 		return unreadable(data)
 	}
-	return string(shown)
+	return string(masked)
 }
 
 func unreadable(data []byte) string { return fmt.Sprintf("(unreadable, %d bytes)", len(data)) }
@@ -124,9 +101,9 @@ func (m *masker) messageLeaf(field string, v any) any {
 	case "touser", "openid":
 		return mask.Name(text)
 	case "client_msg_id":
-		return m.id(text)
+		return m.ids.Mask(text)
 	case "template_id", "appid", "color":
-		return m.text(text)
+		return mask.Text(text)
 	case "url":
 		return maskURL(text)
 	default:
@@ -142,9 +119,9 @@ func (m *masker) answerLeaf(field string, v any) any {
 	case !ok:
 		return v
 	case field == "id", field == "task_id", field == "group":
-		return m.id(text)
+		return m.ids.Mask(text)
 	default:
-		return m.text(text)
+		return mask.Text(text)
 	}
 }
 

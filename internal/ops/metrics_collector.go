@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
@@ -73,7 +74,7 @@ func (h *Handler) serveMetrics(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) logFailures(s *snapshot) {
 	warn := func(what string, err error) {
 		if err != nil {
-			h.log.Warn(what, zap.String("cause", h.mask.text(err.Error())))
+			h.log.Warn(what, zap.String("cause", mask.Text(err.Error())))
 		}
 	}
 	warn("listing the queues failed", s.QueuesErr)

@@ -16,6 +16,7 @@ import (
 	"github.com/hibiken/asynqmon"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
 )
 
@@ -42,13 +43,13 @@ type monitor struct {
 	policy string // its Content-Security-Policy, with noncePlace too
 }
 
-func newMonitor(rdb redis.UniversalClient, inspector *queue.Inspector, mask *masker, prefix string) (*monitor, error) {
-	m := &monitor{rdb: rdb, mask: mask, prefix: prefix}
+func newMonitor(rdb redis.UniversalClient, inspector *queue.Inspector, shown *masker, prefix string) (*monitor, error) {
+	m := &monitor{rdb: rdb, mask: shown, prefix: prefix}
 	m.inner = asynqmon.New(asynqmon.Options{
 		RootPath: prefix + monitorRoot, ReadOnly: true,
 		RedisConnOpt:     redisClient{inspector.MonitorClient()},
-		PayloadFormatter: asynqmon.PayloadFormatterFunc(mask.payload),
-		ResultFormatter:  asynqmon.ResultFormatterFunc(mask.result),
+		PayloadFormatter: asynqmon.PayloadFormatterFunc(shown.payload),
+		ResultFormatter:  asynqmon.ResultFormatterFunc(shown.result),
 	}) // not closed: the caller owns Redis
 	page := httptest.NewRecorder()
 	m.inner.ServeHTTP(page, httptest.NewRequest(http.MethodGet, prefix+monitorRoot+"/", http.NoBody)) //nolint:noctx // served from memory
@@ -140,12 +141,12 @@ func (m *monitor) api(w http.ResponseWriter, r *http.Request) {
 		writeText(w, http.StatusNotFound, "Not found.")
 		return
 	}
-	masked, err := m.mask.json(body, m.mask.answerLeaf)
+	masked, err := mask.JSON(body, m.mask.answerLeaf)
 	if err != nil {
-		writeText(w, answer.Code, m.mask.text(string(body)))
+		writeText(w, answer.Code, mask.Text(string(body)))
 		return
 	}
-	writeJSON(w, answer.Code, masked)
+	writeBody(w, answer.Code, "application/json; charset=utf-8", masked)
 }
 
 // prefixed gives a request the path under which asynqmon expects it.
@@ -177,7 +178,7 @@ func withBoundedPage(r *http.Request) *http.Request {
 func (m *monitor) redisInfo(w http.ResponseWriter, r *http.Request) {
 	text, err := m.rdb.Info(r.Context()).Result()
 	if err != nil {
-		writeText(w, http.StatusBadGateway, m.mask.text(err.Error()))
+		writeText(w, http.StatusBadGateway, mask.Text(err.Error()))
 		return
 	}
 	info := map[string]string{}

@@ -90,7 +90,6 @@ type Config struct {
 type Handler struct {
 	cfg     Config
 	log     *zap.Logger
-	mask    *masker
 	auth    *authenticator
 	metrics *collector
 	ready   *readiness
@@ -108,7 +107,7 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Registry == nil {
 		cfg.Registry = prometheus.NewRegistry()
 	}
-	h := &Handler{cfg: cfg, log: cfg.Logger.Named("ops"), mask: newMasker()}
+	h := &Handler{cfg: cfg, log: cfg.Logger.Named("ops")}
 	h.auth = newAuthenticator(cfg, h.log)
 	if cfg.OIDC != nil {
 		h.auth.oidc = newOIDCLogins(*cfg.OIDC, cfg.Prefix, h.auth, h.log)
@@ -121,7 +120,7 @@ func New(cfg Config) (*Handler, error) {
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, EnableOpenMetrics: cfg.Exemplars,
 	})
 	h.ready = newReadiness(cfg.Checks, func(ctx context.Context) (redisx.State, error) { return redisx.ReadState(ctx, cfg.Redis) })
-	monitor, err := newMonitor(cfg.Redis, inspector, h.mask, cfg.Prefix)
+	monitor, err := newMonitor(cfg.Redis, inspector, newMasker(), cfg.Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("operators' listener: %w", err)
 	}
