@@ -56,6 +56,10 @@ type Status struct {
 	NotAfter          time.Time `json:"not_after,omitzero"`
 	SentAt            time.Time `json:"sent_at,omitzero"`  // WeChat took it
 	EndedAt           time.Time `json:"ended_at,omitzero"` // zero: it has not ended
+	// OperatorRetries is how often an operator had it sent again after it was dead, and
+	// OperatorRetriedAt the last of these.
+	OperatorRetries   int       `json:"operator_retries,omitempty"`
+	OperatorRetriedAt time.Time `json:"operator_retried_at,omitzero"`
 	// Receipt is success, user-block, system-failed, freq-limit, or WeChat's own
 	// words. Empty: none came.
 	Receipt string `json:"receipt,omitempty"`
@@ -126,6 +130,7 @@ func (p *Producer) statusOf(r *ledger.Record, v view) *Status {
 		Reason: reasonText(r, v.lang), Remedy: remedy(r, v.lang),
 		Attempts: r.Attempts, PossibleDuplicate: r.PossibleDuplicate, QueuedAt: r.QueuedAt,
 		NotBefore: r.NotBefore, NotAfter: r.NotAfter, SentAt: r.SentAt, EndedAt: r.EndedAt, Receipt: r.Receipt,
+		OperatorRetries: r.Revivals, OperatorRetriedAt: r.RevivedAt,
 	}
 	if v.story {
 		s.Story = storyOf(r, v.lang)

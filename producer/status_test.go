@@ -106,13 +106,14 @@ func TestStatusJSON(t *testing.T) {
 	s.Errcode = 43004
 	at := time.Date(2026, 11, 22, 12, 0, 0, 5e6, time.UTC)
 	s.QueuedAt, s.NotBefore, s.NotAfter, s.SentAt, s.EndedAt = at, at, at, at, at
-	s.Remedy = "…"
+	s.Remedy, s.OperatorRetries, s.OperatorRetriedAt = "…", 2, at
 	got, err := json.Marshal(s)
 	must(t, err)
 	want := `{"id":"order-1","account":"wx1234567890abcdef","class":"default","state":"rejected","to":"oABC…Z0",` +
 		`"template_id":"` + template + `","msgid":"9007199254740993","errcode":43004,"reason":"user-block","remedy":"…",` +
 		`"attempts":1,"possible_duplicate":true,"queued_at":"2026-11-22T12:00:00.005Z","not_before":"2026-11-22T12:00:00.005Z",` +
-		`"not_after":"2026-11-22T12:00:00.005Z","sent_at":"2026-11-22T12:00:00.005Z","ended_at":"2026-11-22T12:00:00.005Z","receipt":"user-block"}`
+		`"not_after":"2026-11-22T12:00:00.005Z","sent_at":"2026-11-22T12:00:00.005Z","ended_at":"2026-11-22T12:00:00.005Z",` +
+		`"operator_retries":2,"operator_retried_at":"2026-11-22T12:00:00.005Z","receipt":"user-block"}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

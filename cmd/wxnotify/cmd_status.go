@@ -144,6 +144,9 @@ func (a *app) printStatus(s *producer.Status) error {
 	row(a.say("not after", "不晚于"), timeText(s.NotAfter))
 	row(a.say("sent", "发送"), timeText(s.SentAt))
 	row(a.say("ended", "结束"), timeText(s.EndedAt))
+	if s.OperatorRetries > 0 {
+		row(a.say("sent again by an operator", "运维人员重发"), fmt.Sprintf(a.say("%d ×, last %s", "%d 次，最近 %s"), s.OperatorRetries, timeText(s.OperatorRetriedAt)))
+	}
 	row(a.say("receipt", "回执"), s.Receipt)
 	if len(s.Story) == 1 && s.Story[0].Accepted {
 		s.Story = nil // told by the time of sending

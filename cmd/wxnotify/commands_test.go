@@ -89,17 +89,17 @@ func TestCommands(t *testing.T) {
 	expect(1, "another message", replaced(sendArgs("held"), "thing1=咖啡 & <司康>", "thing1=茶")...)
 	expect(0, "", "queues", "pause", "bulk", "--reason", "stocktaking")
 	expect(0, "stocktaking", "queues")
-	expect(0, "", "suppress", "add", "oCommand000000000000000000009", "--reason", "asked-us", "--for", "1h")
+	expect(0, "oCom…09 - by an operator: asked-us since 20", "suppress", "add", "oCommand000000000000000000009", "--reason", "asked-us", "--for", "1h")
 	expect(0, "asked-us", "suppress", "list")
 
 	worker := start(t, w.env, "worker")
 	worker.says(t, "worker started")
 	expect(0, "accepted", sendArgs("first", "--wait")...)
 	expect(1, "suppressed", replaced(sendArgs("to-nobody", "--wait"), "oCommand000000000000000000001", "oCommand000000000000000000009")...)
-	expect(0, "", "suppress", "lift", "oCommand000000000000000000009")
+	expect(0, "oCom…09 is written to again", "suppress", "lift", "oCommand000000000000000000009")
 	expect(0, "accepted", replaced(sendArgs("to-somebody", "--wait"), "oCommand000000000000000000001", "oCommand000000000000000000009")...)
 	expect(0, "state queued", "status", "held")
-	expect(0, "", "queues", "resume", "bulk")
+	expect(0, "bulk: resumed", "queues", "resume", "bulk")
 	testutil.Until(t, "the held message goes", func() bool {
 		return strings.Contains(inProcess(t, w.env, "status", "held").stdout, "accepted")
 	})
@@ -146,9 +146,10 @@ func TestDeadLetters(t *testing.T) {
 		state := inProcess(t, w.env, "status", "doomed")
 		t.Fatalf("dead list: exit %d\n%s%s\n%s", r.code, r.stdout, r.stderr, state.stdout)
 	}
-	if r := inProcess(t, w.env, "dead", "retry", "doomed"); r.code != 0 {
-		t.Fatalf("dead retry: exit %d\n%s", r.code, r.stderr)
+	if r := inProcess(t, w.env, "dead", "retry", "doomed", "--output", "json"); r.code != 0 || strings.Join(strings.Fields(r.stdout), "") != `{"done":1,"failed":0}` {
+		t.Fatalf("dead retry: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
+	inProcess(t, w.env, "status", "doomed").has(t, 0, "sent again by an operator 1 ×, last 20")
 	testutil.Until(t, "the dead letter is sent", func() bool {
 		return strings.Contains(inProcess(t, w.env, "status", "doomed").stdout, "accepted")
 	})

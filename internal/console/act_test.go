@@ -42,6 +42,8 @@ func TestOneMessageIsChangedOnlyAfterAConfirmation(t *testing.T) {
 			t.Errorf("the trail lacks %q:\n%s", line, b.trail(t))
 		}
 	}
+	b.get(t, "/message?id=retry-1").must(t, "its story", http.StatusOK, "Sent again by an operator (1 so far)")
+	b.get(t, "/message?id=retry-1&lang=zh").must(t, "its story in Chinese", http.StatusOK, "由运维人员重发（共 1 次）")
 	if has := must[[]bool](t)(queue.NewInspector(b.rdb).Has(t.Context(), account, job.Default, "cancel-1", "retry-1")); has[0] || !has[1] {
 		t.Errorf("tasks of the cancelled and of the retried message: %v", has)
 	}

@@ -159,6 +159,9 @@ func eventsOf(r *request, m *ledger.Record, task *queue.Waiting) []eventView {
 	if m.Resends > 0 {
 		add(time.Time{}, "Sent again after a failed receipt: %d times", m.Resends)
 	}
+	if m.Revivals > 0 {
+		add(m.RevivedAt, "Sent again by an operator (%d so far): the audit trail names who", m.Revivals)
+	}
 	if !m.SentAt.IsZero() {
 		add(m.SentAt, "WeChat accepted it")
 	}

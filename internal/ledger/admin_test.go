@@ -117,6 +117,14 @@ func TestDeadLettersAreListedDroppedAndRevived(t *testing.T) {
 		if got, class, err := l.Revive(t.Context(), "dead-3"); string(got) != payload || class != job.Default || err != nil {
 			t.Errorf("revived: %d bytes, %s, %v", len(got), class, err)
 		}
+		for range 2 { // a repeated call is the same retry
+			if r := state(t, l, "dead-3", ledger.Queued); r.Revivals != 1 || time.Since(r.RevivedAt).Abs() > time.Hour {
+				t.Errorf("revived %d times, last %s", r.Revivals, r.RevivedAt)
+			}
+			if _, _, err := l.Revive(t.Context(), "dead-3"); err != nil {
+				t.Error(err)
+			}
+		}
 		if r := state(t, l, "dead-3", ledger.Queued); r.Attempts != 0 || r.Errcode != 0 || r.Reason != "" || !r.EndedAt.IsZero() {
 			t.Errorf("revived: %+v", r)
 		}
@@ -125,6 +133,10 @@ func TestDeadLettersAreListedDroppedAndRevived(t *testing.T) {
 		}
 		if s := begin(t, l, envelope("dead-3")); s.Decision != ledger.Send || s.Attempts != 0 || !s.OpenSince.IsZero() {
 			t.Errorf("begins after Revive: %+v", s)
+		}
+		failed(t, l, "dead-3", ledger.Outcome{State: ledger.Dead, Reason: "busy", Attempt: true, Payload: []byte(payload)})
+		if _, _, err := l.Revive(t.Context(), "dead-3"); err != nil || state(t, l, "dead-3", ledger.Queued).Revivals != 2 {
+			t.Errorf("revived again: %v", err)
 		}
 	})
 }

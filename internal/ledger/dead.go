@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -50,7 +51,7 @@ func (l *Ledger) Dead(ctx context.Context, offset, n int) ([]*Record, int, error
 // changed.
 func (l *Ledger) Revive(ctx context.Context, id string) (payload []byte, class job.Class, err error) {
 	keys := []string{l.recordKey(id), l.deadKey(), l.payloadKey(id), l.oldDeadLetterKey(id)}
-	reply, err := l.run(ctx, "revive", keys, "id", id, "life", millis(live), "payload_life", millis(indexKeep))
+	reply, err := l.run(ctx, "revive", keys, "id", id, "now", time.Now().UnixMilli(), "life", millis(live), "payload_life", millis(indexKeep))
 	if err != nil {
 		return nil, "", err
 	}

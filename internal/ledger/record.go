@@ -59,6 +59,8 @@ type Record struct {
 	EndedAt           time.Time
 	Resends           int       // how often a failed receipt had it sent again
 	ResendAt          time.Time // when it is due to be sent again after a failed receipt; zero: it is not
+	Revivals          int       // how often an operator had it sent again after it was dead
+	RevivedAt         time.Time // the last of these; zero: none
 	Erased            bool      // To and User were dropped: see Erase
 	// Kept are attempts that were not accepted, or whose receipt asked for another one:
 	// the last 8 of these, the oldest first. See [Record.Story].
@@ -171,6 +173,9 @@ func parse(id string, f map[string]string, now time.Time) *Record {
 	}
 	if r.State == Delivered {
 		r.Receipt = success // not stored
+	}
+	if times, at, ok := strings.Cut(f["V"], " "); ok {
+		r.Revivals, r.RevivedAt = int(number(times)), moment(at)
 	}
 	if f["N"] != "" {
 		r.Kept = attemptsOf(f)

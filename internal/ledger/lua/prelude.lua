@@ -17,6 +17,7 @@ local F = {
   msgid = 'm', sent = 'x', duplicate = 'd', receipt = 'f', ended = 'z', erased = 'v',
   told = 'E', -- how many events there were before the present life
   resends = 'g', resend = 'w', -- when the next attempt is due, and the msgid whose receipt asked for it
+  revived = 'V', -- how often an operator had it sent again, and when last
   -- Attempts that were not the last word, see keep_attempt: how many there were, and of each
   -- of the last 8, by its number modulo 8.
   kept = 'N', kept_times = 'A', kept_worker = 'W', kept_rid = 'B', kept_reason = 'C',
