@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -29,4 +30,15 @@ func TestChromiumShowsAPauseInThePartThatIsInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	browsertest.Do(t, browser, "the badge is open again", chromedp.Poll[bool](`document.querySelector("#g-`+account+` .badge").innerText === "open"`))
+}
+
+// The overview is read once a second for all who look; after a change it is read anew.
+func TestThePageAfterAChangeShowsIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.get(t, "/").must(t, "before", http.StatusOK, `value="pause"`)
+	for _, row := range []struct{ do, shows string }{{"pause", "until an admin opens it"}, {"resume", `<span class="badge good">open</span>`}} {
+		page := b.get(t, "/")
+		b.confirm(t, b.post(t, "/gate", append(page.hidden(t, "/console/gate"), "do", row.do)...), "/gate").must(t, "after "+row.do, http.StatusOK, row.shows)
+	}
 }

@@ -87,6 +87,14 @@ func (o *overviews) of(ctx context.Context, a *Account) *reading {
 	return w.last
 }
 
+// forget has the next one who looks at an account read it again.
+func (o *overviews) forget(a *Account) {
+	w := o.by[a.AppID]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = nil
+}
+
 func (c *Console) read(ctx context.Context, a *Account) *reading {
 	r := &reading{at: time.Now(), errs: map[string]error{}}
 	var mu sync.Mutex

@@ -93,6 +93,9 @@ func (c *Console) answer(w http.ResponseWriter, req *request, role Role, h func(
 		err = &faultError{status: http.StatusForbidden, text: "Your role does not permit this."}
 	default:
 		err = h(req)
+		if r.Method == http.MethodPost {
+			c.live.forget(req.account) // the page that follows shows the change
+		}
 	}
 	if err != nil {
 		c.fail(req, err)
