@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/browsertest"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -31,8 +32,8 @@ func clickedWorld(t *testing.T) (w *world, ops string) {
 	for name, role := range map[string]string{"wang": "view", "li": "support", "zhao": "operate", "sun": "admin"} {
 		users += name + ":" + role + ":" + string(hash) + "\n"
 	}
-	public := freeAddr(t)
-	ops = freeAddr(t)
+	public := testutil.FreeAddr(t)
+	ops = testutil.FreeAddr(t)
 	w = newWorld(t, redistest.Start(t).UserURL(t), "--callback-url", "http://"+public+"/callback/"+wechattest.AppID, "--callback-token", "clickstoken")
 	w.env = w.with("WXNOTIFY_OPS_ADDR", ops, "WXNOTIFY_OPS_USERS_FILE", write(t, "users", users), "WXNOTIFY_RATE", "250",
 		"WXNOTIFY_PUBLIC_ADDR", public, "WXNOTIFY_API_ADDR", "-", "WXNOTIFY_CALLBACK_TOKEN", "clickstoken")
@@ -196,7 +197,7 @@ func TestChromiumOperatesARunByClicking(t *testing.T) {
 	operator.click(t, "button.main")
 	operator.Shows(t, "11 of 11 done, 0 failed", "20-run")
 	operator.refuses(t, "/keys")
-	until(t, 2*time.Minute, "all 12 are sent", func() bool {
+	testutil.Until(t, "all 12 are sent", func() bool {
 		return strings.Count(inProcess(t, w.env, "messages", "--state", "accepted,delivered", "--limit", "0").stdout, "\n") == clickedRun-25-3
 	})
 

@@ -124,7 +124,7 @@ func (a *app) installation(c *config, f doctorFlags, faults []string) (doctor.In
 	}
 	for i := range c.Accounts {
 		if entry := &c.Accounts[i]; entry.AppID != "" && (a.account == "" || a.account == entry.AppID) {
-			in.Accounts = append(in.Accounts, examined(entry, f.templates))
+			in.Accounts = append(in.Accounts, examined(c, entry, f.templates))
 		}
 	}
 	if a.account != "" && len(in.Accounts) == 0 {
@@ -137,9 +137,9 @@ func (a *app) installation(c *config, f doctorFlags, faults []string) (doctor.In
 	return in, faults, nil
 }
 
-func examined(entry *accountConfig, templates []string) doctor.Account {
+func examined(c *config, entry *accountConfig, templates []string) doctor.Account {
 	out := doctor.Account{
-		AppID: entry.AppID, Mode: tokenstore.Stable, CallbackMode: entry.mode(), DailyQuota: entry.DailyQuota, Templates: templates,
+		AppID: entry.AppID, Mode: tokenstore.Stable, CallbackMode: entry.mode(), DailyQuota: entry.DailyQuota, Templates: templates, SealKeys: c.codec(entry.AppID).Keys,
 		WeChat: wechat.Config{AppID: entry.AppID, AppSecret: entry.AppSecret, BaseURL: entry.BaseURL, Proxy: entry.Proxy},
 	}
 	if entry.TokenMode == "classic" {

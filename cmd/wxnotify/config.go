@@ -60,6 +60,7 @@ type redisConfig struct {
 	Cert           string        `koanf:"redis_cert_file" usage:"PEM file of the client certificate, for a Redis that demands one"`
 	Key            string        `koanf:"redis_key_file" usage:"PEM file of the client certificate's key"`
 	ServerName     string        `koanf:"redis_server_name" usage:"name in Redis' certificate; the host of the URL"`
+	SealKeys       wechat.Secret `koanf:"seal_keys" rule:"sealkeys" usage:"seals messages that wait in Redis: keys of 64 hexadecimal digits, each made by 'openssl rand -hex 32', with commas between them; the first one seals, all open"`
 	Keep           time.Duration `koanf:"keep" default:"72h" rule:"keep" usage:"how long a record stays after its message ended, 1h or more"`
 	EventsKeep     time.Duration `koanf:"events_keep" default:"72h" rule:"eventskeep" usage:"how long events are kept for webhooks and readers, 1h to 168h"`
 	EventsMax      int64         `koanf:"events_max" default:"1000000" rule:"whole 1000" usage:"entries of an account's events, some 100 bytes each, 1000 to 1000000"`

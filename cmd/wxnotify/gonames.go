@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 )
@@ -38,6 +39,7 @@ var goNames = map[string]string{
 	"Config.PreviousKey":  "WXNOTIFY_ENROLL_KEY_PREVIOUS",
 	"Config.VerifyFiles[": "WXNOTIFY_VERIFY_FILES",
 	"Config.Proxy":        "WXNOTIFY_WECHAT_PROXY",
+	"Config.SealKeys":     "WXNOTIFY_SEAL_KEYS",
 	"config.Prefix":       "WXNOTIFY_OPS_PREFIX",
 	"Config.Accounts":     "accounts",
 	"Config.Accounts[":    "accounts",
@@ -54,6 +56,14 @@ var goNames = map[string]string{
 
 // goName matches what may be a key of goNames, with its index.
 var goName = regexp.MustCompile(`\b((?:Enrollment|HandOff|Authorize|CallbackConfig|Config|config)\.[A-Z]\w*|queue: [A-Z]\w*)(\[\d+\](?:\.(?:AppID|Until))?)?`)
+
+// named is an error whose text has settings and flags for the names of Go fields.
+func named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(withSettings(err.Error()))
+}
 
 // withSettings writes settings and flags for the names of Go fields.
 func withSettings(text string) string {

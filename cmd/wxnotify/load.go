@@ -201,7 +201,7 @@ func (l *loader) readOne(s setting, text string, from origin, typed map[string]a
 	}
 	value, err := s.parse(text)
 	shape := text
-	if s.Rule == "apikeys" {
+	if s.Rule == "apikeys" || s.Rule == "sealkeys" {
 		shape = strings.ReplaceAll(text, "\n", ",") // a file may have one a line
 	}
 	if trap := traps(shape); trap != "" {

@@ -158,7 +158,7 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker
 			return s.LastError
 		}})
 		if w != nil {
-			checks = append(checks, ops.Check{Name: "worker", Account: a.AppID, Run: func(context.Context) error { return w.Check(a.AppID) }})
+			checks = append(checks, ops.Check{Name: "worker", Account: a.AppID, Run: func(context.Context) error { return named(w.Check(a.AppID)) }})
 		}
 	}
 	logins, roles, err := c.logins()

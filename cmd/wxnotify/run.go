@@ -118,7 +118,7 @@ the zone of this machine (TZ); in JSON they may be in UTC.`,
 	root.AddCommand(
 		a.initCommand(), a.demoCommand(), a.serveCommand(), a.workerCommand(), a.enrollCommand(), a.apiCommand(),
 		a.sendCommand(), a.statusCommand(), a.messagesCommand(), a.cancelCommand(),
-		a.queuesCommand(), a.quotaCommand(), a.tokenCommand(), a.templatesCommand(), a.ridCommand(), a.suppressCommand(), a.deadCommand(), a.auditCommand(),
+		a.queuesCommand(), a.quotaCommand(), a.tokenCommand(), a.templatesCommand(), a.ridCommand(), a.suppressCommand(), a.deadCommand(), a.sealCommand(), a.auditCommand(),
 		a.eventsCommand(), a.statsCommand(), a.webhooksCommand(), a.simulateCommand(), a.doctorCommand(), a.healthcheckCommand(), a.configCommand(), a.versionCommand(), a.manCommand(),
 	)
 	for _, cmd := range root.Commands() {

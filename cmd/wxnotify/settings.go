@@ -16,6 +16,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/ticket"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -134,6 +135,7 @@ func rules() map[string]reader {
 		"aeskey":     form(`[A-Za-z0-9]{43}`, "43 letters or digits", copied),
 		"key":        form(fmt.Sprintf(`.{%d,}`, ticket.MinKey), fmt.Sprint(ticket.MinKey, " bytes or more"), ": make one with `openssl rand -hex 32`"),
 		"apikeys":    apiKeys,
+		"sealkeys":   sealKeys,
 		"login":      form(`[^:]+:.+`, "user:password", ""),
 		"appid":      form(`[A-Za-z0-9_-]{1,64}`, "letters, digits, - and _", ": copy it from "+developerInfo),
 		"path":       form(`(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+`, "a path such as /wxnotify", ", without a slash at its end"),
@@ -337,6 +339,12 @@ func address(text, arg string) (any, error) {
 
 // apiKeys checks static keys of the HTTP API. Its errors do not show them.
 func apiKeys(text, _ string) (any, error) { return text, apikey.CheckStatic(text) }
+
+// sealKeys checks keys that seal what waits in Redis. Its errors do not show them.
+func sealKeys(text, _ string) (any, error) {
+	_, err := seal.New(text)
+	return text, err
+}
 
 // quote shows a short text. A longer one, and a word of eight or more characters that
 // mixes letters and digits, may be a secret in the wrong place.

@@ -40,6 +40,7 @@ func auditedCommands(csv string) map[string]struct {
 		"enroll unbind":    {[]string{"--user", "patient-401-canary"}, "unbind", ""},
 		"queues pause":     {[]string{"bulk", "--reason", "stocktaking"}, "paused", "sending bulk: stocktaking"},
 		"queues resume":    {[]string{"bulk"}, "resumed", "sending bulk"},
+		"seal rotate":      {nil, "seal rotate", ""},
 		"suppress add":     {[]string{"oCANARYx7Qk_4-pLmNb0TzYw8dEf", "--reason", "asked us", "--for", "1h"}, "suppress", "asked us for 1h0m0s"},
 		"suppress lift":    {[]string{"oCANARYx7Qk_4-pLmNb0TzYw8dEf"}, "lift", "suppression"},
 		"token refresh":    {nil, "refresh token", ""},
@@ -58,7 +59,7 @@ func TestEveryCommandIsAuditedOrOnlyLooks(t *testing.T) {
 	t.Parallel()
 	looking := []string{
 		"api", "api keys", "api keys list", "audit", "config", "config check", "dead", "dead list", "demo", "doctor", "enroll", "enroll audit", "enroll link", "enroll list",
-		"events", "healthcheck", "init", "messages", "queues", "quota", "rid", "send", "serve", "stats", "status", "suppress", "suppress list", "templates", "token",
+		"events", "healthcheck", "init", "messages", "queues", "quota", "rid", "seal", "seal status", "send", "serve", "stats", "status", "suppress", "suppress list", "templates", "token",
 		"webhooks list", "webhooks test", "worker",
 	}
 	csv := filepath.Join(t.TempDir(), "users.csv")

@@ -14,8 +14,10 @@ import (
 	"github.com/wxnotify/wxnotify/internal/api"
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -49,6 +51,8 @@ type account struct {
 	eraser   *enroll.Eraser
 	keys     *apikey.Store
 	webhooks *webhook.Store
+	codec    job.Codec // of messages that wait
+	sealKeys wechat.Secret
 }
 
 // connect dials Redis and refuses one that would lose messages. Settings of
@@ -132,8 +136,11 @@ func (a *account) wire(c *config, onToken func(tokenstore.Event)) (err error) {
 	if a.roster, err = enroll.NewRoster(a.rdb, a.AppID); err != nil {
 		return err
 	}
-	a.eraser, err = enroll.NewEraser(a.rdb, a.AppID)
-	return err
+	if a.eraser, err = enroll.NewEraser(a.rdb, a.AppID); err != nil {
+		return err
+	}
+	a.codec, a.sealKeys = c.codec(a.AppID), c.Redis.SealKeys
+	return a.eraser.OpenSealed(a.sealKeys)
 }
 
 // events reads the account's events.
@@ -158,7 +165,13 @@ func (a *account) onToken(then func(tokenstore.Event)) func(tokenstore.Event) {
 
 // newProducer opens the producer of one account.
 func newProducer(rdb redis.UniversalClient, c *config, a *accountConfig) (*producer.Producer, error) {
-	return producer.New(rdb, producer.Config{Account: a.AppID, Keep: c.Redis.Keep})
+	return producer.New(rdb, producer.Config{Account: a.AppID, Keep: c.Redis.Keep, SealKeys: c.Redis.SealKeys})
+}
+
+// codec writes and reads the messages of one account that wait.
+func (c *config) codec(appid string) job.Codec {
+	keys, _ := seal.New(c.Redis.SealKeys.Reveal()) // was checked
+	return job.Codec{Account: appid, Keys: keys}
 }
 
 // newGate opens the gate of one account.
@@ -173,6 +186,7 @@ func newGate(rdb redis.UniversalClient, a *accountConfig) (*ratelimit.Gate, erro
 func newWorker(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
 	cfg := worker.Config{
 		Redis: rdb, Concurrency: c.Worker.Concurrency, Servers: c.Worker.Fetchers, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log, Version: programVersion(),
+		SealKeys:   c.Redis.SealKeys,
 		OnGateWait: watch.metrics.ObserveGateWait,
 		OnEvent: func(e worker.Event) {
 			watch.message(e)

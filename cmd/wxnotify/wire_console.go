@@ -41,7 +41,7 @@ func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, audit
 	for _, a := range accounts {
 		cfg.Accounts = append(cfg.Accounts, console.Account{
 			AppID: a.AppID, Name: a.Name, Ledger: a.ledger, Producer: a.producer, Gate: a.gate, Tokens: a.tokens, Roster: a.roster, Eraser: a.eraser,
-			Keys: a.keys, Webhooks: a.webhooks, Templates: templatesOf(a),
+			Keys: a.keys, Webhooks: a.webhooks, Templates: templatesOf(a), SealKeys: a.codec.Keys,
 		})
 	}
 	con, err := console.New(cfg)

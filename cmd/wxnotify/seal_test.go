@@ -1,0 +1,145 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/seal"
+	"github.com/wxnotify/wxnotify/internal/testutil"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/wechat/wechattest"
+)
+
+const (
+	olderSeal = "5f1d0c9a7be34428d1a6f0937c25be81402f6e9ad8137b5cc4e0918d2a6f7b33"
+	newerSeal = "c84e2b7f90a1d36e5528fb47091cde6a3b7f80e2941d5ac6f0739be81d24a65f"
+)
+
+// keyID is the ID of a key as commands print it.
+func keyID(t *testing.T, key string) string {
+	t.Helper()
+	k, err := seal.New(key)
+	check(t, err)
+	return k.Current()
+}
+
+// The whole rotation: switched on with messages that wait in clear, then another key, and
+// the first one goes. Nothing is lost, and Redis shows no value from then on.
+func TestSealIsSwitchedOnAndRotated(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	w := newWorld(t, server.UserURL(t))
+	rdb := server.Client(t)
+	keys := func(list ...string) map[string]string { return w.with("WXNOTIFY_SEAL_KEYS", strings.Join(list, ",")) }
+	inProcess(t, w.env, "seal", "rotate").has(t, 2, "set WXNOTIFY_SEAL_KEYS")
+	inProcess(t, w.env, sendArgs("clear-1")...).has(t, 0)
+	older, newer := keyID(t, olderSeal), keyID(t, newerSeal)
+	inProcess(t, keys(olderSeal), sendArgs("older-1")...).has(t, 0)
+	inProcess(t, keys(olderSeal), sendArgs("older-2", "--not-before", "1h")...).has(t, 0)
+	died(t, w, server, "dead-1")
+
+	inProcess(t, keys(newerSeal, olderSeal), "seal").has(t, 0,
+		newer+" seals 0 waiting 0 kept", older+" opens 2 waiting 1 kept", "- in clear 1 waiting 0 kept")
+	inProcess(t, keys(newerSeal), "seal", "rotate").has(t, 1, "sealed with key "+older, "WXNOTIFY_SEAL_KEYS", "1 messages sealed with key "+newer)
+	inProcess(t, keys(newerSeal, olderSeal), "seal", "rotate").has(t, 0, "3 messages sealed with key "+newer)
+	inProcess(t, keys(newerSeal, olderSeal), "seal", "rotate", "--output", "json").has(t, 0,
+		`"key": "`+newer+`", "sealed": 0, "unreadable": 0`)
+	inProcess(t, keys(newerSeal, olderSeal), "seal", "status").has(t, 0, newer+" seals 3 waiting 1 kept", older+" opens 0 waiting 0 kept", "in clear 0 waiting")
+	inProcess(t, w.env, "seal", "status", "--output", "json").has(t, 0, `"key": "`+newer+`", "use": "missing", "waiting": 3, "kept": 1`)
+	if found := naming(t, rdb, "咖啡", "司康"); len(found) != 0 {
+		t.Errorf("Redis still shows values: %v", found)
+	}
+
+	inProcess(t, keys(newerSeal), "dead", "retry", "dead-1").has(t, 0)
+	inProcess(t, keys(newerSeal, olderSeal), sendArgs("older-1")...).has(t, 0) // a repeated call
+	worker := start(t, keys(newerSeal), "worker")
+	worker.says(t, "worker started")
+	for _, id := range []string{"clear-1", "older-1", "dead-1"} {
+		testutil.Until(t, id+" is accepted", func() bool {
+			return strings.Contains(inProcess(t, w.env, "status", id).stdout, "accepted")
+		})
+	}
+	inProcess(t, keys(newerSeal), "config").hasNot(t, newerSeal[:12])
+	inProcess(t, keys(newerSeal, newerSeal[:60]), "config").hasNot(t, newerSeal[:12])
+}
+
+// died gives up a message that was sealed with the older key.
+func died(t *testing.T, w *world, server *redistest.Server, id string) {
+	t.Helper()
+	inProcess(t, w.with("WXNOTIFY_SEAL_KEYS", olderSeal), sendArgs(id)...).has(t, 0)
+	rdb := server.Client(t)
+	tasks := queue.NewInspector(rdb)
+	task, err := tasks.Task(t.Context(), wechattest.AppID, producer.Default, id)
+	check(t, err)
+	check(t, tasks.Delete(t.Context(), wechattest.AppID, producer.Default, id))
+	records, err := ledger.New(rdb, ledger.Config{Account: wechattest.AppID})
+	check(t, err)
+	check(t, records.Failed(t.Context(), id, 1, ledger.Outcome{State: ledger.Dead, Class: producer.Default, Attempt: true, Payload: task.Payload}))
+	check(t, records.Close())
+}
+
+// A worker that lacks the key says so on /readyz and leaves the message. With the key in
+// its file, a SIGHUP is enough.
+func TestAKeyComesWithAReload(t *testing.T) {
+	t.Parallel()
+	file := write(t, "seal-keys", olderSeal+"\n")
+	text := reloadHead + "seal_keys_file: " + file + "\naccounts:\n{" + reloadA + "}"
+	w := newReloading(t, "worker", text)
+	p, err := producer.New(w.rdb, producer.Config{Account: reloadA, SealKeys: wechat.NewSecret(newerSeal)})
+	check(t, err)
+	t.Cleanup(func() { _ = p.Close() })
+	check(t, send(t, p, "waits"))
+	ready := func() (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+w.ops+"/readyz", http.NoBody)
+		check(t, err)
+		req.SetBasicAuth("boss", "first-password")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return 0, ""
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(body)
+	}
+	testutil.Until(t, "/readyz names the key", func() bool {
+		code, body := ready()
+		return code == http.StatusServiceUnavailable && strings.Contains(body, keyID(t, newerSeal)) && strings.Contains(body, "WXNOTIFY_SEAL_KEYS")
+	})
+	s, err := p.Status(t.Context(), "waits")
+	check(t, err)
+	if s.State != producer.Queued {
+		t.Errorf("the message is %s", s.State)
+	}
+	check(t, os.WriteFile(file, []byte(olderSeal+"\n"+newerSeal+"\n"), 0o600))
+	w.reload(t, text)
+	testutil.Until(t, "the message is accepted", func() bool {
+		s, err := p.Status(t.Context(), "waits")
+		return err == nil && s.State == producer.Accepted
+	})
+	if code, body := ready(); code != http.StatusOK {
+		t.Errorf("/readyz: %d %s", code, body)
+	}
+	if strings.Contains(w.log.String(), newerSeal[:8]) {
+		t.Error("the log shows the key")
+	}
+}
+
+func TestSealKeysOfASettingAreCheckedAndNotShown(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		newerSeal[:60]: "WXNOTIFY_SEAL_KEYS: key 1 of 1 is not 64 hexadecimal digits but a text of 60 bytes: make one with `openssl rand -hex 32`",
+		newerSeal + "," + strings.Repeat("0", 64): "WXNOTIFY_SEAL_KEYS: key 2 of 2 is not random",
+		newerSeal + "," + newerSeal:               "WXNOTIFY_SEAL_KEYS: key 2 of 2 is there twice",
+	} {
+		r := inProcess(t, map[string]string{"WXNOTIFY_SEAL_KEYS": text}, "config", "check")
+		r.has(t, 2, want)
+		r.hasNot(t, newerSeal[:12])
+	}
+}
