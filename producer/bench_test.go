@@ -3,6 +3,7 @@ package producer_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -32,6 +33,28 @@ func BenchmarkEnqueue(b *testing.B) {
 			return err
 		})
 	})
+}
+
+// What sealing costs an enqueue, and the bytes of Redis that a waiting message takes.
+func BenchmarkEnqueueSealed(b *testing.B) {
+	for name, keys := range map[string]string{"clear": "", "sealed": newerKey} {
+		b.Run(name, func(b *testing.B) {
+			rdb := redistest.Start(b).Client(b)
+			p := around(b, rdb, sealed(keys))
+			used := func() float64 {
+				info := rdb.InfoMap(b.Context(), "memory").Val()
+				n, err := strconv.ParseFloat(info["Memory"]["used_memory"], 64)
+				must(b, err)
+				return n
+			}
+			before := used()
+			fromMany(b, func(ctx context.Context, i int64) error {
+				_, err := p.Enqueue(ctx, fmt.Sprintf("b-%09d", i), message("检验报告已出，请登录查看"))
+				return err
+			})
+			b.ReportMetric((used()-before)/float64(b.N), "redis-B/op")
+		})
+	}
 }
 
 func fromMany(b *testing.B, enqueue func(ctx context.Context, i int64) error) {

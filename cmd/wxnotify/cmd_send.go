@@ -55,7 +55,7 @@ each result, and each error on stderr, is one line of JSON.`,
 	fs.StringArrayVar(&f.data, "data", nil, "key=value for each placeholder, such as thing1=咖啡")
 	fs.StringVar(&f.link, "url", "", "opens when the message is tapped")
 	fs.StringVar(&f.mini, "miniprogram", "", "appid:path of a mini program that opens instead")
-	fs.StringVar(&f.id, "id", "", "your idempotency key; the same key is sent once. Default: a random one; of a file, one made from the content")
+	fs.StringVar(&f.id, "id", "", "your idempotency key; the same key is sent once. Default: a random one; of a file, one made from the content, but none with WXNOTIFY_SEAL_KEYS")
 	fs.StringVar(&f.class, "class", "", strings.Join(classNames(), ", ")+" [default]; for the messages of a file that have none")
 	fs.StringVar(&f.notBefore, "not-before", "", "RFC 3339 time, or a duration from now such as 10m")
 	fs.StringVar(&f.notAfter, "not-after", "", "RFC 3339 time, or a duration from now; later it is not sent but expired")
@@ -103,7 +103,7 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 	}
 	defer func() { _ = acct.close() }()
 	s := &sendRun{
-		app: a, flags: f, account: entry.AppID, terms: terms, check: acct.producer.Check,
+		app: a, flags: f, account: entry.AppID, sealed: acct.codec.Keys.Seals(), terms: terms, check: acct.producer.Check,
 		seen: map[idHash]int{}, warned: map[warningKind]*warningCount{},
 	}
 	checked := s.checked(next)

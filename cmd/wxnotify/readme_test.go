@@ -89,6 +89,7 @@ func chinese() readmeLanguage {
 		"concurrency":               "每进程每账号同时在途的发送数；不宜超过 500",
 		"fetchers":                  "同时取多少个任务；Redis 较远时调大",
 		"quota_utc_offset":          "额度按哪个时区换日",
+		"seal_keys":                 "加密 Redis 中等待的消息：每个密钥为 64 位十六进制数字，用 'openssl rand -hex 32' 生成，多个之间用逗号分隔；第一个用于加密，全部可用于解密",
 		"keep":                      "消息结束后记录保留多久，至少 1h",
 		"events_keep":               "事件保留多久，供 webhook 和读取者使用，1h 到 168h",
 		"webhook_private":           "设为 true 时 webhook 可用 http:// 和内网地址",

@@ -143,3 +143,16 @@ func TestSealKeysOfASettingAreCheckedAndNotShown(t *testing.T) {
 		r.hasNot(t, newerSeal[:12])
 	}
 }
+
+// An ID that is made of the content would confirm a guess of it, so that send makes none
+// for the messages of a file.
+func TestASealedMessageOfAFileNeedsAnID(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_SEAL_KEYS": newerSeal}
+	message := `"message":{"touser":"oCommand000000000000000000001","template_id":"` + wechattest.TemplateOrderPaid + `","data":{"thing1":{"value":"x"}}}}` + "\n"
+	args := []string{"send", "--dry-run", "--json", write(t, "messages.ndjson", "{"+message)}
+	inProcess(t, env, args...).has(t, 1, "id is missing", "WXNOTIFY_SEAL_KEYS")
+	inProcess(t, env, "send", "--dry-run", "--json", write(t, "named.ndjson", `{"id":"visit-1",`+message)).has(t, 0, "visit-1")
+	delete(env, "WXNOTIFY_SEAL_KEYS")
+	inProcess(t, env, args...).has(t, 0)
+}

@@ -111,6 +111,7 @@ type sendRun struct {
 	*app
 	flags   sendFlags
 	account string
+	sealed  bool           // messages are sealed in Redis
 	terms   producer.Terms // of the flags
 	check   func(producer.Message) error
 	seen    map[idHash]int // the line of each ID, to find IDs that stand twice
@@ -170,6 +171,11 @@ func (s *sendRun) complete(it *item) error {
 	}
 	made := r.ID == ""
 	if made {
+		if s.sealed {
+			faults = append(faults, wechat.NewFault("id", fault.IDMissing,
+				"is missing: with WXNOTIFY_SEAL_KEYS give each message an id of your own; one made of its content would confirm a guess of it in Redis",
+				"缺失：设置了 WXNOTIFY_SEAL_KEYS 时，请自行给每条消息一个 ID；由内容生成的 ID 会在 Redis 中泄露内容"))
+		}
 		id, err := r.ContentID()
 		if err != nil {
 			return err // text that is not UTF-8, in flags
