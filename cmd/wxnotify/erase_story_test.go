@@ -18,6 +18,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/internal/ticket"
 	"github.com/wxnotify/wxnotify/producer"
@@ -50,14 +51,23 @@ type hospital struct {
 	roster  *enroll.Roster
 	records *ledger.Ledger
 	env     map[string]string
+	codec   job.Codec
 	number  int64
 }
 
-func newHospital(t *testing.T) *hospital {
+// newHospital's messages are sealed with the keys, if there are any.
+func newHospital(t *testing.T, keys ...string) *hospital {
 	t.Helper()
 	server := redistest.Start(t)
-	h := &hospital{t: t, rdb: server.Client(t), p: newTestProducer(t, server)}
+	h := &hospital{t: t, rdb: server.Client(t)}
+	text := strings.Join(keys, ",")
 	var err error
+	h.p, err = producer.New(h.rdb, producer.Config{Account: wechattest.AppID, SealKeys: wechat.NewSecret(text)})
+	check(t, err)
+	t.Cleanup(func() { _ = h.p.Close() })
+	h.codec.Account = wechattest.AppID
+	h.codec.Keys, err = seal.New(text)
+	check(t, err)
 	h.roster, err = enroll.NewRoster(h.rdb, wechattest.AppID)
 	check(t, err)
 	h.records, err = ledger.New(h.rdb, ledger.Config{Account: wechattest.AppID, Resend: []job.Class{job.Critical}})
@@ -65,7 +75,7 @@ func newHospital(t *testing.T) *hospital {
 	t.Cleanup(func() { _ = h.records.Close() })
 	h.env = map[string]string{
 		"WXNOTIFY_REDIS_URL": server.UserURL(t), "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_ENROLL_KEY": eraseKey,
-		"WXNOTIFY_PUBLIC_URL": "https://n.example",
+		"WXNOTIFY_PUBLIC_URL": "https://n.example", "WXNOTIFY_SEAL_KEYS": text,
 	}
 	return h
 }
@@ -92,8 +102,11 @@ func (h *hospital) envelope(id string, class job.Class) (job.Envelope, []byte) {
 	body, err := json.Marshal(h.message(erasedOpenID))
 	check(h.t, err)
 	e := job.Envelope{ID: id, Class: class, To: erasedOpenID, Template: "T", QueuedAt: time.Now(), Body: body}
-	payload, err := job.Encode(e)
+	payload, hash, err := h.codec.Encode(e)
 	check(h.t, err)
+	if h.codec.Keys.Seals() {
+		e.Fingerprint = hash
+	}
 	return e, payload
 }
 
@@ -269,6 +282,7 @@ func TestErasureLeavesNothingOfAPerson(t *testing.T) {
 func (h *hospital) noGuessIsConfirmed() {
 	h.t.Helper()
 	e, _ := h.envelope("queued", job.Default)
+	e.Fingerprint = "" // a guess is made without the key
 	user := e
 	user.To, user.User = "", erasedUser
 	for _, hash := range []string{e.Hash(), user.Hash()} {

@@ -156,3 +156,68 @@ func TestASealedMessageOfAFileNeedsAnID(t *testing.T) {
 	delete(env, "WXNOTIFY_SEAL_KEYS")
 	inProcess(t, env, args...).has(t, 0)
 }
+
+// In whatever state messages are, a Redis whose messages are sealed shows no text of
+// them and confirms no guess; and a person is erased from it as from another one.
+func TestSealedMessagesShowNoTextInAnyState(t *testing.T) {
+	t.Parallel()
+	h := newHospital(t, newerSeal)
+	h.everywhere()
+	look := func(when string) {
+		t.Helper()
+		if found := naming(t, h.rdb, erasedText, erasedPhone); len(found) != 0 {
+			t.Errorf("%s, the text of messages:\n%s", when, strings.Join(found, "\n"))
+		}
+		h.noGuessIsConfirmed()
+	}
+	look("before")
+	payloads := func() (left []string) {
+		for key := range contents(t, h.rdb) {
+			if _, id, task := strings.Cut(key, "}:t:"); task && strings.HasPrefix(key, "asynq:") || strings.Contains(key, "}:p:") {
+				left = append(left, id)
+			}
+		}
+		return left
+	}
+	if n := len(payloads()); n < 12 {
+		t.Fatalf("%d payloads: the test tests nothing", n)
+	}
+	inProcess(t, h.env, "seal", "status").has(t, 0, "in clear 0 waiting 0 kept")
+	inProcess(t, h.env, "enroll", "erase", "--openid", erasedOpenID).has(t, 0, "erased: 1 bindings")
+	look("after the erasure")
+	if left := payloads(); len(left) != 1 || left[0] != "other" {
+		t.Errorf("payloads after the erasure: %v", left)
+	}
+	if found := naming(t, h.rdb, erasedOpenID, erasedUnionID, erasedUser); len(found) != 0 {
+		t.Errorf("after the erasure:\n%s", strings.Join(found, "\n"))
+	}
+}
+
+// Messages that come by the HTTP API and by the gateway are sealed, too.
+func TestMessagesByTheAPIAndTheGatewayAreSealed(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	addr := testutil.FreeAddr(t)
+	w := newWorld(t, server.UserURL(t))
+	env := w.with("WXNOTIFY_API_ADDR", addr, "WXNOTIFY_GATEWAY", "true", "WXNOTIFY_SEAL_KEYS", newerSeal, "WXNOTIFY_PUBLIC_ADDR", testutil.FreeAddr(t))
+	start(t, env, "api").says(t, "api started")
+	_, key := newKey(t, env, "--scopes", "gateway,send,read")
+	const value = "DiagnosisInfluenza"
+	message := `{"touser":"oCommand000000000000000000001","template_id":"T1","client_msg_id":"ID","data":{"thing1":{"value":"` + value + `"}}}`
+	for range 2 { // the repeated call is known by its fingerprint
+		a := ask(t, "POST", "http://"+addr+"/v1/messages", key, `{"id":"by-api","message":`+strings.Replace(message, `"client_msg_id":"ID",`, "", 1)+`}`)
+		if a.status != http.StatusAccepted && a.status != http.StatusOK {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	token := ask(t, "GET", "http://"+addr+"/cgi-bin/token?grant_type=client_credential&appid="+wechattest.AppID+"&secret="+key, "", "")
+	access, _ := token.field(t, "access_token").(string)
+	a := ask(t, "POST", "http://"+addr+"/cgi-bin/message/template/send?access_token="+access, "", strings.Replace(message, "ID", "by-gateway", 1))
+	if a.field(t, "errcode") != 0.0 {
+		t.Fatalf("%s", a.body)
+	}
+	if found := naming(t, server.Client(t), value); len(found) != 0 {
+		t.Errorf("Redis shows values: %v", found)
+	}
+	inProcess(t, env, "seal").has(t, 0, "seals 2 waiting 0 kept")
+}
