@@ -55,7 +55,7 @@ func (m *missingKey) err() error {
 func (d *delivery) leave(missing *seal.UnknownKeyError) error {
 	if d.missing.note(missing.ID, time.Now()) {
 		d.log.Error("messages wait: they are sealed with a key that this worker does not have",
-			zap.String("key", missing.ID), zap.String("id", d.task.ID))
+			zap.String("seal_key", missing.ID), zap.String("id", d.task.ID))
 	}
 	return &queue.Later{After: jitter(sealedWait), Reason: missing.Error()}
 }

@@ -77,7 +77,7 @@ func TestEveryCommandIsAuditedOrOnlyLooks(t *testing.T) {
 	})
 	env := map[string]string{
 		"WXNOTIFY_REDIS_URL": redistest.Start(t).UserURL(t), "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_APPSECRET": wechattest.AppSecret,
-		"WXNOTIFY_TOKEN_MODE": "classic", "WXNOTIFY_WECHAT_BASE_URL": "http://127.0.0.1:1",
+		"WXNOTIFY_TOKEN_MODE": "classic", "WXNOTIFY_WECHAT_BASE_URL": "http://127.0.0.1:1", "WXNOTIFY_SEAL_KEYS": olderSeal,
 	}
 	for _, path := range slices.Sorted(maps.Keys(table)) {
 		row := table[path]
