@@ -24,6 +24,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/gateway"
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -198,7 +199,7 @@ func serveAPI(ctx context.Context, rdb redis.UniversalClient, class string) (add
 	check(err)
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", must(api.New(api.Config{Redis: rdb, Keys: keys, Accounts: []api.Account{{
-		AppID: appID, Producer: p, Roster: must(enroll.NewRoster(rdb, appID)), Eraser: must(enroll.NewEraser(rdb, appID)),
+		AppID: appID, Producer: p, Ledger: must(ledger.New(rdb, ledger.Config{Account: appID})), Roster: must(enroll.NewRoster(rdb, appID)), Eraser: must(enroll.NewEraser(rdb, appID)),
 	}}})))
 	mux.Handle("/cgi-bin/", must(gateway.New(gateway.Config{
 		Keys: keys, ClientIP: func(r *http.Request) string { return r.RemoteAddr },
