@@ -23,11 +23,11 @@ type Group[T, R any] struct {
 	pause time.Duration
 	slots chan struct{}
 	send  func(ctx context.Context, items []T) ([]R, error)
+	lists sync.Pool // items of batches that have ended, for later ones
 
 	mu      sync.Mutex
 	next    time.Time    // when the next call may leave; zero: at once
 	open    *batch[T, R] // takes items; nil: none does
-	spare   []T          // the items of a batch that has ended, for the next one
 	closed  bool
 	running sync.WaitGroup
 }
@@ -90,8 +90,9 @@ func (g *Group[T, R]) join(ctx context.Context, item T) (*batch[T, R], int, erro
 	}
 	b := g.open
 	if b == nil {
-		b = &batch[T, R]{items: g.spare, done: make(chan struct{})}
-		g.open, g.spare = b, nil
+		items, _ := g.lists.Get().([]T)
+		b = &batch[T, R]{items: items, done: make(chan struct{})}
+		g.open = b
 		g.running.Add(1)
 		go g.run(context.WithoutCancel(ctx), b)
 	}
@@ -137,7 +138,8 @@ func (g *Group[T, R]) run(ctx context.Context, b *batch[T, R]) {
 	g.mu.Unlock()
 	if b.withdrawn == nil {
 		b.results, b.err = g.call(ctx, b.items)
-		g.keep(b.items)
+		clear(b.items)
+		g.lists.Put(b.items[:0]) //nolint:staticcheck // the allocation of a slice's header is one a batch
 		return
 	}
 	var items []T
@@ -153,14 +155,6 @@ func (g *Group[T, R]) run(ctx context.Context, b *batch[T, R]) {
 	for n, r := range results {
 		b.results[index[n]] = r
 	}
-}
-
-// keep has the next batch use the memory of items.
-func (g *Group[T, R]) keep(items []T) {
-	clear(items)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.spare = items[:0]
 }
 
 func (g *Group[T, R]) call(ctx context.Context, items []T) ([]R, error) {
