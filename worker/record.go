@@ -41,6 +41,7 @@ func (d *delivery) recordAcceptance(ctx context.Context, number int64, yes ledge
 		return err
 	})
 	if err != nil {
+		event := event // the one of above would be moved to the heap for every message
 		d.unwritten.put(keyOf(d.env), func(ctx context.Context, next *delivery) error {
 			return next.recordAcceptance(ctx, number, yes, event)
 		})
