@@ -74,7 +74,8 @@ type Config struct {
 	// Servers is how many asynq servers handle the tasks of an account. One fetch
 	// loop feeds them all. Default 4.
 	Servers int
-	// TaskTimeout bounds the handling of one task, whole seconds. Default 30 s.
+	// TaskTimeout bounds the handling of one task, give or take a second; whole seconds.
+	// Default 30 s.
 	TaskTimeout time.Duration
 	// DrainTimeout bounds the stop; longer than a send. Default 15 s.
 	DrainTimeout time.Duration
