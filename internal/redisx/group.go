@@ -44,8 +44,9 @@ type batch[T, R any] struct {
 
 // NewGroup makes a group of at most limit items a call and at most calls at once. The
 // next call leaves pause after a shared one at the soonest, so that more callers
-// share it; 0: no pause. send returns one result per item, in their order,
-// and does not keep the list; its error is returned to all callers of the batch.
+// share it; 0: no pause. send returns one result per item, in their order;
+// its error is returned to all callers of the batch. The list of items is used again
+// when send has returned: it neither keeps nor returns it.
 func NewGroup[T, R any](limit, calls int, pause time.Duration, send func(ctx context.Context, items []T) ([]R, error)) *Group[T, R] {
 	return &Group[T, R]{limit: limit, pause: pause, slots: make(chan struct{}, calls), send: send}
 }

@@ -99,7 +99,7 @@ func TestGroupPausesAfterASharedCall(t *testing.T) {
 		g := redisx.NewGroup(64, 1, 10*time.Millisecond, func(_ context.Context, items []int) ([]int, error) {
 			began, sizes = append(began, time.Since(start)), append(sizes, len(items))
 			time.Sleep(2500 * time.Microsecond) // virtual
-			return items, nil
+			return slices.Clone(items), nil     // the list is used again
 		})
 		var all sync.WaitGroup
 		for i := range 20 {
