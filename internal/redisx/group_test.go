@@ -24,7 +24,7 @@ type recorder struct {
 
 func (r *recorder) send(_ context.Context, items []int) ([]string, error) {
 	r.mu.Lock()
-	r.calls = append(r.calls, items)
+	r.calls = append(r.calls, slices.Clone(items))
 	r.now++
 	r.most = max(r.most, r.now)
 	r.mu.Unlock()
