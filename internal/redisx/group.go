@@ -34,12 +34,10 @@ type Group[T, R any] struct {
 
 // batch is the items of one call.
 type batch[T, R any] struct {
-	items     []T
-	withdrawn map[int]bool // indexes whose caller left in time; nil: none
-	left      bool         // the call is running: nothing can be withdrawn
-	results   []R          // by index
-	err       error
-	done      chan struct{}
+	items   []T
+	results []R // by index
+	err     error
+	done    chan struct{}
 }
 
 // NewGroup makes a group of at most limit items a call and at most calls at once. The
@@ -51,8 +49,8 @@ func NewGroup[T, R any](limit, calls int, pause time.Duration, send func(ctx con
 	return &Group[T, R]{limit: limit, pause: pause, slots: make(chan struct{}, calls), send: send}
 }
 
-// Do sends one item. When ctx ends before the batch has left, the item never
-// leaves; otherwise it is carried out all the same, and the error says so.
+// Do sends one item. When ctx ends before the answer, the item is carried out all the
+// same, and the error says so.
 func (g *Group[T, R]) Do(ctx context.Context, item T) (result R, err error) {
 	if err := ctx.Err(); err != nil {
 		return result, err
@@ -64,9 +62,6 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (result R, err error) {
 	select {
 	case <-b.done:
 	case <-ctx.Done():
-		if g.withdraw(b, i) {
-			return result, ctx.Err()
-		}
 		return result, fmt.Errorf("the answer of Redis is still awaited: %w", ctx.Err())
 	}
 	if b.err != nil {
@@ -104,19 +99,6 @@ func (g *Group[T, R]) join(ctx context.Context, item T) (*batch[T, R], int, erro
 	return b, len(b.items) - 1, nil
 }
 
-func (g *Group[T, R]) withdraw(b *batch[T, R], i int) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if b.left {
-		return false
-	}
-	if b.withdrawn == nil {
-		b.withdrawn = map[int]bool{}
-	}
-	b.withdrawn[i] = true
-	return true
-}
-
 func (g *Group[T, R]) run(ctx context.Context, b *batch[T, R]) {
 	defer g.running.Done()
 	defer close(b.done)
@@ -132,39 +114,14 @@ func (g *Group[T, R]) run(ctx context.Context, b *batch[T, R]) {
 	if g.open == b {
 		g.open = nil
 	}
-	b.left = true
 	if g.pause > 0 && len(b.items) > 1 {
 		g.next = time.Now().Add(g.pause)
 	}
 	g.mu.Unlock()
-	if b.withdrawn == nil {
-		b.results, b.err = g.call(ctx, b.items)
-		clear(b.items)
-		g.lists.Put(b.items[:0]) //nolint:staticcheck // the allocation of a slice's header is one a batch
-		return
+	b.results, b.err = g.send(ctx, b.items)
+	if b.err == nil && len(b.results) != len(b.items) {
+		b.err = fmt.Errorf("%d results for %d items", len(b.results), len(b.items))
 	}
-	var items []T
-	var index []int
-	for i, item := range b.items {
-		if !b.withdrawn[i] {
-			items, index = append(items, item), append(index, i)
-		}
-	}
-	var results []R
-	results, b.err = g.call(ctx, items)
-	b.results = make([]R, len(b.items))
-	for n, r := range results {
-		b.results[index[n]] = r
-	}
-}
-
-func (g *Group[T, R]) call(ctx context.Context, items []T) ([]R, error) {
-	if len(items) == 0 {
-		return nil, nil
-	}
-	results, err := g.send(ctx, items)
-	if err == nil && len(results) != len(items) {
-		err = fmt.Errorf("%d results for %d items", len(results), len(items))
-	}
-	return results, err
+	clear(b.items)
+	g.lists.Put(b.items[:0]) //nolint:staticcheck // the allocation of a slice's header is one a batch
 }
