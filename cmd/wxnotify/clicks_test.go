@@ -163,7 +163,8 @@ func TestChromiumOperatesARunByClicking(t *testing.T) {
 	watcher.refuses(t, "/messages")
 	watcher.refuses(t, "/keys")
 
-	support := logIn(t, ops, "li", browsertest.Config{Language: "zh-CN", Width: 375, Height: 700})
+	support := logIn(t, ops, "li", browsertest.Config{Language: "zh-CN"})
+	browsertest.Do(t, support.Browser, "phone", chromedp.EmulateViewport(375, 700)) // a window is 500 px wide at least
 	support.click(t, `nav a[href*="/messages"]`)
 	support.Shows(t, "入队时间", "10-support-find")
 	support.fill(t, `input[name="openid"]`, fmt.Sprintf(doomedFollower, 7))
@@ -193,7 +194,7 @@ func TestChromiumOperatesARunByClicking(t *testing.T) {
 	operator.click(t, `nav a[href*="/dead"]`)
 	operator.Shows(t, "Retry all 14", "18-dead")
 	operator.click(t, `tr:has(code) button[value="retry"]`)
-	operator.Shows(t, "Send 11 dead letters again?", "19-confirm-all")
+	operator.Shows(t, "Dead letters to send again: 11", "19-confirm-all")
 	operator.click(t, "button.main")
 	operator.Shows(t, "11 of 11 done, 0 failed", "20-run")
 	operator.refuses(t, "/keys")

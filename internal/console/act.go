@@ -29,13 +29,13 @@ type deed struct {
 func (c *Console) deeds() map[string]deed {
 	return map[string]deed{
 		"cancel": {
-			name: "cancel", past: "cancelled", ask: "Cancel message %s?", askAll: "Cancel %s messages?", bad: true, button: "Cancel it",
+			name: "cancel", past: "cancelled", ask: "Cancel message %s?", askAll: "Messages to cancel: %s", bad: true, button: "Cancel it",
 			warning: "A cancelled message is not sent any more, and its ID is not free until its record has expired.",
 			states:  []ledger.State{ledger.Queued, ledger.Scheduled, ledger.Retrying},
 			do:      func(ctx context.Context, a *Account, id string) error { return a.Producer.Cancel(ctx, id) },
 		},
 		"retry": {
-			name: "retry", past: "retried", ask: "Send message %s again?", askAll: "Send %s dead letters again?", button: "Retry it",
+			name: "retry", past: "retried", ask: "Send message %s again?", askAll: "Dead letters to send again: %s", button: "Retry it",
 			warning: "It gets a fresh budget of attempts. Fix the cause first, or WeChat refuses it again.",
 			states:  []ledger.State{ledger.Dead},
 			do: func(ctx context.Context, a *Account, id string) error {
@@ -43,7 +43,7 @@ func (c *Console) deeds() map[string]deed {
 			},
 		},
 		"drop": {
-			name: "drop", past: "dropped", ask: "Drop message %s?", askAll: "Drop %s dead letters?", bad: true, button: "Drop it",
+			name: "drop", past: "dropped", ask: "Drop message %s?", askAll: "Dead letters to drop: %s", bad: true, button: "Drop it",
 			warning: "Its body is deleted: it cannot be sent again. The record stays until it expires.",
 			states:  []ledger.State{ledger.Dead},
 			do:      func(ctx context.Context, a *Account, id string) error { return a.Ledger.Drop(ctx, id) },
@@ -159,7 +159,7 @@ func (c *Console) actOnAll(r *request) error {
 		entry.count = len(ids)
 		return c.askSecond(r, &approval{
 			role: Operate, entry: entry,
-			text:   func(r *request) string { return r.text(d.askAll, count(entry.count)) + " " + s.In(r) },
+			text:   func(r *request) string { return r.text(d.askAll, count(entry.count)) + "; " + s.In(r) },
 			detail: func(r *request) string { return r.text(d.warning) },
 			do:     func(r *request) error { return c.startAll(r, d, s) },
 		})

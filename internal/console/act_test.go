@@ -78,9 +78,9 @@ func TestAllDeadLettersOfOneCauseAreRetriedInTheBackground(t *testing.T) {
 	b.dead(t, 47003, ids("bad-", 5)...)
 	b.dead(t, 45047, ids("busy-", 70)...)
 	page := b.get(t, "/dead")
-	page.must(t, "the page", http.StatusOK, "75 messages were given up", "Retry all 75")
+	page.must(t, "the page", http.StatusOK, "Messages that were given up: 75", "Retry all 75")
 	question := b.post(t, "/act-all", append(page.hidden(t, "/console/act-all"), "do", "retry")...) // the first group is the largest
-	question.must(t, "the question", http.StatusOK, "Send 70 dead letters again?", "dead letters with errcode 45047", "It is done in the background")
+	question.must(t, "the question", http.StatusOK, "Dead letters to send again: 70", "dead letters with errcode 45047", "It is done in the background")
 	if got := b.state(t, "busy-3"); got != ledger.Dead {
 		t.Errorf("a message was changed before the confirmation: %s", got)
 	}
@@ -108,7 +108,7 @@ func TestAllThatMatchASearchAreCancelled(t *testing.T) {
 	list := b.post(t, "/messages", "openid", openid)
 	form := append(list.hidden(t, "/console/act-all"), "do", "cancel")
 	question := b.post(t, "/act-all", form...)
-	question.must(t, "the question", http.StatusOK, "Cancel 30 messages?", "messages with openid oCAN…Ef")
+	question.must(t, "the question", http.StatusOK, "Messages to cancel: 30", "messages with openid oCAN…Ef")
 	b.confirm(t, question, "/act-all")
 	testutil.Until(t, "the run ends", func() bool { return strings.Contains(b.get(t, "/runs").body, "30 of 30 done, 0 failed") })
 	if got := b.state(t, "wait-29"); got != ledger.Cancelled {
@@ -211,6 +211,6 @@ func TestForecastsTellWhenTheQuotaRunsOut(t *testing.T) {
 	b.get(t, "/").must(t, "a fresh day", http.StatusOK, "1,000", "At the speed of the last ten minutes it lasts until the reset.", "left of 1,000")
 	b.enqueue(t, ids("much-", 1001)...)
 	testutil.Until(t, "more waits than is left", func() bool {
-		return strings.Contains(b.get(t, "/").body, "1,001 messages wait, more than the day has left.")
+		return strings.Contains(b.get(t, "/").body, "Waiting messages: 1,001, more than the day has left.")
 	})
 }

@@ -51,7 +51,7 @@ func TestDroppingAllNeedsASecondPerson(t *testing.T) {
 	t.Parallel()
 	b, lines := pair(t)
 	b.dead(t, 47003, ids("bad-", 5)...)
-	b.askToDrop(t).must(t, "asked", http.StatusOK, "It waits for a second person.", "Drop 5 dead letters? dead letters with errcode 47003", "Withdraw")
+	b.askToDrop(t).must(t, "asked", http.StatusOK, "It waits for a second person.", "Dead letters to drop: 5; dead letters with errcode 47003", "Withdraw")
 	payload := func() bool {
 		return must[[]byte](t)(b.account.Ledger.Payload(t.Context(), "bad-3")) != nil
 	}
@@ -151,7 +151,7 @@ func TestNothingIsConfirmedWithoutTheAudit(t *testing.T) {
 	if err := b.rdb.Del(t.Context(), key).Err(); err != nil {
 		t.Fatal(err)
 	}
-	b.get(t, "/approvals").must(t, "it waits", http.StatusOK, "Drop 1 dead letters?")
+	b.get(t, "/approvals").must(t, "it waits", http.StatusOK, "Dead letters to drop: 1")
 }
 
 func TestWithoutTheOptionNoSecondPersonIsAsked(t *testing.T) {

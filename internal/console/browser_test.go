@@ -60,7 +60,7 @@ func TestChromiumFindsReadsRetriesPausesAndResumes(t *testing.T) {
 	click(t, browser, `nav a[href*="/dead"]`)
 	browser.Shows(t, "Retry all 2", "7-dead")
 	click(t, browser, `tbody button[value="retry"]`)
-	browser.Shows(t, "Send 2 dead letters again?", "8-confirm-all")
+	browser.Shows(t, "Dead letters to send again: 2", "8-confirm-all")
 	click(t, browser, `button.main`)
 	browser.Shows(t, "2 of 2 done, 0 failed", "9-run")
 	click(t, browser, `nav a[href*="/console/?"]`)

@@ -35,7 +35,7 @@ func TestStoryTellsWhyAMessageWaits(t *testing.T) {
 		arrange     func() error
 		want        string
 	}{
-		{"a worker runs", func() error { beat(nil); return nil }, "it waits for its turn among 1 messages"},
+		{"a worker runs", func() error { beat(nil); return nil }, "it waits for its turn. Waiting messages of its class: 1"},
 		{"its address is refused", func() error {
 			beat(&heartbeat.Suspension{Errcode: 40164, Address: "192.0.2.9", Since: time.Now()})
 			return nil

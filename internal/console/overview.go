@@ -261,7 +261,7 @@ func (v *accountView) setForecast(r *request, d *reading) {
 	case v.Left == 0:
 		v.Forecast, v.ForecastBad = r.text("The quota of the day is used up."), true
 	case v.Waiting > v.Left:
-		v.Forecast, v.ForecastBad = r.text("%s messages wait, more than the day has left.", grouped(strconv.FormatInt(v.Waiting, 10))), true
+		v.Forecast, v.ForecastBad = r.text("Waiting messages: %s, more than the day has left.", grouped(strconv.FormatInt(v.Waiting, 10))), true
 	case out.IsZero():
 		v.Forecast = r.text("At the speed of the last ten minutes it lasts until the reset.")
 	default:

@@ -23,7 +23,7 @@ func TestPeopleAreFoundUnboundAndErased(t *testing.T) {
 	b := setup(t)
 	b.bind(t, user, openid)
 	b.bind(t, "patient-402-other", "oOTHER0x7Qk_4-pLmNb0TzYw8dEf")
-	b.get(t, "/roster").must(t, "the list", http.StatusOK, "2 users have enrolled.", "pati…ry", "oCAN…Ef", "import")
+	b.get(t, "/roster").must(t, "the list", http.StatusOK, "Users who have enrolled: 2", "pati…ry", "oCAN…Ef", "import")
 	for _, fields := range [][]string{{"user", user}, {"openid", openid}} {
 		page := b.post(t, "/roster", fields...)
 		page.must(t, fields[0], http.StatusOK, "Bindings of", "pati…ry")
@@ -37,13 +37,13 @@ func TestPeopleAreFoundUnboundAndErased(t *testing.T) {
 	page := b.post(t, "/roster", "user", "patient-402-other")
 	question := b.post(t, "/person", append(page.hidden(t, "/console/person"), "do", "unbind")...)
 	question.must(t, "unbind", http.StatusOK, "Take the openid from the user: pati…er oOTH…Ef?")
-	b.confirm(t, question, "/person").must(t, "unbound", http.StatusOK, "Unbound.", "1 users have enrolled.")
+	b.confirm(t, question, "/person").must(t, "unbound", http.StatusOK, "Unbound.", "Users who have enrolled: 1")
 
 	b.enqueue(t, "erase-1")
 	page = b.post(t, "/roster", "user", user)
 	question = b.post(t, "/person", append(page.hidden(t, "/console/person"), "do", "erase")...)
 	question.must(t, "erase", http.StatusOK, "Erase all data of pati…ry oCAN…Ef?", "It cannot be undone")
-	b.confirm(t, question, "/person").must(t, "erased", http.StatusOK, "Erased.", "0 users have enrolled.")
+	b.confirm(t, question, "/person").must(t, "erased", http.StatusOK, "Erased.", "Users who have enrolled: 0")
 	if got := b.state(t, "erase-1"); got != ledger.Cancelled {
 		t.Errorf("the message of the erased person: %s", got)
 	}

@@ -99,7 +99,7 @@ func inLine(r *request, class job.Class, d *reading) string {
 			ahead = d.queues[i].Pending
 		}
 	}
-	text := r.text("Nothing stops it: it waits for its turn among %s messages of its class.", grouped(strconv.FormatInt(ahead, 10)))
+	text := r.text("Nothing stops it: it waits for its turn. Waiting messages of its class: %s", grouped(strconv.FormatInt(ahead, 10)))
 	if d.gate.Rate > 0 && ahead > 0 {
 		longest := time.Duration(float64(ahead) / d.gate.Rate * float64(time.Second)).Round(time.Second)
 		text += " " + r.text("At %s a second that takes at most %s.", decimal(d.gate.Rate), max(longest, time.Second))
