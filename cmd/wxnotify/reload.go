@@ -85,6 +85,7 @@ func (s *server) runServices(ctx context.Context) error {
 		case <-s.reloads:
 		}
 		next, changed, err := s.next() //nolint:contextcheck // handlers get the context of each request
+		s.watch.metrics.ObserveReload(err == nil)
 		if err != nil {
 			for fault := range strings.SplitSeq(withSettings(err.Error()), "\n") {
 				s.log.Error("configuration not reloaded, the one before stays in force: correct it and send SIGHUP again",

@@ -41,6 +41,7 @@ type Metrics struct {
 	followers *prometheus.CounterVec
 	calls     *prometheus.CounterVec
 	call      *prometheus.HistogramVec
+	reloaded  prometheus.Gauge
 	errcodes  *regexp.Regexp
 }
 
@@ -92,9 +93,14 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		calls: counter("wxnotify_api_calls_total",
 			"Calls of the HTTP API by route and class of status; of the gateway 2xx: errcode 0, 4xx: refused, 5xx: errcode -1.", "route", "status"),
 		call: seconds("wxnotify_api_seconds", "Time in which a call of the HTTP API or the gateway was answered.", pushes, "route"),
+		reloaded: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "wxnotify_config_last_reload_successful", Help: "1: the configuration was read at the start or at the last SIGHUP; 0: that one had a fault.",
+		}),
 		// WeChat's errcodes are -1 and numbers of up to seven digits.
 		errcodes: regexp.MustCompile(`^-?\d{1,9}$`),
 	}
+	register(m.reloaded)
+	m.reloaded.Set(1)
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
@@ -165,6 +171,11 @@ func (m *Metrics) ObserveTokenFetch(account, cause string, expires time.Time, to
 		m.fetched.WithLabelValues(account).Set(float64(time.Now().UnixMilli()) / 1000)
 		m.expires.WithLabelValues(account).Set(float64(expires.UnixMilli()) / 1000)
 	}
+}
+
+// ObserveReload tells whether the process took over the configuration at a SIGHUP.
+func (m *Metrics) ObserveReload(succeeded bool) {
+	m.reloaded.Set(map[bool]float64{true: 1}[succeeded])
 }
 
 // Forget removes the gauges of an account that this process no longer serves. Its

@@ -344,6 +344,7 @@ func ExampleMetrics() {
 		fmt.Println(f.GetName())
 	}
 	// Output:
+	// wxnotify_config_last_reload_successful
 	// wxnotify_send_seconds
 	// wxnotify_sends_total
 }
