@@ -31,7 +31,7 @@ func commands() []string {
 		"eval x 1 K", "evalsha x 1 K", "publish C x", "subscribe C", "unsubscribe C",
 		"exists K", "expire K 1", "expireat K 1", "pexpire K 1", "pexpireat K 1", "pttl K", "ttl K", "type K", "del K",
 		"get K", "set K x", "setex K 1 x", "incr K", "incrby K 1",
-		"hget K x", "hset K x x", "hdel K x", "hmget K x", "hgetall K", "hexists K x", "hincrby K x 1", "hkeys K", "hlen K", "hscan K 0",
+		"hget K x", "hset K x x", "hdel K x", "hmget K x", "hgetall K", "hexists K x", "hincrby K x 1", "hkeys K", "hlen K", "hscan K 0", "hvals K",
 		"lindex K 0", "llen K", "lpos K x", "lpush K x", "lrange K 0 1", "lrem K 1 x", "lset K 0 x", "ltrim K 0 1", "rpop K", "rpush K x", "rpoplpush K K",
 		"sadd K x", "sismember K x", "smembers K", "srem K x",
 		"zadd K 1 x", "zcard K", "zincrby K 1 x", "zrange K 0 1", "zrangebyscore K 0 1", "zrem K x", "zremrangebyrank K 0 1",
