@@ -26,7 +26,7 @@ cover: ## coverage per package
 	$(GO) test -count=1 -coverprofile=coverage.out ./... && $(GO) tool cover -func=coverage.out | tail -n 1
 
 fuzz: ## every fuzz target for FUZZTIME
-	@.ci/fuzz $(FUZZTIME)
+	@.ci/fuzz $(FUZZTIME) -guided
 
 bench: ## what a message costs, side by side in one run; ARGS=-quick for a first look
 	$(GO) run ./internal/bench $(ARGS)

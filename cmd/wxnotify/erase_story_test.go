@@ -361,7 +361,8 @@ func TestErasureWaitsForMessagesThatAreBeingSent(t *testing.T) {
 	w := newWorld(t, server.URL(), "--any-template")
 	rdb := server.Client(t)
 	start(t, w.env, "worker")
-	w.control(t, "POST", "/_sim/script", map[string]any{"replies": []map[string]any{{"do": "hang", "delay": "8s"}}}, nil)
+	hang := map[string]any{"do": "hang", "delay": "8s"} // each attempt, for the first may be over before it is looked at
+	w.control(t, "POST", "/_sim/script", map[string]any{"replies": slices.Repeat([]any{hang}, 100)}, nil)
 	w.run(t, "send", "--to", erasedOpenID, "--template", "T", "--id", "in-flight", "--data", "thing1="+erasedText)
 	w.state(t, "in-flight", "sending")
 	testutil.Until(t, "asynq writes what the worker does", func() bool {
