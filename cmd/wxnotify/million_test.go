@@ -20,6 +20,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -169,7 +170,7 @@ func TestPagesAreFastAtAMillion(t *testing.T) {
 	fillMillion(t, rdb, n)
 	t.Logf("%d wait and %d have ended after %s", n, n, time.Since(began).Round(time.Second))
 	w := newWorld(t, server.UserURL(t))
-	ops := freeAddr(t)
+	ops := testutil.FreeAddr(t)
 	start(t, w.with("WXNOTIFY_OPS_ADDR", ops), "worker").says(t, "worker started")
 	c := clerk{"http://" + ops}
 	out := &bytes.Buffer{}

@@ -258,7 +258,7 @@ func TestReloadOfAFaultyFileChangesNothing(t *testing.T) {
 				t.Errorf("no line about %q:\n%s", want, w.log)
 			}
 		}
-		until(t, time.Minute, "the metric tells of the fault", func() bool {
+		testutil.Until(t, "the metric tells of the fault", func() bool {
 			_, body := w.get(t, "/metrics", "first-password")
 			return strings.Contains(body, "wxnotify_config_last_reload_successful 0")
 		})
