@@ -97,9 +97,9 @@ func TestEnqueueOnACluster(t *testing.T) { //nolint:tparallel // the subtests sh
 		return p
 	}
 	task := func(id string) bool {
-		has, err := queue.NewInspector(rdb).Has(t.Context(), appid, producer.Default, id)
+		task, err := queue.NewInspector(rdb).Task(t.Context(), appid, producer.Default, id)
 		must(t, err)
-		return has[0]
+		return task != nil
 	}
 
 	t.Run("callers of one ID: one message, one task", func(t *testing.T) {

@@ -261,12 +261,12 @@ func (a *account) sweepOrphans(ctx context.Context) {
 			if err != nil {
 				break
 			}
-			var has []bool
-			if has, err = tasks.Has(ctx, a.appID, o.Class, o.ID); err != nil {
+			var task *queue.Waiting
+			if task, err = tasks.Task(ctx, a.appID, o.Class, o.ID); err != nil {
 				break
 			}
 			var deleted bool
-			deleted, err = a.ledger.Resolve(ctx, o, has[0])
+			deleted, err = a.ledger.Resolve(ctx, o, task != nil)
 			if deleted {
 				a.log.Warn("an interrupted enqueue left a record without a task: deleted", zap.String("id", o.ID))
 			}

@@ -237,24 +237,6 @@ func (n *Inspector) Delete(ctx context.Context, account string, class job.Class,
 	return nil
 }
 
-// Has reports for each ID whether the queue has a task of it, in any state.
-func (n *Inspector) Has(ctx context.Context, account string, class job.Class, ids ...string) ([]bool, error) {
-	q := keysOf(account, class)
-	found := make([]*redis.IntCmd, len(ids))
-	pipe := n.rdb.Pipeline()
-	for i, id := range ids {
-		found[i] = pipe.Exists(ctx, q.tasks+id)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, wrap("look for tasks", err)
-	}
-	has := make([]bool, len(ids))
-	for i := range ids {
-		has[i] = found[i].Val() == 1
-	}
-	return has, nil
-}
-
 // wake tells idle workers. If the call fails, they find the task within a second.
 func (n *Inspector) wake(ctx context.Context, account string, class job.Class) {
 	_ = n.rdb.Publish(ctx, wakeChannel(account), string(class)).Err()
