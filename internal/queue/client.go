@@ -39,9 +39,9 @@ func newClient(rdb redis.UniversalClient, f *fetcher) *client {
 		UniversalClient: rdb, fetcher: f, first: make(chan struct{}),
 		done: map[string]*redisx.Group[completion, int64]{},
 	}
-	for i := range f.queues {
+	for _, source := range f.queues {
 		const calls = 2 // more would make the batches smaller
-		q := &f.queues[i]
+		q := &source.keys
 		c.done[q.queue] = redisx.NewGroup(maxFetch, calls, fetchPause, func(ctx context.Context, items []completion) ([]int64, error) {
 			return c.complete(ctx, q, items)
 		})
@@ -94,7 +94,7 @@ func answered(ctx context.Context, value any, err error) *redis.Cmd {
 // It asks for one queue after the other, critical first: only that question waits.
 func (c *client) dequeue(ctx context.Context, q *keys) *redis.Cmd {
 	var wait time.Duration
-	if q == &c.fetcher.queues[0] {
+	if q == &c.fetcher.queues[0].keys {
 		wait = time.Second
 	}
 	if d := c.fetcher.next(wait); d != nil {

@@ -63,17 +63,22 @@ type fetcher struct {
 	out      chan *delivery // unbuffered: to asynq's dequeues
 	stopped  chan struct{}  // closed when the loop has ended
 
-	queues  []keys        // critical, default, bulk
-	wakes   []atomic.Bool // beside queues: may hold a task again; set by any goroutine
-	changed chan struct{} // capacity 1: wakes has changed
+	queues  []*source     // critical, default, bulk
+	changed chan struct{} // capacity 1: a queue was woken
 
-	filled     []bool     // beside queues: the queue may hold a task
-	depth      []int      // beside queues: how many tasks to ask for; doubles while fetches come back full
 	closed     [2]closure // by tier
 	nextLook   time.Time
 	resumeAt   time.Time // Redis failed: nothing is asked before this
 	turns      int       // choices between critical and the rest
 	restsTurns int       // choices between default and bulk
+}
+
+// source is a queue that the loop fetches from.
+type source struct {
+	keys
+	woken  atomic.Bool // it may hold a task again; set by any goroutine
+	filled bool        // it may hold a task
+	depth  int         // how many tasks to ask for; doubles while fetches come back full
 }
 
 // closure is the gate's last refusal for a tier.
@@ -83,13 +88,15 @@ type closure struct {
 }
 
 func newFetcher(cfg *ServerConfig, clock *clockGuard) *fetcher {
-	queues := allKeysOf(cfg.Account)
-	return &fetcher{
+	f := &fetcher{
 		rdb: cfg.Redis, account: cfg.Account, gate: cfg.Gate, log: cfg.Logger, clock: clock,
 		inFlight: newInFlight(cfg.Concurrency), out: make(chan *delivery), stopped: make(chan struct{}),
-		queues: queues, wakes: make([]atomic.Bool, len(queues)), filled: make([]bool, len(queues)), depth: make([]int, len(queues)),
 		changed: make(chan struct{}, 1),
 	}
+	for _, q := range allKeysOf(cfg.Account) {
+		f.queues = append(f.queues, &source{keys: q})
+	}
+	return f
 }
 
 // run fetches until ctx ends. Then nothing is fetched any more, and what asynq did
@@ -104,16 +111,17 @@ func (f *fetcher) run(ctx context.Context) {
 			continue
 		}
 		f.look(ctx, now)
-		free, q := f.inFlight.free(), -1
+		var q *source
+		free := f.inFlight.free()
 		if free > 0 {
 			q = f.choose(now)
 		}
-		if q < 0 {
+		if q == nil {
 			f.wait(ctx, now)
 			continue
 		}
 		changed := f.gate.Changed() // before the permits, so that no change is missed
-		permits := f.permits(ctx, TierOf(f.queues[q].class), min(free, maxFetch, max(f.depth[q], 1)), changed)
+		permits := f.permits(ctx, TierOf(q.class), min(free, maxFetch, max(q.depth, 1)), changed)
 		if len(permits) == 0 {
 			continue
 		}
@@ -128,9 +136,9 @@ func (f *fetcher) run(ctx context.Context) {
 
 // wake says that a queue may hold a task again. Any goroutine may call it.
 func (f *fetcher) wake(class job.Class) {
-	for i := range f.queues {
-		if f.queues[i].class == class {
-			f.wakes[i].Store(true)
+	for _, q := range f.queues {
+		if q.class == class {
+			q.woken.Store(true)
 		}
 	}
 	select {
@@ -140,9 +148,9 @@ func (f *fetcher) wake(class job.Class) {
 }
 
 func (f *fetcher) takeWakes() {
-	for i := range f.wakes {
-		if f.wakes[i].Swap(false) {
-			f.filled[i] = true
+	for _, q := range f.queues {
+		if q.woken.Swap(false) {
+			q.filled = true
 		}
 	}
 }
@@ -190,11 +198,11 @@ func (f *fetcher) look(ctx context.Context, now time.Time) {
 	}
 	f.nextLook = now.Add(lookEvery)
 	var cmds []redis.Cmder
-	var asked []int
-	for i, q := range f.queues {
-		if !f.filled[i] {
+	var asked []*source
+	for _, q := range f.queues {
+		if !q.filled {
 			cmds = append(cmds, lookScript.Call(ctx, []string{q.pending, q.paused, q.idle}, idleLife.Milliseconds()))
-			asked = append(asked, i)
+			asked = append(asked, q)
 		}
 	}
 	redisx.Exec(ctx, f.rdb, cmds...)
@@ -204,15 +212,15 @@ func (f *fetcher) look(ctx context.Context, now time.Time) {
 			f.trouble(ctx, "cannot look at the queues", err)
 			return
 		}
-		f.filled[asked[n]] = found == 1
+		asked[n].filled = found == 1
 	}
 }
 
-// choose returns the queue to fetch from, -1 for none.
-func (f *fetcher) choose(now time.Time) int {
-	const critical, normal, bulk = 0, 1, 2
-	open := func(i int) bool { return f.filled[i] && !f.shut(TierOf(f.queues[i].class), now) }
-	rest := -1
+// choose returns the queue to fetch from; nil: none.
+func (f *fetcher) choose(now time.Time) *source {
+	open := func(q *source) bool { return q.filled && !f.shut(TierOf(q.class), now) }
+	critical, normal, bulk := f.queues[0], f.queues[1], f.queues[2]
+	var rest *source
 	switch first, second := open(normal), open(bulk); {
 	case first && second:
 		rest = normal
@@ -227,7 +235,7 @@ func (f *fetcher) choose(now time.Time) int {
 	if !open(critical) {
 		return rest
 	}
-	if f.turns++; rest >= 0 && f.turns%16 == 0 {
+	if f.turns++; rest != nil && f.turns%16 == 0 {
 		return rest
 	}
 	return critical
@@ -304,10 +312,9 @@ func (f *fetcher) refused(ctx context.Context, tier ratelimit.Tier, err error, c
 
 // preferCritical switches this fetch to the critical queue if a critical task
 // arrived while the loop waited for the permit's slot.
-func (f *fetcher) preferCritical(q int, p ratelimit.Permit) int {
-	const critical = 0
-	if f.wakes[critical].Swap(false) {
-		f.filled[critical] = true
+func (f *fetcher) preferCritical(q *source, p ratelimit.Permit) *source {
+	if critical := f.queues[0]; critical.woken.Swap(false) {
+		critical.filled = true
 		if p.Tier == ratelimit.General {
 			return critical
 		}
@@ -316,16 +323,15 @@ func (f *fetcher) preferCritical(q int, p ratelimit.Permit) int {
 }
 
 // fetch spends permits on tasks and returns what is left.
-func (f *fetcher) fetch(ctx context.Context, i int, permits []ratelimit.Permit) []delivery {
-	q := &f.queues[i]
+func (f *fetcher) fetch(ctx context.Context, q *source, permits []ratelimit.Permit) []delivery {
 	lease := time.Now().Add(leaseTime).Unix()
-	deliveries, err := f.take(context.WithoutCancel(ctx), q, lease, len(permits))
+	deliveries, err := f.take(context.WithoutCancel(ctx), &q.keys, lease, len(permits))
 	if err != nil {
 		f.returnAll(permits)
 		f.trouble(ctx, "cannot fetch tasks", err)
 		return nil
 	}
-	f.filled[i], f.depth[i] = len(deliveries) == len(permits), 2*len(deliveries)
+	q.filled, q.depth = len(deliveries) == len(permits), 2*len(deliveries)
 	deliveries = slices.DeleteFunc(deliveries, func(d delivery) bool { return d.message == "" }) // recovery removes them
 	for n := range deliveries {
 		deliveries[n].permit = permits[n]

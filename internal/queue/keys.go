@@ -97,9 +97,9 @@ const (
 
 // recognise names the script that asynq calls with these keys, and its queue. The
 // keys are compared whole, since a task's ID may end in anything.
-func recognise(queues []keys, k []string) (asynqCall, *keys) {
-	for i := range queues {
-		q := &queues[i]
+func recognise(queues []*source, k []string) (asynqCall, *keys) {
+	for _, source := range queues {
+		q := &source.keys
 		switch {
 		case len(k) == 1 && k[0] == q.lease:
 			return callListExpired, q

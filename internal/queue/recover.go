@@ -54,7 +54,7 @@ func (f *fetcher) forward(ctx context.Context) {
 		}
 		redisx.Exec(ctx, f.rdb, cmds...)
 		for i, cmd := range cmds {
-			n, err := f.move(ctx, &f.queues[i], cmd.(*redisx.Call))
+			n, err := f.move(ctx, &f.queues[i].keys, cmd.(*redisx.Call))
 			if err != nil && ctx.Err() == nil {
 				f.log.Warn("queue: cannot move due tasks, trying again", zap.Error(err))
 			}
