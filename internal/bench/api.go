@@ -10,10 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -42,15 +39,30 @@ const (
 	idlePolls = 1000
 )
 
-// caller makes calls of the HTTP API on a connection of its own.
+// caller makes HTTP calls on a connection of its own.
 type caller struct {
 	net.Conn
 	in *bufio.Reader
 }
 
-func callAPI(ctx context.Context, addr string) caller {
+func call(ctx context.Context, addr string) caller {
 	conn := must(new(net.Dialer).DialContext(ctx, "tcp", addr))
 	return caller{conn, bufio.NewReader(conn)}
+}
+
+// callConcurrently makes n calls on 64 connections.
+func callConcurrently(ctx context.Context, addr string, n int, do func(c caller, i int) error) {
+	callers := make(chan caller, 64)
+	for range cap(callers) {
+		c := call(ctx, addr)
+		defer func() { _ = c.Close() }()
+		callers <- c
+	}
+	concurrently(n, func(i int) error {
+		c := <-callers
+		defer func() { callers <- c }()
+		return do(c, i)
+	})
 }
 
 // exchange writes a request by hand: net/http's client would take as much CPU time as
@@ -59,7 +71,7 @@ func callAPI(ctx context.Context, addr string) caller {
 func (c caller) exchange(head, header string, body []byte) (answered http.Header, answer []byte, err error) {
 	_, err = fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s", head, len(body), header, body)
 	if err != nil {
-		return nil, nil, fmt.Errorf("call the API: %w", err)
+		return nil, nil, fmt.Errorf("call: %w", err)
 	}
 	return c.answer()
 }
@@ -67,12 +79,12 @@ func (c caller) exchange(head, header string, body []byte) (answered http.Header
 func (c caller) answer() (http.Header, []byte, error) {
 	resp, err := http.ReadResponse(c.in, nil)
 	if err != nil {
-		return nil, nil, fmt.Errorf("call the API: %w", err)
+		return nil, nil, fmt.Errorf("call: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode > http.StatusMultiStatus {
-		err = fmt.Errorf("the API answered %d: %.300s", resp.StatusCode, body)
+		err = fmt.Errorf("answered %d: %.300s", resp.StatusCode, body)
 	}
 	return resp.Header, body, err
 }
@@ -86,7 +98,7 @@ func enqueueByAPI(ctx context.Context, j job, rdb redis.UniversalClient, m *mete
 	authorization := "Authorization: Bearer " + secret + "\r\n"
 	head, form, want := "POST /v1/messages", func(p posted) any { return p }, `"state":"queued"`
 	if j.Build == gatewayOne {
-		_, body, err := callAPI(ctx, addr).exchange("GET /cgi-bin/token?grant_type=client_credential&appid="+appID+"&secret="+secret, "", nil)
+		_, body, err := call(ctx, addr).exchange("GET /cgi-bin/token?grant_type=client_credential&appid="+appID+"&secret="+secret, "", nil)
 		check(err)
 		var token struct {
 			Value string `json:"access_token"`
@@ -99,13 +111,7 @@ func enqueueByAPI(ctx context.Context, j job, rdb redis.UniversalClient, m *mete
 		}
 	}
 	if j.Build != apiMany {
-		callers := make(chan caller, 64)
-		for range cap(callers) {
-			callers <- callAPI(ctx, addr)
-		}
-		concurrently(j.Messages, func(i int) error {
-			c := <-callers
-			defer func() { callers <- c }()
+		callConcurrently(ctx, addr, j.Messages, func(c caller, i int) error {
 			from := time.Now()
 			_, answer, err := c.exchange(head, authorization, must(json.Marshal(form(posted{messageID(j.Prefix, i), message(i)}))))
 			m.took(time.Since(from))
@@ -121,7 +127,7 @@ func enqueueByAPI(ctx context.Context, j job, rdb redis.UniversalClient, m *mete
 	var g errgroup.Group
 	for n := range 2 {
 		g.Go(func() error {
-			c := callAPI(ctx, addr)
+			c := call(ctx, addr)
 			for from := n * perCall; from < j.Messages; from += 2 * perCall {
 				list := make([]posted, min(perCall, j.Messages-from))
 				for i := range list {
@@ -146,7 +152,7 @@ func enqueueByAPI(ctx context.Context, j job, rdb redis.UniversalClient, m *mete
 func readEvents(ctx context.Context, rdb redis.UniversalClient) float64 {
 	addr, secret, end := serveAPI(ctx, rdb, classDefault)
 	defer end()
-	c, after, n, from := callAPI(ctx, addr), "", 0, time.Now()
+	c, after, n, from := call(ctx, addr), "", 0, time.Now()
 	for {
 		header, body, err := c.exchange("GET /v1/events?limit=1000&after="+after, "Authorization: Bearer "+secret+"\r\n", nil)
 		check(err)
@@ -163,14 +169,14 @@ func poll(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
 	addr, secret, end := serveAPI(ctx, rdb, j.Class)
 	defer end()
 	debug.FreeOSMemory()
-	before := residentBytes()
+	before := memory(resident)
 	callers := make([]caller, j.Messages)
 	for i := range callers {
-		callers[i].Conn = must(new(net.Dialer).DialContext(ctx, "tcp", addr))
+		callers[i] = caller{Conn: must(new(net.Dialer).DialContext(ctx, "tcp", addr))} // the buffer comes later
 		must(fmt.Fprintf(callers[i], "GET /v1/events?after=now&wait=25s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n", secret))
 	}
 	pause(ctx, 3*time.Second) // all wait by then: each gets the event below
-	m.figure = (residentBytes() - before) / (1 << 20)
+	m.figure = (memory(resident) - before) / (1 << 20)
 	publish(ctx, rdb)
 	for _, c := range callers {
 		c.in = bufio.NewReader(c)
@@ -180,12 +186,6 @@ func poll(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
 		}
 		m.add(1)
 	}
-}
-
-// residentBytes is the memory of this process, in pages of 4 KB as proc_pid_statm(5) has it.
-func residentBytes() float64 {
-	pages := strings.Fields(string(must(os.ReadFile("/proc/self/statm"))))[1]
-	return must(strconv.ParseFloat(pages, 64)) * float64(os.Getpagesize())
 }
 
 // serveAPI serves the HTTP API and the gateway on loopback, with a key that may do all

@@ -80,7 +80,7 @@ func TestRunMeasuresTheGoalsThatWereAskedFor(t *testing.T) {
 	t.Parallel()
 	text := bench(t, "-quick", "-messages", "400", "-many", "500", "-only", "P1,P5,P6,P7,P13,P16,P17,P19")
 	for _, goal := range []string{"P1", "P2", "P3", "P4", "P8b", "P5", "P6", "P7", "P13", "P15", "P16", "P17", "P18", "P19"} { // parts are run whole
-		if !regexp.MustCompile(`(?m)^\| ` + goal + ` +\| .*[0-9].* \| (yes|no)( \*)? +\|$`).MatchString(text) {
+		if !regexp.MustCompile(`(?m)^\| ` + goal + ` +\| .*[0-9].* \| (yes|no) +\|$`).MatchString(text) {
 			t.Errorf("no figure for %s", goal)
 		}
 	}
@@ -90,7 +90,7 @@ func TestRunMeasuresTheGoalsThatWereAskedFor(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"go run ./internal/bench -quick -messages 400 ", "1 rounds of 400 messages", "Other programs used", "rounds were dropped",
+		"go run ./internal/bench -quick -messages 400 ", "1 rounds of 400 messages", "Other programs used",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report does not hold %q", want)

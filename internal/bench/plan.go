@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -20,14 +18,12 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/redisx"
-	"github.com/wxnotify/wxnotify/wechat"
 )
 
 const (
 	inFlight = 800                   // sends at once
 	latency  = 50 * time.Millisecond // of the simulated WeChat
 	paceRate = 1000                  // sends a second of all processes in P10
-	quiet    = 0.05                  // the share of the machine that other programs may use
 )
 
 // lab is what all measurements share.
@@ -40,9 +36,7 @@ type lab struct {
 	// URLs of Redis, of the same a millisecond away, and of the platform.
 	redis, far, wechat string
 
-	runs            int // children so far
-	rounds, dropped int
-	noisy           bool // the present part had no quiet round
+	runs int // children so far
 }
 
 // newLab starts Redis and the platform. End stops Redis.
@@ -65,18 +59,11 @@ func measure(ctx context.Context, o options, stdout, stderr io.Writer) {
 		if len(o.only) > 0 && !slices.ContainsFunc(p.goals, func(goal string) bool { return slices.Contains(o.only, goal) }) {
 			continue
 		}
-		start, before, rounds := time.Now(), readLoad(l.redisPID), l.rounds
-		l.noisy = false
-		var found []row
-		if err := capture(func() { found = p.measure(ctx) }); err != nil {
+		start, before := time.Now(), readLoad(l.redisPID)
+		if err := capture(func() { rows = append(rows, p.measure(ctx)...) }); err != nil {
 			check(fmt.Errorf("%v: %w", p.goals, err))
 		}
-		share := before.others(readLoad(l.redisPID))
-		_, _ = fmt.Fprintf(stderr, "%v: %.1f s, others used %.1f %%\n", p.goals, time.Since(start).Seconds(), 100*share)
-		for _, r := range found {
-			r.noisy = l.noisy || rounds == l.rounds && share > quiet
-			rows = append(rows, r)
-		}
+		_, _ = fmt.Fprintf(stderr, "%v: %.1f s, others used %.1f %%\n", p.goals, time.Since(start).Seconds(), 100*before.others(readLoad(l.redisPID)))
 	}
 	text := l.report(ctx, rows, from.others(readLoad(l.redisPID)))
 	must(io.WriteString(stdout, text))
@@ -119,13 +106,9 @@ func (l *lab) fill(ctx context.Context, j job) {
 
 // sideBySide returns the results of each round, in the order of the jobs. The jobs
 // run in turn, every other round backwards, so that a job does not always follow
-// the same one. Rounds in which other programs used over 5 % of the machine are
-// dropped and repeated, at most as many as there are rounds. When all were, they
-// are kept and marked.
-func (l *lab) sideBySide(ctx context.Context, rounds int, jobs []job) (kept [][]result) {
-	var dropped [][]result
-	for round := 0; len(kept) < rounds && round < 2*rounds; round++ {
-		before := readLoad(l.redisPID)
+// the same one.
+func (l *lab) sideBySide(ctx context.Context, rounds int, jobs []job) (measured [][]result) {
+	for round := range rounds {
 		results := make([]result, len(jobs))
 		for i := range jobs {
 			if round%2 == 1 {
@@ -133,17 +116,9 @@ func (l *lab) sideBySide(ctx context.Context, rounds int, jobs []job) (kept [][]
 			}
 			results[i] = l.start(ctx, jobs[i])(false)
 		}
-		if before.others(readLoad(l.redisPID)) > quiet {
-			dropped = append(dropped, results)
-		} else {
-			kept = append(kept, results)
-		}
+		measured = append(measured, results)
 	}
-	l.rounds, l.dropped = l.rounds+len(kept)+len(dropped), l.dropped+len(dropped)
-	if l.noisy = kept == nil; l.noisy {
-		return dropped
-	}
-	return kept
+	return measured
 }
 
 // figure is a row of a comparison: of the first job, beside another or alone.
@@ -384,20 +359,14 @@ func (l *lab) push(ctx context.Context, j job) float64 {
 	wait := l.start(ctx, job{Build: receive, Open: true, Listen: addr, Keep: true})
 	ctx, stop := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("the receipts were not taken in time"))
 	defer stop()
-	conns := make(chan net.Conn, 64)
-	for len(conns) < cap(conns) {
-		if conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr); err == nil {
-			defer func() { _ = conn.Close() }()
-			conns <- conn
-		} else {
-			pause(ctx, 10*time.Millisecond) // the process has not started yet
-		}
+	for capture(func() { _ = call(ctx, addr).Close() }) != nil {
+		pause(ctx, 10*time.Millisecond) // the process has not started yet
 	}
 	callback, from := newCallback(), time.Now()
-	concurrently(j.Messages, func(i int) error {
-		conn := <-conns
-		defer func() { conns <- conn }()
-		return pushReceipt(conn, callback, i)
+	callConcurrently(ctx, addr, j.Messages, func(c caller, i int) error {
+		now, to := time.Now(), message(i).ToUser
+		_, _, err := c.exchange(fmt.Sprintf("POST /callback/%s?%s", appID, callback.Sign(to, now).Encode()), "", receipt(to, i, now))
+		return err
 	})
 	rate := float64(j.Messages) / time.Since(from).Seconds()
 	for !l.delivered(ctx, j) {
@@ -407,26 +376,9 @@ func (l *lab) push(ctx context.Context, j job) float64 {
 	return rate
 }
 
-// pushReceipt writes a request by hand: net/http's client would take CPU time
-// from the server that is measured.
-func pushReceipt(conn net.Conn, callback *wechat.Callback, i int) error {
-	now, to := time.Now(), message(i).ToUser
-	body := fmt.Sprintf("<xml><ToUserName><![CDATA[gh_1]]></ToUserName><FromUserName><![CDATA[%s]]></FromUserName>"+
+// receipt is what WeChat posts when message i was delivered.
+func receipt(to string, i int, at time.Time) []byte {
+	return fmt.Appendf(nil, "<xml><ToUserName><![CDATA[gh_1]]></ToUserName><FromUserName><![CDATA[%s]]></FromUserName>"+
 		"<CreateTime>%d</CreateTime><MsgType><![CDATA[event]]></MsgType><Event><![CDATA[TEMPLATESENDJOBFINISH]]></Event>"+
-		"<MsgID>%d</MsgID><Status><![CDATA[success]]></Status></xml>", to, now.Unix(), firstMsgID+i)
-	_, err := fmt.Fprintf(conn, "POST /callback/%s?%s HTTP/1.1\r\nHost: bench\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s",
-		appID, callback.Sign(to, now).Encode(), len(body), body)
-	if err != nil {
-		return fmt.Errorf("push: %w", err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return fmt.Errorf("push: %w", err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return errors.New("push: " + resp.Status)
-	}
-	_, err = io.Copy(io.Discard, resp.Body)
-	return err //nolint:wrapcheck // ends the program
+		"<MsgID>%d</MsgID><Status><![CDATA[success]]></Status></xml>", to, at.Unix(), firstMsgID+i)
 }

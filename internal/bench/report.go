@@ -31,7 +31,6 @@ type row struct {
 	with          string // empty: the bound is for ours alone
 	theirs, ratio float64
 	bound         bound // of the ratio, or of ours
-	noisy         bool  // other programs used the machine in every round
 }
 
 // met is yes, no, or – without a bound.
@@ -57,10 +56,7 @@ func (r row) String() string {
 	if r.bound.sign != "" {
 		bound = r.bound.sign + " " + number(r.bound.value)
 	}
-	if r.noisy {
-		met += " *"
-	}
-	return fmt.Sprintf("| %-4s | %-52s | %9s | %-24s | %6s | %-8s | %-5s |\n", r.goal, r.measure, number(r.ours), beside, quotient, bound, met)
+	return fmt.Sprintf("| %-4s | %-52s | %9s | %-24s | %6s | %-8s | %-3s |\n", r.goal, r.measure, number(r.ours), beside, quotient, bound, met)
 }
 
 // number writes three significant digits at least.
@@ -107,9 +103,15 @@ func procTicks(pid string) (used [2]float64) {
 	return used
 }
 
-// peakBytes is the most memory that this process has had resident.
-func peakBytes() float64 {
-	_, rest, _ := strings.Cut(string(must(os.ReadFile("/proc/self/status"))), "VmHWM:")
+// What memory reads: see proc_pid_status(5).
+const (
+	resident     = "VmRSS:"
+	mostResident = "VmHWM:"
+)
+
+// memory is how many bytes this process has resident, or has had at most.
+func memory(which string) float64 {
+	_, rest, _ := strings.Cut(string(must(os.ReadFile("/proc/self/status"))), which)
 	return 1024 * must(strconv.ParseFloat(strings.Fields(rest)[0], 64))
 }
 
@@ -153,7 +155,7 @@ Written by the command below. Do not edit.
     $ %s
     %s/%s, %d cores; %s; Redis %s; %d rounds of %d messages, WeChat at %s, %d in flight
 
-Other programs used %.1f %% of the machine. %d of %d rounds were dropped because others used over %.0f %%. Rows with * had no quiet round.
+Other programs used %.1f %% of the machine. Over 5 %%, measure again.
 
 | goal | measure | wxnotify | beside | ratio | bound | met |
 | --- | --- | --: | --- | --: | --- | --- |
@@ -164,7 +166,7 @@ func (l *lab) report(ctx context.Context, rows []row, others float64) string {
 	command := strings.Join(append([]string{"go run ./internal/bench"}, l.o.args...), " ")
 	var out strings.Builder
 	_, _ = fmt.Fprintf(&out, preface, command, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(),
-		must(redisx.Info(ctx, l.rdb, "server"))["redis_version"], l.o.rounds, l.o.messages, latency, inFlight, 100*others, l.dropped, l.rounds, 100*quiet)
+		must(redisx.Info(ctx, l.rdb, "server"))["redis_version"], l.o.rounds, l.o.messages, latency, inFlight, 100*others)
 	for _, r := range rows {
 		out.WriteString(r.String())
 	}

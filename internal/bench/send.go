@@ -67,7 +67,7 @@ func do(ctx context.Context, j job) (r result) {
 	}
 	if j.Repeat {
 		r.Repeated = newMeter(0, j.Messages).measure(ctx, j, rdb, run).rate()
-		r.Peak = peakBytes()
+		r.Peak = memory(mostResident)
 	}
 	return r
 }
@@ -129,20 +129,16 @@ func bodyOf(t *asynq.Task) []byte {
 // accessToken is as long as WeChat's.
 func accessToken() string { return "88_" + strings.Repeat("benchToken", 15) }
 
-// tunedClient is the HTTP client of ours and bare, set as wechat's own. opened
-// counts its connections.
+// tunedClient is the HTTP client of ours and bare: wechat's own. opened counts its
+// connections.
 func tunedClient(opened *atomic.Int64) *http.Client {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			opened.Add(1)
-			return dialer.DialContext(ctx, network, addr)
-		},
-		MaxIdleConns: 2048, MaxIdleConnsPerHost: 2048, IdleConnTimeout: time.Minute,
-		DisableCompression: true, Protocols: protocols,
-	}}
+	transport := must(wechat.NewTransport(wechat.Secret{}))
+	dial := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		opened.Add(1)
+		return dial(ctx, network, addr)
+	}
+	return &http.Client{Transport: transport}
 }
 
 // post sends a body. Its errors do not show the token.
@@ -268,7 +264,7 @@ func (m *meter) measure(ctx context.Context, j job, rdb redis.UniversalClient, r
 	}
 	stop()
 	check(<-ended)
-	r.Dials, r.Peak, r.Figure = float64(m.dials.Load()), peakBytes(), m.figure
+	r.Dials, r.Peak, r.Figure = float64(m.dials.Load()), memory(mostResident), m.figure
 	if len(m.times) > 0 {
 		r.P99 = percentile(m.times, 0.99)
 	}
@@ -276,10 +272,10 @@ func (m *meter) measure(ctx context.Context, j job, rdb redis.UniversalClient, r
 }
 
 func (m *meter) read(ctx context.Context, rdb redis.UniversalClient) (r reading) {
-	var memory runtime.MemStats
-	runtime.ReadMemStats(&memory)
+	var heap runtime.MemStats
+	runtime.ReadMemStats(&heap)
 	r[messages], r[seconds] = float64(m.count.Load()), time.Since(m.start).Seconds()
-	r[allocations], r[workerCPU] = float64(memory.Mallocs), procTicks("self")[0]/ticksPerSecond
+	r[allocations], r[workerCPU] = float64(heap.Mallocs), procTicks("self")[0]/ticksPerSecond
 	r[trips], r[ownTrips], r[gateTrips] = float64(m.redis.all.Load()), float64(m.redis.own.Load()), float64(m.gate.all.Load())
 	for name, text := range must(redisx.Info(ctx, rdb, "cpu")) {
 		if name == "used_cpu_sys" || name == "used_cpu_user" {
