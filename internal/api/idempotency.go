@@ -2,10 +2,7 @@ package api
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -19,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // How long an answer is kept for its Idempotency-Key, and how long a call that has
@@ -155,38 +153,23 @@ func (c *call) sealKey() []byte {
 	return sum[:]
 }
 
-func (c *call) aead() (cipher.AEAD, error) {
-	block, err := aes.NewCipher(c.sealKey())
-	if err != nil {
-		return nil, fmt.Errorf("seal an answer: %w", err)
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, fmt.Errorf("seal an answer: %w", err)
-	}
-	return aead, nil
-}
-
 func (c *call) seal(body []byte) (string, error) {
-	aead, err := c.aead()
+	aead, err := seal.NewAEAD(c.sealKey())
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("seal an answer: %w", err)
 	}
-	nonce := make([]byte, aead.NonceSize())
-	_, _ = rand.Read(nonce) // never fails
-	return base64.StdEncoding.EncodeToString(aead.Seal(nonce, nonce, body, nil)), nil
+	return base64.StdEncoding.EncodeToString(aead.Seal(nil, nil, body, nil)), nil
 }
 
 func (c *call) open(text string) ([]byte, error) {
-	aead, err := c.aead()
-	if err != nil {
-		return nil, err
+	aead, err := seal.NewAEAD(c.sealKey())
+	var sealed, body []byte
+	if err == nil {
+		sealed, err = base64.StdEncoding.DecodeString(text)
 	}
-	sealed, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || len(sealed) < aead.NonceSize() {
-		return nil, errors.New("a kept answer is cut")
+	if err == nil {
+		body, err = aead.Open(nil, nil, sealed, nil)
 	}
-	body, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], nil)
 	if err != nil {
 		return nil, fmt.Errorf("open a kept answer: %w", err)
 	}

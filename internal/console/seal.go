@@ -1,7 +1,6 @@
 package console
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -10,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // errSealed says that a sealed text is of another process or was changed.
@@ -35,11 +36,7 @@ func newLinkSealer(secret string) (*sealer, error) {
 }
 
 func newSealerOf(key []byte) (*sealer, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, fmt.Errorf("console: seal: %w", err)
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
+	aead, err := seal.NewAEAD(key)
 	if err != nil {
 		return nil, fmt.Errorf("console: seal: %w", err)
 	}

@@ -97,7 +97,7 @@ func newKey(text string) (key, error) {
 	k := key{id: hex.EncodeToString(derive("id", idSize)), digest: derive("digest", keySize)}
 	sealing := derive("aes-256-gcm", keySize)
 	if err == nil {
-		k.aead, err = newAEAD(sealing)
+		k.aead, err = NewAEAD(sealing)
 	}
 	if err != nil {
 		return key{}, fmt.Errorf("cannot be used: %w", err)
@@ -105,7 +105,9 @@ func newKey(text string) (key, error) {
 	return k, nil
 }
 
-func newAEAD(secret []byte) (cipher.AEAD, error) {
+// NewAEAD is AES-GCM with a random nonce, which it puts before each sealed text. The
+// secret has 16 or 32 bytes.
+func NewAEAD(secret []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(secret)
 	if err != nil {
 		return nil, fmt.Errorf("aes: %w", err)
