@@ -102,14 +102,22 @@ func (k *Keyring) Verify(ctx context.Context, secret string) (*Key, error) {
 	if key := k.static[sum]; key != nil {
 		return key, nil
 	}
-	now := time.Now()
-	if key := k.cached(sum, now); key != nil {
+	if key := k.cached(sum); key != nil {
 		return key, nil
 	}
 	id, ok := idOf(secret)
 	if !ok {
 		return nil, ErrUnknown
 	}
+	return k.find(ctx, id, sum, func(secret string) bool {
+		return subtle.ConstantTimeCompare([]byte(secret), []byte(sum)) == 1
+	})
+}
+
+// find returns the key of this ID if is accepts the digest of one of its secrets. It is
+// remembered under sum.
+func (k *Keyring) find(ctx context.Context, id, sum string, is func(digest string) bool) (*Key, error) {
+	now := time.Now()
 	for _, s := range k.stores {
 		found, err := s.read(ctx, id)
 		if errors.Is(err, ErrNotFound) {
@@ -118,50 +126,37 @@ func (k *Keyring) Verify(ctx context.Context, secret string) (*Key, error) {
 		if err != nil {
 			return nil, err
 		}
-		if until, ok := found.accepts(sum, now); ok {
-			k.remember(sum, cached{&found.Key, until}, now)
-			return &found.Key, nil
+		for _, d := range found.Digests {
+			until := now.Add(cacheLife)
+			if !d.Until.IsZero() && d.Until.Before(until) {
+				until = d.Until
+			}
+			if is(d.SHA256) && now.Before(until) {
+				k.remember(sum, cached{&found.Key, until})
+				return &found.Key, nil
+			}
 		}
-		return nil, ErrUnknown
 	}
 	return nil, ErrUnknown
 }
 
-// accepts reports whether sum is a digest of the key, and until when that need not
-// be asked again.
-func (k *stored) accepts(sum string, now time.Time) (time.Time, bool) {
-	for _, d := range k.Digests {
-		if subtle.ConstantTimeCompare([]byte(d.SHA256), []byte(sum)) != 1 {
-			continue
-		}
-		until := now.Add(cacheLife)
-		if !d.Until.IsZero() && d.Until.Before(until) {
-			until = d.Until
-		}
-		return until, d.Until.IsZero() || now.Before(d.Until)
-	}
-	return time.Time{}, false
-}
-
 // cached returns the key that was verified lately for this digest, or nil.
-func (k *Keyring) cached(sum string, now time.Time) *Key {
+func (k *Keyring) cached(sum string) *Key {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if c, ok := k.cache[sum]; ok && now.Before(c.until) {
+	if c, ok := k.cache[sum]; ok && time.Now().Before(c.until) {
 		return c.key
 	}
 	return nil
 }
 
-func (k *Keyring) remember(sum string, c cached, now time.Time) {
+func (k *Keyring) remember(sum string, c cached) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.cache) >= cacheSize {
 		clear(k.cache)
 	}
-	if now.Before(c.until) {
-		k.cache[sum] = c
-	}
+	k.cache[sum] = c
 }
 
 // Store of an account, for Spend; nil when the keyring does not have the account.

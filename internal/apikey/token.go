@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"regexp"
 	"strconv"
 	"time"
@@ -48,8 +47,7 @@ func (k *Keyring) VerifyToken(ctx context.Context, token string) (*Key, error) {
 	}
 	id, end, mac := m[1], m[2], m[3]
 	seconds, _ := strconv.ParseInt(end, 10, 64)
-	now := time.Now()
-	if !now.Before(time.Unix(seconds, 0)) {
+	if !time.Now().Before(time.Unix(seconds, 0)) {
 		return nil, ErrUnknown
 	}
 	for sum, key := range k.static {
@@ -57,23 +55,11 @@ func (k *Keyring) VerifyToken(ctx context.Context, token string) (*Key, error) {
 			return key, nil
 		}
 	}
-	if key := k.cached(digest(token), now); key != nil {
+	sum := digest(token)
+	if key := k.cached(sum); key != nil {
 		return key, nil
 	}
-	for _, s := range k.stores {
-		found, err := s.read(ctx, id)
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range found.Digests {
-			if hmac.Equal([]byte(tokenMAC(d.SHA256, id, end)), []byte(mac)) && (d.Until.IsZero() || now.Before(d.Until)) {
-				k.remember(digest(token), cached{&found.Key, now.Add(cacheLife)}, now)
-				return &found.Key, nil
-			}
-		}
-	}
-	return nil, ErrUnknown
+	return k.find(ctx, id, sum, func(digest string) bool {
+		return hmac.Equal([]byte(tokenMAC(digest, id, end)), []byte(mac))
+	})
 }
