@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"math/big"
 	"slices"
@@ -37,8 +36,6 @@ func markOf(text string) mark {
 	sum := sha256.Sum256([]byte(text))
 	return mark(sum[:markSize])
 }
-
-func (m mark) String() string { return hex.EncodeToString(m[:]) }
 
 // stateKind is the purpose of a state. A state of one kind is invalid for another.
 type stateKind byte

@@ -181,9 +181,6 @@ type Notes struct {
 	stopped  bool
 }
 
-// Lang is the language of the texts.
-func (n *Notes) Lang() wechat.Lang { return n.lang }
-
 // Add notes a finding. fields are the names and values of the braces in its texts. It
 // panics for a code that is not in the catalogue.
 func (n *Notes) Add(code Code, fields ...string) {
