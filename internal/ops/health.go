@@ -31,8 +31,13 @@ func (h *Handler) healthz(w http.ResponseWriter, _ *http.Request) { writeText(w,
 // memory. Causes and accounts are for admins: without a login the checks of a kind are
 // one line.
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
+	result, err := h.ready.get(r.Context())
+	if err != nil {
+		writeText(w, http.StatusServiceUnavailable, "not ready")
+		return
+	}
 	admin := h.auth.authenticate(r) == nil && h.auth.knowsHost(r.Host)
-	lines := h.readyLines(h.ready.run(r.Context()), admin)
+	lines := h.readyLines(result, admin)
 	status, verdict := http.StatusOK, "ready"
 	var text strings.Builder
 	for _, l := range lines {
@@ -101,45 +106,17 @@ type readyResult struct {
 	serverErr error
 }
 
-// readiness runs all checks concurrently, at most once each readyFor.
-type readiness struct {
-	checks  []Check
-	server  func(ctx context.Context) (redisx.State, error)
-	running chan struct{} // held by the caller that runs the checks
-	at      time.Time
-	last    *readyResult
-}
-
-func newReadiness(checks []Check, server func(ctx context.Context) (redisx.State, error)) *readiness {
-	return &readiness{checks: checks, server: server, running: make(chan struct{}, 1)}
-}
-
-func (r *readiness) run(ctx context.Context) readyResult {
-	result := readyResult{checks: make([]error, len(r.checks))}
-	select {
-	case r.running <- struct{}{}:
-		defer func() { <-r.running }()
-	case <-ctx.Done():
-		for i := range result.checks {
-			result.checks[i] = ctx.Err()
-		}
-		result.serverErr = ctx.Err()
-		return result
-	}
-	if r.last != nil && time.Since(r.at) < readyFor {
-		return *r.last
-	}
-	// Other callers reuse the result: it must not fail because this client left.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
-	defer cancel()
+// runChecks runs all checks concurrently.
+func (h *Handler) runChecks(ctx context.Context) readyResult {
+	result := readyResult{checks: make([]error, len(h.cfg.Checks))}
 	var wg sync.WaitGroup
-	for i, c := range r.checks {
+	for i, c := range h.cfg.Checks {
 		wg.Go(func() { result.checks[i] = c.within(ctx) })
 	}
 	wg.Go(func() {
 		state := make(chan redisx.State, 1)
 		result.serverErr = Check{Run: func(ctx context.Context) error {
-			s, err := r.server(ctx)
+			s, err := redisx.ReadState(ctx, h.cfg.Redis)
 			state <- s
 			return err
 		}}.within(ctx)
@@ -148,7 +125,6 @@ func (r *readiness) run(ctx context.Context) readyResult {
 		}
 	})
 	wg.Wait()
-	r.last, r.at = &result, time.Now()
 	return result
 }
 

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 	"unicode/utf8"
@@ -19,7 +20,7 @@ import (
 // The metrics named asynq_… and their labels are those of asynq's own exporter,
 // so that dashboards made for it work.
 type collector struct {
-	watch  *watcher
+	watch  *shared[*snapshot]
 	latest atomic.Pointer[snapshot]
 	serve  http.Handler
 
@@ -33,7 +34,7 @@ func newCollector(cfg Config, inspector *queue.Inspector) *collector {
 	desc := prometheus.NewDesc
 	q, a := []string{"queue"}, []string{"account"}
 	return &collector{
-		watch:      newWatcher(cfg, inspector),
+		watch:      share(freshFor, readTimeLimit, func(ctx context.Context) *snapshot { return takeSnapshot(ctx, cfg, inspector) }),
 		tasks:      desc("asynq_tasks_enqueued_total", "Number of tasks enqueued; broken down by queue and state.", []string{"queue", "state"}, nil),
 		size:       desc("asynq_queue_size", "Number of tasks in a queue.", q, nil),
 		latency:    desc("asynq_queue_latency_seconds", "Number of seconds the oldest pending task is waiting in pending state to be processed.", q, nil),
@@ -59,7 +60,7 @@ func newCollector(cfg Config, inspector *queue.Inspector) *collector {
 }
 
 func (h *Handler) serveMetrics(w http.ResponseWriter, r *http.Request) {
-	s, err := h.metrics.watch.read(r.Context())
+	s, err := h.metrics.watch.get(r.Context())
 	if err != nil {
 		writeText(w, http.StatusServiceUnavailable, "Redis did not answer in time.")
 		return

@@ -17,7 +17,6 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/clientaddr"
 	"github.com/wxnotify/wxnotify/internal/queue"
-	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -92,7 +91,7 @@ type Handler struct {
 	log     *zap.Logger
 	auth    *authenticator
 	metrics *collector
-	ready   *readiness
+	ready   *shared[readyResult]
 	root    http.Handler
 }
 
@@ -119,7 +118,7 @@ func New(cfg Config) (*Handler, error) {
 	h.metrics.serve = promhttp.HandlerFor(prometheus.Gatherers{cfg.Registry, own}, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, EnableOpenMetrics: cfg.Exemplars,
 	})
-	h.ready = newReadiness(cfg.Checks, func(ctx context.Context) (redisx.State, error) { return redisx.ReadState(ctx, cfg.Redis) })
+	h.ready = share(readyFor, checkTimeout, h.runChecks)
 	monitor, err := newMonitor(cfg.Redis, inspector, newMasker(), cfg.Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("operators' listener: %w", err)

@@ -2,7 +2,6 @@ package ops
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/queue"
@@ -19,7 +18,6 @@ const (
 
 // snapshot is what metrics show.
 type snapshot struct {
-	At        time.Time
 	Queues    []queue.State
 	QueuesErr error
 	Server    redisx.State
@@ -52,43 +50,18 @@ func statesOf(q *queue.State) []stateCount {
 	}
 }
 
-// watcher takes snapshots, at most one each freshFor.
-type watcher struct {
-	cfg       Config
-	inspector *queue.Inspector
-	reading   chan struct{} // held by the caller that reads
-	last      *snapshot
-}
-
-func newWatcher(cfg Config, inspector *queue.Inspector) *watcher {
-	return &watcher{cfg: cfg, inspector: inspector, reading: make(chan struct{}, 1)}
-}
-
-// read returns a snapshot not older than freshFor. The error is ctx's.
-func (w *watcher) read(ctx context.Context) (*snapshot, error) {
-	select {
-	case w.reading <- struct{}{}:
-		defer func() { <-w.reading }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for a snapshot: %w", ctx.Err())
-	}
-	if w.last != nil && time.Since(w.last.At) < freshFor {
-		return w.last, nil
-	}
-	// Other callers reuse the snapshot: it must not fail because this client left.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeLimit)
-	defer cancel()
-	s := &snapshot{At: time.Now()}
-	s.Queues, s.QueuesErr = w.inspector.AllQueues(ctx)
-	s.Server, s.ServerErr = redisx.ReadState(ctx, w.cfg.Redis)
-	if w.cfg.Gate != nil {
-		for _, account := range w.cfg.Accounts {
+// takeSnapshot reads all that metrics show.
+func takeSnapshot(ctx context.Context, cfg Config, inspector *queue.Inspector) *snapshot {
+	s := &snapshot{}
+	s.Queues, s.QueuesErr = inspector.AllQueues(ctx)
+	s.Server, s.ServerErr = redisx.ReadState(ctx, cfg.Redis)
+	if cfg.Gate != nil {
+		for _, account := range cfg.Accounts {
 			g := gateState{Account: account}
-			g.State, g.Err = w.cfg.Gate(ctx, account)
+			g.State, g.Err = cfg.Gate(ctx, account)
 			s.Gates = append(s.Gates, g)
 		}
 	}
-	s.Workers = readWorkers(ctx, w.cfg.Redis, w.cfg.Accounts, s.Queues)
-	w.last = s
-	return s, nil
+	s.Workers = readWorkers(ctx, cfg.Redis, cfg.Accounts, s.Queues)
+	return s
 }
