@@ -41,25 +41,30 @@ func decoderOf(name string) (*encoding.Decoder, error) {
 
 func isUTF16(name string) bool { return strings.HasPrefix(name, "utf-16") }
 
-// decoded returns in as UTF-8. It looks at the first four bytes to name what the
-// encoding cannot be.
-func decoded(in io.Reader, name string) (io.Reader, error) {
+// decoded returns in as UTF-8, without a byte order mark at its start. It looks at the
+// first four bytes to name what the encoding cannot be. wasGB18030 says that each text is
+// to be checked by wasUTF8.
+func decoded(in io.Reader, name string) (text *bufio.Reader, wasGB18030 bool, err error) {
+	name = strings.ToLower(name)
 	decoder, err := decoderOf(name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	raw := bufio.NewReaderSize(in, 1<<16)
-	head, err := raw.Peek(4)
+	text = bufio.NewReaderSize(in, 1<<16)
+	head, err := text.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("cannot be read: %w", err)
+		return nil, false, fmt.Errorf("cannot be read: %w", err)
 	}
 	if err := kindFault(head, name); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if decoder == nil {
-		return raw, nil
+	if decoder != nil {
+		text = bufio.NewReaderSize(transform.NewReader(text, decoder), 1<<16)
 	}
-	return transform.NewReader(raw, decoder), nil
+	if mark, _ := text.Peek(3); string(mark) == "\xEF\xBB\xBF" {
+		_, _ = text.Discard(3) // was peeked at
+	}
+	return text, decoder != nil && !isUTF16(name), nil
 }
 
 // kindFault refuses what is not JSON in the encoding of this name.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/wxnotify/wxnotify/wechat"
@@ -48,12 +47,11 @@ type rawLine struct {
 // encoding is one of Encodings; empty: UTF-8. The error says what the stream is
 // instead, such as UTF-16, CSV or empty.
 func NewReader(in io.Reader, encodingName string) (*Reader, error) {
-	encodingName = strings.ToLower(encodingName)
-	text, err := decoded(in, encodingName)
+	text, wasGB18030, err := decoded(in, encodingName)
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{wasGB18030: strings.HasPrefix(encodingName, "gb"), lines: bufio.NewReaderSize(text, 1<<16)}
+	r := &Reader{wasGB18030: wasGB18030, lines: text}
 	start, err := r.skipBlanks()
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("has no messages: it is empty")
@@ -91,9 +89,6 @@ func NewReader(in io.Reader, encodingName string) (*Reader, error) {
 
 // skipBlanks returns the first byte that is not a blank, without reading it.
 func (r *Reader) skipBlanks() (byte, error) {
-	if mark, _ := r.lines.Peek(3); bytes.Equal(mark, []byte("\xEF\xBB\xBF")) {
-		_, _ = r.lines.Discard(len(mark))
-	}
 	for {
 		b, err := r.lines.ReadByte()
 		if err != nil {

@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"bufio"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -43,21 +42,11 @@ type Table struct {
 // byte order mark is skipped. An error continues a sentence that begins with the file's
 // name, such as "is UTF-16: …".
 func NewTable(in io.Reader, encoding string, columns []string, required int) (*Table, error) {
-	encoding = strings.ToLower(encoding)
-	text, err := decoded(in, encoding)
+	text, wasGB18030, err := decoded(in, encoding)
 	if err != nil {
 		return nil, err
 	}
-	decoder, err := decoderOf(encoding)
-	if err != nil {
-		return nil, err
-	}
-	// encoding/csv would take the mark before a quote for a value's text.
-	marked := bufio.NewReader(text)
-	if mark, _ := marked.Peek(3); string(mark) == "\xEF\xBB\xBF" {
-		_, _ = marked.Discard(len(mark)) // was peeked at
-	}
-	t := &Table{columns: columns, required: required, wasGB18030: decoder != nil && !isUTF16(encoding), meter: &recordMeter{in: marked}}
+	t := &Table{columns: columns, required: required, wasGB18030: wasGB18030, meter: &recordMeter{in: text}}
 	t.in = csv.NewReader(t.meter)
 	t.in.FieldsPerRecord = -1
 	for i := range columns {
