@@ -253,13 +253,8 @@ func (r *importRun) print(l importLine, result enroll.Imported) error {
 	switch {
 	case l.err != nil:
 		view.Result = "refused"
-		view.Error = &errorView{Message: strings.TrimPrefix(r.errorText(l.err), "wechat: message refused: ")}
-		var invalid *wechat.InvalidError
-		if errors.As(l.err, &invalid) {
-			view.Error.Message = strings.TrimPrefix(strings.TrimPrefix(invalid.In(r.lang), "wechat: message refused: "), "wechat: 消息被拒绝：")
-			view.Error.Message = strings.TrimPrefix(view.Error.Message, "message ") // the line is named
-			view.Error.Faults = invalid.Faults
-		}
+		fault := r.viewOf(l.err, true)
+		view.Error = &fault
 	case result.Refused():
 		view.Error = &errorView{Message: r.importRefusal(result.Bound)}
 	}

@@ -102,19 +102,28 @@ func (s *sendRun) nameOf(it item) string {
 	return it.request.ID
 }
 
-// errorOf makes the error of a message readable: a fault after the other.
-func (s *sendRun) errorOf(it item) errorView {
-	view := errorView{Line: it.line, ID: s.nameOf(it), Message: s.errorText(it.err)}
+// viewOf makes an error readable: a fault after the other. named says that the line or
+// the message is named before it.
+func (a *app) viewOf(err error, named bool) errorView {
+	view := errorView{Message: a.errorText(err)}
 	var invalid *wechat.InvalidError
-	if errors.As(it.err, &invalid) {
-		for _, f := range invalid.Faults {
-			view.Faults = append(view.Faults, f.Translated(s.lang))
-		}
-		view.Message = strings.TrimPrefix(strings.TrimPrefix(invalid.In(s.lang), "wechat: message refused: "), "wechat: 消息被拒绝：")
-		if it.line > 0 && invalid.Faults[0].Path == "" {
-			view.Message = strings.TrimPrefix(view.Message, "message ") // the line is named
-		}
+	if !errors.As(err, &invalid) {
+		return view
 	}
+	for _, f := range invalid.Faults {
+		view.Faults = append(view.Faults, f.Translated(a.lang))
+	}
+	view.Message = strings.TrimPrefix(strings.TrimPrefix(invalid.In(a.lang), "wechat: message refused: "), "wechat: 消息被拒绝：")
+	if named && invalid.Faults[0].Path == "" {
+		view.Message = strings.TrimPrefix(view.Message, "message ")
+	}
+	return view
+}
+
+// errorOf is the error of a message.
+func (s *sendRun) errorOf(it item) errorView {
+	view := s.viewOf(it.err, it.line > 0)
+	view.Line, view.ID = it.line, s.nameOf(it)
 	return view
 }
 
