@@ -194,7 +194,7 @@ func TestClusterIsRead(t *testing.T) {
 func TestRedisThatCannotSaveOrIsOpen(t *testing.T) {
 	t.Parallel()
 	report := doctor.Run(t.Context(), []doctor.Check{{Name: "redis", Run: func(_ context.Context, n *doctor.Notes) {
-		doctor.NoteRedis(n, redisconn.Report{AOF: true, NoPassword: true}, "# Persistence\r\naof_last_write_status:err\r\nrdb_last_bgsave_status:ok\r\nmaxmemory_policy:noeviction\r\n")
+		doctor.NoteRedis(n, redisconn.Report{NoPassword: true}, "# Persistence\r\naof_last_write_status:err\r\nrdb_last_bgsave_status:ok\r\nmaxmemory_policy:noeviction\r\n")
 	}}}, wechat.English)
 	if got := codes(report); !slices.Equal(got, []doctor.Code{"redis-no-password", "redis-not-saved"}) || !strings.Contains(report.Findings[1].What, "aof_last_write_status:err") {
 		t.Errorf("%+v", report.Findings)

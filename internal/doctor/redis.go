@@ -55,11 +55,9 @@ func noteReport(n *Notes, r redisconn.Report, rdb redis.UniversalClient) {
 	if r.NoPassword {
 		n.Add("redis-no-password")
 	}
-	if !r.AOF {
-		n.Add("redis-forgets")
-	}
 	aof := "yes"
-	if !r.AOF {
+	if r.NoAOF {
+		n.Add("redis-forgets")
 		aof = "no"
 	}
 	n.Detail("version {version}, appendonly {aof}, maxmemory-policy {policy}", "版本 {version}，appendonly {aof}，maxmemory-policy {policy}",

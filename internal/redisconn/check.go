@@ -11,15 +11,16 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // Report is what Check found. Fields that the server does not tell are zero.
 type Report struct {
-	Version   string
-	Policy    string // maxmemory-policy
-	Used, Max int64  // bytes; Max is 0 without a limit
-	AOF       bool
+	redisx.State
+
+	Version string
 	// NoInfo says that the user may not read INFO, so that the fields above are zero.
 	NoInfo bool
 	// Refused is why the server refuses every write for the moment; empty: it does not.
@@ -126,13 +127,10 @@ func Check(ctx context.Context, rdb redis.UniversalClient) (Report, error) {
 		r.Refused = refused
 		r.Warnings = append(r.Warnings, refused)
 	}
-	memory, _ := redisx.Info(ctx, rdb, "memory") // empty when the server does not tell it
-	r.Used, _ = strconv.ParseInt(memory["used_memory"], 10, 64)
-	r.Max, _ = strconv.ParseInt(memory["maxmemory"], 10, 64)
-	r.Policy = memory["maxmemory_policy"]
-	persistence, _ := redisx.Info(ctx, rdb, "persistence")
-	r.AOF = persistence["aof_enabled"] == "1"
-	r.warn(persistence["aof_enabled"] != "")
+	r.State, _ = redisx.ReadState(ctx, rdb) // zero when the server does not tell it
+	for _, f := range locale.RedisFaults(r.State, wechat.English) {
+		r.Warnings = append(r.Warnings, f.Text)
+	}
 	return r, nil
 }
 
@@ -145,21 +143,6 @@ func checkMode(mode string, cluster bool) error {
 		return verdict("is a node of a cluster: write redis-cluster://host:6379 in WXNOTIFY_REDIS_URL")
 	}
 	return nil
-}
-
-func (r *Report) warn(tellsAOF bool) {
-	if r.Policy != "" && r.Policy != "noeviction" {
-		r.Warnings = append(r.Warnings, fmt.Sprintf(
-			"redis may throw messages away when its memory is full (maxmemory-policy %s): set maxmemory-policy noeviction", r.Policy))
-	}
-	if tellsAOF && !r.AOF {
-		r.Warnings = append(r.Warnings,
-			"redis forgets the queues when it restarts (appendonly no): set appendonly yes")
-	}
-	if r.Max > 0 && float64(r.Used) >= redisx.FullAt*float64(r.Max) {
-		r.Warnings = append(r.Warnings, fmt.Sprintf(
-			"redis uses %d of %d bytes, so that new messages are refused: raise maxmemory, or let the workers drain the queues", r.Used, r.Max))
-	}
 }
 
 func older(version string, major, minor int) bool {

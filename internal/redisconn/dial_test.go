@@ -113,7 +113,7 @@ func TestCheck(t *testing.T) {
 		t.Parallel()
 		rdb := redistest.Start(t, redistest.AOF()...).Client(t)
 		r, err := redisconn.Check(t.Context(), rdb)
-		if err != nil || len(r.Warnings) != 0 || !r.AOF || r.Policy != "noeviction" || r.Used == 0 || r.Version == "" {
+		if err != nil || len(r.Warnings) != 0 || r.NoAOF || r.Policy != "noeviction" || r.Used == 0 || r.Version == "" {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
@@ -122,7 +122,7 @@ func TestCheck(t *testing.T) {
 		rdb := redistest.Start(t, "--maxmemory-policy", "allkeys-lru", "--maxmemory", "1mb").Client(t)
 		r, err := redisconn.Check(t.Context(), rdb)
 		all := strings.Join(r.Warnings, "\n")
-		for _, remedy := range []string{"set maxmemory-policy noeviction", "set appendonly yes", "raise maxmemory"} {
+		for _, remedy := range []string{"SET maxmemory-policy noeviction", "SET appendonly yes", "Raise maxmemory"} {
 			if err != nil || !strings.Contains(all, remedy) {
 				t.Errorf("warnings lack %q: %v, %v", remedy, r.Warnings, err)
 			}
