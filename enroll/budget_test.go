@@ -26,8 +26,7 @@ func (w *world) junk(first *httptest.ResponseRecorder) *httptest.ResponseRecorde
 // A link allows a few states and exchanges; then it costs neither a call nor a key.
 func TestLinkHasABudget(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		link := w.link("mallory")
 		var last *httptest.ResponseRecorder
 		for range 60 {
@@ -99,9 +98,7 @@ func TestSpentLinksCostNothingAndStaySpent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, settings{})
-				w.run()
+			story(t, settings{run: true}, func(t *testing.T, w *world) {
 				link := w.link("patient-401", unasked)
 				scene := w.shown(link)
 				late := w.authorized(w.get(link, weChatUA), openID)
@@ -145,8 +142,7 @@ func (w *world) erase(p enroll.Person) {
 // After an erasure only a mark without personal data is left of the ticket.
 func TestErasureLeavesABareMarkOfTheTicket(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		link := w.handOff("patient-401", "")
 		w.shown(link)
 		w.enrolled(link, openID)
@@ -166,8 +162,7 @@ func TestErasureLeavesABareMarkOfTheTicket(t *testing.T) {
 // Beyond the account's limit per minute, the page says when to try again.
 func TestAccountHasALimitPerMinute(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		must(t, w.rdb.Set(t.Context(), "wxn:{"+appID+"}:l:x", 3000, 40*time.Second).Err())
 		link := w.link("u-1")
 		back := w.authorized(w.get(link, weChatUA), openID)
@@ -191,8 +186,7 @@ func TestAccountHasALimitPerMinute(t *testing.T) {
 // Beyond the limit of QR codes per minute, the page shows a code with the link.
 func TestCodesHaveALimitPerMinute(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		must(t, w.rdb.Set(t.Context(), "wxn:{"+appID+"}:l:q", 300, 40*time.Second).Err())
 		resp := w.get(w.link("u-1", unasked), desktopUA)
 		if resp.Code != http.StatusOK || !strings.Contains(resp.Body.String(), "data:image/png") || w.p.Calls("/cgi-bin/qrcode/create").Total != 0 {
@@ -204,8 +198,7 @@ func TestCodesHaveALimitPerMinute(t *testing.T) {
 // While WeChat refuses, one link requests at most three codes, a minute apart.
 func TestCodesOfALinkHaveABudget(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		w.p.Script(wechattest.Errcode(45009).On("/cgi-bin/qrcode/create").Forever())
 		link := w.link("u-1", unasked)
 		for range 10 {
@@ -222,8 +215,7 @@ func TestCodesOfALinkHaveABudget(t *testing.T) {
 // Additions to a link are not stored: a long claim, other parameters.
 func TestLinkStoresLittle(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		long := strings.Repeat("c", 30_000)
 		user := strings.Repeat("u", 128)
 		w.get(w.link(user)+"&claim="+long+"&x="+long, weChatUA)
@@ -243,8 +235,7 @@ func TestLinkStoresLittle(t *testing.T) {
 // is not counted.
 func TestHeadWritesNothing(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{platform: wechattest.Config{Strangers: true}})
+	story(t, settings{platform: wechattest.Config{Strangers: true}}, func(t *testing.T, w *world) {
 		handOff := w.handOff("u-2", "")
 		asks := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
 		follow := w.enrolled(w.link("u-3"), openID).Header().Get("Location")

@@ -53,8 +53,7 @@ func TestVerifyTheServerConfiguration(t *testing.T) {
 	for _, mode := range []wechat.CallbackMode{wechat.CallbackPlain, wechat.CallbackCompat, wechat.CallbackSecure} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, settings{mode: mode})
+			story(t, settings{mode: mode}, func(t *testing.T, w *world) {
 				must(t, w.p.Account(appID).VerifyCallback(t.Context()))
 				if n := w.count(enroll.KindVerified, ""); n != 1 {
 					t.Errorf("%d verifications told", n)
@@ -93,8 +92,7 @@ func TestCbk01SlowHandler(t *testing.T) {
 // cbk-02: a wrong or missing signature: 403, and echostr is not in the answer.
 func TestCbk02EchoNeedsSignature(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		genuine := w.signed()
 		genuine.Set("echostr", "4375120948345356249")
 		if resp := w.get("/callback/"+appID+"?"+genuine.Encode(), ""); resp.Code != http.StatusOK || resp.Body.String() != "4375120948345356249" {
@@ -120,9 +118,7 @@ func TestCbk02EchoNeedsSignature(t *testing.T) {
 // endpoint, counted by its fault, and a genuine one beside it accepted.
 func TestCbk03HostileBodies(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		hostile := map[string]string{
 			"downgrade": text("hello"), "entities": `<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><xml>&e;</xml>`,
 			"no xml": "{", "empty": "", "encrypted garbage": "<xml><Encrypt>AAAA</Encrypt></xml>",
@@ -211,8 +207,7 @@ func TestCbk05Rotation(t *testing.T) {
 // cbk-06: a body of 10 MB is refused and not kept.
 func TestCbk06LargeBody(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{mode: wechat.CallbackPlain})
+	story(t, settings{mode: wechat.CallbackPlain}, func(t *testing.T, w *world) {
 		resp := post(w.handler, w.signed(), strings.NewReader(strings.Repeat("x", 10<<20)))
 		if resp.Code != http.StatusRequestEntityTooLarge {
 			t.Errorf("%d %q", resp.Code, resp.Body)
@@ -223,8 +218,7 @@ func TestCbk06LargeBody(t *testing.T) {
 // cbk-08: an unknown event is acknowledged and counted; its name becomes no label.
 func TestCbk08UnknownEvent(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		w.p.Account(appID).Push(wechattest.Event{Name: "something_of_2031", OpenID: openID})
 		settle()
 		if p := w.p.Pushes(); len(p) != 1 || !p[0].Taken || p[0].Tries != 1 {
@@ -341,8 +335,7 @@ func TestForwardFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, settings{mode: wechat.CallbackPlain, change: forwarding(f)})
+			story(t, settings{mode: wechat.CallbackPlain, change: forwarding(f)}, func(t *testing.T, w *world) {
 				if resp := post(w.handler, w.signed(), strings.NewReader(text("hello"))); resp.Code != http.StatusOK || resp.Body.String() != "success" {
 					t.Errorf("%d %q", resp.Code, resp.Body)
 				}
@@ -359,8 +352,7 @@ func TestForwardFailures(t *testing.T) {
 // Redis is away: nothing is acknowledged, so that WeChat comes again.
 func TestRcp05FirstDeliveryFails(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{mode: wechat.CallbackPlain})
+	story(t, settings{mode: wechat.CallbackPlain}, func(t *testing.T, w *world) {
 		w.message("order-1", openID, "default", 4711)
 		q, body := w.signed(), receipt(4711, "success")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -431,8 +423,7 @@ func TestForwardAfterACrash(t *testing.T) {
 // The query of WeChat's own check, from some log, is good for no push.
 func TestCbk12QueryOfTheCheck(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{mode: wechat.CallbackPlain})
+	story(t, settings{mode: wechat.CallbackPlain}, func(t *testing.T, w *world) {
 		q := w.signed()
 		q.Set("echostr", "1")
 		if resp := w.get("/callback/"+appID+"?"+q.Encode(), ""); resp.Code != http.StatusOK {

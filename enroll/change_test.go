@@ -124,9 +124,7 @@ func TestChangeIsDeliveredUntilTheHookReturnsNil(t *testing.T) {
 // for a week at most.
 func TestChangesAreKeptForAHookOnly(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		const key = "wxn:{" + appID + "}:changes"
 		w.enrolled(w.link("u-1"), openID)
 		settle()

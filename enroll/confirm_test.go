@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/wxnotify/wxnotify/enroll"
@@ -19,8 +18,7 @@ import (
 // own. Before the answer nothing is bound or stored, and WeChat is not called.
 func TestFollowerMustConfirmTheUser(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		back := w.authorized(w.get(w.link("patient-401"), weChatUA), openID)
 		keys := w.rdb.DBSize(t.Context()).Val()
 		for range 3 { // a page may be loaded again
@@ -49,8 +47,7 @@ func TestFollowerMustConfirmTheUser(t *testing.T) {
 // The ticket decides that, not the address.
 func TestOnlyTheTicketOmitsTheConfirmation(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		for user, link := range map[string]string{"u-1": w.link("u-1", unasked), "u-2": w.handOff("u-2", "")} {
 			if to := ended(w.get(w.authorized(w.get(link, weChatUA), openID), weChatUA)); to != "bound" {
 				t.Errorf("%s: %s", user, to)
@@ -68,8 +65,7 @@ func TestOnlyTheTicketOmitsTheConfirmation(t *testing.T) {
 // The form needs a valid state and has a bounded size.
 func TestFormNeedsAState(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
 		u, err := url.Parse(back)
 		must(t, err)
@@ -114,8 +110,7 @@ func (w *world) retryState(back *url.URL) string {
 
 func TestStateOfOneKindIsInvalidForAnother(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		link := w.link("u-1")
 		u, err := url.Parse(w.authorized(w.get(link, weChatUA), openID))
 		must(t, err)
@@ -143,8 +138,7 @@ func TestStateOfOneKindIsInvalidForAnother(t *testing.T) {
 // browser that opens the same or a made-up address gets the text for every reader.
 func TestLastPageSaysAllSetToThatBrowserOnly(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		link := w.link("patient-401")
 		done := w.enrolled(link, openID).Header().Get("Location")
 		for range 2 {
@@ -176,8 +170,7 @@ func TestLastPageSaysAllSetToThatBrowserOnly(t *testing.T) {
 // The proof stays valid when a phone changes from WLAN to mobile data.
 func TestLastPageSurvivesAnotherNetwork(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		ask := func(address, net string) *httptest.ResponseRecorder {
 			return w.get(address, weChatUA+" NetType/"+net+" Language/zh_CN")
 		}
@@ -193,8 +186,7 @@ func TestLastPageSurvivesAnotherNetwork(t *testing.T) {
 // answer counts.
 func TestConsentIsReadFromTheAnswer(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		link := w.link("u-1", func(e *producer.Enrollment) { e.UserInfo = true })
 		first := w.get(link, weChatUA)
 		first.Header().Set("Location", strings.Replace(first.Header().Get("Location"), wechat.ScopeUserInfo, wechat.ScopeBase, 1))
@@ -214,8 +206,7 @@ func TestConsentIsReadFromTheAnswer(t *testing.T) {
 // WeCom's browser has WeChat's name in its User-Agent, but cannot use WeChat's OAuth page.
 func TestWeComGetsTheCode(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		for _, agent := range []string{
 			"Mozilla/5.0 (Windows NT 10.0; WOW64) AppleWebKit/537.36 Chrome/108.0 Safari/537.36 wxwork/4.1.20 (MicroMessenger/6.2) WindowsWechat",
 			weChatUA + " wxwork/4.1.20 MicroMessenger/7.0.1", weChatUA + " WXWork/4",
@@ -230,8 +221,7 @@ func TestWeComGetsTheCode(t *testing.T) {
 // After yes the follower is redirected to return_to, which the page's policy allows.
 func TestAnswerLeadsToReturnTo(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		link := w.link("u-1", func(e *producer.Enrollment) { e.ReturnTo = shop })
 		back := w.authorized(w.get(link, weChatUA), openID)
 		if policy := w.get(back, weChatUA).Header().Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self' https:;") {
@@ -246,8 +236,7 @@ func TestAnswerLeadsToReturnTo(t *testing.T) {
 // With BindFirst a further openid of a user is refused until the first is unbound.
 func TestFirstBindingStays(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{change: func(c *enroll.Config) { c.Accounts[0].Bind = enroll.BindFirst }})
+	story(t, settings{change: func(c *enroll.Config) { c.Accounts[0].Bind = enroll.BindFirst }}, func(t *testing.T, w *world) {
 		const thief = "oSIM6t0thief0000000000000001"
 		w.enrolled(w.link("vera"), openID)
 		stolen := w.link("vera")

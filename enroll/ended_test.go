@@ -2,7 +2,6 @@ package enroll_test
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/wxnotify/wxnotify/enroll"
@@ -28,9 +27,7 @@ func (w *world) ended() map[string][]enroll.Message {
 // recipient: by its receipt, by the lack of one, by an erasure.
 func TestEachEndOutsideAWorkerIsToldOnce(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		w.message("delivered", openID, job.Default, 1)
 		w.message("blocked", openID, job.Bulk, 2)
 		w.message("resent", openID, job.Critical, 3)

@@ -41,9 +41,7 @@ func TestEnrolByQR(t *testing.T) {
 	for name, stranger := range map[string]bool{"SCAN of a follower": false, "subscribe of a stranger": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, settings{platform: wechattest.Config{Strangers: stranger}})
-				w.run()
+			story(t, settings{platform: wechattest.Config{Strangers: stranger}, run: true}, func(t *testing.T, w *world) {
 				link := w.link("u-1", unasked)
 				scene := w.shown(link)
 				for range 3 { // the page looks again: no code is made anew
@@ -80,9 +78,7 @@ func TestEnrolByQR(t *testing.T) {
 // Another account's scene, an old one and a forged one bind no user.
 func TestOtherScenes(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		for _, scene := range []string{"123", "campaign-7", "wxn-", "wxn-follow", "wxn-000000000000000000000000", "wxn-zz"} {
 			w.p.Account(appID).Push(wechattest.Event{Name: "SCAN", OpenID: openID, Key: scene})
 		}
@@ -100,9 +96,7 @@ func TestOtherScenes(t *testing.T) {
 // newer one.
 func TestFollowAndUnfollow(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		w.enrolled(w.link("u-1"), openID)
 		suppressed := func() bool {
 			return w.suppression(openID) != nil
@@ -143,9 +137,7 @@ func TestCbk11ConsentEnds(t *testing.T) {
 	for _, name := range []string{wechat.EventAuthorizationRevoked, wechat.EventAuthorizationCancelled} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, settings{})
-				w.run()
+			story(t, settings{run: true}, func(t *testing.T, w *world) {
 				const sender = "oSIM6t0sender00000000000001"
 				w.enrolled(w.link("u-1"), openID)
 				w.enrolled(w.link("u-2"), sender)
@@ -198,9 +190,7 @@ func TestFollowsWithinOneSecondEndAsTheLastOneSays(t *testing.T) {
 	for name, last := range map[string]bool{"follows": true, "does not follow": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, settings{})
-				w.run()
+			story(t, settings{run: true}, func(t *testing.T, w *world) {
 				w.enrolled(w.link("u-1"), openID)
 				acct := w.p.Account(appID)
 				began := time.Now()
@@ -227,8 +217,7 @@ func TestFollowsWithinOneSecondEndAsTheLastOneSays(t *testing.T) {
 // Erasing a user takes the openids that no other user has.
 func TestEraseUser(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		const shared = "oSIM6t0shared00000000000001"
 		w.enrolled(w.link("child"), openID)
 		w.enrolled(w.link("child"), shared)
@@ -254,9 +243,7 @@ func TestEraseUser(t *testing.T) {
 // With the setting, who unfollows is forgotten.
 func TestEraseUnsubscribed(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{change: func(c *enroll.Config) { c.Accounts[0].EraseUnsubscribed = true }})
-		w.run()
+	story(t, settings{change: func(c *enroll.Config) { c.Accounts[0].EraseUnsubscribed = true }, run: true}, func(t *testing.T, w *world) {
 		w.enrolled(w.link("u-1"), openID)
 		w.p.Account(appID).Unsubscribe(openID)
 		settle()
@@ -270,8 +257,7 @@ func TestEraseUnsubscribed(t *testing.T) {
 // side by side by two processes: what the later one says is what stays.
 func TestBacklogOfFollows(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{mode: wechat.CallbackPlain})
+	story(t, settings{mode: wechat.CallbackPlain}, func(t *testing.T, w *world) {
 		at := time.Now()
 		push := func(openid, name string, at time.Time) {
 			body := fmt.Sprintf("<xml><ToUserName>g</ToUserName><FromUserName>%s</FromUserName><CreateTime>%d</CreateTime>"+
@@ -315,9 +301,7 @@ func TestCodeHoldsTheLinkIfAQuestionIsNeeded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, settings{})
-				w.run()
+			story(t, settings{run: true}, func(t *testing.T, w *world) {
 				link := w.link("u-1", change, func(e *producer.Enrollment) { e.ReturnTo = shop })
 				picture, err := enroll.QRPNG(sorted(t, link))
 				must(t, err)
@@ -344,9 +328,7 @@ func TestCodeHoldsTheLinkIfAQuestionIsNeeded(t *testing.T) {
 // the hand-off is for a unionid, which needs consent.
 func TestScanOfHandOff(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		link := w.handOff("u-1", "")
 		w.p.Account(appID).Push(wechattest.Event{Name: "SCAN", OpenID: openID, Key: w.shown(link), Ticket: "T"})
 		settle()

@@ -70,9 +70,7 @@ func TestSignedPushesAreNeverLimited(t *testing.T) {
 	for _, mode := range []wechat.CallbackMode{wechat.CallbackPlain, wechat.CallbackSecure} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, settings{mode: mode, change: func(c *enroll.Config) { c.RequestsPerMinute = 10 }})
-				w.run()
+			story(t, settings{mode: mode, change: func(c *enroll.Config) { c.RequestsPerMinute = 10 }, run: true}, func(t *testing.T, w *world) {
 				handler := w.handler
 				w.handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 					r.RemoteAddr = "203.0.113.7:1"
@@ -113,8 +111,7 @@ func TestSignedPushesAreNeverLimited(t *testing.T) {
 // operator is told.
 func TestGuessingATokenIsSlowedAndTold(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{mode: wechat.CallbackPlain})
+	story(t, settings{mode: wechat.CallbackPlain}, func(t *testing.T, w *world) {
 		guess := func() {
 			q := w.signed()
 			q.Set("signature", strings.Repeat("0", 40))
@@ -188,8 +185,7 @@ func TestUnsignedBodiesAreNotReadBeforeTheRefusal(t *testing.T) {
 	for _, mode := range []wechat.CallbackMode{wechat.CallbackPlain, wechat.CallbackCompat, wechat.CallbackSecure} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, settings{mode: mode})
+			story(t, settings{mode: mode}, func(t *testing.T, w *world) {
 				stale := w.callback.Sign(openID, time.Now().Add(-11*time.Minute))
 				stale.Set("msg_signature", stale.Get("signature"))
 				unsigned := w.signed()

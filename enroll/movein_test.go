@@ -65,8 +65,7 @@ func boundOf(list []enroll.Imported) (out []enroll.Bound) {
 
 func TestImportChecksOnceAndBindsOnce(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{platform: wechattest.Config{UnionIDs: true, Accounts: []wechattest.AccountConfig{{AppID: appID, OpenIDPrefix: "oA"}}}})
+	story(t, settings{platform: wechattest.Config{UnionIDs: true, Accounts: []wechattest.AccountConfig{{AppID: appID, OpenIDPrefix: "oA"}}}}, func(t *testing.T, w *world) {
 		w.p.Account(appID).Unfollow("oA-left")
 		m := w.mover(w.rdb)
 		list := func() []enroll.Binding {
@@ -137,8 +136,7 @@ func TestSyncMarksFollowersAndLeavers(t *testing.T) {
 	for name, erase := range map[string]bool{"suppress": false, "erase": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, settings{platform: wechattest.Config{Strangers: true, Accounts: []wechattest.AccountConfig{{AppID: appID, OpenIDPrefix: "o"}}}})
+			story(t, settings{platform: wechattest.Config{Strangers: true, Accounts: []wechattest.AccountConfig{{AppID: appID, OpenIDPrefix: "o"}}}}, func(t *testing.T, w *world) {
 				a := w.p.Account(appID)
 				a.Follow("o-joined", "o-stays", "o-unbound", "o-refuses")
 				for user, openid := range map[string]string{
@@ -180,9 +178,7 @@ func TestSyncMarksFollowersAndLeavers(t *testing.T) {
 // is newer.
 func TestSyncBelievesEventsOfTheLastHour(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{platform: wechattest.Config{Strangers: true}})
-		w.run()
+	story(t, settings{platform: wechattest.Config{Strangers: true}, run: true}, func(t *testing.T, w *world) {
 		w.p.Account(appID).Subscribe("o-1", "")
 		settle()
 		_, err := w.roster.Bind(t.Context(), binding("u1", "o-1"), nil)
@@ -215,8 +211,7 @@ func (s *staleList) Followers(ctx context.Context, next string) (wechat.Follower
 
 func TestSyncGoesOnWhereItStopped(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{platform: wechattest.Config{Strangers: true}})
+	story(t, settings{platform: wechattest.Config{Strangers: true}}, func(t *testing.T, w *world) {
 		a := w.p.Account(appID)
 		const followers = 25_000
 		all := make([]string, followers)

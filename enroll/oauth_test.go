@@ -18,8 +18,7 @@ import (
 
 func TestEnrolByOAuth(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{platform: wechattest.Config{UnionIDs: true}})
+	story(t, settings{platform: wechattest.Config{UnionIDs: true}}, func(t *testing.T, w *world) {
 		resp := w.enrolled(w.link("patient-401"), openID)
 		if ended(resp) != "bound" || !strings.HasPrefix(resp.Header().Get("Location"), public+"/enroll/"+appID+"?done=bound&p=") {
 			t.Fatalf("%d %s", resp.Code, resp.Header().Get("Location"))
@@ -46,8 +45,7 @@ func TestEnrolByOAuth(t *testing.T) {
 // for the person who used it and for any other.
 func TestLinkIsForOnePerson(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		link := w.link("patient-401")
 		late := w.authorized(w.get(link, weChatUA), "oSIM6t0stranger000000000001") // on the way already
 		w.enrolled(link, openID)
@@ -75,8 +73,7 @@ func TestLinkIsForOnePerson(t *testing.T) {
 // one each: one exchange at WeChat, both end enrolled.
 func TestOau01OneExchangePerCode(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{platform: wechattest.Config{Latency: 300 * time.Millisecond}})
+	story(t, settings{platform: wechattest.Config{Latency: 300 * time.Millisecond}}, func(t *testing.T, w *world) {
 		other := w.serve(nil).Handler()
 		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
 		w.get(back, weChatUA)
@@ -105,8 +102,7 @@ func TestOau01OneExchangePerCode(t *testing.T) {
 // oau-02: back to the address with the code: a clean page, no error, no exchange.
 func TestOau02BackToTheCallback(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
 		w.agreed(back)
 		time.Sleep(10 * time.Minute) // virtual: the code itself is long dead
@@ -127,8 +123,7 @@ func TestOau02BackToTheCallback(t *testing.T) {
 // another code: 400, a friendly page with a way on, nothing stored.
 func TestOau03BadStates(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		link := w.link("u-1")
 		back := w.authorized(w.get(link, weChatUA), openID)
 		u, err := url.Parse(back)
@@ -169,8 +164,7 @@ func TestOau03BadStates(t *testing.T) {
 // A state is good for one code: who captured it cannot come with a code of theirs.
 func TestOau03StateIsGoodForOneCode(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
 		w.agreed(back)
 		u, err := url.Parse(back)
@@ -186,8 +180,7 @@ func TestOau03StateIsGoodForOneCode(t *testing.T) {
 // oau-05: no cookie is ever set or needed.
 func TestOau05NoCookies(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		first := w.get(w.link("u-1"), weChatUA)
 		last := w.agreed(w.authorized(first, openID))
 		for _, r := range []*httptest.ResponseRecorder{first, last} {
@@ -204,8 +197,7 @@ func TestOau05NoCookies(t *testing.T) {
 // oau-06: a page in quick look names a person who does not exist.
 func TestOau06Snapshot(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		w.enrolled(w.link("u-1"), openID)
 		const virtual = "oSIM6t0virtual000000000001"
 		w.p.Account(appID).SetSnapshot(virtual)
@@ -233,8 +225,7 @@ func TestOau06Snapshot(t *testing.T) {
 // oau-08: no follower is sent to an address that is not on the list.
 func TestOau08ReturnTo(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		for _, evil := range []string{"https://evil.example/", shop + ".evil.example", shop + "/../x", "javascript:alert(1)", "//evil.example", shop + "?x"} {
 			resp := w.get(w.link("u-1")+"&return_to="+url.QueryEscape(evil), weChatUA)
 			if resp.Code != http.StatusBadRequest || resp.Header().Get("Location") != "" {
@@ -275,8 +266,7 @@ func TestOau09TwoAccounts(t *testing.T) {
 // twice; then the follower is told, with a way on.
 func TestExchangeIsNeverRepeated(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		w.p.Script(wechattest.Errcode(-1).On(wechattest.OAuthTokenPath).Forever())
 		first := w.enrolled(w.link("u-1"), openID)
 		second := w.agreed(w.authorized(first, openID))
@@ -292,8 +282,7 @@ func TestExchangeIsNeverRepeated(t *testing.T) {
 // What WeChat tells beyond the openid is welcome and not needed.
 func TestProfileIsBestEffort(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		w.p.Script(wechattest.Errcode(-1).On("/sns/userinfo").Forever(), wechattest.Errcode(-1).On("/cgi-bin/user/info").Forever())
 		link := w.link("u-1", func(e *producer.Enrollment) { e.UserInfo = true })
 		if to := ended(w.enrolled(link, openID)); to != "bound" {
@@ -307,8 +296,7 @@ func TestProfileIsBestEffort(t *testing.T) {
 // until the follower presses the button.
 func TestRefusedConsent(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		back := w.authorized(w.get(w.link("u-1"), weChatUA), openID)
 		u, err := url.Parse(back)
 		must(t, err)
@@ -335,8 +323,7 @@ func TestRefusedConsent(t *testing.T) {
 // A bound non-follower is shown how to follow.
 func TestNonFollowerIsShownHow(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{platform: wechattest.Config{Strangers: true}})
+	story(t, settings{platform: wechattest.Config{Strangers: true}}, func(t *testing.T, w *world) {
 		resp := w.enrolled(w.link("u-1", func(e *producer.Enrollment) { e.ReturnTo = shop }), openID)
 		page := w.get(resp.Header().Get("Location"), weChatUA)
 		if !strings.Contains(page.Body.String(), "data:image/png") || !strings.Contains(page.Body.String(), shop) {
@@ -348,8 +335,7 @@ func TestNonFollowerIsShownHow(t *testing.T) {
 // The seed's hand-off: the link is good only with the claim, and for the person.
 func TestHandOffIsCompared(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{platform: wechattest.Config{UnionIDs: true}})
+	story(t, settings{platform: wechattest.Config{UnionIDs: true}}, func(t *testing.T, w *world) {
 		p, err := producer.New(w.rdb, producer.Config{Account: appID})
 		must(t, err)
 		t.Cleanup(func() { _ = p.Close() })
@@ -382,8 +368,7 @@ func TestHandOffIsCompared(t *testing.T) {
 // To try again after WeChat's trouble is no wrong claim: the button leads on without one.
 func TestHandOffMayBeTriedAgain(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		p, err := producer.New(w.rdb, producer.Config{Account: appID})
 		must(t, err)
 		t.Cleanup(func() { _ = p.Close() })
@@ -409,8 +394,7 @@ func TestHandOffMayBeTriedAgain(t *testing.T) {
 
 func TestLinkThatIsNone(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		expired := w.link("u-1", func(e *producer.Enrollment) { e.Life = time.Minute })
 		time.Sleep(time.Minute) // virtual
 		for name, c := range map[string]struct {

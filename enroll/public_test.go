@@ -116,9 +116,7 @@ func TestUnreadablePushesAreAcknowledgedAndForwarded(t *testing.T) {
 
 func TestPushInADeclaredEncodingIsRead(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{mode: wechat.CallbackPlain})
-		w.run()
+	story(t, settings{mode: wechat.CallbackPlain, run: true}, func(t *testing.T, w *world) {
 		body, err := simplifiedchinese.GBK.NewEncoder().String(
 			strings.Replace(follow(false, time.Now()), "<Event>", "<Remark>取消</Remark><Event>", 1))
 		must(t, err)
@@ -136,8 +134,7 @@ func TestPushInADeclaredEncodingIsRead(t *testing.T) {
 // that push into a replay.
 func TestCheckWithThePushsQueryLeavesThePush(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{mode: wechat.CallbackPlain})
+	story(t, settings{mode: wechat.CallbackPlain}, func(t *testing.T, w *world) {
 		q, body := w.signed(), text("hello")
 		post(w.handler, q, strings.NewReader(body))
 		check := url.Values{"echostr": {"1"}}
@@ -151,8 +148,7 @@ func TestCheckWithThePushsQueryLeavesThePush(t *testing.T) {
 
 func TestCallbackPathsAsPeopleTypeThem(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{mode: wechat.CallbackPlain})
+	story(t, settings{mode: wechat.CallbackPlain}, func(t *testing.T, w *world) {
 		for _, path := range []string{"/callback/" + appID, "/callback/" + appID + "/", "/Callback/" + strings.ToUpper(appID), "//CALLBACK//" + appID + "//"} {
 			q := w.signed()
 			q.Set("echostr", "4375120948345356249")
@@ -186,8 +182,7 @@ func TestCallbackPathsAsPeopleTypeThem(t *testing.T) {
 // A proxy may take the Content-Length beside chunks for the body's length.
 func TestConnectionWithChunksIsClosed(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{mode: wechat.CallbackPlain})
+	story(t, settings{mode: wechat.CallbackPlain}, func(t *testing.T, w *world) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/callback/"+appID+"?"+w.signed().Encode(), io.NopCloser(strings.NewReader(text("hello"))))
 		r.TransferEncoding = []string{"chunked"}
 		out := httptest.NewRecorder()

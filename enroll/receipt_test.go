@@ -3,7 +3,6 @@ package enroll_test
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/wxnotify/wxnotify/enroll"
@@ -20,9 +19,7 @@ func finished(msgid wechat.MessageID, status string) wechattest.Event {
 // rcp-01: two receipts for one user in one second: both are recorded.
 func TestRcp01TwoInOneSecond(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		w.message("order-1", openID, job.Default, 1)
 		w.message("order-2", openID, job.Default, 2)
 		w.p.Account(appID).Push(finished(1, "success"))
@@ -39,9 +36,7 @@ func TestRcp01TwoInOneSecond(t *testing.T) {
 // rcp-02: the tag is MsgID in this event, MsgId in messages: both are read.
 func TestRcp02EitherTag(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{mode: wechat.CallbackPlain})
-		w.run()
+	story(t, settings{mode: wechat.CallbackPlain, run: true}, func(t *testing.T, w *world) {
 		w.message("order-1", openID, job.Default, 4711)
 		body := strings.NewReplacer("<MsgID>", "<MsgId>", "</MsgID>", "</MsgId>").Replace(receipt(4711, "success"))
 		if resp := post(w.handler, w.signed(), strings.NewReader(body)); resp.Code != 200 {
@@ -57,9 +52,7 @@ func TestRcp02EitherTag(t *testing.T) {
 // rcp-03: the receipt comes before the answer to the send is recorded.
 func TestRcp03ReceiptFirst(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		w.p.Account(appID).Push(finished(4711, "success"))
 		settle()
 		w.message("order-1", openID, job.Default, 4711)
@@ -81,9 +74,7 @@ func TestRcp03ReceiptFirst(t *testing.T) {
 // deliver is sent again where the class asks for it.
 func TestRcp06FailedReceipts(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		acct := w.p.Account(appID)
 		w.message("blocked", openID, job.Default, 1)
 		w.message("failed-default", "oSIM6t0follower0000000000002", job.Default, 2)
@@ -118,9 +109,7 @@ func TestRcp06FailedReceipts(t *testing.T) {
 // rcp-07: no receipt within 24 h: counted, told, and not sent again.
 func TestRcp07NoReceipt(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		w.message("order-1", openID, job.Critical, 4711)
 		time.Sleep(24*time.Hour + 2*time.Minute) // virtual
 		settle()
@@ -139,9 +128,7 @@ func TestRcp07NoReceipt(t *testing.T) {
 // MsgID 0, as was reported of WeChat: the receipt is joined by openid and time.
 func TestReceiptWithoutMsgID(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		w.message("order-1", openID, job.Default, 4711)
 		w.p.Account(appID).Push(finished(0, "success"))
 		settle()
@@ -154,9 +141,7 @@ func TestReceiptWithoutMsgID(t *testing.T) {
 // A receipt of another system's message is given a second look and forgotten.
 func TestReceiptOfAnotherSystem(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		w.message("order-1", openID, job.Default, 4711)
 		w.p.Account(appID).Push(finished(99, "success"))
 		settle()
@@ -181,9 +166,7 @@ func TestReceiptOfAnotherSystem(t *testing.T) {
 // ended as unknown.
 func TestReceiptSettlesTheUnknown(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
-		w.run()
+	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		e := job.Envelope{
 			ID: "order-1", Class: job.Default, To: openID, Template: "t", QueuedAt: time.Now(), Body: []byte(`{"touser":"` + openID + `"}`),
 		}
@@ -205,8 +188,7 @@ func TestReceiptSettlesTheUnknown(t *testing.T) {
 // A process dies with events in its hands: another one applies them.
 func TestInboxSurvivesItsReader(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		w.message("order-1", openID, job.Default, 4711)
 		w.p.Account(appID).Push(finished(4711, "success"))
 		settle()

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/wxnotify/wxnotify/enroll"
@@ -61,8 +60,7 @@ func TestRosterPagesLeaveNobodyOut(t *testing.T) {
 // A user has several openids: messages go to the latest that may be written to.
 func TestRosterResolvesAtSendTime(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		begin := func(id string) ledger.Start {
 			t.Helper()
 			s, err := w.records.Begin(t.Context(), job.Envelope{
@@ -104,8 +102,7 @@ func TestRosterResolvesAtSendTime(t *testing.T) {
 
 func TestRosterBounds(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{})
+	story(t, settings{}, func(t *testing.T, w *world) {
 		for i := range 17 {
 			said, err := w.roster.Bind(t.Context(), binding("u-1", fmt.Sprint("o-", i)), nil)
 			want := enroll.BoundNow

@@ -53,8 +53,7 @@ func TestFollowsOfOneSecondEndAsTheLastOneSaysWhateverIsRepeated(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, settings{mode: wechat.CallbackPlain})
+			story(t, settings{mode: wechat.CallbackPlain}, func(t *testing.T, w *world) {
 				w.p.Account(appID).SetCallback(wechattest.CallbackConfig{}) // the test delivers
 				w.run()
 				second := time.Now()
@@ -90,9 +89,7 @@ func TestFollowsOfOneSecondEndAsTheLastOneSaysWhateverIsRepeated(t *testing.T) {
 // does not is refused and suppresses them, a suppressed follower would get none.
 func TestUnplacedFollowEventCountsAsFollowingWhenWeChatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{mode: wechat.CallbackPlain, change: func(c *enroll.Config) { c.Accounts[0].Platform = nil }})
-		w.run()
+	story(t, settings{mode: wechat.CallbackPlain, change: func(c *enroll.Config) { c.Accounts[0].Platform = nil }, run: true}, func(t *testing.T, w *world) {
 		second := time.Now()
 		post(w.handler, w.signed(), strings.NewReader(follow(true, second)))
 		settle()
@@ -137,9 +134,7 @@ func TestFollowEventsAreForwardedOnce(t *testing.T) {
 // A follow event that names no follower is acknowledged and changes nothing.
 func TestFollowEventWithoutAFollower(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, settings{mode: wechat.CallbackPlain})
-		w.run()
+	story(t, settings{mode: wechat.CallbackPlain, run: true}, func(t *testing.T, w *world) {
 		if resp := post(w.handler, w.signed(), strings.NewReader(strings.Replace(follow(false, time.Now()), openID, "", 1))); resp.Code != http.StatusOK {
 			t.Errorf("%d %q", resp.Code, resp.Body)
 		}

@@ -63,6 +63,13 @@ type settings struct {
 	mode     wechat.CallbackMode // default secure
 	change   func(*enroll.Config)
 	redis    *redis.Client // default miniredis
+	run      bool          // the service applies what comes, until the test ends
+}
+
+// story runs a test in a bubble with a world of its own.
+func story(t *testing.T, s settings, test func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(t, newWorld(t, s)) })
 }
 
 // newWorld must be called in a bubble unless settings.redis is given.
@@ -86,6 +93,9 @@ func newWorld(t *testing.T, s settings) *world {
 	w.service = w.serve(s.change)
 	w.handler = w.service.Handler()
 	w.listen(s.mode)
+	if s.run {
+		w.run()
+	}
 	return w
 }
 
