@@ -84,9 +84,7 @@ func TestUsualAnswersAreDecodedWithoutJSON(t *testing.T) {
 			return &http.Response{StatusCode: http.StatusOK, Request: r, Body: io.NopCloser(strings.NewReader(answer))}, nil
 		})
 		c, err := wechat.NewClient(wechat.Config{AppID: "wx1", HTTPClient: &http.Client{Transport: transport}}, wechat.StaticToken(canaryToken))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return testing.AllocsPerRun(100, func() {
 			if _, err := c.SendTemplateBody(t.Context(), []byte(`{}`)); err != nil {
 				t.Fatal(err)

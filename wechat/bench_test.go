@@ -23,9 +23,7 @@ func BenchmarkValidate(b *testing.B) {
 	m := orderPaid()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := m.Validate(); err != nil {
-			b.Fatal(err)
-		}
+		must(b, m.Validate())
 	}
 }
 
@@ -35,13 +33,9 @@ func BenchmarkSendTemplateBody(b *testing.B) {
 		return &http.Response{StatusCode: http.StatusOK, Request: r, Body: io.NopCloser(strings.NewReader(answerOK))}, nil
 	})
 	c, err := wechat.NewClient(wechat.Config{AppID: "wx1", HTTPClient: &http.Client{Transport: transport}}, wechat.StaticToken(canaryToken))
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	body, err := wechat.MarshalBody(orderPaid())
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := c.SendTemplateBody(b.Context(), body); err != nil {

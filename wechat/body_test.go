@@ -16,9 +16,7 @@ func TestSnd02BodyHasNoEscapesThatJSONDoesNotRequire(t *testing.T) {
 	m := orderPaid()
 	m.Data = map[string]wechat.Field{"thing1": {Value: "<a> & 'b' \"c\" \\ 中文 😀 \u2028\u2029 \x7f"}}
 	body, err := wechat.MarshalBody(m)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	want := `{"touser":"` + canaryOpenID + `","template_id":"ngqIpbwh8bUfcSsECmogfXcV14J0tQlEpBO27izEYtY",` +
 		`"url":"https://example.com/orders/1001?a=1&b=2","data":{"thing1":{"value":"<a> & 'b' \"c\" \\ 中文 😀 ` + "\u2028\u2029 \x7f" + `"}}}`
 	if string(body) != want {

@@ -19,9 +19,7 @@ func TestProbeTellsWhatDiffers(t *testing.T) {
 			AppID: "wx0123456789abcdef", Mode: mode,
 			Tokens: []wechat.RotatingSecret{{Value: wechat.NewSecret(token)}}, AESKeys: []wechat.RotatingSecret{{Value: wechat.NewSecret(key)}},
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return c
 	}
 	plain, compat, secure := wechat.CallbackPlain, wechat.CallbackCompat, wechat.CallbackSecure
@@ -41,9 +39,7 @@ func TestProbeTellsWhatDiffers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			query, body, err := c.ours.Probe(time.Now())
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if c.fault == "" {
 				if err := c.theirs.CheckQuery(query); err != nil || !wechat.Forwarded(query) {
 					t.Errorf("%v, forwarded %v: want a query that is known as forwarded", err, wechat.Forwarded(query))

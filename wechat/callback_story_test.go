@@ -205,9 +205,7 @@ func TestSealEncryptsRepliesInSecureModeOnly(t *testing.T) {
 			}
 		}
 		got, err := c.Seal(push, []byte(reply))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if mode != wechat.CallbackSecure {
 			if string(got) != reply {
 				t.Errorf("%s: the reply became %s", mode, got)
@@ -245,13 +243,9 @@ func TestSealUsesTheTokenAndKeyOfThePush(t *testing.T) {
 		cfg.AESKeys = append(rotating(cbKey2), wechat.RotatingSecret{Value: wechat.NewSecret(cbKey), Until: until})
 	})
 	got, err := c.Seal(mustOpen(t, c, genuine(wechat.CallbackSecure, receipt)), []byte("<xml/>"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	fields, err := wechat.ParseDocument(got)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if _, err := wechat.Decrypt(cbKey, cbAppID, fields["Encrypt"]); err != nil {
 		t.Errorf("sealed with another key than the push: %v", err)
 	}

@@ -47,9 +47,7 @@ func newCallback(tb testing.TB, mode wechat.CallbackMode, change ...func(*wechat
 		f(&cfg)
 	}
 	c, err := wechat.NewCallback(cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return c
 }
 

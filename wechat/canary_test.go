@@ -130,13 +130,9 @@ func TestClientPrintsNoSecret(t *testing.T) {
 	t.Parallel()
 	cfg := wechat.Config{AppID: "wx1", AppSecret: wechat.NewSecret(canarySecret)}
 	f, err := wechat.NewTokenFetcher(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	c, err := wechat.NewClient(cfg, wechat.StaticToken(canaryToken))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, value := range []any{cfg, &cfg, f, *f, c, wechat.StaticToken(canaryToken), errors.New("x")} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			if text := fmt.Sprintf(verb, value); strings.Contains(text, "canary") {

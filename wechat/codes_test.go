@@ -43,13 +43,9 @@ type samples struct {
 func readSamples(t *testing.T) samples {
 	t.Helper()
 	data, err := os.ReadFile("testdata/wechat-samples.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var s samples
-	if err := json.Unmarshal(data, &s); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(data, &s))
 	return s
 }
 

@@ -47,9 +47,7 @@ func TestWrittenSendIsNotRepeated(t *testing.T) {
 func TestSendOverADeadIdleConnectionUsesANewOne(t *testing.T) {
 	t.Parallel()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var requests atomic.Int32
 	closed := make(chan struct{}, 2)
 	var serving sync.WaitGroup
@@ -74,9 +72,7 @@ func TestSendOverADeadIdleConnectionUsesANewOne(t *testing.T) {
 	})
 	t.Cleanup(func() { _ = l.Close(); serving.Wait() })
 	c, err := wechat.NewClient(wechat.Config{AppID: "wx1", BaseURL: "http://" + l.Addr().String()}, newSource())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(c.CloseIdleConnections)
 	succeeded := 0
 	for n := range 5 {
@@ -206,9 +202,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	srv.Start()
 	t.Cleanup(srv.Close)
 	c, err := wechat.NewClient(wechat.Config{AppID: "wx1", BaseURL: srv.URL}, newSource())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(c.CloseIdleConnections)
 	for range 4 {
 		wg := new(sync.WaitGroup)

@@ -84,9 +84,7 @@ func TestPublishedPushesOpen(t *testing.T) {
 	at := func(t *testing.T, timestamp string) {
 		t.Helper()
 		seconds, err := strconv.ParseInt(timestamp, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		time.Sleep(time.Until(time.Unix(seconds, 0)))
 	}
 	open := func(t *testing.T, sign, crypt vector, body string) *wechat.Push {
@@ -95,9 +93,7 @@ func TestPublishedPushesOpen(t *testing.T) {
 		c, err := wechat.NewCallback(wechat.CallbackConfig{
 			AppID: crypt.ReceiveID, Mode: wechat.CallbackCompat, Tokens: rotating(sign.Token), AESKeys: rotating(crypt.Key),
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return mustOpen(t, c, pushed{url.Values{
 			"timestamp": {sign.Timestamp}, "nonce": {sign.Nonce}, "msg_signature": {sign.Expect}, "encrypt_type": {"aes"},
 		}, body})
@@ -131,9 +127,7 @@ func TestRoundTripOfEveryLength(t *testing.T) {
 	for n := range 130 {
 		document := strings.Repeat("文"[:1], n)
 		text, err := wechat.EncryptWith([16]byte{}, cbKey, cbAppID, []byte(document))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		raw, err := base64.StdEncoding.DecodeString(text)
 		if err != nil || len(raw)%32 != 0 {
 			t.Errorf("%d bytes: cipher text of %d, %v", n, len(raw), err)

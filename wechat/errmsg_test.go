@@ -17,9 +17,7 @@ import (
 func refusal(t *testing.T, code int, errmsg string) *wechat.Error {
 	t.Helper()
 	answer, err := json.Marshal(map[string]any{"errcode": code, "errmsg": errmsg})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, err = answered(t, answer).SendTemplate(t.Context(), orderPaid())
 	var e *wechat.Error
 	if !errors.As(err, &e) {
@@ -36,9 +34,7 @@ func answered(t *testing.T, data []byte) *wechat.Client {
 	})
 	c, err := wechat.NewClient(wechat.Config{AppID: "wx1", AppSecret: wechat.NewSecret(canarySecret), HTTPClient: &http.Client{Transport: transport}},
 		wechat.StaticToken(canaryToken))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return c
 }
 

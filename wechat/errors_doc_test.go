@@ -21,14 +21,10 @@ func TestErrorsDoc(t *testing.T) {
 	for _, doc := range []errorsDoc{englishDoc(), chineseDoc()} {
 		want := doc.render()
 		if *update {
-			if err := os.WriteFile(doc.file, []byte(want), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(doc.file, []byte(want), 0o644))
 		}
 		got, err := os.ReadFile(doc.file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if string(got) != want {
 			t.Errorf("%s differs from the tables in codes_table.go, callback_error.go, faults.go and internal/fault: run go generate ./wechat", doc.file)
 		}

@@ -32,9 +32,7 @@ func newOAuth(t *testing.T, p *platform) *wechat.OAuth {
 	o, err := wechat.NewOAuth(wechat.Config{
 		AppID: "wx0123456789abcdef", AppSecret: wechat.NewSecret(canarySecret), BaseURL: p.URL,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(o.CloseIdleConnections)
 	return o
 }
@@ -131,16 +129,12 @@ func TestAuthorizationAgainstTheSimulator(t *testing.T) {
 		o, err := wechat.NewOAuth(wechat.Config{
 			AppID: wechattest.AppID, AppSecret: wechat.NewSecret(wechattest.AppSecret), BaseURL: p.BaseURL(), HTTPClient: p.Client(),
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		link, err := wechat.Authorize{
 			URL: p.BaseURL() + "/connect/oauth2/authorize", AppID: wechattest.AppID,
 			RedirectURI: "https://h5.example.com/back", State: "f00d",
 		}.Link()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		back := visit(t, p, link)
 		if back.Get("state") != "f00d" || back.Get("code") == "" {
 			t.Fatalf("the redirect has %v", back)
@@ -201,15 +195,11 @@ func TestAuthorizationAgainstTheSimulator(t *testing.T) {
 func visit(t *testing.T, p *wechattest.Platform, link string) url.Values {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	browser := *p.Client()
 	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	resp, err := browser.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer resp.Body.Close()
 	to, err := resp.Location()
 	if err != nil {
@@ -224,9 +214,7 @@ func cutter(t *testing.T, seen *atomic.Int64) net.Listener {
 	t.Helper()
 	var lc net.ListenConfig
 	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
@@ -263,9 +251,7 @@ func TestExchangeIsNeverRepeated(t *testing.T) {
 	var seen atomic.Int64
 	l := cutter(t, &seen)
 	o, err := wechat.NewOAuth(wechat.Config{AppID: "wx1", AppSecret: wechat.NewSecret(canarySecret), BaseURL: "http://" + l.Addr().String()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer o.CloseIdleConnections()
 	if err := o.Check(t.Context(), wechat.UserToken{}); err != nil { // leaves a kept connection
 		t.Fatal(err)

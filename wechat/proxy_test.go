@@ -105,21 +105,13 @@ func TestEveryCallOfTheAccountGoesThroughItsProxy(t *testing.T) {
 		Proxy: wechat.NewSecret("http://user:" + url.PathEscape("ca/n#ry") + "@" + strings.TrimPrefix(p.URL, "http://")),
 	}
 	fetcher, err := wechat.NewTokenFetcher(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	token, err := fetcher.FetchStable(t.Context(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	client, err := wechat.NewClient(cfg, wechat.StaticToken(token.Value.Reveal()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	oauth, err := wechat.NewOAuth(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, _ = client.SendTemplate(t.Context(), &wechat.TemplateMessage{ToUser: "o", TemplateID: "t"}) // refused, but it came there
 	_, _ = client.Quota(t.Context(), wechat.SendPath)
 	_, _ = oauth.Exchange(t.Context(), wechat.NewSecret("code"))
@@ -142,9 +134,7 @@ func TestProxyFaultsShowNoPassword(t *testing.T) {
 		fetcher, err := wechat.NewTokenFetcher(wechat.Config{
 			AppID: wechattest.AppID, AppSecret: wechat.NewSecret("s"), BaseURL: "http://127.0.0.1:1", Proxy: wechat.NewSecret(address),
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_, err = fetcher.FetchStable(t.Context(), false)
 		if err == nil || strings.Contains(err.Error(), "canary") || address != refusing.URL && !strings.Contains(err.Error(), "127.0.0.1:1") {
 			t.Errorf("%s: error = %v", address, err)

@@ -19,9 +19,7 @@ func TestSceneOfAQRCodeReturnsWithTheScan(t *testing.T) {
 		a := p.Account(wechattest.AppID)
 		c, err := wechat.NewClient(wechat.Config{AppID: wechattest.AppID, BaseURL: p.BaseURL(), HTTPClient: p.Client()},
 			wechat.StaticToken(a.FetchToken().Reveal()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		q, err := c.CreateQR(t.Context(), "绑定-1", 90*time.Second+time.Millisecond)
 		if err != nil || time.Until(q.ExpiresAt) != 90*time.Second || !strings.HasPrefix(q.URL, "http") {
 			t.Fatalf("code %+v, %v", q, err)

@@ -111,13 +111,9 @@ func TestTok05InvalidateDropsTheStaleTokenOnly(t *testing.T) {
 	f := &fetches{answer: func(n int, _ bool) (string, time.Duration, error) { return fmt.Sprintf("T%d", n), time.Hour, nil }}
 	s := wechat.ReuseTokenSource(f.fetch)
 	stale, err := s.Token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for range 10 {
-		if err := s.Invalidate(t.Context(), stale); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.Invalidate(t.Context(), stale))
 		if got := reveal(t, s); got != "T1" {
 			t.Fatalf("got %s", got)
 		}
@@ -142,12 +138,8 @@ func TestTok10ForcedRefreshesKeepWeChatsLimits(t *testing.T) {
 		s := wechat.ReuseTokenSource(f.fetch)
 		refuse := func() string {
 			stale, err := s.Token(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Invalidate(t.Context(), stale); err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
+			must(t, s.Invalidate(t.Context(), stale))
 			return reveal(t, s)
 		}
 		if got := refuse(); got != "T1" {

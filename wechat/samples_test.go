@@ -38,9 +38,7 @@ func fetched(call func(context.Context, *wechat.TokenFetcher) (wechat.Token, err
 	return func(t *testing.T, p *platform) (string, error) {
 		t.Helper()
 		f, err := wechat.NewTokenFetcher(wechat.Config{AppID: "APPID", AppSecret: wechat.NewSecret("APPSECRET"), BaseURL: p.URL})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		t.Cleanup(f.CloseIdleConnections)
 		token, err := call(t.Context(), f)
 		left := time.Until(token.ExpiresAt).Round(time.Minute)
@@ -53,9 +51,7 @@ func authorized(call func(context.Context, *wechat.OAuth) (any, error)) sampleCa
 	return func(t *testing.T, p *platform) (string, error) {
 		t.Helper()
 		o, err := wechat.NewOAuth(wechat.Config{AppID: "APPID", AppSecret: wechat.NewSecret("SECRET"), BaseURL: p.URL})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		t.Cleanup(o.CloseIdleConnections)
 		got, err := call(t.Context(), o)
 		return fmt.Sprintf("%+v", got), err
@@ -254,9 +250,7 @@ func sameJSON(t *testing.T, got string, want []byte) {
 	if err := json.Unmarshal([]byte(got), &g); err != nil {
 		t.Fatalf("body %s: %v", got, err)
 	}
-	if err := json.Unmarshal(want, &w); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(want, &w))
 	if _, present := w["force_refresh"]; !present && g["force_refresh"] == false {
 		delete(g, "force_refresh")
 	}

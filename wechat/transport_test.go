@@ -178,9 +178,7 @@ func TestSnd11SlowAnswersTimeOutWithoutLeaks(t *testing.T) {
 		c, err := wechat.NewClient(wechat.Config{
 			AppID: "wx1", BaseURL: "http://wechat.test", HTTPClient: hc, Timeout: 5 * time.Second,
 		}, newSource())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		start := time.Now()
 		var timeouts atomic.Int32
 		var sends sync.WaitGroup
@@ -213,9 +211,7 @@ func TestShorterTimeoutOfTheHTTPClientLimitsACall(t *testing.T) {
 			c, err := wechat.NewClient(wechat.Config{
 				AppID: "wx1", BaseURL: "http://wechat.test", HTTPClient: hc, Timeout: 5 * time.Second,
 			}, newSource())
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			start := time.Now()
 			if _, err := c.SendTemplate(t.Context(), orderPaid()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != want {
 				t.Errorf("%v after %s, want a timeout after %s", err, time.Since(start), want)

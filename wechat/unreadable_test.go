@@ -87,9 +87,7 @@ func TestDeclaredEncodingsAreDecoded(t *testing.T) {
 	t.Parallel()
 	said := strings.Replace(receipt, "<Status>", "<Content>苹果</Content><Status>", 1)
 	gbk, err := simplifiedchinese.GBK.NewEncoder().String(said)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for name, document := range map[string]string{
 		"GB2312":                            `<?xml version="1.0" encoding="GB2312"?>` + gbk,
 		"gbk, single quote":                 `<?xml version='1.0' encoding='gbk' standalone='yes'?>` + "\n" + gbk,

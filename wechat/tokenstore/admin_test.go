@@ -81,9 +81,7 @@ func TestRefreshIgnoresTheBackOff(t *testing.T) {
 		}
 		f.wx.set(func(p *platform) { p.fail = nil })
 		token, err := a.Refresh(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		synctest.Wait()
 		if got := mustToken(t, b); got.Generation != token.Generation || f.wx.fetches() != 3 {
 			t.Errorf("b did not hear of the refresh (%d fetches)", f.wx.fetches())
@@ -124,9 +122,7 @@ func TestDropReachesEveryProcess(t *testing.T) {
 		mustToken(t, b)
 		f.wx.set(func(p *platform) { p.fail = answer(-1, "system error") }) // so that Run gets no new one
 		pass(time.Second)
-		if err := a.Drop(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		must(t, a.Drop(t.Context()))
 		synctest.Wait()
 		unavailable(t, a)
 		unavailable(t, b) // by the notice

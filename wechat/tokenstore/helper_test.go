@@ -176,9 +176,7 @@ func (f *fleet) store() *tokenstore.Store {
 func newStore(tb testing.TB, rdb redis.UniversalClient, fetcher tokenstore.Fetcher, cfg tokenstore.Config) *tokenstore.Store {
 	tb.Helper()
 	s, err := tokenstore.New(rdb, fetcher, cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return s
 }
 

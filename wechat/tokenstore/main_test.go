@@ -22,3 +22,10 @@ func TestMain(m *testing.M) {
 }
 
 func contains(text, part string) bool { return strings.Contains(text, part) }
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}

@@ -141,13 +141,9 @@ type process struct {
 func startMember(t *testing.T, cfg memberConfig) *process {
 	t.Helper()
 	text, err := json.Marshal(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p := &process{cmd: exec.CommandContext(t.Context(), self)}
 	p.cmd.Env = append(os.Environ(), memberEnv+"="+string(text))
 	p.cmd.Stderr = os.Stderr
@@ -155,13 +151,9 @@ func startMember(t *testing.T, cfg memberConfig) *process {
 		t.Fatal(err)
 	}
 	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p.out = bufio.NewReader(out)
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, p.cmd.Start())
 	t.Cleanup(func() { p.signal(t, syscall.SIGKILL); _ = p.cmd.Wait() })
 	return p
 }

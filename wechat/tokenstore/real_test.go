@@ -112,9 +112,7 @@ func TestRunLearnsOfANewTokenByNotice(t *testing.T) {
 		runtime.Gosched()
 	}
 	fresh, err := admin.Refresh(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for got := mustToken(t, listener); got.Generation < fresh.Generation; got = mustToken(t, listener) {
 		if ctx.Err() != nil {
 			t.Fatal("the notice did not arrive")

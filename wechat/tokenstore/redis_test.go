@@ -137,9 +137,7 @@ func TestEveryKeyHasATTL(t *testing.T) {
 		}
 		f.wx.fail = answer(-1, "system error")
 		unavailable(t, s)
-		if err := s.Drop(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.Drop(t.Context()))
 		keys := f.mini.Keys()
 		if len(keys) < 4 {
 			t.Errorf("keys = %v: the test covers too little", keys)

@@ -73,9 +73,7 @@ func TestRevokeEndsALeakedTokenByTwoForcedRefreshes(t *testing.T) {
 				t.Error("the simulator ends the token at the first forced refresh: the test proves nothing")
 			}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if took := time.Since(begun); took < 30*time.Second || took > 35*time.Second {
 			t.Errorf("took %v, want 31 s", took)
 		}
@@ -104,9 +102,7 @@ func TestRevokeKeepsWithinTwentyForcedRefreshesADay(t *testing.T) {
 		l := leaked(t)
 		s := l.store(tokenstore.Stable)
 		for range 9 {
-			if err := s.Revoke(t.Context(), nil); err != nil {
-				t.Fatal(err)
-			}
+			must(t, s.Revoke(t.Context(), nil))
 		}
 		token := mustToken(t, s)
 		mustInvalidate(t, s, token)
@@ -135,15 +131,11 @@ func TestRevokeWaitsForTheGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := leaked(t)
 		s := l.store(tokenstore.Stable)
-		if err := l.store(tokenstore.Stable).Revoke(t.Context(), nil); err != nil {
-			t.Fatal(err)
-		}
+		must(t, l.store(tokenstore.Stable).Revoke(t.Context(), nil))
 		stolen := mustToken(t, s)
 		pass(10 * time.Second)
 		begun := time.Now()
-		if err := s.Revoke(t.Context(), nil); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.Revoke(t.Context(), nil))
 		if took := time.Since(begun); took < 51*time.Second || took > 60*time.Second || l.works(stolen) {
 			t.Errorf("took %v, want 21 s and 31 s; the leaked token works: %v", took, l.works(stolen))
 		}
@@ -165,9 +157,7 @@ func TestRevokeMakesARefreshAgainThatWeChatIgnored(t *testing.T) {
 			t.Fatal(err)
 		}
 		stolen := mustToken(t, s)
-		if err := s.Revoke(t.Context(), nil); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.Revoke(t.Context(), nil))
 		if l.works(stolen) || !l.works(mustToken(t, s)) {
 			t.Error("the leaked token works, or the new one does not")
 		}

@@ -283,9 +283,7 @@ func TestTok11ExpiredLeaseIsTakenOver(t *testing.T) {
 			t.Errorf("took over after %v, want the lease of 10s", took)
 		}
 		lease := "wxn:{" + appID + "}:token:lease"
-		if err := f.rdb.Set(t.Context(), lease, "other/7:9", time.Minute).Err(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, f.rdb.Set(t.Context(), lease, "other/7:9", time.Minute).Err())
 		close(dead) // the first holder resumes and must not release the lease of another
 		synctest.Wait()
 		if got := f.rdb.Get(t.Context(), lease).Val(); got != "other/7:9" {
@@ -301,9 +299,7 @@ func TestTok11WaitingForALeaseIsBounded(t *testing.T) {
 	t.Parallel()
 	bubble(t, tokenstore.Classic, func(t *testing.T, f *fleet) {
 		lease := "wxn:{" + appID + "}:token:lease"
-		if err := f.rdb.Set(t.Context(), lease, "other/7:9", time.Hour).Err(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, f.rdb.Set(t.Context(), lease, "other/7:9", time.Hour).Err())
 		begun := time.Now()
 		down := unavailable(t, f.store())
 		if !errors.Is(down, tokenstore.ErrWaited) || time.Since(begun) > 19*time.Second {
@@ -364,9 +360,7 @@ func TestTok15TokenWarIsReported(t *testing.T) {
 			mustToken(t, s)
 			pass(10 * time.Minute)
 			f.wx.kill()
-			if err := deliver(t.Context(), s, f.wx.send); err != nil {
-				t.Fatal(err)
-			}
+			must(t, deliver(t.Context(), s, f.wx.send))
 			if st := mustState(t, s); st.War != (st.Refusals > 3) {
 				t.Errorf("war = %v at %d refusals", st.War, st.Refusals)
 			}
@@ -394,9 +388,7 @@ func TestTok15NoWarWithoutAnotherSystem(t *testing.T) {
 		f.run(s)
 		for range 10 { // two refreshes
 			pass(30 * time.Minute)
-			if err := deliver(t.Context(), s, f.wx.send); err != nil {
-				t.Fatal(err)
-			}
+			must(t, deliver(t.Context(), s, f.wx.send))
 		}
 		if st := mustState(t, s); st.War || st.Refusals != 0 {
 			t.Errorf("state = %+v, want no war", st)

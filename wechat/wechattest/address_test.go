@@ -30,9 +30,7 @@ func TestIPListIsCheckedOnTokenCallsOrOnAll(t *testing.T) {
 			fetch := func(ip string) (wechat.Token, error) {
 				cfg.HTTPClient = p.ClientFrom(ip)
 				fetcher, err := wechat.NewTokenFetcher(cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				return fetcher.FetchStable(t.Context(), false)
 			}
 			if _, err := fetch("2001:db8::1"); err != nil {
@@ -50,9 +48,7 @@ func TestIPListIsCheckedOnTokenCallsOrOnAll(t *testing.T) {
 			for ip, want := range map[string]wechat.Code{"203.0.113.7": 0, "198.51.100.9": tt.call} {
 				cfg.HTTPClient = p.ClientFrom(ip)
 				client, err := wechat.NewClient(cfg, wechat.StaticToken(token.Value.Reveal()))
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				_, err = client.Quota(t.Context(), wechat.SendPath)
 				if code, _ := wechat.CodeOf(err); code != want || want == 0 && err != nil {
 					t.Errorf("a call from %s: %v, want errcode %d", ip, err, want)

@@ -22,9 +22,7 @@ func BenchmarkSend(b *testing.B) {
 	p := wechattest.New(wechattest.Config{KeepSeen: 1000, Accounts: []wechattest.AccountConfig{{AppID: wechattest.AppID, DailyQuota: 1 << 60}}})
 	defer p.Close()
 	target, err := url.Parse(wechattest.SendPath + "?access_token=" + p.Account(wechattest.AppID).FetchToken().Reveal())
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	body := order(openid, "")
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {

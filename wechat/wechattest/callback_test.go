@@ -73,17 +73,13 @@ func (b *bench) listen(cb wechattest.CallbackConfig, answers ...http.HandlerFunc
 func decrypt(t *testing.T, text string) (doc, appid string) {
 	t.Helper()
 	key, err := base64.StdEncoding.DecodeString(aesKey + "=")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	data, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(data)%32 != 0 {
 		t.Fatalf("cipher text of %d bytes, %v; want a multiple of 32", len(data), err)
 	}
 	block, err := aes.NewCipher(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	cipher.NewCBCDecrypter(block, key[:16]).CryptBlocks(data, data)
 	data = data[16 : len(data)-int(data[len(data)-1])]
 	n := binary.BigEndian.Uint32(data)
@@ -134,9 +130,7 @@ func TestReceiptIsSecuredAsTheModeRequires(t *testing.T) {
 						t.Errorf("encrypted for %q, want the appid", appid)
 					}
 					e = event{}
-					if err := xml.Unmarshal([]byte(doc), &e); err != nil {
-						t.Fatal(err)
-					}
+					must(t, xml.Unmarshal([]byte(doc), &e))
 				}
 				if e.Event != "TEMPLATESENDJOBFINISH" || e.MsgType != "event" || e.Status != "success" || e.FromUserName != openid ||
 					e.MsgID == nil || *e.MsgID != sent.num("msgid") || e.CreateTime != time.Now().Unix() ||

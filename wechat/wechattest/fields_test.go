@@ -47,9 +47,7 @@ func TestValuesAreCheckedByType(t *testing.T) {
 			for want, values := range map[wechat.Code][]string{0: tt.good, 47003: tt.bad} {
 				for _, value := range values {
 					quoted, err := json.Marshal(value)
-					if err != nil {
-						t.Fatal(err)
-					}
+					must(t, err)
 					r := b.send(`{"touser":"` + openid + `","template_id":"t","data":{"` + tt.key + `":{"value":` + string(quoted) + `}}}`)
 					if r.code() != want {
 						t.Errorf("%q: %v, want %d", value, r, want)

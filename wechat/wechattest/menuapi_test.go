@@ -49,25 +49,17 @@ func TestAnUploadedFileGetsAMediaID(t *testing.T) {
 		var body bytes.Buffer
 		form := multipart.NewWriter(&body)
 		part, err := form.CreateFormFile(field, "a.png")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_, _ = io.WriteString(part, content)
 		_ = form.Close()
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.p.BaseURL()+"/cgi-bin/media/upload?access_token="+b.token+"&type="+kind, &body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		req.Header.Set("Content-Type", form.FormDataContentType())
 		resp, err := b.p.Client().Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer func() { _ = resp.Body.Close() }()
 		var out map[string]any
-		if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.NewDecoder(resp.Body).Decode(&out))
 		return out
 	}
 	if a := upload("image", "media", "PNG"); a["type"] != "image" || a["media_id"] == "" || a["created_at"] == 0.0 {

@@ -27,22 +27,16 @@ func (b *bench) visit(query string, form url.Values, cookie *http.Cookie) (*http
 		method, body = http.MethodPost, form.Encode()
 	}
 	req, err := http.NewRequestWithContext(b.Context(), method, b.p.BaseURL()+authorizePath+query, strings.NewReader(body))
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if cookie != nil {
 		req.AddCookie(cookie)
 	}
 	resp, err := b.p.Client().Do(req)
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	return resp, string(text)
 }
 

@@ -20,9 +20,7 @@ func answering(body string) http.HandlerFunc {
 func secureReply(t *testing.T, appid, token, text string) string {
 	t.Helper()
 	encrypted, err := wechattest.EncryptWith("0123456789abcdef", aesKey, appid, text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return "<xml><Encrypt><![CDATA[" + encrypted + "]]></Encrypt><MsgSignature><![CDATA[" +
 		wechattest.Sign(token, "1714112445", "415670741", encrypted) +
 		"]]></MsgSignature><TimeStamp>1714112445</TimeStamp><Nonce><![CDATA[415670741]]></Nonce></xml>"

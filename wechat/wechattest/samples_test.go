@@ -43,13 +43,9 @@ type sampleFile struct {
 func samples(t *testing.T) sampleFile {
 	t.Helper()
 	text, err := os.ReadFile("testdata/samples.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var f sampleFile
-	if err := json.Unmarshal(text, &f); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(text, &f))
 	return f
 }
 
@@ -152,9 +148,7 @@ func TestAnswersHaveThePublishedShapes(t *testing.T) {
 				s.body = text
 			} else if h.Request != nil {
 				body, err := json.Marshal(h.Request)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				s.body = string(body)
 			}
 			s.query.Set("access_token", s.token)
@@ -230,9 +224,7 @@ func TestPublishedSendBodiesReachTheRecipientByteForByte(t *testing.T) {
 		}
 		b := setup(t, wechattest.Config{AnyTemplate: true})
 		body, err := json.Marshal(h.Request)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if r := b.send(string(body)); r.code() != 0 || string(b.p.Seen()[0].Body) != string(body) {
 			t.Errorf("%s: %v", h.ID, r)
 		}

@@ -218,9 +218,7 @@ func TestLatencyComesAfterTheEffect(t *testing.T) {
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost,
 			b.p.BaseURL()+wechattest.SendPath+"?access_token="+b.token, strings.NewReader(order(openid, "2")))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if resp, err := b.p.Client().Do(req); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v %v, want the deadline", resp, err)
 		}

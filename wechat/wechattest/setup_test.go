@@ -61,9 +61,7 @@ func (b *bench) do(method, path string, query url.Values, body string) (*http.Re
 		target += "?" + query.Encode()
 	}
 	req, err := http.NewRequestWithContext(b.Context(), method, target, strings.NewReader(body))
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	resp, err := b.p.Client().Do(req)
 	if err != nil {
 		return nil, nil, err
@@ -125,9 +123,7 @@ func (b *bench) fetchStable(force bool) reply {
 	body, err := json.Marshal(map[string]any{
 		"grant_type": "client_credential", "appid": wechattest.AppID, "secret": wechattest.AppSecret, "force_refresh": force,
 	})
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	return b.call(http.MethodPost, wechattest.StableTokenPath, nil, string(body))
 }
 
@@ -135,4 +131,11 @@ func (b *bench) fetchStable(force bool) reply {
 func order(to, id string) string {
 	return `{"touser":"` + to + `","template_id":"` + wechattest.TemplateOrderPaid + `","client_msg_id":"` + id +
 		`","data":{"thing1":{"value":"红富士苹果 & <梨>"},"time2":{"value":"2024年5月1日 10:00"},"amount3":{"value":"¥10.00"}}}`
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
 }
