@@ -19,9 +19,7 @@ func BenchmarkThousand(b *testing.B) {
 			list = append(list, message(fmt.Sprintf("m-%d-%d", i, k)))
 		}
 		r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, "/v1/messages", strings.NewReader(`{"messages":[`+strings.Join(list, ",")+`]}`))
-		if err != nil {
-			b.Fatal(err)
-		}
+		must(b, err)
 		r.Header.Set("Content-Type", "application/json")
 		if a := s.do(r, secret); a.Status != http.StatusMultiStatus {
 			b.Fatalf("%d %s", a.Status, a.Body)

@@ -62,9 +62,7 @@ func TestEveryExampleWorks(t *testing.T) {
 				}
 				n++
 				text, err := json.Marshal(example)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				if a := s.call(t, method, path, secret, string(text)); a.Status >= 300 {
 					t.Errorf("%s %s, example %q: %d %s", method, path, name, a.Status, a.Body)
 				}

@@ -14,9 +14,7 @@ func FuzzBody(f *testing.F) {
 	}
 	s := newStand(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		if err := s.rdb.FlushAll(t.Context()).Err(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.rdb.FlushAll(t.Context()).Err())
 		secret := s.key(t, appid, nil)
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/messages", strings.NewReader(text))
 		r.Header.Set("Authorization", "Bearer "+secret)

@@ -180,9 +180,7 @@ type stored struct{ key, text string }
 func (s *stand) values(t *testing.T) (out []stored) {
 	t.Helper()
 	keys, err := s.rdb.Keys(t.Context(), "*").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, k := range keys {
 		if text, err := s.rdb.Get(t.Context(), k).Result(); err == nil {
 			out = append(out, stored{k, text})
@@ -307,9 +305,7 @@ func TestAMessageHasItsStoryWhenAsked(t *testing.T) {
 	secret := s.key(t, appid, nil)
 	want(t, s.call(t, "POST", "/v1/messages", secret, body), http.StatusAccepted)
 	l, err := ledger.New(s.rdb, ledger.Config{Account: appid})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = l.Close() }()
 	if _, err := l.Accepted(t.Context(), "order-1", 1, ledger.Acceptance{MsgID: 7, Class: job.Bulk}); err != nil {
 		t.Fatal(err)

@@ -20,9 +20,7 @@ func list(t *testing.T, s *stand, secret, query string) listed {
 	t.Helper()
 	a := want(t, s.call(t, "GET", "/v1/messages"+query, secret, ""), http.StatusOK)
 	var out listed
-	if err := json.Unmarshal(a.Body, &out); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(a.Body, &out))
 	return out
 }
 
@@ -91,9 +89,7 @@ func FuzzList(f *testing.F) {
 	secret := s.key(f, appid, nil)
 	f.Fuzz(func(t *testing.T, query string) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/messages", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		r.URL.RawQuery = query
 		if a := s.do(r, secret); a.Status != http.StatusOK && a.Status != http.StatusBadRequest && a.Status != http.StatusTooManyRequests {
 			t.Errorf("%q: %d %s", query, a.Status, a.Body)

@@ -59,9 +59,7 @@ func standWith(tb testing.TB, rdb *redis.Client, change func(*api.Config)) *stan
 	tb.Helper()
 	core, logs := observer.New(zap.DebugLevel)
 	keyring, err := apikey.NewKeyring(rdb, []string{appid, other}, "")
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	cfg := api.Config{
 		Redis: rdb, Keys: keyring, PublicURL: "https://notify.example.com", EnrollKey: wechat.NewSecret(strings.Repeat("k", 32)),
 		Logger: zap.New(core),
@@ -82,26 +80,16 @@ func standWith(tb testing.TB, rdb *redis.Client, change func(*api.Config)) *stan
 func newAccount(tb testing.TB, rdb *redis.Client, id string) api.Account {
 	tb.Helper()
 	p, err := producer.New(rdb, producer.Config{Account: id})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tb.Cleanup(func() { _ = p.Close() })
 	roster, err := enroll.NewRoster(rdb, id)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	eraser, err := enroll.NewEraser(rdb, id)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	gate, err := ratelimit.New(rdb, ratelimit.Config{Key: "wxn:{" + id + "}:", Rate: 50, DailyQuota: 100, Owner: "test"})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	records, err := ledger.New(rdb, ledger.Config{Account: id})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tb.Cleanup(func() { _ = records.Close() })
 	return api.Account{Ledger: records, AppID: id, Producer: p, Roster: roster, Eraser: eraser, Gate: gate}
 }
@@ -109,18 +97,14 @@ func newAccount(tb testing.TB, rdb *redis.Client, id string) api.Account {
 func router(tb testing.TB) routers.Router {
 	tb.Helper()
 	r, err := gorillamux.NewRouter(load(tb))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return r
 }
 
 func load(tb testing.TB) *openapi3.T {
 	tb.Helper()
 	doc, err := openapi3.NewLoader().LoadFromFile("openapi.json")
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return doc
 }
 
@@ -132,9 +116,7 @@ func (s *stand) key(tb testing.TB, account string, change func(*apikey.Key)) str
 		change(&k)
 	}
 	_, secret, err := s.keys[account].Create(tb.Context(), k)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return secret
 }
 
@@ -235,8 +217,13 @@ func message(id string) string { return strings.Replace(body, "order-1", id, 1) 
 func pending(tb testing.TB, rdb *redis.Client) int {
 	tb.Helper()
 	keys, err := rdb.Keys(tb.Context(), "asynq:{*}:t:*").Result()
+	must(tb, err)
+	return len(keys)
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return len(keys)
 }

@@ -41,16 +41,12 @@ func TestEveryCallThatChangesIsAudited(t *testing.T) {
 	_, rdb := redistest.Mini(t)
 	path := filepath.Join(t.TempDir(), "audit.ndjson")
 	file, err := auditlog.Open(path, nil, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = file.Close() })
 	s := standWith(t, rdb, func(c *api.Config) { c.Audit = file })
 	key := s.key(t, appid, func(k *apikey.Key) { k.Name = "clinic" })
 	records, err := ledger.New(rdb, ledger.Config{Account: appid})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = records.Close() })
 	table, lines := auditedCalls(), 0
 	for _, pattern := range api.Patterns() {
@@ -64,9 +60,7 @@ func TestEveryCallThatChangesIsAudited(t *testing.T) {
 		}
 		a := s.call(t, method, row.path, key, row.body)
 		found, err := records.Audited(t.Context(), "", 100)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if row.action == "" {
 			if len(found) != lines {
 				t.Errorf("%s: the trail has a line: %+v", pattern, found[0])
@@ -80,9 +74,7 @@ func TestEveryCallThatChangesIsAudited(t *testing.T) {
 		}
 	}
 	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if n := strings.Count(string(text), "\n"); n != 6 {
 		t.Errorf("the file has %d lines, want opened and 5 changes:\n%s", n, text)
 	}
@@ -99,17 +91,13 @@ func TestAnUnbindingNamesTheKey(t *testing.T) {
 	_, rdb := redistest.Mini(t)
 	s := standOn(t, rdb)
 	roster, err := enroll.NewRoster(rdb, appid)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if _, err := roster.Bind(t.Context(), enroll.Binding{User: patient, OpenID: "oTrail00000000000000000000001"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	want(t, s.call(t, "POST", "/v1/users/"+patient+":unbind", s.key(t, appid, nil), ""), http.StatusOK)
 	records, err := ledger.New(rdb, ledger.Config{Account: appid})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = records.Close() })
 	found, err := records.Audited(t.Context(), "", 10)
 	if err != nil || len(found) == 0 || found[0].Action != "unbound" || !strings.HasPrefix(found[0].Actor, "API key ") {

@@ -30,9 +30,7 @@ func key() apikey.Key {
 func ring(t *testing.T, rdb *redis.Client) *apikey.Keyring {
 	t.Helper()
 	k, err := apikey.NewKeyring(rdb, []string{account, "wxother"}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return k
 }
 
@@ -40,9 +38,7 @@ func TestASecretIsVerifiedAndNeverStored(t *testing.T) {
 	t.Parallel()
 	server, rdb := open(t)
 	made, secret, err := apikey.NewStore(rdb, account).Create(t.Context(), key())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if !strings.HasPrefix(secret, "wxn_live_"+made.ID+"_") {
 		t.Errorf("the secret does not name its kind and id")
 	}
@@ -60,9 +56,7 @@ func TestWrongSecretsAreUnknown(t *testing.T) {
 	t.Parallel()
 	_, rdb := open(t)
 	made, secret, err := apikey.NewStore(rdb, account).Create(t.Context(), key())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	keys := ring(t, rdb)
 	other := "A"
 	if strings.HasSuffix(secret, other) {
@@ -83,22 +77,16 @@ func TestRotationAcceptsBothSecretsForTheOverlap(t *testing.T) {
 	_, rdb := open(t)
 	store := apikey.NewStore(rdb, account)
 	made, first, err := store.Create(t.Context(), key())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, second, err := store.Rotate(t.Context(), made.ID, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for name, secret := range map[string]string{"first": first, "second": second} {
 		if _, err := ring(t, rdb).Verify(t.Context(), secret); err != nil {
 			t.Errorf("the %s secret within the overlap: %v", name, err)
 		}
 	}
 	_, third, err := store.Rotate(t.Context(), made.ID, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for name, secret := range map[string]string{"first": first, "second": second} {
 		if _, err := ring(t, rdb).Verify(t.Context(), secret); !errors.Is(err, apikey.ErrUnknown) {
 			t.Errorf("the %s secret after a rotation without overlap: %v, want ErrUnknown", name, err)
@@ -114,12 +102,8 @@ func TestARevokedKeyIsRefusedAtOnceByANewProcess(t *testing.T) {
 	_, rdb := open(t)
 	store := apikey.NewStore(rdb, account)
 	made, secret, err := store.Create(t.Context(), key())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Revoke(t.Context(), made.ID); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, store.Revoke(t.Context(), made.ID))
 	if _, err := ring(t, rdb).Verify(t.Context(), secret); !errors.Is(err, apikey.ErrUnknown) {
 		t.Errorf("Verify = %v, want ErrUnknown", err)
 	}
@@ -152,9 +136,7 @@ func TestStaticKeysBelongToTheOnlyAccount(t *testing.T) {
 	_, rdb := open(t)
 	secret := strings.Repeat("5f", 32)
 	keys, err := apikey.NewKeyring(rdb, []string{account}, "billing:"+secret+"\n")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	got, err := keys.Verify(t.Context(), secret)
 	if err != nil || got.ID != "static-billing" || got.Account != account || got.May(apikey.Admin) || got.May(apikey.Token) {
 		t.Errorf("Verify: %+v, %v", got, err)
@@ -205,5 +187,12 @@ func TestAShareIsSpentWholeOrNotAtAll(t *testing.T) {
 	}
 	if used, ok, err := store.Spend(t.Context(), "k1", "2026-11-27", 10, 10); err != nil || !ok || used != 10 {
 		t.Errorf("the next day: %d, %v, %v", used, ok, err)
+	}
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

@@ -18,9 +18,7 @@ import (
 func open(t *testing.T, path string) *auditlog.Log {
 	t.Helper()
 	l, err := auditlog.Open(path, nil, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return l
 }
 
@@ -37,17 +35,13 @@ func write(t *testing.T, l *auditlog.Log, actions ...string) (hash string) {
 
 func closed(t *testing.T, l *auditlog.Log) {
 	t.Helper()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, l.Close())
 }
 
 func read(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(text)
 }
 
@@ -81,9 +75,7 @@ func TestTheHashIsThatOfTheLineWithoutIt(t *testing.T) {
 		body := regexp.MustCompile(`,"hash":"[0-9a-f]*"}\n$`).ReplaceAllString(line, "}")
 		hash := sha256.Sum256([]byte(body))
 		var got map[string]any
-		if err := json.Unmarshal([]byte(line), &got); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal([]byte(line), &got))
 		if got["hash"] != hex.EncodeToString(hash[:]) || got["prev"] != prev {
 			t.Errorf("hash %v, prev %v in %s", got["hash"], got["prev"], line)
 		}
@@ -156,13 +148,9 @@ func TestARenamedFileIsFollowedByANewOne(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.ndjson")
 	l := open(t, path)
 	write(t, l, "a", "b")
-	if err := os.Rename(path, path+".1"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Rename(path, path+".1"))
 	write(t, l, "c")
-	if err := os.Rename(path, path+".2"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Rename(path, path+".2"))
 	closed(t, l) // writes the file anew
 	l = open(t, path)
 	closed(t, l)
@@ -206,9 +194,7 @@ func TestAFileThatIsNoAuditLogIsNotWritten(t *testing.T) {
 		"a long text": strings.Repeat("x", 100_000),
 	} {
 		path := filepath.Join(t.TempDir(), "audit.ndjson")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(text), 0o600))
 		if _, err := auditlog.Open(path, nil, "test"); err == nil || !strings.Contains(err.Error(), "name a new one") {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -252,16 +238,12 @@ func TestStdoutHasAChainForEachProcess(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "stdout")
 	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = out.Close() })
 	var all []*auditlog.Log
 	for range 2 {
 		l, err := auditlog.Open("-", out, "test")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		all = append(all, l)
 	}
 	var wg sync.WaitGroup
@@ -278,5 +260,12 @@ func TestStdoutHasAChainForEachProcess(t *testing.T) {
 	n, err := v.Read(strings.NewReader(read(t, path)))
 	if err != nil || n != 44 || len(v.Chains()) != 2 {
 		t.Errorf("%d lines, %v, %d chains", n, err, len(v.Chains()))
+	}
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

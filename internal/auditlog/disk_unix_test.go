@@ -40,22 +40,16 @@ func TestAWriteThatFailsLeavesNoPartOfALine(t *testing.T) {
 	}
 	l := open(t, path)
 	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	must(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit))
 	size := len(read(t, path))
 	limit.Cur = uint64(size + 100)
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit))
 	_, err := l.Write(auditlog.Entry{Action: "a", Actor: "li"})
 	if err == nil || len(read(t, path)) != size {
 		t.Errorf("%v, %d bytes, want %d", err, len(read(t, path)), size)
 	}
 	limit.Cur = limit.Max
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit))
 	write(t, l, "b")
 	closed(t, l)
 	var v auditlog.Verifier

@@ -35,9 +35,7 @@ func shell(t *testing.T, script string) *service {
 func TestAServiceIsStoppedInGoodOrder(t *testing.T) {
 	t.Parallel()
 	s := shell(t, `trap 'exit 0' TERM; echo started; touch ready; while :; do sleep 0.01; done`)
-	if err := s.start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.start(t.Context()))
 	if err := s.stop(t.Context()); err != nil || s.proc.Load() != nil {
 		t.Errorf("stop: %v", err)
 	}
@@ -52,15 +50,11 @@ func TestAServiceIsStoppedInGoodOrder(t *testing.T) {
 func TestStopTellsOfAnEndThatIsNotClean(t *testing.T) {
 	t.Parallel()
 	s := shell(t, `trap 'exit 3' TERM; touch ready; while :; do sleep 0.01; done`)
-	if err := s.start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.start(t.Context()))
 	if err := s.stop(t.Context()); err == nil || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("exit 3 after SIGTERM: %v", err)
 	}
-	if err := s.start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.start(t.Context()))
 	p := s.proc.Load()
 	_ = p.Process.Kill()
 	<-p.done
@@ -72,13 +66,9 @@ func TestStopTellsOfAnEndThatIsNotClean(t *testing.T) {
 func TestAStoppedProcessIsKilled(t *testing.T) {
 	t.Parallel()
 	s := shell(t, `touch ready; while :; do sleep 0.01; done`)
-	if err := s.start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.start(t.Context()))
 	p := s.proc.Load()
-	if err := s.signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.signal(syscall.SIGSTOP))
 	s.kill()
 	if p.running() || s.proc.Load() != nil {
 		t.Error("the process runs after kill")
@@ -89,9 +79,7 @@ func TestAStoppedProcessIsKilled(t *testing.T) {
 func TestAServiceThatEndsBeforeItIsReadyIsStartedAgain(t *testing.T) {
 	t.Parallel()
 	s := shell(t, `echo run; [ -e once ] || { touch once; exit 1; }; touch ready; exec sleep 60`)
-	if err := s.start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.start(t.Context()))
 	if text, _ := os.ReadFile(s.log); string(text) != "run\nrun\n" {
 		t.Errorf("log: %q, want two runs", text)
 	}
@@ -110,9 +98,7 @@ func TestAServiceThatIsKilledIsNotStartedAgain(t *testing.T) {
 		t.Errorf("start returned %v after kill, process %v", err, s.proc.Load())
 	}
 	late, err := s.launch(&process{}) // in place of one that is gone
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	<-late.done
 	if s.proc.Load() != nil {
 		t.Error("a late process took the place of a killed one")

@@ -26,13 +26,9 @@ func TestStoredTasksAreCountedInASetOrNot(t *testing.T) {
 	t.Parallel()
 	e := onServer(t)
 	for _, key := range []string{queueKey(producer.Default, "t:m-1"), queueKey(producer.Bulk, "t:m-2")} {
-		if err := e.direct.HSet(t.Context(), key, "msg", "x").Err(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, e.direct.HSet(t.Context(), key, "msg", "x").Err())
 	}
-	if err := e.direct.LPush(t.Context(), queueKey(producer.Default, "pending"), "m-1").Err(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, e.direct.LPush(t.Context(), queueKey(producer.Default, "pending"), "m-1").Err())
 	q, err := e.queues(t.Context())
 	n, tasksErr := e.tasks(t.Context())
 	if err != nil || tasksErr != nil || q.Pending != 1 || n != 2 {

@@ -66,9 +66,7 @@ func TestAFailureTellsHowToRepeatIt(t *testing.T) {
 	t.Parallel()
 	x := broken(t)
 	text, err := render("text", x)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, want := range []string{
 		"BROKEN", x.Again, verdict.Twice + ": 2 times (12 in all: m-0", "m-9)", "the plan:", x.Plan.Steps()[0].String(),
 		"1.0s begin: x", "the harness: no luck", "settled 90 s", "lost by Redis 7",
@@ -98,9 +96,7 @@ func TestTheReportSumsUpAndHidesNoFailure(t *testing.T) {
 	held.Err, held.Violations = nil, nil
 	o := options{command: "go run ./internal/chaos -long", seed: 42}
 	text, err := render("report", newReport(o, []*result{broken(t), held}, 90*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, want := range []string{
 		"# Reliability", "    go run ./internal/chaos -long\n", "2 scenarios with 600 messages", "in 1m30s", "seed 42", "**1 of them did not hold.**",
 		"| 300 | 1 | 250 | 0 | 12 | 3 | 7 |", "| 90 s | **no** |", "| 90 s | yes |", "## What is checked", "## What this does not show",
@@ -112,5 +108,12 @@ func TestTheReportSumsUpAndHidesNoFailure(t *testing.T) {
 	text, err = render("report", newReport(o, []*result{held}, time.Second))
 	if err != nil || !strings.Contains(text, "**All of them held.**") || strings.Contains(text, "**no**") {
 		t.Errorf("a run that held: %v\n%s", err, text)
+	}
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

@@ -118,9 +118,7 @@ func inVirtualTime(t *testing.T, do func(t *testing.T, l *load, e *env)) {
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
 		p, err := producer.New(rdb, producer.Config{Account: appID})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		t.Cleanup(func() { _ = p.Close() })
 		e := &env{direct: rdb, asker: p, scenario: &scenario{}, show: func(...any) {}}
 		e.load.queue = p
@@ -154,9 +152,7 @@ func TestEnqueueCaseKeepsWhatTheCallersWereTold(t *testing.T) {
 				t.Errorf("mode %d: %+v", mode, m)
 			}
 		}
-		if err := e.readStates(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		must(t, e.readStates(t.Context()))
 		for mode, m := range l.messages {
 			if want := state[enqueueMode(mode)]; m.Status == nil || m.Status.State != want {
 				t.Errorf("mode %d: %+v, want %s", mode, m.Status, want)

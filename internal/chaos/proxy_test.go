@@ -12,9 +12,7 @@ import (
 func echo(t *testing.T) (addr string) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
@@ -31,15 +29,11 @@ func echo(t *testing.T) (addr string) {
 func newTestProxy(t *testing.T) (*proxy, func() net.Conn) {
 	t.Helper()
 	p, err := newProxy(echo(t), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = p.Close() })
 	return p, func() net.Conn {
 		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.addr())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		t.Cleanup(func() { _ = c.Close() })
 		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 		return c
@@ -67,9 +61,7 @@ func TestTheProxyPassesAndCuts(t *testing.T) {
 	t.Parallel()
 	p, dial := newTestProxy(t)
 	c := dial()
-	if err := exchange(c); err != nil {
-		t.Fatal(err)
-	}
+	must(t, exchange(c))
 	p.cutAll()
 	if err := exchange(c); err == nil {
 		t.Error("the connection lives after it was cut")
@@ -83,9 +75,7 @@ func TestTheProxyRefusesUntilItPasses(t *testing.T) {
 	t.Parallel()
 	p, dial := newTestProxy(t)
 	c := dial()
-	if err := exchange(c); err != nil {
-		t.Fatal(err)
-	}
+	must(t, exchange(c))
 	p.refuse()
 	if exchange(c) == nil || exchange(dial()) == nil {
 		t.Error("a word passed while all is refused")
@@ -130,9 +120,7 @@ func TestTheProxyForgetsOneConnectionAndNoOther(t *testing.T) {
 	p, dial := newTestProxy(t)
 	first, second := dial(), dial()
 	for _, c := range []net.Conn{first, second} {
-		if err := exchange(c); err != nil {
-			t.Fatal(err)
-		}
+		must(t, exchange(c))
 	}
 	p.forgetNext("word")
 	if !silent(first) {
@@ -169,23 +157,15 @@ func TestTheProxyForgetsTheConnectionThatCarriesAText(t *testing.T) {
 func TestAForgottenServerIsNotToldOfTheClientsEnd(t *testing.T) {
 	t.Parallel()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = l.Close() })
 	p, err := newProxy(l.Addr().String(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = p.Close() })
 	client, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.addr())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	server, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = server.Close() })
 	p.forgetNext("word")
 	if _, err := client.Write([]byte("word")); err != nil {

@@ -12,9 +12,7 @@ import (
 func all(t *testing.T) []*scenario {
 	t.Helper()
 	list, err := scenarios()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return list
 }
 
@@ -192,9 +190,7 @@ func TestInjectFaultsRepairsWhatItBreaks(t *testing.T) {
 		t.Error("nothing is refused")
 	}
 	cancel() // ends the hold
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	must(t, <-done)
 	if err := exchange(dial()); err != nil {
 		t.Errorf("after the end of the fault: %v", err)
 	}
@@ -217,9 +213,7 @@ func TestTheDayTurnsAtTheMomentWanted(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"2026-11-25T00:00:00Z", "2026-11-25T07:31:00Z", "2026-11-25T12:00:00Z", "2026-11-25T12:01:00Z", "2026-11-25T23:59:00Z"} {
 		at, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, most := range []int{0, 12 * 60, 24*60 - 1} {
 			zone, err := time.Parse("-07:00", utcOffset(at, most))
 			if err != nil {
@@ -241,9 +235,7 @@ func TestTheOffsetOfTheSecondMidnightKeepsTheDay(t *testing.T) {
 	midnight := time.Date(2026, 11, 25, 17, 3, 0, 0, time.UTC)
 	day := func(at time.Time, offset string) int64 {
 		zone, err := time.Parse("-07:00", offset)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_, seconds := zone.Zone()
 		return (at.Unix() + int64(seconds)) / (24 * 60 * 60)
 	}

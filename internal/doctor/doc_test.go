@@ -25,9 +25,7 @@ func TestGoldenFindings(t *testing.T) {
 	for name, lang := range map[string]wechat.Lang{"doctor.md": wechat.English, "doctor.zh-CN.md": wechat.Chinese} {
 		path := filepath.Join("..", "..", "docs", name)
 		page, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		before, rest, opened := strings.Cut(string(page), findingsBegin)
 		_, after, closed := strings.Cut(rest, findingsEnd)
 		if !opened || !closed {
@@ -41,9 +39,7 @@ func TestGoldenFindings(t *testing.T) {
 			t.Errorf("%s differs from catalogue.go; run `go generate ./internal/doctor` and read the difference", name)
 			continue
 		}
-		if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(want), 0o600))
 	}
 }
 

@@ -123,3 +123,10 @@ func TestTextsFitInBothLanguages(t *testing.T) {
 		}
 	}
 }
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}

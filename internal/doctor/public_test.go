@@ -29,9 +29,7 @@ func callback(t *testing.T) *wechat.Callback {
 		AppID: appID, Mode: wechat.CallbackSecure, Tokens: []wechat.RotatingSecret{{Value: wechat.NewSecret("CanaryTokenCanary")}},
 		AESKeys: []wechat.RotatingSecret{{Value: wechat.NewSecret("CanaryAESKeyx0123456789abcdefghijklmnopqrst")}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return c
 }
 
@@ -166,13 +164,9 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 func TestClusterIsRead(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.Cluster(t)
-	if err := cluster.ConfigSet(t.Context(), "maxmemory-policy", "volatile-ttl").Err(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, cluster.ConfigSet(t.Context(), "maxmemory-policy", "volatile-ttl").Err())
 	server, err := redisconn.Parse(redisconn.Config{URL: "redis-cluster://" + cluster.Options().Addrs[0]})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	wx := wechattest.New(wechattest.Config{})
 	t.Cleanup(wx.Close)
 	checks, rdb := doctor.Checks(doctor.Installation{Redis: server, ErrorText: error.Error, Accounts: []doctor.Account{{
@@ -207,17 +201,13 @@ func TestEveryCodeIsFoundByACheck(t *testing.T) {
 	read := func(pattern string, tests bool) string {
 		var text strings.Builder
 		files, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, file := range files {
 			if strings.HasSuffix(file, "_test.go") != tests || strings.HasSuffix(file, "catalogue.go") {
 				continue
 			}
 			content, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			text.Write(content)
 		}
 		return text.String()

@@ -26,30 +26,22 @@ func TestSealedMessagesAreComparedWithTheKeys(t *testing.T) {
 	rdb := server.Client(t)
 	for id, keys := range map[string]string{"clear-1": "", "clear-2": "", "older-1": older, "newer-1": newer} {
 		p, err := producer.New(rdb, producer.Config{Account: appid, SealKeys: wechat.NewSecret(keys)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		t.Cleanup(func() { _ = p.Close() })
 		_, err = p.Enqueue(t.Context(), id, &wechat.TemplateMessage{
 			ToUser: "oABCdefGHIjklMNOpqrSTUvwxYZ0", TemplateID: "T1", Data: map[string]wechat.Field{"thing1": {Value: "x"}},
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 	}
 	address, err := redisconn.Parse(redisconn.Config{URL: server.URL()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for keys, want := range map[string][]doctor.Code{
 		"":                  {"seal-key-missing", "seal-key-missing"},
 		newer:               {"seal-key-missing", "seal-clear"},
 		newer + "," + older: {"seal-clear"},
 	} {
 		ring, err := seal.New(keys)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		checks, client := doctor.Checks(doctor.Installation{Redis: address, ErrorText: error.Error, Accounts: []doctor.Account{{AppID: appid, SealKeys: ring}}})
 		t.Cleanup(func() { _ = client.Close() })
 		report := doctor.Run(t.Context(), checks, wechat.English)

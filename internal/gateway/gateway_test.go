@@ -49,22 +49,14 @@ func newStand(tb testing.TB) *stand {
 	tb.Cleanup(platform.Close)
 	cfg := wechat.Config{AppID: appid, AppSecret: wechat.NewSecret(wechattest.AppSecret), BaseURL: platform.BaseURL(), HTTPClient: platform.Client()}
 	fetcher, err := wechat.NewTokenFetcher(cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tokens, err := tokenstore.New(rdb, fetcher, tokenstore.Config{AppID: appid})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	p, err := producer.New(rdb, producer.Config{Account: appid})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	tb.Cleanup(func() { _ = p.Close() })
 	keys, err := apikey.NewKeyring(rdb, []string{appid}, "")
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	core, logs := observer.New(zap.DebugLevel)
 	s := &stand{platform: platform, rdb: rdb, store: apikey.NewStore(rdb, appid), tokens: tokens, logs: logs}
 	s.gateway, err = gateway.New(gateway.Config{
@@ -76,9 +68,7 @@ func newStand(tb testing.TB) *stand {
 			Quota: func(context.Context) (apikey.Quota, error) { return apikey.Quota{Day: "2026-11-26", Limit: 100}, nil },
 		}},
 	})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return s
 }
 
@@ -90,9 +80,7 @@ func (s *stand) key(t *testing.T, change func(*apikey.Key)) string {
 		change(&k)
 	}
 	_, secret, err := s.store.Create(t.Context(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return secret
 }
 
@@ -180,9 +168,7 @@ func TestTheScopeTokenHandsOutTheFleetsToken(t *testing.T) {
 	}
 	wg.Wait()
 	want, err := s.tokens.Token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, a := range answers {
 		if a != want.Value.Reveal() {
 			t.Errorf("another token than the fleet's")
@@ -295,9 +281,7 @@ func TestWithoutAGoodTokenNothingIsDone(t *testing.T) {
 	secret := s.key(t, nil)
 	token := s.token(t, secret)
 	fleet, err := s.tokens.Token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	parts := strings.Split(token, "_")
 	for name, bad := range map[string]string{
 		"none": "", "WeChat's own": fleet.Value.Reveal(), "cut": token[:len(token)-1], "an API key": secret,
@@ -313,9 +297,7 @@ func TestWithoutAGoodTokenNothingIsDone(t *testing.T) {
 			}
 		}
 	}
-	if err := s.store.Revoke(t.Context(), parts[1]); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.store.Revoke(t.Context(), parts[1]))
 	if n := s.platform.Calls("/cgi-bin/user/info").Total; n != 0 {
 		t.Errorf("%d calls went through", n)
 	}
@@ -425,16 +407,12 @@ func TestWhatGoesOnToWeChat(t *testing.T) {
 	s := newStand(t)
 	rec := &recorder{}
 	keys, err := apikey.NewKeyring(s.rdb, []string{appid}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	g, err := gateway.New(gateway.Config{
 		Keys: keys, ClientIP: func(*http.Request) string { return "" },
 		Accounts: []gateway.Account{{AppID: appid, BaseURL: "https://api.weixin.qq.com/base", Tokens: s.tokens, Transport: rec}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	token := s.token(t, s.key(t, nil))
 	big := strings.Repeat("x", 300<<10)
 	r := httptest.NewRequestWithContext(t.Context(), "POST", "/cgi-bin/media/upload?access_token="+token+"&type=image", strings.NewReader(big))
@@ -510,4 +488,11 @@ func FuzzCall(f *testing.F) {
 			t.Fatalf("a call went through: %v", calls)
 		}
 	})
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
 }

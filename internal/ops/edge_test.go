@@ -39,9 +39,7 @@ func TestFaultsOfRedisShowNoPassword(t *testing.T) {
 	rdb := redistest.Start(t).Client(t)
 	fillUp := serve(t, rdb, nil)
 	used := series(t, fillUp.get(t, "/metrics").body)["wxnotify_redis_memory_used_bytes"]
-	if err := rdb.ConfigSet(t.Context(), "maxmemory", fmt.Sprintf("%.0f", used*1.1)).Err(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, rdb.ConfigSet(t.Context(), "maxmemory", fmt.Sprintf("%.0f", used*1.1)).Err())
 	if r := serve(t, rdb, nil).get(t, "/readyz"); !strings.Contains(r.body, "memory: warning: Redis is over 75 % full") {
 		t.Errorf("Redis is nearly full:\n%s", r.body)
 	}
@@ -51,9 +49,7 @@ func TestMetricsOfCallbacksAndFollowers(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
 	m, err := ops.NewMetrics(reg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	m.ObserveCallback(account, "push", "subscribe", 3*time.Millisecond)
 	m.ObserveCallback(account, "refused", "signature", 0)
 	m.ObserveForward(account, "late", 6*time.Second)
@@ -84,13 +80,9 @@ func TestPayloadTermsAreShownMasked(t *testing.T) {
 		ID: "order-1", Class: job.Critical, User: userID, NotAfter: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC),
 		Body: []byte(`{"url":"/` + linkPath + `","n":` + phone + `,"appid":"wx1","data":null,"ok":[true,"` + nickname + `"]}`),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var got map[string]any
-	if err := json.Unmarshal([]byte(ops.ShowPayload(job.TaskType, data)), &got); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal([]byte(ops.ShowPayload(job.TaskType, data)), &got))
 	want := map[string]any{
 		"envelope": map[string]any{"ID": "order-1", "Class": "critical", "User": "cust…17", "NotAfter": "2026-11-22T09:00:00Z"},
 		"message":  map[string]any{"url": "…", "n": "…(11)", "appid": "wx1", "data": nil, "ok": []any{true, "…(4)"}},
@@ -173,9 +165,7 @@ func TestPagesAndMetricsOfACluster(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := queue.NewInspector(rdb).Pause(t.Context(), account, job.Critical, "li", "stocktaking"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, queue.NewInspector(rdb).Pause(t.Context(), account, job.Critical, "li", "stocktaking"))
 	b := serve(t, rdb, nil)
 	got := series(t, b.get(t, "/metrics").body)
 	for name, want := range map[string]float64{

@@ -28,9 +28,7 @@ func newDoor(t *testing.T, change func(*ops.Config)) door {
 		change(&cfg)
 	}
 	h, err := ops.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return door{t, h}
 }
 

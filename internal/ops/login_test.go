@@ -21,9 +21,7 @@ import (
 func hashOf(t *testing.T, password string) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(hash)
 }
 
@@ -173,9 +171,7 @@ func TestConcurrentGuessesAreLimited(t *testing.T) {
 	t.Cleanup(func() { _ = rdb.Close() })
 	hash := hashOf(t, "correct horse")
 	h, err := ops.New(ops.Config{Redis: rdb, Addr: ":9090", Logins: []ops.Login{{Name: "li", Password: wechat.NewSecret(hash)}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	const guesses = 40
 	var verified, refused atomic.Int64
 	var all sync.WaitGroup

@@ -47,9 +47,7 @@ func TestMetricsAgreeWithAsynq(t *testing.T) {
 	s := newStory(t)
 	got := series(t, serve(t, s.rdb, nil).get(t, "/metrics").body)
 	info, err := s.inspect.GetQueueInfo(bulkQueue)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	q := `{queue="` + bulkQueue + `"}`
 	want := map[string]float64{
 		"asynq_queue_size" + q:             float64(info.Size - info.Aggregating),
@@ -146,13 +144,9 @@ func TestQue07ScrapeIsCheap(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kv := range [][]any{{"slowlog-log-slower-than", "5000"}} { // µs: half of what the case allows to be added
-		if err := rdb.ConfigSet(t.Context(), kv[0].(string), kv[1].(string)).Err(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, rdb.ConfigSet(t.Context(), kv[0].(string), kv[1].(string)).Err())
 	}
-	if err := rdb.Do(t.Context(), "SLOWLOG", "RESET").Err(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, rdb.Do(t.Context(), "SLOWLOG", "RESET").Err())
 	after, trips := measure()
 	// The names, the queue's script and pause record, the sample of its tasks, the memory,
 	// the registry of the account's workers.
@@ -170,9 +164,7 @@ func TestQue07OneBadQueueDoesNotDropTheScrape(t *testing.T) {
 	t.Parallel()
 	rdb, _ := backlog(t, "one")
 	bad := account + ":critical"
-	if err := rdb.SAdd(t.Context(), "asynq:queues", bad, "not-utf8-\xff").Err(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, rdb.SAdd(t.Context(), "asynq:queues", bad, "not-utf8-\xff").Err())
 	if err := rdb.Set(t.Context(), "asynq:{"+bad+"}:pending", "not a list", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -220,9 +212,7 @@ func TestMetricsOfTheProgram(t *testing.T) {
 	rdb, _ := backlog(t, "one")
 	reg := prometheus.NewRegistry()
 	m, err := ops.NewMetrics(reg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if _, err := ops.NewMetrics(reg); err == nil {
 		t.Error("registered twice without a word")
 	}
@@ -269,9 +259,7 @@ func TestMetricsOfTheProgram(t *testing.T) {
 func TestScrapeOfASilentRedis(t *testing.T) {
 	t.Parallel()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = ln.Close() })
 	rdb := redis.NewClient(&redis.Options{Addr: ln.Addr().String(), ContextTimeoutEnabled: true, MaxRetries: -1})
 	t.Cleanup(func() { _ = rdb.Close() })
@@ -317,9 +305,7 @@ func TestReadyzRemembersForASecond(t *testing.T) {
 func TestMetricsOfRedisMemory(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t, "--maxmemory", "64mb").Client(t)
-	if err := rdb.ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, rdb.ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err())
 	b := serve(t, rdb, nil)
 	got := series(t, b.get(t, "/metrics").body)
 	if got["wxnotify_redis_memory_max_bytes"] != 64<<20 || got["wxnotify_redis_memory_used_bytes"] == 0 {

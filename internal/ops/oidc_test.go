@@ -37,9 +37,7 @@ type issuer struct {
 func newIssuer(t *testing.T) *issuer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	i := &issuer{key: key, claims: map[string]any{}}
 	known := &oidctest.Server{PublicKeys: []oidctest.PublicKey{{PublicKey: key.Public(), KeyID: "k", Algorithm: oidc.ES256}}, Algorithms: []string{oidc.ES256}}
 	mux := http.NewServeMux()
@@ -86,9 +84,7 @@ func (i *issuer) singleAt(t *testing.T, prefix string) *bundle {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
 	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	b := serve(t, unreachable(t), withConsole(func(c *ops.Config) {
 		c.Prefix = prefix
 		c.Logins = []ops.Login{{Name: "li", Password: wechat.NewSecret("pw")}}
@@ -134,9 +130,7 @@ func TestOIDCLogsAnOperatorInAndOut(t *testing.T) {
 		t.Fatalf("after the login: %d %s", r.status, r.body)
 	}
 	at, err := url.Parse(b.url + "/wx/")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if cookies := b.client.Jar.Cookies(at); len(cookies) != 1 || cookies[0].Name != "wxnotify_session" {
 		t.Errorf("cookies %v", cookies)
 	}
@@ -176,9 +170,7 @@ func TestPasswordsWorkBesideOIDC(t *testing.T) {
 func TestOIDCRefusesWhatItDidNotAskFor(t *testing.T) {
 	t.Parallel()
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for what, row := range map[string]struct {
 		change func(*issuer)
 		status int
@@ -243,9 +235,7 @@ func TestAnAddressOfALoginByOIDCIsKnown(t *testing.T) {
 		b.get(t, "/wx/console/", "Authorization", "Basic bGk6d3Jvbmc=")
 	}
 	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	b.client.Jar = jar
 	if r := b.open(t, "/wx/oidc/login"); r.status != http.StatusOK {
 		t.Errorf("a login after guesses: %d %s", r.status, r.body)

@@ -32,9 +32,7 @@ func proxied(t *testing.T) map[string]*bundle {
 	s := newStory(t)
 	inner := serve(t, s.rdb, func(c *ops.Config) { c.Prefix, c.Hosts = proxyPrefix, []string{proxyName, "127.0.0.1"} })
 	target, err := url.Parse(inner.url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	out := map[string]*bundle{}
 	for name, strip := range map[string]bool{"Go, prefix removed": true, "Go, prefix passed on": false} {
 		var handler http.Handler = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
@@ -72,9 +70,7 @@ func nginx(t *testing.T, target string) string {
 		return ""
 	}
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	address := ln.Addr().String()
 	_ = ln.Close()
 	dir := t.TempDir()
@@ -92,17 +88,11 @@ http {
   }
 }
 `)).Execute(&config, map[string]string{"Dir": dir, "Address": address, "Prefix": proxyPrefix, "Target": target})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, config.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, config.Bytes(), 0o600))
 	cmd := exec.CommandContext(t.Context(), program, "-c", file, "-p", dir)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Wait() }) // the end of the test's context has killed it
 	testutil.Until(t, "the proxy listens", func() bool {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)

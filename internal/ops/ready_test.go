@@ -96,9 +96,7 @@ func TestClockAndPersistenceAreTold(t *testing.T) {
 	} {
 		rdb := redistest.Start(t).Client(t)
 		rdb.AddHook(offClock(row.ahead))
-		if err := rdb.ConfigSet(t.Context(), row.config[0], row.config[1]).Err(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, rdb.ConfigSet(t.Context(), row.config[0], row.config[1]).Err())
 		b := serve(t, rdb, nil)
 		if r := b.get(t, "/readyz"); r.status != row.status || !strings.Contains(r.body, row.ready) {
 			t.Errorf("%s: %d %s, want %q", row.explanation, r.status, r.body, row.ready)

@@ -14,9 +14,7 @@ import (
 func TestServeLetsRequestsFinish(t *testing.T) {
 	t.Parallel()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	began, goOn := make(chan struct{}), make(chan struct{})
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		close(began)
@@ -59,9 +57,7 @@ func TestServeLetsRequestsFinish(t *testing.T) {
 func TestServeNamesTheListener(t *testing.T) {
 	t.Parallel()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_ = ln.Close()
 	if err := ops.Serve(t.Context(), ln, http.NotFoundHandler()); err == nil || !strings.Contains(err.Error(), ln.Addr().String()) {
 		t.Errorf("error %v", err)

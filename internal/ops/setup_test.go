@@ -64,16 +64,12 @@ func payload(tb testing.TB, id string) []byte {
 			"amount3": map[string]string{"value": amount},
 		},
 	})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	data, err := job.Encode(job.Envelope{
 		ID: id, Class: job.Bulk, To: openid, User: "", Template: "TEMPLATE_ORDER_PAID_0001",
 		QueuedAt: time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC), Body: body,
 	})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	must(tb, err)
 	return data
 }
 
@@ -123,9 +119,7 @@ func states(t *testing.T, rdb *redis.Client) *asynq.Inspector {
 	put("retry-" + openid)
 	put("archived-1-paid")
 	put("completed-1-paid", asynq.Retention(time.Hour))
-	if err := server.Start(handler); err != nil {
-		t.Fatal(err)
-	}
+	must(t, server.Start(handler))
 	t.Cleanup(func() {
 		close(release)
 		server.Shutdown()
@@ -138,9 +132,7 @@ func states(t *testing.T, rdb *redis.Client) *asynq.Inspector {
 		servers, err := inspect.Servers() // the heartbeat writes who works on what
 		return err == nil && len(servers) == 1 && len(servers[0].ActiveWorkers) == 1
 	})
-	if err := inspect.PauseQueue(bulkQueue); err != nil {
-		t.Fatal(err)
-	}
+	must(t, inspect.PauseQueue(bulkQueue))
 	put("pending-1-paid")
 	put("scheduled-1-paid", asynq.ProcessIn(time.Hour))
 	put("aggregating-1-paid", asynq.Group("group-1"))
@@ -169,9 +161,7 @@ func serve(t *testing.T, rdb redis.UniversalClient, change func(*ops.Config)) *b
 		change(&cfg)
 	}
 	handler, err := ops.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return &bundle{url: server.URL, handler: handler, client: server.Client()}
@@ -187,9 +177,7 @@ type reply struct {
 func (b *bundle) ask(t *testing.T, method, path, body string, header ...string) reply {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, b.url+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for i := 0; i+1 < len(header); i += 2 {
 		if header[i] == "Host" {
 			req.Host = header[i+1]
@@ -198,14 +186,10 @@ func (b *bundle) ask(t *testing.T, method, path, body string, header ...string) 
 		req.Header.Set(header[i], header[i+1])
 	}
 	resp, err := b.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return reply{resp.StatusCode, resp.Header, string(text)}
 }
 
@@ -242,5 +226,12 @@ func fill(t *testing.T, rdb *redis.Client, name string, n int) {
 		if err := rdb.Eval(t.Context(), script, []string{"asynq:{" + bulkQueue + "}:" + name}, i, min(i+chunk-1, n), kind).Err(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

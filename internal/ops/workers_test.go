@@ -28,9 +28,7 @@ func TestAccountsWithoutWorkerAreMeasured(t *testing.T) {
 	}
 	stopped := heartbeat.NewReporter(rdb, account, heartbeat.Worker{ID: "w0", Host: "host-0", Started: time.Now()})
 	beat(t, stopped, nil)
-	if err := stopped.Leave(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, stopped.Leave(t.Context()))
 	beat(t, heartbeat.NewReporter(rdb, other, heartbeat.Worker{ID: "w1", Host: "host-1", Started: time.Now()}),
 		&heartbeat.Suspension{Since: time.Now(), Errcode: 40164, Address: "203.0.113.7"})
 	got = measure()

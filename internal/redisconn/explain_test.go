@@ -22,9 +22,7 @@ import (
 func check(t *testing.T, cfg redisconn.Config) (redisconn.Report, error) {
 	t.Helper()
 	s, err := redisconn.Parse(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	type answer struct {
 		r   redisconn.Report
 		err error
@@ -132,9 +130,7 @@ func TestTLSFilesAreChecked(t *testing.T) {
 	t.Parallel()
 	certs := redistest.NewCertificates(t)
 	empty := filepath.Join(t.TempDir(), "empty.pem")
-	if err := os.WriteFile(empty, []byte("not PEM"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(empty, []byte("not PEM"), 0o600))
 	for name, c := range map[string]struct {
 		cfg   redisconn.Config
 		words string
@@ -268,18 +264,14 @@ func TestWrongKindsOfServersAreNamed(t *testing.T) {
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "redis") //nolint:usetesting // the path of a socket may have about 100 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "r.sock")
 	server := redistest.Start(t, "--unixsocket", path, "--requirepass", "canary")
 	accepts(t, redisconn.Config{URL: "unix://:canary@" + path + "?db=3"})
 	refuses(t, redisconn.Config{URL: "unix://" + path}, "demands a password")
 	s, err := redisconn.Parse(redisconn.Config{URL: "unix://:canary@" + path + "?db=3"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	rdb := s.Dial()
 	defer func() { _ = rdb.Close() }()
 	if err := rdb.Set(t.Context(), "key", "value", 0).Err(); err != nil {
@@ -304,5 +296,12 @@ func TestOpenRedisBeyondLoopbackIsWarnedOf(t *testing.T) {
 		if got := strings.Contains(strings.Join(r.Warnings, "\n"), "demands no password"); got != warned {
 			t.Errorf("%s: warned %v, want %v", host, got, warned)
 		}
+	}
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

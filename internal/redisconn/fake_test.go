@@ -88,9 +88,7 @@ func pretend(t *testing.T, replies map[string]string) *redis.Client {
 func listen(t *testing.T, handle func(net.Conn)) string {
 	t.Helper()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = ln.Close() })
 	go func() {
 		for {

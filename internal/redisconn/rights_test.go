@@ -18,9 +18,7 @@ func withUser(t *testing.T, rights ...string) string {
 	for _, right := range rights {
 		line = append(line, right)
 	}
-	if err := s.Client(t).Do(t.Context(), line...).Err(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Client(t).Do(t.Context(), line...).Err())
 	return "redis://wxnotify:canary@" + s.Addr
 }
 
@@ -48,9 +46,7 @@ func TestEveryDocumentedRightIsNeeded(t *testing.T) {
 				line = append(line, strings.Replace(other, ">canary", ">canary", 1))
 			}
 		}
-		if err := admin.Do(t.Context(), line...).Err(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, admin.Do(t.Context(), line...).Err())
 		refuses(t, redisconn.Config{URL: "redis://wxnotify:canary@" + s.Addr}, "user wxnotify", right, "docs/redis.md")
 	}
 }
@@ -78,9 +74,7 @@ func TestMissingRightsAreListedByName(t *testing.T) {
 	t.Run("in a cluster", func(t *testing.T) {
 		t.Parallel()
 		node := redistest.Cluster(t)
-		if err := node.Do(t.Context(), "acl", "setuser", "app", "on", ">canary", "~*", "allchannels", "+@all", "-xreadgroup").Err(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, node.Do(t.Context(), "acl", "setuser", "app", "on", ">canary", "~*", "allchannels", "+@all", "-xreadgroup").Err())
 		refuses(t, redisconn.Config{URL: "redis-cluster://app:canary@" + node.Options().Addrs[0]}, "ACL SETUSER app +xreadgroup")
 	})
 	t.Run("in a cluster, with what docs/redis.md says", func(t *testing.T) {
@@ -90,9 +84,7 @@ func TestMissingRightsAreListedByName(t *testing.T) {
 		for _, right := range slices.DeleteFunc(redistest.Rights(t, "canary"), func(right string) bool { return right == "-@all" }) {
 			line = append(line, right)
 		}
-		if err := node.Do(t.Context(), line...).Err(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, node.Do(t.Context(), line...).Err())
 		accepts(t, redisconn.Config{URL: "redis-cluster://wxnotify:canary@" + node.Options().Addrs[0]})
 		if denied := node.ACLLog(t.Context(), 10).Val(); len(denied) > 0 {
 			t.Errorf("denied: %+v", *denied[0])

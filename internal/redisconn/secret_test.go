@@ -77,9 +77,7 @@ func TestAPasswordThatTheServerRepeatsIsMasked(t *testing.T) {
 			})
 		})
 		s, err := redisconn.Parse(redisconn.Config{URL: "redis://" + url.UserPassword("", secret).String() + "@" + addr})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if _, err = s.Check(context.WithoutCancel(t.Context())); err == nil || shows(err.Error(), secret) != "" {
 			t.Errorf("password %q: %v", secret, err)
 		}
