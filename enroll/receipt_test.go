@@ -109,6 +109,9 @@ func TestRcp06FailedReceipts(t *testing.T) {
 // rcp-07: no receipt within 24 h: counted, told, and not sent again.
 func TestRcp07NoReceipt(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped with -short: 24 virtual hours of an idle process")
+	}
 	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		w.message("order-1", openID, job.Critical, 4711)
 		time.Sleep(24*time.Hour + 2*time.Minute) // virtual

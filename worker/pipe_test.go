@@ -420,3 +420,13 @@ func (p *pipe) tail(n int) string {
 	}
 	return text.String()
 }
+
+// longVirtualTime skips a test of many virtual minutes with -short, as in the run under
+// the race detector: a worker that idles costs as much there as one that sends, and the
+// shorter stories have the same goroutines.
+func longVirtualTime(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("skipped with -short: many virtual minutes")
+	}
+}

@@ -85,6 +85,7 @@ func misplaced(order []string) (most int) {
 // quo-04: 45009 comes although we counted less: others share the account.
 func TestQuo04RefusedEarly(t *testing.T) {
 	t.Parallel()
+	longVirtualTime(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipe(t, wechattest.Config{Latency: 50 * time.Millisecond},
 			terms{quota: 1000, servers: 1, concurrency: 20, rate: 100})
@@ -160,6 +161,7 @@ func TestQuotaAskedForBeforeMidnight(t *testing.T) {
 // believed. At midnight that is over: its count of the new day is true.
 func TestDistrustOfTheEveningEndsAtMidnight(t *testing.T) {
 	t.Parallel()
+	longVirtualTime(t)
 	synctest.Test(t, func(t *testing.T) {
 		cfg := wechattest.Config{Accounts: []wechattest.AccountConfig{{AppID: appid, DailyQuota: 10000}}}
 		p := newPipe(t, cfg, terms{quota: 10000, servers: 1, concurrency: 16, rate: 50})
@@ -190,6 +192,7 @@ func TestDistrustOfTheEveningEndsAtMidnight(t *testing.T) {
 // count wrong, whichever workers they come to: then nothing is sent for an hour.
 func TestDistrustIsTheFleets(t *testing.T) {
 	t.Parallel()
+	longVirtualTime(t)
 	synctest.Test(t, func(t *testing.T) {
 		cfg := wechattest.Config{Accounts: []wechattest.AccountConfig{{AppID: appid, DailyQuota: 10000}}, Latency: 50 * time.Millisecond}
 		p := newPipe(t, cfg, terms{quota: 10000, servers: 1, concurrency: 16, rate: 50})

@@ -14,6 +14,7 @@ import (
 // suppressed, closes the gate or refuses a template. WeChat is not called.
 func TestSimulatedRecipientsEndAsTheirNamesSay(t *testing.T) {
 	t.Parallel()
+	longVirtualTime(t)
 	type end struct {
 		state   ledger.State
 		errcode int

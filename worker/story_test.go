@@ -49,7 +49,7 @@ func TestStoryFaults(t *testing.T) {
 		p.p.Fault(0.02, wechattest.HTTPStatus(502))
 		all := ids("m", 1000)
 		if testing.Short() {
-			all = all[:300]
+			all = all[:150]
 		}
 		p.enqueue(appid, job.Default, all...)
 		p.start()

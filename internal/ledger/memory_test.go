@@ -20,6 +20,9 @@ import (
 // tables: at most 300 bytes after its end, and at most 340 while it is queued.
 func TestQue05RecordTakesAtMost300BytesAfterItsEnd(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped with -short: 20 000 records, to measure the server")
+	}
 	rdb := redistest.Start(t).Client(t)
 	l := open(t, rdb)
 	const n = 10_000

@@ -310,6 +310,9 @@ func TestTok11WaitingForALeaseIsBounded(t *testing.T) {
 
 func TestTok12SendsNeverWaitWithRun(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped with -short: four virtual hours, looked at every 20 s")
+	}
 	for _, mode := range []tokenstore.Mode{tokenstore.Stable, tokenstore.Classic} {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
