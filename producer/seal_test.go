@@ -28,10 +28,10 @@ func sealed(keys string) func(*producer.Config) {
 	return func(c *producer.Config) { c.SealKeys = wechat.NewSecret(keys) }
 }
 
-// unsealed reads the task of id as a worker with these keys would.
-func unsealed(tb testing.TB, rdb redis.UniversalClient, appid, keys, id string) job.Envelope {
+// unsealed reads the task of id as a worker with newerKey would.
+func unsealed(tb testing.TB, rdb redis.UniversalClient, appid, id string) job.Envelope {
 	tb.Helper()
-	k, err := seal.New(keys)
+	k, err := seal.New(newerKey)
 	must(tb, err)
 	task, err := queue.NewInspector(rdb).Task(tb.Context(), appid, producer.Default, id)
 	must(tb, err)
@@ -54,7 +54,7 @@ func TestNoValueOfASealedMessageIsInRedis(t *testing.T) {
 	_, err = b.EnqueueMany(t.Context(), []producer.Message{{ID: "visit-3", Message: message(diagnosis)}, {ID: "visit-4", Message: message(diagnosis)}})
 	must(t, err)
 
-	plain := unsealed(t, rdb, account, newerKey, "visit-1")
+	plain := unsealed(t, rdb, account, "visit-1")
 	in := plain
 	in.Fingerprint = ""
 	guesses := map[string]string{"value": "influenza", "url": "shop.example", "fingerprint without a key": in.Hash()}
@@ -75,7 +75,7 @@ func TestNoValueOfASealedMessageIsInRedis(t *testing.T) {
 	for _, id := range []string{"visit-1", "visit-3"} {
 		found, err := b.records.Get(t.Context(), id)
 		must(t, err)
-		if found[0].Hash != unsealed(t, rdb, account, newerKey, id).Hash() {
+		if found[0].Hash != unsealed(t, rdb, account, id).Hash() {
 			t.Errorf("%s: the record has the fingerprint %s: the worker would take the task for a foreign one", id, found[0].Hash)
 		}
 	}
@@ -141,7 +141,7 @@ func TestAMessageCutOffHalfWayIsCompletedWithAnotherKey(t *testing.T) {
 		must(t, err)
 		found, err := records.Get(t.Context(), id)
 		must(t, err)
-		if e := unsealed(t, rdb, appid, newerKey, id); !ticket.Duplicate || e.Hash() != found[0].Hash {
+		if e := unsealed(t, rdb, appid, id); !ticket.Duplicate || e.Hash() != found[0].Hash {
 			t.Errorf("%s: ticket %+v, the task has the fingerprint %s, the record %s", id, ticket, e.Hash(), found[0].Hash)
 		}
 	}
@@ -159,7 +159,7 @@ func TestAMissingTaskIsPutAgainWithAnotherKey(t *testing.T) {
 	must(t, err)
 	found, err := then.records.Get(t.Context(), "order-1")
 	must(t, err)
-	if e := unsealed(t, rdb, account, newerKey, "order-1"); e.Hash() != found[0].Hash {
+	if e := unsealed(t, rdb, account, "order-1"); e.Hash() != found[0].Hash {
 		t.Errorf("the task has the fingerprint %s, the record %s", e.Hash(), found[0].Hash)
 	}
 }

@@ -66,13 +66,13 @@ func TestAMessageWaitsForAWorkerWithItsKey(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := newPipe(t, wechattest.Config{}, terms{keys: keys})
-				sealed, clear := ids("sealed", 20), ids("clear", 5)
+				sealed, plain := ids("sealed", 20), ids("clear", 5)
 				with := codec(t, newerKey)
 				p.enqueueWith(with, job.Default, sealed, nil)
-				p.enqueue(appid, job.Default, clear...)
+				p.enqueue(appid, job.Default, plain...)
 				without := p.start()
 				time.Sleep(2 * time.Minute) // virtual
-				p.seenOnce(clear...)
+				p.seenOnce(plain...)
 				if got := p.records(appid, sealed...); got[ledger.Queued] != len(sealed) || p.left(appid) != int64(len(sealed)) {
 					t.Fatalf("records %v, %d tasks; want all %d queued", got, p.left(appid), len(sealed))
 				}
@@ -85,7 +85,7 @@ func TestAMessageWaitsForAWorkerWithItsKey(t *testing.T) {
 				p.terms.keys = newerKey
 				p.start()
 				p.drained(time.Second, 5*time.Minute)
-				p.seenOnce(append(sealed, clear...)...)
+				p.seenOnce(append(sealed, plain...)...)
 				time.Sleep(2 * time.Minute) // virtual
 				if err := without.worker.Check(appid); err != nil {
 					t.Errorf("check, when none waits any more: %v", err)

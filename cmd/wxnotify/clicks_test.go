@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,14 +29,14 @@ func clickedWorld(t *testing.T) (w *world, ops string) {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte("pw"), bcrypt.MinCost)
 	check(t, err)
-	users := ""
+	var users strings.Builder
 	for name, role := range map[string]string{"wang": "view", "li": "support", "zhao": "operate", "sun": "admin"} {
-		users += name + ":" + role + ":" + string(hash) + "\n"
+		_, _ = fmt.Fprintf(&users, "%s:%s:%s\n", name, role, hash)
 	}
 	public := testutil.FreeAddr(t)
 	ops = testutil.FreeAddr(t)
 	w = newWorld(t, redistest.Start(t).UserURL(t), "--callback-url", "http://"+public+"/callback/"+wechattest.AppID, "--callback-token", "clickstoken")
-	w.env = w.with("WXNOTIFY_OPS_ADDR", ops, "WXNOTIFY_OPS_USERS_FILE", write(t, "users", users), "WXNOTIFY_RATE", "250",
+	w.env = w.with("WXNOTIFY_OPS_ADDR", ops, "WXNOTIFY_OPS_USERS_FILE", write(t, "users", users.String()), "WXNOTIFY_RATE", "250",
 		"WXNOTIFY_PUBLIC_ADDR", public, "WXNOTIFY_API_ADDR", "-", "WXNOTIFY_CALLBACK_TOKEN", "clickstoken")
 	var replies []map[string]any
 	for i := range 15 {
@@ -155,7 +156,7 @@ func TestChromiumOperatesARunByClicking(t *testing.T) {
 	operator.click(t, "button.main")
 	operator.Shows(t, "Resumed.", "08-resumed")
 	watcher.until(t, "the resumption is live", `document.querySelector("`+card("g")+` .badge").innerText === "open"`)
-	watcher.until(t, "numbers grow on, and 15 are dead", used+` >= `+fmt.Sprint(clickedRun)+` && document.querySelector("`+card("f")+` .big").innerText.startsWith("15 ")`)
+	watcher.until(t, "numbers grow on, and 15 are dead", used+` >= `+strconv.Itoa(clickedRun)+` && document.querySelector("`+card("f")+` .big").innerText.startsWith("15 ")`)
 	watcher.Shows(t, "43004", "09-view-ended")
 	if !browsertest.Do(t, watcher.Browser, "same load", chromedp.Evaluate[bool](`window.sameLoad === true`)) {
 		t.Error("the page was loaded again")

@@ -174,7 +174,7 @@ func (a *app) sealRotate(ctx context.Context, s sealStore) error {
 		}
 		if left > 0 {
 			if err := redisx.Sleep(ctx, rotateWait); err != nil {
-				return err //nolint:wrapcheck // the caller ended it
+				return err
 			}
 		}
 	}

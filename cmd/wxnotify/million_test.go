@@ -156,8 +156,8 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // Each page, each search and the scrapes, with a million messages that wait and a million
 // that have ended on one redis-server. The median of the looks counts: a page is read in
 // the middle of other work.
-func TestPagesAreFastAtAMillion(t *testing.T) {
-	n, _ := strconv.Atoi(os.Getenv(millionEnv)) //nolint:forbidigo // not a setting of ours
+func TestPagesAreFastAtAMillion(t *testing.T) { //nolint:paralleltest // measures
+	n, _ := strconv.Atoi(os.Getenv(millionEnv))
 	if n < 1000 {
 		t.Skip("takes minutes; run with " + millionEnv + "=1000000")
 	}

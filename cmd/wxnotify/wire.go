@@ -157,7 +157,7 @@ func (a *account) onToken(then func(tokenstore.Event)) func(tokenstore.Event) {
 		if !e.Recovered {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second) //nolint:forbidigo // the fetch that it follows outlives its caller, too
 		defer cancel()
 		_ = a.gate.Open(ctx, ratelimit.ReasonToken) // Redis fails: the probe opens it
 	}

@@ -33,16 +33,16 @@ func checkSeal(ctx context.Context, n *Notes, a Account, rdb redis.UniversalClie
 		skipUnread(n, err)
 		return
 	}
-	clear := byKey[""]
+	unsealed := byKey[""]
 	delete(byKey, "")
 	n.Detail("{sealed} messages are sealed, {clear} in clear", "{sealed} 条消息已加密，{clear} 条为明文",
-		"sealed", strconv.Itoa(read-clear), "clear", strconv.Itoa(clear))
+		"sealed", strconv.Itoa(read-unsealed), "clear", strconv.Itoa(unsealed))
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
 		if !slices.Contains(a.SealKeys.IDs(), key) {
 			n.Add("seal-key-missing", "key", key, "count", strconv.Itoa(byKey[key]))
 		}
 	}
-	if clear > 0 && a.SealKeys.Seals() {
-		n.Add("seal-clear", "count", strconv.Itoa(clear))
+	if unsealed > 0 && a.SealKeys.Seals() {
+		n.Add("seal-clear", "count", strconv.Itoa(unsealed))
 	}
 }

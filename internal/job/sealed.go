@@ -3,6 +3,7 @@ package job
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 
 	"github.com/wxnotify/wxnotify/internal/seal"
@@ -124,14 +125,10 @@ func (c Codec) seal(id, hash string, plain []byte) []byte {
 
 func (c Codec) open(id string, s sealed) ([]byte, error) {
 	plain, err := c.Keys.Open(s.key, s.text, c.context(id, s.line))
-	switch err { //nolint:errorlint // Open returns it as it is
-	case nil:
-		return plain, nil
-	case seal.ErrChanged:
+	if errors.Is(err, seal.ErrChanged) {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	default:
-		return nil, err
 	}
+	return plain, err
 }
 
 // context is what a sealed envelope is bound to.

@@ -50,39 +50,46 @@ return 1`)
 func (l *Ledger) RewritePayloads(ctx context.Context, change func(id string, payload []byte) []byte) (written, left int, err error) {
 	for _, prefix := range []string{l.payloadKey(""), l.oldDeadLetterKey("")} {
 		err := l.eachKey(ctx, prefix, func(keys []string) error {
-			reads := make([]redis.Cmder, len(keys))
-			for i, key := range keys {
-				reads[i] = redis.NewStringCmd(ctx, "get", key)
-			}
-			if err := l.do(ctx, "read the payloads", reads...); err != nil {
-				return err
-			}
-			var writes []redis.Cmder
-			for i, key := range keys {
-				old, _ := reads[i].(*redis.StringCmd)
-				if old.Err() != nil { // it has gone
-					continue
-				}
-				if payload := change(strings.TrimPrefix(key, prefix), []byte(old.Val())); payload != nil {
-					writes = append(writes, rewriteScript.Call(ctx, []string{key}, old.Val(), payload))
-				}
-			}
-			if err := l.do(ctx, "rewrite the payloads", writes...); err != nil {
-				return err
-			}
-			for _, write := range writes {
-				call, _ := write.(*redisx.Call)
-				if call.Val() == int64(1) {
-					written++
-				} else {
-					left++
-				}
-			}
-			return nil
+			done, asked, err := l.rewritePart(ctx, prefix, keys, change)
+			written, left = written+done, left+asked-done
+			return err
 		})
 		if err != nil {
 			return written, left, err
 		}
 	}
 	return written, left, nil
+}
+
+// rewritePart rewrites the envelopes of these keys, and returns how many of those that
+// change replaced.
+func (l *Ledger) rewritePart(
+	ctx context.Context, prefix string, keys []string, change func(id string, payload []byte) []byte,
+) (written, replaced int, err error) {
+	reads := make([]redis.Cmder, len(keys))
+	for i, key := range keys {
+		reads[i] = redis.NewStringCmd(ctx, "get", key)
+	}
+	if err := l.do(ctx, "read the payloads", reads...); err != nil {
+		return 0, 0, err
+	}
+	var writes []redis.Cmder
+	for i, key := range keys {
+		old, _ := reads[i].(*redis.StringCmd)
+		if old.Err() != nil { // it has gone
+			continue
+		}
+		if payload := change(strings.TrimPrefix(key, prefix), []byte(old.Val())); payload != nil {
+			writes = append(writes, rewriteScript.Call(ctx, []string{key}, old.Val(), payload))
+		}
+	}
+	if err := l.do(ctx, "rewrite the payloads", writes...); err != nil {
+		return 0, 0, err
+	}
+	for _, write := range writes {
+		if call, _ := write.(*redisx.Call); call.Val() == int64(1) {
+			written++
+		}
+	}
+	return written, len(writes), nil
 }

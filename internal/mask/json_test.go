@@ -8,6 +8,7 @@ import (
 )
 
 func TestJSONMasksLeaves(t *testing.T) {
+	t.Parallel()
 	leaf := func(field string, v any) any {
 		if n, ok := v.(json.Number); ok {
 			return field + "#" + n.String()

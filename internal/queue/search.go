@@ -53,7 +53,7 @@ func (n *Inspector) eachPart(ctx context.Context, account string, do func(q keys
 	for _, q := range allKeysOf(account) {
 		node, err := redisx.Node(ctx, n.rdb, q.tasks)
 		if err != nil {
-			return err //nolint:wrapcheck // the callers say what failed
+			return err
 		}
 		for cursor, more := uint64(0), true; more; more = cursor != 0 {
 			var names []string
