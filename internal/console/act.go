@@ -29,22 +29,22 @@ type deed struct {
 func (c *Console) deeds() map[string]deed {
 	return map[string]deed{
 		"cancel": {
-			name: "cancel", past: "cancelled", ask: "Cancel message %s?", askAll: "Messages to cancel: %s", bad: true, button: "Cancel it",
+			name: "cancel", past: "cancelled", ask: "Cancel message %s?", askAll: "Messages to cancel: %s", bad: true, button: "Cancel sending",
 			warning: "A cancelled message is not sent any more, and its ID is not free until its record has expired.",
 			states:  []ledger.State{ledger.Queued, ledger.Scheduled, ledger.Retrying},
 			do:      func(ctx context.Context, a *Account, id string) error { return a.Producer.Cancel(ctx, id) },
 		},
 		"retry": {
-			name: "retry", past: "retried", ask: "Send message %s again?", askAll: "Dead letters to send again: %s", button: "Retry it",
-			warning: "It gets a fresh budget of attempts. Fix the cause first, or WeChat refuses it again.",
+			name: "retry", past: "retried", ask: "Send message %s again?", askAll: "Dead letters to send again: %s", button: "Retry",
+			warning: "A fresh budget of attempts begins. Fix the cause first, or WeChat refuses again.",
 			states:  []ledger.State{ledger.Dead},
 			do: func(ctx context.Context, a *Account, id string) error {
 				return deadletter.Retry(ctx, c.cfg.Redis, a.Ledger, a.AppID, id)
 			},
 		},
 		"drop": {
-			name: "drop", past: "dropped", ask: "Drop message %s?", askAll: "Dead letters to drop: %s", bad: true, button: "Drop it",
-			warning: "Its body is deleted: it cannot be sent again. The record stays until it expires.",
+			name: "drop", past: "dropped", ask: "Drop message %s?", askAll: "Dead letters to drop: %s", bad: true, button: "Drop",
+			warning: "What is dropped cannot be sent again: the body is deleted. The record stays until it expires.",
 			states:  []ledger.State{ledger.Dead},
 			do:      func(ctx context.Context, a *Account, id string) error { return a.Ledger.Drop(ctx, id) },
 		},
