@@ -240,7 +240,8 @@ func TestDeployProxies(t *testing.T) {
 				{"GET", "https://ops.example.com/wxnotify/readyz", "", nil, 200, "ready"},
 				{"GET", "https://ops.example.com/wxnotify/metrics", "", nil, 401, ""},
 				{"GET", "https://ops.example.com/wxnotify/metrics", "", []string{"Login", "li:" + canarySecret}, 200, "wxnotify_quota_cap"},
-				{"GET", "https://ops.example.com/wxnotify/", "", []string{"Login", "li:" + canarySecret}, 200, `href="/wxnotify/asynqmon`},
+				{"GET", "https://ops.example.com/wxnotify/", "", []string{"Login", "li:" + canarySecret}, 302, `href="/wxnotify/console/`},
+				{"GET", "https://ops.example.com/wxnotify/console/", "", []string{"Login", "li:" + canarySecret}, 200, `href="/wxnotify/asynqmon`},
 			} {
 				if status, text := alice.ask(tt.method, tt.url, tt.body, tt.header...); status != tt.status || !strings.Contains(text, tt.text) {
 					t.Errorf("%s %s: %d %.300s", tt.method, tt.url, status, text)

@@ -113,8 +113,8 @@ func TestQueuesNamesWhoPausedAClass(t *testing.T) {
 		t.Errorf("%+v", shown)
 	}
 	for _, class := range []string{"bulk", "default"} {
-		if r := inProcess(t, env, "queues", "resume", class); r.code != 0 || !strings.Contains(r.stderr, class+": resumed") {
-			t.Errorf("resume %s: exit %d %s", class, r.code, r.stderr)
+		if r := inProcess(t, env, "queues", "resume", class); r.code != 0 || !strings.Contains(r.stdout, class+": resumed") {
+			t.Errorf("resume %s: exit %d %s%s", class, r.code, r.stdout, r.stderr)
 		}
 	}
 	if r := inProcess(t, env, "queues"); strings.Contains(r.stdout, "another tool") || strings.Contains(r.stdout, "stocktaking") {
