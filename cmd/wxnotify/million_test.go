@@ -259,8 +259,19 @@ func millionPages(n int) []string {
 // millionSearches are what an operator looks for.
 func millionSearches(n int) []url.Values {
 	return []url.Values{
-		{"openid": {millionth(777)}}, {"openid": {"oNobody000000000000000000000"}}, {"user": {"patient-401"}}, {"errcode": {"43004"}}, {"errcode": {"47003"}},
-		{"state": {"queued"}}, {"state": {"delivered"}}, {"state": {"dead"}}, {"state": {"rejected"}}, {"state": {"sending"}},
-		{"template": {wechattest.TemplateDelivery}}, {"template": {"none"}}, {"id": {fmt.Sprintf("order-%07d", n+1)}}, {"msgid": {strconv.Itoa(1_000_000 + n + 2)}},
+		{"openid": {millionth(777)}},
+		{"openid": {"oNobody000000000000000000000"}},
+		{"user": {"patient-401"}},
+		{"errcode": {"43004"}},
+		{"errcode": {"47003"}},
+		{"state": {"queued"}},
+		{"state": {"delivered"}},
+		{"state": {"dead"}},
+		{"state": {"rejected"}},
+		{"state": {"sending"}},
+		{"template": {wechattest.TemplateDelivery}},
+		{"template": {"none"}},
+		{"id": {fmt.Sprintf("order-%07d", n+1)}},
+		{"msgid": {strconv.Itoa(1_000_000 + n + 2)}},
 	}
 }

@@ -50,7 +50,7 @@ func (s *sendRun) shadow(ctx context.Context, acct *account, next source) error 
 		return err
 	}
 	if errors.Is(end, io.EOF) || ctx.Err() != nil { // Ctrl-C ends a stream that does not end
-		return nil
+		end = nil
 	}
 	return end
 }
