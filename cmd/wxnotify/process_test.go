@@ -76,7 +76,8 @@ func (l *logBuffer) String() string {
 
 func command(env map[string]string, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...) //nolint:noctx // the tests end it by signals
-	cmd.Env = []string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "GOCOVERDIR=" + os.TempDir()}
+	// Under the race detector a process sleeps for a second before it exits, unless told otherwise.
+	cmd.Env = []string{asProgram + "=1", "GORACE=atexit_sleep_ms=50", "PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "GOCOVERDIR=" + os.TempDir()}
 	for k, v := range env {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}
