@@ -57,7 +57,7 @@ func (d *delivery) leave(missing *seal.UnknownKeyError) error {
 		d.log.Error("messages wait: they are sealed with a key that this worker does not have",
 			zap.String("seal_key", missing.ID), zap.String("id", d.task.ID))
 	}
-	return &queue.Later{After: jitter(sealedWait), Reason: missing.Error()}
+	return &queue.Later{After: jitter(sealedWait), Reason: "it is sealed with key " + missing.ID + ", which this worker does not have"}
 }
 
 // check is nil while the worker fetches the account's messages and can open them.

@@ -57,6 +57,8 @@ func TestSealIsSwitchedOnAndRotated(t *testing.T) {
 		t.Errorf("Redis still shows values: %v", found)
 	}
 
+	inProcess(t, w.env, "cancel", "older-2").has(t, 0) // needs no key
+	inProcess(t, w.env, "status", "older-2").has(t, 0, "cancelled")
 	inProcess(t, keys(newerSeal), "dead", "retry", "dead-1").has(t, 0)
 	inProcess(t, keys(newerSeal, olderSeal), sendArgs("older-1")...).has(t, 0) // a repeated call
 	worker := start(t, keys(newerSeal), "worker")
@@ -123,9 +125,10 @@ func TestAKeyComesWithAReload(t *testing.T) {
 		s, err := p.Status(t.Context(), "waits")
 		return err == nil && s.State == producer.Accepted
 	})
-	if code, body := ready(); code != http.StatusOK {
-		t.Errorf("/readyz: %d %s", code, body)
-	}
+	testutil.Until(t, "/readyz is well", func() bool {
+		code, _ := ready()
+		return code == http.StatusOK
+	})
 	if strings.Contains(w.log.String(), newerSeal[:8]) {
 		t.Error("the log shows the key")
 	}

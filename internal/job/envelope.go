@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Version is the envelope version that Encode writes. A sealed one has another, see Codec.
+// Version is the envelope version that Encode writes. Version 2 is a sealed one, see Codec.
 const Version = 1
 
 // ErrMalformed is in the chain of every error of Parse except NewerVersionError and
