@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -12,13 +13,16 @@ import (
 	"github.com/wxnotify/wxnotify/internal/queue"
 )
 
+// sealTime is how long waiting messages are read, within the time of a check.
+const sealTime = 2 * time.Second
+
 // messages reads what waits.
 func (a Account) messages() job.Codec { return job.Codec{Account: a.AppID, Keys: a.SealKeys} }
 
 // checkSeal finds waiting messages that the configured keys do not open, and those in
 // clear where keys are configured. It looks at the first ones when there are many.
 func checkSeal(ctx context.Context, n *Notes, a Account, rdb redis.UniversalClient) {
-	limited, cancel := context.WithTimeout(ctx, readTime)
+	limited, cancel := context.WithTimeout(ctx, sealTime)
 	defer cancel()
 	byKey := map[string]int{} // the empty one: in clear
 	read := 0
