@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/mask"
-	"github.com/wxnotify/wxnotify/wechat"
+	"github.com/wxnotify/wxnotify/internal/templates"
 )
 
 func (a *app) ridCommand() *cobra.Command {
@@ -106,12 +106,6 @@ func maskField(field string, v any) any {
 	return mask.Value(text)
 }
 
-// templateView is one template of `templates --output json`.
-type templateView struct {
-	wechat.Template
-	Keys []string `json:"keys"`
-}
-
 func (a *app) templatesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "templates",
@@ -130,10 +124,7 @@ func (a *app) listTemplates(ctx context.Context, acct *account) error {
 	if err != nil {
 		return fmt.Errorf("ask WeChat: %w", err)
 	}
-	views := []templateView{}
-	for _, t := range list {
-		views = append(views, templateView{t, t.Keys()})
-	}
+	views := templates.Of(list)
 	if a.output == "json" {
 		return a.printJSON(map[string]any{"account": acct.AppID, "templates": views})
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/templates"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -72,14 +73,14 @@ func TestTemplatesListsKeys(t *testing.T) {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	var view struct {
-		Account   string         `json:"account"`
-		Templates []templateView `json:"templates"`
+		Account   string               `json:"account"`
+		Templates []templates.Template `json:"templates"`
 	}
 	r = inProcess(t, w.env, "templates", "--output", "json")
 	if err := json.Unmarshal([]byte(r.stdout), &view); err != nil || view.Account != wechattest.AppID || len(view.Templates) != 3 {
 		t.Fatalf("%v\n%s", err, r.stdout)
 	}
-	if i := slices.IndexFunc(view.Templates, func(v templateView) bool { return v.ID == wechattest.TemplateOrderPaid }); i < 0 || !slices.Equal(view.Templates[i].Keys, []string{"thing1", "time2", "amount3"}) {
+	if i := slices.IndexFunc(view.Templates, func(v templates.Template) bool { return v.ID == wechattest.TemplateOrderPaid }); i < 0 || !slices.Equal(view.Templates[i].Keys, []string{"thing1", "time2", "amount3"}) {
 		t.Errorf("%+v", view.Templates)
 	}
 	w.control(t, "POST", "/_sim/account", map[string]any{"freeze": 50007}, nil)

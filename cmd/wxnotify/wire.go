@@ -18,6 +18,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/seal"
+	"github.com/wxnotify/wxnotify/internal/templates"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -51,8 +52,10 @@ type account struct {
 	eraser   *enroll.Eraser
 	keys     *apikey.Store
 	webhooks *webhook.Store
-	codec    job.Codec // of messages that wait
-	sealKeys wechat.Secret
+	// templates asks WeChat; nil without an AppSecret.
+	templates *templates.Known
+	codec     job.Codec // of messages that wait
+	sealKeys  wechat.Secret
 }
 
 // connect dials Redis and refuses one that would lose messages. Settings of
@@ -126,6 +129,9 @@ func (a *account) wire(c *config, onToken func(tokenstore.Event)) (err error) {
 	}
 	if a.client, err = wechat.NewClient(a.wechat, a.tokens); err != nil {
 		return err
+	}
+	if !a.AppSecret.IsZero() {
+		a.templates = &templates.Known{Ask: a.client.Templates}
 	}
 	if a.ledger, err = ledger.New(a.rdb, ledger.Config{Account: a.AppID, Keep: c.Redis.Keep, Resend: a.Resend}); err != nil {
 		return err

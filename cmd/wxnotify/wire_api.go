@@ -37,7 +37,7 @@ func newAPI(rdb redis.UniversalClient, c *config, accounts []*account, watch *ob
 	}
 	through := gateway.Config{Keys: keys, ClientIP: client, Logger: watch.log, OnCall: watch.passed}
 	for _, a := range accounts {
-		cfg.Accounts = append(cfg.Accounts, api.Account{AppID: a.AppID, Producer: a.producer, Gate: a.gate, Ledger: a.ledger, Roster: a.roster, Eraser: a.eraser})
+		cfg.Accounts = append(cfg.Accounts, api.Account{AppID: a.AppID, Producer: a.producer, Gate: a.gate, Ledger: a.ledger, Roster: a.roster, Eraser: a.eraser, Templates: a.templates})
 		if c.API.Gateway {
 			upstream, err := gatewayAccount(a)
 			if err != nil {

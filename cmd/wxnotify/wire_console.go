@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,7 +12,6 @@ import (
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/ops"
-	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // operators is the console of a process, with what it opened.
@@ -41,7 +39,7 @@ func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, audit
 	for _, a := range accounts {
 		cfg.Accounts = append(cfg.Accounts, console.Account{
 			AppID: a.AppID, Name: a.Name, Ledger: a.ledger, Producer: a.producer, Gate: a.gate, Tokens: a.tokens, Roster: a.roster, Eraser: a.eraser,
-			Keys: a.keys, Webhooks: a.webhooks, Templates: templatesOf(a), SealKeys: a.codec.Keys,
+			Keys: a.keys, Webhooks: a.webhooks, Templates: a.templates, SealKeys: a.codec.Keys,
 		})
 	}
 	con, err := console.New(cfg)
@@ -49,14 +47,6 @@ func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, audit
 		return nil, err
 	}
 	return &operators{console: con}, nil
-}
-
-// templatesOf asks WeChat, where the account has an AppSecret.
-func templatesOf(a *account) func(context.Context) ([]wechat.Template, error) {
-	if a.AppSecret.Reveal() == "" {
-		return nil
-	}
-	return a.client.Templates
 }
 
 // serve is ops.Config.Console. Without logins, on the loopback, each operator is an admin.

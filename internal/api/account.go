@@ -2,13 +2,17 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/templates"
 )
 
 // accountView is the state of one account.
@@ -93,11 +97,25 @@ func (s *server) getAccount(c *call) error {
 	return c.answer(http.StatusOK, view)
 }
 
-// getTemplates lists what is known of the account's templates. Nothing is kept of
-// them so far, so that the list is empty.
+// templatesView is the answer of GET /v1/templates.
+type templatesView struct {
+	Templates []templates.Template `json:"templates"`
+	AsOf      *time.Time           `json:"as_of,omitempty"` // absent: WeChat has not told any
+}
+
+// getTemplates lists what WeChat last said of the account's templates.
 func (s *server) getTemplates(c *call) error {
-	if _, err := c.account(""); err != nil {
+	a, err := c.account("")
+	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusOK, map[string][]string{"templates": {}})
+	list, at, err := a.Templates.List(c.r.Context())
+	if err != nil && !errors.Is(err, templates.ErrNotAsked) {
+		s.log.Warn("WeChat cannot be asked for the templates; its last answer is listed", append(c.fields(), zap.NamedError("cause", err))...)
+	}
+	view := templatesView{Templates: append([]templates.Template{}, list...)}
+	if !at.IsZero() {
+		view.AsOf = &at
+	}
+	return c.answer(http.StatusOK, view)
 }

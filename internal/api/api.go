@@ -19,6 +19,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/templates"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -43,6 +44,8 @@ type Account struct {
 	Eraser   *enroll.Eraser
 	Gate     *ratelimit.Gate
 	Ledger   *ledger.Ledger
+	// Templates has what WeChat says of the account's templates. Nil: nothing is known.
+	Templates *templates.Known
 }
 
 // Config of the API.

@@ -19,6 +19,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/seal"
+	"github.com/wxnotify/wxnotify/internal/templates"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -43,7 +44,7 @@ type Account struct {
 	SealKeys *seal.Keyring
 	// Templates asks WeChat for the account's templates, once an hour at most. Default:
 	// the page says that this process does not ask.
-	Templates func(context.Context) ([]wechat.Template, error)
+	Templates *templates.Known
 }
 
 // Config of the console.
@@ -132,7 +133,6 @@ type Console struct {
 	// streams holds one entry for each live page.
 	streams chan struct{}
 	runs    *runs
-	known   map[string]*knownTemplates // by appid
 	// approvals wait for a second person.
 	approvals approvals
 	root      http.Handler
@@ -172,10 +172,6 @@ func New(cfg Config) (*Console, error) {
 	}
 	if c.pages, err = parsePages(c.words); err != nil {
 		return nil, err
-	}
-	c.known = map[string]*knownTemplates{}
-	for _, a := range cfg.Accounts {
-		c.known[a.AppID] = &knownTemplates{}
 	}
 	if secret := cfg.LinkKey.Reveal(); secret != "" {
 		if c.links, err = newLinkSealer(secret); err != nil {

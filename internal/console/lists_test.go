@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/templates"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -19,10 +20,10 @@ func TestTemplatesAreAskedForOnceAnHour(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
 	b := setup(t)
-	b.account.Templates = func(context.Context) ([]wechat.Template, error) {
+	b.account.Templates = &templates.Known{Ask: func(context.Context) ([]wechat.Template, error) {
 		asked.Add(1)
 		return []wechat.Template{{ID: template, Title: "Report", Content: "{{thing1.DATA}}\n{{time2.DATA}}"}}, nil
-	}
+	}}
 	b.again(t)
 	for range 3 {
 		b.get(t, "/templates").must(t, "templates", http.StatusOK, template, "<code>thing1</code> <code>time2</code>", "kept for an hour")
@@ -35,12 +36,12 @@ func TestTemplatesAreAskedForOnceAnHour(t *testing.T) {
 func TestTemplatesThatCannotBeReadSayWhy(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.account.Templates = func(context.Context) ([]wechat.Template, error) {
+	b.account.Templates = &templates.Known{Ask: func(context.Context) ([]wechat.Template, error) {
 		return nil, &wechat.Error{Op: "/cgi-bin/template/get_all_private_template", Code: 40164}
-	}
+	}}
 	b.again(t)
 	b.get(t, "/templates").must(t, "refused by WeChat", http.StatusOK, "WeChat could not be asked", "40164")
-	b.account.Templates = func(context.Context) ([]wechat.Template, error) { return nil, errors.New("call " + phone) }
+	b.account.Templates = &templates.Known{Ask: func(context.Context) ([]wechat.Template, error) { return nil, errors.New("call " + phone) }}
 	b.again(t)
 	if page := b.get(t, "/templates"); !strings.Contains(page.body, "WeChat could not be asked") || strings.Contains(page.body, phone) {
 		t.Errorf("%s", page.body)

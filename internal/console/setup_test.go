@@ -22,6 +22,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/templates"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -96,9 +97,9 @@ func setupWith(t *testing.T, rdb *redis.Client, cfg console.Config) *bundle {
 		Roster: must[*enroll.Roster](t)(enroll.NewRoster(rdb, account)),
 		Eraser: must[*enroll.Eraser](t)(enroll.NewEraser(rdb, account)),
 		Keys:   apikey.NewStore(rdb, account), Webhooks: webhook.NewStore(rdb, account, true),
-		Templates: func(context.Context) ([]wechat.Template, error) {
+		Templates: &templates.Known{Ask: func(context.Context) ([]wechat.Template, error) {
 			return []wechat.Template{{ID: template, Title: "报告单 Report", Content: "科室：{{thing1.DATA}}\n电话：{{phone_number2.DATA}}"}}, nil
-		},
+		}},
 	}
 	cfg.Redis, cfg.Accounts = rdb, []console.Account{b.account}
 	b.console = must[*console.Console](t)(console.New(cfg))
