@@ -28,8 +28,12 @@ func TestGateClosesBeforeThePermitsMoment(t *testing.T) {
 				stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle, Servers: 1})
 				list := items(6, job.Default)
 				put(t, rdb, job.Default, list[0])
-				h.wait(t, 1) // now the server is idle
-
+				h.wait(t, 1)
+				testutil.Until(t, "idle, without a permit of an earlier moment", func() bool {
+					synctest.Wait()
+					taken, returned := g.counts()
+					return taken-returned == 1 && rdb.Exists(t.Context(), "wxn:{"+account+":default}:idle").Val() == 1
+				})
 				moment := time.Now().Add(ahead)
 				before, _ := g.counts()
 				g.mu.Lock()
