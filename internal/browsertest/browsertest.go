@@ -15,6 +15,8 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // limit bounds the life of a browser, for tests that hang.
@@ -123,21 +125,22 @@ func (b *Browser) Visit(t *testing.T, url, text, picture string) string {
 	return b.Shows(t, text, picture)
 }
 
-// Shows waits up to 30 s for a text on the page, also if the page reloads itself,
+// Shows waits for a text on the page, also if the page reloads itself,
 // saves a screenshot, and returns the DOM.
 func (b *Browser) Shows(t *testing.T, text, picture string) string {
 	t.Helper()
 	seen := chromedp.Poll[bool](
 		`!!document.body && document.body.innerText.includes("`+strings.ReplaceAll(text, `"`, `\"`)+`")`,
 		chromedp.WithPollingTimeout(30*time.Second))
-	const reloads = 5
-	for range reloads { // Chromium has two words for a page that was left while it was asked
-		_, err := chromedp.Run(b.Ctx, seen)
-		if err == nil || !strings.Contains(err.Error(), "navigated") && !strings.Contains(err.Error(), "Cannot find context") {
-			break
-		}
+	var err error
+	testutil.Until(t, "the page stays while it is asked", func() bool {
+		_, err = chromedp.Run(b.Ctx, seen)
+		// Chromium has two words for a page that was left while it was asked.
+		return err == nil || !strings.Contains(err.Error(), "navigated") && !strings.Contains(err.Error(), "Cannot find context")
+	})
+	if err != nil {
+		Do(t, b, "the page shows "+text, seen)
 	}
-	Do(t, b, "the page shows "+text, seen)
 	b.Screenshot(t, picture)
 	return Do(t, b, "DOM", chromedp.OuterHTML(chromedp.CSS("html")))
 }
