@@ -54,7 +54,7 @@ func (m *missingKey) err() error {
 // or this one gets it. The record stays as it is.
 func (d *delivery) leave(missing *seal.UnknownKeyError) error {
 	if d.missing.note(missing.ID, time.Now()) {
-		d.log.Error("messages wait: they are sealed with a key that this worker does not have",
+		d.log.Error("messages wait: they are sealed with a key that this worker does not have; give it the key too",
 			zap.String("seal_key", missing.ID), zap.String("id", d.task.ID))
 	}
 	return &queue.Later{After: jitter(sealedWait), Reason: "it is sealed with key " + missing.ID + ", which this worker does not have"}

@@ -71,7 +71,8 @@ func (a *app) addWebhookCommand() *cobra.Command {
 		return a.showWebhookSecret(made)
 	})
 	cmd.PreRun = func(_ *cobra.Command, args []string) {
-		if u, err := url.Parse(args[0]); err == nil {
+		a.change.detail = "an address without a host"
+		if u, err := url.Parse(args[0]); err == nil && u.Hostname() != "" {
 			a.change.detail = u.Hostname() // the rest of an address may be a credential
 		}
 	}

@@ -99,6 +99,35 @@ func TestEveryCommandIsAuditedOrOnlyLooks(t *testing.T) {
 	inProcess(t, env, "audit").hasNot(t, "13812345678", "patient-401-canary", "oCANARYx7Qk_4-pLmNb0TzYw8dEf", "canary-key")
 }
 
+// Who revokes a key that leaked may paste the key; an address without its scheme has no
+// host. Neither comes into the trail.
+func TestSecretsInPlaceOfIDsAreNotInTheTrail(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{
+		"WXNOTIFY_REDIS_URL": redistest.Start(t).UserURL(t), "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_APPSECRET": wechattest.AppSecret,
+		"WXNOTIFY_WECHAT_BASE_URL": "http://127.0.0.1:1",
+	}
+	_, key := newKey(t, env)
+	const signing = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	for _, args := range [][]string{
+		{"api", "keys", "revoke", key},
+		{"api", "keys", "rotate", key},
+		{"webhooks", "remove", signing},
+		{"webhooks", "rotate", signing},
+		{"webhooks", "add", "shop.example/hook?k=canary"},
+		{"webhooks", "add", "//u:canary@/hook"},
+	} {
+		r := inProcess(t, env, args...)
+		if r.code == exitDone {
+			t.Errorf("%v: done", args[:3])
+		}
+		r.hasNot(t, key[len(key)-26:], signing)
+	}
+	audit := inProcess(t, env, "audit")
+	audit.has(t, exitDone, "an argument that is not shown", "an address without a host")
+	audit.hasNot(t, key, key[len(key)-26:], signing, "canary")
+}
+
 // A revocation that was not confirmed is no change.
 func TestADeclinedRevocationIsNotAudited(t *testing.T) {
 	t.Parallel()
