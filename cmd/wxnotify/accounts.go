@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/auditlog"
 )
 
 // ofAccount gives cmd, and returns it with, the flag of one account and those of settings.
@@ -28,7 +31,7 @@ func (a *app) accountCommand(use, short string, args cobra.PositionalArgs, do fu
 	cmd := &cobra.Command{Use: use, Short: short, Args: args}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if a.change == (change{}) {
-			a.change.detail = shownArguments(args)
+			a.change.detail = auditlog.ID(strings.Join(args, " "))
 		}
 		return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return do(ctx, acct, args) })
 	}

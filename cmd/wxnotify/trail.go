@@ -74,17 +74,6 @@ func changeOf(ids []string) change {
 	return change{count: len(ids), detail: strconv.Itoa(len(ids)) + noun + strings.Join(shown, ", ")}
 }
 
-// shownArguments is what the audit trail tells of arguments that are IDs. What is longer
-// than an ID may be a secret that was pasted in its place.
-func shownArguments(args []string) string {
-	const longestID = 32
-	text := strings.Join(args, " ")
-	if len(text) > longestID {
-		return "an argument that is not shown, of " + strconv.Itoa(len(text)) + " bytes"
-	}
-	return mask.Text(text)
-}
-
 // note writes the line of cmd into the audit trail of the account before the change is
 // made. WXNOTIFY_AUDIT_FILE belongs to a running server, so that the file has no line.
 func (a *app) note(cmd *cobra.Command, acct *account) error {

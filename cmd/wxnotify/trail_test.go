@@ -124,7 +124,7 @@ func TestSecretsInPlaceOfIDsAreNotInTheTrail(t *testing.T) {
 		r.hasNot(t, key[len(key)-26:], signing)
 	}
 	audit := inProcess(t, env, "audit")
-	audit.has(t, exitDone, "an argument that is not shown", "an address without a host")
+	audit.has(t, exitDone, "an ID that is not shown", "an address without a host")
 	audit.hasNot(t, key, key[len(key)-26:], signing, "canary")
 }
 

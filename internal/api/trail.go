@@ -19,7 +19,7 @@ func (r route) entry(c *call) (e auditlog.Entry, audited bool) {
 	id, verb, isVerb := strings.Cut(c.r.PathValue("verb"), ":")
 	e = auditlog.Entry{
 		Account: c.key.Account, Action: cmp.Or(r.action, r.pattern), Actor: c.actor(), From: c.server.cfg.ClientIP(c.r),
-		User: c.r.PathValue("user"), Detail: cmp.Or(c.r.PathValue("id"), id),
+		User: c.r.PathValue("user"), Detail: auditlog.ID(cmp.Or(c.r.PathValue("id"), id)),
 	}
 	if isVerb {
 		e.Action = verb + " " + e.Action

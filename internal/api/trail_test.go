@@ -85,6 +85,30 @@ func TestEveryCallThatChangesIsAudited(t *testing.T) {
 	}
 }
 
+// Who removes a webhook may paste its secret.
+func TestSecretsInPlaceOfIDsAreNotInTheTrail(t *testing.T) {
+	t.Parallel()
+	_, rdb := redistest.Mini(t)
+	s := standOn(t, rdb)
+	key := s.key(t, appid, nil)
+	const signing = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	for path, method := range map[string]string{"/v1/webhooks/" + signing: "DELETE", "/v1/webhooks/" + signing + ":rotate": "POST"} {
+		want(t, s.call(t, method, path, key, ""), http.StatusNotFound)
+	}
+	records, err := ledger.New(rdb, ledger.Config{Account: appid})
+	must(t, err)
+	t.Cleanup(func() { _ = records.Close() })
+	found, err := records.Audited(t.Context(), "", 10)
+	if err != nil || len(found) != 2 {
+		t.Fatalf("the trail says %+v, %v", found, err)
+	}
+	for _, e := range found {
+		if !strings.HasPrefix(e.Detail, "an ID that is not shown, of 38 bytes") {
+			t.Errorf("%s: %s", e.Action, e.Detail)
+		}
+	}
+}
+
 // A user that a key unbinds is told in the trail of bindings, under the key.
 func TestAnUnbindingNamesTheKey(t *testing.T) {
 	t.Parallel()

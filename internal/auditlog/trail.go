@@ -2,6 +2,7 @@ package auditlog
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,6 +19,16 @@ const writeLimit = 5 * time.Second
 type Trail struct {
 	File   *Log        // nil: there is none
 	Logger *zap.Logger // nil: nothing is logged
+}
+
+// ID is what a line tells of an ID that a caller named. What is longer than one of ours may
+// be a secret that was pasted in its place.
+func ID(text string) string {
+	const longest = 32
+	if len(text) > longest {
+		return "an ID that is not shown, of " + strconv.Itoa(len(text)) + " bytes"
+	}
+	return text
 }
 
 // Note writes e to the account's audit trail in Redis, then to the file, then to the log.
