@@ -19,6 +19,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -33,6 +34,7 @@ const asProgram = "WXNOTIFY_TEST_AS_PROGRAM"
 const parallelTests = 6
 
 func TestMain(m *testing.M) {
+	redisPatience = time.Minute
 	if os.Getenv(asProgram) != "" {
 		_ = os.Unsetenv(asProgram)
 		main()

@@ -32,31 +32,36 @@ type Report struct {
 	Warnings []string
 }
 
-// checkTime bounds Server.Check. askTime bounds its questions and tryTime each
-// connection and answer, so that there is time left to find out what is wrong.
+// tryTime bounds each connection and answer of the first question where there are several
+// addresses, explainTime what finds out why there was none, and slowTime all questions to a
+// server that answers.
 const (
-	checkTime = 3 * time.Second
-	askTime   = 2200 * time.Millisecond
-	tryTime   = time.Second
+	patience    = 2200 * time.Millisecond
+	tryTime     = time.Second
+	explainTime = 800 * time.Millisecond
+	slowTime    = 10 * time.Second
 )
 
 // Check connects and finds out whether wxnotify can run on the server. It takes at
-// most 3 s. The error is one sentence with the likely cause and the remedy; it shows
-// no password.
+// most 3 s (0.8 s more than Patience) to tell that the server does not answer, and 10 s
+// more with one that answers slowly. The error is one sentence with the likely cause and
+// the remedy; it shows no password.
 func (s *Server) Check(ctx context.Context) (Report, error) {
 	o := *s.options
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = tryTime, tryTime, tryTime
+	try := s.patience
+	if len(o.Addrs) > 1 {
+		try = min(try, tryTime)
+	}
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = try, try, try
 	o.DialerRetries, o.MaxRetries, o.MaxRedirects, o.PoolSize = 1, -1, -1, 4
 	o.ContextTimeoutEnabled = true
 	rdb := s.client(&o)
 	defer func() { _ = rdb.Close() }()
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
-	defer cancel()
-	asking, stop := context.WithTimeout(ctx, askTime)
-	defer stop()
-	r, err := Check(asking, rdb)
+	r, err := s.ask(ctx, rdb)
 	if err != nil {
-		return r, s.explain(ctx, err)
+		explaining, stop := context.WithTimeout(ctx, explainTime)
+		defer stop()
+		return r, s.explain(explaining, err)
 	}
 	switch hasPassword := o.Password != ""; {
 	case !s.open(ctx, o):
@@ -69,6 +74,26 @@ func (s *Server) Check(ctx context.Context) (Report, error) {
 			"access token; set requirepass or an ACL user there, and the password in WXNOTIFY_REDIS_URL")
 	}
 	return r, nil
+}
+
+// ask has more time for a server that has answered once.
+func (s *Server) ask(ctx context.Context, rdb redis.UniversalClient) (Report, error) {
+	first, stop := context.WithTimeout(ctx, s.patience)
+	defer stop()
+	if err := greet(first, rdb); err != nil {
+		return Report{}, err
+	}
+	slow, stop := context.WithTimeout(ctx, max(slowTime, s.patience))
+	defer stop()
+	return Check(slow, rdb)
+}
+
+// greet returns the driver's error when the server does not answer.
+func greet(ctx context.Context, rdb redis.UniversalClient) error {
+	if err := rdb.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
+		return fmt.Errorf("redis does not answer: start it, or correct WXNOTIFY_REDIS_URL: %w", err)
+	}
+	return nil
 }
 
 // open reports whether the server serves a client without a password.
@@ -98,8 +123,8 @@ func (v verdict) Error() string { return "redis " + string(v) }
 // needs. A cluster is asked at one of its nodes. Unlike that of [Server.Check], the
 // error of a failed connection is the driver's.
 func Check(ctx context.Context, rdb redis.UniversalClient) (Report, error) {
-	if err := rdb.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
-		return Report{}, fmt.Errorf("redis does not answer: start it, or correct WXNOTIFY_REDIS_URL: %w", err)
+	if err := greet(ctx, rdb); err != nil {
+		return Report{}, err
 	}
 	var r Report
 	server, err := redisx.Info(ctx, rdb, "server")

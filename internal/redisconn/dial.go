@@ -4,6 +4,7 @@
 package redisconn
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -50,6 +51,8 @@ type Config struct {
 	CertFile, KeyFile string
 	// ServerName is the name in the server's certificate. Empty: the host of the URL.
 	ServerName string
+	// Patience is how long [Server.Check] waits for the server's first answer. Default 2.2 s.
+	Patience time.Duration
 }
 
 // Server is the address of a Redis, a primary behind Sentinel, or a cluster.
@@ -57,6 +60,8 @@ type Server struct {
 	scheme  string
 	options *redis.UniversalOptions
 	mutual  bool // a client certificate is presented
+
+	patience time.Duration
 
 	dialed atomic.Pointer[string] // the address of the last connection attempt
 }
@@ -68,7 +73,7 @@ func Parse(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{scheme: u.Scheme}
+	s := &Server{scheme: u.Scheme, patience: cmp.Or(cfg.Patience, patience)}
 	if s.options, err = options(u, hostList); err != nil {
 		return nil, fmt.Errorf("redis url: %w", err)
 	}
