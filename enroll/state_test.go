@@ -100,7 +100,7 @@ func FuzzState(f *testing.F) {
 func TestRandomStatesAreRefused(t *testing.T) {
 	t.Parallel()
 	k, now := stateKey(t), time.Unix(1_800_000_000, 0)
-	n := 7_000_000
+	n := 700_000
 	if testing.Short() {
 		n = 70_000
 	}
