@@ -26,7 +26,7 @@ func TestTemplatesAreAskedForOnceAnHour(t *testing.T) {
 	}}
 	b.again(t)
 	for range 3 {
-		b.get(t, "/templates").must(t, "templates", http.StatusOK, template, "<code>thing1</code> <code>time2</code>", "kept for an hour")
+		b.get(t, "/templates").must(t, "templates", http.StatusOK, template, "<code>thing1</code> <code>time2</code>", "WeChat's answer of <time>", "</time>, kept for an hour")
 	}
 	if n := asked.Load(); n != 1 {
 		t.Errorf("asked %d times", n)

@@ -191,7 +191,7 @@ func parsePages(texts map[wechat.Lang]words) (map[wechat.Lang]map[string]*templa
 	for _, lang := range []wechat.Lang{wechat.English, wechat.Chinese} {
 		out[lang] = map[string]*template.Template{}
 		funcs := template.FuncMap{
-			"t":    func(english string, args ...any) string { return texts[lang].say(english, args...) },
+			"t":    texts[lang].inPage,
 			"time": timeElement,
 			"num":  func(n any) string { return grouped(fmt.Sprint(n)) },
 		}

@@ -84,6 +84,9 @@ func TestNoPageShowsPersonalDataOrLeavesThePrefix(t *testing.T) {
 					t.Errorf("%s (%s) shows %q", path, lang, c)
 				}
 			}
+			if strings.Contains(page.body, "&lt;") {
+				t.Errorf("%s (%s) shows HTML as text: %s", path, lang, page.body)
+			}
 			for _, m := range links.FindAllStringSubmatch(page.body, -1) {
 				link := strings.ReplaceAll(m[1], "&amp;", "&")
 				below, inside := strings.CutPrefix(link, prefix+"/console")

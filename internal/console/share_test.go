@@ -38,7 +38,7 @@ var sharedLink = regexp.MustCompile(`href="/ops(/console/shared/[A-Za-z0-9_-]+)"
 func (b *bundle) linkTo(t *testing.T, page string) string {
 	t.Helper()
 	made := b.post(t, "/share", append(b.get(t, page).hidden(t, "/console/share"), "hours", "8")...)
-	made.must(t, "the page of the link", http.StatusOK, "without a login")
+	made.must(t, "the page of the link", http.StatusOK, "without a login, until <time>")
 	found := sharedLink.FindStringSubmatch(made.body)
 	if found == nil {
 		t.Fatalf("no link in %s", made.body)

@@ -3,6 +3,7 @@ package console
 import (
 	_ "embed" // the table
 	"fmt"
+	"html/template"
 	"strings"
 
 	"github.com/wxnotify/wxnotify/wechat"
@@ -37,4 +38,24 @@ func (w words) say(english string, args ...any) string {
 		return text
 	}
 	return fmt.Sprintf(text, args...)
+}
+
+// inPage is say for pages: a time element among args stays an element.
+func (w words) inPage(english string, args ...any) any {
+	var elements bool
+	escaped := make([]any, len(args))
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case template.HTML:
+			escaped[i], elements = arg, true
+		case string:
+			escaped[i] = template.HTMLEscapeString(arg)
+		default:
+			escaped[i] = arg
+		}
+	}
+	if !elements {
+		return w.say(english, args...)
+	}
+	return template.HTML(w.say(english, escaped...)) //nolint:gosec // our texts, elements, and what was escaped
 }
