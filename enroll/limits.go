@@ -86,7 +86,7 @@ func (s *Service) slow(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.log.warn("guesses", "many calls of the callback address from one client address are refused: either a Token is being guessed, "+
-		"or the Token under 服务器配置 is not the configured one", zap.String("address", s.limits.proxies.Network(r)))
+		"or the Token of 消息推送配置 is not the configured one", zap.String("address", s.limits.proxies.Network(r)))
 	defer s.limits.late.Add(-1)
 	if s.limits.late.Add(1) <= maxLate {
 		pause(r.Context(), lateBy)

@@ -32,7 +32,7 @@ func (s *Service) callback(w http.ResponseWriter, r *http.Request, a *account) {
 	switch {
 	case a == nil || a.inbox == nil:
 		s.cfg.OnEvent(Event{Kind: KindRefused, Name: "path"})
-		s.log.warn("path", "a callback address was called that is none of ours: compare the URL under 服务器配置 with https://<your host>/callback/<appid>",
+		s.log.warn("path", "a callback address was called that is none of ours: compare the URL of 消息推送配置 with https://<your host>/callback/<appid>",
 			zap.String("path", cut(r.URL.Path, 80)), zap.String("method", cut(r.Method, 16)))
 		if !s.spent(w, r) {
 			answer(w, http.StatusNotFound, "no callback is configured for this path")

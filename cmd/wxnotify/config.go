@@ -82,8 +82,8 @@ type accountConfig struct {
 	UTCOffset  time.Duration `koanf:"quota_utc_offset" default:"+08:00" rule:"offset" group:"sending,answering" usage:"UTC offset at whose midnight the quota's day ends"`
 	Resend     []job.Class   `koanf:"resend" default:"critical" rule:"classes" group:"sending,publishing" usage:"classes whose messages are sent again when the receipt says that WeChat failed; - for none"`
 
-	CallbackToken wechat.Secret       `koanf:"callback_token" rule:"token" group:"publishing" usage:"Token of the server configuration, 3 to 32 letters or digits"`
-	AESKey        wechat.Secret       `koanf:"encoding_aes_key" rule:"aeskey" group:"publishing" usage:"EncodingAESKey of the server configuration, 43 letters or digits"`
+	CallbackToken wechat.Secret       `koanf:"callback_token" rule:"token" group:"publishing" usage:"Token of 消息推送配置, 3 to 32 letters or digits"`
+	AESKey        wechat.Secret       `koanf:"encoding_aes_key" rule:"aeskey" group:"publishing" usage:"EncodingAESKey of 消息推送配置, 43 letters or digits"`
 	CallbackMode  wechat.CallbackMode `koanf:"callback_mode" rule:"oneof plain compat secure" group:"publishing" usage:"plain, compat or secure; secure when a key is set"`
 	PreviousToken wechat.Secret       `koanf:"callback_token_previous" rule:"token" group:"publishing" usage:"the previous Token, accepted until callback_previous_until"`
 	PreviousKey   wechat.Secret       `koanf:"encoding_aes_key_previous" rule:"aeskey" group:"publishing" usage:"the previous EncodingAESKey, accepted until callback_previous_until"`
