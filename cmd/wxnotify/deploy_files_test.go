@@ -43,7 +43,7 @@ func TestDeployUnit(t *testing.T) {
 }
 
 // TestDeployNamesSettings: every WXNOTIFY_ name in deploy/, the Dockerfile and the
-// documents of deployment is a setting, or a setting read from a file.
+// documents is a setting, or a setting read from a file.
 func TestDeployNamesSettings(t *testing.T) {
 	t.Parallel()
 	known := []string{"WXNOTIFY_CONFIG", "WXNOTIFY_LANG"}
@@ -53,7 +53,12 @@ func TestDeployNamesSettings(t *testing.T) {
 			known = append(known, s.env()+"_FILE")
 		}
 	}
-	files := []string{"../../Dockerfile", "../../docker-compose.yml", "../../docs/deploy.md", "../../docs/first-day.md"}
+	files := []string{"../../Dockerfile", "../../docker-compose.yml"}
+	for _, path := range documents(t) {
+		if path != "CHANGELOG.md" { // has the names of the past, too
+			files = append(files, root+path)
+		}
+	}
 	for _, pattern := range []string{"systemd/*", "kubernetes/*.yaml", "nginx/*", "caddy/*", "prometheus/*"} {
 		found, err := filepath.Glob("../../deploy/" + pattern)
 		check(t, err)

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+const root = "../../"
+
+// documents are the paths of all Markdown files of the module, relative to its root.
+func documents(t *testing.T) (paths []string) {
+	t.Helper()
+	check(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && slices.Contains([]string{".git", "node_modules", "testdata", "bin"}, d.Name()) {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(path, ".md") {
+			paths = append(paths, strings.TrimPrefix(filepath.ToSlash(path), root))
+		}
+		return nil
+	}))
+	if len(paths) < 50 {
+		t.Fatalf("found %d documents only", len(paths))
+	}
+	return paths
+}
+
+func document(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(root + path)
+	check(t, err)
+	return string(text)
+}
+
+const inChinese = ".zh-CN.md"
+
+// chineseOf is the path of a document's Chinese version; it need not exist.
+func chineseOf(path string) string { return strings.TrimSuffix(path, ".md") + inChinese }
+
+// TestDocumentsOfUsersAreInBothLanguages: what is read by people who install, call and
+// operate wxnotify has a Chinese version, and each of the two links to the other one.
+func TestDocumentsOfUsersAreInBothLanguages(t *testing.T) {
+	t.Parallel()
+	englishOnly := []string{
+		"docs/cases.md", "docs/design.md", "docs/performance.md", "docs/reliability.md", "docs/simulator.md", "docs/wechat.md",
+		"CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
+	}
+	all := documents(t)
+	for _, path := range all {
+		dir := filepath.Dir(path)
+		if strings.HasSuffix(path, inChinese) || !slices.Contains([]string{".", "docs", "docs/migrate"}, dir) || slices.Contains(englishOnly, path) {
+			continue
+		}
+		if !slices.Contains(all, chineseOf(path)) {
+			t.Errorf("%s is not there", chineseOf(path))
+			continue
+		}
+		for from, to := range map[string]string{path: chineseOf(path), chineseOf(path): path} {
+			if !strings.Contains(document(t, from), "]("+filepath.Base(to)+")") {
+				t.Errorf("%s does not link to %s", from, filepath.Base(to))
+			}
+		}
+	}
+}
+
+// TestTranslationsSayTheSame compares what must not differ between the languages:
+// headings, rows, code without its comments, and line by line the settings, commands,
+// metrics, codes and numbers of the text.
+func TestTranslationsSayTheSame(t *testing.T) {
+	t.Parallel()
+	for _, path := range documents(t) {
+		if !strings.HasSuffix(path, inChinese) {
+			continue
+		}
+		english := strings.TrimSuffix(path, inChinese) + ".md"
+		want, got := shapeOf(document(t, english)), shapeOf(document(t, path))
+		for i := range max(len(want), len(got)) {
+			if i >= len(want) || i >= len(got) || want[i] != got[i] {
+				t.Errorf("%s has other facts than %s. The first ones that differ:\n%q\n%q", path, english, want[min(i, len(want)):min(i+1, len(want))], got[min(i, len(got)):min(i+1, len(got))])
+				break
+			}
+		}
+	}
+}
+
+var (
+	codeComment = regexp.MustCompile(`(^|\s+)(#|//)(\s.*)?$`)
+	fixedTerm   = regexp.MustCompile("`[^`\n]+`|\\bE-[A-Z]+\\b|\\b\\d+[\\d.:]*\\d\\b")
+	// generatedPart is what tests of its own keep equal to its source, in each language.
+	generatedPart = regexp.MustCompile(`(?s)<!-- (settings|findings) -->.*<!-- /(settings|findings) -->|\A<!-- Generated .*`)
+)
+
+// shapeOf is what a translation keeps: of a heading its level, of a line of code all but
+// the comment, of a row and of any other line the terms that no language changes.
+func shapeOf(text string) (shape []string) {
+	fence := ""
+	for line := range strings.Lines(generatedPart.ReplaceAllString(text, "")) {
+		line = strings.TrimSpace(line)
+		switch kind, _, _ := strings.Cut(line, " "); {
+		case strings.HasPrefix(line, "```") && fence == "":
+			fence = line
+			shape = append(shape, line)
+		case strings.HasPrefix(line, "```"):
+			fence = ""
+		case fence == "```mermaid":
+		case fence != "":
+			shape = append(shape, strings.TrimSpace(codeComment.ReplaceAllString(line, "")))
+		case strings.HasPrefix(kind, "#"):
+			shape = append(shape, kind)
+		default:
+			if terms := termsOf(line); terms != "" || kind == "|" {
+				shape = append(shape, terms)
+			}
+		}
+	}
+	return shape
+}
+
+// termsOf are the terms of a line, each once and in the order of the alphabet: sentences
+// put them into another order.
+func termsOf(line string) string {
+	terms := slices.DeleteFunc(fixedTerm.FindAllString(line, -1), func(term string) bool {
+		return strings.ContainsFunc(term, func(r rune) bool { return unicode.Is(unicode.Han, r) })
+	})
+	slices.Sort(terms)
+	return strings.Join(slices.Compact(terms), " ")
+}
+
+var markdownLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// TestLinksOfDocumentsLeadSomewhere: each relative link names a file, and each anchor one
+// of its headings. A Chinese document links to the Chinese version of another one.
+func TestLinksOfDocumentsLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	all := documents(t)
+	for _, path := range all {
+		for _, m := range markdownLink.FindAllStringSubmatch(document(t, path), -1) {
+			u, err := url.Parse(m[1])
+			if err != nil || u.IsAbs() {
+				continue
+			}
+			to := path
+			if u.Path != "" {
+				to = filepath.ToSlash(filepath.Join(filepath.Dir(path), u.Path))
+			}
+			if _, err := os.Stat(root + to); err != nil {
+				t.Errorf("%s: %s is not there", path, m[1])
+				continue
+			}
+			if u.Fragment != "" && !slices.Contains(anchors(document(t, to)), u.Fragment) {
+				t.Errorf("%s: %s names no heading", path, m[1])
+			}
+			if strings.HasSuffix(path, inChinese) && chineseOf(to) != path && slices.Contains(all, chineseOf(to)) {
+				t.Errorf("%s: %s has a Chinese version", path, m[1])
+			}
+		}
+	}
+}
+
+// anchors are the names by which headings are linked to: lower case, without marks, with
+// hyphens for spaces.
+func anchors(text string) (out []string) {
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "#") {
+			continue
+		}
+		heading := strings.ToLower(strings.TrimSpace(strings.TrimLeft(line, "#")))
+		out = append(out, strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+				return r
+			}
+			return -1
+		}, heading))
+	}
+	return out
+}
