@@ -4,6 +4,11 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,6 +17,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/testutil"
+	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
 // piped runs a worker whose stdout and stderr are one pipe, and returns when it has
@@ -84,21 +90,57 @@ func TestWorkerSurvivesItsLogPipe(t *testing.T) {
 	}
 }
 
+// hold keeps a send before the simulator until it is released.
+type hold struct{ arrived, release chan struct{} }
+
+// holding is the world's environment with a proxy before the simulator, which takes a hold
+// of the channel for each send; without one there the send passes.
+func holding(t *testing.T, w *world) (env map[string]string, holds chan hold) {
+	t.Helper()
+	holds = make(chan hold, 1)
+	target, err := url.Parse(w.base)
+	check(t, err)
+	through := httputil.NewSingleHostReverseProxy(target)
+	through.ErrorLog = log.New(io.Discard, "", 0)
+	proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == wechattest.SendPath {
+			select {
+			case h := <-holds:
+				close(h.arrived)
+				select {
+				case <-h.release:
+				case <-r.Context().Done():
+				}
+			default:
+			}
+		}
+		through.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(proxy.Close)
+	return w.with("WXNOTIFY_WECHAT_BASE_URL", proxy.URL), holds
+}
+
 // SIGHUP cuts no send in flight, and the worker goes on.
 func TestHangUpReloads(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, redistest.Start(t).URL(), "--any-template", "--latency", "2s")
-	p := start(t, w.env, "worker")
+	w := newWorld(t, redistest.Start(t).URL(), "--any-template")
+	env, holds := holding(t, w)
+	p := start(t, env, "worker")
 	p.says(t, "worker started")
-	for _, id := range []string{"in-flight", "after"} {
-		if r := inProcess(t, w.env, "send", "--to", "o1", "--template", "t1", "--data", "thing1=x", "--id", id); r.code != exitDone {
+	for i, id := range []string{"in-flight", "after"} {
+		h := hold{make(chan struct{}), make(chan struct{})}
+		holds <- h
+		if r := inProcess(t, env, "send", "--to", "o1", "--template", "t1", "--data", "thing1=x", "--id", id); r.code != exitDone {
 			t.Fatalf("send: %d %s", r.code, r.stderr)
 		}
-		testutil.Until(t, "the send is in flight", func() bool { return stateOf(t, w.env, id) == "sending" })
+		testutil.Receive(t, "the send is in flight", h.arrived)
 		_ = p.cmd.Process.Signal(syscall.SIGHUP)
-		testutil.Until(t, id+" is accepted", func() bool { return stateOf(t, w.env, id) == "accepted" })
+		testutil.Until(t, "the configuration is reloaded", func() bool {
+			return strings.Count(p.stderr.String(), "configuration reloaded") == i+1
+		})
+		close(h.release)
+		testutil.Until(t, id+" is accepted", func() bool { return stateOf(t, env, id) == "accepted" })
 	}
-	p.says(t, "configuration reloaded")
 	if code := p.terminate(t); code != exitDone {
 		t.Errorf("exit code %d after SIGTERM, want %d", code, exitDone)
 	}
