@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"golang.org/x/crypto/bcrypt"
@@ -86,20 +85,15 @@ func logIn(t *testing.T, ops, name string, c browsertest.Config) seat {
 	return s
 }
 
-func (s seat) click(t *testing.T, selector string) {
-	t.Helper()
-	browsertest.Do(t, s.Browser, "click "+selector, chromedp.Click(chromedp.CSS(selector)))
-}
-
 func (s seat) fill(t *testing.T, selector, text string) {
 	t.Helper()
 	browsertest.Do(t, s.Browser, "type into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
-// until waits for a condition on the page, which may not be left in that time.
+// until waits for a condition on the page.
 func (s seat) until(t *testing.T, what, condition string) {
 	t.Helper()
-	browsertest.Do(t, s.Browser, what, chromedp.Poll[bool](condition, chromedp.WithPollingTimeout(2*time.Minute)))
+	browsertest.Poll[bool](t, s.Browser, what, condition)
 }
 
 func (s seat) count(t *testing.T, selector string) int {
@@ -144,16 +138,16 @@ func TestChromiumOperatesARunByClicking(t *testing.T) {
 	watcher.Screenshot(t, "02-view-live")
 
 	operator.Shows(t, "Quota of the day", "03-operate")
-	operator.click(t, card("g")+" button")
+	operator.Click(t, card("g")+" button")
 	operator.Shows(t, "Stop sending: account", "04-pause")
 	operator.fill(t, `input[name="reason"]`, "wrong price in the text")
-	operator.click(t, "button.danger")
+	operator.Click(t, "button.danger")
 	operator.Shows(t, "Paused.", "05-paused")
 	watcher.until(t, "the pause is live", `document.querySelector("`+card("g")+` .badge").innerText === "stopped" && document.body.innerText.includes("zhao (console): wrong price in the text")`)
 	watcher.Screenshot(t, "06-view-paused")
-	operator.click(t, card("g")+" button")
+	operator.Click(t, card("g")+" button")
 	operator.Shows(t, "Send again: account", "07-resume")
-	operator.click(t, "button.main")
+	operator.Click(t, "button.main")
 	operator.Shows(t, "Resumed.", "08-resumed")
 	watcher.until(t, "the resumption is live", `document.querySelector("`+card("g")+` .badge").innerText === "open"`)
 	watcher.until(t, "numbers grow on, and 15 are dead", used+` >= `+strconv.Itoa(clickedRun)+` && document.querySelector("`+card("f")+` .big").innerText.startsWith("15 ")`)
@@ -166,13 +160,13 @@ func TestChromiumOperatesARunByClicking(t *testing.T) {
 
 	support := logIn(t, ops, "li", browsertest.Config{Language: "zh-CN"})
 	browsertest.Do(t, support.Browser, "phone", chromedp.EmulateViewport(375, 700)) // a window is 500 px wide at least
-	support.click(t, `nav a[href*="/messages"]`)
+	support.Click(t, `nav a[href*="/messages"]`)
 	support.Shows(t, "入队时间", "10-support-find")
 	support.fill(t, `input[name="openid"]`, fmt.Sprintf(doomedFollower, 7))
-	support.click(t, `form[role="search"] button`)
+	support.Click(t, `form[role="search"] button`)
 	support.Shows(t, "order-7", "11-support-found")
 	support.fits(t, "what was found")
-	support.click(t, `a[href*="id=order-7"]`)
+	support.Click(t, `a[href*="id=order-7"]`)
 	support.Shows(t, "777777", "12-support-story")
 	support.fits(t, "a story")
 	if n := support.count(t, `button[value="retry"], button[value="drop"], nav a[href*="/keys"]`); n != 0 {
@@ -181,22 +175,22 @@ func TestChromiumOperatesARunByClicking(t *testing.T) {
 	support.refuses(t, "/keys")
 
 	w.control(t, "POST", "/_sim/script", map[string]any{"clear": true}, nil) // the cause is mended
-	operator.click(t, `nav a[href*="/messages"]`)
+	operator.Click(t, `nav a[href*="/messages"]`)
 	operator.Shows(t, "enqueued from", "13-find")
 	operator.fill(t, `input[name="openid"]`, fmt.Sprintf(doomedFollower, 7))
-	operator.click(t, `form[role="search"] button`)
+	operator.Click(t, `form[role="search"] button`)
 	operator.Shows(t, "order-7", "14-found")
-	operator.click(t, `a[href*="id=order-7"]`)
+	operator.Click(t, `a[href*="id=order-7"]`)
 	operator.Shows(t, "The card, values masked", "15-story")
-	operator.click(t, `button[value="retry"]`)
+	operator.Click(t, `button[value="retry"]`)
 	operator.Shows(t, "Send message order-7 again?", "16-confirm")
-	operator.click(t, "button.main")
+	operator.Click(t, "button.main")
 	operator.Shows(t, "Sent again by an operator (1 so far)", "17-retried")
-	operator.click(t, `nav a[href*="/dead"]`)
+	operator.Click(t, `nav a[href*="/dead"]`)
 	operator.Shows(t, "Retry all 14", "18-dead")
-	operator.click(t, `tr:has(code) button[value="retry"]`)
+	operator.Click(t, `tr:has(code) button[value="retry"]`)
 	operator.Shows(t, "Dead letters to send again: 11", "19-confirm-all")
-	operator.click(t, "button.main")
+	operator.Click(t, "button.main")
 	operator.Shows(t, "11 of 11 done, 0 failed", "20-run")
 	operator.refuses(t, "/keys")
 	testutil.Until(t, "all 12 are sent", func() bool {
@@ -204,9 +198,9 @@ func TestChromiumOperatesARunByClicking(t *testing.T) {
 	})
 
 	admin := logIn(t, ops, "sun", browsertest.Config{Language: "zh-CN"})
-	admin.click(t, `nav a[href*="/keys"]`)
+	admin.Click(t, `nav a[href*="/keys"]`)
 	admin.Shows(t, "API 密钥", "21-admin-keys")
-	admin.click(t, `nav a[href*="/audit"]`)
+	admin.Click(t, `nav a[href*="/audit"]`)
 	admin.Shows(t, "zhao (console)", "22-admin-audit")
 	for _, s := range []seat{watcher, operator, support, admin} {
 		for _, line := range s.Console() {

@@ -4,9 +4,11 @@ package browsertest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,8 +21,12 @@ import (
 	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
-// limit bounds the life of a browser, for tests that hang.
-const limit = 5 * time.Minute
+// limit bounds the life of a browser, for tests that hang; patience bounds its start and
+// each wait for a page. All are far above what a busy machine takes.
+const (
+	limit    = 9 * time.Minute
+	patience = 3 * time.Minute
+)
 
 // Config of a browser. The zero value is an English desktop.
 type Config struct {
@@ -55,7 +61,8 @@ func New(t *testing.T, c Config) *Browser {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(binary(t)), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("hide-scrollbars", true),
-		chromedp.Flag("lang", c.Language), chromedp.Flag("accept-lang", c.Language), chromedp.WindowSize(c.Width, c.Height))
+		chromedp.Flag("lang", c.Language), chromedp.Flag("accept-lang", c.Language), chromedp.WindowSize(c.Width, c.Height),
+		chromedp.WSURLReadTimeout(patience))
 	if c.UserAgent != "" {
 		options = append(options, chromedp.UserAgent(c.UserAgent))
 	}
@@ -129,20 +136,48 @@ func (b *Browser) Visit(t *testing.T, url, text, picture string) string {
 // saves a screenshot, and returns the DOM.
 func (b *Browser) Shows(t *testing.T, text, picture string) string {
 	t.Helper()
-	seen := chromedp.Poll[bool](
-		`!!document.body && document.body.innerText.includes("`+strings.ReplaceAll(text, `"`, `\"`)+`")`,
-		chromedp.WithPollingTimeout(30*time.Second))
-	var err error
-	testutil.Until(t, "the page stays while it is asked", func() bool {
-		_, err = chromedp.Run(b.Ctx, seen)
-		// Chromium has two words for a page that was left while it was asked.
-		return err == nil || !strings.Contains(err.Error(), "navigated") && !strings.Contains(err.Error(), "Cannot find context")
-	})
-	if err != nil {
-		Do(t, b, "the page shows "+text, seen)
-	}
+	Poll[bool](t, b, "the page shows "+text, `!!document.body && document.body.innerText.includes("`+strings.ReplaceAll(text, `"`, `\"`)+`")`)
 	b.Screenshot(t, picture)
 	return Do(t, b, "DOM", chromedp.OuterHTML(chromedp.CSS("html")))
+}
+
+// Poll waits until an expression is true on the page, or on one that follows it, and
+// returns its value.
+func Poll[T any](t *testing.T, b *Browser, what, expression string) T {
+	t.Helper()
+	var v T
+	var err error
+	poll := chromedp.Poll[T](expression, chromedp.WithPollingTimeout(patience))
+	testutil.Until(t, "the page stays while it is asked", func() bool {
+		v, err = chromedp.Run(b.Ctx, poll)
+		return err == nil || !isLeft(err)
+	})
+	if err != nil {
+		return Do(t, b, what, poll)
+	}
+	return v
+}
+
+// isLeft reports whether a page was left while it was asked. Chromium has several words
+// for that.
+func isLeft(err error) bool {
+	return slices.ContainsFunc([]string{"navigated", "Cannot find context", "context was destroyed"}, func(word string) bool {
+		return strings.Contains(err.Error(), word)
+	})
+}
+
+// Click clicks an element with the mouse. A page that changes at that moment moves what
+// is under the mouse: the click is made again until the element has got it.
+func (b *Browser) Click(t *testing.T, selector string) {
+	t.Helper()
+	watch := fmt.Sprintf(`addEventListener("click", (e) => { window.clicked = !!e.target.closest(%q); }, {capture: true, once: true}); window.clicked = false`, selector)
+	testutil.Until(t, "a click on "+selector, func() bool {
+		Do(t, b, "find "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
+		Do(t, b, "watch clicks", chromedp.Evaluate[bool](watch))
+		Do(t, b, "click "+selector, chromedp.Click(chromedp.CSS(selector)))
+		missed, err := chromedp.Run(b.Ctx, chromedp.Evaluate[bool](`window.clicked === false`))
+		return err != nil || !missed // the next page knows of no click, or is not there yet
+	})
 }
 
 // Screenshot saves picture.png among the test's artifacts.

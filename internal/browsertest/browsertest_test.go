@@ -33,3 +33,18 @@ func TestVisitWaitsForTheTextAndRecordsTheConsole(t *testing.T) {
 		t.Errorf("console messages are returned twice: %q", messages)
 	}
 }
+
+// A page that grows above a button moves it from under the mouse.
+func TestClickHitsAButtonThatMoves(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`<!doctype html><link rel="icon" href="data:,"><body><div id="above"></div>` +
+			`<button onclick="document.body.append('got ' + ++window.n)">press</button>` +
+			`<script>window.n = 0; let m = 0; addEventListener("mousedown", () => { if (++m < 3) above.style.height = (300 * m) + "px" })</script>`))
+	}))
+	t.Cleanup(server.Close)
+	b := browsertest.New(t, browsertest.Config{})
+	b.Visit(t, server.URL, "press", "before")
+	b.Click(t, "button")
+	b.Shows(t, "got 1", "after")
+}

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -19,11 +18,6 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/wechat"
 )
-
-func click(t *testing.T, b *browsertest.Browser, selector string) {
-	t.Helper()
-	browsertest.Do(t, b, "click "+selector, chromedp.Click(chromedp.CSS(selector)))
-}
 
 func typeInto(t *testing.T, b *browsertest.Browser, selector, text string) {
 	t.Helper()
@@ -41,40 +35,40 @@ func TestChromiumFindsReadsRetriesPausesAndResumes(t *testing.T) {
 	b.dead(t, 47003, "dead-1", "dead-2", "dead-3")
 	browser.Visit(t, b.url+"/", "Quota of the day", "1-overview")
 	b.enqueue(t, "wait-2", "wait-3")
-	browsertest.Do(t, browser, "the number of pending messages changes while the page is open",
-		chromedp.Poll[bool](`[...document.querySelectorAll("#queues-`+account+` tbody tr")].some(r => r.cells[0].innerText.includes("default") && r.cells[1].innerText === "3")`))
-	click(t, browser, `nav a[href*="/messages"]`)
+	browsertest.Poll[bool](t, browser, "the number of pending messages changes while the page is open",
+		`[...document.querySelectorAll("#queues-`+account+` tbody tr")].some(r => r.cells[0].innerText.includes("default") && r.cells[1].innerText === "3")`)
+	browser.Click(t, `nav a[href*="/messages"]`)
 	browser.Shows(t, "enqueued from", "2-find")
 	typeInto(t, browser, `input[name="openid"]`, openid)
-	click(t, browser, `form[role="search"] button`)
+	browser.Click(t, `form[role="search"] button`)
 	browser.Shows(t, "dead-2", "3-found")
-	click(t, browser, `a[href*="id=dead-2"]`)
+	browser.Click(t, `a[href*="id=dead-2"]`)
 	browser.Shows(t, "The card, values masked", "4-story")
-	click(t, browser, `button[value="retry"]`)
+	browser.Click(t, `button[value="retry"]`)
 	browser.Shows(t, "Send message dead-2 again?", "5-confirm")
-	click(t, browser, `button.main`)
+	browser.Click(t, `button.main`)
 	browser.Shows(t, "Put on its queue again.", "6-retried")
 	if got := b.state(t, "dead-2"); got != ledger.Queued {
 		t.Errorf("dead-2: %s", got)
 	}
-	click(t, browser, `nav a[href*="/dead"]`)
+	browser.Click(t, `nav a[href*="/dead"]`)
 	browser.Shows(t, "Retry all 2", "7-dead")
-	click(t, browser, `tbody button[value="retry"]`)
+	browser.Click(t, `tbody button[value="retry"]`)
 	browser.Shows(t, "Dead letters to send again: 2", "8-confirm-all")
-	click(t, browser, `button.main`)
+	browser.Click(t, `button.main`)
 	browser.Shows(t, "2 of 2 done, 0 failed", "9-run")
-	click(t, browser, `nav a[href*="/console/?"]`)
+	browser.Click(t, `nav a[href*="/console/?"]`)
 	browser.Shows(t, "Quota of the day", "10-overview")
-	click(t, browser, `#g-`+account+` button`)
+	browser.Click(t, `#g-`+account+` button`)
 	browser.Shows(t, "Stop sending: account", "11-pause")
 	typeInto(t, browser, `input[name="reason"]`, "wrong template")
-	click(t, browser, `button.danger`)
+	browser.Click(t, `button.danger`)
 	browser.Shows(t, "wrong template", "12-paused")
-	click(t, browser, `#g-`+account+` button`)
+	browser.Click(t, `#g-`+account+` button`)
 	browser.Shows(t, "Send again: account", "13-resume")
-	click(t, browser, `button.main`)
+	browser.Click(t, `button.main`)
 	browser.Shows(t, "Resumed.", "14-resumed")
-	click(t, browser, `nav a[href*="/audit"]`)
+	browser.Click(t, `nav a[href*="/audit"]`)
 	dom := browser.Shows(t, "li (console)", "15-audit")
 	for _, c := range canaries() {
 		if strings.Contains(dom, c) {
@@ -123,7 +117,7 @@ func violations(t *testing.T, b *browsertest.Browser) string {
 			window.found = JSON.stringify(r.violations.map((v) => [v.impact, v.id, v.help, v.nodes.slice(0, 3).map((n) => n.html + " " + n.failureSummary)]));
 		}, (e) => { window.found = String(e); });
 		true`))
-	return browsertest.Do(t, b, "axe-core ends", chromedp.Poll[string](`window.found`, chromedp.WithPollingTimeout(30*time.Second)))
+	return browsertest.Poll[string](t, b, "axe-core ends", `window.found`)
 }
 
 func accessible(t *testing.T, b *browsertest.Browser, what string) {
@@ -193,24 +187,24 @@ func TestChromiumAsksASecondPersonAndSharesAStory(t *testing.T) {
 	b := setupWith(t, redistest.Start(t).Client(t), console.Config{TwoPersons: true, LinkKey: wechat.NewSecret(linkKey)})
 	b.dead(t, 47003, "dead-1", "dead-2")
 	browser.Visit(t, b.url+"/dead", "丢弃全部 2", "1-dead")
-	click(t, browser, `form[action$="/act-all"] button[value="drop"]`)
+	browser.Click(t, `form[action$="/act-all"] button[value="drop"]`)
 	browser.Shows(t, "确定吗", "2-confirm")
 	accessible(t, browser, "confirm")
-	click(t, browser, `button.danger`)
+	browser.Click(t, `button.danger`)
 	browser.Shows(t, "撤回", "3-asked")
 	accessible(t, browser, "asked")
 	b.name = "wang"
 	browser.Visit(t, b.url+"/approvals", "拒绝", "4-second")
 	accessible(t, browser, "second")
-	click(t, browser, `button[value="approve"]`)
+	browser.Click(t, `button[value="approve"]`)
 	browser.Shows(t, "li 于", "5-confirm-second")
-	click(t, browser, `button.danger`)
+	browser.Click(t, `button.danger`)
 	browser.Shows(t, "已完成 2 / 2", "6-run")
 	browser.Visit(t, b.url+"/message?id=dead-1", "生成链接", "7-story")
-	click(t, browser, `form[action$="/share"] button`)
+	browser.Click(t, `form[action$="/share"] button`)
 	browser.Shows(t, "复制此链接的地址", "8-link")
 	accessible(t, browser, "link")
-	click(t, browser, `.secret a`)
+	browser.Click(t, `.secret a`)
 	browser.Shows(t, "dead-1", "9-shared")
 }
 
@@ -222,9 +216,9 @@ func TestChromiumKeepsATableOpenWhileItIsLive(t *testing.T) {
 	b.enqueue(t, "m-0")
 	browser.Visit(t, b.url+"/?lang=en", "From the queue to the follower", "20-day")
 	const open = `details:has(#dt-` + account + `)`
-	click(t, browser, open+` summary`)
+	browser.Click(t, open+` summary`)
 	browser.Shows(t, "enqueued\t1", "21-table")
-	click(t, browser, `h1`) // the table is not in use
+	browser.Click(t, `h1`) // the table is not in use
 	for i := range 16 {
 		b.enqueue(t, fmt.Sprint("more-", i))
 	}

@@ -29,7 +29,7 @@ func TestChromiumShowsAPauseInThePartThatIsInUse(t *testing.T) {
 	if err := b.account.Gate.Open(t.Context(), ratelimit.ReasonManual); err != nil {
 		t.Fatal(err)
 	}
-	browsertest.Do(t, browser, "the badge is open again", chromedp.Poll[bool](`document.querySelector("#g-`+account+` .badge").innerText === "open"`))
+	browsertest.Poll[bool](t, browser, "the badge is open again", `document.querySelector("#g-`+account+` .badge").innerText === "open"`)
 }
 
 // The overview is read once a second for all who look; after a change it is read anew.
