@@ -171,7 +171,7 @@ func killProducer(ctx context.Context, e *env, s step) error {
 	for _, c := range cases[1:] {
 		group.Go(func() { _ = enqueue(c) })
 	}
-	created := until(ctx, 5*time.Second, 5*time.Millisecond, func() bool {
+	created := until(ctx, startLimit, 5*time.Millisecond, func() bool {
 		found, _ := e.asker.StatusMany(ctx, ids[1:])
 		return slices.ContainsFunc(found, func(s *producer.Status) bool { return s != nil })
 	})

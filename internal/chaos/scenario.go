@@ -139,7 +139,7 @@ func scenarioSeed(seed uint64, name string) uint64 {
 }
 
 const (
-	settleLimit = 150 * time.Second // a small run waits so long for all to end
+	settleLimit = 5 * time.Minute // a small run waits so long for all to end
 	// unchanged is how long the messages that are left must stay as they are,
 	// before what Redis lost is no longer waited for.
 	unchanged = 10 * time.Second
