@@ -90,7 +90,7 @@ func (s *Server) ask(ctx context.Context, rdb redis.UniversalClient) (Report, er
 
 // greet returns the driver's error when the server does not answer.
 func greet(ctx context.Context, rdb redis.UniversalClient) error {
-	if err := rdb.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
+	if err := ping(ctx, rdb); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
 		return fmt.Errorf("redis does not answer: start it, or correct WXNOTIFY_REDIS_URL: %w", err)
 	}
 	return nil
@@ -101,7 +101,17 @@ func (s *Server) open(ctx context.Context, o redis.UniversalOptions) bool {
 	o.Username, o.Password = "", ""
 	rdb := s.client(&o)
 	defer func() { _ = rdb.Close() }()
-	return rdb.Ping(ctx).Err() == nil
+	return ping(ctx, rdb) == nil
+}
+
+// ping asks for a sign of life. A server that cannot write to its disk refuses PING as it
+// refuses writes, and still answers what only reads.
+func ping(ctx context.Context, rdb redis.UniversalClient) error {
+	err := rdb.Ping(ctx).Err()
+	if redis.HasErrorPrefix(err, "MISCONF") {
+		return nil
+	}
+	return err
 }
 
 // local reports whether every address is a Unix socket or on the loopback interface.

@@ -2,12 +2,16 @@ package redisconn_test
 
 import (
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 // withUser starts a server with the user wxnotify and returns its URL.
@@ -125,11 +129,15 @@ func TestServerThatRefusesUndeclaredKeysIsNamed(t *testing.T) {
 
 func TestRefusedWritesAreWarnedOf(t *testing.T) {
 	t.Parallel()
-	addr := listen(t, func(conn net.Conn) {
-		answer(conn, map[string]string{"set": "-MISCONF Redis is configured to save RDB snapshots, but cannot persist on disk"})
-	})
-	r, err := check(t, redisconn.Config{URL: "redis://" + addr})
-	if err != nil || !strings.Contains(strings.Join(r.Warnings, "\n"), "refuses every write") {
+	s := redistest.Start(t)
+	rdb := s.Client(t)
+	must(t, rdb.ConfigSet(t.Context(), "save", "3600 1").Err())
+	must(t, os.RemoveAll(s.Dir)) // as a full disk: a snapshot cannot be written
+	must(t, rdb.BgSave(t.Context()).Err())
+	testutil.Until(t, "PING is refused, too", func() bool { return redis.HasErrorPrefix(rdb.Ping(t.Context()).Err(), "MISCONF") })
+	r, err := check(t, redisconn.Config{URL: s.URL()})
+	warnings := strings.Join(r.Warnings, "\n")
+	if err != nil || !strings.Contains(warnings, "refuses every write") || !strings.Contains(warnings, "Free disk space") {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
