@@ -6,9 +6,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/auditlog"
+	"github.com/wxnotify/wxnotify/internal/locale"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 )
 
 // ofAccount gives cmd, and returns it with, the flag of one account and those of settings.
@@ -96,11 +97,12 @@ func (a *app) withChosen(
 	if err != nil {
 		return err
 	}
-	rdb, err := connect(cmd.Context(), c, zap.NewNop())
+	rdb, report, err := connect(cmd.Context(), c)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rdb.Close() }()
+	a.warnOfRedis(report)
 	var list []*account
 	for _, entry := range chosen {
 		acct, err := wire(rdb, c, entry, nil)
@@ -116,6 +118,21 @@ func (a *app) withChosen(
 		}
 	}
 	return do(cmd.Context(), list)
+}
+
+// warnOfRedis says that Redis refuses writes and, where the command looks at what stops
+// messages, all that is wrong with it.
+func (a *app) warnOfRedis(r redisconn.Report) {
+	if r.Refused == "" && !a.redisFaults {
+		return
+	}
+	faults := locale.RedisFaults(r.State, a.lang)
+	for _, f := range faults {
+		a.warning(f.Text)
+	}
+	if len(faults) == 0 && r.Refused != "" {
+		a.warning(r.Refused)
+	}
 }
 
 // readOnly makes cmd read only the secrets of these groups, though it has the flags of

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -144,6 +146,27 @@ func TestAccountWithoutWorkerIsTold(t *testing.T) {
 	look("queues", "-o", "json").has(t, 0, `"address": "203.0.113.7"`, `"workers_seen": "20`)
 	look("queues", "--lang", "zh").has(t, 0, "账号 wxa：闸门", "微信拒绝其地址", "已等待")
 	check(t, rdb.FlushAll(t.Context()).Err())
+}
+
+// TestCommandsTellOfARedisThatCannotWrite: what looks works; what changes says the remedy.
+func TestCommandsTellOfARedisThatCannotWrite(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	rdb := server.Client(t)
+	env := map[string]string{"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": "wxa"}
+	inProcess(t, env, sendArgs("one")...).hasNot(t, "Redis could not write")
+	inProcess(t, env, "queues").has(t, 0, "appendonly is off")
+	inProcess(t, env, "status", "one").hasNot(t, "appendonly")
+
+	check(t, rdb.ConfigSet(t.Context(), "save", "3600 1").Err())
+	check(t, os.RemoveAll(server.Dir)) // as a full disk: a snapshot cannot be written
+	check(t, rdb.BgSave(t.Context()).Err())
+	testutil.Until(t, "writes are refused", func() bool { return rdb.Set(t.Context(), "k", "v", 0).Err() != nil })
+	for _, args := range [][]string{{"queues"}, {"status", "one"}, {"messages"}, {"stats"}} {
+		inProcess(t, env, args...).has(t, 0, "Redis could not write to its disk", "Free disk space")
+	}
+	inProcess(t, env, append(sendArgs("two"), "--lang", "zh")...).has(t, 1, "Redis 无法写入磁盘", "清理磁盘")
+	inProcess(t, env, "cancel", "one").has(t, 1, "Free disk space", "MISCONF")
 }
 
 // TestOpenIDsMayComeFromStdin: `ps` shows the arguments of a command to every user of

@@ -20,6 +20,7 @@ func (a *app) queuesCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			blank := a.blankBetween()
+			a.redisFaults = true
 			return a.eachAccount(cmd, func(ctx context.Context, acct *account, _ bool) error {
 				blank()
 				return a.showQueues(ctx, acct)

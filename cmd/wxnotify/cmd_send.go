@@ -120,9 +120,11 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 			return err
 		}
 	}
-	if _, err := checkRedis(cmd.Context(), c, server); err != nil {
+	report, err := checkRedis(cmd.Context(), c, server)
+	if err != nil {
 		return err
 	}
+	a.warnOfRedis(report)
 	if f.shadow {
 		return s.shadow(cmd.Context(), acct, checked)
 	}

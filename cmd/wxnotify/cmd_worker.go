@@ -75,11 +75,14 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 		return err
 	}
 	defer flush()
-	rdb, err := connect(ctx, c, log)
+	rdb, report, err := connect(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rdb.Close() }()
+	for _, w := range report.Warnings {
+		log.Warn(w)
+	}
 	s, err := newServer(rdb, c, roles, log, hooks{stdout: a.Stdout, traces: traces})
 	if err != nil {
 		return err

@@ -73,12 +73,13 @@ func run(ctx context.Context, args []string, env environment) int {
 // app is one run of the program.
 type app struct {
 	environment
-	configPath string
-	account    string
-	output     string
-	langFlag   string
-	change     change      // of the audit trail
-	lang       wechat.Lang // of texts about messages, see chooseLang
+	configPath  string
+	account     string
+	output      string
+	langFlag    string
+	change      change      // of the audit trail
+	redisFaults bool        // the command tells all that is wrong with Redis
+	lang        wechat.Lang // of texts about messages, see chooseLang
 }
 
 // command builds the tree of commands.

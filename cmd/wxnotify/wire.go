@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/api"
@@ -58,21 +57,18 @@ type account struct {
 	sealKeys  wechat.Secret
 }
 
-// connect dials Redis and refuses one that would lose messages. Settings of
-// Redis that are only unwise are logged.
-func connect(ctx context.Context, c *config, log *zap.Logger) (redis.UniversalClient, error) {
+// connect dials Redis and refuses one that would lose messages. The report has what is
+// only unwise.
+func connect(ctx context.Context, c *config) (redis.UniversalClient, redisconn.Report, error) {
 	server, err := redisServer(c)
 	if err != nil {
-		return nil, err
+		return nil, redisconn.Report{}, err
 	}
 	report, err := checkRedis(ctx, c, server)
 	if err != nil {
-		return nil, err
+		return nil, report, err
 	}
-	for _, w := range report.Warnings {
-		log.Warn(w)
-	}
-	return server.Dial(), nil
+	return server.Dial(), report, nil
 }
 
 // checkRedis connects, and refuses a Redis that would lose messages.
