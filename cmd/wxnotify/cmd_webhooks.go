@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 )
@@ -70,12 +70,7 @@ func (a *app) addWebhookCommand() *cobra.Command {
 		}
 		return a.showWebhookSecret(made)
 	})
-	cmd.PreRun = func(_ *cobra.Command, args []string) {
-		a.change.detail = "an address without a host"
-		if u, err := url.Parse(args[0]); err == nil && u.Hostname() != "" {
-			a.change.detail = u.Hostname() // the rest of an address may be a credential
-		}
-	}
+	cmd.PreRun = func(_ *cobra.Command, args []string) { a.change.detail = auditlog.Host(args[0]) }
 	cmd.Example = `  wxnotify webhooks add https://shop.example/wechat-events --types message.*
   wxnotify webhooks add https://shop.example/alarms --types message.dead,account.*,quota.*`
 	cmd.Flags().StringSliceVar(&w.Types, "types", nil, "only these types of events, such as message.dead,quota.* [all]")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/webhook"
 )
 
 func TestEventsGoOnFromACursor(t *testing.T) {
@@ -52,7 +53,11 @@ func TestAWebhookIsMadeChangedAndRemoved(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	secret := s.key(t, appid, nil)
-	a := want(t, s.call(t, "POST", "/v1/webhooks", secret, `{"url":"https://127.0.0.1:1/hook"}`), http.StatusCreated)
+	refused := want(t, s.call(t, "POST", "/v1/webhooks", secret, `{"url":"https://127.0.0.1:1/hook"}`), http.StatusBadRequest)
+	if !strings.Contains(string(refused.Body), "url has a host that is not public") {
+		t.Errorf("a private address: %s", refused.Body)
+	}
+	a := want(t, s.call(t, "POST", "/v1/webhooks", secret, `{"url":"https://shop.example/hook"}`), http.StatusCreated)
 	id, _ := a.get(t, "id").(string)
 	if text, _ := a.get(t, "secret").(string); !strings.HasPrefix(text, "whsec_") {
 		t.Errorf("got %s", a.Body)
@@ -63,10 +68,14 @@ func TestAWebhookIsMadeChangedAndRemoved(t *testing.T) {
 		t.Errorf("got %s", a.Body)
 	}
 	want(t, s.call(t, "PATCH", path, secret, `{"disabled":false}`), http.StatusOK)
-	refused := want(t, s.call(t, "PATCH", path, secret, `{"keys":["`+secret+`"]}`), http.StatusBadRequest)
+	refused = want(t, s.call(t, "PATCH", path, secret, `{"keys":["`+secret+`"]}`), http.StatusBadRequest)
 	if text := string(refused.Body); !strings.Contains(text, `"/keys"`) || strings.Contains(text, secret) {
 		t.Errorf("a secret in place of an ID: %s", refused.Body)
 	}
+	local := webhook.Webhook{URL: "https://127.0.0.1:1/hook"} // of the time when the setting allowed it
+	local, err := webhook.NewStore(s.rdb, appid, true).Add(t.Context(), local)
+	must(t, err)
+	path = "/v1/webhooks/" + local.ID
 	a = want(t, s.call(t, "POST", path+":test", secret, ""), http.StatusOK)
 	if text, _ := a.get(t, "error").(string); !strings.Contains(text, "not public") {
 		t.Errorf("a private address: %s", a.Body)

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"strings"
 
+	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 )
 
-// notAudited is the action of a route whose calls write no line into the audit trail.
+// notAudited is the action of a route whose calls write no line into the audit trail, or
+// whose handler writes it.
 const notAudited = "-"
 
 // entry is what the audit trail tells of a call. Each route that does not only read is
@@ -41,6 +43,20 @@ func (c *call) note(r route) error {
 	if !audited {
 		return nil
 	}
+	return c.tell(e)
+}
+
+// noteWebhook writes the line of a call that gives a webhook an address, which is known
+// when the body has been read.
+func (c *call) noteWebhook(action string, in webhookRequest) error {
+	e, _ := route{action: action, scope: apikey.Admin}.entry(c)
+	if in.URL != nil {
+		e.Detail = strings.TrimSpace(e.Detail + " " + auditlog.Host(*in.URL))
+	}
+	return c.tell(e)
+}
+
+func (c *call) tell(e auditlog.Entry) error {
 	a, err := c.account("")
 	if err != nil {
 		return err

@@ -18,19 +18,19 @@ import (
 const patient = "patient-401-canary"
 
 // auditedCalls are calls of the routes that change what an operator decides, with the
-// action that the audit trail tells. The empty action: another place tells of it.
-func auditedCalls() map[string]struct{ path, body, action string } {
-	return map[string]struct{ path, body, action string }{
-		"POST /v1/messages":          {"/v1/messages", message("order-1"), ""},
-		"POST /v1/messages:validate": {"/v1/messages:validate", message("order-1"), ""},
-		"DELETE /v1/messages/{id}":   {"/v1/messages/order-1", "", ""},
-		"POST /v1/enroll-links":      {"/v1/enroll-links", `{"user":"` + patient + `"}`, ""},
-		"POST /v1/users/{verb}":      {"/v1/users/" + patient + ":unbind", "", ""},
-		"DELETE /v1/users/{user}":    {"/v1/users/" + patient, "", "erase"},
-		"POST /v1/webhooks":          {"/v1/webhooks", `{"url":"https://shop.example/hook"}`, "add webhook"},
-		"PATCH /v1/webhooks/{id}":    {"/v1/webhooks/w-13812345678", `{"disabled":true}`, "change webhook"},
-		"DELETE /v1/webhooks/{id}":   {"/v1/webhooks/w1", "", "remove webhook"},
-		"POST /v1/webhooks/{verb}":   {"/v1/webhooks/w1:rotate", "", "rotate webhook"},
+// action and the detail that the audit trail tells. The empty action: another place tells of it.
+func auditedCalls() map[string]struct{ path, body, action, detail string } {
+	return map[string]struct{ path, body, action, detail string }{
+		"POST /v1/messages":          {"/v1/messages", message("order-1"), "", ""},
+		"POST /v1/messages:validate": {"/v1/messages:validate", message("order-1"), "", ""},
+		"DELETE /v1/messages/{id}":   {"/v1/messages/order-1", "", "", ""},
+		"POST /v1/enroll-links":      {"/v1/enroll-links", `{"user":"` + patient + `"}`, "", ""},
+		"POST /v1/users/{verb}":      {"/v1/users/" + patient + ":unbind", "", "", ""},
+		"DELETE /v1/users/{user}":    {"/v1/users/" + patient, "", "erase", ""},
+		"POST /v1/webhooks":          {"/v1/webhooks", `{"url":"https://shop.example/hook?key=canary-key"}`, "add webhook", "shop.example"},
+		"PATCH /v1/webhooks/{id}":    {"/v1/webhooks/w-13812345678", `{"url":"https://other.example/canary-key"}`, "change webhook", "w-*********78 other.example"},
+		"DELETE /v1/webhooks/{id}":   {"/v1/webhooks/w1", "", "remove webhook", "w1"},
+		"POST /v1/webhooks/{verb}":   {"/v1/webhooks/w1:rotate", "", "rotate webhook", "w1"},
 	}
 }
 
@@ -67,7 +67,7 @@ func TestEveryCallThatChangesIsAudited(t *testing.T) {
 			}
 			continue
 		}
-		if lines = len(found); found[0].Action != row.action || !strings.HasPrefix(found[0].Actor, "API key ") || !strings.HasSuffix(found[0].Actor, " clinic") {
+		if lines = len(found); found[0].Action != row.action || !strings.HasPrefix(found[0].Detail, row.detail) || !strings.HasPrefix(found[0].Actor, "API key ") || !strings.HasSuffix(found[0].Actor, " clinic") {
 			if row.action != "erase" || len(found) < 2 || found[1].Action != row.action { // whose own line is the latest
 				t.Errorf("%s: %d; the trail says %+v", pattern, a.Status, found[0])
 			}
@@ -78,7 +78,7 @@ func TestEveryCallThatChangesIsAudited(t *testing.T) {
 	if n := strings.Count(string(text), "\n"); n != 6 {
 		t.Errorf("the file has %d lines, want opened and 5 changes:\n%s", n, text)
 	}
-	for _, canary := range []string{patient, "13812345678"} {
+	for _, canary := range []string{patient, "13812345678", "canary-key"} {
 		if strings.Contains(string(text), canary) {
 			t.Errorf("the file has %s:\n%s", canary, text)
 		}

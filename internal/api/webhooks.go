@@ -110,6 +110,9 @@ func (s *server) postWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := c.noteWebhook("add webhook", in); err != nil {
+		return err
+	}
 	var w webhook.Webhook
 	in.apply(&w)
 	if w, err = store.Add(c.r.Context(), w); err != nil {
@@ -141,6 +144,9 @@ func (s *server) patchWebhook(c *call) error {
 	}
 	in, err := c.readWebhook()
 	if err != nil {
+		return err
+	}
+	if err := c.noteWebhook("change webhook", in); err != nil {
 		return err
 	}
 	w, err := store.Update(c.r.Context(), c.r.PathValue("id"), in.apply)

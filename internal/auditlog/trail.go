@@ -2,6 +2,7 @@ package auditlog
 
 import (
 	"context"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -29,6 +30,14 @@ func ID(text string) string {
 		return "an ID that is not shown, of " + strconv.Itoa(len(text)) + " bytes"
 	}
 	return text
+}
+
+// Host is what a line tells of an address: the rest may be a credential.
+func Host(address string) string {
+	if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
+		return u.Hostname()
+	}
+	return "an address without a host"
 }
 
 // Note writes e to the account's audit trail in Redis, then to the file, then to the log.

@@ -10,10 +10,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 )
 
@@ -31,6 +33,7 @@ func TestPrivateAddressesAreNotCalled(t *testing.T) {
 		}
 	}()
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	store := webhook.NewStore(nil, "wx", false) // refuses before it asks Redis
 	for _, host := range []string{
 		"127.0.0.1", "127.1.2.3", "localhost", "[::1]", "[::ffff:127.0.0.1]", "[::127.0.0.1]", "0.0.0.0", "[::]", "169.254.169.254",
 		"[::ffff:169.254.169.254]", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "[fd00::1]", "[fe80::1]", "[fe80::1%25lo]",
@@ -39,6 +42,10 @@ func TestPrivateAddressesAreNotCalled(t *testing.T) {
 		a, err := webhook.Post(t.Context(), false, webhook.Webhook{URL: "http://" + host + ":" + port}, golden())
 		if err == nil || a.Status != 0 {
 			t.Errorf("%s was called: %+v", host, a)
+		}
+		var invalid *webhook.InvalidError
+		if _, err := store.Add(t.Context(), webhook.Webhook{URL: "https://" + host + "/hook"}); !errors.As(err, &invalid) || invalid.Field != "url" {
+			t.Errorf("%s is added: %v", host, err)
 		}
 	}
 	select {
@@ -117,4 +124,22 @@ func TestStoreRefusesWhatCannotBeServed(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// The setting may be taken back while there are webhooks that need it.
+func TestAWebhookThatMayNotBeCalledAnyMoreCanBeDisabled(t *testing.T) {
+	t.Parallel()
+	_, rdb := redistest.Mini(t)
+	w, err := webhook.NewStore(rdb, "wx", true).Add(t.Context(), webhook.Webhook{URL: "http://10.0.0.1/hook"})
+	must(t, err)
+	store := webhook.NewStore(rdb, "wx", false)
+	_, err = store.Update(t.Context(), w.ID, func(w *webhook.Webhook) { w.Disabled = time.Now() })
+	must(t, err)
+	var invalid *webhook.InvalidError
+	if _, err := store.Update(t.Context(), w.ID, func(w *webhook.Webhook) { w.Disabled = time.Time{} }); !errors.As(err, &invalid) {
+		t.Errorf("it is enabled: %v", err)
+	}
+	if _, err := store.Update(t.Context(), w.ID, func(w *webhook.Webhook) { w.URL = "https://[::1]/hook" }); !errors.As(err, &invalid) {
+		t.Errorf("it is changed: %v", err)
+	}
 }

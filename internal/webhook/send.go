@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,19 +56,16 @@ func newClient(dialer *net.Dialer) *http.Client {
 // checkAddress refuses an address of a private, local or reserved network.
 func checkAddress(address string) error {
 	parsed, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return errPrivate
-	}
-	ip := parsed.Addr().Unmap().WithZone("")
-	for _, network := range reserved {
-		if network.Contains(ip) {
-			return errPrivate
-		}
-	}
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
+	if err != nil || !publicAddr(parsed.Addr()) {
 		return errPrivate
 	}
 	return nil
+}
+
+func publicAddr(ip netip.Addr) bool {
+	ip = ip.Unmap().WithZone("")
+	within := func(network netip.Prefix) bool { return network.Contains(ip) }
+	return !slices.ContainsFunc(reserved, within) && ip.IsGlobalUnicast() && !ip.IsPrivate()
 }
 
 // reserved are networks that netip takes for public (RFC 6890), and those in which an

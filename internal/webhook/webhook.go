@@ -10,12 +10,14 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -102,15 +104,22 @@ func (s *Store) key() string { return redisx.Prefix(s.account) + "webhooks" }
 func (s *Store) stateKey(id string) string { return redisx.Prefix(s.account) + "webhook:" + id }
 func (s *Store) logKey(id string) string   { return redisx.Prefix(s.account) + "webhook:" + id + ":log" }
 
-// check refuses a webhook that could not be served.
-func (s *Store) check(w Webhook) error {
-	u, err := url.Parse(w.URL)
+// checkURL refuses an address that is never called.
+func (s *Store) checkURL(address string) error {
+	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
 		return &InvalidError{"url", "is no address such as https://shop.example/wechat-events, without user and fragment"}
 	case u.Scheme != "https" && (u.Scheme != "http" || !s.private):
-		return &InvalidError{"url", "use https://; WXNOTIFY_WEBHOOK_PRIVATE=true allows http:// and private networks"}
+		return &InvalidError{"url", "is not https://; WXNOTIFY_WEBHOOK_PRIVATE=true allows http:// and private networks"}
+	case !s.private && !mayBePublic(u.Hostname()):
+		return &InvalidError{"url", "has a host that is not public; WXNOTIFY_WEBHOOK_PRIVATE=true allows private networks"}
 	}
+	return nil
+}
+
+// checkFilters refuses what selects no event.
+func checkFilters(w Webhook) error {
 	for _, c := range w.Classes {
 		if _, err := job.ParseClass(string(c)); err != nil {
 			return &InvalidError{"classes", err.Error()}
@@ -131,9 +140,21 @@ func (s *Store) check(w Webhook) error {
 	return nil
 }
 
+// mayBePublic tells from its text that a host is an address that is never called, or a name
+// of this machine. What other names resolve to is checked at each call.
+func mayBePublic(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return publicAddr(ip)
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	// A name ends in letters: 2130706433, 0x7f000001 and 127.1 are other forms of an address.
+	return last != "localhost" && last != "" && (last[0] < '0' || last[0] > '9')
+}
+
 // Add stores a new webhook and returns it with its secret. It gets the events from now on.
 func (s *Store) Add(ctx context.Context, w Webhook) (Webhook, error) {
-	if err := s.check(w); err != nil {
+	if err := cmp.Or(s.checkURL(w.URL), checkFilters(w)); err != nil {
 		return w, err
 	}
 	if n, err := s.rdb.HLen(ctx, s.key()).Result(); err != nil || n >= maxWebhooks {
@@ -231,8 +252,14 @@ func (s *Store) Update(ctx context.Context, id string, change func(*Webhook)) (W
 		w := before
 		w.Secrets = slices.Clone(before.Secrets)
 		change(&w)
-		if err := s.check(w); err != nil {
+		if err := checkFilters(w); err != nil {
 			return w, err
+		}
+		// One that is called no longer, since the setting changed, can be disabled.
+		if enabled := w.Disabled.IsZero() && !before.Disabled.IsZero(); enabled || w.URL != before.URL {
+			if err := s.checkURL(w.URL); err != nil {
+				return w, err
+			}
 		}
 		if w.Disabled.IsZero() {
 			w.Reason = ""
