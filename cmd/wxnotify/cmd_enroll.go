@@ -348,7 +348,7 @@ func (a *app) printErased(found enroll.Erased, who enroll.Person) error {
 			"bindings": found.Bindings, "messages": found.Messages, "unbound_openids": found.OpenIDs, "events": found.Events,
 		})
 	} else {
-		_, err = fmt.Fprintf(a.Stdout, a.say("erased: %d bindings, the recipient of %d messages\n", "已删除：%d 个绑定，%d 条消息的收件人\n"), found.Bindings, found.Messages)
+		_, err = fmt.Fprintf(a.Stdout, a.say("erased: bindings %d, messages to the person %d\n", "已删除：%d 个绑定，%d 条消息的收件人\n"), found.Bindings, found.Messages)
 	}
 	switch {
 	case err != nil:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -63,6 +65,7 @@ another unionid, is refused; one that does not follow is bound and suppressed.`,
 			if err != nil {
 				return &usageError{err}
 			}
+			a.change.detail = auditlog.ID(filepath.Base(args[0]))
 			return a.withMover(cmd, func(ctx context.Context, m *enroll.Mover, _ string) error {
 				run := &importRun{app: a, name: args[0]}
 				return run.all(ctx, m, table, check)

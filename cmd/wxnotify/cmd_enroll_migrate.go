@@ -33,6 +33,7 @@ along first: wxnotify enroll import FILE --appid with the previous appid.`,
 			if err := checkMigration(mig); err != nil {
 				return &usageError{err}
 			}
+			a.change.detail = "from " + mig.From
 			return a.withMover(cmd, func(ctx context.Context, m *enroll.Mover, appid string) error {
 				if mig.From == appid {
 					return usagef("--from: is this account itself; name the previous account's appid, and the new one by --account")

@@ -28,7 +28,7 @@ const (
 func (a *app) sealCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "seal", Short: "Keys that messages are sealed with in Redis: status (also without a subcommand), rotate", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.sealed(cmd, a.sealStatus) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.sealed(cmd, (*config).chosen, a.sealStatus) },
 	}
 	status := &cobra.Command{Use: "status", Short: "Count the messages by key", Args: cobra.NoArgs, RunE: cmd.RunE}
 	rotate := &cobra.Command{
@@ -42,7 +42,17 @@ receipt with the first key of WXNOTIFY_SEAL_KEYS: those of other keys, and those
 4. When seal status lists nothing under a key, remove it after WXNOTIFY_KEEP: until then
    a repeated call is compared with a fingerprint made with it.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.sealed(cmd, a.sealRotate) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			choose := func(c *config, appid string) ([]*accountConfig, error) {
+				keys := c.codec(appid).Keys
+				if !keys.Seals() {
+					return nil, usagef("there is no key: set WXNOTIFY_SEAL_KEYS")
+				}
+				a.change.detail = "with key " + keys.Current()
+				return c.chosen(appid)
+			}
+			return a.sealed(cmd, choose, a.sealRotate)
+		},
 	}
 	looks(cmd, status)
 	cmd.AddCommand(a.ofAccounts(status, connecting), a.ofAccounts(rotate, connecting))
@@ -57,9 +67,16 @@ type sealStore struct {
 	column  string // of a list of several accounts
 }
 
-func (a *app) sealed(cmd *cobra.Command, do func(context.Context, sealStore) error) error {
-	return a.eachAccount(cmd, func(ctx context.Context, acct *account, several bool) error {
-		return do(ctx, sealStore{acct.codec, queue.NewInspector(acct.rdb), acct.ledger, column(acct.AppID, several)})
+func (a *app) sealed(
+	cmd *cobra.Command, choose func(*config, string) ([]*accountConfig, error), do func(context.Context, sealStore) error,
+) error {
+	return a.withChosen(cmd, choose, func(ctx context.Context, list []*account) error {
+		for _, acct := range list {
+			if err := do(ctx, sealStore{acct.codec, queue.NewInspector(acct.rdb), acct.ledger, column(acct.AppID, len(list) > 1)}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
@@ -142,9 +159,6 @@ type rotation struct {
 }
 
 func (a *app) sealRotate(ctx context.Context, s sealStore) error {
-	if !s.codec.Keys.Seals() {
-		return usagef("there is no key: set WXNOTIFY_SEAL_KEYS")
-	}
 	done := rotation{Account: s.codec.Account, Key: s.codec.Keys.Current()}
 	var missing *seal.UnknownKeyError
 	change := func(id string, payload []byte) []byte {
@@ -191,9 +205,9 @@ func (a *app) printRotation(s sealStore, done rotation) error {
 	if a.output == "json" {
 		return a.printJSON(done)
 	}
-	_, err := fmt.Fprintf(a.Stdout, a.say("%s%d messages sealed with key %s\n", "%s%d 条消息已用密钥 %s 加密\n"), s.column, done.Sealed, done.Key)
+	_, err := fmt.Fprintf(a.Stdout, a.say("%smessages sealed with key %s: %d\n", "%s已用密钥 %s 加密的消息：%d\n"), s.column, done.Key, done.Sealed)
 	if done.Unreadable > 0 && err == nil {
-		_, err = fmt.Fprintf(a.Stdout, a.say("%s%d unreadable messages were left as they are\n", "%s%d 条无法读取的消息保持原样\n"), s.column, done.Unreadable)
+		_, err = fmt.Fprintf(a.Stdout, a.say("%sunreadable messages, left as they are: %d\n", "%s无法读取、保持原样的消息：%d\n"), s.column, done.Unreadable)
 	}
 	return err
 }

@@ -112,7 +112,7 @@ func TestDoctorNamesABrokenFleet(t *testing.T) {
 		return func(c *clinic) { c.gate(p) }
 	}
 	for name, b := range map[string]breakage{
-		"no worker":       {noWorker, "worker-none", "1 messages wait"},
+		"no worker":       {noWorker, "worker-none", "messages that wait: 1"},
 		"never a worker":  {func(c *clinic) { c.rdb.Del(c.t.Context(), workers) }, "worker-never", "wxnotify serve"},
 		"one suspended":   {func(c *clinic) { c.worker(wechattest.AppID, suspension) }, "worker-suspended", "203.0.113.9"},
 		"all suspended":   {func(c *clinic) { noWorker(c); c.worker(wechattest.AppID, suspension) }, "worker-all-suspended", "203.0.113.9"},

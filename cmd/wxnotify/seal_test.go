@@ -47,8 +47,8 @@ func TestSealIsSwitchedOnAndRotated(t *testing.T) {
 
 	inProcess(t, keys(newerSeal, olderSeal), "seal").has(t, 0,
 		newer+" seals 0 waiting 0 kept", older+" opens 2 waiting 1 kept", "- in clear 1 waiting 0 kept")
-	inProcess(t, keys(newerSeal), "seal", "rotate").has(t, 1, "sealed with key "+older, "WXNOTIFY_SEAL_KEYS", "1 messages sealed with key "+newer)
-	inProcess(t, keys(newerSeal, olderSeal), "seal", "rotate").has(t, 0, "3 messages sealed with key "+newer)
+	inProcess(t, keys(newerSeal), "seal", "rotate").has(t, 1, "sealed with key "+older, "WXNOTIFY_SEAL_KEYS", "messages sealed with key "+newer+": 1")
+	inProcess(t, keys(newerSeal, olderSeal), "seal", "rotate").has(t, 0, "messages sealed with key "+newer+": 3")
 	inProcess(t, keys(newerSeal, olderSeal), "seal", "rotate", "--output", "json").has(t, 0,
 		`"key": "`+newer+`", "sealed": 0, "unreadable": 0`)
 	inProcess(t, keys(newerSeal, olderSeal), "seal", "status").has(t, 0, newer+" seals 3 waiting 1 kept", older+" opens 0 waiting 0 kept", "in clear 0 waiting")
@@ -186,7 +186,7 @@ func TestSealedMessagesShowNoTextInAnyState(t *testing.T) {
 		t.Fatalf("%d payloads: the test tests nothing", n)
 	}
 	inProcess(t, h.env, "seal", "status").has(t, 0, "in clear 0 waiting 0 kept")
-	inProcess(t, h.env, "enroll", "erase", "--openid", erasedOpenID).has(t, 0, "erased: 1 bindings")
+	inProcess(t, h.env, "enroll", "erase", "--openid", erasedOpenID).has(t, 0, "erased: bindings 1")
 	look("after the erasure")
 	if left := payloads(); len(left) != 1 || left[0] != "other" {
 		t.Errorf("payloads after the erasure: %v", left)

@@ -279,13 +279,13 @@ var catalogue = map[Code]row{
 	},
 	"seal-key-missing": {
 		Fatal,
-		text{"{count} messages wait that are sealed with key {key}, which WXNOTIFY_SEAL_KEYS does not have.", "有 {count} 条等待的消息用密钥 {key} 加密，而 WXNOTIFY_SEAL_KEYS 中没有该密钥。"},
+		text{"Messages wait that are sealed with key {key}, which WXNOTIFY_SEAL_KEYS does not have: {count}.", "有 {count} 条等待的消息用密钥 {key} 加密，而 WXNOTIFY_SEAL_KEYS 中没有该密钥。"},
 		text{"A process with these settings cannot read them: its worker leaves them on the queue, and they go out late or expire.", "使用这些设置的进程无法读取它们：worker 会把它们留在队列中，消息会延迟发出或过期。"},
 		text{"Add the key to WXNOTIFY_SEAL_KEYS, behind the first one; `wxnotify seal status` lists the keys that are in use.", "把该密钥加到 WXNOTIFY_SEAL_KEYS 的第一个密钥之后；`wxnotify seal status` 列出正在使用的密钥。"},
 	},
 	"seal-clear": {
 		Warning,
-		text{"{count} messages wait in clear, though WXNOTIFY_SEAL_KEYS is set.", "已设置 WXNOTIFY_SEAL_KEYS，但仍有 {count} 条等待的消息是明文。"},
+		text{"Messages wait in clear, though WXNOTIFY_SEAL_KEYS is set: {count}.", "已设置 WXNOTIFY_SEAL_KEYS，但仍有 {count} 条等待的消息是明文。"},
 		text{"Who reads Redis, its dumps or its backups sees their values and recipients.", "能读取 Redis、其快照或备份的人可以看到内容和接收者。"},
 		text{"Set WXNOTIFY_SEAL_KEYS in each process that enqueues, then run `wxnotify seal rotate`.", "在每个入队的进程中设置 WXNOTIFY_SEAL_KEYS，然后运行 `wxnotify seal rotate`。"},
 	},
@@ -297,7 +297,7 @@ var catalogue = map[Code]row{
 	},
 	"worker-none": {
 		Fatal,
-		text{"No worker of the account runs; {waiting} messages wait, the last worker reported {last}.", "该账号没有 worker 在运行；{waiting} 条消息在等待，上次 worker 报告于 {last}。"},
+		text{"No worker of the account runs; messages that wait: {waiting}; the last worker reported {last}.", "该账号没有 worker 在运行；{waiting} 条消息在等待，上次 worker 报告于 {last}。"},
 		text{"Nothing is sent.", "无法发送。"},
 		text{"Start `wxnotify worker` (or `wxnotify serve`) and read its log.", "启动 `wxnotify worker`（或 `wxnotify serve`）并查看日志。"},
 	},

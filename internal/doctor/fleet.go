@@ -127,7 +127,7 @@ func checkQueues(ctx context.Context, n *Notes, a Account, rdb redis.UniversalCl
 		skipUnread(n, err)
 		return
 	}
-	n.Detail("{waiting} messages wait", "{waiting} 条消息在等待", "waiting", strconv.FormatInt(waiting(states), 10))
+	n.Detail("messages that wait: {waiting}", "{waiting} 条消息在等待", "waiting", strconv.FormatInt(waiting(states), 10))
 	for _, q := range states {
 		if q.Missing > 0 {
 			n.Add("tasks-without-data", "queue", q.Name)

@@ -39,7 +39,7 @@ func checkSeal(ctx context.Context, n *Notes, a Account, rdb redis.UniversalClie
 	}
 	unsealed := byKey[""]
 	delete(byKey, "")
-	n.Detail("{sealed} messages are sealed, {clear} in clear", "{sealed} 条消息已加密，{clear} 条为明文",
+	n.Detail("messages sealed: {sealed}, in clear: {clear}", "{sealed} 条消息已加密，{clear} 条为明文",
 		"sealed", strconv.Itoa(read-unsealed), "clear", strconv.Itoa(unsealed))
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
 		if !slices.Contains(a.SealKeys.IDs(), key) {
