@@ -183,6 +183,7 @@ func newWorld(tb testing.TB, redisURL string, simulate ...string) *world {
 	}
 	w.sim = start(tb, nil, append([]string{"simulate", "--addr", addr}, simulate...)...)
 	w.sim.says(tb, "listens on")
+	tb.Cleanup(func() { keysAreDesigned(tb, redisURL) })
 	return w
 }
 
