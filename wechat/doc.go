@@ -59,7 +59,6 @@
 // # Use more of the API
 //
 // wxnotify itself does not use all of this package. Also for your own programs are
-// the template and industry methods of [Client], [Client.RequestByRID],
 // [OAuth.Refresh] and [OAuth.Check], [ParseTemplateMessage], [CheckJSON],
 // [TemplateMessage.ValidateFor], [TemplateMessage.Warnings],
 // [TemplateMessage.Preview], [ReuseTokenSource], [StaticToken] and the constants

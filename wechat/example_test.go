@@ -102,35 +102,6 @@ func ExampleClient_Templates() {
 	// Output: T 订单通知 [character_string1 amount2]
 }
 
-func ExampleClient_AddTemplate() {
-	client, stop := simulated(`{"errcode":0,"errmsg":"ok","template_id":"Doclyl5uP7Aciu-qZ7mJNPtWkbkYnWBWVja26EGbNyk"}`)
-	defer stop()
-	fmt.Println(client.AddTemplate(context.Background(), "47123", []string{"时间", "地点", "金额"}))
-	// Output: Doclyl5uP7Aciu-qZ7mJNPtWkbkYnWBWVja26EGbNyk <nil>
-}
-
-func ExampleClient_DeleteTemplate() {
-	client, stop := simulated(`{"errcode":0,"errmsg":"ok"}`)
-	defer stop()
-	fmt.Println(client.DeleteTemplate(context.Background(), "Doclyl5uP7Aciu-qZ7mJNPtWkbkYnWBWVja26EGbNyk"))
-	// Output: <nil>
-}
-
-func ExampleClient_Industries() {
-	client, stop := simulated(`{"primary_industry":{"first_class":"IT科技","second_class":"互联网|电子商务"},"secondary_industry":{"first_class":"房地产","second_class":"房地产|建筑"}}`)
-	defer stop()
-	primary, secondary, err := client.Industries(context.Background())
-	fmt.Println(primary.First, secondary.Second, err)
-	// Output: IT科技 房地产|建筑 <nil>
-}
-
-func ExampleClient_SetIndustries() {
-	client, stop := simulated(`{"errcode":43100,"errmsg":"change template too frequently"}`)
-	defer stop()
-	fmt.Println(client.SetIndustries(context.Background(), 1, 4))
-	// Output: wechat: /cgi-bin/template/api_set_industry: 43100 template-changed-too-often: change template too frequently
-}
-
 func ExampleClient_UserInfo() {
 	client, stop := simulated(`{"subscribe":1,"openid":"o6_bmjrPTlm6_2sgVt7hMZOPfL2M","subscribe_scene":"ADD_SCENE_QR_CODE"}`)
 	defer stop()

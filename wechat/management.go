@@ -3,7 +3,6 @@ package wechat
 import (
 	"context"
 	"net/url"
-	"strconv"
 	"time"
 )
 
@@ -125,37 +124,4 @@ func unixTime(seconds looseInt) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(int64(seconds), 0)
-}
-
-// Industry is one of an account's two industries.
-type Industry struct {
-	First  string `json:"first_class"`
-	Second string `json:"second_class"`
-}
-
-// Industries calls GET /cgi-bin/template/get_industry (docs: 获取行业信息).
-func (c *Client) Industries(ctx context.Context) (primary, secondary Industry, err error) {
-	const op = "/cgi-bin/template/get_industry"
-	var answer struct {
-		status
-		Primary   *Industry `json:"primary_industry"`
-		Secondary Industry  `json:"secondary_industry"`
-	}
-	if err := c.get(ctx, op, nil, &answer); err != nil {
-		return Industry{}, Industry{}, err
-	}
-	if answer.Primary == nil {
-		return Industry{}, Industry{}, unreadable(op, "the answer has no primary_industry")
-	}
-	return *answer.Primary, answer.Secondary, nil
-}
-
-// SetIndustries calls POST /cgi-bin/template/api_set_industry (docs:
-// 设置所属行业) with two of WeChat's industry numbers, 1 to 41. At most once a month.
-// It deletes the templates of the previous industries.
-func (c *Client) SetIndustries(ctx context.Context, primary, secondary int) error {
-	return c.post(ctx, "/cgi-bin/template/api_set_industry", struct {
-		Primary   string `json:"industry_id1"`
-		Secondary string `json:"industry_id2"`
-	}{strconv.Itoa(primary), strconv.Itoa(secondary)}, new(status))
 }

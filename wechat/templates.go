@@ -35,36 +35,6 @@ func (c *Client) Templates(ctx context.Context) ([]Template, error) {
 	return answer.List, nil
 }
 
-// AddTemplate calls POST /cgi-bin/template/api_add_template (docs: 添加模板)
-// and returns the new template's id. shortID is the number in the template
-// library, keywords are those of the library, in the order of the new template.
-func (c *Client) AddTemplate(ctx context.Context, shortID string, keywords []string) (string, error) {
-	const op = "/cgi-bin/template/api_add_template"
-	var answer struct {
-		status
-		ID looseString `json:"template_id"`
-	}
-	err := c.post(ctx, op, struct {
-		ShortID  string   `json:"template_id_short"`
-		Keywords []string `json:"keyword_name_list,omitempty"`
-	}{shortID, keywords}, &answer)
-	if err != nil {
-		return "", err
-	}
-	if answer.ID == "" {
-		return "", unreadable(op, "the answer has no template_id")
-	}
-	return string(answer.ID), nil
-}
-
-// DeleteTemplate calls POST /cgi-bin/template/del_private_template (docs:
-// 删除模板). Later sends with the template are answered 40037.
-func (c *Client) DeleteTemplate(ctx context.Context, templateID string) error {
-	return c.post(ctx, "/cgi-bin/template/del_private_template", struct {
-		ID string `json:"template_id"`
-	}{templateID}, new(status))
-}
-
 // keyPattern matches the documented form and the one with spaces that copies of
 // WeChat's pages have.
 var keyPattern = regexp.MustCompile(`\{\s*\{\s*([A-Za-z_][A-Za-z0-9_]*)\.DATA\s*\}\s*\}`)
