@@ -9,4 +9,4 @@ func Patterns() (out []string) {
 }
 
 // Chinese is the table of texts.
-func Chinese(text string) string { return chinese(text) }
+func Chinese(text string) string { return chinese.Say(text) }

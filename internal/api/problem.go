@@ -136,7 +136,7 @@ func (p *problem) in(lang wechat.Lang, requestID string) {
 	}
 	p.Title = zh
 	if p.format == "" {
-		p.Detail = strings.TrimSpace(chinese(p.subject) + " " + p.Faults[0].Detail)
+		p.Detail = strings.TrimSpace(chinese.Say(p.subject) + " " + p.Faults[0].Detail)
 		return
 	}
 	args := slices.Clone(p.args)
@@ -145,7 +145,7 @@ func (p *problem) in(lang wechat.Lang, requestID string) {
 			args[i] = text.In(lang)
 		}
 	}
-	p.Detail = fmt.Sprintf(chinese(p.format), args...)
+	p.Detail = chinese.Say(p.format, args...)
 }
 
 // translate writes the texts of faults in lang.
@@ -155,7 +155,7 @@ func translate(faults []fault, lang wechat.Lang) {
 		case f.source != nil:
 			faults[i].Detail = f.source.MessageIn(lang)
 		case lang == wechat.Chinese:
-			faults[i].Detail = chinese(f.Detail)
+			faults[i].Detail = chinese.Say(f.Detail)
 		}
 	}
 }

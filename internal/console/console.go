@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/seal"
@@ -129,7 +130,7 @@ type Console struct {
 	pages  map[wechat.Lang]map[string]*template.Template
 	live   *overviews
 	around surroundings
-	words  map[wechat.Lang]words
+	words  map[wechat.Lang]locale.Words
 	// streams holds one entry for each live page.
 	streams chan struct{}
 	runs    *runs

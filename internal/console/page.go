@@ -33,16 +33,16 @@ type request struct {
 	w       http.ResponseWriter
 	who     Operator
 	lang    wechat.Lang
-	words   words    // of lang
-	account *Account // named by the request, else the first
-	open    bool     // a page for everyone who has its link
+	words   locale.Words // of lang
+	account *Account     // named by the request, else the first
+	open    bool         // a page for everyone who has its link
 }
 
 // ctx is the context of the request.
 func (r *request) ctx() context.Context { return r.Context() }
 
 // text translates.
-func (r *request) text(english string, args ...any) string { return r.words.say(english, args...) }
+func (r *request) text(english string, args ...any) string { return r.words.Say(english, args...) }
 
 // faultError is shown as a page. Its text is a key of the table of words.
 type faultError struct {
@@ -52,7 +52,7 @@ type faultError struct {
 	err    error
 }
 
-func (e *faultError) Error() string { return words(nil).say(e.text, e.args...) }
+func (e *faultError) Error() string { return locale.Words(nil).Say(e.text, e.args...) }
 
 func (e *faultError) Unwrap() error { return e.err }
 
@@ -182,7 +182,7 @@ func (c *Console) render(r *request, status int, name, title string, data any) e
 }
 
 // parsePages parses each page once for each language: the function t translates.
-func parsePages(texts map[wechat.Lang]words) (map[wechat.Lang]map[string]*template.Template, error) {
+func parsePages(texts map[wechat.Lang]locale.Words) (map[wechat.Lang]map[string]*template.Template, error) {
 	names, err := fs.Glob(files, "pages/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
@@ -191,7 +191,7 @@ func parsePages(texts map[wechat.Lang]words) (map[wechat.Lang]map[string]*templa
 	for _, lang := range []wechat.Lang{wechat.English, wechat.Chinese} {
 		out[lang] = map[string]*template.Template{}
 		funcs := template.FuncMap{
-			"t":    texts[lang].inPage,
+			"t":    func(english string, args ...any) any { return inPage(texts[lang], english, args...) },
 			"time": timeElement,
 			"num":  func(n any) string { return grouped(fmt.Sprint(n)) },
 		}

@@ -2,10 +2,9 @@ package console
 
 import (
 	_ "embed" // the table
-	"fmt"
 	"html/template"
-	"strings"
 
+	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -15,33 +14,13 @@ import (
 //go:embed words.zh.txt
 var chineseTable string
 
-// words are the texts of one language by their English text. Nil: English.
-type words map[string]string
-
 // wordsOf are the texts of each language.
-func wordsOf() map[wechat.Lang]words {
-	chinese := words{}
-	for line := range strings.Lines(chineseTable) {
-		english, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		chinese[english] = text
-	}
-	return map[wechat.Lang]words{wechat.English: nil, wechat.Chinese: chinese}
+func wordsOf() map[wechat.Lang]locale.Words {
+	return map[wechat.Lang]locale.Words{wechat.English: nil, wechat.Chinese: locale.ParseWords(chineseTable)}
 }
 
-// say is the text with args filled in; the English one where there is no other.
-func (w words) say(english string, args ...any) string {
-	text := english
-	if other, known := w[english]; known {
-		text = other
-	}
-	if len(args) == 0 {
-		return text
-	}
-	return fmt.Sprintf(text, args...)
-}
-
-// inPage is say for pages: a time element among args stays an element.
-func (w words) inPage(english string, args ...any) any {
+// inPage is Say for pages: a time element among args stays an element.
+func inPage(w locale.Words, english string, args ...any) any {
 	var elements bool
 	escaped := make([]any, len(args))
 	for i, arg := range args {
@@ -55,7 +34,7 @@ func (w words) inPage(english string, args ...any) any {
 		}
 	}
 	if !elements {
-		return w.say(english, args...)
+		return w.Say(english, args...)
 	}
-	return template.HTML(w.say(english, escaped...)) //nolint:gosec // our texts, elements, and what was escaped
+	return template.HTML(w.Say(english, escaped...)) //nolint:gosec // our texts, elements, and what was escaped
 }

@@ -17,7 +17,7 @@ import (
 
 // spoken are the names of functions and fields whose text is shown to operators.
 func spoken() []string {
-	return []string{"text", "wrong", "add", "say", "ask", "askAll", "warning", "button"}
+	return []string{"text", "wrong", "add", "ask", "askAll", "warning", "button"}
 }
 
 // textsOf lists every English text of pages and code.
