@@ -21,7 +21,7 @@ var doneScript = script("done")
 //
 //   - a dequeue gets a task of the fetch loop, or "empty" after a second;
 //   - completions of concurrent handlers share one script call;
-//   - the list of expired leases is empty: recovery is ours (recover.go).
+//   - the list of expired leases is empty: recovery is ours (tend.go).
 //
 // Every script is written even when asynq's context is over: asynq cancels it
 // before it repeats a failed completion, and the task would run twice. What asynq

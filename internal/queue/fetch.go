@@ -20,7 +20,6 @@ import (
 var (
 	fetchScript = script("fetch")
 	openScript  = script("open")
-	lookScript  = script("look")
 )
 
 const (
@@ -35,9 +34,7 @@ const (
 	fetchPause = 2 * time.Millisecond
 	// maxHandOver is how long a fetched task may wait for asynq to take it.
 	maxHandOver = time.Second
-	// lookEvery is how often empty queues are looked at, should a wake-up be lost.
-	lookEvery = time.Second
-	// idleLife outlives two looks, so that the idle mark has no gaps.
+	// idleLife outlives two looks of tend, so that the idle mark has no gaps.
 	idleLife = 3 * time.Second
 	// troubleWait is the pause after an error of Redis.
 	troubleWait = 250 * time.Millisecond
@@ -55,22 +52,20 @@ const (
 // starve; default and bulk share 3 : 1.
 type fetcher struct {
 	rdb      redis.UniversalClient
-	account  string
 	gate     Gate
 	log      *zap.Logger
-	clock    *clockGuard
 	inFlight *inFlight      // shared with the handlers
 	out      chan *delivery // unbuffered: to asynq's dequeues
 	stopped  chan struct{}  // closed when the loop has ended
 
-	queues  []*source     // critical, default, bulk
-	changed chan struct{} // capacity 1: a queue was woken
+	queues     []*source     // critical, default, bulk
+	changed    chan struct{} // capacity 1: a queue was woken
+	wrongClock atomic.Bool   // set by tend
 
 	closed     [2]closure // by tier
-	nextLook   time.Time
-	resumeAt   time.Time // Redis failed: nothing is asked before this
-	turns      int       // choices between critical and the rest
-	restsTurns int       // choices between default and bulk
+	resumeAt   time.Time  // Redis failed: nothing is asked before this
+	turns      int        // choices between critical and the rest
+	restsTurns int        // choices between default and bulk
 }
 
 // source is a queue that the loop fetches from.
@@ -87,9 +82,9 @@ type closure struct {
 	changed <-chan struct{}
 }
 
-func newFetcher(cfg *ServerConfig, clock *clockGuard) *fetcher {
+func newFetcher(cfg *ServerConfig) *fetcher {
 	f := &fetcher{
-		rdb: cfg.Redis, account: cfg.Account, gate: cfg.Gate, log: cfg.Logger, clock: clock,
+		rdb: cfg.Redis, gate: cfg.Gate, log: cfg.Logger,
 		inFlight: newInFlight(cfg.Concurrency), out: make(chan *delivery), stopped: make(chan struct{}),
 		changed: make(chan struct{}, 1),
 	}
@@ -106,11 +101,10 @@ func (f *fetcher) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := time.Now()
 		f.takeWakes()
-		if now.Before(f.resumeAt) || f.clock.wrong() {
+		if now.Before(f.resumeAt) || f.wrongClock.Load() {
 			f.wait(ctx, now)
 			continue
 		}
-		f.look(ctx, now)
 		var q *source
 		free := f.inFlight.free()
 		if free > 0 {
@@ -155,13 +149,10 @@ func (f *fetcher) takeWakes() {
 	}
 }
 
-// wait returns when something may have changed: a wake-up, a free slot, an opened
-// gate, or the time of the next look.
+// wait returns when something may have changed: a wake-up, a free slot, an opened gate,
+// or, at the latest after a second, the end of a pause.
 func (f *fetcher) wait(ctx context.Context, now time.Time) {
-	until := now.Add(lookEvery)
-	if f.nextLook.After(now) && f.nextLook.Before(until) {
-		until = f.nextLook
-	}
+	until := now.Add(time.Second)
 	if f.resumeAt.After(now) && f.resumeAt.Before(until) {
 		until = f.resumeAt
 	}
@@ -188,31 +179,6 @@ func (f *fetcher) wait(ctx context.Context, now time.Time) {
 			f.gate.Return(d.permit)
 		}
 	case <-ctx.Done():
-	}
-}
-
-// look asks once a second whether the queues that were empty still are.
-func (f *fetcher) look(ctx context.Context, now time.Time) {
-	if now.Before(f.nextLook) {
-		return
-	}
-	f.nextLook = now.Add(lookEvery)
-	var cmds []redis.Cmder
-	var asked []*source
-	for _, q := range f.queues {
-		if !q.filled {
-			cmds = append(cmds, lookScript.Call(ctx, []string{q.pending, q.paused, q.idle}, idleLife.Milliseconds()))
-			asked = append(asked, q)
-		}
-	}
-	redisx.Exec(ctx, f.rdb, cmds...)
-	for n, cmd := range cmds {
-		found, err := cmd.(*redisx.Call).Int()
-		if err != nil {
-			f.trouble(ctx, "cannot look at the queues", err)
-			return
-		}
-		asked[n].filled = found == 1
 	}
 }
 
@@ -332,11 +298,28 @@ func (f *fetcher) fetch(ctx context.Context, q *source, permits []ratelimit.Perm
 		return nil
 	}
 	q.filled, q.depth = len(deliveries) == len(permits), 2*len(deliveries)
-	deliveries = slices.DeleteFunc(deliveries, func(d delivery) bool { return d.message == "" }) // recovery removes them
+	deliveries = f.withMessage(ctx, deliveries)
 	for n := range deliveries {
 		deliveries[n].permit = permits[n]
 	}
 	f.returnAll(permits[len(deliveries):])
+	return deliveries
+}
+
+// withMessage removes the tasks whose message is gone, from Redis too.
+func (f *fetcher) withMessage(ctx context.Context, deliveries []delivery) []delivery {
+	var gone []delivery
+	deliveries = slices.DeleteFunc(deliveries, func(d delivery) bool {
+		if d.message == "" {
+			gone = append(gone, d)
+		}
+		return d.message == ""
+	})
+	if len(gone) > 0 {
+		_, err := f.toHead(ctx, gone)
+		f.log.Warn("queue: tasks without a message are removed: Redis evicted them, or they were deleted by hand",
+			zap.Int("without_message", len(gone)), zap.Error(err))
+	}
 	return deliveries
 }
 
@@ -345,7 +328,7 @@ func (f *fetcher) fetch(ctx context.Context, q *source, permits []ratelimit.Perm
 // lost connection: the tasks of the first one would be left active until recovery finds
 // them. The same happens to those of a call whose answer is lost.
 func (f *fetcher) take(ctx context.Context, q *keys, lease int64, n int) ([]delivery, error) {
-	ids, err := fetchScript.Texts(ctx, f.rdb, true, []string{q.pending, q.paused, q.active, q.lease, q.idle, q.deliveries},
+	ids, err := fetchScript.Texts(ctx, f.rdb, true, []string{q.pending, q.paused, q.active, q.lease, q.idle, q.deliveries, q.retry},
 		lease, n, idleLife.Milliseconds())
 	if err != nil || len(ids) < 2 {
 		return nil, err

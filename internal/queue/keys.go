@@ -41,7 +41,6 @@ type keys struct {
 	tasks     string // prefix of the hash of each task
 
 	idle       string // set for 3 s after a worker found the queue empty
-	ahead      string // set of the retries that were moved to the head last, for a day
 	deliveries string // the number of the last delivery; it lives as long as the queue is used
 }
 
@@ -56,7 +55,7 @@ func keysOf(account string, class job.Class) keys {
 		pending: asynq + "pending", paused: asynq + "paused", active: asynq + "active", lease: asynq + "lease",
 		scheduled: asynq + "scheduled", retry: asynq + "retry", archived: asynq + "archived",
 		completed: asynq + "completed", processed: asynq + "processed", tasks: asynq + "t:",
-		idle: ours + "idle", ahead: ours + "ahead", deliveries: ours + "deliveries",
+		idle: ours + "idle", deliveries: ours + "deliveries",
 	}
 }
 
@@ -79,9 +78,6 @@ func wakeChannel(account string) string { return redisx.Prefix(account) + "wake"
 func pauseKey(account string, class job.Class) string {
 	return redisx.Prefix(account) + "paused:" + string(class)
 }
-
-// sweepKey exists for the 5 s in which a sweep is not repeated.
-func sweepKey(account string) string { return redisx.Prefix(account) + "sweep" }
 
 // asynqCall names the scripts of asynq that our client answers. asynq sends each
 // with its keys in a fixed order, so the keys tell which one it is.

@@ -15,9 +15,8 @@
 //
 // # Around
 //
-// The server puts back what killed workers held and moves due tasks (recover.go),
-// and stops while this machine's clock is wrong (clock.go). An [Inspector] counts,
-// deletes and pauses.
+// The server puts back what killed workers held, moves due tasks, and stops while this
+// machine's clock is wrong (tend.go). An [Inspector] counts, deletes and pauses.
 package queue
 
 import (

@@ -105,19 +105,16 @@ func (s *Server) Run(ctx context.Context) error {
 	log := sampled(s.cfg.Logger)
 	cfg := s.cfg
 	cfg.Logger = log
-	clock := &clockGuard{rdb: cfg.Redis, account: cfg.Account, log: log}
-	r := &run{cfg: &cfg, work: work, fetcher: newFetcher(&cfg, clock)}
+	r := &run{cfg: &cfg, work: work, fetcher: newFetcher(&cfg)}
 	defer cfg.WakeUps.subscribe(lasting, cfg.Account, r.fetcher.wake)()
 
-	clock.check(ctx) // before anything goes by it
+	r.fetcher.look(ctx) // before anything goes by the clock
 	c := newClient(cfg.Redis, r.fetcher)
 	servers, err := r.start(c)
 	var background sync.WaitGroup
 	background.Go(func() { r.fetcher.run(fetching) })
 	if err == nil {
-		background.Go(func() { r.fetcher.forward(fetching) })
-		background.Go(func() { r.fetcher.recover(fetching) })
-		background.Go(func() { clock.run(fetching) })
+		background.Go(func() { r.fetcher.tend(fetching) })
 		err = c.awaitFirstFetch(ctx)
 	}
 	if err == nil {
@@ -183,7 +180,7 @@ func (r *run) config(slots int, reports bool, log asynq.Logger) asynq.Config {
 		},
 		StrictPriority:           true,
 		TaskCheckInterval:        checkEvery,
-		DelayedTaskCheckInterval: never, // see forward
+		DelayedTaskCheckInterval: never, // see tend
 		JanitorInterval:          never, // nothing is retained
 		ShutdownTimeout:          r.cfg.DrainTimeout + drainGrace,
 		RetryDelayFunc:           retryDelay,
