@@ -51,6 +51,7 @@ type key struct {
 	id     string
 	aead   cipher.AEAD
 	digest []byte
+	names  []byte
 }
 
 // New reads keys of 64 hexadecimal digits each, with commas or white space between
@@ -94,7 +95,7 @@ func newKey(text string) (key, error) {
 		out, err = hkdf.Expand(sha256.New, secret, "wxnotify seal "+use, size)
 		return out
 	}
-	k := key{id: hex.EncodeToString(derive("id", idSize)), digest: derive("digest", keySize)}
+	k := key{id: hex.EncodeToString(derive("id", idSize)), digest: derive("digest", keySize), names: derive("names", keySize)}
 	sealing := derive("aes-256-gcm", keySize)
 	if err == nil {
 		k.aead, err = NewAEAD(sealing)
