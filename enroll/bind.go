@@ -11,6 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/names"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/ticket"
 )
 
@@ -65,6 +67,9 @@ func (r *Roster) Bind(ctx context.Context, b Binding, t *ticket.Ticket) (Bound, 
 	if b.User == "" || b.OpenID == "" {
 		return "", errors.New("enroll: a binding needs a user and an openid")
 	}
+	if err := r.admit(ctx); err != nil {
+		return "", err
+	}
 	keys, args := r.bindCall(b, time.Now())
 	if t != nil {
 		keys = append(keys, r.keys.ticket(t.ID), r.keys.ticketsOf(b.OpenID))
@@ -72,7 +77,7 @@ func (r *Roster) Bind(ctx context.Context, b Binding, t *ticket.Ticket) (Bound, 
 	}
 	said, err := bindScript.Run(ctx, r.rdb, keys, args...).Text()
 	if err != nil {
-		return "", fmt.Errorf("enroll: bind: %w", err)
+		return "", fmt.Errorf("enroll: bind: %w", names.Explain(err))
 	}
 	return Bound(said), nil
 }
@@ -82,7 +87,7 @@ const bindTicket, bindTicketEnds = 10, 11
 
 // bindCall are the keys and arguments of bind.lua, for a binding without a ticket.
 func (r *Roster) bindCall(b Binding, now time.Time) (keys []string, args []any) {
-	follows, first := "", "0"
+	follows, first, n := "", "0", r.names()
 	if b.Follows != nil {
 		follows = flag(*b.Follows)
 	}
@@ -90,7 +95,7 @@ func (r *Roster) bindCall(b Binding, now time.Time) (keys []string, args []any) 
 		first = "1"
 	}
 	args = []any{
-		b.User, b.OpenID, now.UnixMilli(), b.How, b.UnionID, follows, maxOpenIDs, first,
+		n.Seal(seal.User, b.User), n.Seal(seal.OpenID, b.OpenID), now.UnixMilli(), b.How, n.Seal(seal.UnionID, b.UnionID), follows, maxOpenIDs, first,
 		ledger.MaxBindings, maxChanges, "", int64(0),
 	}
 	return append(r.changed(b.User, b.OpenID), r.trailKeys()...), append(args, r.trailLine(b.User, b.OpenID, b.How)...)
@@ -127,9 +132,12 @@ func (r *Roster) unbind(ctx context.Context, user, openid string, recorded bool)
 	openids := []string{openid}
 	if openid == "" {
 		var err error
-		if openids, err = r.rdb.HKeys(ctx, ledger.UserKey(r.account, user)).Result(); err != nil {
+		if openids, err = r.openidsOf(ctx, user); err != nil {
 			return 0, fmt.Errorf("enroll: unbind: %w", err)
 		}
+	}
+	if err := r.admit(ctx); err != nil {
+		return 0, err
 	}
 	n := 0
 	for _, o := range openids {
@@ -137,7 +145,7 @@ func (r *Roster) unbind(ctx context.Context, user, openid string, recorded bool)
 		if recorded {
 			keys = append(keys, r.trailKeys()...)
 		}
-		args := append([]any{user, o, time.Now().UnixMilli(), ledger.MaxBindings, maxChanges, r.actor}, r.trailLine(user, o, "")...)
+		args := append([]any{r.names().Seal(seal.User, user), r.names().Seal(seal.OpenID, o), time.Now().UnixMilli(), ledger.MaxBindings, maxChanges, r.actor}, r.trailLine(user, o, "")...)
 		gone, err := unbindScript.Run(ctx, r.rdb, keys, args...).Int()
 		if err != nil {
 			return n, fmt.Errorf("enroll: unbind: %w", err)
@@ -148,6 +156,18 @@ func (r *Roster) unbind(ctx context.Context, user, openid string, recorded bool)
 		}
 	}
 	return n, nil
+}
+
+// openidsOf are those of a user, in no order.
+func (r *Roster) openidsOf(ctx context.Context, user string) ([]string, error) {
+	if err := r.admit(ctx); err != nil {
+		return nil, err
+	}
+	openids, err := r.rdb.HKeys(ctx, ledger.UserKey(r.account, r.names(), user)).Result()
+	for i, openid := range openids {
+		openids[i] = r.names().Open(seal.OpenID, openid)
+	}
+	return openids, wrap(err, "read the roster")
 }
 
 // voidTickets removes what is kept of the tickets that bound openid to user, but for
@@ -163,7 +183,7 @@ func (r *Roster) voidTickets(ctx context.Context, user, openid string) error {
 			member, _ := z.Member.(string)
 			name, whose, _ := strings.Cut(member, " ")
 			id, err := ticket.ParseID(name)
-			if err != nil || whose != user {
+			if err != nil || r.names().Open(seal.User, whose) != user {
 				continue
 			}
 			pipe.HDel(ctx, r.keys.ticket(id), "s", "n", "e", "q")
@@ -179,7 +199,7 @@ func (r *Roster) voidTickets(ctx context.Context, user, openid string) error {
 
 // changed are the keys that hold a binding.
 func (r *Roster) changed(user, openid string) []string {
-	return []string{ledger.UserKey(r.account, user), r.keys.follower(openid), r.keys.roster()}
+	return []string{ledger.UserKey(r.account, r.names(), user), r.keys.follower(openid), r.keys.roster()}
 }
 
 // trailKeys are the keys to which a change is written.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // ChangeKind says how the openids of a user changed.
@@ -106,21 +108,22 @@ func (s *Service) deliverOne(ctx context.Context, a *account, m redis.XMessage) 
 	}
 	call, cancel := context.WithTimeout(ctx, hookTimeout)
 	defer cancel()
-	if err := s.cfg.OnChange(call, changeOf(a.AppID, m)); err != nil {
+	if err := s.cfg.OnChange(call, a.roster.changeOf(m)); err != nil {
 		return wrap(err, "Config.OnChange")
 	}
 	return wrap(s.cfg.Redis.XDel(ctx, a.keys.changes(), m.ID).Err(), "remove a delivered change")
 }
 
-func changeOf(account string, m redis.XMessage) Change {
+func (r *Roster) changeOf(m redis.XMessage) Change {
+	n := r.names()
 	text := func(name string) string {
 		value, _ := m.Values[name].(string)
 		return value
 	}
 	at, _ := strconv.ParseInt(text("at"), 10, 64)
 	return Change{
-		ID: m.ID, Account: account, Kind: ChangeKind(text("kind")), User: text("user"), OpenID: text("openid"),
-		Previous: text("previous"), How: text("how"), At: time.UnixMilli(at).UTC(),
+		ID: m.ID, Account: r.account, Kind: ChangeKind(text("kind")), User: n.Open(seal.User, text("user")), OpenID: n.Open(seal.OpenID, text("openid")),
+		Previous: n.Open(seal.OpenID, text("previous")), How: text("how"), At: time.UnixMilli(at).UTC(),
 	}
 }
 
@@ -133,7 +136,7 @@ func (r *Roster) dropChanges(ctx context.Context, drop func(Change) bool) error 
 		}
 		var ids []string
 		for _, m := range list {
-			if drop(changeOf(r.account, m)) {
+			if drop(r.changeOf(m)) {
 				ids = append(ids, m.ID)
 			}
 			from = "(" + m.ID

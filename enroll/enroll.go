@@ -90,6 +90,8 @@ type Config struct {
 	PreviousKey wechat.Secret
 	// SealKeys are those of producer.Config.SealKeys, see [Eraser.OpenSealed]. Default: none.
 	SealKeys wechat.Secret
+	// SealNameKeys are those of producer.Config.SealNameKeys. Default: none.
+	SealNameKeys wechat.Secret
 	// ReturnURLs are the addresses that a follower may be sent to afterwards.
 	// Default: none.
 	ReturnURLs []string
@@ -184,14 +186,18 @@ func New(cfg Config) (*Service, error) {
 
 func (s *Service) newAccount(a Account) (*account, error) {
 	acct := &account{
-		Account: a, keys: keys(a.AppID), handOffs: ticket.NewHandOffStore(s.cfg.Redis, a.AppID, []byte(s.cfg.Key.Reveal()), []byte(s.cfg.PreviousKey.Reveal())), erasing: make(chan struct{}, 1),
+		Account: a, handOffs: ticket.NewHandOffStore(s.cfg.Redis, a.AppID, []byte(s.cfg.Key.Reveal()), []byte(s.cfg.PreviousKey.Reveal())), erasing: make(chan struct{}, 1),
 	}
 	var err error
 	if acct.roster, err = NewRoster(s.cfg.Redis, a.AppID); err != nil {
 		return nil, err
 	}
 	acct.roster.policy = a.Bind
-	acct.records, err = ledger.New(s.cfg.Redis, ledger.Config{Account: a.AppID, Keep: a.Keep, Resend: a.Resend})
+	if err = acct.roster.SealNames(s.cfg.SealNameKeys); err != nil {
+		return nil, err
+	}
+	acct.keys = acct.roster.keys
+	acct.records, err = ledger.New(s.cfg.Redis, ledger.Config{Account: a.AppID, Keep: a.Keep, Resend: a.Resend, Names: acct.roster.names()})
 	if err != nil {
 		return nil, err
 	}

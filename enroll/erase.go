@@ -70,6 +70,20 @@ func NewEraser(rdb redis.UniversalClient, appID string) (*Eraser, error) {
 	return &Eraser{roster: roster, records: records, tasks: queue.NewInspector(rdb)}, nil
 }
 
+// SealNames has openids and users sealed in Redis: keys are those of
+// producer.Config.SealNameKeys. Call it before any other method.
+func (e *Eraser) SealNames(keys wechat.Secret) error {
+	if err := e.roster.SealNames(keys); err != nil {
+		return err
+	}
+	records, err := ledger.New(e.roster.rdb, ledger.Config{Account: e.roster.account, Names: e.roster.names()})
+	if err != nil {
+		return fmt.Errorf("enroll: %w", err)
+	}
+	e.records = records
+	return nil
+}
+
 // OpenSealed gives the Eraser the keys of producer.Config.SealKeys. It needs them for
 // messages whose record was lost, by a fail-over of Redis: a search that meets one that
 // it cannot open fails, and is to be repeated with the key.
@@ -144,11 +158,14 @@ type searched struct {
 
 // finish erases all who are noted.
 func (e *Eraser) finish(ctx context.Context) (searched, error) {
+	if err := e.roster.admit(ctx); err != nil {
+		return searched{}, err
+	}
 	noted, err := e.roster.rdb.HGetAll(ctx, e.roster.keys.erasing()).Result()
 	if err != nil || len(noted) == 0 {
 		return searched{}, wrap(err, "read what is to be erased")
 	}
-	who := peopleOf(noted)
+	who := e.roster.peopleOf(noted)
 	var found searched
 	var sending []queue.Ref
 	refs, err := e.records.Erase(ctx, ledger.Erasure{
@@ -211,9 +228,9 @@ func (e *Eraser) audit(ctx context.Context, name, note string) error {
 		entry.Actor = "operator" // the line before it names the person
 	}
 	if openid, ok := strings.CutPrefix(name, "o:"); ok {
-		entry.OpenID = openid
+		entry.OpenID = e.roster.names().Open(seal.OpenID, openid)
 	} else {
-		entry.User = strings.TrimPrefix(name, "u:")
+		entry.User = e.roster.names().Open(seal.User, strings.TrimPrefix(name, "u:"))
 	}
 	if err := e.records.Audit(ctx, entry); err != nil {
 		return wrap(err, "write the audit trail")
@@ -225,7 +242,7 @@ func (e *Eraser) audit(ctx context.Context, name, note string) error {
 	if entry.User != "" {
 		who.User = wechat.MaskOpenID(entry.User)
 	}
-	return wrap(events.Publish(ctx, e.roster.rdb, e.roster.account, events.UserErased, who), "write the event")
+	return wrap(events.Publish(ctx, e.roster.rdb, e.roster.account, e.roster.names(), events.UserErased, who), "write the event")
 }
 
 // traces are what names a person in one account.
@@ -248,7 +265,7 @@ func (r *Roster) traces(ctx context.Context, p Person) (traces, error) {
 		}
 		for _, u := range users {
 			t.pairs = append(t.pairs, [2]string{u, p.OpenID})
-			others, err := r.rdb.HLen(ctx, ledger.UserKey(r.account, u)).Result()
+			others, err := r.rdb.HLen(ctx, ledger.UserKey(r.account, r.names(), u)).Result()
 			if err != nil {
 				return t, wrap(err, "read the roster")
 			}
@@ -259,9 +276,9 @@ func (r *Roster) traces(ctx context.Context, p Person) (traces, error) {
 		return t, nil
 	}
 	t.users = []string{p.User}
-	openids, err := r.rdb.HKeys(ctx, ledger.UserKey(r.account, p.User)).Result()
+	openids, err := r.openidsOf(ctx, p.User)
 	if err != nil {
-		return t, wrap(err, "read the roster")
+		return t, err
 	}
 	for _, o := range openids {
 		t.pairs = append(t.pairs, [2]string{p.User, o})
@@ -289,10 +306,10 @@ func (r *Roster) note(ctx context.Context, t traces, why string) error {
 	}
 	var notes []any
 	for _, o := range t.openids {
-		notes = append(notes, "o:"+o, why+" "+until+" "+randomName())
+		notes = append(notes, "o:"+r.names().Seal(seal.OpenID, o), why+" "+until+" "+randomName())
 	}
 	for _, u := range t.users {
-		notes = append(notes, "u:"+u, why+" "+until+" "+randomName())
+		notes = append(notes, "u:"+r.names().Seal(seal.User, u), why+" "+until+" "+randomName())
 	}
 	if len(notes) == 0 {
 		return nil
@@ -317,8 +334,8 @@ func (r *Roster) forget(ctx context.Context, t traces) (int, error) {
 		pipe.Del(ctx, r.keys.ticketsOf(o)) // voided by forgetBinding
 	}
 	for _, u := range t.users {
-		pipe.Del(ctx, ledger.UserKey(r.account, u))
-		pipe.ZRem(ctx, r.keys.roster(), u)
+		pipe.Del(ctx, ledger.UserKey(r.account, r.names(), u))
+		pipe.ZRem(ctx, r.keys.roster(), r.names().Seal(seal.User, u))
 	}
 	_, err := pipe.Exec(ctx)
 	if errors.Is(err, redis.Nil) {

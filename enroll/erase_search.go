@@ -29,14 +29,15 @@ type people struct {
 
 // peopleOf reads the notes that Roster.note wrote. Versions before December 2026 noted
 // no event.
-func peopleOf(notes map[string]string) people {
+func (r *Roster) peopleOf(notes map[string]string) people {
 	p := people{openids: map[string]string{}, users: map[string]bool{}}
 	for name, note := range notes {
 		openid, ok := strings.CutPrefix(name, "o:")
 		if !ok {
-			p.users[strings.TrimPrefix(name, "u:")] = true
+			p.users[r.names().Open(seal.User, strings.TrimPrefix(name, "u:"))] = true
 			continue
 		}
+		openid = r.names().Open(seal.OpenID, openid)
 		p.openids[openid] = ""
 		if words := strings.Fields(note); len(words) == 3 {
 			p.openids[openid] = words[1]
@@ -132,7 +133,7 @@ func (e *Eraser) dropEvents(ctx context.Context, who people) (dropped int, err e
 		var ids []string
 		for _, m := range list {
 			from = "(" + m.ID
-			event, err := entryIn(looked{m, 0})
+			event, err := entryIn(looked{m, 0}, e.roster.names())
 			if err == nil && (who.erases(event.OpenID, m.ID) || who.erases(event.Subject, m.ID)) {
 				ids = append(ids, m.ID)
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // ByImport is how an imported openid came to be bound.
@@ -62,6 +63,10 @@ func (m *Mover) Import(ctx context.Context, list []Binding, check bool) ([]Impor
 
 // readBound sets BoundBefore and Follows of what is bound.
 func (m *Mover) readBound(ctx context.Context, list []Binding, out []Imported) error {
+	if err := m.roster.admit(ctx); err != nil {
+		return err
+	}
+	n := m.roster.names()
 	pipe := m.roster.rdb.Pipeline()
 	bound := make([]*redis.BoolCmd, len(list))
 	follows := make([]*redis.StringCmd, len(list))
@@ -69,7 +74,7 @@ func (m *Mover) readBound(ctx context.Context, list []Binding, out []Imported) e
 		if b.User == "" || b.OpenID == "" {
 			return errors.New("enroll: a binding needs a user and an openid")
 		}
-		bound[i] = pipe.HExists(ctx, ledger.UserKey(m.cfg.Account, b.User), b.OpenID)
+		bound[i] = pipe.HExists(ctx, ledger.UserKey(m.cfg.Account, n, b.User), n.Seal(seal.OpenID, b.OpenID))
 		follows[i] = pipe.HGet(ctx, m.roster.keys.follower(b.OpenID), "f")
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {

@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/names"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -65,6 +67,12 @@ type entry struct {
 	Place string `json:"-"` // in the inbox: its stream ID
 }
 
+// named returns the entry with its names changed.
+func (e entry) named(change func(kind seal.Kind, name string) string) entry {
+	e.OpenID, e.Subject = change(seal.OpenID, e.OpenID), change(seal.OpenID, e.Subject)
+	return e
+}
+
 // receipt of the entry as the ledger takes it.
 func (e entry) receipt() ledger.Receipt {
 	return ledger.Receipt{MsgID: e.MsgID, OpenID: e.OpenID, Status: e.Status, At: time.Unix(e.At, 0)}
@@ -91,22 +99,26 @@ type inbox struct {
 	rdb      redis.UniversalClient
 	keys     keys
 	consumer string
+	guard    *names.Guard
 }
 
 func newInbox(rdb redis.UniversalClient, k keys, consumer string) *inbox {
 	if consumer == "" {
 		consumer = "enroll-" + randomName()
 	}
-	return &inbox{rdb: rdb, keys: k, consumer: consumer}
+	return &inbox{rdb: rdb, keys: k, consumer: consumer, guard: names.NewGuard(rdb, k.account, k.names)}
 }
 
 // take is the one write before a push is acknowledged: it checks that the push
 // is no replay and was not seen, and puts e, unless that is nil, into the inbox.
 // Nothing is marked as seen that is not in the inbox.
 func (b *inbox) take(ctx context.Context, p *wechat.Push, e *entry) (taken, error) {
+	if err := b.guard.Admit(ctx); err != nil {
+		return "", wrap(err, "take a push")
+	}
 	text := ""
 	if e != nil {
-		data, err := json.Marshal(e)
+		data, err := json.Marshal(e.named(b.keys.names.Seal))
 		if err != nil {
 			return "", fmt.Errorf("enroll: %w", err)
 		}
@@ -116,7 +128,7 @@ func (b *inbox) take(ctx context.Context, p *wechat.Push, e *entry) (taken, erro
 		[]string{b.keys.nonce(p.Nonce), b.keys.seen(dedupeKey(p)), b.keys.inbox()},
 		p.Digest, (time.Until(p.FreshUntil) + time.Minute).Milliseconds(), seenLife.Milliseconds(), maxInbox, text, randomName()).Text()
 	if err != nil {
-		return "", fmt.Errorf("enroll: take a push: %w", err)
+		return "", fmt.Errorf("enroll: take a push: %w", names.Explain(err))
 	}
 	return taken(said), nil
 }
@@ -182,7 +194,7 @@ func (b *inbox) run(ctx context.Context, log *quietLog, apply func(context.Conte
 	b.forgetReaders(ctx)
 	for ctx.Err() == nil {
 		if err := b.round(ctx, log, apply); err != nil && ctx.Err() == nil {
-			log.warn("inbox", "events wait: Redis fails", zap.Error(err))
+			log.warn("inbox", "events wait: Redis fails", zap.Error(names.Explain(err)))
 			pause(ctx, time.Second)
 		}
 	}
@@ -204,6 +216,9 @@ func (b *inbox) forgetReaders(ctx context.Context) {
 
 // round takes what has waited for a second look, then what is new.
 func (b *inbox) round(ctx context.Context, log *quietLog, apply func(context.Context, entry) error) error {
+	if err := b.guard.Admit(ctx); err != nil {
+		return wrap(err, "read the inbox")
+	}
 	again, err := b.unfinished(ctx)
 	if err != nil {
 		return err
@@ -268,7 +283,7 @@ func (b *inbox) unfinished(ctx context.Context) ([]looked, error) {
 func (b *inbox) applyAll(ctx context.Context, log *quietLog, list []looked, apply func(context.Context, entry) error) error {
 	done := make([]bool, len(list))
 	var g errgroup.Group
-	for _, places := range byFollower(list) {
+	for _, places := range byFollower(list, b.keys.names) {
 		g.Go(func() error {
 			for _, i := range places {
 				done[i] = b.applyOne(ctx, log, list[i], apply)
@@ -294,11 +309,11 @@ func (b *inbox) applyAll(ctx context.Context, log *quietLog, list []looked, appl
 }
 
 // byFollower keeps the events of one follower in their order.
-func byFollower(list []looked) map[string][]int {
+func byFollower(list []looked, n *seal.Names) map[string][]int {
 	places := map[string][]int{}
 	for i, m := range list {
 		openid := ""
-		if e, err := entryIn(m); err == nil {
+		if e, err := entryIn(m, n); err == nil {
 			openid = e.OpenID
 		}
 		places[openid] = append(places[openid], i)
@@ -306,16 +321,16 @@ func byFollower(list []looked) map[string][]int {
 	return places
 }
 
-func entryIn(m looked) (entry, error) {
+func entryIn(m looked, n *seal.Names) (entry, error) {
 	e := entry{Looks: m.looks, Place: m.ID}
 	text, _ := m.Values["e"].(string)
 	err := json.Unmarshal([]byte(text), &e)
-	return e, wrap(err, "read an event")
+	return e.named(n.Open), wrap(err, "read an event")
 }
 
 // applyOne reports whether the entry is done with.
 func (b *inbox) applyOne(ctx context.Context, log *quietLog, m looked, apply func(context.Context, entry) error) bool {
-	e, err := entryIn(m)
+	e, err := entryIn(m, b.keys.names)
 	if err == nil {
 		err = apply(ctx, e)
 	}

@@ -4,40 +4,65 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/ticket"
 )
 
 // keys names what enroll keeps in Redis for one account: all in the account's
 // slot. What a ticket and a user's openids are kept under is known to
-// internal/ticket and to the ledger, which share it.
-type keys string
+// internal/ticket and to the ledger, which share it. Names seal openids and users in the
+// names of keys, and what is found by them lies under a key of their own: see package
+// names.
+type keys struct {
+	account string
+	names   *seal.Names // nil: in clear
+}
 
-func (k keys) prefix() string { return "wxn:{" + string(k) + "}:" }
+// Keys that have an openid behind a prefix, and those of what is found by names.
+const (
+	followerPrefix = "o:"
+	followedPrefix = "z:"
+	ticketsPrefix  = "k:"
+	userPrefix     = "user:" // the ledger's
+	rosterKey      = "roster"
+	changesKey     = "changes"
+	erasingKey     = "erasing"
+	inboxKey       = "in"
+	syncKey        = "sync"
+)
+
+func (k keys) prefix() string { return "wxn:{" + k.account + "}:" }
+
+func (k keys) under(name string) string { return k.names.Under(k.prefix() + name) }
+
+func (k keys) of(prefix, openid string) string {
+	return k.prefix() + prefix + k.names.Seal(seal.OpenID, openid)
+}
 
 // roster is a zset of users by the time of their latest binding.
-func (k keys) roster() string { return k.prefix() + "roster" }
+func (k keys) roster() string { return k.under(rosterKey) }
 
 // follower is a hash of one bound openid: its users, unionid, follow state.
-func (k keys) follower(openid string) string { return k.prefix() + "o:" + openid }
+func (k keys) follower(openid string) string { return k.of(followerPrefix, openid) }
 
 // followed remembers for an hour when an openid was last said to follow or not.
-func (k keys) followed(openid string) string { return k.prefix() + "z:" + openid }
+func (k keys) followed(openid string) string { return k.of(followedPrefix, openid) }
 
 // ticket is a hash of one opened ticket, until the ticket ends and half an hour
 // longer. Field s is the sealed ticket; n, e and q count its states, exchanges and QR
 // codes; u is set once it was used: to the time of the binding in Unix milliseconds, or to
 // voidMark after unbinding or erasure, which remove all other fields.
-func (k keys) ticket(id ticket.ID) string { return ticket.Key(string(k), id) }
+func (k keys) ticket(id ticket.ID) string { return ticket.Key(k.account, id) }
 
 // ticketsOf is a zset of the tickets that an openid was bound with: "id user", by the
 // time in Unix milliseconds at which the ticket's hash ends. Unbinding and erasure find
 // the tickets by it: Roster.voidTickets removes its members, and of each ticket the hash
 // except u, the digests handed off, and the QR code.
-func (k keys) ticketsOf(openid string) string { return k.prefix() + "k:" + openid }
+func (k keys) ticketsOf(openid string) string { return k.of(ticketsPrefix, openid) }
 
 // changes is a stream of bindings and unbindings that Config.OnChange did not get yet. It
 // exists only if a process with that hook ran in the last seven days.
-func (k keys) changes() string { return k.prefix() + "changes" }
+func (k keys) changes() string { return k.under(changesKey) }
 
 // changesLock is held by the process that calls Config.OnChange.
 func (k keys) changesLock() string { return k.prefix() + "changes:lock" }
@@ -54,10 +79,10 @@ func (k keys) once(nonce [nonceSize]byte) string {
 }
 
 // erasing is a hash of those whose erasure has begun and is not finished.
-func (k keys) erasing() string { return k.prefix() + "erasing" }
+func (k keys) erasing() string { return k.under(erasingKey) }
 
 // inbox is the stream of WeChat's events that wait to be applied.
-func (k keys) inbox() string { return k.prefix() + "in" }
+func (k keys) inbox() string { return k.under(inboxKey) }
 
 // stuck is a list of events that could not be applied.
 func (k keys) stuck() string { return k.prefix() + "in:stuck" }

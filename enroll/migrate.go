@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -50,7 +51,7 @@ func (m *Mover) Migrate(ctx context.Context, mig Migration, each func(Converted)
 	case mig.FromID == "":
 		mig.FromID = mig.From
 	}
-	from, err := NewMover(MoverConfig{Redis: m.cfg.Redis, Account: mig.From, Actor: m.cfg.Actor, SealKeys: m.cfg.SealKeys})
+	from, err := NewMover(MoverConfig{Redis: m.cfg.Redis, Account: mig.From, Actor: m.cfg.Actor, SealKeys: m.cfg.SealKeys, SealNameKeys: m.cfg.SealNameKeys})
 	if err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func (m *Mover) move(ctx context.Context, from *Mover, old Binding, openid strin
 		return "", err
 	}
 	b := Binding{User: old.User, OpenID: openid, How: ByMigration}
-	bound, err := m.roster.rdb.HExists(ctx, ledger.UserKey(m.cfg.Account, b.User), openid).Result()
+	bound, err := m.roster.rdb.HExists(ctx, ledger.UserKey(m.cfg.Account, m.roster.names(), b.User), m.roster.names().Seal(seal.OpenID, openid)).Result()
 	if err != nil {
 		return "", wrap(err, "read the roster")
 	}

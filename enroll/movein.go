@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -41,6 +42,8 @@ type MoverConfig struct {
 	EraseUnsubscribed bool
 	// SealKeys are those of producer.Config.SealKeys, see [Eraser.OpenSealed]. Default: none.
 	SealKeys wechat.Secret
+	// SealNameKeys are those of producer.Config.SealNameKeys. Default: none.
+	SealNameKeys wechat.Secret
 	// Actor is named in the audit trail, such as a command.
 	Actor string
 }
@@ -62,13 +65,16 @@ func NewMover(cfg MoverConfig) (*Mover, error) {
 		return nil, err
 	}
 	roster.policy, roster.actor = cfg.Bind, cfg.Actor
-	records, err := ledger.New(cfg.Redis, ledger.Config{Account: cfg.Account})
+	if err := roster.SealNames(cfg.SealNameKeys); err != nil {
+		return nil, err
+	}
+	records, err := ledger.New(cfg.Redis, ledger.Config{Account: cfg.Account, Names: roster.names()})
 	if err != nil {
 		return nil, fmt.Errorf("enroll: %w", err)
 	}
 	eraser, err := NewEraser(cfg.Redis, cfg.Account)
 	if err == nil {
-		err = eraser.OpenSealed(cfg.SealKeys)
+		err = errors.Join(eraser.OpenSealed(cfg.SealKeys), eraser.SealNames(cfg.SealNameKeys))
 	}
 	if err != nil {
 		return nil, err
@@ -102,6 +108,9 @@ const noteSize = 200
 
 // learn writes facts about those of the followers that are bound.
 func (r *Roster) learn(ctx context.Context, facts []fact) ([]learned, error) {
+	if err := r.admit(ctx); err != nil {
+		return nil, err
+	}
 	var calls []redis.Cmder
 	for part := range slices.Chunk(facts, noteSize) {
 		keys, args := make([]string, 0, 2*len(part)), make([]any, 0, 3*len(part))
@@ -111,7 +120,7 @@ func (r *Roster) learn(ctx context.Context, facts []fact) ([]learned, error) {
 				follows = flag(*f.follows)
 			}
 			keys = append(keys, r.keys.follower(f.openid), r.keys.followed(f.openid))
-			args = append(args, follows, f.unionid, f.number)
+			args = append(args, follows, r.names().Seal(seal.UnionID, f.unionid), f.number)
 		}
 		calls = append(calls, noteCalls.Call(ctx, keys, args...))
 	}

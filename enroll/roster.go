@@ -14,6 +14,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/names"
+	"github.com/wxnotify/wxnotify/internal/seal"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // How an openid came to be bound.
@@ -56,6 +59,7 @@ type Roster struct {
 	account string
 	policy  BindPolicy // empty: BindLatest
 	actor   string     // for the audit trail
+	guard   *names.Guard
 }
 
 // NewRoster of the account with this appid. It does not talk to Redis.
@@ -63,11 +67,44 @@ func NewRoster(rdb redis.UniversalClient, account string) (*Roster, error) {
 	if rdb == nil || account == "" || strings.ContainsAny(account, "{} ") {
 		return nil, errors.New("enroll: a roster needs a Redis client and an appid")
 	}
-	return &Roster{rdb: rdb, keys: keys(account), account: account}, nil
+	r := &Roster{rdb: rdb, account: account}
+	r.seal(nil)
+	return r, nil
+}
+
+// SealNames has openids and users sealed in Redis: keys are those of
+// producer.Config.SealNameKeys. Call it before any other method.
+func (r *Roster) SealNames(keys wechat.Secret) error {
+	n, err := sealedNames(keys, r.account)
+	if err == nil {
+		r.seal(n)
+	}
+	return err
+}
+
+func (r *Roster) seal(n *seal.Names) {
+	r.keys, r.guard = keys{r.account, n}, names.NewGuard(r.rdb, r.account, n)
+}
+
+// names seal the openids and users of the roster.
+func (r *Roster) names() *seal.Names { return r.keys.names }
+
+// admit returns an error unless names are sealed in Redis as this process seals them.
+func (r *Roster) admit(ctx context.Context) error { return wrap(r.guard.Admit(ctx), "begin") }
+
+func sealedNames(keys wechat.Secret, account string) (*seal.Names, error) {
+	n, err := seal.NewNames(keys.Reveal(), account)
+	if err != nil {
+		return nil, fmt.Errorf("enroll: Config.SealNameKeys: %w", err)
+	}
+	return n, nil
 }
 
 // Follow notes that a bound openid follows the account or has stopped to.
 func (r *Roster) Follow(ctx context.Context, openid string, follows bool) error {
+	if err := r.admit(ctx); err != nil {
+		return err
+	}
 	if err := followScript.Run(ctx, r.rdb, []string{r.keys.follower(openid)}, flag(follows)).Err(); err != nil {
 		return fmt.Errorf("enroll: note the follow state: %w", err)
 	}
@@ -82,6 +119,9 @@ const unplaced = "ask"
 // It returns unplaced for an event that WeChat delivered late and that contradicts
 // another one of its second.
 func (r *Roster) latest(ctx context.Context, e entry, follows bool) (string, error) {
+	if err := r.admit(ctx); err != nil {
+		return "", err
+	}
 	said, err := latestScript.Run(ctx, r.rdb, []string{r.keys.followed(e.OpenID)},
 		e.At, flag(follows), seenLife.Milliseconds(), e.Place, flag(e.Late)).Text()
 	return said, wrap(err, "order the events of a follower")
@@ -98,6 +138,9 @@ func (r *Roster) heard(ctx context.Context, openid string) (string, error) {
 
 // Users are those that openid is bound to.
 func (r *Roster) Users(ctx context.Context, openid string) ([]string, error) {
+	if err := r.admit(ctx); err != nil {
+		return nil, err
+	}
 	fields, err := r.rdb.HKeys(ctx, r.keys.follower(openid)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("enroll: read a follower: %w", err)
@@ -105,7 +148,7 @@ func (r *Roster) Users(ctx context.Context, openid string) ([]string, error) {
 	var users []string
 	for _, f := range fields {
 		if user, ok := strings.CutPrefix(f, "u:"); ok {
-			users = append(users, user)
+			users = append(users, r.names().Open(seal.User, user))
 		}
 	}
 	return users, nil
@@ -122,6 +165,9 @@ func (r *Roster) Of(ctx context.Context, user string) ([]Binding, error) {
 
 // Count is how many users have enrolled.
 func (r *Roster) Count(ctx context.Context) (int64, error) {
+	if err := r.admit(ctx); err != nil {
+		return 0, err
+	}
 	n, err := r.rdb.ZCard(ctx, r.keys.roster()).Result()
 	if err != nil {
 		return 0, fmt.Errorf("enroll: count the roster: %w", err)
@@ -133,6 +179,9 @@ func (r *Roster) Count(ctx context.Context) (int64, error) {
 // cursor on; the first cursor is empty. It returns the next cursor, empty after
 // the last. Users who enrol while the pages are read come at the end; none is left out.
 func (r *Roster) Page(ctx context.Context, cursor string, n int) ([]Binding, string, error) {
+	if err := r.admit(ctx); err != nil {
+		return nil, "", err
+	}
 	from := "-inf"
 	after := ""
 	if cursor != "" {
@@ -167,6 +216,9 @@ func (r *Roster) Page(ctx context.Context, cursor string, n int) ([]Binding, str
 	if len(users) < n {
 		next = ""
 	}
+	for i, user := range users {
+		users[i] = r.names().Open(seal.User, user)
+	}
 	list, err := r.bindings(ctx, users)
 	return list, next, err
 }
@@ -176,17 +228,20 @@ func (r *Roster) bindings(ctx context.Context, users []string) ([]Binding, error
 	if len(users) == 0 {
 		return nil, nil
 	}
+	if err := r.admit(ctx); err != nil {
+		return nil, err
+	}
 	pipe := r.rdb.Pipeline()
 	openids := make([]*redis.MapStringStringCmd, len(users))
 	for i, u := range users {
-		openids[i] = pipe.HGetAll(ctx, ledger.UserKey(r.account, u))
+		openids[i] = pipe.HGetAll(ctx, ledger.UserKey(r.account, r.names(), u))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("enroll: read the roster: %w", err)
 	}
 	var out []Binding
 	for i, u := range users {
-		out = append(out, bindingsOf(u, openids[i].Val())...)
+		out = append(out, r.bindingsOf(u, openids[i].Val())...)
 	}
 	if len(out) == 0 {
 		return nil, nil
@@ -200,7 +255,8 @@ func (r *Roster) bindings(ctx context.Context, users []string) ([]Binding, error
 	}
 	for i := range out {
 		v := followers[i].Val()
-		out[i].UnionID, _ = v[0].(string)
+		unionid, _ := v[0].(string)
+		out[i].UnionID = r.names().Open(seal.UnionID, unionid)
 		if f, ok := v[1].(string); ok {
 			follows := f == "1"
 			out[i].Follows = &follows
@@ -217,12 +273,12 @@ func flag(b bool) string {
 }
 
 // bindingsOf reads a user's hash, the latest binding first.
-func bindingsOf(user string, openids map[string]string) []Binding {
+func (r *Roster) bindingsOf(user string, openids map[string]string) []Binding {
 	var out []Binding
 	for openid, value := range openids {
 		at, how, _ := strings.Cut(value, " ")
 		ms, _ := strconv.ParseInt(at, 10, 64)
-		out = append(out, Binding{User: user, OpenID: openid, BoundAt: time.UnixMilli(ms).UTC(), How: how})
+		out = append(out, Binding{User: user, OpenID: r.names().Open(seal.OpenID, openid), BoundAt: time.UnixMilli(ms).UTC(), How: how})
 	}
 	slices.SortFunc(out, func(a, b Binding) int {
 		return cmp.Or(b.BoundAt.Compare(a.BoundAt), strings.Compare(a.OpenID, b.OpenID))

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -175,7 +176,7 @@ func (m *Mover) absent(ctx context.Context, list []Binding, number string) ([]st
 }
 
 // sync is a hash of a synchronization that is not complete.
-func (k keys) sync() string { return k.prefix() + "sync" }
+func (k keys) sync() string { return k.under(syncKey) }
 
 func (m *Mover) loadSync(ctx context.Context, restart bool) (syncState, error) {
 	s := syncState{number: strconv.FormatInt(time.Now().UnixMilli(), 10)}
@@ -186,7 +187,7 @@ func (m *Mover) loadSync(ctx context.Context, restart bool) (syncState, error) {
 	if err != nil || len(f) == 0 {
 		return s, wrap(err, "read the synchronization")
 	}
-	s = syncState{number: f["number"], next: f["next"], listed: f["listed"] == "1", cursor: f["cursor"]}
+	s = syncState{number: f["number"], next: m.roster.names().Open(seal.OpenID, f["next"]), listed: f["listed"] == "1", cursor: f["cursor"]}
 	for name, into := range s.done.fields() {
 		*into, _ = strconv.ParseInt(f[name], 10, 64)
 	}
@@ -196,7 +197,7 @@ func (m *Mover) loadSync(ctx context.Context, restart bool) (syncState, error) {
 
 func (m *Mover) saveSync(ctx context.Context, s *syncState) error {
 	key := m.roster.keys.sync()
-	args := []any{"number", s.number, "next", s.next, "listed", flag(s.listed), "cursor", s.cursor}
+	args := []any{"number", s.number, "next", m.roster.names().Seal(seal.OpenID, s.next), "listed", flag(s.listed), "cursor", s.cursor}
 	for name, from := range s.done.fields() {
 		args = append(args, name, *from)
 	}

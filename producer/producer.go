@@ -72,6 +72,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/names"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
@@ -106,6 +107,11 @@ type Config struct {
 	// between them. The first one seals. Give all of them to the workers first, and to
 	// each process that enqueues or erases. Default: messages wait in clear.
 	SealKeys wechat.Secret
+	// SealNameKeys seal openids and users in all that Redis has of them: keys like SealKeys,
+	// which must be set too. The first one seals. Each process of the account must have the
+	// same first key: another one is refused. An account with data is converted by the
+	// command `wxnotify seal names`. Default: openids and users are in clear.
+	SealNameKeys wechat.Secret
 }
 
 // Producer enqueues messages of one account. Safe for concurrent use; concurrent
@@ -116,6 +122,7 @@ type Producer struct {
 	ledger  *ledger.Ledger
 	tasks   *queue.Inspector
 	memory  *redisx.MemoryGuard
+	guard   *names.Guard
 	listing queue.Listing
 	codec   job.Codec
 	singles map[job.Class]*redisx.Group[*entry, reply] // single messages that share calls
@@ -148,15 +155,23 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 	if err != nil {
 		faults = append(faults, fmt.Errorf("the SealKeys: %w", err))
 	}
+	sealed, err := seal.NewNames(cfg.SealNameKeys.Reveal(), cfg.Account)
+	if err != nil {
+		faults = append(faults, fmt.Errorf("the SealNameKeys: %w", err))
+	}
+	if sealed != nil && keys == nil {
+		faults = append(faults, errors.New("the SealNameKeys need SealKeys, or openids and users of messages that wait are in clear"))
+	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
-	records, err := ledger.New(rdb, ledger.Config{Account: cfg.Account, Keep: cfg.Keep})
+	records, err := ledger.New(rdb, ledger.Config{Account: cfg.Account, Keep: cfg.Keep, Names: sealed})
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
 	p := &Producer{
 		rdb: rdb, cfg: cfg, ledger: records, tasks: queue.NewInspector(rdb),
+		guard:  names.NewGuard(rdb, cfg.Account, sealed),
 		memory: redisx.NewMemoryGuard(rdb), codec: job.Codec{Account: cfg.Account, Keys: keys}, singles: map[job.Class]*redisx.Group[*entry, reply]{},
 	}
 	for _, class := range job.Classes() {
@@ -191,11 +206,18 @@ func (p *Producer) begin(ctx context.Context, entries []*entry) error {
 	}
 	p.memory.Spend(len(entries), bytes)
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
+	closed := p.closed
+	if !closed {
+		p.running.Add(1)
+	}
+	p.mu.Unlock()
+	if closed {
 		return ErrClosed
 	}
-	p.running.Add(1)
+	if err := p.guard.Look(ctx); err != nil {
+		p.running.Done()
+		return err
+	}
 	return nil
 }
 

@@ -87,6 +87,8 @@ type Config struct {
 	// hexadecimal digits, with commas or line breaks between them. A message whose key is
 	// missing waits, see [Worker.Check]; one in clear is sent all the same. Default: none.
 	SealKeys wechat.Secret
+	// SealNameKeys are those of producer.Config.SealNameKeys. Default: none.
+	SealNameKeys wechat.Secret
 	// OnEvent is called after each verdict, from many goroutines. It must not
 	// block. Default: none.
 	OnEvent func(Event)
@@ -177,8 +179,12 @@ func newAccount(cfg Config, a Account, keys *seal.Keyring, self heartbeat.Worker
 	}
 	var err error
 	if acct.records == nil {
+		sealed, err := seal.NewNames(cfg.SealNameKeys.Reveal(), a.AppID)
+		if err != nil {
+			return nil, fmt.Errorf("Config.SealNameKeys: %w", err)
+		}
 		acct.ledger, err = ledger.New(cfg.Redis, ledger.Config{
-			Account: a.AppID, Keep: a.Keep, Resend: a.Resend,
+			Account: a.AppID, Keep: a.Keep, Resend: a.Resend, Names: sealed,
 		})
 		if err != nil {
 			return nil, err

@@ -113,6 +113,9 @@ func (a *app) withChosen(
 		list = append(list, acct)
 	}
 	for _, acct := range list {
+		if err := checkNames(cmd.Context(), rdb, c, acct.AppID); err != nil {
+			return err
+		}
 		if err := a.note(cmd, acct); err != nil {
 			return err
 		}

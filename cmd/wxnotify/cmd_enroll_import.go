@@ -28,7 +28,7 @@ func (a *app) withMover(cmd *cobra.Command, do func(ctx context.Context, m *enro
 	return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
 		m, err := enroll.NewMover(enroll.MoverConfig{
 			Redis: acct.rdb, Account: acct.AppID, WeChat: acct.client, Bind: enroll.BindPolicy(acct.Bind),
-			EraseUnsubscribed: acct.EraseUnsubscribed, SealKeys: acct.sealKeys, Actor: "wxnotify " + cmd.Parent().Name() + " " + cmd.Name(),
+			EraseUnsubscribed: acct.EraseUnsubscribed, SealKeys: acct.sealKeys, SealNameKeys: acct.nameKeys, Actor: "wxnotify " + cmd.Parent().Name() + " " + cmd.Name(),
 		})
 		if err != nil {
 			return err

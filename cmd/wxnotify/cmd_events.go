@@ -107,12 +107,12 @@ func (v *service) watchEvents(ctx context.Context, group *errgroup.Group) {
 }
 
 // rosterChanged writes the event of a binding or an unbinding.
-func rosterChanged(rdb redis.UniversalClient) func(context.Context, enroll.Change) error {
+func rosterChanged(rdb redis.UniversalClient, cfg *config) func(context.Context, enroll.Change) error {
 	return func(ctx context.Context, c enroll.Change) error {
 		kind := events.UserBound
 		if c.Kind == enroll.ChangeUnbound {
 			kind = events.UserUnbound
 		}
-		return events.Publish(ctx, rdb, c.Account, kind, events.Person{User: c.User, OpenID: c.OpenID, Previous: c.Previous, How: c.How})
+		return events.Publish(ctx, rdb, c.Account, cfg.names(c.Account), kind, events.Person{User: c.User, OpenID: c.OpenID, Previous: c.Previous, How: c.How})
 	}
 }

@@ -27,7 +27,7 @@ const (
 
 func (a *app) sealCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "seal", Short: "Keys that messages are sealed with in Redis: status (also without a subcommand), rotate", Args: cobra.NoArgs,
+		Use: "seal", Short: "Keys that messages and names are sealed with in Redis: status (also without a subcommand), rotate, names", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.sealed(cmd, (*config).chosen, a.sealStatus) },
 	}
 	status := &cobra.Command{Use: "status", Short: "Count the messages by key", Args: cobra.NoArgs, RunE: cmd.RunE}
@@ -55,7 +55,7 @@ receipt with the first key of WXNOTIFY_SEAL_KEYS: those of other keys, and those
 		},
 	}
 	looks(cmd, status)
-	cmd.AddCommand(a.ofAccounts(status, connecting), a.ofAccounts(rotate, connecting))
+	cmd.AddCommand(a.ofAccounts(status, connecting), a.ofAccounts(rotate, connecting), a.ofAccounts(a.sealNamesCommand(), connecting))
 	return a.ofAccounts(cmd, connecting)
 }
 

@@ -125,6 +125,9 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 		return err
 	}
 	a.warnOfRedis(report)
+	if err := checkNames(cmd.Context(), rdb, c, entry.AppID); err != nil {
+		return err
+	}
 	if f.shadow {
 		return s.shadow(cmd.Context(), acct, checked)
 	}

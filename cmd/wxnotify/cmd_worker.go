@@ -83,6 +83,9 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 	for _, w := range report.Warnings {
 		log.Warn(w)
 	}
+	if err := checkNames(ctx, rdb, c, c.appids()...); err != nil {
+		return err
+	}
 	s, err := newServer(rdb, c, roles, log, hooks{stdout: a.Stdout, traces: traces})
 	if err != nil {
 		return err

@@ -61,6 +61,7 @@ type redisConfig struct {
 	Key            string        `koanf:"redis_key_file" usage:"PEM file of the client certificate's key"`
 	ServerName     string        `koanf:"redis_server_name" usage:"name in Redis' certificate; the host of the URL"`
 	SealKeys       wechat.Secret `koanf:"seal_keys" rule:"sealkeys" usage:"seals messages that wait in Redis: keys of 64 hexadecimal digits, each made by 'openssl rand -hex 32', with commas between them; the first one seals, all open"`
+	SealNameKeys   wechat.Secret `koanf:"seal_name_keys" rule:"sealkeys" usage:"seals openids and users in Redis: keys as WXNOTIFY_SEAL_KEYS has them, which is required; the first one seals, in all processes; 'wxnotify seal names' converts an account"`
 	Keep           time.Duration `koanf:"keep" default:"72h" rule:"keep" usage:"how long a record stays after its message ended, 1h or more"`
 	EventsKeep     time.Duration `koanf:"events_keep" default:"72h" rule:"eventskeep" usage:"how long events are kept for webhooks and readers, 1h to 168h"`
 	EventsMax      int64         `koanf:"events_max" default:"1000000" rule:"whole 1000" usage:"entries of an account's events, some 100 bytes each, 1000 to 1000000"`
@@ -268,6 +269,8 @@ func (c *config) validate(uses group, found *complaints) {
 			found.faults = append(found.faults, fmt.Errorf("accounts: %s is listed twice", id))
 		}
 	}
+	found.fault(!c.Redis.SealNameKeys.IsZero() && c.Redis.SealKeys.IsZero(), "seal_name_keys",
+		"needs %s: without it the openids and users of messages that wait are in clear", found.label("seal_keys"))
 	simulated := !slices.ContainsFunc(c.Accounts, func(a accountConfig) bool { return !a.simulated() })
 	found.placeholder("enroll_key", c.Public.EnrollKey, simulated)
 	found.placeholder("enroll_key_previous", c.Public.PreviousEnrollKey, simulated)

@@ -40,6 +40,7 @@ var goNames = map[string]string{
 	"Config.VerifyFiles[": "WXNOTIFY_VERIFY_FILES",
 	"Config.Proxy":        "WXNOTIFY_WECHAT_PROXY",
 	"Config.SealKeys":     "WXNOTIFY_SEAL_KEYS",
+	"Config.SealNameKeys": "WXNOTIFY_SEAL_NAME_KEYS",
 	"config.Prefix":       "WXNOTIFY_OPS_PREFIX",
 	"Config.Accounts":     "accounts",
 	"Config.Accounts[":    "accounts",

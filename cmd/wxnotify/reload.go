@@ -151,7 +151,7 @@ func (s *server) forgetAccounts(before, now *config) {
 // addresses and the audit file are opened once, and the log goes on in one form.
 func fixedSettings() []string {
 	return []string{
-		"redis_url", "redis_ca_file", "redis_cert_file", "redis_key_file", "redis_server_name",
+		"redis_url", "redis_ca_file", "redis_cert_file", "redis_key_file", "redis_server_name", "seal_name_keys",
 		"public_addr", "ops_addr", "api_addr", "audit_file", "log_level", "log_format",
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/names"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/templates"
@@ -55,6 +57,8 @@ type account struct {
 	templates *templates.Known
 	codec     job.Codec // of messages that wait
 	sealKeys  wechat.Secret
+	nameKeys  wechat.Secret
+	names     *seal.Names // nil: openids and users are in clear
 }
 
 // connect dials Redis and refuses one that would lose messages. The report has what is
@@ -99,8 +103,9 @@ func redisServer(c *config) (*redisconn.Server, error) {
 // wire builds an account from its settings. onToken may be nil.
 func wire(rdb redis.UniversalClient, c *config, a *accountConfig, onToken func(tokenstore.Event)) (*account, error) {
 	out := &account{
-		accountConfig: a, rdb: rdb, keys: apikey.NewStore(rdb, a.AppID), webhooks: webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate),
+		accountConfig: a, rdb: rdb, keys: apikey.NewStore(rdb, a.AppID), nameKeys: c.Redis.SealNameKeys, names: c.names(a.AppID),
 	}
+	out.webhooks = webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate).SealNames(out.names)
 	if err := out.wire(c, onToken); err != nil {
 		return nil, usagef("account %s: %w", a.AppID, err)
 	}
@@ -134,7 +139,7 @@ func (a *account) wire(c *config, onToken func(tokenstore.Event)) (err error) {
 	if !a.AppSecret.IsZero() {
 		a.templates = &templates.Known{Ask: a.client.Templates}
 	}
-	if a.ledger, err = ledger.New(a.rdb, ledger.Config{Account: a.AppID, Keep: c.Redis.Keep, Resend: a.Resend}); err != nil {
+	if a.ledger, err = ledger.New(a.rdb, ledger.Config{Account: a.AppID, Keep: c.Redis.Keep, Resend: a.Resend, Names: a.names}); err != nil {
 		return err
 	}
 	if a.producer, err = newProducer(a.rdb, c, a.accountConfig); err != nil {
@@ -147,12 +152,12 @@ func (a *account) wire(c *config, onToken func(tokenstore.Event)) (err error) {
 		return err
 	}
 	a.codec, a.sealKeys = c.codec(a.AppID), c.Redis.SealKeys
-	return a.eraser.OpenSealed(a.sealKeys)
+	return errors.Join(a.eraser.OpenSealed(a.sealKeys), a.roster.SealNames(a.nameKeys), a.eraser.SealNames(a.nameKeys))
 }
 
 // events reads the account's events.
 func (a *account) events() *events.Reader {
-	return events.NewReader(a.rdb, a.AppID, api.Describe(a.producer))
+	return events.NewReader(a.rdb, a.AppID, a.names, api.Describe(a.producer))
 }
 
 // onToken opens the gate when there is a token again: its next probe may be minutes away.
@@ -172,13 +177,34 @@ func (a *account) onToken(then func(tokenstore.Event)) func(tokenstore.Event) {
 
 // newProducer opens the producer of one account.
 func newProducer(rdb redis.UniversalClient, c *config, a *accountConfig) (*producer.Producer, error) {
-	return producer.New(rdb, producer.Config{Account: a.AppID, Keep: c.Redis.Keep, SealKeys: c.Redis.SealKeys})
+	return producer.New(rdb, producer.Config{Account: a.AppID, Keep: c.Redis.Keep, SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys})
 }
 
 // codec writes and reads the messages of one account that wait.
 func (c *config) codec(appid string) job.Codec {
 	keys, _ := seal.New(c.Redis.SealKeys.Reveal()) // was checked
 	return job.Codec{Account: appid, Keys: keys}
+}
+
+// names seal the openids and users of one account; nil: they are in clear.
+func (c *config) names(appid string) *seal.Names {
+	n, _ := seal.NewNames(c.Redis.SealNameKeys.Reveal(), appid) // was checked
+	return n
+}
+
+// checkNames refuses accounts whose openids and users are not sealed in Redis as this
+// process seals them.
+func checkNames(ctx context.Context, rdb redis.UniversalClient, c *config, appids ...string) error {
+	for _, appid := range appids {
+		err := names.Check(ctx, rdb, appid, c.names(appid))
+		if errors.Is(err, names.ErrMixed) {
+			return &usageError{err}
+		}
+		if err != nil {
+			return fmt.Errorf("account %s: %w", appid, err)
+		}
+	}
+	return nil
 }
 
 // newGate opens the gate of one account.
@@ -193,7 +219,7 @@ func newGate(rdb redis.UniversalClient, a *accountConfig) (*ratelimit.Gate, erro
 func newWorker(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
 	cfg := worker.Config{
 		Redis: rdb, Concurrency: c.Worker.Concurrency, Servers: c.Worker.Fetchers, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log, Version: programVersion(),
-		SealKeys:   c.Redis.SealKeys,
+		SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys,
 		OnGateWait: watch.metrics.ObserveGateWait,
 		OnEvent: func(e worker.Event) {
 			watch.message(e)

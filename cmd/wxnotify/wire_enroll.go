@@ -18,9 +18,9 @@ var (
 // is left out with a warning; nothing to serve at all is an error.
 func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer) (*enroll.Service, error) {
 	cfg := enroll.Config{
-		Redis: rdb, PublicURL: c.Public.URL, Key: c.Public.EnrollKey, PreviousKey: c.Public.PreviousEnrollKey, SealKeys: c.Redis.SealKeys, ReturnURLs: c.Public.ReturnURLs,
+		Redis: rdb, PublicURL: c.Public.URL, Key: c.Public.EnrollKey, PreviousKey: c.Public.PreviousEnrollKey, SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys, ReturnURLs: c.Public.ReturnURLs,
 		Logger: watch.log, OnEvent: watch.enrolled, TrustedProxies: c.Public.TrustedProxies,
-		OnChange: rosterChanged(rdb),
+		OnChange: rosterChanged(rdb, c),
 	}
 	if folder := c.Public.VerifyFiles; folder != "" {
 		var err error

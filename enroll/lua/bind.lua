@@ -11,6 +11,7 @@ local user, openid, now, how, unionid, follows = ARGV[1], ARGV[2], ARGV[3], ARGV
 local most, first, ticket, ends = tonumber(ARGV[7]), ARGV[8] == '1', ARGV[11], ARGV[12]
 local line = {unpack(ARGV, 13)}
 
+redis.call('ZCARD', KEYS[3]) -- an error, before the first write, where names are sealed in another way
 local has = redis.call('HEXISTS', KEYS[1], openid) == 1
 local answer = 'bound'
 if ticket ~= '' and redis.call('HEXISTS', KEYS[6], 'u') == 1 then

@@ -7,6 +7,7 @@
 -- of the trail without its action.
 local user, openid, now = ARGV[1], ARGV[2], ARGV[3]
 local line = {unpack(ARGV, 7)}
+redis.call('ZCARD', KEYS[3]) -- an error, before the first write, where names are sealed in another way
 local gone = redis.call('HDEL', KEYS[1], openid)
 redis.call('HDEL', KEYS[2], 'u:' .. user)
 if redis.call('EXISTS', KEYS[1]) == 0 then

@@ -109,7 +109,7 @@ func New(cfg Config) (http.Handler, error) {
 			return nil, fmt.Errorf("api: account %s: Ledger is required", a.AppID)
 		}
 		s.accounts[a.AppID] = a
-		s.readers[a.AppID] = events.NewReader(cfg.Redis, a.AppID, Describe(a.Producer))
+		s.readers[a.AppID] = events.NewReader(cfg.Redis, a.AppID, a.Ledger.Names(), Describe(a.Producer))
 	}
 	return s.handler()
 }

@@ -213,5 +213,5 @@ func serveAPI(ctx context.Context, rdb redis.UniversalClient, class string) (add
 
 // publish writes an event.
 func publish(ctx context.Context, rdb redis.UniversalClient) {
-	check(events.Publish(ctx, rdb, appID, events.AccountPaused, events.Pause{}))
+	check(events.Publish(ctx, rdb, appID, nil, events.AccountPaused, events.Pause{}))
 }

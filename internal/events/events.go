@@ -23,6 +23,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/names"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -124,8 +126,18 @@ const (
 	maxLife       = 7 * 24 * time.Hour
 )
 
-// Publish writes an event that is of no message. A repeated call writes a second one.
-func Publish(ctx context.Context, rdb redis.UniversalClient, account string, t Type, data any) error {
+// named returns the person with its names changed.
+func (p Person) named(change func(kind seal.Kind, name string) string) Person {
+	p.User, p.OpenID, p.Previous = change(seal.User, p.User), change(seal.OpenID, p.OpenID), change(seal.OpenID, p.Previous)
+	return p
+}
+
+// Publish writes an event that is of no message. A repeated call writes a second one. n
+// seals the names of a Person.
+func Publish(ctx context.Context, rdb redis.UniversalClient, account string, n *seal.Names, t Type, data any) error {
+	if p, ok := data.(Person); ok {
+		data = p.named(n.Seal)
+	}
 	text, err := json.Marshal(data)
 	if err == nil {
 		text, err = json.Marshal(stored{t, text})
@@ -134,8 +146,8 @@ func Publish(ctx context.Context, rdb redis.UniversalClient, account string, t T
 		return fmt.Errorf("events: publish %s: %w", t, err)
 	}
 	pipe := rdb.Pipeline()
-	pipe.XAdd(ctx, &redis.XAddArgs{Stream: ledger.EventsKey(account), MaxLen: maxEntries, Approx: true, Values: []any{otherField, text}})
-	pipe.PExpire(ctx, ledger.EventsKey(account), maxLife)
+	pipe.XAdd(ctx, &redis.XAddArgs{Stream: ledger.EventsKey(account, n), MaxLen: maxEntries, Approx: true, Values: []any{otherField, text}})
+	pipe.PExpire(ctx, ledger.EventsKey(account, n), maxLife)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("events: publish %s: %w", t, err)
 	}
@@ -144,8 +156,8 @@ func Publish(ctx context.Context, rdb redis.UniversalClient, account string, t T
 
 // Trim removes the events that are older than keep, and all but about the latest most
 // entries. An entry has the events of one script call.
-func Trim(ctx context.Context, rdb redis.UniversalClient, account string, keep time.Duration, most int64) error {
-	key := ledger.EventsKey(account)
+func Trim(ctx context.Context, rdb redis.UniversalClient, account string, n *seal.Names, keep time.Duration, most int64) error {
+	key := ledger.EventsKey(account, n)
 	pipe := rdb.Pipeline()
 	pipe.XTrimMinIDApprox(ctx, key, strconv.FormatInt(time.Now().Add(-keep).UnixMilli(), 10), 0)
 	pipe.XTrimMaxLenApprox(ctx, key, most, 0)
@@ -184,7 +196,7 @@ func parseCursor(text string) (cursor, error) {
 }
 
 // parse returns the events of an entry, without the data of messages.
-func parse(account string, m redis.XMessage) []Event {
+func parse(account string, n *seal.Names, m redis.XMessage) []Event {
 	ms, _, _ := strings.Cut(m.ID, "-")
 	at, _ := strconv.ParseInt(ms, 10, 64)
 	base := Event{Account: account, At: time.UnixMilli(at).UTC()}
@@ -194,22 +206,57 @@ func parse(account string, m redis.XMessage) []Event {
 			return nil
 		}
 		base.ID, base.Type, base.Data = m.ID+".0", s.Type, s.Data
+		if n != nil {
+			base.Data = s.named(n.Open)
+		}
 		return []Event{base}
 	}
 	text, _ := m.Values[messagesField].(string)
 	var out []Event
-	for n, word := range strings.Fields(text) {
+	for i, word := range strings.Fields(text) {
 		head, id, ok := strings.Cut(word, ":")
 		if !ok || head == "" {
 			continue
 		}
 		e := base
-		e.ID, e.MessageID = m.ID+"."+strconv.Itoa(n), id
+		e.ID, e.MessageID = m.ID+"."+strconv.Itoa(i), id
 		e.Type = Type("message." + string(ledger.StateOf(head[:1])))
 		e.Sequence, _ = strconv.ParseInt(head[1:], 10, 64)
 		out = append(out, e)
 	}
 	return out
+}
+
+// named is the data with the names of a person changed.
+func (s stored) named(change func(kind seal.Kind, name string) string) json.RawMessage {
+	var p Person
+	if !strings.HasPrefix(string(s.Type), "user.") || json.Unmarshal(s.Data, &p) != nil {
+		return s.Data
+	}
+	out, err := json.Marshal(p.named(change))
+	if err != nil {
+		return s.Data
+	}
+	return out
+}
+
+// Convert converts the names in the events of an account.
+func Convert(ctx context.Context, account string, c *names.Conversion) error {
+	err := c.Move(ctx, ledger.EventsKey(account, nil), func(field, value string) (string, string) {
+		var s stored
+		if field != otherField || json.Unmarshal([]byte(value), &s) != nil {
+			return field, value
+		}
+		s.Data = s.named(c.Name)
+		if text, err := json.Marshal(s); err == nil {
+			value = string(text)
+		}
+		return field, value
+	})
+	if err != nil {
+		return fmt.Errorf("events: %w", err)
+	}
+	return nil
 }
 
 // masked is a person's data without whole openids.

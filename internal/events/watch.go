@@ -85,7 +85,7 @@ func (w Watch) tidy(ctx context.Context) error {
 	if err != nil || !first {
 		return err //nolint:wrapcheck // logged as it is
 	}
-	if err := Trim(ctx, w.Redis, w.Account, w.Keep, w.Max); err != nil {
+	if err := Trim(ctx, w.Redis, w.Account, w.Records.Names(), w.Keep, w.Max); err != nil {
 		return err
 	}
 	_, err = w.Records.CompactIndex(ctx)
@@ -140,7 +140,7 @@ func (w Watch) say(ctx context.Context, subject, state string, t Type, data any)
 			return fmt.Errorf("events: %s: %w", t, err)
 		}
 	}
-	keys := []string{redisx.Prefix(w.Account) + "said", ledger.EventsKey(w.Account), w.lease.Key}
+	keys := []string{redisx.Prefix(w.Account) + "said", ledger.EventsKey(w.Account, w.Records.Names()), w.lease.Key}
 	if err := changeScript.Run(ctx, w.Redis, keys, subject, state, event, maxLife.Milliseconds(), w.lease.Owner).Err(); err != nil {
 		return fmt.Errorf("events: %s: %w", subject, err)
 	}

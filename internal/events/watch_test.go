@@ -66,7 +66,7 @@ func TestWatchTellsOfPausesAndTheQuotaOnce(t *testing.T) {
 		<-done
 		<-done
 		var got []string
-		for _, e := range all(t, events.NewReader(rdb, account, nil), events.Query{}) {
+		for _, e := range all(t, events.NewReader(rdb, account, nil, nil), events.Query{}) {
 			got = append(got, string(e.Type))
 		}
 		want := []string{"quota.low", "quota.gone", "account.paused", "account.paused", "account.resumed", "quota.low"}
@@ -111,7 +111,7 @@ func TestWatchOfAStalledProcessTellsNothingOld(t *testing.T) {
 		stop()
 		<-done
 		<-done
-		if list := all(t, events.NewReader(rdb, account, nil), events.Query{}); len(list) != 0 {
+		if list := all(t, events.NewReader(rdb, account, nil, nil), events.Query{}); len(list) != 0 {
 			t.Errorf("%v was told, want nothing", list[0].Type)
 		}
 	})

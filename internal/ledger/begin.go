@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/names"
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // Decision is what Begin says.
@@ -72,7 +75,10 @@ const missing = "missing"
 // [ReasonRecordExpired]: it may have been sent.
 func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, error) {
 	b := beginning{
-		number: d.N, id: e.ID, to: e.To, user: e.User, template: e.Template, class: classCode(e.Class), hash: e.Hash(),
+		number: d.N, id: e.ID, to: l.cfg.Names.Seal(seal.OpenID, e.To), user: e.User, template: e.Template, class: classCode(e.Class), hash: e.Hash(),
+	}
+	if err := l.guard.Admit(ctx); err != nil {
+		return Start{}, fmt.Errorf("ledger: begin: %w", err)
 	}
 	answer, err := l.begins.Do(ctx, b)
 	expired := false
@@ -87,11 +93,9 @@ func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, 
 		s, err = parseStart(answer)
 	}
 	if err != nil {
-		return Start{}, fmt.Errorf("ledger: begin: %w", err)
+		return Start{}, fmt.Errorf("ledger: begin: %w", names.Explain(err))
 	}
-	if s.To == "" {
-		s.To = e.To
-	}
+	s.To = cmp.Or(l.cfg.Names.Open(seal.OpenID, s.To), e.To)
 	if expired && s.Decision == Ended {
 		s.Reason = ReasonRecordExpired
 	}
@@ -102,7 +106,7 @@ func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, 
 func (l *Ledger) restore(ctx context.Context, e job.Envelope, hash string, redelivered bool) (ended bool, err error) {
 	now := time.Now()
 	r := Record{
-		State: Queued, Class: e.Class, To: e.To, User: e.User, Template: e.Template, Key: e.Key, Hash: hash,
+		State: Queued, Class: e.Class, To: l.cfg.Names.Seal(seal.OpenID, e.To), User: l.cfg.Names.Seal(seal.User, e.User), Template: e.Template, Key: e.Key, Hash: hash,
 		QueuedAt: e.QueuedAt, NotBefore: e.NotBefore, NotAfter: e.NotAfter,
 	}
 	life := l.life(now, e.NotBefore, e.NotAfter)
@@ -136,7 +140,7 @@ func (l *Ledger) sendBegins(ctx context.Context, list []beginning) ([]string, er
 			args = append(args, "0")
 			continue
 		}
-		keys = append(keys, UserKey(l.cfg.Account, b.user))
+		keys = append(keys, UserKey(l.cfg.Account, l.cfg.Names, b.user))
 		args = append(args, len(keys))
 	}
 	return l.lua["begin"].Texts(ctx, l.rdb, false, l.telling(now, keys...), args...)

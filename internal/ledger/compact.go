@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // unnamesKey counts erasures: a compaction that began before one must not write back
@@ -104,10 +106,10 @@ func entriesOf(kind, text string) (ids, pieces []string) {
 func (l *Ledger) unindex(ctx context.Context, p people) error {
 	want := map[uint16]bool{}
 	for openid := range p.openids {
-		want[digest('o', openid)] = true
+		want[l.digestOf(seal.OpenID, openid)] = true
 	}
 	for user := range p.users {
-		want[digest('u', user)] = true
+		want[l.digestOf(seal.User, user)] = true
 	}
 	if err := l.do(ctx, "erase", redis.NewIntCmd(ctx, "incr", l.unnamesKey()),
 		redis.NewBoolCmd(ctx, "pexpire", l.unnamesKey(), millis(time.Hour))); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // CreateLua defines create(record, at), waits(old) and index(now) for a script of the producer,
@@ -25,6 +26,11 @@ const CreateArity = 11
 
 // AppendCreate appends the arguments of create for the message of an envelope.
 func (l *Ledger) AppendCreate(args []any, e *job.Envelope, hash string, now time.Time) []any {
+	if l.cfg.Names != nil {
+		sealed := *e
+		sealed.To, sealed.User = l.cfg.Names.Seal(seal.OpenID, e.To), l.cfg.Names.Seal(seal.User, e.User)
+		e = &sealed
+	}
 	state := Queued
 	if e.NotBefore.After(now) {
 		state = Scheduled

@@ -13,7 +13,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/names"
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // Erasure names people whose data are to go.
@@ -120,22 +122,10 @@ func (l *Ledger) eachPart(ctx context.Context, do func(part []named) error) erro
 	})
 }
 
-// eachKey calls do for all keys with a prefix, at most pipelineSize at a time.
+// eachKey calls do for all keys with a prefix, some at a time.
 func (l *Ledger) eachKey(ctx context.Context, prefix string, do func(keys []string) error) error {
-	node, err := redisx.Node(ctx, l.rdb, l.prefix)
-	if err != nil {
+	if err := names.EachKey(ctx, l.rdb, l.cfg.Account, prefix, do); err != nil {
 		return fmt.Errorf("ledger: search the keys: %w", err)
-	}
-	for cursor, more := uint64(0), true; more; more = cursor != 0 {
-		var keys []string
-		if keys, cursor, err = node.Scan(ctx, cursor, prefix+"*", pipelineSize).Result(); err != nil {
-			return fmt.Errorf("ledger: search the keys: %w", err)
-		}
-		for part := range slices.Chunk(keys, pipelineSize) {
-			if err := do(part); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }
@@ -153,8 +143,9 @@ func (l *Ledger) names(ctx context.Context, keys []string) ([]named, error) {
 	for i, key := range keys {
 		cmd, _ := cmds[i].(*redis.SliceCmd)
 		out[i].key = key
-		out[i].to, _ = cmd.Val()[0].(string)
-		out[i].user, _ = cmd.Val()[1].(string)
+		to, _ := cmd.Val()[0].(string)
+		user, _ := cmd.Val()[1].(string)
+		out[i].to, out[i].user = l.cfg.Names.Open(seal.OpenID, to), l.cfg.Names.Open(seal.User, user)
 	}
 	return out, nil
 }
@@ -239,7 +230,7 @@ func (l *Ledger) erasePeople(ctx context.Context, p people) error {
 		return err
 	}
 	for _, id := range events {
-		cmds = append(cmds, redis.NewIntCmd(ctx, "xdel", EventsKey(l.cfg.Account), id))
+		cmds = append(cmds, redis.NewIntCmd(ctx, "xdel", l.eventsKey(), id))
 	}
 	for part := range slices.Chunk(cmds, pipelineSize) {
 		if err := l.do(ctx, "erase", part...); err != nil {
@@ -260,7 +251,7 @@ func (l *Ledger) suppressionsOf(ctx context.Context, p people) ([]string, error)
 			return found, fmt.Errorf("ledger: search the suppressions: %w", err)
 		}
 		for i := 0; i+1 < len(list); i += 2 {
-			if openid, _, _ := strings.Cut(list[i], "|"); p.openids[openid] {
+			if openid, _, _ := strings.Cut(list[i], "|"); p.openids[l.cfg.Names.Open(seal.OpenID, openid)] {
 				found = append(found, list[i])
 			}
 		}
@@ -272,7 +263,7 @@ func (l *Ledger) suppressionsOf(ctx context.Context, p people) ([]string, error)
 func (l *Ledger) eventsOf(ctx context.Context, p people) ([]string, error) {
 	var found []string
 	for from := "-"; ; {
-		list, err := l.rdb.XRangeN(ctx, EventsKey(l.cfg.Account), from, "+", eventsStep).Result()
+		list, err := l.rdb.XRangeN(ctx, l.eventsKey(), from, "+", eventsStep).Result()
 		if err != nil {
 			return nil, fmt.Errorf("ledger: search the events: %w", err)
 		}
@@ -286,8 +277,9 @@ func (l *Ledger) eventsOf(ctx context.Context, p people) ([]string, error) {
 					Previous string `json:"previous_openid"`
 				} `json:"data"`
 			}
-			if ok && json.Unmarshal([]byte(text), &e) == nil &&
-				(p.openids[e.Data.OpenID] || p.openids[e.Data.Previous] || p.users[e.Data.User]) {
+			open := l.cfg.Names.Open
+			if ok && json.Unmarshal([]byte(text), &e) == nil && (p.openids[open(seal.OpenID, e.Data.OpenID)] ||
+				p.openids[open(seal.OpenID, e.Data.Previous)] || p.users[open(seal.User, e.Data.User)]) {
 				found = append(found, m.ID)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -198,11 +199,11 @@ func (f *finder) examineHour(ctx context.Context, each func(take func(c candidat
 func (f *finder) recipients() map[uint16]bool {
 	switch {
 	case f.q.User != "":
-		return map[uint16]bool{digest('u', f.q.User): true}
+		return map[uint16]bool{f.ledger.digestOf(seal.User, f.q.User): true}
 	case f.q.To != "":
-		want := map[uint16]bool{digest('o', f.q.To): true}
+		want := map[uint16]bool{f.ledger.digestOf(seal.OpenID, f.q.To): true}
 		for _, user := range f.q.BoundTo {
-			want[digest('u', user)] = true
+			want[f.ledger.digestOf(seal.User, user)] = true
 		}
 		return want
 	default:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // The index finds records by recipient, template and time without a read of every
@@ -78,6 +79,11 @@ func digest(kind byte, name string) uint16 {
 	_, _ = h.Write([]byte(name))
 	sum := h.Sum32()
 	return max(uint16(sum>>16)^uint16(sum), 1) //nolint:gosec // folded
+}
+
+// digestOf is the digest of a name as Redis has it.
+func (l *Ledger) digestOf(kind seal.Kind, name string) uint16 {
+	return digest(byte(kind), l.cfg.Names.Seal(kind, name))
 }
 
 // indexed is an entry of the index.

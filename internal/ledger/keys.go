@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -12,8 +13,25 @@ const MaxOpenIDs = 16
 
 // UserKey is the key under which the roster keeps a user's openids: a hash of
 // openid to "bound-at how", the time in Unix milliseconds, of at most
-// [MaxOpenIDs]. The roster writes it, Begin reads it.
-func UserKey(account, user string) string { return redisx.Prefix(account) + "user:" + user }
+// [MaxOpenIDs]. The roster writes it, Begin reads it. User and openids are sealed with n.
+func UserKey(account string, n *seal.Names, user string) string {
+	return redisx.Prefix(account) + userPrefix + n.Seal(seal.User, user)
+}
+
+// Keys that have a name behind a prefix.
+const (
+	userPrefix   = "user:"
+	latestPrefix = "a:"
+)
+
+// What is found by names lies under keys of the way in which these are sealed: see package
+// names.
+const (
+	suppressions      = "sup"
+	suppressionEnds   = "supz"
+	suppressionStarts = "supt"
+	events            = "events"
+)
 
 func (l *Ledger) recordKey(id string) string { return l.prefix + "m:" + id }
 
@@ -26,21 +44,25 @@ func (l *Ledger) msgidKey(msgid wechat.MessageID) string { return l.prefix + "i:
 func (l *Ledger) templatesKey() string { return l.prefix + "tpl" }
 
 // suppressionsKey is a hash: openid, or openid|template_id, to "until reason".
-func (l *Ledger) suppressionsKey() string { return l.prefix + "sup" }
+func (l *Ledger) suppressionsKey() string { return l.cfg.Names.Under(l.prefix + suppressions) }
 
 // suppressionEndsKey is the index by end of those that have one.
-func (l *Ledger) suppressionEndsKey() string { return l.prefix + "supz" }
+func (l *Ledger) suppressionEndsKey() string { return l.cfg.Names.Under(l.prefix + suppressionEnds) }
 
 // suppressionStartsKey is a hash of the same members to the Unix milliseconds at which
 // they began.
-func (l *Ledger) suppressionStartsKey() string { return l.prefix + "supt" }
+func (l *Ledger) suppressionStartsKey() string {
+	return l.cfg.Names.Under(l.prefix + suppressionStarts)
+}
 
 // EventsKey is the stream of events of an account. Its entries have one field: m, what
 // became of messages, of those that one script call ended or had accepted, each the
 // letter of a state, its number among the message's events, a colon and the ID, with
 // spaces between them; or e, an event of another kind as JSON. It holds about a million
 // entries at most; package events removes those that are old.
-func EventsKey(account string) string { return redisx.Prefix(account) + "events" }
+func EventsKey(account string, n *seal.Names) string { return n.Under(redisx.Prefix(account) + events) }
+
+func (l *Ledger) eventsKey() string { return EventsKey(l.cfg.Account, l.cfg.Names) }
 
 // telling appends the keys that a script of the ledger tells its outcomes to.
 func (l *Ledger) telling(now time.Time, keys ...string) []string {
@@ -48,7 +70,7 @@ func (l *Ledger) telling(now time.Time, keys ...string) []string {
 	k := l.tellKeys.Load()
 	if k == nil || k.hour != hour {
 		k = &tellKeys{hour, append([]string{
-			EventsKey(l.cfg.Account), l.segmentKey(outcomeSegments, hour), l.segmentsKey(),
+			l.eventsKey(), l.segmentKey(outcomeSegments, hour), l.segmentsKey(),
 		}, l.historyKeys(hour)...)}
 		l.tellKeys.Store(k)
 	}
@@ -75,7 +97,9 @@ func (l *Ledger) oldDeadLetterKey(id string) string { return l.prefix + "dead:" 
 // message: a sorted set by the begin in Unix milliseconds. Its members are "=" and
 // the id of a message that was accepted or may have been, and for a short while
 // "!", a receipt with MsgID 0, and the id that it ended. At most 64, for latestKeep.
-func (l *Ledger) latestKey(openid string) string { return l.prefix + "a:" + openid }
+func (l *Ledger) latestKey(openid string) string {
+	return l.prefix + latestPrefix + l.cfg.Names.Seal(seal.OpenID, openid)
+}
 
 // awaitingReceiptKey is a sorted set of ids by the time of the acceptance. Each
 // acceptance removes some that are over ReceiptWait.

@@ -39,7 +39,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/names"
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 const (
@@ -80,6 +82,8 @@ type Config struct {
 	// Resend names the classes whose messages are sent again when the receipt
 	// says that WeChat could not deliver them. Nil: critical alone; empty: none.
 	Resend []job.Class
+	// Names seal the openids and users that Redis has. Nil: they are in clear.
+	Names *seal.Names
 }
 
 // Ledger reads and writes records. Safe for concurrent use.
@@ -92,6 +96,7 @@ type Ledger struct {
 	accepts  *redisx.Group[accepting, string]
 	commands *redisx.Group[[]redis.Cmder, struct{}]
 	tellKeys atomic.Pointer[tellKeys]
+	guard    *names.Guard
 	reasons  []any // of suppressions that WeChat's answers and events ask for
 }
 
@@ -118,12 +123,16 @@ func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) {
 	}
 	l := &Ledger{
 		cfg: cfg, rdb: rdb, prefix: redisx.Prefix(cfg.Account), lua: scripts(), reasons: recipientReasons(),
+		guard: names.NewGuard(rdb, cfg.Account, cfg.Names),
 	}
 	l.begins = redisx.NewGroup(callSize, callsAtOnce, callPause, l.sendBegins)
 	l.accepts = redisx.NewGroup(callSize, callsAtOnce, callPause, l.sendAccepts)
 	l.commands = redisx.NewGroup(pipelineSize, callsAtOnce, 0, l.sendCommands)
 	return l, nil
 }
+
+// Names seal the names of the account; nil: they are in clear.
+func (l *Ledger) Names() *seal.Names { return l.cfg.Names }
 
 // Close waits for the calls that are running; later ones get redisx.ErrClosed. The
 // Redis client stays open.
@@ -138,14 +147,17 @@ func (l *Ledger) Close() error {
 // error that is not redis.Nil. After an error they may still be running: their
 // values must not be read.
 func (l *Ledger) do(ctx context.Context, what string, cmds ...redis.Cmder) error {
-	_, err := l.commands.Do(ctx, cmds)
+	err := l.guard.Admit(ctx)
+	if err == nil {
+		_, err = l.commands.Do(ctx, cmds)
+	}
 	for i := 0; err == nil && i < len(cmds); i++ {
 		if e := cmds[i].Err(); !errors.Is(e, redis.Nil) {
 			err = e
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("ledger: %s: %w", what, err)
+		return fmt.Errorf("ledger: %s: %w", what, names.Explain(err))
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (l *Ledger) matched(ctx context.Context, r Receipt, reply any, now time.Tim
 	list, _ := reply.([]any)
 	switch {
 	case v[0] == "matched" && len(v) == 3:
-		found := settledOf(parse(v[1], stringMap(list[2]), now))
+		found := settledOf(l.parse(v[1], stringMap(list[2]), now))
 		if found != nil {
 			found.Now = true
 		}

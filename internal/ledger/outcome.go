@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -55,8 +56,11 @@ func (l *Ledger) Accepted(ctx context.Context, id string, n int64, a Acceptance)
 	if !slices.Contains(l.cfg.Resend, a.Class) {
 		a.Payload = nil
 	}
+	if err := l.guard.Admit(ctx); err != nil {
+		return Recorded{}, fmt.Errorf("ledger: record the acceptance: %w", err)
+	}
 	answer, err := l.accepts.Do(ctx, accepting{
-		number: n, msgid: a.MsgID, id: id, to: a.To, class: classCode(a.Class), duplicate: flag(a.Duplicate), payload: a.Payload,
+		number: n, msgid: a.MsgID, id: id, to: l.cfg.Names.Seal(seal.OpenID, a.To), class: classCode(a.Class), duplicate: flag(a.Duplicate), payload: a.Payload,
 	})
 	if err != nil {
 		return Recorded{}, fmt.Errorf("ledger: record the acceptance: %w", err)
@@ -84,7 +88,7 @@ func (l *Ledger) sendAccepts(ctx context.Context, list []accepting) ([]string, e
 		millis(latestKeep), millis(l.cfg.Keep+ReceiptWait+live), stamp(now.Add(-indexKeep)))
 	for i := range list {
 		a := &list[i]
-		keys = append(keys, l.recordKey(a.id), l.msgidKey(a.msgid), l.latestKey(a.to), l.payloadKey(a.id))
+		keys = append(keys, l.recordKey(a.id), l.msgidKey(a.msgid), l.prefix+latestPrefix+a.to, l.payloadKey(a.id))
 		args = append(args, &a.number, &a.id, (*int64)(&a.msgid), &a.duplicate, &a.to, &a.class) // a pointer is not boxed
 		if a.payload == nil {
 			args = append(args, "")
@@ -138,7 +142,7 @@ func (l *Ledger) Failed(ctx context.Context, id string, n int64, o Outcome) erro
 	}
 	keys := l.telling(now, l.recordKey(id), l.deadKey(), l.payloadKey(id), l.latestKey(o.To))
 	_, err := l.run(ctx, "failed", keys,
-		"delivery", n, "id", id, "now", stamp(now), "state", o.State.code(), "class", classCode(o.Class), "to", o.To,
+		"delivery", n, "id", id, "now", stamp(now), "state", o.State.code(), "class", classCode(o.Class), "to", l.cfg.Names.Seal(seal.OpenID, o.To),
 		"errcode", strconv.Itoa(int(o.Errcode)), "reason", short(o.Reason, maxReason), "detail", detail, "detail_more", more, "rid", o.RID, "no_call", flag(o.NoCall), "payload", o.Payload,
 		"worker", short(o.Worker, maxReason), "latency", millis(max(o.Latency+time.Millisecond-1, 0)), "kept_reason", keptReason,
 		"attempt", flag(o.Attempt), "ambiguous", flag(o.Ambiguous), "duplicate", flag(o.Duplicate),
@@ -171,7 +175,7 @@ func (l *Ledger) Cancel(ctx context.Context, id string) (cancelled bool, r *Reco
 	if !ok || len(list) != 2 {
 		return false, nil, fmt.Errorf("ledger: cancel answered %T", reply)
 	}
-	return list[0] == "1", parse(id, stringMap(list[1]), now), nil
+	return list[0] == "1", l.parse(id, stringMap(list[1]), now), nil
 }
 
 // Release lets the record of a cancelled message go after Config.Keep: its task

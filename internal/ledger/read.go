@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // Get reads records in the order of ids; a missing one is nil. What is not written
@@ -34,10 +36,19 @@ func (l *Ledger) Get(ctx context.Context, ids ...string) ([]*Record, error) {
 			if code := f["l"]; code != "" {
 				f["p"] = templates[code]
 			}
-			out = append(out, parse(id, f, now))
+			out = append(out, l.parse(id, f, now))
 		}
 	}
 	return out, nil
+}
+
+// parse reads a record as stored, with its names opened.
+func (l *Ledger) parse(id string, f map[string]string, now time.Time) *Record {
+	r := parse(id, f, now)
+	if r != nil && l.cfg.Names != nil {
+		r.To, r.User = l.cfg.Names.Open(seal.OpenID, r.To), l.cfg.Names.Open(seal.User, r.User)
+	}
+	return r
 }
 
 // sweepStep bounds the work of one script.

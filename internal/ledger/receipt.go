@@ -147,7 +147,7 @@ func (l *Ledger) applyReceipt(ctx context.Context, r Receipt, id string, now tim
 	if !ok || len(list) != 3 {
 		return nil, fmt.Errorf("ledger: the receipt's script answered %T", reply)
 	}
-	found := settledOf(parse(id, stringMap(list[0]), now))
+	found := settledOf(l.parse(id, stringMap(list[0]), now))
 	if found != nil {
 		found.Now = list[2] == "1"
 	}

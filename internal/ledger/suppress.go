@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -42,7 +43,7 @@ func (l *Ledger) Suppress(ctx context.Context, s Suppression) error {
 		}
 		till = stamp(s.Until)
 	}
-	args := append([]any{s.member(), till, short(s.Reason, MaxSuppressionReason), stamp(now), flag(s.ByAdmin)}, l.reasons...)
+	args := append([]any{l.member(s), till, short(s.Reason, MaxSuppressionReason), stamp(now), flag(s.ByAdmin)}, l.reasons...)
 	_, err := l.run(ctx, "suppress", []string{l.suppressionsKey(), l.suppressionEndsKey(), l.suppressionStartsKey()}, args...)
 	return err
 }
@@ -50,7 +51,7 @@ func (l *Ledger) Suppress(ctx context.Context, s Suppression) error {
 // Lift ends a suppression. With an empty template it lifts the one for all
 // templates; those for single templates stay. It reports whether there was one.
 func (l *Ledger) Lift(ctx context.Context, openid, template string) (bool, error) {
-	member := Suppression{OpenID: openid, Template: template}.member()
+	member := l.member(Suppression{OpenID: openid, Template: template})
 	gone := redis.NewIntCmd(ctx, "hdel", l.suppressionsKey(), member)
 	if err := l.do(ctx, "lift", gone, redis.NewIntCmd(ctx, "zrem", l.suppressionEndsKey(), member),
 		redis.NewIntCmd(ctx, "hdel", l.suppressionStartsKey(), member)); err != nil {
@@ -81,7 +82,7 @@ func (l *Ledger) Suppressions(ctx context.Context, cursor uint64) ([]Suppression
 	now := time.Now()
 	out := make([]Suppression, 0, len(list)/2)
 	for i := 0; i+1 < len(list); i += 2 {
-		if s, ok := suppressionOf(list[i], list[i+1], now); ok {
+		if s, ok := l.suppressionOf(list[i], list[i+1], now); ok {
 			since, _ := starts.Val()[i/2].(string)
 			s.Since = moment(since)
 			out = append(out, s)
@@ -90,20 +91,23 @@ func (l *Ledger) Suppressions(ctx context.Context, cursor uint64) ([]Suppression
 	return out, next, nil
 }
 
-func (s Suppression) member() string {
+// member is the name of a suppression in Redis.
+func (l *Ledger) member(s Suppression) string {
+	openid := l.cfg.Names.Seal(seal.OpenID, s.OpenID)
 	if s.Template == "" {
-		return s.OpenID
+		return openid
 	}
-	return s.OpenID + "|" + s.Template
+	return openid + "|" + s.Template
 }
 
 // suppressionOf reads an entry as stored and reports whether it is in force.
-func suppressionOf(member, value string, now time.Time) (Suppression, bool) {
+func (l *Ledger) suppressionOf(member, value string, now time.Time) (Suppression, bool) {
 	if value == "" {
 		return Suppression{}, false
 	}
 	var s Suppression
 	s.OpenID, s.Template, _ = strings.Cut(member, "|")
+	s.OpenID = l.cfg.Names.Open(seal.OpenID, s.OpenID)
 	till, reason, _ := strings.Cut(value, " ")
 	s.Reason, s.ByAdmin = strings.CutPrefix(reason, "@")
 	if till != "0" {
@@ -136,7 +140,7 @@ func recipientReasons() []any {
 // single templates. It reports whether there was one.
 func (l *Ledger) Subscribed(ctx context.Context, openid string) (bool, error) {
 	keys := []string{l.suppressionsKey(), l.suppressionEndsKey(), l.suppressionStartsKey()}
-	reply, err := l.run(ctx, "follow", keys, append([]any{openid}, l.reasons...)...)
+	reply, err := l.run(ctx, "follow", keys, append([]any{l.cfg.Names.Seal(seal.OpenID, openid)}, l.reasons...)...)
 	n, _ := reply.(int64)
 	return n > 0, err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -23,7 +24,7 @@ func (l *Ledger) Suppressed(ctx context.Context, recipients ...Recipient) ([]*Su
 	for part := range slices.Chunk(recipients, pipelineSize) {
 		line := []any{"hmget", l.suppressionsKey()}
 		for _, r := range part {
-			line = append(line, r.OpenID, Suppression{OpenID: r.OpenID, Template: r.Template}.member())
+			line = append(line, l.member(Suppression{OpenID: r.OpenID}), l.member(Suppression{OpenID: r.OpenID, Template: r.Template}))
 		}
 		cmd := redis.NewSliceCmd(ctx, line...)
 		if err := l.do(ctx, "read suppressions", cmd); err != nil {
@@ -31,18 +32,18 @@ func (l *Ledger) Suppressed(ctx context.Context, recipients ...Recipient) ([]*Su
 		}
 		now := time.Now()
 		for i := range part {
-			out = append(out, inForce(line[2+2*i:4+2*i], cmd.Val()[2*i:2*i+2], now))
+			out = append(out, l.inForce(line[2+2*i:4+2*i], cmd.Val()[2*i:2*i+2], now))
 		}
 	}
 	return out, nil
 }
 
 // inForce is the first entry that is in force.
-func inForce(members, values []any, now time.Time) *Suppression {
+func (l *Ledger) inForce(members, values []any, now time.Time) *Suppression {
 	for i, v := range values {
 		member, _ := members[i].(string)
 		value, _ := v.(string)
-		if s, ok := suppressionOf(member, value, now); ok {
+		if s, ok := l.suppressionOf(member, value, now); ok {
 			return &s
 		}
 	}
@@ -68,7 +69,7 @@ func (l *Ledger) Listed(ctx context.Context, openids ...string) (int, error) {
 		if s == nil || s.ByAdmin || !slices.Contains(reasons, any(s.Reason)) {
 			continue
 		}
-		reply, err := l.run(ctx, "follow", keys, append([]any{openids[i]}, reasons...)...)
+		reply, err := l.run(ctx, "follow", keys, append([]any{l.cfg.Names.Seal(seal.OpenID, openids[i])}, reasons...)...)
 		if err != nil {
 			return lifted, err
 		}

@@ -72,6 +72,15 @@ func (k *Keyring) NamesOf(id, account string) (*Names, error) {
 	return n, nil
 }
 
+// NewNames is Names of the keyring that New reads.
+func NewNames(keys, account string) (*Names, error) {
+	k, err := New(keys)
+	if err != nil {
+		return nil, err
+	}
+	return k.Names(account)
+}
+
 // KeyID is the ID of the key; empty for nil.
 func (n *Names) KeyID() string {
 	if n == nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
@@ -163,7 +164,7 @@ func (s *Shadow) openids(ctx context.Context, messages []producer.Message) ([][]
 			out[i] = []string{m.Message.ToUser}
 			continue
 		}
-		users[i] = pipe.HGetAll(ctx, ledger.UserKey(s.account, m.Terms.User))
+		users[i] = pipe.HGetAll(ctx, ledger.UserKey(s.account, s.records.Names(), m.Terms.User))
 	}
 	if pipe.Len() == 0 {
 		return out, nil
@@ -174,6 +175,9 @@ func (s *Shadow) openids(ctx context.Context, messages []producer.Message) ([][]
 	for i, cmd := range users {
 		if cmd != nil {
 			out[i] = latestFirst(cmd.Val())
+			for j, openid := range out[i] {
+				out[i][j] = s.records.Names().Open(seal.OpenID, openid)
+			}
 		}
 	}
 	return out, nil

@@ -28,6 +28,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/redisx"
+	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // Webhook is an address that gets events.
@@ -90,11 +91,19 @@ type Store struct {
 	rdb     redis.UniversalClient
 	account string
 	private bool
+	names   *seal.Names
 }
 
 // NewStore of an account. private allows http:// and addresses that are not public.
 func NewStore(rdb redis.UniversalClient, account string, private bool) *Store {
 	return &Store{rdb: rdb, account: account, private: private}
+}
+
+// SealNames returns the store of an account whose names are sealed with n.
+func (s *Store) SealNames(n *seal.Names) *Store {
+	with := *s
+	with.names = n
+	return &with
 }
 
 func (s *Store) key() string { return redisx.Prefix(s.account) + "webhooks" }
@@ -163,7 +172,7 @@ func (s *Store) Add(ctx context.Context, w Webhook) (Webhook, error) {
 		}
 		return w, fmt.Errorf("webhook: add: %w", err)
 	}
-	at, err := events.NewReader(s.rdb, s.account, nil).Latest(ctx)
+	at, err := events.NewReader(s.rdb, s.account, s.names, nil).Latest(ctx)
 	if err != nil {
 		return w, err
 	}

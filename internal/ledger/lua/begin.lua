@@ -145,6 +145,9 @@ local answers = each(n, function(i)
       redis.call('HSET', record, F.to, to)
     end
   end
+  if user and not to then
+    redis.call('HEXISTS', KEYS[1], '') -- an error where names are sealed in another way: see package names
+  end
   if why or (user and not to) then -- "rejected" would be untrue where an earlier attempt may have arrived
     explain(record, why and 'suppressed' or 'no-user')
     if why then
