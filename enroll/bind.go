@@ -148,7 +148,7 @@ func (r *Roster) unbind(ctx context.Context, user, openid string, recorded bool)
 		args := append([]any{r.names().Seal(seal.User, user), r.names().Seal(seal.OpenID, o), time.Now().UnixMilli(), ledger.MaxBindings, maxChanges, r.actor}, r.trailLine(user, o, "")...)
 		gone, err := unbindScript.Run(ctx, r.rdb, keys, args...).Int()
 		if err != nil {
-			return n, fmt.Errorf("enroll: unbind: %w", err)
+			return n, wrap(err, "unbind")
 		}
 		n += gone
 		if err := r.voidTickets(ctx, user, o); err != nil {

@@ -371,7 +371,7 @@ func wrap(err error, what string) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("enroll: %s: %w", what, err)
+	return fmt.Errorf("enroll: %s: %w", what, names.Explain(err))
 }
 
 // randomName tells this process from others.

@@ -170,7 +170,7 @@ func (r *Roster) Count(ctx context.Context) (int64, error) {
 	}
 	n, err := r.rdb.ZCard(ctx, r.keys.roster()).Result()
 	if err != nil {
-		return 0, fmt.Errorf("enroll: count the roster: %w", err)
+		return 0, wrap(err, "count the roster")
 	}
 	return n, nil
 }

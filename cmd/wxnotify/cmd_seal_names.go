@@ -106,7 +106,11 @@ func (a *app) sealNamesOf(cmd *cobra.Command, rdb redis.UniversalClient, c *conf
 	if err != nil {
 		return err
 	}
-	if err := names.Wait(ctx); err != nil {
+	settle := a.Settle
+	if settle == nil {
+		settle = names.Wait
+	}
+	if err := settle(ctx); err != nil {
 		return err
 	}
 	if err := a.nobodyRuns(ctx, rdb, entry.AppID, from); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -161,6 +162,7 @@ func inProcess(tb testing.TB, env map[string]string, args ...string) result {
 	var out, errOut bytes.Buffer
 	code := run(tb.Context(), args, environment{
 		Env: env, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errOut,
+		Settle: func(context.Context) error { return nil },
 	})
 	return result{code, out.String(), errOut.String()}
 }

@@ -33,6 +33,8 @@ type environment struct {
 	// HangUp gets each SIGHUP: a server reads its configuration again, another command
 	// ends. Nil: none comes.
 	HangUp <-chan os.Signal
+	// Settle waits until producers that run have seen that names are converted. Nil: names.Wait.
+	Settle func(context.Context) error
 }
 
 // usageError is wrong usage or configuration: exit code 2.
