@@ -12,6 +12,8 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/names"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -43,7 +45,12 @@ func TestAnyOrderLeavesATrueState(t *testing.T) {
 	defer func() { _ = rdb.Close() }()
 	rapid.Check(t, func(rt *rapid.T) {
 		m.FlushAll()
-		l, err := ledger.New(rdb, ledger.Config{Account: account, Resend: job.Classes()})
+		var sealed *seal.Names
+		if rapid.Bool().Draw(rt, "names are sealed") {
+			sealed = sealedNames(t, 1)
+		}
+		must(t, names.Check(t.Context(), rdb, account, sealed))
+		l, err := ledger.New(rdb, ledger.Config{Account: account, Resend: job.Classes(), Names: sealed})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -55,9 +62,9 @@ func TestAnyOrderLeavesATrueState(t *testing.T) {
 			"receipt": w.receipt, "undelivered": w.undelivered, "zero": w.zero, "match": w.match,
 			"cancel": w.cancel, "erase": w.erase,
 		}
-		names := slices.Sorted(maps.Keys(steps))
+		kinds := slices.Sorted(maps.Keys(steps))
 		for range rapid.IntRange(1, 15).Draw(rt, "steps") {
-			name := rapid.SampledFrom(names).Draw(rt, "step")
+			name := rapid.SampledFrom(kinds).Draw(rt, "step")
 			steps[name](t, rt)
 			w.check(t, rt, name)
 		}
