@@ -35,12 +35,14 @@ func BenchmarkEnqueue(b *testing.B) {
 	})
 }
 
-// What sealing costs an enqueue, and the bytes of Redis that a waiting message takes.
+// What sealing messages, and names too, costs an enqueue, and the bytes of Redis that a waiting message takes.
 func BenchmarkEnqueueSealed(b *testing.B) {
-	for name, keys := range map[string]string{"clear": "", "sealed": newerKey} {
+	for name, keys := range map[string][2]string{"clear": {}, "sealed": {newerKey}, "names": {newerKey, newerKey}} {
 		b.Run(name, func(b *testing.B) {
 			rdb := redistest.Start(b).Client(b)
-			p := around(b, rdb, sealed(keys))
+			p := around(b, rdb, func(c *producer.Config) {
+				c.SealKeys, c.SealNameKeys = wechat.NewSecret(keys[0]), wechat.NewSecret(keys[1])
+			})
 			used := func() float64 {
 				info := rdb.InfoMap(b.Context(), "memory").Val()
 				n, err := strconv.ParseFloat(info["Memory"]["used_memory"], 64)

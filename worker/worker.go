@@ -148,6 +148,11 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		err = fmt.Errorf("worker: Config.SealKeys: %w", err)
 	}
+	if nameKeys, fault := seal.New(cfg.SealNameKeys.Reveal()); fault != nil {
+		err = errors.Join(err, fmt.Errorf("worker: Config.SealNameKeys: %w", fault))
+	} else if nameKeys.Seals() && !keys.Seals() && err == nil {
+		err = errors.New("worker: Config.SealNameKeys: needs Config.SealKeys")
+	}
 	if err := errors.Join(cfg.validate(), err); err != nil {
 		return nil, err
 	}
@@ -181,7 +186,7 @@ func newAccount(cfg Config, a Account, keys *seal.Keyring, self heartbeat.Worker
 	if acct.records == nil {
 		sealed, err := seal.NewNames(cfg.SealNameKeys.Reveal(), a.AppID)
 		if err != nil {
-			return nil, fmt.Errorf("Config.SealNameKeys: %w", err)
+			return nil, err
 		}
 		acct.ledger, err = ledger.New(cfg.Redis, ledger.Config{
 			Account: a.AppID, Keep: a.Keep, Resend: a.Resend, Names: sealed,
