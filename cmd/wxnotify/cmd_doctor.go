@@ -139,7 +139,7 @@ func (a *app) installation(c *config, f doctorFlags, faults []string) (doctor.In
 
 func examined(c *config, entry *accountConfig, templates []string) doctor.Account {
 	out := doctor.Account{
-		AppID: entry.AppID, Mode: tokenstore.Stable, CallbackMode: entry.mode(), DailyQuota: entry.DailyQuota, Templates: templates, SealKeys: c.codec(entry.AppID).Keys,
+		AppID: entry.AppID, Mode: tokenstore.Stable, CallbackMode: entry.mode(), DailyQuota: entry.DailyQuota, Templates: templates, SealKeys: c.codec(entry.AppID).Keys, Names: c.names(entry.AppID),
 		WeChat: wechat.Config{AppID: entry.AppID, AppSecret: entry.AppSecret, BaseURL: entry.BaseURL, Proxy: entry.Proxy},
 	}
 	if entry.TokenMode == "classic" {

@@ -289,6 +289,18 @@ var catalogue = map[Code]row{
 		text{"Who reads Redis, its dumps or its backups sees their values and recipients.", "能读取 Redis、其快照或备份的人可以看到内容和接收者。"},
 		text{"Set WXNOTIFY_SEAL_KEYS in each process that enqueues, then run `wxnotify seal rotate`.", "在每个入队的进程中设置 WXNOTIFY_SEAL_KEYS，然后运行 `wxnotify seal rotate`。"},
 	},
+	"names-mixed": {
+		Fatal,
+		text{"Openids and users lie in Redis {there}, and these settings have them {here}.", "Redis 中的 openid 和用户为{there}，而这些设置为{here}。"},
+		text{"No process with these settings starts: it would miss suppressions.", "使用这些设置的进程不会启动：它会漏掉抑制名单。"},
+		text{"Set WXNOTIFY_SEAL_NAME_KEYS as all other processes have it; to change how they lie, stop all processes of the account and run `wxnotify seal names`.", "把 WXNOTIFY_SEAL_NAME_KEYS 设置为与其他进程相同；若要改变保存方式，请停止该账号的所有进程并运行 `wxnotify seal names`。"},
+	},
+	"names-converting": {
+		Fatal,
+		text{"A conversion of openids and users in Redis is not complete.", "Redis 中 openid 和用户的转换尚未完成。"},
+		text{"No process of the account starts until it is.", "完成之前，该账号的任何进程都不会启动。"},
+		text{"Run `wxnotify seal names` again with the same WXNOTIFY_SEAL_NAME_KEYS.", "用相同的 WXNOTIFY_SEAL_NAME_KEYS 再次运行 `wxnotify seal names`。"},
+	},
 	"tasks-without-data": {
 		Fatal,
 		text{"Queue {queue} has tasks whose data is gone.", "队列 {queue} 中有任务数据已丢失。"},

@@ -25,6 +25,7 @@ func fleetChecks(in Installation, a Account, rdb redis.UniversalClient) []Check 
 		{Name: "queues", Account: a.AppID, Run: func(ctx context.Context, n *Notes) { checkQueues(ctx, n, a, rdb) }},
 		{Name: "workers", Account: a.AppID, Run: func(ctx context.Context, n *Notes) { checkWorkers(ctx, n, a, rdb) }},
 		{Name: "seal", Account: a.AppID, Run: func(ctx context.Context, n *Notes) { checkSeal(ctx, n, a, rdb) }},
+		{Name: "names", Account: a.AppID, Run: func(ctx context.Context, n *Notes) { checkNames(ctx, n, a, rdb) }},
 	}
 }
 

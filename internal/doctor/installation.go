@@ -49,6 +49,8 @@ type Account struct {
 	Templates []string
 	// SealKeys open messages that wait. Nil: none is configured.
 	SealKeys *seal.Keyring
+	// Names seal openids and users. Nil: they are in clear.
+	Names *seal.Names
 }
 
 // Checks lists what is asked of the installation. Close rdb, when it is not nil, after

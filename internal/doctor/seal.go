@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/names"
 	"github.com/wxnotify/wxnotify/internal/queue"
 )
 
@@ -49,4 +50,34 @@ func checkSeal(ctx context.Context, n *Notes, a Account, rdb redis.UniversalClie
 	if unsealed > 0 && a.SealKeys.Seals() {
 		n.Add("seal-clear", "count", strconv.Itoa(unsealed))
 	}
+}
+
+// checkNames compares how openids and users lie in Redis with the settings.
+func checkNames(ctx context.Context, n *Notes, a Account, rdb redis.UniversalClient) {
+	key, to, err := names.Read(ctx, rdb, a.AppID)
+	switch {
+	case err != nil:
+		skipUnread(n, err)
+	case to != "":
+		n.Add("names-converting")
+	case key == a.Names.KeyID():
+		n.Detail("openids and users: {way}", "openid 和用户：{way}", "way", wayOf(key))
+	case key != "" || inUse(ctx, rdb, a.AppID):
+		n.Add("names-mixed", "there", wayOf(key), "here", wayOf(a.Names.KeyID()))
+	}
+}
+
+// inUse reports whether the account has records or bindings: a new one takes the way of its
+// first process.
+func inUse(ctx context.Context, rdb redis.UniversalClient, appid string) bool {
+	used, err := names.InUse(ctx, rdb, appid)
+	return err != nil || used
+}
+
+// wayOf is how names lie: clear, or the ID of the key.
+func wayOf(key string) string {
+	if key == "" {
+		return "clear"
+	}
+	return "key " + key
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/doctor"
+	"github.com/wxnotify/wxnotify/internal/names"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/seal"
@@ -58,4 +59,40 @@ func TestSealedMessagesAreComparedWithTheKeys(t *testing.T) {
 			t.Errorf("keys %.8s: %v, want %v: %+v", keys, got, want, report.Findings)
 		}
 	}
+}
+
+// Settings that seal names in another way than they lie, and a conversion that was stopped.
+func TestNamesAreComparedWithTheKeys(t *testing.T) {
+	t.Parallel()
+	const appid = "wx1234567890abcdef"
+	server := redistest.Start(t)
+	rdb := server.Client(t)
+	sealed, err := seal.NewNames("c84e2b7f90a1d36e5528fb47091cde6a3b7f80e2941d5ac6f0736e8d1b24a65f", appid)
+	must(t, err)
+	address, err := redisconn.Parse(redisconn.Config{URL: server.URL()})
+	must(t, err)
+	finds := func(what string, n *seal.Names, want ...doctor.Code) {
+		t.Helper()
+		checks, client := doctor.Checks(doctor.Installation{Redis: address, ErrorText: error.Error, Accounts: []doctor.Account{{AppID: appid, Names: n}}})
+		t.Cleanup(func() { _ = client.Close() })
+		var got []doctor.Code
+		for _, f := range doctor.Run(t.Context(), checks, wechat.English).Findings {
+			if f.Check == "names" {
+				got = append(got, f.Code)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	finds("a new account", sealed)
+	must(t, rdb.HSet(t.Context(), "wxn:{"+appid+"}:sup", "oX", "0 x").Err())
+	finds("in clear", nil)
+	finds("in clear, with a key", sealed, "names-mixed")
+	_, err = names.Begin(t.Context(), rdb, appid, nil, sealed)
+	must(t, err)
+	finds("stopped", sealed, "names-converting")
+	must(t, rdb.Set(t.Context(), "wxn:{"+appid+"}:names", sealed.KeyID(), 0).Err())
+	finds("sealed", sealed)
+	finds("sealed, without a key", nil, "names-mixed")
 }

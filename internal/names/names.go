@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,6 +119,23 @@ func Read(ctx context.Context, rdb redis.UniversalClient, account string) (key, 
 	}
 	key, to, _ = strings.Cut(mark, " to ")
 	return strings.TrimPrefix(key, clear), to, nil
+}
+
+// InUse reports whether an account whose names are in clear has data.
+func InUse(ctx context.Context, rdb redis.UniversalClient, account string) (bool, error) {
+	pipe := rdb.Pipeline()
+	var found []*redis.IntCmd
+	for _, name := range data() {
+		if name == "in" || name == "changes" {
+			found = append(found, pipe.XLen(ctx, redisx.Prefix(account)+name))
+		} else {
+			found = append(found, pipe.Exists(ctx, redisx.Prefix(account)+name))
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return false, fmt.Errorf("read whether the account is in use: %w", err)
+	}
+	return slices.ContainsFunc(found, func(n *redis.IntCmd) bool { return n.Val() > 0 }), nil
 }
 
 // Check compares how the names of an account lie in Redis with how n seals them. The
