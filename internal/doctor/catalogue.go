@@ -291,7 +291,7 @@ var catalogue = map[Code]row{
 	},
 	"names-mixed": {
 		Fatal,
-		text{"Openids and users lie in Redis {there}, and these settings have them {here}.", "Redis 中的 openid 和用户为{there}，而这些设置为{here}。"},
+		text{"Openids and users are sealed in another way than these settings say: in Redis {there}, here {here}.", "openid 和用户的加密方式与这些设置不同：Redis 中为 {there}，此处为 {here}。"},
 		text{"No process with these settings starts: it would miss suppressions.", "使用这些设置的进程不会启动：它会漏掉抑制名单。"},
 		text{"Set WXNOTIFY_SEAL_NAME_KEYS as all other processes have it; to change how they lie, stop all processes of the account and run `wxnotify seal names`.", "把 WXNOTIFY_SEAL_NAME_KEYS 设置为与其他进程相同；若要改变保存方式，请停止该账号的所有进程并运行 `wxnotify seal names`。"},
 	},
