@@ -17,6 +17,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/names"
 	"github.com/wxnotify/wxnotify/internal/seal"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -307,4 +308,71 @@ func TestNamesOfANewAccountAreSealedFromTheStart(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "SealNameKeys need SealKeys") {
 		t.Errorf("without SealKeys: %v", err)
 	}
+}
+
+// The whole way with sealed names and real processes: imported, sent, delivered; found;
+// suppressed by an event, lifted by the next; exported, erased. At no point does Redis name
+// the person.
+func TestTheWholeStoryWithSealedNames(t *testing.T) {
+	t.Parallel()
+	w := publicWorld(t)
+	w.env = w.with("WXNOTIFY_SEAL_KEYS", newerSeal, "WXNOTIFY_SEAL_NAME_KEYS", olderNames)
+	rdb := redis.NewClient(adminOptions(t, w.env["WXNOTIFY_REDIS_URL"]))
+	defer func() { _ = rdb.Close() }()
+	unnamed := func(when string) {
+		t.Helper()
+		if n, err := rdb.DBSize(t.Context()).Result(); err != nil || n == 0 {
+			t.Fatalf("%s the scan reads nothing: %v", when, err)
+		}
+		if found := naming(t, rdb, storyOpenID, "patient-401"); len(found) != 0 {
+			t.Errorf("%s Redis has names:\n%s", when, strings.Join(found, "\n"))
+		}
+	}
+	w.follower(t, "subscribe")
+	w.run(t, "enroll", "import", write(t, "users.csv", "user,openid\npatient-401,"+storyOpenID+"\n"))
+	serve := start(t, w.env, "serve")
+	serve.says(t, "enroll started")
+	w.control(t, "POST", "/_sim/callback/verify", nil, nil)
+	unnamed("after the import")
+	w.toUser(t, "lab-1")
+	w.state(t, "lab-1", "delivered")
+	unnamed("after the receipt")
+	for _, q := range [][]string{{"--user", "patient-401"}, {"--openid", storyOpenID}} {
+		if found := w.run(t, append([]string{"messages"}, q...)...); !strings.Contains(found, "lab-1") {
+			t.Errorf("%q finds %s", q, found)
+		}
+	}
+	w.follower(t, "unsubscribe")
+	testutil.Until(t, "suppressed", func() bool { return strings.Contains(w.run(t, "suppress", "list"), "unsubscribed") })
+	unnamed("while suppressed")
+	w.toUser(t, "lab-2")
+	w.state(t, "lab-2", "rejected")
+	w.follower(t, "subscribe")
+	testutil.Until(t, "lifted", func() bool { return w.run(t, "suppress", "list") == "" })
+	w.toUser(t, "lab-3")
+	w.state(t, "lab-3", "delivered")
+	if whole := w.run(t, "enroll", "export"); !strings.Contains(whole, "patient-401") || !strings.Contains(whole, storyOpenID) {
+		t.Errorf("export: %s", whole)
+	}
+	if list := w.run(t, "events", "-o", "json"); !strings.Contains(list, "user.unfollowed") || strings.Contains(list, "~") {
+		t.Errorf("events: %s", list)
+	}
+	unnamed("before the erasure")
+	w.erased(t)
+	gone := namesOf(t, olderNames)
+	if found := naming(t, rdb, gone.Seal(seal.OpenID, storyOpenID), gone.Seal(seal.User, "patient-401")); len(found) != 0 {
+		t.Errorf("after the erasure:\n%s", strings.Join(found, "\n"))
+	}
+	if code := serve.terminate(t); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// adminOptions are those of the server's own user, who may read all of it.
+func adminOptions(t *testing.T, address string) *redis.Options {
+	t.Helper()
+	o, err := redis.ParseURL(address)
+	check(t, err)
+	o.Username, o.Password = "", ""
+	return o
 }
