@@ -73,8 +73,11 @@ func replyOf(v any) reply {
 
 // enqueue writes records and tasks of one class in as few round trips as Redis allows.
 func (p *Producer) enqueue(ctx context.Context, class job.Class, entries []*entry) []reply {
-	if err := p.listing.Ensure(ctx, p.rdb, p.cfg.Account, class); err != nil {
-		return lost(len(entries), err)
+	if !p.listed.Load() {
+		if err := queue.List(ctx, p.rdb, p.cfg.Account); err != nil {
+			return lost(len(entries), err)
+		}
+		p.listed.Store(true)
 	}
 	if redisx.IsCluster(p.rdb) {
 		return p.enqueueApart(ctx, class, entries)
@@ -150,7 +153,7 @@ func (p *Producer) enqueueApart(ctx context.Context, class job.Class, entries []
 		item.Replace = replies[i].old == nil // the record is new: a task is one of an earlier message
 		items = append(items, item)
 	}
-	existing, err := p.listing.Put(ctx, p.rdb, p.cfg.Account, class, items...)
+	existing, err := queue.Put(ctx, p.rdb, p.cfg.Account, class, items...)
 	var put []any
 	for n, i := range index {
 		switch {

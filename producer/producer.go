@@ -65,6 +65,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -123,8 +124,8 @@ type Producer struct {
 	tasks   *queue.Inspector
 	memory  *redisx.MemoryGuard
 	guard   *names.Guard
-	listing queue.Listing
 	codec   job.Codec
+	listed  atomic.Bool                                // the account's queues are on asynq's list
 	singles map[job.Class]*redisx.Group[*entry, reply] // single messages that share calls
 
 	mu      sync.Mutex

@@ -24,10 +24,10 @@ type collector struct {
 	latest atomic.Pointer[snapshot]
 	serve  http.Handler
 
-	tasks, size, latency, memory, paused, processed, failed *prometheus.Desc
-	missing, readable, part, used, limit                    *prometheus.Desc
-	quotaUsed, quotaCap, quotaLeft, reserve, rate           *prometheus.Desc
-	closed, reopens, workers, workerSeen                    *prometheus.Desc
+	tasks, size, latency, paused, processed, failed *prometheus.Desc
+	missing, readable, part, used, limit            *prometheus.Desc
+	quotaUsed, quotaCap, quotaLeft, reserve, rate   *prometheus.Desc
+	closed, reopens, workers, workerSeen            *prometheus.Desc
 }
 
 func newCollector(cfg Config, inspector *queue.Inspector) *collector {
@@ -38,7 +38,6 @@ func newCollector(cfg Config, inspector *queue.Inspector) *collector {
 		tasks:      desc("asynq_tasks_enqueued_total", "Number of tasks enqueued; broken down by queue and state.", []string{"queue", "state"}, nil),
 		size:       desc("asynq_queue_size", "Number of tasks in a queue.", q, nil),
 		latency:    desc("asynq_queue_latency_seconds", "Number of seconds the oldest pending task is waiting in pending state to be processed.", q, nil),
-		memory:     desc("asynq_queue_memory_usage_approx_bytes", "Number of memory used by a given queue (approximated number by sampling).", q, nil),
 		processed:  desc("asynq_tasks_processed_total", "Number of tasks processed (both succeeded and failed); broken down by queue.", q, nil),
 		failed:     desc("asynq_tasks_failed_total", "Number of tasks failed; broken down by queue.", q, nil),
 		paused:     desc("asynq_queue_paused_total", "Number of queues paused.", q, nil),
@@ -155,7 +154,6 @@ func (c *collector) queue(
 	}
 	gauge(c.size, float64(size), q.Name)
 	gauge(c.latency, q.Latency.Seconds(), q.Name)
-	gauge(c.memory, float64(q.Memory), q.Name)
 	gauge(c.paused, number(q.Paused), q.Name)
 	gauge(c.missing, float64(q.Missing), q.Name)
 	counter(c.processed, q.Processed, q.Name)

@@ -52,6 +52,7 @@ const (
 // starve; default and bulk share 3 : 1.
 type fetcher struct {
 	rdb      redis.UniversalClient
+	account  string
 	gate     Gate
 	log      *zap.Logger
 	inFlight *inFlight      // shared with the handlers
@@ -84,7 +85,7 @@ type closure struct {
 
 func newFetcher(cfg *ServerConfig) *fetcher {
 	f := &fetcher{
-		rdb: cfg.Redis, gate: cfg.Gate, log: cfg.Logger,
+		rdb: cfg.Redis, account: cfg.Account, gate: cfg.Gate, log: cfg.Logger,
 		inFlight: newInFlight(cfg.Concurrency), out: make(chan *delivery), stopped: make(chan struct{}),
 		changed: make(chan struct{}, 1),
 	}

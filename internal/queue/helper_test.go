@@ -146,6 +146,9 @@ func put(tb testing.TB, rdb redis.UniversalClient, class job.Class, list ...queu
 
 func putFor(tb testing.TB, rdb redis.UniversalClient, account string, class job.Class, list ...queue.Item) {
 	tb.Helper()
+	if err := queue.List(tb.Context(), rdb, account); err != nil { // as a producer does
+		tb.Fatal(err)
+	}
 	for chunk := range slices.Chunk(list, 500) {
 		existing, err := queue.Put(tb.Context(), rdb, account, class, chunk...)
 		if err != nil {

@@ -20,7 +20,7 @@ var ErrActive = errors.New("queue: a worker is sending this message: try again w
 // ErrNotFound is returned for a task that is not in the queue.
 var ErrNotFound = errors.New("queue: no such message in this queue: check the account, class and ID")
 
-// sampleSize is the number of tasks per state whose size is measured.
+// sampleSize is how many tasks of each state are looked at.
 const sampleSize = 5
 
 var (
@@ -55,7 +55,6 @@ type State struct {
 	Paused                      bool
 	Pause                       *Pause        // nil: not paused, or paused by another tool
 	Latency                     time.Duration // since the next task became pending; zero without one
-	Memory                      int64         // bytes, estimated from a sample; 0 when Redis refuses MEMORY USAGE
 	Missing                     int           // sampled tasks whose message is gone: evicted or deleted by hand
 	Err                         error         // the queue could not be read; the counts are zero
 }
@@ -104,12 +103,18 @@ func (n *Inspector) read(ctx context.Context, names []string) []State {
 		}
 	}
 	redisx.Exec(ctx, n.rdb, cmds...)
-	samples := make([]*sample, len(names))
+	samples := make([]*redisx.Call, len(names)) // nil for an empty queue and one that cannot be read
 	cmds = nil
 	for i := range states {
-		if samples[i] = states[i].set(now, replies[i], pauses[i]); samples[i] != nil {
-			samples[i].reply = sampleScript.Call(ctx, samples[i].keys, samples[i].args...)
-			cmds = append(cmds, samples[i].reply)
+		if named := states[i].set(replies[i], pauses[i]); len(named) > 0 {
+			keys, args := stateKeys(names[i], now)[:countedStates], make([]any, len(named))
+			for k, text := range named {
+				if args[k] = text; k%2 == 1 {
+					keys = append(keys, asynqKey(names[i], "t:"+text))
+				}
+			}
+			samples[i] = sampleScript.Call(ctx, keys, args...)
+			cmds = append(cmds, samples[i])
 		}
 	}
 	redisx.Exec(ctx, n.rdb, cmds...)
@@ -134,22 +139,13 @@ func stateKeys(name string, now time.Time) []string {
 	return keys
 }
 
-// sample is what sample.lua is asked of one queue.
-type sample struct {
-	keys   []string
-	args   []any
-	states []int // of each task: 0 active, 1 pending and so on
-	sizes  []int64
-	reply  *redisx.Call
-}
-
 // countedStates are active, pending, scheduled, retry, archived and completed.
 const countedStates = 6
 
-// set reads the reply of state.lua and the record of the pause. It returns what to ask
-// sample.lua, nil for an empty queue.
-func (s *State) set(now time.Time, state *redisx.Call, pause *redis.StringCmd) *sample {
-	const numbers = 12 + countedStates
+// set reads the reply of state.lua and the record of the pause. It returns the tasks that
+// were named: of each its state and its ID.
+func (s *State) set(state *redisx.Call, pause *redis.StringCmd) (named []string) {
+	const numbers = countedStates + 6
 	texts, err := state.StringSlice()
 	if err == nil && (len(texts) < numbers || len(texts)%2 != 0) {
 		err = fmt.Errorf("state.lua returned %d values", len(texts))
@@ -164,35 +160,23 @@ func (s *State) set(now time.Time, state *redisx.Call, pause *redis.StringCmd) *
 		s.fail(err)
 		return nil
 	}
-	n := make([]int64, numbers)
-	for i := range n {
-		n[i], _ = strconv.ParseInt(texts[i], 10, 64)
+	var paused, since int64
+	for i, into := range []*int64{
+		&s.Active, &s.Pending, &s.Scheduled, &s.Retry, &s.Archived, &s.Completed,
+		&paused, &since, &s.Processed, &s.Failed, &s.ProcessedToday, &s.FailedToday,
+	} {
+		*into, _ = strconv.ParseInt(texts[i], 10, 64)
 	}
-	for i, into := range []*int64{&s.Active, &s.Pending, &s.Scheduled, &s.Retry, &s.Archived, &s.Completed} {
-		*into = n[i]
-		s.Memory += n[12+i]
+	if s.Paused = paused > 0; s.Paused {
+		s.Pause = parsePause(record, since)
 	}
-	s.Processed, s.Failed, s.ProcessedToday, s.FailedToday = n[8], n[9], n[10], n[11]
-	if s.Paused = n[6] > 0; s.Paused {
-		s.Pause = parsePause(record, n[7])
-	}
-	if len(texts) == numbers {
-		return nil
-	}
-	ask := &sample{keys: stateKeys(s.Name, now)[:countedStates], sizes: n[:countedStates]}
-	for i := numbers; i < len(texts); i += 2 {
-		of, _ := strconv.Atoi(texts[i])
-		ask.states = append(ask.states, of-1)
-		ask.keys = append(ask.keys, asynqKey(s.Name, "t:"+texts[i+1]))
-		ask.args = append(ask.args, texts[i], texts[i+1])
-	}
-	return ask
+	return texts[numbers:]
 }
 
 // add reads the reply of sample.lua.
-func (s *State) add(now time.Time, of *sample) {
-	n, err := of.reply.Int64Slice()
-	if err == nil && len(n) != 2+len(of.states) {
+func (s *State) add(now time.Time, sample *redisx.Call) {
+	n, err := sample.Int64Slice()
+	if err == nil && len(n) != 2 {
 		err = fmt.Errorf("sample.lua returned %d numbers", len(n))
 	}
 	if err != nil {
@@ -203,16 +187,6 @@ func (s *State) add(now time.Time, of *sample) {
 		s.Latency = max(now.Sub(time.Unix(0, n[0])), 0)
 	}
 	s.Missing = int(n[1])
-	var bytes, count [countedStates]int64
-	for i, state := range of.states {
-		bytes[state] += n[2+i]
-		count[state]++
-	}
-	for i := range countedStates {
-		if count[i] > 0 {
-			s.Memory += bytes[i] * of.sizes[i] / count[i]
-		}
-	}
 }
 
 // fail leaves nothing but the name and the error.

@@ -2,34 +2,35 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// MonitorClient returns a client for asynqmon. It computes asynq's estimate of a
-// queue's memory itself, because asynq's script fails when the data of one
-// sampled task is missing or Redis refuses MEMORY USAGE, and asynqmon then shows
-// no queue at all. That script also reads every group of the queue.
-func (n *Inspector) MonitorClient() redis.UniversalClient {
-	return &monitorClient{UniversalClient: n.rdb, inspector: n}
+// MonitorClient returns a client for asynqmon. asynq's estimate of a queue's memory fails
+// when the message of one sampled task is missing, or Redis refuses MEMORY USAGE, and
+// asynqmon then shows no queue at all: the estimate is zero then.
+func (n *Inspector) MonitorClient() redis.UniversalClient { return monitorClient{n.rdb} }
+
+type monitorClient struct{ redis.UniversalClient }
+
+// EvalSha is what asynq calls first.
+func (c monitorClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	return orZero(keys, c.UniversalClient.EvalSha(ctx, sha, keys, args...))
 }
 
-type monitorClient struct {
-	redis.UniversalClient
-	inspector *Inspector
+// Eval is what asynq calls when the server does not know the script.
+func (c monitorClient) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	return orZero(keys, c.UniversalClient.Eval(ctx, script, keys, args...))
 }
 
-// EvalSha implements redis.Scripter. asynq's estimate is recognised by its keys:
-// the six states, then the groups.
-func (c *monitorClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	const estimateKeys = 7
-	if len(keys) == estimateKeys {
-		queue, _ := strings.CutSuffix(strings.TrimPrefix(keys[estimateKeys-1], "asynq:{"), "}:groups")
-		if keys[estimateKeys-1] == asynqKey(queue, "groups") {
-			state := c.inspector.read(ctx, []string{queue})[0]
-			return redis.NewCmdResult(state.Memory, state.Err)
-		}
+// orZero recognises the estimate by its keys: the six states, then the groups.
+func orZero(keys []string, cmd *redis.Cmd) *redis.Cmd {
+	var refused redis.Error
+	if len(keys) == countedStates+1 && strings.HasSuffix(keys[countedStates], "}:groups") &&
+		errors.As(cmd.Err(), &refused) && !redis.HasErrorPrefix(refused, "NOSCRIPT") {
+		return redis.NewCmdResult(int64(0), nil)
 	}
-	return c.UniversalClient.EvalSha(ctx, sha, keys, args...)
+	return cmd
 }

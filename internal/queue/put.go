@@ -2,14 +2,11 @@ package queue
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/redisx"
@@ -72,40 +69,19 @@ func AppendItem(args []any, account string, class job.Class, item Item, now time
 	return append(args, item.ID, message(Name(account, class), item), due)
 }
 
-// message is asynq's TaskMessage.
-func message(queue string, item Item) []byte {
-	const fieldType, fieldPayload, fieldID, fieldQueue, fieldRetry, fieldTimeout = 1, 2, 3, 4, 5, 8
-	b := make([]byte, 0, len(item.Payload)+len(item.ID)+len(queue)+48)
-	b = protowire.AppendTag(b, fieldType, protowire.BytesType)
-	b = protowire.AppendString(b, job.TaskType)
-	b = protowire.AppendTag(b, fieldPayload, protowire.BytesType)
-	b = protowire.AppendBytes(b, item.Payload)
-	b = protowire.AppendTag(b, fieldID, protowire.BytesType)
-	b = protowire.AppendString(b, item.ID)
-	b = protowire.AppendTag(b, fieldQueue, protowire.BytesType)
-	b = protowire.AppendString(b, queue)
-	b = protowire.AppendTag(b, fieldRetry, protowire.VarintType)
-	b = protowire.AppendVarint(b, maxRetry)
-	b = protowire.AppendTag(b, fieldTimeout, protowire.VarintType)
-	return protowire.AppendVarint(b, uint64(taskLimit/time.Second))
+// List puts an account's queues on asynq's list of queues, which consoles show. Workers do
+// it too. The list lies in a cluster slot of its own, so that the script that puts tasks
+// cannot.
+func List(ctx context.Context, rdb redis.UniversalClient, account string) error {
+	return wrap("list the queues", rdb.Process(ctx, listing(ctx, account)))
 }
 
-// Listing puts queues on asynq's list of queues, which consoles show. The list lies
-// in a cluster slot of its own, so that the script that puts tasks cannot do it. The
-// zero value is ready.
-type Listing struct{ done sync.Map }
-
-// Ensure lists the queue once per process.
-func (l *Listing) Ensure(ctx context.Context, rdb redis.UniversalClient, account string, class job.Class) error {
-	queue := Name(account, class)
-	if _, done := l.done.Load(queue); done {
-		return nil
+func listing(ctx context.Context, account string) *redis.IntCmd {
+	args := []any{"sadd", allQueues}
+	for _, class := range job.Classes() {
+		args = append(args, Name(account, class))
 	}
-	if err := rdb.SAdd(ctx, allQueues, queue).Err(); err != nil {
-		return fmt.Errorf("queue: list the queue: %w", err)
-	}
-	l.done.Store(queue, true)
-	return nil
+	return redis.NewIntCmd(ctx, args...)
 }
 
 // putLoop writes tasks alone. KEYS[7..]: the task of each item. ARGV[4..]: the items
@@ -133,14 +109,6 @@ var putScript = redisx.NewScript(PutLua, putLoop)
 // returns its state as asynq names it, such as "active"; it is empty for a task that
 // was written.
 func Put(ctx context.Context, rdb redis.UniversalClient, account string, class job.Class, items ...Item) (existing []string, err error) {
-	return new(Listing).Put(ctx, rdb, account, class, items...)
-}
-
-// Put is the function Put for a process that lists the queue once.
-func (l *Listing) Put(ctx context.Context, rdb redis.UniversalClient, account string, class job.Class, items ...Item) (existing []string, err error) {
-	if err := l.Ensure(ctx, rdb, account, class); err != nil {
-		return nil, err
-	}
 	now := time.Now()
 	var calls []redis.Cmder
 	for some := range slices.Chunk(items, maxFetch) {

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/redis/go-redis/v9"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/wxnotify/wxnotify/internal/redisx"
 )
@@ -56,20 +55,4 @@ func (n *Inspector) Rewrite(ctx context.Context, account string, change func(id 
 		return written, left, wrap("rewrite", err)
 	}
 	return written, left, nil
-}
-
-// withPayload is asynq's TaskMessage with another payload. payloadOf has read the message.
-func withPayload(message, payload []byte) []byte {
-	out := make([]byte, 0, len(message)+len(payload))
-	for len(message) > 0 {
-		number, kind, n := protowire.ConsumeTag(message)
-		size := n + protowire.ConsumeFieldValue(number, kind, message[n:])
-		if number == fieldPayload {
-			out = protowire.AppendBytes(protowire.AppendTag(out, fieldPayload, protowire.BytesType), payload)
-		} else {
-			out = append(out, message[:size]...)
-		}
-		message = message[size:]
-	}
-	return out
 }

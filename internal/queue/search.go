@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/redisx"
@@ -18,9 +17,6 @@ type Ref struct {
 	ID    string
 	Class job.Class
 }
-
-// fieldPayload is the payload's number in asynq's TaskMessage.
-const fieldPayload = 2
 
 // Search reads every task of the account, in any state, also those that another tool
 // archived or whose record is gone, and returns those whose payload matches. A task
@@ -84,24 +80,4 @@ func (n *Inspector) eachPart(ctx context.Context, account string, do func(q keys
 // was nothing to read: a task may end between SCAN and HGET.
 func allMissing(cmds []*redis.StringCmd) bool {
 	return !slices.ContainsFunc(cmds, func(c *redis.StringCmd) bool { return c.Err() != nil && !errors.Is(c.Err(), redis.Nil) })
-}
-
-// payloadOf reads the payload of asynq's TaskMessage.
-func payloadOf(message []byte) (payload []byte, ok bool) {
-	for len(message) > 0 {
-		number, kind, n := protowire.ConsumeTag(message)
-		if n < 0 {
-			return nil, false
-		}
-		size := protowire.ConsumeFieldValue(number, kind, message[n:])
-		if size < 0 {
-			return nil, false
-		}
-		if number == fieldPayload && kind == protowire.BytesType {
-			payload, _ = protowire.ConsumeBytes(message[n:])
-			ok = true
-		}
-		message = message[n+size:]
-	}
-	return payload, ok
 }

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -160,7 +159,7 @@ func (r *run) start(c *client) ([]*asynq.Server, error) {
 	for i := range r.cfg.Servers {
 		// The remainder goes to the first servers.
 		slots := (r.cfg.Concurrency + r.cfg.Servers - 1 - i) / r.cfg.Servers
-		srv := asynq.NewServerFromRedisClient(c, r.config(slots, i == 0, log))
+		srv := asynq.NewServerFromRedisClient(c, r.config(slots, log))
 		if err := srv.Start(asynq.HandlerFunc(r.process)); err != nil {
 			return servers, fmt.Errorf("queue: start asynq: %w", err)
 		}
@@ -169,8 +168,8 @@ func (r *run) start(c *client) ([]*asynq.Server, error) {
 	return servers, nil
 }
 
-func (r *run) config(slots int, reports bool, log asynq.Logger) asynq.Config {
-	cfg := asynq.Config{
+func (r *run) config(slots int, log asynq.Logger) asynq.Config {
+	return asynq.Config{
 		Concurrency: slots,
 		// asynq asks for critical first; the order of tasks is the fetch loop's.
 		Queues: map[string]int{
@@ -187,25 +186,6 @@ func (r *run) config(slots int, reports bool, log asynq.Logger) asynq.Config {
 		IsFailure:                isFailure,
 		Logger:                   log,
 		LogLevel:                 asynq.WarnLevel,
-	}
-	if reports {
-		cfg.HealthCheckFunc = r.health()
-	}
-	return cfg
-}
-
-// health logs once that Redis went away and once that it is back.
-func (r *run) health() func(error) {
-	var down atomic.Bool
-	return func(err error) {
-		if was := down.Swap(err != nil); was == (err != nil) {
-			return
-		}
-		if err != nil {
-			r.cfg.Logger.Error("queue: redis does not answer", zap.Error(err))
-			return
-		}
-		r.cfg.Logger.Info("queue: redis answers again")
 	}
 }
 

@@ -50,7 +50,7 @@ func (f *fetcher) look(ctx context.Context) (more bool) {
 	defer cancel()
 	asked := time.Now()
 	// A Redis that was emptied has lost asynq's list, which consoles show.
-	list := redis.NewIntCmd(ctx, "sadd", allQueues, f.queues[0].queue, f.queues[1].queue, f.queues[2].queue)
+	list := listing(ctx, f.account)
 	cmds := []redis.Cmder{list}
 	for _, q := range f.queues {
 		cmds = append(cmds, tendScript.Call(ctx, []string{q.idle, q.pending, q.paused, q.retry, q.scheduled, q.active, q.lease},

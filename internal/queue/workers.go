@@ -3,8 +3,6 @@ package queue
 import (
 	"slices"
 	"strings"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // withoutPayloads returns the arguments of a script without the payloads, when it is
@@ -24,28 +22,6 @@ func withoutPayloads(keys []string, args []any) []any {
 		if info, ok := out[i].([]byte); ok {
 			out[i] = withoutPayload(info)
 		}
-	}
-	return out
-}
-
-// withoutPayload removes the payload from asynq's WorkerInfo. Of what cannot be read
-// nothing is left.
-func withoutPayload(info []byte) []byte {
-	const taskPayload = 6
-	out := make([]byte, 0, len(info))
-	for len(info) > 0 {
-		number, kind, n := protowire.ConsumeTag(info)
-		if n < 0 {
-			return []byte{}
-		}
-		size := protowire.ConsumeFieldValue(number, kind, info[n:])
-		if size < 0 {
-			return []byte{}
-		}
-		if number != taskPayload {
-			out = append(out, info[:n+size]...)
-		}
-		info = info[n+size:]
 	}
 	return out
 }

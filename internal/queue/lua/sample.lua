@@ -1,14 +1,11 @@
 -- Reads the tasks that state.lua named.
 -- KEYS: active, pending, scheduled, retry, archived, completed, then the tasks.
 -- ARGV: of each task its state (1 to 6) and its ID.
--- Returns when the next pending task became pending, in Unix nanoseconds, 0 when unknown;
--- how many tasks have no message; and for each the bytes, 0 when Redis refuses MEMORY
--- USAGE.
-local out = {'0', 0} -- a text: Lua's numbers lose digits
+-- Returns when the next pending task became pending, as a text of Unix nanoseconds, 0 when
+-- unknown, and how many tasks have no message.
+local since, missing = '0', 0
 for i = 1, #KEYS - 6 do
   local state, id, task = tonumber(ARGV[2 * i - 1]), ARGV[2 * i], KEYS[6 + i]
-  local n = redis.pcall('MEMORY', 'USAGE', task)
-  out[2 + i] = type(n) == 'number' and n or 0
   if redis.call('HEXISTS', task, 'msg') == 0 then
     local there -- or it left the queue since it was named
     if state <= 2 then
@@ -16,9 +13,9 @@ for i = 1, #KEYS - 6 do
     else
       there = redis.call('ZSCORE', KEYS[state], id)
     end
-    if there then out[2] = out[2] + 1 end
+    if there then missing = missing + 1 end
   elseif state == 2 then
-    out[1] = redis.call('HGET', task, 'pending_since') or '0' -- the last one named is the next
+    since = redis.call('HGET', task, 'pending_since') or '0' -- the last one named is the next
   end
 end
-return out
+return {since, tostring(missing)}

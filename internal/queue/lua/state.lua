@@ -4,14 +4,9 @@
 -- failed, processed of the day, failed of the day.
 -- ARGV[1]: number of tasks to name of each state.
 -- Returns texts of numbers: the sizes of the first six keys; 1 when paused; the time of the
--- pause in Unix seconds; the four counters; the bytes of the first six keys, 0 when Redis
--- refuses MEMORY USAGE. Then for each named task its state (1 to 6) and its ID.
+-- pause in Unix seconds; the four counters. Then for each named task its state (1 to 6) and
+-- its ID.
 local function number(key) return tonumber(redis.call('GET', key)) or 0 end
-
-local function bytes(key)
-  local n = redis.pcall('MEMORY', 'USAGE', key)
-  return type(n) == 'number' and n or 0
-end
 
 local sample = tonumber(ARGV[1])
 local out, named = {}, {}
@@ -28,7 +23,6 @@ for i = 1, 6 do
     named[#named + 1] = tostring(i)
     named[#named + 1] = id
   end
-  out[12 + i] = out[i] > 0 and bytes(KEYS[i]) or 0
 end
 out[7] = redis.call('EXISTS', KEYS[7])
 for i = 7, 11 do out[i + 1] = number(KEYS[i]) end
