@@ -198,14 +198,13 @@ func (p *Producer) begin(ctx context.Context, entries []*entry) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	if err := p.memory.Allow(ctx); err != nil {
-		return err
-	}
 	bytes := 0
 	for _, e := range entries {
 		bytes += len(e.payload)
 	}
-	p.memory.Spend(len(entries), bytes)
+	if err := p.memory.Allow(ctx, len(entries), bytes); err != nil {
+		return err
+	}
 	p.mu.Lock()
 	closed := p.closed
 	if !closed {

@@ -36,9 +36,11 @@ func NewMemoryGuard(rdb redis.UniversalClient) *MemoryGuard { return &MemoryGuar
 // unlimited is the room of a Redis without maxmemory, and of one that does not tell.
 const unlimited = math.MaxInt64
 
-// Allow returns an error that wraps ErrFull while Redis uses 75 % of maxmemory or
-// more. Without maxmemory it never refuses.
-func (g *MemoryGuard) Allow(ctx context.Context) error {
+// Allow returns an error that wraps ErrFull while Redis uses 75 % of maxmemory or more.
+// Without maxmemory it never refuses. It counts the messages that are about to be written,
+// so that a fast caller does not fill Redis between two looks: each takes its payload and
+// about 1 KB.
+func (g *MemoryGuard) Allow(ctx context.Context, items, payload int) error {
 	if g.mu.TryLock() {
 		if now := time.Now(); now.After(g.next) || g.room.Load() < 0 {
 			g.look(ctx)
@@ -49,15 +51,10 @@ func (g *MemoryGuard) Allow(ctx context.Context) error {
 	if said := g.full.Load(); said != nil {
 		return fmt.Errorf("%w (%s)", ErrFull, *said)
 	}
-	return nil
-}
-
-// Spend counts messages that are about to be written, so that a fast caller does
-// not fill Redis between two looks. A message takes its payload and about 1 KB.
-func (g *MemoryGuard) Spend(items, payload int) {
 	if g.room.Load() != unlimited {
 		g.room.Add(-int64(items*1024 + payload))
 	}
+	return nil
 }
 
 // look keeps what it knew when the server does not answer: the enqueue itself

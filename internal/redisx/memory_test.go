@@ -60,19 +60,15 @@ func TestMemoryGuard(t *testing.T) {
 				rdb.AddHook(server)
 				g := redisx.NewMemoryGuard(rdb)
 				for range 64 {
-					err := g.Allow(t.Context())
-					if errors.Is(err, redisx.ErrFull) != c.full {
+					if err := g.Allow(t.Context(), 1, 0); errors.Is(err, redisx.ErrFull) != c.full {
 						t.Fatal(err)
-					}
-					if err == nil {
-						g.Spend(1, 0)
 					}
 				}
 				if server.asked != c.atOnce {
 					t.Errorf("asked %d times at once, want %d", server.asked, c.atOnce)
 				}
 				time.Sleep(time.Second + 1) // virtual
-				_ = g.Allow(t.Context())
+				_ = g.Allow(t.Context(), 1, 0)
 				if asked := server.asked - c.atOnce; asked != 1 {
 					t.Errorf("asked %d times a second later, want once", asked)
 				}
