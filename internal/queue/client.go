@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,20 +67,23 @@ func (c *client) Eval(ctx context.Context, script string, keys []string, args ..
 	return c.UniversalClient.Eval(context.WithoutCancel(ctx), script, keys, withoutPayloads(keys, args)...)
 }
 
-// answer is nil for a call that passes unchanged.
-func (c *client) answer(ctx context.Context, keys []string, args []any) *redis.Cmd {
-	call, q := recognise(c.fetcher.queues, keys)
-	switch call {
-	case callDequeue:
-		c.fetched.Do(func() { close(c.first) })
-		return c.dequeue(ctx, q)
-	case callDone:
-		return c.completed(context.WithoutCancel(ctx), q, keys, args)
-	case callListExpired:
-		return answered(ctx, []any{}, nil)
-	case callUnknownFetch:
-		return answered(ctx, nil, errUnknownFetch())
-	case callOther:
+// answer is nil for a call that passes unchanged. asynq sends each script with its keys in
+// a fixed order, so the keys tell which one it is. They are compared whole, since a task's
+// ID may end in anything.
+func (c *client) answer(ctx context.Context, k []string, args []any) *redis.Cmd {
+	for _, source := range c.fetcher.queues {
+		q := &source.keys
+		switch {
+		case len(k) == 1 && k[0] == q.lease: // expired leases
+			return answered(ctx, []any{}, nil)
+		case slices.Equal(k, []string{q.pending, q.paused, q.active, q.lease}): // dequeue
+			c.fetched.Do(func() { close(c.first) })
+			return c.dequeue(ctx, q)
+		case len(k) == 5 && k[0] == q.active && k[1] == q.lease && strings.HasPrefix(k[2], q.tasks): // done
+			return c.completed(context.WithoutCancel(ctx), q, k, args)
+		case slices.Contains(k, q.paused):
+			return answered(ctx, nil, errUnknownFetch())
+		}
 	}
 	return nil
 }

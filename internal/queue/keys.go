@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/wxnotify/wxnotify/internal/job"
@@ -77,35 +76,4 @@ func wakeChannel(account string) string { return redisx.Prefix(account) + "wake"
 // pauseKey holds who paused a class and why: at most three per account.
 func pauseKey(account string, class job.Class) string {
 	return redisx.Prefix(account) + "paused:" + string(class)
-}
-
-// asynqCall names the scripts of asynq that our client answers. asynq sends each
-// with its keys in a fixed order, so the keys tell which one it is.
-type asynqCall int
-
-const (
-	callOther asynqCall = iota
-	callDequeue
-	callDone
-	callListExpired
-	callUnknownFetch // takes from a queue in a way that we do not know
-)
-
-// recognise names the script that asynq calls with these keys, and its queue. The
-// keys are compared whole, since a task's ID may end in anything.
-func recognise(queues []*source, k []string) (asynqCall, *keys) {
-	for _, source := range queues {
-		q := &source.keys
-		switch {
-		case len(k) == 1 && k[0] == q.lease:
-			return callListExpired, q
-		case slices.Equal(k, []string{q.pending, q.paused, q.active, q.lease}):
-			return callDequeue, q
-		case len(k) == 5 && k[0] == q.active && k[1] == q.lease && strings.HasPrefix(k[2], q.tasks):
-			return callDone, q
-		case slices.Contains(k, q.paused):
-			return callUnknownFetch, q
-		}
-	}
-	return callOther, nil
 }
