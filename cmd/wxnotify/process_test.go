@@ -32,7 +32,7 @@ const asProgram = "WXNOTIFY_TEST_AS_PROGRAM"
 
 // parallelTests is how many tests run at once. They wait for processes most of their
 // time, so that two processors have work for more than two tests.
-const parallelTests = 6
+const parallelTests = 8
 
 func TestMain(m *testing.M) {
 	redisPatience = time.Minute
