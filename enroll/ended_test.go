@@ -27,6 +27,9 @@ func (w *world) ended() map[string][]enroll.Message {
 // recipient: by its receipt, by the lack of one, by an erasure.
 func TestEachEndOutsideAWorkerIsToldOnce(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a day in virtual time")
+	}
 	story(t, settings{run: true}, func(t *testing.T, w *world) {
 		w.message("delivered", openID, job.Default, 1)
 		w.message("blocked", openID, job.Bulk, 2)

@@ -211,6 +211,9 @@ func (s *staleList) Followers(ctx context.Context, next string) (wechat.Follower
 
 func TestSyncGoesOnWhereItStopped(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("one goroutine: nothing for the race detector, and go test runs it whole")
+	}
 	story(t, settings{platform: wechattest.Config{Strangers: true}}, func(t *testing.T, w *world) {
 		a := w.p.Account(appID)
 		const followers = 25_000

@@ -277,6 +277,9 @@ func TestPlaceholdersAreForSimulatorsOnly(t *testing.T) {
 // taken.
 func TestRandomSecretsAreNoPlaceholders(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("one goroutine: nothing for the race detector, and go test runs it whole")
+	}
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's
 	for range scale(20_000) {
 		for _, kind := range []struct {

@@ -28,6 +28,9 @@ func everyCommand(cmd *cobra.Command, do func(*cobra.Command)) {
 // code 2 and the nearest name, for each command alike.
 func TestEveryCommandRefusesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("one goroutine: nothing for the race detector, and go test runs it whole")
+	}
 	everyCommand((&app{}).command(), func(cmd *cobra.Command) {
 		path := strings.Fields(cmd.CommandPath())[1:]
 		if cmd.Name() == "help" || strings.HasPrefix(cmd.Name(), "__") {
