@@ -12,14 +12,15 @@ cleanup() {
 }
 trap cleanup EXIT
 
-free_port() { # of the loopback
+free_port() { # of the loopback, below those that Linux gives to clients; each once
   local port
-  while port=$((20000 + RANDOM % 20000)); do
+  while port=$((20000 + RANDOM % 12000)); do
+    mkdir "$dir/port-$port" 2>/dev/null || continue
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
   done
 }
 answers() { # answers URL: waits until something listens there
-  for _ in $(seq 300); do
+  for _ in $(seq 1200); do
     curl --silent --output /dev/null "$1" && return
     sleep 0.1
   done

@@ -48,7 +48,7 @@ export async function freePort() {
   return port;
 }
 
-export async function eventually(ask, ok, what, within = 20_000) {
+export async function eventually(ask, ok, what, within = 100_000) {
   for (const limit = Date.now() + within; Date.now() < limit; ) {
     const answer = await ask();
     if (ok(answer)) return answer;
