@@ -35,7 +35,7 @@ const asProgram = "WXNOTIFY_TEST_AS_PROGRAM"
 const parallelTests = 8
 
 func TestMain(m *testing.M) {
-	redisPatience = time.Minute
+	patience = time.Minute
 	if os.Getenv(asProgram) != "" {
 		_ = os.Unsetenv(asProgram)
 		main()

@@ -84,15 +84,15 @@ func checkRedis(ctx context.Context, c *config, server *redisconn.Server) (redis
 	return report, nil
 }
 
-// redisPatience is zero, for redisconn's default, but in tests: they run side by side on
-// machines that are busy.
-var redisPatience time.Duration //nolint:gochecknoglobals // set once, before the program runs
+// patience is zero, for the defaults of redisconn and doctor, but in tests: they run side
+// by side on machines that are busy.
+var patience time.Duration //nolint:gochecknoglobals // set once, before the program runs
 
 // redisServer reads the address of Redis. It does not connect.
 func redisServer(c *config) (*redisconn.Server, error) {
 	server, err := redisconn.Parse(redisconn.Config{
 		URL: c.Redis.URL.Reveal(), CAFile: c.Redis.CA, CertFile: c.Redis.Cert, KeyFile: c.Redis.Key, ServerName: c.Redis.ServerName,
-		Patience: redisPatience,
+		Patience: patience,
 	})
 	if err != nil {
 		return nil, usagef("%s: %w", c.label("redis_url"), err)

@@ -5,6 +5,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -71,12 +72,14 @@ type Check struct {
 	Account string // appid; empty: of the whole installation
 	// Run notes what it finds. It must return when ctx ends.
 	Run func(ctx context.Context, n *Notes)
+	// Within is when ctx ends. Default 3 s.
+	Within time.Duration
 	// Then are checks that need what this one asked for. They are not asked after
 	// [Notes.Stop] and [Notes.Skip].
 	Then []Check
 }
 
-// checkTime bounds one check; grace is how long a check may take to return after it.
+// checkTime bounds a check without a time of its own; grace is how long a check may take to return after it.
 const (
 	checkTime = 3 * time.Second
 	grace     = 500 * time.Millisecond
@@ -141,7 +144,7 @@ func skipAll(checks []Check, needed *Notes) (all []*Notes) {
 // run bounds the check's time, also when Run ignores its context, and survives its
 // panic: a report on a broken installation must come to its end.
 func (c Check) run(ctx context.Context, lang wechat.Lang) *Notes {
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Within, checkTime))
 	defer cancel()
 	n := &Notes{check: c.Name, account: c.Account, lang: lang}
 	done := make(chan struct{})
@@ -167,6 +170,15 @@ func (c Check) run(ctx context.Context, lang wechat.Lang) *Notes {
 		n.Stop()
 	}
 	return n.sealed()
+}
+
+// part is a context for a share of the time that is left in ctx.
+func part(ctx context.Context, share float64) (context.Context, context.CancelFunc) {
+	end, bounded := ctx.Deadline()
+	if !bounded {
+		end = time.Now().Add(checkTime)
+	}
+	return context.WithTimeout(ctx, time.Duration(share*float64(time.Until(end))))
 }
 
 // Notes are what one check found. Safe for concurrent use.

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -29,6 +30,8 @@ type Installation struct {
 	VerifyFiles map[string][]byte
 	// ErrorText is an error in the language of this run. Required.
 	ErrorText func(error) string
+	// Within bounds each check. Default 3 s.
+	Within time.Duration
 }
 
 // Account is one account of the installation.
@@ -63,7 +66,16 @@ func Checks(in Installation) (checks []Check, rdb redis.UniversalClient) {
 	for _, a := range in.Accounts {
 		checks = append(checks, wechatCheck(in, a, rdb), callbackCheck(a))
 	}
-	return append(checks, linksCheck(in), publicCheck(in)), rdb
+	checks = append(checks, linksCheck(in), publicCheck(in))
+	bound(checks, in.Within)
+	return checks, rdb
+}
+
+func bound(checks []Check, within time.Duration) {
+	for i := range checks {
+		checks[i].Within = within
+		bound(checks[i].Then, within)
+	}
 }
 
 // noRedis are the checks that ask nothing, since the address is faulty.

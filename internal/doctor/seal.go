@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -14,8 +13,8 @@ import (
 	"github.com/wxnotify/wxnotify/internal/queue"
 )
 
-// sealTime is how long waiting messages are read, within the time of a check.
-const sealTime = 2 * time.Second
+// sealShare is how long waiting messages are read, of the time of a check.
+const sealShare = 2.0 / 3
 
 // messages reads what waits.
 func (a Account) messages() job.Codec { return job.Codec{Account: a.AppID, Keys: a.SealKeys} }
@@ -23,7 +22,7 @@ func (a Account) messages() job.Codec { return job.Codec{Account: a.AppID, Keys:
 // checkSeal finds waiting messages that the configured keys do not open, and those in
 // clear where keys are configured. It looks at the first ones when there are many.
 func checkSeal(ctx context.Context, n *Notes, a Account, rdb redis.UniversalClient) {
-	limited, cancel := context.WithTimeout(ctx, sealTime)
+	limited, cancel := part(ctx, sealShare)
 	defer cancel()
 	byKey := map[string]int{} // the empty one: in clear
 	read := 0

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -133,8 +132,8 @@ func checkTemplates(ctx context.Context, n *Notes, in Installation, a Account, c
 const (
 	// mostRead bounds the waiting messages whose templates are looked at.
 	mostRead = 2000
-	// readTime leaves WeChat the rest of the check's time.
-	readTime = time.Second
+	// readShare leaves WeChat the rest of the check's time.
+	readShare = 1.0 / 3
 )
 
 // waitingTemplates counts the template ids of waiting messages, of the first ones when
@@ -144,7 +143,7 @@ func waitingTemplates(ctx context.Context, a Account, rdb redis.UniversalClient)
 	if rdb == nil {
 		return used
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTime)
+	ctx, cancel := part(ctx, readShare)
 	defer cancel()
 	read := 0
 	_, _ = queue.NewInspector(rdb).Search(ctx, a.AppID, func(id string, payload []byte) bool {
