@@ -298,7 +298,7 @@ func TestASlowServerIsNoFault(t *testing.T) {
 // lateConn reads late: each round trip takes its time.
 type lateConn struct {
 	net.Conn
-	ctx  context.Context //nolint:containedctx // the test's
+	ctx  context.Context
 	wait time.Duration
 }
 
@@ -308,7 +308,7 @@ func (c *lateConn) Read(b []byte) (int, error) {
 	case <-time.After(c.wait):
 	case <-c.ctx.Done():
 	}
-	return n, err //nolint:wrapcheck // a net.Conn returns the error of the one inside
+	return n, err
 }
 
 func TestUnixSocket(t *testing.T) {
