@@ -169,6 +169,28 @@ func TestCommandsTellOfARedisThatCannotWrite(t *testing.T) {
 	inProcess(t, env, "cancel", "one").has(t, 1, "Free disk space", "MISCONF")
 }
 
+// TestReasonsHoldNoPersonalData: what an operator writes as a reason is stored and shown masked.
+func TestReasonsHoldNoPersonalData(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	env := map[string]string{"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": "wxa"}
+	const phone = "13812345678"
+	var said strings.Builder
+	for _, args := range [][]string{
+		{"suppress", "add", "oABC0000000000000000000002", "--reason", "asked by " + phone},
+		{"queues", "pause", "bulk", "--reason", "asked by " + phone},
+		{"suppress", "list"}, {"queues"}, {"queues", "--output", "json"}, {"audit"},
+	} {
+		r := inProcess(t, env, args...)
+		r.has(t, 0)
+		said.WriteString(r.stdout)
+	}
+	text := said.String() + strings.Join(redistest.Dump(t, server.Client(t)), "\n")
+	if strings.Contains(text, phone) || !strings.Contains(text, "asked by") {
+		t.Errorf("%s", text)
+	}
+}
+
 // TestOpenIDsMayComeFromStdin: `ps` shows the arguments of a command to every user of
 // the machine.
 func TestOpenIDsMayComeFromStdin(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -218,7 +219,7 @@ func (a *app) suppressCommand() *cobra.Command {
 	var keep time.Duration
 	add := audited(a.accountCommand("add OPENID", "Suppress a recipient; - reads the openid from stdin", cobra.ExactArgs(1),
 		func(ctx context.Context, acct *account, _ []string) error {
-			s := ledger.Suppression{OpenID: a.change.openid, Template: template, Reason: reason, ByAdmin: true, Since: time.Now().UTC().Truncate(time.Millisecond)}
+			s := ledger.Suppression{OpenID: a.change.openid, Template: template, Reason: mask.Text(reason), ByAdmin: true, Since: time.Now().UTC().Truncate(time.Millisecond)}
 			if keep > 0 {
 				s.Until = s.Since.Add(keep)
 			}

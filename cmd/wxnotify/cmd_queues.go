@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
 )
 
@@ -29,7 +30,7 @@ func (a *app) queuesCommand() *cobra.Command {
 	}
 	var reason string
 	pause := a.pauseCommand("pause CLASS", "Stop sending a class until `queues resume`", func(ctx context.Context, acct *account, class job.Class) error {
-		return queue.NewInspector(acct.rdb).Pause(ctx, acct.AppID, class, operator(), reason)
+		return queue.NewInspector(acct.rdb).Pause(ctx, acct.AppID, class, operator(), mask.Text(reason))
 	})
 	audited(pause, "paused")
 	pause.Flags().StringVar(&reason, "reason", "no reason given", "shown to colleagues by `queues`")

@@ -257,7 +257,7 @@ func TestErasureLeavesNothingOfAPerson(t *testing.T) {
 				}
 			}
 			r := inProcess(t, h.env, append([]string{"enroll", "erase"}, who...)...)
-			if r.code != exitDone || !strings.Contains(r.stdout, "erased: 1 bindings") {
+			if r.code != exitDone || !strings.Contains(r.stdout, "erased: bindings 1") {
 				t.Fatalf("exit %d: %s%s", r.code, r.stdout, r.stderr)
 			}
 			if found := naming(t, h.rdb, person...); len(found) != 0 {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -34,7 +35,7 @@ func (c *Console) actOnGate(r *request) error {
 		}
 		return c.confirm(r, q)
 	}
-	reason := cut(strings.TrimSpace(r.PostForm.Get("reason")), maxPauseReason)
+	reason := cut(mask.Text(strings.TrimSpace(r.PostForm.Get("reason"))), maxPauseReason)
 	if reason == "" {
 		reason = "no reason given"
 	}
