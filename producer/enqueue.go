@@ -179,6 +179,7 @@ func (p *Producer) ticket(ctx context.Context, e *entry, r reply) (Ticket, error
 	case r.err != nil:
 		return Ticket{ID: mine.ID}, failed(r.err)
 	case old == nil:
+		mine.QueuedAt = e.envelope.QueuedAt.UTC()
 		return mine, nil
 	case old.Hash != "" && !p.same(e, old):
 		return Ticket{ID: mine.ID}, &IDReusedError{ID: mine.ID, State: old.State}

@@ -29,12 +29,12 @@ func TestEnqueue(t *testing.T) {
 	end := time.Now().Add(time.Hour).Truncate(time.Millisecond).UTC()
 	ticket, err := b.Enqueue(t.Context(), "order-1001-paid", m, producer.Class(producer.Critical), producer.NotAfter(end), producer.AtLeastOnce())
 	must(t, err)
-	want := producer.Ticket{ID: "order-1001-paid", Class: producer.Critical, State: producer.Queued}
+	want := producer.Ticket{ID: "order-1001-paid", Class: producer.Critical, State: producer.Queued, QueuedAt: ticket.QueuedAt}
 	if diff := cmp.Diff(want, ticket); diff != "" {
 		t.Errorf("ticket (-want +got):\n%s", diff)
 	}
 	s := b.status(t, ticket.ID, producer.Queued)
-	if s.To == openid || s.To == "" || s.TemplateID != template || !s.NotAfter.Equal(end) || s.QueuedAt.IsZero() || s.Class != producer.Critical || s.Ended() {
+	if s.To == openid || s.To == "" || s.TemplateID != template || !s.NotAfter.Equal(end) || s.QueuedAt.IsZero() || s.QueuedAt != ticket.QueuedAt || s.Class != producer.Critical || s.Ended() {
 		t.Errorf("status %+v", s)
 	}
 	e := b.envelope(t, producer.Critical, ticket.ID)
@@ -121,6 +121,11 @@ func TestRefusals(t *testing.T) {
 		"empty window": {
 			"i", nil,
 			[]producer.Option{producer.NotBefore(now.Add(time.Hour)), producer.NotAfter(now.Add(time.Minute))},
+			map[string]wechat.FaultCode{"not_after": producer.FaultWindowEmpty},
+		},
+		"window of no length": {
+			"i", nil,
+			[]producer.Option{producer.NotBefore(now.Add(time.Hour)), producer.NotAfter(now.Add(time.Hour))},
 			map[string]wechat.FaultCode{"not_after": producer.FaultWindowEmpty},
 		},
 		"too far": {"i", nil, []producer.Option{producer.NotBefore(now.Add(400 * 24 * time.Hour))}, map[string]wechat.FaultCode{"not_before": producer.FaultTooFarAhead}},

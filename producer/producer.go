@@ -231,6 +231,8 @@ type Ticket struct {
 	// set when the answer to this very call was lost on the way and the call was
 	// repeated: there is one message in any case.
 	Duplicate bool `json:"duplicate"`
+	// QueuedAt is when this call enqueued it, as its Status has it; zero for a duplicate.
+	QueuedAt time.Time `json:"queued_at,omitzero"`
 	// Truncated lists the fields that Config.Truncate shortened.
 	Truncated []string `json:"truncated,omitempty"`
 }

@@ -130,7 +130,7 @@ func termFaults(t Terms, now time.Time) []wechat.Fault {
 	case t.NotAfter.IsZero():
 	case !t.NotAfter.After(now):
 		faults = append(faults, fault.New("not_after", fault.NotAfterPast))
-	case t.NotAfter.Before(t.NotBefore):
+	case !t.NotAfter.After(t.NotBefore):
 		faults = append(faults, fault.New("not_after", fault.WindowEmpty))
 	case t.NotAfter.After(now.Add(2 * maxAhead)):
 		faults = append(faults, fault.New("not_after", fault.TooFarAhead))

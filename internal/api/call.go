@@ -141,6 +141,9 @@ func (c *call) read() ([]byte, error) {
 	if err != nil || media != "application/json" {
 		return nil, problemf(http.StatusUnsupportedMediaType, codeMediaType, "send the header Content-Type: application/json")
 	}
+	if coding := c.r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, problemf(http.StatusUnsupportedMediaType, codeMediaType, "send the body as it is, without Content-Encoding: compressed bodies are not read")
+	}
 	body, err := io.ReadAll(c.r.Body)
 	if err != nil {
 		var tooBig *http.MaxBytesError

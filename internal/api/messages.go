@@ -120,7 +120,6 @@ func (c *call) enqueue(a *Account, items []item) ([]result, error) {
 		return nil, err
 	}
 	unused := 0
-	now := time.Now().UTC().Truncate(time.Millisecond)
 	var again []string // IDs known already, whose state is read
 	for n, r := range enqueued {
 		i := index[n]
@@ -134,7 +133,7 @@ func (c *call) enqueue(a *Account, items []item) ([]result, error) {
 			again = append(again, r.ID)
 			results[i] = result{ID: r.ID, Status: http.StatusOK}
 		default:
-			results[i] = result{ID: r.ID, Status: http.StatusAccepted, Message: c.enqueued(a, items[i].Message, r, now)}
+			results[i] = result{ID: r.ID, Status: http.StatusAccepted, Message: c.enqueued(a, items[i].Message, r)}
 		}
 	}
 	c.refund(booked, unused)
@@ -142,15 +141,23 @@ func (c *call) enqueue(a *Account, items []item) ([]result, error) {
 }
 
 // enqueued is the status of a message that was enqueued just now, without a read.
-func (c *call) enqueued(a *Account, m producer.Message, r producer.Result, now time.Time) *producer.Status {
+func (c *call) enqueued(a *Account, m producer.Message, r producer.Result) *producer.Status {
 	s := &producer.Status{
 		ID: r.ID, Account: a.AppID, Class: r.Class, State: r.State, To: m.Message.ToUser, TemplateID: m.Message.TemplateID, Key: m.Terms.Key,
-		QueuedAt: now, NotBefore: m.Terms.NotBefore, NotAfter: m.Terms.NotAfter,
+		QueuedAt: r.QueuedAt, NotBefore: asRecorded(m.Terms.NotBefore), NotAfter: asRecorded(m.Terms.NotAfter),
 	}
 	if s.To != "" && !c.key.May(apikey.ReadOpenID) {
 		s.To = wechat.MaskOpenID(s.To)
 	}
 	return s
+}
+
+// asRecorded is a time as a record keeps it.
+func asRecorded(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(time.Millisecond)
 }
 
 // fill reads the states of messages that were known already.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/job"
@@ -115,6 +116,31 @@ func TestAllFaultsOfAMessageAreNamed(t *testing.T) {
 	}
 	if n := pending(t, s.rdb); n != 0 {
 		t.Errorf("%d tasks of refused messages", n)
+	}
+}
+
+// The answer to POST is what GET answers: the state apart, no field differs.
+func TestTheAnswerOfAnEnqueueHasTheTimesOfTheRecord(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	key := s.key(t, appid, nil)
+	soon := time.Now().Add(time.Hour).In(time.FixedZone("", 8*3600))
+	body := strings.Replace(message("timed"), `{`, fmt.Sprintf(`{"not_before":%q,"not_after":%q,`, soon.Format(time.RFC3339Nano), soon.Add(time.Hour).Format(time.RFC3339Nano)), 1)
+	made := want(t, s.call(t, "POST", "/v1/messages", key, body), http.StatusAccepted)
+	read := want(t, s.call(t, "GET", "/v1/messages/timed", key, ""), http.StatusOK)
+	for _, field := range []string{"queued_at", "not_before", "not_after"} {
+		if a, b := made.get(t, field), read.get(t, field); a == nil || a != b {
+			t.Errorf("%s: %v, then %v", field, a, b)
+		}
+	}
+}
+
+func TestACompressedBodyIsNamed(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	a := s.call(t, "POST", "/v1/messages", s.key(t, appid, nil), "\x1f\x8b", header{"Content-Encoding": "gzip"})
+	if a.Status != http.StatusUnsupportedMediaType || !strings.Contains(string(a.Body), "without Content-Encoding") {
+		t.Errorf("%d %s", a.Status, a.Body)
 	}
 }
 

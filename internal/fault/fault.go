@@ -44,7 +44,7 @@ func Rows() []Row {
 		row(ClassUnknown, "is not a class", "不是优先级类别", "use critical, default or bulk", "请使用 critical、default 或 bulk"),
 		row(TemplateUnknown, "is not a template of the account", "不是该账号的模板", "refresh the template list, or correct the id", "请刷新模板列表，或更正 ID"),
 		row(NotAfterPast, "is in the past", "已过去", "choose a later not-after, or do not send the message", "请选择更晚的 not-after，或不再发送"),
-		row(WindowEmpty, "is before not-before", "早于 not-before", "choose a not-after that is later than not-before", "not-after 必须晚于 not-before"),
+		row(WindowEmpty, "is not later than not-before", "不晚于 not-before", "choose a not-after that is later than not-before", "not-after 必须晚于 not-before"),
 		row(TooFarAhead, "is too far ahead", "太远", "enqueue the message later", "请晚些再入队"),
 		row(OtherAccount, "is another account", "是另一个账号", "send it with the configuration of that account", "请用该账号的配置发送"),
 	}
