@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
@@ -61,6 +62,31 @@ func TestEveryCommandRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 	inProcess(t, nil, "help", "queues", "pause").has(t, 0, "Stop sending a class")
 	inProcess(t, nil, "help").has(t, 0, "completion", "Exit codes")
+}
+
+// TestUsageShowsOwnFlagsFirstWithinATerminal: each flag once, the settings behind the flags
+// that the command alone has, in lines of at most 80 characters.
+func TestUsageShowsOwnFlagsFirstWithinATerminal(t *testing.T) {
+	t.Parallel()
+	everyCommand((&app{}).command(), func(cmd *cobra.Command) {
+		cmd.InitDefaultHelpFlag()
+		text := cmd.UsageString()
+		_, flags, _ := strings.Cut(text, "\nFlags:\n")
+		for line := range strings.Lines(flags) {
+			if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > usageWidth && strings.HasPrefix(line, "  ") && len(strings.Fields(line)) > 1 {
+				t.Errorf("%s: a line of %d characters: %s", cmd.CommandPath(), n, line)
+			}
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if n := strings.Count(text, "--"+f.Name+" ") + strings.Count(text, "--"+f.Name+"["); n == 0 && !f.Hidden {
+				t.Errorf("%s: --%s is not shown", cmd.CommandPath(), f.Name)
+			}
+		})
+	})
+	own, settings, _ := strings.Cut(inProcess(t, nil, "messages", "--help").stdout, "\nSettings, ")
+	if !strings.Contains(own, "--errcode int") || strings.Contains(own, "--redis-url") || !strings.Contains(settings, "--redis-url") || strings.Contains(settings, "--errcode") {
+		t.Errorf("%s\n---\n%s", own, settings)
+	}
 }
 
 func TestCompletionOfShells(t *testing.T) {

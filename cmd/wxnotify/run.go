@@ -105,6 +105,7 @@ the zone of this machine (TZ); in JSON they may be in UTC.`,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetUsageFunc(printUsage)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration file (WXNOTIFY_CONFIG)")
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
