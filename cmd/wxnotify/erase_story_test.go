@@ -310,7 +310,7 @@ func TestErasureOfAnUnboundUser(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	r := inProcess(t, h.env, "enroll", "erase", "--user", erasedUser)
-	if r.code != exitDone || !strings.Contains(r.stdout, "0 bindings") || !strings.Contains(r.stderr, "was not bound. 1 openids were found") {
+	if r.code != exitDone || !strings.Contains(r.stdout, "bindings 0") || !strings.Contains(r.stderr, "was not bound. 1 openids were found") {
 		t.Errorf("%+v", r)
 	}
 	if found := naming(t, h.rdb, erasedOpenID, erasedUnionID, erasedUser, erasedPhone); len(found) != 0 {
