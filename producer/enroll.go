@@ -153,7 +153,7 @@ func (e Enrollment) validate() (*url.URL, *ticket.Sealer, error) {
 		"PublicURL is not an http(s) address: give the one that users reach, such as https://notify.example.com")
 	fault(e.Account == "", "Account is empty: give the appid")
 	fault(e.User == "" || !usable(e.User), "User is empty, too long or holds spaces: use your own id of the user, up to 128 printable characters")
-	fault(e.Life < 0 || e.Life > ticket.MaxLife, "Life must be at most 30 days")
+	fault(e.Life < 0 || e.Life > ticket.MaxLife, "Life must be above 0 and at most 30 days")
 	if e.ReturnTo != "" {
 		u, err := url.Parse(e.ReturnTo)
 		fault(err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https", "ReturnTo is not an http(s) address")

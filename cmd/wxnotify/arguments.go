@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -32,6 +33,21 @@ func takeOnce(f *pflag.Flag) {
 	if _, several := f.Value.(pflag.SliceValue); !several {
 		f.Value = &once{Value: f.Value}
 	}
+}
+
+// emptyFlags refuses flags that are given without a text: where a script's variable is
+// empty, a search by it would find everything.
+func emptyFlags(fs *pflag.FlagSet) error {
+	var faults []error
+	fs.Visit(func(f *pflag.Flag) {
+		if text := strings.TrimSpace(f.Value.String()); text == "" || text == "[]" {
+			faults = append(faults, fmt.Errorf("--%s is empty: give a value, or leave it out", f.Name))
+		}
+	})
+	if len(faults) == 0 {
+		return nil
+	}
+	return &usageError{errors.Join(faults...)}
 }
 
 // checkArguments refuses arguments that are not UTF-8: a terminal or a program writes

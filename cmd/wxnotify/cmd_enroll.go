@@ -282,12 +282,9 @@ func (a *app) enrollUnbind() *cobra.Command {
 		}
 		return a.printDone(map[string]int{"bindings": n}, fmt.Sprintf(a.say("%d unbound", "已解除 %d 个绑定"), n))
 	}), "unbind")
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) (err error) {
+	cmd.PreRunE = func(*cobra.Command, []string) (err error) {
 		if who.User == "" {
 			return usagef("--user is missing: your own id of the user")
-		}
-		if who.OpenID == "" && cmd.Flags().Changed("openid") {
-			return usagef("--openid is empty: name an openid, or leave the flag out to unbind all of the user")
 		}
 		who.OpenID, err = a.fromStdin(who.OpenID)
 		a.change = change{openid: who.OpenID, user: who.User}

@@ -94,6 +94,9 @@ func (a *app) messageQuery(f messageFlags) (q ledger.Query, err error) {
 			}
 		}
 	}
+	if !q.Until.IsZero() && !q.Until.After(q.Since) {
+		return q, usagef("--until: is not later than --since: no message is between them")
+	}
 	q.To, err = a.fromStdin(f.openid)
 	return q, err
 }

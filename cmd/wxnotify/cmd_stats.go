@@ -53,8 +53,8 @@ func statsSince(text string, span ledger.Span, now time.Time) (time.Time, error)
 		return now.Add(span.Length() - ago), nil
 	}
 	at, err := momentOrAgo("--since", text)
-	if err == nil && at.After(now) {
-		err = usagef("--since: %s has not come yet", quote(text))
+	if err == nil && !at.Before(now) {
+		err = usagef("--since: is not in the past: there are no counts since then")
 	}
 	return at, err
 }

@@ -64,6 +64,32 @@ func TestEveryCommandRefusesWhatItDoesNotKnow(t *testing.T) {
 	inProcess(t, nil, "help").has(t, 0, "completion", "Exit codes")
 }
 
+// TestAnEmptyFlagIsRefused: a search by a script's empty variable would find everything.
+func TestAnEmptyFlagIsRefused(t *testing.T) {
+	t.Parallel()
+	everyCommand((&app{}).command(), func(cmd *cobra.Command) {
+		var args []string
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if kind := f.Value.Type(); kind == "string" || kind == "strings" {
+				args = append(args, "--"+f.Name+"=")
+			}
+		})
+		if cmd.DisableFlagParsing || len(args) == 0 {
+			return
+		}
+		check(t, cmd.ParseFlags(args))
+		err := emptyFlags(cmd.Flags())
+		for _, arg := range args {
+			if err == nil || !strings.Contains(err.Error(), strings.TrimSuffix(arg, "=")+" is empty") {
+				t.Errorf("%s %s is taken", cmd.CommandPath(), arg)
+			}
+		}
+	})
+	env := map[string]string{"WXNOTIFY_APPID": "wx1"}
+	inProcess(t, env, "messages", "--user", "", "--state", "").has(t, 2, "--user is empty: give a value, or leave it out", "--state is empty")
+	inProcess(t, env, "messages", "--since", "2h", "--until", "3h").has(t, 2, "--until: is not later than --since")
+}
+
 // TestUsageShowsOwnFlagsFirstWithinATerminal: each flag once, the settings behind the flags
 // that the command alone has, in lines of at most 80 characters.
 func TestUsageShowsOwnFlagsFirstWithinATerminal(t *testing.T) {

@@ -114,6 +114,9 @@ the zone of this machine (TZ); in JSON they may be in UTC.`,
 		if cmd.Annotations[reloads] == "" {
 			a.endOnHangUp(cmd)
 		}
+		if err := emptyFlags(cmd.Flags()); err != nil {
+			return err
+		}
 		if a.output != "text" && a.output != "json" {
 			return usagef("--output: %s is not one of text, json", quote(a.output))
 		}

@@ -15,16 +15,10 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// check refuses flags that would have no effect beside others, or that are empty: a
-// script's variable may be.
+// check refuses flags that would have no effect beside others.
 func (f sendFlags) check(fs *pflag.FlagSet) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	for _, name := range []string{"to", "user", "template", "url", "miniprogram", "id", "class", "not-before", "not-after", "json", "encoding"} {
-		if fs.Changed(name) && strings.TrimSpace(fs.Lookup(name).Value.String()) == "" {
-			fault("--%s is empty: give a value, or leave it out", name)
-		}
-	}
 	clash := func(with string, given bool, remedy string, names ...string) {
 		for _, name := range names {
 			if given && fs.Changed(name) {

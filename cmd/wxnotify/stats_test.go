@@ -56,7 +56,8 @@ func TestStats(t *testing.T) {
 		"--since yesterday":                 "--since: \"yesterday\" is neither a time such as",
 		"--since -5h":                       "--since",
 		"--since xd":                        "--since: \"xd\" is neither a time",
-		"--since " + "2999-01-01T00:00:00Z": "has not come yet",
+		"--since " + "2999-01-01T00:00:00Z": "--since: is not in the past",
+		"--since 0s":                        "--since: is not in the past",
 		"--account wxb":                     "wxb",
 		"--since 2026-12-01T00:00:00+08:00 --by month": `--by: "month"`,
 	} {

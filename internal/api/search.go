@@ -60,6 +60,9 @@ func queryOf(raw string) (q producer.Query, err error) {
 			bad(strings.NewReplacer("~", "~0", "/", "~1").Replace(name), code, detail)
 		}
 	}
+	if !q.Until.IsZero() && !q.Until.After(q.Since) {
+		bad("until", "window-empty", "is not later than since")
+	}
 	if len(faults) > 0 {
 		slices.SortFunc(faults, func(a, b fault) int { return strings.Compare(a.Pointer, b.Pointer) })
 		return q, malformed(faults...)
@@ -70,6 +73,9 @@ func queryOf(raw string) (q producer.Query, err error) {
 // setParameter reads one parameter into q, or returns what is wrong with it.
 func setParameter(q *producer.Query, name string, values []string) (code, detail string) {
 	value := values[0]
+	if value == "" && name != "cursor" { // an empty cursor is that of the first page
+		return "value-empty", "is empty: give a value, or leave it out"
+	}
 	var err error
 	switch name {
 	case "to":

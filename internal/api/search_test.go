@@ -75,9 +75,13 @@ func TestWrongParametersOfTheListAreNamedAtOnce(t *testing.T) {
 			t.Errorf("%s is not named: %s", pointer, a.Body)
 		}
 	}
-	for _, query := range []string{"?cursor=x", "?cursor=-", "?cursor=zz%2d", "?limit=1001", "?errcode=0", "?a=%zz"} {
+	for _, query := range []string{
+		"?cursor=x", "?cursor=-", "?cursor=zz%2d", "?limit=1001", "?errcode=0", "?a=%zz", "?user=", "?to=", "?template_id=&user=u", "?state=",
+		"?since=2026-11-26T00:00:00Z&until=2026-11-26T00:00:00Z", "?since=2026-11-27T00:00:00Z&until=2026-11-26T00:00:00Z",
+	} {
 		want(t, s.call(t, "GET", "/v1/messages"+query, secret, ""), http.StatusBadRequest)
 	}
+	want(t, s.call(t, "GET", "/v1/messages?cursor=", secret, ""), http.StatusOK)
 }
 
 // FuzzList: no query makes the list fail.

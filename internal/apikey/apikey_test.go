@@ -131,6 +131,16 @@ func TestFaultsOfAKeyAreNamedAtOnce(t *testing.T) {
 	}
 }
 
+// Paths are of use to the gateway alone.
+func TestPathsNeedTheScopeOfTheGateway(t *testing.T) {
+	t.Parallel()
+	_, rdb := open(t)
+	key := apikey.Key{Name: "shop", Kind: apikey.Live, Scopes: []apikey.Scope{apikey.Send}, Paths: []string{"/cgi-bin/menu/"}}
+	if _, _, err := apikey.NewStore(rdb, account).Create(t.Context(), key); err == nil || !strings.Contains(err.Error(), "scope gateway") {
+		t.Errorf("without the scope: %v", err)
+	}
+}
+
 func TestStaticKeysBelongToTheOnlyAccount(t *testing.T) {
 	t.Parallel()
 	_, rdb := open(t)

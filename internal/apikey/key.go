@@ -136,6 +136,7 @@ func (k *Key) validate() error {
 	fault(len(k.Guests) > MaxGuests, "guests: %d are too many, at most %d", len(k.Guests), MaxGuests)
 	fault(k.Kind == Guest && len(k.Guests) == 0, "guests: a guest key needs the openids or users that it may write to")
 	fault(k.Kind != Guest && len(k.Guests) > 0, "guests: only a guest key has a guest list")
+	fault(len(k.Paths) > 0 && !slices.Contains(k.Scopes, Gateway), "paths: only a key with the scope gateway has paths")
 	for _, p := range k.Paths {
 		fault(!pathForm.MatchString(p) || strings.Contains(p, ".."), "paths: %q is no path such as /cgi-bin/menu/", p)
 	}
