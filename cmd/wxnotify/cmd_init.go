@@ -32,7 +32,7 @@ type setup struct {
 	appid                         string
 	secret                        wechat.Secret
 	baseURL, authorizeURL, public string // empty: the default; public: not known yet
-	publicAddr, opsAddr           string // empty: the default
+	publicAddr, opsAddr, apiAddr  string // empty: the default
 	token, aesKey                 string
 	enrollKey, opsPassword        string
 	address                       string // this machine's, when WeChat refused it
@@ -252,8 +252,8 @@ func (a *app) checkSecret(ctx context.Context, s *setup, proxy wechat.Secret) er
 
 // simulated fills in a simulated account and addresses that are free.
 func (s *setup) simulated() error {
-	var addrs [3]string
-	for i, wanted := range []string{"127.0.0.1:8090", "127.0.0.1:8080", "127.0.0.1:9090"} {
+	var addrs [4]string
+	for i, wanted := range []string{"127.0.0.1:8090", "127.0.0.1:8080", "127.0.0.1:9090", "127.0.0.1:8081"} {
 		addr, err := freeNear(wanted)
 		if err != nil {
 			return err
@@ -261,7 +261,7 @@ func (s *setup) simulated() error {
 		addrs[i] = addr
 	}
 	s.appid, s.secret = wechattest.AppID, wechat.NewSecret(wechattest.AppSecret)
-	s.baseURL, s.public, s.publicAddr, s.opsAddr = "http://"+addrs[0], "http://"+addrs[1], addrs[1], addrs[2]
+	s.baseURL, s.public, s.publicAddr, s.opsAddr, s.apiAddr = "http://"+addrs[0], "http://"+addrs[1], addrs[1], addrs[2], addrs[3]
 	s.authorizeURL = s.baseURL + "/connect/oauth2/authorize"
 	return nil
 }
@@ -335,6 +335,7 @@ func (s setup) yaml() string {
 	b.WriteString("\n# The operators' pages.\n")
 	row("ops_addr", s.opsAddr)
 	row("ops_login", "admin:"+s.opsPassword)
+	row("api_addr", s.apiAddr)
 	b.WriteString("\n# redis_url: 'redis://127.0.0.1:6379/0'\n")
 	return b.String()
 }

@@ -179,6 +179,21 @@ func TestInitHidesTheSecretOnATerminal(t *testing.T) {
 	}
 }
 
+// TestInitSimulateNamesEveryAddress: a second installation of the machine finds none of its
+// listeners taken by the first.
+func TestInitSimulateNamesEveryAddress(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "sim.yaml")
+	inProcess(t, nil, "init", "--simulate", file).has(t, 0, file)
+	text, err := os.ReadFile(file)
+	check(t, err)
+	for _, row := range []string{"api_addr: '127.0.0.1:", "ops_addr: '127.0.0.1:", "public_addr: '127.0.0.1:", "wechat_base_url: 'http://127.0.0.1:"} {
+		if !strings.Contains(string(text), "\n"+row) {
+			t.Errorf("no %s in\n%s", row, text)
+		}
+	}
+}
+
 // TestInitSimulatePrintsLinesThatRunAsPrinted: from nothing to a message that arrived,
 // and a doctor who finds nothing fatal.
 func TestInitSimulatePrintsLinesThatRunAsPrinted(t *testing.T) {
