@@ -68,10 +68,10 @@ stats: ## size of files and functions against the budget
 	.ci/stats
 
 up: ## redis, two workers and a simulated WeChat
-	docker compose --profile simulate up --build
+	docker compose --env-file simulate.env --profile simulate up --build
 
 down: ## stop them
-	docker compose --profile simulate down
+	docker compose --env-file simulate.env --profile simulate down
 
 compose-smoke: ## run docker-compose.yml: image, health checks, 100 of 100 delivered; installs an engine where none runs
 	deploy/compose-smoke
