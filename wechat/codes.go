@@ -74,7 +74,7 @@ var kindTexts = [...]struct {
 	KindToken:      {"token", words{"The access token was refused. The client replays the call once with another token; a second refusal counts as account.", "access token 被拒绝。客户端换一个 token 重发一次；再次被拒按 account 处理。"}},
 	KindBusy:       {"busy", words{"WeChat was busy and the outcome is unknown. The message is retried with the same client_msg_id while WeChat still drops duplicates.", "微信繁忙，结果未知。在微信仍会去重的时间内，以相同的 client_msg_id 重试。"}},
 	KindRate:       {"rate", words{"Too many calls in this minute. The gate lowers the rate; the message waits.", "本分钟调用过多。闸门降低速率，消息等待。"}},
-	KindQuota:      {"quota", words{"The day's quota is used up. The gate closes until the reset; the message waits.", "当日额度已用完。闸门关闭到重置为止，消息等待。"}},
+	KindQuota:      {"quota", words{"The day's quota is used up. The gate closes until the reset; the message waits.", "当日配额已用完。闸门关闭到重置为止，消息等待。"}},
 	KindRecipient:  {"recipient", words{"This recipient cannot receive messages. The message is rejected, other messages continue.", "该收件人收不到消息。消息被拒绝，其他消息照常发送。"}},
 	KindRefused:    {"refused", words{"This recipient refuses this template. The message is rejected, other messages continue.", "该收件人拒收此模板。消息被拒绝，其他消息照常发送。"}},
 	KindFrequency:  {"frequency", words{"This recipient got too many messages. The message waits for hours, other messages continue.", "该收件人收到的消息过多。该消息等待数小时，其他消息照常发送。"}},

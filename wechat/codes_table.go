@@ -77,7 +77,7 @@ var codeTable = [...]codeRow{
 	{43116, KindTemplate, "template-banned", "This template_id is banned", words{"Use another template: WeChat banned this one for its content.", "改用其他模板：微信因内容封禁了它。"}},
 
 	// Quotas.
-	{45009, KindQuota, "daily-quota", "reach max api daily quota limit", words{"Wait for the reset at midnight, or raise the account's quota; sending resumes automatically.", "等待零点重置，或申请提高账号的额度；发送会自动恢复。"}},
+	{45009, KindQuota, "daily-quota", "reach max api daily quota limit", words{"Wait for the reset at midnight, or raise the account's quota; sending resumes automatically.", "等待零点重置，或申请提高账号的配额；发送会自动恢复。"}},
 	{45011, KindRate, "minute-quota", "api minute-quota reach limit, must slower, retry next minute", words{"Lower the rate if it happens again: sending slows down automatically.", "若再次出现请降低速率：发送会自动放慢。"}},
 	{48006, KindManagement, "clear-quota-exhausted", "forbid to clear quota because of reaching the limit", words{"Wait for next month: an account may clear its quotas ten times a month.", "等到下个月：每个账号每月只能清零十次。"}},
 

@@ -121,7 +121,7 @@ type opsConfig struct {
 	// UsersFile is read at the start and at a reload.
 	UsersFile  string `koanf:"ops_users_file" usage:"file of further logins, a line each: name:role:hash, the role view, support, operate or admin, the hash of bcrypt, or oidc"`
 	Audit      string `koanf:"audit_file" usage:"file that gets a line of JSON for each change made in the console or by the HTTP API, each with the hash of the line before; - for stdout"`
-	TwoPersons bool   `koanf:"ops_two_persons" default:"false" rule:"bool" usage:"true has a second admin confirm it when a person is erased or all dead letters of a kind are dropped"`
+	TwoPersons bool   `koanf:"ops_two_persons" default:"false" rule:"bool" usage:"true asks a second login for its confirmation before a person is erased (role admin) or all dead letters of a kind are dropped (role operate)"`
 	// The five of OIDC are set together, but for the last.
 	Issuer       string        `koanf:"ops_oidc_issuer" rule:"url" usage:"OIDC issuer whose people may log in to the operators' listener, such as https://sso.example.com/realms/ops"`
 	ClientID     string        `koanf:"ops_oidc_client_id" usage:"client id that the OIDC issuer gave"`

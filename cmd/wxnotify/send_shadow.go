@@ -101,9 +101,9 @@ func (s *sendRun) printShadow(r shadowResult) error {
 	case shadow.NoUser:
 		text = s.say("would not be sent: the user has not enrolled", "不会发送：该用户没有绑定 openid")
 	case shadow.Wait:
-		text = s.say("would wait until the quota is reset", "将等到额度重置后发送")
+		text = s.say("would wait until the quota is reset", "将等到配额重置后发送")
 	case shadow.Expire:
-		text = s.say("would expire: the quota is reset after its not_after", "将会过期：额度重置晚于其 not_after")
+		text = s.say("would expire: the quota is reset after its not_after", "将会过期：配额重置晚于其 not_after")
 	}
 	_, err := fmt.Fprintf(s.Stdout, "%s%s\n", where(r.Line, r.ID), text)
 	return err
@@ -120,12 +120,12 @@ func (s *sendRun) printForecast(f shadow.Forecast) error {
 	n := f.Would
 	_, err := fmt.Fprintf(s.Stderr, s.say(
 		"wxnotify: shadow, nothing was sent: messages %d; would be sent %d, wait for quota %d, expire %d, refused %d, known already %d, suppressed %d, without a user %d\n",
-		"wxnotify: 影子模式，没有发送任何消息：共 %d 条；将发送 %d，等待额度 %d，过期 %d，被拒绝 %d，已存在 %d，禁止发送 %d，用户未绑定 %d\n"),
+		"wxnotify: 影子模式，没有发送任何消息：共 %d 条；将发送 %d，等待配额 %d，过期 %d，被拒绝 %d，已存在 %d，禁止发送 %d，用户未绑定 %d\n"),
 		f.Messages, n[shadow.Send], n[shadow.Wait], n[shadow.Expire], n[shadow.Refused], n[shadow.Known], n[shadow.Suppressed], n[shadow.NoUser])
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.Stderr, s.say("wxnotify: quota: %s; sending takes %s at the present rate\n", "wxnotify: 额度：%s；按当前速率发送需要 %s\n"),
+	_, err = fmt.Fprintf(s.Stderr, s.say("wxnotify: quota: %s; sending takes %s at the present rate\n", "wxnotify: 配额：%s；按当前速率发送需要 %s\n"),
 		quota, time.Duration(f.Seconds*float64(time.Second)).Round(time.Second))
 	for _, reason := range f.Closed {
 		if err == nil {

@@ -205,14 +205,14 @@ var catalogue = map[Code]row{
 	},
 	"quota-used-up": {
 		Fatal,
-		text{"WeChat says that today's quota is used up ({used} of {limit}).", "微信答复今日额度已用完（{used} / {limit}）。"},
+		text{"WeChat says that today's quota is used up ({used} of {limit}).", "微信答复今日配额已用完（{used} / {limit}）。"},
 		text{"Nothing is sent until midnight in China; messages wait.", "北京时间零点之前不再发送；消息会等待。"},
-		text{"Wait, or clear the count in the console (10 times a month), or apply for a larger quota.", "等待，或在后台清零（每月 10 次），或申请提高额度。"},
+		text{"Wait, or clear the count in the console (10 times a month), or apply for a larger quota.", "等待，或在后台清零（每月 10 次），或申请提高配额。"},
 	},
 	"quota-setting": {
 		Warning,
 		text{"WXNOTIFY_DAILY_QUOTA is {ours}, and WeChat's limit is {limit}.", "WXNOTIFY_DAILY_QUOTA 是 {ours}，而微信的上限是 {limit}。"},
-		text{"The last messages of the day run into WeChat's limit (45009), and the reserve for critical does not exist.", "当天最后的消息会触及微信上限（45009），为 critical 保留的额度也不存在。"},
+		text{"The last messages of the day run into WeChat's limit (45009), and the reserve for critical does not exist.", "当天最后的消息会触及微信上限（45009），为 critical 保留的配额也不存在。"},
 		text{"Set WXNOTIFY_DAILY_QUOTA to {limit}, or to 0, which asks WeChat.", "把 WXNOTIFY_DAILY_QUOTA 设为 {limit}，或设为 0（询问微信）。"},
 	},
 
@@ -237,8 +237,8 @@ var catalogue = map[Code]row{
 	},
 	"gate-quota": {
 		Fatal,
-		text{"The account sends nothing: today's quota is used up by our count ({detail}), until {until}.", "账号停发：按我们的计数今日额度已用完（{detail}），直到 {until}。"},
-		text{"Messages wait until the quota's day ends; those of class critical go on with their reserve.", "消息等到额度换日；critical 继续使用保留额度。"},
+		text{"The account sends nothing: today's quota is used up by our count ({detail}), until {until}.", "账号停发：按我们的计数今日配额已用完（{detail}），直到 {until}。"},
+		text{"Messages wait until the quota's day ends; those of class critical go on with their reserve.", "消息等到配额换日；critical 继续使用保留配额。"},
 		text{"Wait. `wxnotify quota --ask` corrects the count by WeChat's.", "等待。`wxnotify quota --ask` 按微信的计数更正。"},
 	},
 	"gate-account": {
@@ -359,14 +359,14 @@ var catalogue = map[Code]row{
 	},
 	"links-missing": {
 		Warning,
-		text{"Followers cannot enrol: {missing} is not set.", "粉丝无法绑定：没有设置 {missing}。"},
+		text{"Followers cannot enrol: {missing} is not set.", "关注者无法绑定：没有设置 {missing}。"},
 		text{"No links can be made by which users become recipients.", "无法生成让用户绑定的链接。"},
 		text{"Set it, unless your program knows the openids itself.", "请设置，除非你的程序自己掌握 openid。"},
 	},
 	"public-unreachable": {
 		Fatal,
 		text{"{url} does not answer: {cause}", "{url} 没有回应：{cause}"},
-		text{"WeChat's pushes and followers do not arrive.", "微信的推送和粉丝的访问都无法到达。"},
+		text{"WeChat's pushes and followers do not arrive.", "微信的推送和关注者的访问都无法到达。"},
 		text{"Start `wxnotify serve` or `wxnotify enroll`, and look at DNS, firewall, certificate and the proxy in front of it.", "启动 `wxnotify serve` 或 `wxnotify enroll`，并检查 DNS、防火墙、证书和前面的代理。"},
 	},
 	"public-no-redis": {
@@ -378,14 +378,14 @@ var catalogue = map[Code]row{
 	"public-other": {
 		Fatal,
 		text{"{url} answers, but not as wxnotify does (HTTP {status}).", "{url} 有回应，但不是 wxnotify（HTTP {status}）。"},
-		text{"WeChat's pushes and followers arrive elsewhere.", "微信的推送和粉丝的访问到了别处。"},
+		text{"WeChat's pushes and followers arrive elsewhere.", "微信的推送和关注者的访问到了别处。"},
 		text{"Let the proxy pass /healthz, /callback/, /enroll/ and /MP_verify_*.txt of this host to WXNOTIFY_PUBLIC_ADDR, without redirects.", "让代理把该域名的 /healthz、/callback/、/enroll/ 和 /MP_verify_*.txt 转到 WXNOTIFY_PUBLIC_ADDR，不要重定向。"},
 	},
 	"public-differs": {
 		Warning,
 		text{"{url} is asked, and WXNOTIFY_PUBLIC_URL is {setting}.", "检查的是 {url}，而 WXNOTIFY_PUBLIC_URL 是 {setting}。"},
-		text{"Links lead followers to the other address.", "链接会把粉丝带到另一个地址。"},
-		text{"Set WXNOTIFY_PUBLIC_URL to the address that followers reach.", "把 WXNOTIFY_PUBLIC_URL 设为粉丝能访问的地址。"},
+		text{"Links lead followers to the other address.", "链接会把关注者带到另一个地址。"},
+		text{"Set WXNOTIFY_PUBLIC_URL to the address that followers reach.", "把 WXNOTIFY_PUBLIC_URL 设为关注者能访问的地址。"},
 	},
 	"public-shows-operators": {
 		Fatal,

@@ -51,7 +51,7 @@ var reasonsInChinese = map[string]string{
 	ReasonHTTP:           "微信返回了 HTTP 错误",
 	ReasonStopping:       "微信应答之前 worker 已停止",
 	ReasonNoToken:        "没有 access token",
-	ReasonNoPermit:       "token 被拒绝，且没有额度再次发送",
+	ReasonNoPermit:       "token 被拒绝，且没有配额再次发送",
 	ReasonWindowClosed:   "结果未知，且微信的去重时间已过",
 	ReasonLateUnknown:    "有一次尝试结果未知，且已超过 not-after",
 	ReasonTemplate:       "未发送：微信数小时来一直拒绝该模板",

@@ -15,7 +15,7 @@ func wordsIn(lang string) words {
 		return words{
 			Lang: "zh", Other: "English", OtherLang: "en",
 			Title: "微信平台模拟器", Lead: "这里没有真实的微信：下面是关注者本会收到的模板消息。",
-			Messages: "已收到", Calls: "发送调用", Refused: "被拒绝", Lost: "无应答", Used: "今日额度", Quota: "模板消息额度",
+			Messages: "已收到", Calls: "发送调用", Refused: "被拒绝", Lost: "无应答", Used: "今日配额", Quota: "模板消息配额",
 			Empty: "还没有消息", EmptyHint: "用下面的命令取得 access_token 并发送第一条：",
 			Details: "详情", Mini: "小程序", To: "发给", Delivered: "送达成功",
 			Older: "更早的消息", Newest: "回到最新", Pause: "暂停刷新", Resume: "继续刷新", DayFormat: "1月2日",
