@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/spf13/cobra"
 )
 
 const root = "../../"
@@ -186,4 +188,82 @@ func anchors(text string) (out []string) {
 		}, heading))
 	}
 	return out
+}
+
+// TestDocumentsNameWhatExists: each command and flag of wxnotify in the documents is one
+// of the program, and each Go file that they name is there. Decisions and the changelog
+// tell of the past, too.
+func TestDocumentsNameWhatExists(t *testing.T) {
+	t.Parallel()
+	// Not what follows ACL SETUSER.
+	commandLine := regexp.MustCompile("(?m)(?:^|[^R] |[`(])wxnotify ([a-z][^`|>&#;()\n]*)")
+	goFile := regexp.MustCompile("`([a-z]+(?:/[a-z_]+)*/[a-z_]+\\.(?:go|lua))`")
+	spans := []string{"api …", "enqueue", "process", "receipt"} // of traces
+	program, lines := new(app).command(), 0
+	for _, path := range documents(t) {
+		if path == "CHANGELOG.md" || strings.HasPrefix(path, "docs/adr/") {
+			continue
+		}
+		text := document(t, path)
+		for _, m := range goFile.FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(root + m[1]); err != nil {
+				t.Errorf("%s: there is no %s", path, m[1])
+			}
+		}
+		for _, m := range commandLine.FindAllStringSubmatch(codeOf(text), -1) {
+			lines++
+			if why := unknownIn(program, strings.Fields(m[1])); why != "" && !slices.Contains(spans, m[1]) {
+				t.Errorf("%s: wxnotify %s: there is no %s", path, m[1], why)
+			}
+		}
+	}
+	if lines < 150 {
+		t.Errorf("found %d command lines only", lines)
+	}
+}
+
+// codeOf is the code of a document: its fences and its spans, a line each.
+func codeOf(text string) string {
+	var b strings.Builder
+	fence := ""
+	for line := range strings.Lines(text) {
+		switch {
+		case strings.HasPrefix(strings.TrimSpace(line), "```") && fence == "":
+			fence = strings.TrimSpace(line)
+		case strings.HasPrefix(strings.TrimSpace(line), "```"):
+			fence = ""
+		case fence == "```mermaid":
+		case fence != "":
+			b.WriteString(strings.TrimSpace(line) + "\n")
+		default:
+			for _, span := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(line, -1) {
+				b.WriteString(span[1] + "\n")
+			}
+		}
+	}
+	return b.String()
+}
+
+// unknownIn is the first command or flag of a command line that the program does not
+// have; empty: it has all.
+func unknownIn(cmd *cobra.Command, args []string) string {
+	for len(args) > 0 {
+		child := func(c *cobra.Command) bool { return c.Name() == args[0] || slices.Contains(c.Aliases, args[0]) }
+		i := slices.IndexFunc(cmd.Commands(), child)
+		if i < 0 {
+			break
+		}
+		cmd, args = cmd.Commands()[i], args[1:]
+	}
+	word := len(args) > 0 && !strings.HasPrefix(args[0], "-")
+	if !cmd.HasParent() || word && cmd.HasSubCommands() && (!cmd.Runnable() || cmd.ValidateArgs(args[:1]) != nil) {
+		return "command " + strings.Join(args, " ")
+	}
+	for _, arg := range args {
+		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+		if strings.HasPrefix(arg, "--") && cmd.Flag(name) == nil && name != "help" {
+			return "flag --" + name
+		}
+	}
+	return ""
 }
