@@ -267,3 +267,32 @@ func unknownIn(cmd *cobra.Command, args []string) string {
 	}
 	return ""
 }
+
+// TestDecisionsAreListed: the index has each decision once, under its title, and a
+// decision that another one supersedes says so.
+func TestDecisionsAreListed(t *testing.T) {
+	t.Parallel()
+	index := document(t, "docs/adr/README.md")
+	for _, path := range documents(t) {
+		name, ok := strings.CutPrefix(path, "docs/adr/")
+		if !ok || name == "README.md" {
+			continue
+		}
+		text := document(t, path)
+		head, _, _ := strings.Cut(text, "\n")
+		number, title, _ := strings.Cut(strings.TrimPrefix(head, "# "), ". ")
+		if line := "- [" + number + "](" + name + ") " + title + "\n"; strings.Count(index, line) != 1 {
+			t.Errorf("docs/adr/README.md does not have once: %s", line)
+		}
+		status := regexp.MustCompile(`(?m)^Status: .*`).FindString(text)
+		if _, older, ok := strings.Cut(status, "Supersedes "); ok {
+			for _, n := range regexp.MustCompile(`\d{4}`).FindAllString(older, -1) {
+				if pages, err := filepath.Glob(root + "docs/adr/" + n + "-*.md"); err != nil || len(pages) != 1 {
+					t.Errorf("%s supersedes %s, which is not there", path, n)
+				} else if of := document(t, strings.TrimPrefix(filepath.ToSlash(pages[0]), root)); !regexp.MustCompile(`(?m)^Status: .*\b` + number + `\b`).MatchString(of) {
+					t.Errorf("the status of %s does not say that %s supersedes it", n, number)
+				}
+			}
+		}
+	}
+}
