@@ -96,8 +96,10 @@ func TestTranslationsSayTheSame(t *testing.T) {
 }
 
 var (
-	codeComment = regexp.MustCompile(`(^|\s+)(#|//)(\s.*)?$`)
-	fixedTerm   = regexp.MustCompile("`[^`\n]+`|\\bE-[A-Z]+\\b|\\b\\d+[\\d.:]*\\d\\b")
+	codeComment  = regexp.MustCompile(`(^|\s+)(#|//)(\s.*)?$`)
+	fixedTerm    = regexp.MustCompile("`[^`\n]+`|\\bE-[A-Z]+\\b|\\b\\d+[\\d.:]*\\d\\b")
+	lineMarker   = regexp.MustCompile(`^(\||-|\d+\.)`)
+	languageLink = regexp.MustCompile(`^\[[^]]*\]\([^)]*\)$`)
 	// generatedPart is what tests of its own keep equal to its source, in each language.
 	generatedPart = regexp.MustCompile(`(?s)<!-- (settings|findings) -->.*<!-- /(settings|findings) -->|\A<!-- Generated .*`)
 )
@@ -120,8 +122,8 @@ func shapeOf(text string) (shape []string) {
 		case strings.HasPrefix(kind, "#"):
 			shape = append(shape, kind)
 		default:
-			if terms := termsOf(line); terms != "" || kind == "|" {
-				shape = append(shape, terms)
+			if line != "" && !languageLink.MatchString(line) {
+				shape = append(shape, lineMarker.FindString(line)+" "+termsOf(line))
 			}
 		}
 	}
