@@ -82,10 +82,6 @@ func (a *app) sealNamesOf(cmd *cobra.Command, rdb redis.UniversalClient, c *conf
 	if err != nil {
 		return err
 	}
-	done := sealedNames{Account: entry.AppID, From: from.KeyID(), Key: to.KeyID()}
-	if from.KeyID() == to.KeyID() {
-		return a.printSealedNames(done)
-	}
 	records, err := ledger.New(rdb, ledger.Config{Account: entry.AppID}) // reads no name
 	if err != nil {
 		return err
@@ -93,6 +89,10 @@ func (a *app) sealNamesOf(cmd *cobra.Command, rdb redis.UniversalClient, c *conf
 	defer func() { _ = records.Close() }()
 	if err := a.note(cmd, &account{accountConfig: entry, ledger: records}); err != nil {
 		return err
+	}
+	done := sealedNames{Account: entry.AppID, From: from.KeyID(), Key: to.KeyID()}
+	if from.KeyID() == to.KeyID() {
+		return a.printSealedNames(done)
 	}
 	if err := a.nobodyRuns(ctx, rdb, entry.AppID, from); err != nil {
 		return err

@@ -47,7 +47,7 @@ func TestConfigLayersFileThenEnvironmentThenFlag(t *testing.T) {
 func TestConfigFillsEveryField(t *testing.T) {
 	t.Parallel()
 	texts := map[string]string{
-		"redis_url": "redis://h:1/0", "keep": "2h", "seal_keys": newerSeal, "webhook_private": "true", "appid": "wxa", "appsecret": canarySecret, "token_mode": "classic",
+		"redis_url": "redis://h:1/0", "keep": "2h", "seal_keys": newerSeal, "seal_name_keys": newerNames, "webhook_private": "true", "appid": "wxa", "appsecret": canarySecret, "token_mode": "classic",
 		"wechat_base_url": "http://sim/api", "wechat_authorize_url": "http://sim/oauth", "daily_quota": "7", "reserve_critical": "0.5",
 		"rate": "1.5", "quota_utc_offset": "-03:30", "resend": "bulk, default", "callback_token": "canaryTokenCanary", "encoding_aes_key": canaryAESKey,
 		"callback_mode": "compat", "callback_token_previous": "canaryBefore", "encoding_aes_key_previous": canaryAESKey,

@@ -40,6 +40,7 @@ func auditedCommands(csv string) map[string]struct {
 		"enroll unbind":    {[]string{"--user", "patient-401-canary"}, "unbind", ""},
 		"queues pause":     {[]string{"bulk", "--reason", "stocktaking"}, "paused", "sending bulk: stocktaking"},
 		"queues resume":    {[]string{"bulk"}, "resumed", "sending bulk"},
+		"seal names":       {nil, "seal names", ""},
 		"seal rotate":      {nil, "seal rotate", "with key "},
 		"suppress add":     {[]string{"oCANARYx7Qk_4-pLmNb0TzYw8dEf", "--reason", "asked us", "--for", "1h"}, "suppress", "asked us for 1h0m0s"},
 		"suppress lift":    {[]string{"oCANARYx7Qk_4-pLmNb0TzYw8dEf"}, "lift", "suppression"},
@@ -77,7 +78,7 @@ func TestEveryCommandIsAuditedOrOnlyLooks(t *testing.T) {
 	})
 	env := map[string]string{
 		"WXNOTIFY_REDIS_URL": redistest.Start(t).UserURL(t), "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_APPSECRET": wechattest.AppSecret,
-		"WXNOTIFY_TOKEN_MODE": "classic", "WXNOTIFY_WECHAT_BASE_URL": "http://127.0.0.1:1", "WXNOTIFY_SEAL_KEYS": olderSeal,
+		"WXNOTIFY_TOKEN_MODE": "classic", "WXNOTIFY_WECHAT_BASE_URL": "http://127.0.0.1:1", "WXNOTIFY_SEAL_KEYS": olderSeal, "WXNOTIFY_SEAL_NAME_KEYS": olderNames,
 	}
 	for _, path := range slices.Sorted(maps.Keys(table)) {
 		row := table[path]
