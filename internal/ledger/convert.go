@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -89,29 +90,33 @@ func (l *Ledger) reindex(ctx context.Context, hour int64) error {
 	if err != nil {
 		return err
 	}
+	rest, err := l.redigest(ctx, strings.Join(pieces, ""))
+	if err != nil {
+		return err
+	}
+	var args []any
 	for i, piece := range pieces {
-		left, err := l.redigest(ctx, piece)
-		if err != nil {
-			return err
+		left := rest[:len(piece)]
+		if rest = rest[len(piece):]; left != piece {
+			args = append(args, i, piece, left)
 		}
-		if left == piece {
-			continue
-		}
-		if _, err := l.run(ctx, "unname", []string{l.segmentKey(indexSegments, hour)}, i, piece, left); err != nil {
+	}
+	for part := range slices.Chunk(args, 3*callSize) {
+		if _, err := l.run(ctx, "unname", []string{l.segmentKey(indexSegments, hour)}, part...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// redigest is a piece with the digests of the names that its records have.
-func (l *Ledger) redigest(ctx context.Context, piece string) (string, error) {
+// redigest is a text of entries with the digests of the names that its records have.
+func (l *Ledger) redigest(ctx context.Context, text string) (string, error) {
 	var keys []string
 	var found []indexed
-	eachIndexed(piece, 0, func(e indexed) {
+	eachIndexed(text, 0, func(e indexed) {
 		keys, found = append(keys, l.recordKey(e.id)), append(found, e)
 	})
-	left := []byte(piece)
+	left := []byte(text)
 	for from := 0; from < len(keys); from += pipelineSize {
 		records, err := l.names(ctx, keys[from:min(from+pipelineSize, len(keys))])
 		if err != nil {
