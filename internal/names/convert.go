@@ -66,7 +66,7 @@ return 1`)
 
 func orClear(key string) string {
 	if key == "" {
-		return clear
+		return inClear
 	}
 	return key
 }

@@ -78,8 +78,8 @@ func (*MixedError) Unwrap() error { return ErrMixed }
 
 func markKey(account string) string { return redisx.Prefix(account) + "names" }
 
-// clear stands for no key in the mark.
-const clear = "clear"
+// inClear stands for no key in the mark.
+const inClear = "clear"
 
 // startScript seals the names of an account that is new. KEYS: the mark, the keys of
 // fences, then those of data. ARGV: how many fences there are, the mark, the fence.
@@ -105,7 +105,7 @@ return ARGV[2]`)
 // fenceText is what lies in place of what a process of another way looks for.
 func fenceText(key string) string {
 	if key == "" {
-		key = clear
+		key = inClear
 	}
 	return "names are sealed in another way than this: " + key
 }
@@ -118,7 +118,7 @@ func Read(ctx context.Context, rdb redis.UniversalClient, account string) (key, 
 		return "", "", fmt.Errorf("read how names are sealed: %w", err)
 	}
 	key, to, _ = strings.Cut(mark, " to ")
-	return strings.TrimPrefix(key, clear), to, nil
+	return strings.TrimPrefix(key, inClear), to, nil
 }
 
 // InUse reports whether an account whose names are in clear has data.
