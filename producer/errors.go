@@ -8,6 +8,16 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
+// words is a text in English and Chinese.
+type words struct{ en, zh string }
+
+func (w words) in(lang wechat.Lang) string {
+	if lang == wechat.Chinese {
+		return w.zh
+	}
+	return w.en
+}
+
 // ErrNotFound says that no message has this ID, or its end is longer ago than Keep.
 var ErrNotFound error = &notFoundError{words{
 	"producer: no message has this ID: it was never enqueued, or its end is longer ago than it is kept; " +

@@ -124,10 +124,11 @@ func (p *Producer) statusOf(r *ledger.Record, v view) *Status {
 	if to != "" && !v.unmasked {
 		to = wechat.MaskOpenID(to)
 	}
+	reason, remedy := r.Words(v.lang)
 	s := &Status{
 		ID: r.ID, Account: p.cfg.Account, Class: r.Class, State: r.State, To: to,
 		TemplateID: r.Template, Key: r.Key, MsgID: r.MsgID, Errcode: r.Errcode, RID: r.RID,
-		Reason: reasonText(r, v.lang), Remedy: remedy(r, v.lang),
+		Reason: reason, Remedy: remedy,
 		Attempts: r.Attempts, PossibleDuplicate: r.PossibleDuplicate, QueuedAt: r.QueuedAt,
 		NotBefore: r.NotBefore, NotAfter: r.NotAfter, SentAt: r.SentAt, EndedAt: r.EndedAt, Receipt: r.Receipt,
 		OperatorRetries: r.Revivals, OperatorRetriedAt: r.RevivedAt,

@@ -29,9 +29,10 @@ func Story() View { return func(v *view) { v.story = true } }
 func storyOf(r *ledger.Record, lang wechat.Lang) []Attempt {
 	var out []Attempt
 	for _, a := range r.Story() {
+		reason, _ := (&ledger.Record{Reason: a.Reason}).Words(lang)
 		out = append(out, Attempt{
 			N: a.N, At: a.At, Accepted: a.Accepted, Errcode: a.Errcode, RID: a.RID,
-			Reason: reasonText(&ledger.Record{Reason: a.Reason}, lang), Worker: a.Worker, LatencyMS: a.Latency.Milliseconds(),
+			Reason: reason, Worker: a.Worker, LatencyMS: a.Latency.Milliseconds(),
 		})
 	}
 	return out

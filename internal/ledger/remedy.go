@@ -1,10 +1,9 @@
-package producer
+package ledger
 
 import (
 	"slices"
 	"time"
 
-	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -18,18 +17,23 @@ func (w words) in(lang wechat.Lang) string {
 	return w.en
 }
 
-// reasonText is the reason with its detail, such as "invalid-argument:
+// Words are why a message is in its state and what to do about it, for people; empty where
+// there is nothing to say. The reason has its detail, such as "invalid-argument:
 // data.time2.value is empty" or "suppressed: unsubscribed (since 2026-11-25T10:00:00Z)".
 // It begins with the same word in every language where that word is a code.
-func reasonText(r *ledger.Record, lang wechat.Lang) string {
+func (r *Record) Words(lang wechat.Lang) (reason, remedy string) {
+	return reasonText(r, lang), remedyOf(r, lang)
+}
+
+func reasonText(r *Record, lang wechat.Lang) string {
 	if r.Reason == "" {
 		return ""
 	}
-	text := ledger.ReasonText(r.Reason, lang)
+	text := ReasonText(r.Reason, lang)
 	if code := isCode(r.Reason); code && text != r.Reason {
 		text = r.Reason + " " + text
 	}
-	if r.Reason == ledger.ReasonSuppressed {
+	if r.Reason == ReasonSuppressed {
 		return text + suppressionText(r, lang)
 	}
 	if r.Detail != "" {
@@ -49,7 +53,7 @@ func isCode(reason string) bool {
 }
 
 // suppressionText continues the reason of a message to a suppressed recipient.
-func suppressionText(r *ledger.Record, lang wechat.Lang) string {
+func suppressionText(r *Record, lang wechat.Lang) string {
 	text := words{": ", "："}.in(lang)
 	switch {
 	case r.Detail == "":
@@ -67,22 +71,22 @@ func suppressionText(r *ledger.Record, lang wechat.Lang) string {
 
 // suppressionReason is why WeChat's answers, receipts or events asked for a suppression.
 func suppressionReason(reason string, lang wechat.Lang) string {
-	text := ledger.ReasonText(reason, lang)
+	text := ReasonText(reason, lang)
 	if text != reason {
 		text = reason + " " + text
 	}
 	return text
 }
 
-// remedy is what to do about a state that the caller may want to change.
-func remedy(r *ledger.Record, lang wechat.Lang) string {
+// remedyOf is what to do about a state that the caller may want to change.
+func remedyOf(r *Record, lang wechat.Lang) string {
 	switch {
-	case r.Reason == ledger.ReasonErased:
+	case r.Reason == ReasonErased:
 		return words{
 			"The recipient's data were erased before it was sent; write to them again only when they have enrolled again, under a new ID.",
 			"发送前收件人的数据已被删除；只有在其重新登记后才可再次发送，并使用新的 ID。",
 		}.in(lang)
-	case r.Reason == ledger.ReasonNoReceipt:
+	case r.Reason == ReasonNoReceipt:
 		return words{
 			"WeChat took it, and told nothing more for 24 hours. When many are so, check the URL of 消息推送配置 under 基础信息 > 开发信息 " +
 				"on developers.weixin.qq.com/platform (mp.weixin.qq.com until 2025-12); it is not sent again, and may have arrived.",
@@ -95,19 +99,19 @@ func remedy(r *ledger.Record, lang wechat.Lang) string {
 			"WeChat could not deliver it; it is sent again automatically at " + at + ".",
 			"微信未能送达；将在 " + at + " 自动重发。",
 		}.in(lang)
-	case r.State == ledger.Unknown:
+	case r.State == Unknown:
 		return words{
 			"It may have arrived; ask the recipient before enqueueing it again under a new ID.",
 			"可能已送达；用新的 ID 再次入队前请先询问收件人。",
 		}.in(lang)
-	case r.State == ledger.Expired:
+	case r.State == Expired:
 		return words{
 			"Its not-after passed before it could be sent; enqueue it under a new ID if it still matters. `wxnotify queues` says what holds messages.",
 			"在 not-after 之前未能发送；若仍需要，请用新的 ID 再次入队。`wxnotify queues` 会说明消息为何等待。",
 		}.in(lang)
-	case r.Reason == ledger.ReasonSuppressed:
+	case r.Reason == ReasonSuppressed:
 		return suppressionRemedy(r).in(lang)
-	case r.Reason == ledger.ReasonNoUser:
+	case r.Reason == ReasonNoUser:
 		return words{
 			"The user has not enrolled; send them an enrolment link, then enqueue under a new ID.",
 			"该用户尚未登记；请发给对方登记链接，之后用新的 ID 再次入队。",
@@ -120,19 +124,19 @@ func remedy(r *ledger.Record, lang wechat.Lang) string {
 }
 
 // receiptRemedy is of ends that no errcode explains.
-func receiptRemedy(r *ledger.Record) words {
+func receiptRemedy(r *Record) words {
 	switch {
 	case r.Receipt == "user-block":
 		return words{
 			"The follower refuses messages of this account; they can allow them in the account's settings.",
 			"用户拒收该公众号的消息；可由其在微信的公众号设置中重新允许。",
 		}
-	case r.State == ledger.Rejected && r.Receipt != "":
+	case r.State == Rejected && r.Receipt != "":
 		return words{
 			"WeChat could not deliver it; enqueue it again under a new ID if it still matters.",
 			"微信未能送达；若仍需要，请用新的 ID 再次入队。",
 		}
-	case r.State == ledger.Dead:
+	case r.State == Dead:
 		return words{
 			"Find out what stopped it, then send the dead letter again: `wxnotify dead retry ID`.",
 			"查明原因后重发：`wxnotify dead retry ID`。",
@@ -144,7 +148,7 @@ func receiptRemedy(r *ledger.Record) words {
 
 // suppressionRemedy depends on who asked for the suppression: most of what WeChat asks
 // for cannot be lifted here, since WeChat would refuse the next message, too.
-func suppressionRemedy(r *ledger.Record) words {
+func suppressionRemedy(r *Record) words {
 	switch {
 	case r.ByAdmin:
 		return words{
