@@ -21,46 +21,65 @@ type fieldType struct {
 	advice words                    // remedy for a value that is too long
 }
 
-// typeOf finds the rule by the key's prefix, the letters and underscores before
-// the number. Unknown prefixes and keys without a number have no rule: in
-// historic templates name and time are free text.
+// fieldTypes are the rules by the key's prefix, the letters and underscores before the
+// number.
+//
+//nolint:gochecknoglobals // never changed
+var fieldTypes = map[string]fieldType{
+	"thing":            {limit: 20, units: units16, advice: words{"shorten the text", "请缩短文本"}},
+	"short_thing":      {limit: 20, units: units16, advice: words{"shorten the text", "请缩短文本"}}, // its own limit is not documented
+	"character_string": {limit: 32, units: units16, form: without(isHan, words{"has Chinese characters: a character_string accepts digits, letters and symbols", "含有汉字：character_string 只接受数字、字母和符号"})},
+	"time":             {form: timeForm},
+	"date":             {form: dateForm},
+	"amount":           {form: amountForm},
+	"phone_number":     {limit: 17, units: units16, form: noLetters},
+	// The plate of a new-energy or foreign car has the same form.
+	"car_number": {limit: 8, units: units16, form: like(`^[A-Za-z0-9\p{Han}][A-Za-z0-9]*[A-Za-z0-9\p{Han}]?$`, words{"is not a number plate: write letters and digits, where the first and the last may be Chinese, such as 粤A8Z888挂", "不是车牌号：请写字母和数字，首尾可为汉字，例如 粤A8Z888挂"})},
+	"const":      {limit: 20, units: units16, blank: true},
+	"number":     {limit: 32, units: digits, form: like(`^[+-]?[0-9]+(\.[0-9]+)?$`, words{"is not a number: write digits with or without decimals", "不是数字：请写数字，可带小数"})},
+	"letter":     {limit: 32, units: units16, form: like(`^[A-Za-z]+$`, words{"has characters other than letters", "含有字母以外的字符"})},
+	"symbol":     {limit: 5, units: units16, form: without(isLetterOrDigit, words{"has characters other than symbols", "含有符号以外的字符"})},
+	"name": {
+		limit: 20, units: nameUnits, form: without(unicode.IsDigit, words{"has digits: a name accepts Chinese characters, letters and symbols", "含有数字：name 只接受汉字、字母和符号"}),
+		advice: words{"10 characters when one of them is Chinese, else 20", "含汉字时 10 个字，否则 20 个字"},
+	},
+	"phrase": {
+		limit: 5, units: utf8.RuneCountInString, form: without(isNotHan, words{"has other characters than Chinese ones: a phrase accepts 1 to 5 Chinese characters, such as 配送中", "含有汉字以外的字符：phrase 只接受 1 到 5 个汉字，例如“配送中”"}),
+		advice: words{"5 Chinese characters", "5 个汉字"},
+	},
+	"first":  {blank: true}, // not shown
+	"remark": {blank: true},
+}
+
+// without is a form that has no such characters.
+func without(bad func(rune) bool, wrong words) func(string) words {
+	return func(text string) words {
+		if strings.ContainsFunc(text, bad) {
+			return wrong
+		}
+		return words{}
+	}
+}
+
+// like is a form that a pattern describes.
+func like(pattern string, wrong words) func(string) words {
+	form := regexp.MustCompile(pattern)
+	return func(text string) words {
+		if !form.MatchString(strings.TrimSpace(text)) {
+			return wrong
+		}
+		return words{}
+	}
+}
+
+// typeOf finds the rule of a key. Unknown prefixes and keys without a number have no
+// rule: in historic templates name and time are free text.
 func typeOf(key string) fieldType {
 	prefix := strings.TrimRight(key, "0123456789")
 	if prefix == key && key != "first" && key != "remark" {
 		return fieldType{}
 	}
-	switch prefix {
-	case "thing", "short_thing": // short_thing's own limit is not documented
-		return fieldType{limit: 20, units: units16, advice: words{"shorten the text", "请缩短文本"}}
-	case "character_string":
-		return fieldType{limit: 32, units: units16, form: noHan}
-	case "time":
-		return fieldType{form: timeForm}
-	case "date":
-		return fieldType{form: dateForm}
-	case "amount":
-		return fieldType{form: amountForm}
-	case "phone_number":
-		return fieldType{limit: 17, units: units16, form: noLetters}
-	case "car_number":
-		return fieldType{limit: 8, units: units16, form: carNumberForm}
-	case "const":
-		return fieldType{limit: 20, units: units16, blank: true}
-	case "number":
-		return fieldType{limit: 32, units: digits, form: numberForm}
-	case "letter":
-		return fieldType{limit: 32, units: units16, form: lettersOnly}
-	case "symbol":
-		return fieldType{limit: 5, units: units16, form: symbolsOnly}
-	case "name":
-		return fieldType{limit: 20, units: nameUnits, form: noDigits, advice: words{"10 characters when one of them is Chinese, else 20", "含汉字时 10 个字，否则 20 个字"}}
-	case "phrase":
-		return fieldType{limit: 5, units: utf8.RuneCountInString, form: hanOnly, advice: words{"5 Chinese characters", "5 个汉字"}}
-	case "first", "remark": // not shown
-		return fieldType{blank: true}
-	default:
-		return fieldType{}
-	}
+	return fieldTypes[prefix]
 }
 
 // valueFault returns the first fault of a value of key, without its Path.
@@ -98,7 +117,9 @@ func units16(text string) int {
 	return n
 }
 
-func isHan(r rune) bool { return unicode.Is(unicode.Han, r) }
+func isHan(r rune) bool           { return unicode.Is(unicode.Han, r) }
+func isNotHan(r rune) bool        { return !isHan(r) }
+func isLetterOrDigit(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
 // nameUnits counts each character as two when one of them is Chinese: a mixed name
 // has the limit of a Chinese one.
@@ -119,41 +140,6 @@ func digits(text string) int {
 	return n
 }
 
-func noHan(text string) words {
-	if strings.ContainsFunc(text, isHan) {
-		return words{"has Chinese characters: a character_string accepts digits, letters and symbols", "含有汉字：character_string 只接受数字、字母和符号"}
-	}
-	return words{}
-}
-
-func hanOnly(text string) words {
-	if strings.ContainsFunc(text, func(r rune) bool { return !isHan(r) }) {
-		return words{"has other characters than Chinese ones: a phrase accepts 1 to 5 Chinese characters, such as 配送中", "含有汉字以外的字符：phrase 只接受 1 到 5 个汉字，例如“配送中”"}
-	}
-	return words{}
-}
-
-func noDigits(text string) words {
-	if strings.ContainsFunc(text, unicode.IsDigit) {
-		return words{"has digits: a name accepts Chinese characters, letters and symbols", "含有数字：name 只接受汉字、字母和符号"}
-	}
-	return words{}
-}
-
-func symbolsOnly(text string) words {
-	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
-		return words{"has characters other than symbols", "含有符号以外的字符"}
-	}
-	return words{}
-}
-
-func carNumberForm(text string) words {
-	if !carNumberPattern.MatchString(strings.TrimSpace(text)) {
-		return words{"is not a number plate: write letters and digits, where the first and the last may be Chinese, such as 粤A8Z888挂", "不是车牌号：请写字母和数字，首尾可为汉字，例如 粤A8Z888挂"}
-	}
-	return words{}
-}
-
 func noLetters(text string) words {
 	if strings.ContainsFunc(text, unicode.IsLetter) {
 		return words{"has letters: a phone_number accepts digits and symbols, such as +86-0766-66888866", "含有字母：phone_number 只接受数字和符号，例如 +86-0766-66888866"}
@@ -164,29 +150,9 @@ func noLetters(text string) words {
 	return words{}
 }
 
-var (
-	numberPattern = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?$`)
-	letterPattern = regexp.MustCompile(`^[A-Za-z]+$`)
-	// The plate of a new-energy or foreign car has the same form.
-	carNumberPattern = regexp.MustCompile(`^[A-Za-z0-9\p{Han}][A-Za-z0-9]*[A-Za-z0-9\p{Han}]?$`)
-	// At most one currency sign, up to 12 digits with or without commas, decimals,
-	// and 元.
-	amountPattern = regexp.MustCompile(`^-?\p{Sc}?\s?-?([0-9][0-9,]*)(\.[0-9]+)?\s?元?$`)
-)
-
-func numberForm(text string) words {
-	if !numberPattern.MatchString(strings.TrimSpace(text)) {
-		return words{"is not a number: write digits with or without decimals", "不是数字：请写数字，可带小数"}
-	}
-	return words{}
-}
-
-func lettersOnly(text string) words {
-	if !letterPattern.MatchString(strings.TrimSpace(text)) {
-		return words{"has characters other than letters", "含有字母以外的字符"}
-	}
-	return words{}
-}
+// amountPattern: at most one currency sign, up to 12 digits with or without commas,
+// decimals, and 元.
+var amountPattern = regexp.MustCompile(`^-?\p{Sc}?\s?-?([0-9][0-9,]*)(\.[0-9]+)?\s?元?$`)
 
 func amountForm(text string) words {
 	if isPlainAmount(text) {
