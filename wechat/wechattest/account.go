@@ -26,8 +26,6 @@ type Account struct {
 	counters     map[string]*counter
 	limits       map[string]int64
 	recent       dedupe
-	industry     [2]string
-	industryAt   time.Time
 	outbox       outbox
 	loop         *Loopback // serves Callback.Handler
 	qrcodes      []QRCode
@@ -56,7 +54,6 @@ func newAccount(p *Platform, cfg AccountConfig) *Account {
 		counters:  map[string]*counter{},
 		limits:    defaultLimits(cfg),
 		recent:    newDedupe(),
-		industry:  [2]string{"1", "4"},
 	}
 	for _, t := range cfg.Templates {
 		a.templates = append(a.templates, newTemplate(t))

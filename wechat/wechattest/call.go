@@ -38,7 +38,6 @@ func routes() map[string]route {
 		"/cgi-bin/template/api_add_template":         post(serveTemplateAdd),
 		"/cgi-bin/template/del_private_template":     post(serveTemplateDelete),
 		"/cgi-bin/template/get_all_private_template": get(serveTemplateList),
-		"/cgi-bin/template/api_set_industry":         post(serveIndustrySet),
 		"/cgi-bin/template/get_industry":             get(serveIndustryGet),
 
 		quotaGetPath:               post(serveQuotaGet),

@@ -246,7 +246,6 @@ func TestManagementCallsRefuse(t *testing.T) {
 		{"no keywords", add, `{"template_id_short":"47123"}`, 40246},
 		{"blank keyword", add, `{"template_id_short":"47123","keyword_name_list":[" "]}`, 40246},
 		{"delete nothing", "/cgi-bin/template/del_private_template", `{"template_id":"x"}`, 40037},
-		{"industry 42", "/cgi-bin/template/api_set_industry", `{"industry_id1":"1","industry_id2":"42"}`, 40035},
 		{"unknown rid", "/cgi-bin/openapi/rid/get", `{"rid":"00000000-00000000-00000000"}`, 76001},
 		{"no rid", "/cgi-bin/openapi/rid/get", `{"rid":"x"}`, 76002},
 		{"qr without scene", "/cgi-bin/qrcode/create", `{"action_name":"QR_STR_SCENE"}`, 40035},
@@ -298,17 +297,8 @@ func TestTemplatesAreAddedListedAndDeleted(t *testing.T) {
 	if r := b.post("/cgi-bin/template/del_private_template", `{"template_id":"`+id+`"}`); r.code() != 0 || len(b.a.Templates()) != 24 {
 		t.Errorf("delete: %v", r)
 	}
-	if r := b.post("/cgi-bin/template/api_set_industry", `{"industry_id1":"7","industry_id2":"4"}`); r.code() != 0 {
-		t.Errorf("set industry: %v", r)
-	}
-	if r := b.get("/cgi-bin/template/get_industry"); r["primary_industry"].(map[string]any)["second_class"] != "银行" {
-		t.Errorf("industries = %v, want 7 to be 银行", r)
-	}
-	if n := len(b.a.Templates()); n != 22 {
-		t.Errorf("%d templates, want 22: the two of the old industry are gone", n)
-	}
-	if r := b.post("/cgi-bin/template/api_set_industry", `{"industry_id1":"1","industry_id2":"4"}`); r.code() != 43100 {
-		t.Errorf("second change of the month: %v, want 43100", r)
+	if r := b.get("/cgi-bin/template/get_industry"); r["primary_industry"].(map[string]any)["first_class"] != "IT科技" {
+		t.Errorf("industries = %v", r)
 	}
 }
 

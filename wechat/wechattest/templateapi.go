@@ -87,81 +87,11 @@ func serveTemplateDelete(c *call) answer {
 	return answer{}
 }
 
-// serveIndustrySet is POST /cgi-bin/template/api_set_industry: once a month. It
-// deletes the templates of an industry that is no longer set.
-func serveIndustrySet(c *call) answer {
-	var in struct {
-		First  string `json:"industry_id1"`
-		Second string `json:"industry_id2"`
+// serveIndustryGet is GET /cgi-bin/template/get_industry: of each account the same two.
+func serveIndustryGet(*call) answer {
+	type industry struct {
+		First  string `json:"first_class"`
+		Second string `json:"second_class"`
 	}
-	if code := c.decode(&in); code != 0 {
-		return refuse(code)
-	}
-	wanted := [2]string{in.First, in.Second}
-	for _, id := range wanted {
-		if _, ok := industryOf(id); !ok {
-			return refuse(40035)
-		}
-	}
-	defer c.p.locked()()
-	a := c.account
-	if last := a.industryAt; !last.IsZero() && last.Year() == c.now.Year() && last.Month() == c.now.Month() {
-		return refuse(43100)
-	}
-	for _, id := range a.industry {
-		if id == wanted[0] || id == wanted[1] {
-			continue
-		}
-		old, _ := industryOf(id)
-		a.templates = slices.DeleteFunc(a.templates, func(t *template) bool {
-			return t.Primary == old.First && t.Deputy == old.Second
-		})
-	}
-	a.industry, a.industryAt = wanted, c.now
-	return answer{}
-}
-
-// serveIndustryGet is GET /cgi-bin/template/get_industry.
-func serveIndustryGet(c *call) answer {
-	defer c.p.locked()()
-	first, _ := industryOf(c.account.industry[0])
-	second, _ := industryOf(c.account.industry[1])
-	return object(map[string]industry{"primary_industry": first, "secondary_industry": second})
-}
-
-// industry is one of WeChat's industries.
-type industry struct {
-	First  string `json:"first_class"`
-	Second string `json:"second_class"`
-}
-
-// industryOf returns the industry with this number, 1 to 41 (docs: 设置所属行业).
-func industryOf(id string) (industry, bool) {
-	n, err := strconv.Atoi(id)
-	if err != nil || n < 1 {
-		return industry{}, false
-	}
-	for _, class := range [][]string{
-		{"IT科技", "互联网|电子商务", "IT软件与服务", "IT硬件与设备", "电子技术", "通信与运营商", "网络游戏"},
-		{"金融业", "银行", "基金理财信托", "保险"},
-		{"餐饮", "餐饮"},
-		{"酒店旅游", "酒店", "旅游"},
-		{"运输与仓储", "快递", "物流", "仓储"},
-		{"教育", "培训", "院校"},
-		{"政府与公共事业", "学术科研", "交警", "博物馆", "公共事业|非盈利机构"},
-		{"医药护理", "医药医疗", "护理美容", "保健与卫生"},
-		{"交通工具", "汽车相关", "摩托车相关", "火车相关", "飞机相关"},
-		{"房地产", "建筑", "物业"},
-		{"消费品", "消费品"},
-		{"商业服务", "法律", "会展", "中介服务", "认证", "审计"},
-		{"文体娱乐", "传媒", "体育", "娱乐休闲"},
-		{"印刷", "印刷"},
-		{"其它", "其它"},
-	} {
-		if n < len(class) {
-			return industry{class[0], class[n]}, true
-		}
-		n -= len(class) - 1
-	}
-	return industry{}, false
+	return object(map[string]industry{"primary_industry": {"IT科技", "互联网|电子商务"}, "secondary_industry": {"IT科技", "电子技术"}})
 }
