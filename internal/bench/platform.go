@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 const (
@@ -177,9 +179,7 @@ func startRedis(ctx context.Context) (addr string, rdb redis.UniversalClient, cm
 }
 
 func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
+	if redisx.Sleep(ctx, d) != nil {
 		check(context.Cause(ctx))
 	}
 }

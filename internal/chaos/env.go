@@ -22,6 +22,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -352,14 +353,7 @@ func request(ctx context.Context, method, url string, body []byte) ([]byte, erro
 }
 
 // pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
+func pause(ctx context.Context, d time.Duration) { _ = redisx.Sleep(ctx, d) }
 
 // until calls ok until it returns true, and reports whether it did within limit.
 func until(ctx context.Context, limit, every time.Duration, ok func() bool) bool {
