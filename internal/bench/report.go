@@ -197,6 +197,9 @@ func (l *lab) profiles(ctx context.Context, rows []row) string {
 			"-show=wxnotify|asynq|go-redis|net/http|syscall|gcBgMarkWorker|mallocgc$|newstack", file).Output())
 		_, list, _ := strings.Cut(string(out), "Duration:") // the lines before name the machine
 		_, _ = fmt.Fprintf(&text, "\n## Missed: %s\n\nCPU time of %s:\n\n```\nDuration:%s```\n", strings.Join(missed, ", "), behind.build, list)
+		if behind.build == ours {
+			text.WriteString(l.where(ctx, file))
+		}
 	}
 	return strings.ReplaceAll(text.String(), "github.com/wxnotify/wxnotify/", "")
 }
