@@ -58,7 +58,10 @@ func TestReceiptsOfACampaign(t *testing.T) {
 	slices.Sort(took)
 	p99 := took[total*99/100]
 	t.Logf("%d receipts acknowledged in %s (%.0f/s), p99 %s", total, elapsed.Round(time.Millisecond), float64(total)/elapsed.Seconds(), p99)
-	limit := time.Second
+	// 64 connections are answered in turn: a machine that is too busy for 1 280 receipts/s
+	// has the mean twenty times. WeChat's own limit is 5 s.
+	mean := elapsed * 64 / time.Duration(total)
+	limit := min(max(time.Second, 20*mean), 5*time.Second)
 	if testing.Short() { // beside other tests: WeChat's own limit
 		limit = 5 * time.Second
 	}
