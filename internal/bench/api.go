@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/api"
@@ -50,10 +49,10 @@ func call(ctx context.Context, addr string) caller {
 	return caller{conn, bufio.NewReader(conn)}
 }
 
-// callConcurrently makes n calls on 64 connections.
-func callConcurrently(ctx context.Context, addr string, n int, do func(c caller, i int) error) {
-	callers := make(chan caller, 64)
-	for range cap(callers) {
+// callConcurrently makes n calls on so many connections.
+func callConcurrently(ctx context.Context, addr string, connections, n int, do func(c caller, i int) error) {
+	callers := make(chan caller, connections)
+	for range connections {
 		c := call(ctx, addr)
 		defer func() { _ = c.Close() }()
 		callers <- c
@@ -90,62 +89,48 @@ func (c caller) answer() (http.Header, []byte, error) {
 }
 
 // enqueueByAPI enqueues over HTTP on loopback: one a call on 64 connections, by the API
-// or by the gateway, or 1 000 a call on two. The callers are in the same process, so that
-// their work counts, too.
+// or by the gateway, or 1 000 a call on two: with more, what is in flight when the
+// measurement starts counts. The callers are in the same process, so that their work
+// counts, too.
 func enqueueByAPI(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
 	addr, secret, end := serveAPI(ctx, rdb, j.Class)
 	defer end()
-	authorization := "Authorization: Bearer " + secret + "\r\n"
-	head, form, want := "POST /v1/messages", func(p posted) any { return p }, `"state":"queued"`
-	if j.Build == gatewayOne {
-		_, body, err := call(ctx, addr).exchange("GET /cgi-bin/token?grant_type=client_credential&appid="+appID+"&secret="+secret, "", nil)
-		check(err)
-		var token struct {
-			Value string `json:"access_token"`
-		}
-		check(json.Unmarshal(body, &token))
-		head, authorization, want = "POST "+sendPath+"?access_token="+token.Value, "", `"errcode":0`
-		form = func(p posted) any {
-			p.Message.ClientMsgID = p.ID
-			return p.Message
+	head, header, want := "POST /v1/messages", "Authorization: Bearer "+secret+"\r\n", `"state":"queued"`
+	connections, size, form := 64, 1, func(list []posted) any { return list[0] }
+	switch j.Build {
+	case apiMany:
+		connections, size, form = 2, perCall, func(list []posted) any { return map[string][]posted{"messages": list} }
+	case gatewayOne:
+		head, header, want = "POST "+sendPath+"?access_token="+gatewayToken(ctx, addr, secret), "", `"errcode":0`
+		form = func(list []posted) any {
+			list[0].Message.ClientMsgID = list[0].ID
+			return list[0].Message
 		}
 	}
-	if j.Build != apiMany {
-		callConcurrently(ctx, addr, j.Messages, func(c caller, i int) error {
-			from := time.Now()
-			_, answer, err := c.exchange(head, authorization, must(json.Marshal(form(posted{messageID(j.Prefix, i), message(i)}))))
-			m.took(time.Since(from))
-			m.add(1)
-			if err == nil && !bytes.Contains(answer, []byte(want)) {
-				err = fmt.Errorf("the API answered %.300s", answer)
-			}
-			return err
-		})
-		return
+	callConcurrently(ctx, addr, connections, (j.Messages+size-1)/size, func(c caller, n int) error {
+		from, list := time.Now(), make([]posted, min(size, j.Messages-n*size))
+		for i := range list {
+			list[i] = posted{messageID(j.Prefix, n*size+i), message(n*size + i)}
+		}
+		_, answer, err := c.exchange(head, header, must(json.Marshal(form(list))))
+		m.took(time.Since(from))
+		m.add(int64(len(list)))
+		if err == nil && bytes.Count(answer, []byte(want)) != len(list) {
+			err = fmt.Errorf("the API answered %.300s", answer)
+		}
+		return err
+	})
+}
+
+// gatewayToken fetches an access token from the gateway.
+func gatewayToken(ctx context.Context, addr, secret string) string {
+	_, body, err := call(ctx, addr).exchange("GET /cgi-bin/token?grant_type=client_credential&appid="+appID+"&secret="+secret, "", nil)
+	check(err)
+	var token struct {
+		Value string `json:"access_token"`
 	}
-	// Two callers: with more, what is in flight when the measurement starts counts.
-	var g errgroup.Group
-	for n := range 2 {
-		g.Go(func() error {
-			c := call(ctx, addr)
-			for from := n * perCall; from < j.Messages; from += 2 * perCall {
-				list := make([]posted, min(perCall, j.Messages-from))
-				for i := range list {
-					list[i] = posted{messageID(j.Prefix, from+i), message(from + i)}
-				}
-				_, answer, err := c.exchange(head, authorization, must(json.Marshal(map[string][]posted{"messages": list})))
-				if err == nil && bytes.Count(answer, []byte(want)) != len(list) {
-					err = fmt.Errorf("the API answered %.300s", answer)
-				}
-				if err != nil {
-					return err
-				}
-				m.add(int64(len(list)))
-			}
-			return nil
-		})
-	}
-	check(g.Wait())
+	check(json.Unmarshal(body, &token))
+	return token.Value
 }
 
 // readEvents reads all events of the account over HTTP and returns how many a second.
@@ -176,8 +161,8 @@ func poll(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
 		must(fmt.Fprintf(callers[i], "GET /v1/events?after=now&wait=25s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n", secret))
 	}
 	pause(ctx, 3*time.Second) // all wait by then: each gets the event below
-	m.figure = (memory(resident) - before) / (1 << 20)
-	publish(ctx, rdb)
+	m.grown = memory(resident) - before
+	check(events.Publish(ctx, rdb, appID, nil, events.AccountPaused, events.Pause{}))
 	for _, c := range callers {
 		c.in = bufio.NewReader(c)
 		_, body, err := c.answer()
@@ -209,9 +194,4 @@ func serveAPI(ctx context.Context, rdb redis.UniversalClient, class string) (add
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(ln) }()
 	return ln.Addr().String(), secret, func() { _ = errors.Join(server.Close(), p.Close()) }
-}
-
-// publish writes an event.
-func publish(ctx context.Context, rdb redis.UniversalClient) {
-	check(events.Publish(ctx, rdb, appID, nil, events.AccountPaused, events.Pause{}))
 }

@@ -88,7 +88,7 @@ func capture(f func()) (err error) {
 
 // options are the flags.
 type options struct {
-	rounds, messages, backlog, many, samples int
+	rounds, messages, backlog, samples int
 
 	only []string // goals; empty: all
 	doc  string   // file for the report; empty: none
@@ -109,8 +109,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.Bool("quick", false, "one round with small numbers; other flags overrule it")
 	size(&o.rounds, "rounds", 5, 1, "interleaved rounds of each comparison, 1 or more")
 	size(&o.messages, "messages", 20_000, 8000, "messages of one build in one round, 200 or more")
-	size(&o.backlog, "backlog", 1_000_000, 50_000, "messages that wait in P9 and P14, 1 or more")
-	size(&o.many, "many", 1_000_000, 50_000, "messages of P7, 1 or more")
+	size(&o.backlog, "backlog", 1_000_000, 50_000, "messages that wait in P9 and P14, and that P7 enqueues, 1 or more")
 	size(&o.samples, "samples", 100, 30, "messages timed in P8 and P9, 1 or more")
 	f.StringVar(&o.doc, "doc", "", "file to write the report to, with CPU profiles of missed goals")
 	only := f.String("only", "", "goals to measure, such as P1,P3; default all: "+strings.Join(goals(), ","))
@@ -126,7 +125,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("%q is not a flag: see -help", f.Arg(0))
 	}
-	if o.messages < 200 || min(o.rounds, o.backlog, o.many, o.samples) < 1 {
+	if o.messages < 200 || min(o.rounds, o.backlog, o.samples) < 1 {
 		return o, errors.New("a number is too small: see -help")
 	}
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -178,13 +177,13 @@ func runChild(ctx context.Context, stdin io.Reader, stdout io.Writer) {
 
 // startChild starts a child process. The function returned waits for its result;
 // with stop it first has the child end its job.
-func startChild(ctx context.Context, j job, stderr io.Writer) (wait func(stop bool) result) {
+func startChild(ctx context.Context, j job, stderr io.Writer) (wait func(stop bool) reading) {
 	cmd := exec.CommandContext(ctx, must(os.Executable()), childCommand)
 	cmd.Stderr = stderr
 	in, out := must(cmd.StdinPipe()), must(cmd.StdoutPipe())
 	check(cmd.Start())
 	check(gob.NewEncoder(in).Encode(j))
-	return func(stop bool) (r result) {
+	return func(stop bool) (r reading) {
 		if stop {
 			_ = in.Close()
 		}

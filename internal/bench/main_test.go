@@ -43,7 +43,7 @@ func needRedis(t *testing.T) {
 func testLab(t *testing.T) *lab {
 	t.Helper()
 	needRedis(t)
-	l, end := newLab(t.Context(), options{rounds: 1, messages: 200, backlog: 10, many: 10, samples: 1}, os.Stderr)
+	l, end := newLab(t.Context(), options{rounds: 1, messages: 200, backlog: 10, samples: 1}, os.Stderr)
 	t.Cleanup(end)
 	return l
 }
@@ -78,7 +78,7 @@ func bench(t *testing.T, args ...string) (stdout string) {
 
 func TestRunMeasuresTheGoalsThatWereAskedFor(t *testing.T) {
 	t.Parallel()
-	text := bench(t, "-quick", "-messages", "400", "-many", "500", "-only", "P1,P5,P6,P7,P13,P16,P17,P19")
+	text := bench(t, "-quick", "-messages", "400", "-backlog", "500", "-only", "P1,P5,P6,P7,P13,P16,P17,P19")
 	for _, goal := range []string{"P1", "P2", "P3", "P4", "P8b", "P5", "P6", "P7", "P13", "P15", "P16", "P17", "P18", "P19"} { // parts are run whole
 		if !regexp.MustCompile(`(?m)^\| ` + goal + ` +\| .*[0-9].* \| (yes|no) +\|$`).MatchString(text) {
 			t.Errorf("no figure for %s", goal)
@@ -134,9 +134,10 @@ func TestProfilesShowTheBuildBehindAMissedGoal(t *testing.T) {
 	l := testLab(t)
 	l.o.messages = 2000 // so that the profile has samples
 	text := l.profiles(t.Context(), []row{
-		{goal: "P5", bound: atLeast(1), ours: 0.5},
-		{goal: "P5", bound: atLeast(1), ours: 0.5},
-		{goal: "P6", bound: atLeast(1), ours: 2},
+		{goal: "P5", bound: atLeast(1), ours: 0.5, build: oneByOne},
+		{goal: "P5", bound: atLeast(1), ours: 0.5, build: oneByOne},
+		{goal: "P6", bound: atLeast(1), ours: 2, build: many},
+		{goal: "P19", bound: atMost(1), ours: 2, build: polls},
 		{goal: "P7", ours: 1},
 		{goal: "P8", bound: atMost(1), ours: 2},
 	})
@@ -186,13 +187,13 @@ func TestParseQuickLeavesGivenNumbers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.rounds != 1 || o.messages != 8000 || o.backlog != 50_000 || o.many != 50_000 || o.samples != 7 {
+	if o.rounds != 1 || o.messages != 8000 || o.backlog != 50_000 || o.samples != 7 {
 		t.Errorf("got %+v", o)
 	}
 	if strings.Join(o.only, ",") != "P3,P8b" {
 		t.Errorf("only %q", o.only)
 	}
-	if o, err = parse(nil, &bytes.Buffer{}); err != nil || o.rounds != 5 || o.messages != 20_000 || o.many != 1_000_000 || o.only != nil {
+	if o, err = parse(nil, &bytes.Buffer{}); err != nil || o.rounds != 5 || o.messages != 20_000 || o.backlog != 1_000_000 || o.only != nil {
 		t.Errorf("got %+v, %v", o, err)
 	}
 }
@@ -276,11 +277,11 @@ func TestEveryBuildQueuesItsMessagesOnce(t *testing.T) {
 		if err != nil || left != 700 {
 			t.Errorf("%s: %d messages on the queue, %v", build, left, err)
 		}
-		if r.Cost[messages] > 600 || r.Cost[seconds] <= 0 {
-			t.Errorf("%s: cost %v", build, r.Cost)
+		if r[messages] > 600 || r[seconds] <= 0 {
+			t.Errorf("%s: cost %v", build, r)
 		}
-		if (r.Repeated > 0) != j.Repeat || r.Peak < 1<<20 {
-			t.Errorf("%s: repeated %v/s, peak %v bytes", build, r.Repeated, r.Peak)
+		if (r[repeated] > 0) != j.Repeat || r[peak] < 1<<20 {
+			t.Errorf("%s: repeated %v/s, peak %v bytes", build, r[repeated], r[peak])
 		}
 	}
 }
@@ -316,8 +317,8 @@ func TestMeasureReadsFromTheWarmUpToTheLastMessage(t *testing.T) {
 		m.add(5)
 		m.add(1)
 	})
-	if r.Cost[messages] != 6 || r.Cost[seconds] <= 0 || r.Cost[commands] < 1 {
-		t.Errorf("cost %v", r.Cost)
+	if r[messages] != 6 || r[seconds] <= 0 || r[commands] < 1 {
+		t.Errorf("cost %v", r)
 	}
 	if got := per(2, messages)(r); got != 2 {
 		t.Errorf("messages a message, times 2: %v", got)

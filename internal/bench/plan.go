@@ -12,7 +12,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -31,7 +30,6 @@ type lab struct {
 	o        options
 	stderr   io.Writer
 	rdb      redis.UniversalClient
-	redisPID string
 	platform *platform
 	// URLs of Redis, of the same a millisecond away, and of the platform.
 	redis, far, wechat string
@@ -42,7 +40,7 @@ type lab struct {
 // newLab starts Redis and the platform. End stops Redis.
 func newLab(ctx context.Context, o options, stderr io.Writer) (l *lab, end func()) {
 	addr, rdb, cmd := startRedis(ctx)
-	l = &lab{o: o, stderr: stderr, platform: newPlatform(latency), rdb: rdb, redisPID: strconv.Itoa(cmd.Process.Pid)}
+	l = &lab{o: o, stderr: stderr, platform: newPlatform(latency), rdb: rdb}
 	l.redis = "redis://" + addr + "/0"
 	l.far = "redis://" + listen(func(conn net.Conn) { relay(ctx, conn, addr, time.Millisecond) }) + "/0"
 	l.wechat = "http://" + listen(l.platform.serve)
@@ -53,19 +51,19 @@ func newLab(ctx context.Context, o options, stderr io.Writer) (l *lab, end func(
 func measure(ctx context.Context, o options, stdout, stderr io.Writer) {
 	l, end := newLab(ctx, o, stderr)
 	defer end()
-	from := readLoad(l.redisPID)
+	from := readLoad(ctx, l.rdb)
 	var rows []row
 	for _, p := range l.plan() {
 		if len(o.only) > 0 && !slices.ContainsFunc(p.goals, func(goal string) bool { return slices.Contains(o.only, goal) }) {
 			continue
 		}
-		start, before := time.Now(), readLoad(l.redisPID)
+		start, before := time.Now(), readLoad(ctx, l.rdb)
 		if err := capture(func() { rows = append(rows, p.measure(ctx)...) }); err != nil {
 			check(fmt.Errorf("%v: %w", p.goals, err))
 		}
-		_, _ = fmt.Fprintf(stderr, "%v: %.1f s, others used %.1f %%\n", p.goals, time.Since(start).Seconds(), 100*before.others(readLoad(l.redisPID)))
+		_, _ = fmt.Fprintf(stderr, "%v: %.1f s, others used %.1f %%\n", p.goals, time.Since(start).Seconds(), 100*before.others(readLoad(ctx, l.rdb)))
 	}
-	text := l.report(ctx, rows, from.others(readLoad(l.redisPID)))
+	text := l.report(ctx, rows, from.others(readLoad(ctx, l.rdb)))
 	must(io.WriteString(stdout, text))
 	if o.doc != "" {
 		check(os.WriteFile(o.doc, []byte(text+l.profiles(ctx, rows)), 0o644))
@@ -74,7 +72,7 @@ func measure(ctx context.Context, o options, stdout, stderr io.Writer) {
 
 // start starts a child, after it has filled in what j leaves open, emptied Redis
 // and put what a sender needs on the queue.
-func (l *lab) start(ctx context.Context, j job) (wait func(stop bool) result) {
+func (l *lab) start(ctx context.Context, j job) (wait func(stop bool) reading) {
 	j = l.complete(j)
 	if !j.Keep {
 		l.fill(ctx, j)
@@ -107,9 +105,9 @@ func (l *lab) fill(ctx context.Context, j job) {
 // sideBySide returns the results of each round, in the order of the jobs. The jobs
 // run in turn, every other round backwards, so that a job does not always follow
 // the same one.
-func (l *lab) sideBySide(ctx context.Context, rounds int, jobs []job) (measured [][]result) {
+func (l *lab) sideBySide(ctx context.Context, rounds int, jobs []job) (measured [][]reading) {
 	for round := range rounds {
-		results := make([]result, len(jobs))
+		results := make([]reading, len(jobs))
 		for i := range jobs {
 			if round%2 == 1 {
 				i = len(jobs) - 1 - i
@@ -126,7 +124,7 @@ type figure struct {
 	goal, measure string
 	beside        int // index of a job; 0: alone
 	bound         bound
-	read          func(result) float64
+	read          func(reading) float64
 }
 
 // compare makes rows of jobs that run side by side.
@@ -138,7 +136,7 @@ func (l *lab) compare(rounds int, jobs []job, figures ...figure) func(context.Co
 			for _, results := range measured {
 				a, b = append(a, f.read(results[0])), append(b, f.read(results[f.beside]))
 			}
-			r := row{goal: f.goal, measure: f.measure, ours: median(a), bound: f.bound}
+			r := row{goal: f.goal, measure: f.measure, ours: median(a), bound: f.bound, build: jobs[0].Build}
 			if f.beside > 0 {
 				r.with, r.theirs, r.ratio = cmp.Or(jobs[f.beside].Label, jobs[f.beside].Build), median(b), ratio(a, b)
 			}
@@ -170,19 +168,19 @@ func (l *lab) plan() []part {
 		return change
 	}
 	put := func(build string) job { return job{Build: build, Messages: 3 * n, Warm: n / 2} }
-	large := func(build string) job { return job{Build: build, Messages: l.o.many, Repeat: true} }
+	large := func(build string) job { return job{Build: build, Messages: l.o.backlog, Repeat: true} }
 	bulk := func(rate float64) job {
 		return job{Build: ours, Open: true, Class: classBulk, Messages: l.o.backlog, Rate: rate, InFlight: 200}
 	}
 	soon, far := job{WeChat: l.wechat + instant}, job{Redis: l.far}
-	connections := func(r result) float64 { return max(0, 1000*(r.Dials-inFlight)/float64(n)) }
+	connections := func(r reading) float64 { return max(0, 1000*(r[dials]-inFlight)/float64(n)) }
 	return []part{
 		{[]string{"P0"}, l.compare(rounds, []job{sender(ours, n, soon), sender(bare, n, soon)},
-			figure{"P0", "messages/s, WeChat at 0 ms", 1, none, result.rate},
+			figure{"P0", "messages/s, WeChat at 0 ms", 1, none, rate},
 			figure{"P0", "worker + Redis CPU µs/message", 1, none, both})},
 		{[]string{"P1", "P2", "P3", "P4", "P8b"}, l.compare(rounds, []job{sender(ours, n, job{}), sender(bare, n, job{}), sender(naive, n/4, job{})},
-			figure{"P1", "messages/s, all guarantees", 1, atLeast(1.1), result.rate},
-			figure{"P2", "messages/s", 2, atLeast(2.5), result.rate},
+			figure{"P1", "messages/s, all guarantees", 1, atLeast(1.1), rate},
+			figure{"P2", "messages/s", 2, atLeast(2.5), rate},
 			figure{"P3", "worker + Redis CPU µs/message", 1, atMost(0.95), both},
 			figure{"P3", "worker CPU µs/message", 1, none, worker},
 			figure{"P3", "Redis CPU µs/message", 1, none, redis},
@@ -196,43 +194,43 @@ func (l *lab) plan() []part {
 			figure{"P8b", "allocations/message", 1, none, per(1, allocations)})},
 		{[]string{"P4b", "P10"}, l.pacing},
 		{[]string{"P5"}, l.compare(rounds, []job{put(oneByOne), put(plain)},
-			figure{"P5", "Enqueue/s from 64 goroutines, with records", 1, atLeast(1), result.rate},
+			figure{"P5", "Enqueue/s from 64 goroutines, with records", 1, atLeast(1), rate},
 			figure{"P5", "client CPU µs/message", 1, none, worker},
 			figure{"P5", "Redis CPU µs/message", 1, none, redis})},
 		{[]string{"P6"}, l.compare(rounds, []job{put(many), put(raw)},
-			figure{"P6", "EnqueueMany/s, with records", 1, atLeast(0.75), result.rate},
+			figure{"P6", "EnqueueMany/s, with records", 1, atLeast(0.75), rate},
 			figure{"P6", "client CPU µs/message", 1, none, worker},
 			figure{"P6", "Redis CPU µs/message", 1, none, redis})},
 		{[]string{"P7"}, l.compare(1, []job{large(stream), large(plain)}, // long enough to be their own average
-			figure{"P7", number(float64(l.o.many)) + " streamed with records, /s", 1, atLeast(1), result.rate},
-			figure{"P7", "most resident MB of the process", 0, atMost(64), func(r result) float64 { return r.Peak / (1 << 20) }},
-			figure{"P7", "again, all found as duplicates, /s", 1, atLeast(0.9), func(r result) float64 { return r.Repeated }})},
+			figure{"P7", number(float64(l.o.backlog)) + " streamed with records, /s", 1, atLeast(1), rate},
+			figure{"P7", "most resident MB of the process", 0, atMost(64), at(1.0/(1<<20), peak)},
+			figure{"P7", "again, all found as duplicates, /s", 1, atLeast(0.9), at(1, repeated)})},
 		{[]string{"P16"}, l.compare(rounds, []job{put(apiOne), put(oneByOne)},
-			figure{"P16", "HTTP API, one a call, messages/s, its callers included", 1, atLeast(0.5), result.rate},
+			figure{"P16", "HTTP API, one a call, messages/s, its callers included", 1, atLeast(0.5), rate},
 			figure{"P16", "CPU µs/message", 1, none, worker})},
 		{[]string{"P16"}, l.compare(rounds, []job{put(apiMany), put(many)},
-			figure{"P16", "HTTP API, 1 000 a call, messages/s, its callers included", 1, atLeast(0.5), result.rate},
+			figure{"P16", "HTTP API, 1 000 a call, messages/s, its callers included", 1, atLeast(0.5), rate},
 			figure{"P16", "CPU µs/message", 1, none, worker})},
 		{[]string{"P17"}, l.compare(rounds, []job{{Build: gatewayOne, Messages: n, Warm: n / 4}, {Build: apiOne, Messages: n, Warm: n / 4}},
-			figure{"P17", "gateway, p99 of a send by 64 callers, ms", 1, atMost(1.5), func(r result) float64 { return r.P99 }},
-			figure{"P17", "sends/s", 1, none, result.rate})},
+			figure{"P17", "gateway, p99 of a send by 64 callers, ms", 1, atMost(1.5), at(1, p99)},
+			figure{"P17", "sends/s", 1, none, rate})},
 		{[]string{"P19"}, l.compare(1, []job{{Build: polls, Messages: idlePolls}},
-			figure{"P19", "MB that 1 000 waiting callers of /v1/events take", 0, atMost(64), func(r result) float64 { return r.Figure }})},
+			figure{"P19", "MB that 1 000 waiting callers of /v1/events take", 0, atMost(64), at(1.0/(1<<20), grown)})},
 		{[]string{"P8"}, l.timed("P8", "Enqueue to wire when idle", 20, classDefault, job{Build: ours, Open: true, InFlight: 64})},
 		{[]string{"P9"}, l.timed("P9", "critical to wire, bulk waits at 50/s", 50, classCritical, bulk(50))},
 		{[]string{"P9"}, l.timed("P9", "critical to wire, bulk waits at 500/s", 50, classCritical, bulk(500))},
 		{[]string{"P14"}, l.compare(min(rounds, 3), []job{ // filling takes long
 			sender(ours, n, job{Backlog: l.o.backlog}), sender(ours, n, job{Backlog: 1000, Label: "at 1000"}),
 		},
-			figure{"P14", "messages/s at a backlog of " + number(float64(l.o.backlog)), 1, atLeast(0.95), result.rate},
+			figure{"P14", "messages/s at a backlog of " + number(float64(l.o.backlog)), 1, atLeast(0.95), rate},
 			figure{"P14", "worker + Redis CPU µs/message", 1, none, both})},
 		{[]string{"P11"}, l.compare(rounds, []job{
 			sender(ours, n, far), sender(bare, n/8, job{Redis: l.far, Servers: 1, Label: "one server"}), sender(bare, n/4, far),
 		},
-			figure{"P11", "messages/s, Redis 1 ms away", 1, atLeast(8), result.rate},
-			figure{"P11", "messages/s, Redis 1 ms away", 2, none, result.rate})},
+			figure{"P11", "messages/s, Redis 1 ms away", 1, atLeast(8), rate},
+			figure{"P11", "messages/s, Redis 1 ms away", 2, none, rate})},
 		{[]string{"P12"}, l.compare(rounds, []job{sender(ours, n, job{Accounts: 50}), sender(ours, n, job{Label: "one account"})},
-			figure{"P12", "messages/s, 50 accounts, one busy", 1, atLeast(0.95), result.rate},
+			figure{"P12", "messages/s, 50 accounts, one busy", 1, atLeast(0.95), rate},
 			figure{"P12", "worker + Redis CPU µs/message", 1, none, both})},
 		{[]string{"P13", "P15", "P18"}, l.receipts},
 	}
@@ -245,14 +243,14 @@ func (l *lab) pacing(ctx context.Context) []row {
 	l.fill(ctx, j)
 	j.Keep = true
 	before := l.platform.noted()
-	children := []func(bool) result{l.start(ctx, j), l.start(ctx, j), l.start(ctx, j), l.start(ctx, j)}
+	children := []func(bool) reading{l.start(ctx, j), l.start(ctx, j), l.start(ctx, j), l.start(ctx, j)}
 	pause(ctx, span*time.Second)
 	after := l.platform.noted()
 	maps.DeleteFunc(after.seconds, func(second int64, _ int) bool { return before.seconds[second] > 0 })
 	var sent, calls float64
 	for _, wait := range children {
 		r := wait(true)
-		sent, calls = sent+r.Cost[messages], calls+r.Cost[gateTrips]
+		sent, calls = sent+r[messages], calls+r[gateTrips]
 	}
 	fetched, sentBefore := 0, l.platform.noted().sent
 	gone := l.start(ctx, job{Build: ours, Open: true, Rate: paceRate, InFlight: 200, Messages: queued, Quota: queued / 10})
@@ -363,7 +361,7 @@ func (l *lab) push(ctx context.Context, j job) float64 {
 		pause(ctx, 10*time.Millisecond) // the process has not started yet
 	}
 	callback, from := newCallback(), time.Now()
-	callConcurrently(ctx, addr, j.Messages, func(c caller, i int) error {
+	callConcurrently(ctx, addr, 64, j.Messages, func(c caller, i int) error {
 		now, to := time.Now(), message(i).ToUser
 		_, _, err := c.exchange(fmt.Sprintf("POST /callback/%s?%s", appID, callback.Sign(to, now).Encode()), "", receipt(to, i, now))
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -11,6 +12,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/redisx"
 )
@@ -30,7 +34,8 @@ type row struct {
 	ours          float64
 	with          string // empty: the bound is for ours alone
 	theirs, ratio float64
-	bound         bound // of the ratio, or of ours
+	bound         bound  // of the ratio, or of ours
+	build         string // that a profile explains; empty: none
 }
 
 // met is yes, no, or – without a bound.
@@ -88,19 +93,11 @@ func ratio(a, b []float64) float64 {
 	return median(ratios)
 }
 
-// ticksPerSecond is the unit of /proc on every Linux.
-const ticksPerSecond = 100
-
-// procTicks is the CPU time of a process, and of its children that have ended.
-func procTicks(pid string) (used [2]float64) {
-	text := string(must(os.ReadFile(filepath.Join("/proc", pid, "stat"))))
-	// utime, stime, cutime and cstime are the fields 14 to 17 of proc_pid_stat(5).
-	// The second one, in parentheses, may contain spaces.
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	for i := range 4 {
-		used[i/2] += must(strconv.ParseFloat(fields[11+i], 64))
-	}
-	return used
+// used is the CPU time, in seconds, of this process or of its children that have ended.
+func used(who int) float64 {
+	var u syscall.Rusage
+	check(syscall.Getrusage(who, &u))
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
 // What memory reads: see proc_pid_status(5).
@@ -109,20 +106,28 @@ const (
 	mostResident = "VmHWM:"
 )
 
-// memory is how many bytes this process has resident, or has had at most.
+// memory is how many bytes this process has resident, or has had at most: unlike
+// getrusage's, that figure is not its parent's.
 func memory(which string) float64 {
 	_, rest, _ := strings.Cut(string(must(os.ReadFile("/proc/self/status"))), which)
 	return 1024 * must(strconv.ParseFloat(strings.Fields(rest)[0], 64))
 }
 
-// load is what the machine and this benchmark have used, in ticks.
+// redisSeconds is the CPU time of Redis.
+func redisSeconds(ctx context.Context, rdb redis.UniversalClient) float64 {
+	info := must(redisx.Info(ctx, rdb, "cpu"))
+	return must(strconv.ParseFloat(info["used_cpu_sys"], 64)) + must(strconv.ParseFloat(info["used_cpu_user"], 64))
+}
+
+// load is the CPU time of the machine and of this benchmark, in ticks of /proc/stat: 100 a
+// second on every Linux.
 type load struct{ all, idle, own float64 }
 
-// readLoad counts this process, its ended children and the process redis as own.
-func readLoad(redis string) load {
+// readLoad counts this process, its ended children and Redis as own.
+func readLoad(ctx context.Context, rdb redis.UniversalClient) load {
 	line, _, _ := strings.Cut(string(must(os.ReadFile("/proc/stat"))), "\n")
-	l, self := parseLoad(line), procTicks("self")
-	l.own = self[0] + self[1] + procTicks(redis)[0]
+	l := parseLoad(line)
+	l.own = 100 * (used(syscall.RUSAGE_SELF) + used(syscall.RUSAGE_CHILDREN) + redisSeconds(ctx, rdb))
 	return l
 }
 
@@ -179,25 +184,19 @@ func (l *lab) profiles(ctx context.Context, rows []row) string {
 	var text strings.Builder
 	file := filepath.Join(must(os.MkdirTemp("", "bench-profile-")), "cpu")
 	defer func() { _ = os.RemoveAll(filepath.Dir(file)) }()
-	for _, behind := range []struct{ build, goals string }{
-		{ours, "P0 P1 P2 P3 P4 P8b P11 P12 P14"}, {oneByOne, "P5"}, {many, "P6"}, {stream, "P7"}, {apiOne, "P16"}, {gatewayOne, "P17"},
-	} {
-		var missed []string
-		for _, r := range rows {
-			if r.met() == "no" && slices.Contains(strings.Fields(behind.goals), r.goal) && !slices.Contains(missed, r.goal) {
-				missed = append(missed, r.goal)
-			}
+	missed := map[string][]string{}
+	for _, r := range rows {
+		if r.met() == "no" && r.build != "" && r.build != polls && !slices.Contains(missed[r.build], r.goal) {
+			missed[r.build] = append(missed[r.build], r.goal)
 		}
-		if missed == nil {
-			continue
-		}
-		n := l.o.messages
-		l.start(ctx, job{Build: behind.build, Messages: 3 * n, Warm: n, Profile: file})(false)
+	}
+	for _, build := range slices.Sorted(maps.Keys(missed)) {
+		l.start(ctx, job{Build: build, Messages: 3 * l.o.messages, Warm: l.o.messages, Profile: file})(false)
 		out := must(exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount=40",
 			"-show=wxnotify|asynq|go-redis|net/http|syscall|gcBgMarkWorker|mallocgc$|newstack", file).Output())
 		_, list, _ := strings.Cut(string(out), "Duration:") // the lines before name the machine
-		_, _ = fmt.Fprintf(&text, "\n## Missed: %s\n\nCPU time of %s:\n\n```\nDuration:%s```\n", strings.Join(missed, ", "), behind.build, list)
-		if behind.build == ours {
+		_, _ = fmt.Fprintf(&text, "\n## Missed: %s\n\nCPU time of %s:\n\n```\nDuration:%s```\n", strings.Join(missed[build], ", "), build, list)
+		if build == ours {
 			text.WriteString(l.where(ctx, file))
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -48,7 +49,7 @@ const (
 type build func(ctx context.Context, j job, rdb redis.UniversalClient, m *meter)
 
 // do runs a build and reads what its messages cost.
-func do(ctx context.Context, j job) (r result) {
+func do(ctx context.Context, j job) (r reading) {
 	rdb := must(dial(j.Redis))
 	defer func() { _ = rdb.Close() }()
 	run := map[string]build{
@@ -59,15 +60,15 @@ func do(ctx context.Context, j job) (r result) {
 	m := newMeter(j.Warm, j.Messages)
 	if j.Open {
 		run(ctx, j, rdb, m)
-		return result{Cost: m.read(context.WithoutCancel(ctx), rdb)}
+		return m.read(context.WithoutCancel(ctx), rdb)
 	}
 	r = m.measure(ctx, j, rdb, run)
-	if j.Build == ours && (r.Cost[trips] == 0 || m.redis.unknown.Load() > 0) {
+	if j.Build == ours && (r[trips] == 0 || m.redis.unknown.Load() > 0) {
 		check(errors.New("round trips were not recognised: does the worker use the client that it was given, with keys as strings?"))
 	}
 	if j.Repeat {
-		r.Repeated = newMeter(0, j.Messages).measure(ctx, j, rdb, run).rate()
-		r.Peak = memory(mostResident)
+		r[repeated] = rate(newMeter(0, j.Messages).measure(ctx, j, rdb, run))
+		r[peak] = memory(mostResident)
 	}
 	return r
 }
@@ -171,28 +172,29 @@ const (
 	trips       // round trips to Redis, without the gate's
 	ownTrips    // of them, those that touch keys of wxnotify's own
 	gateTrips   // of the gate
+	dials       // connections opened to WeChat since the start
+	peak        // resident bytes at most
+	repeated    // messages a second of the repetition
+	p99         // of the calls that were timed, in ms
+	grown       // bytes by which the process grew: see poll
 	readingSize
 )
 
+// reading is what a child measured.
 type reading [readingSize]float64
 
-// result is what a child measured.
-type result struct {
-	Cost     reading
-	Dials    float64 // connections opened to WeChat since the start
-	Peak     float64 // resident bytes at most
-	Repeated float64 // messages a second of the repetition
-	P99      float64 // of the calls that were timed, in ms
-	Figure   float64 // what the build measured
+func rate(r reading) float64 { return r[messages] / r[seconds] }
+
+// at returns a function that reads one index, times scale.
+func at(scale float64, index int) func(reading) float64 {
+	return func(r reading) float64 { return scale * r[index] }
 }
 
-func (r result) rate() float64 { return r.Cost[messages] / r.Cost[seconds] }
-
 // per returns a function that sums indexes of the cost, times scale, a message.
-func per(scale float64, indexes ...int) func(result) float64 {
-	return func(r result) (sum float64) {
+func per(scale float64, indexes ...int) func(reading) float64 {
+	return func(r reading) (sum float64) {
 		for _, i := range indexes {
-			sum += scale * r.Cost[i] / r.Cost[messages]
+			sum += scale * r[i] / r[messages]
 		}
 		return sum
 	}
@@ -205,7 +207,7 @@ type meter struct {
 	count, dials atomic.Int64
 	redis, gate  tripCounter
 	start        time.Time
-	figure       float64 // see result
+	grown        float64 // see reading
 
 	mu    sync.Mutex
 	times []float64 // of calls, in ms
@@ -241,7 +243,7 @@ func (m *meter) took(d time.Duration) {
 }
 
 // measure runs a build and reads the cost from the warm-up to the last message.
-func (m *meter) measure(ctx context.Context, j job, rdb redis.UniversalClient, run build) (r result) {
+func (m *meter) measure(ctx context.Context, j job, rdb redis.UniversalClient, run build) (r reading) {
 	building, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
@@ -259,14 +261,14 @@ func (m *meter) measure(ctx context.Context, j job, rdb redis.UniversalClient, r
 			check(context.Cause(ctx))
 		}
 		for k, v := range m.read(ctx, rdb) {
-			r.Cost[k] += v * float64(2*i-1)
+			r[k] += v * float64(2*i-1)
 		}
 	}
 	stop()
 	check(<-ended)
-	r.Dials, r.Peak, r.Figure = float64(m.dials.Load()), memory(mostResident), m.figure
+	r[dials], r[grown], r[peak] = float64(m.dials.Load()), m.grown, memory(mostResident)
 	if len(m.times) > 0 {
-		r.P99 = percentile(m.times, 0.99)
+		r[p99] = percentile(m.times, 0.99)
 	}
 	return r
 }
@@ -275,13 +277,8 @@ func (m *meter) read(ctx context.Context, rdb redis.UniversalClient) (r reading)
 	var heap runtime.MemStats
 	runtime.ReadMemStats(&heap)
 	r[messages], r[seconds] = float64(m.count.Load()), time.Since(m.start).Seconds()
-	r[allocations], r[workerCPU] = float64(heap.Mallocs), procTicks("self")[0]/ticksPerSecond
+	r[allocations], r[workerCPU], r[redisCPU] = float64(heap.Mallocs), used(syscall.RUSAGE_SELF), redisSeconds(ctx, rdb)
 	r[trips], r[ownTrips], r[gateTrips] = float64(m.redis.all.Load()), float64(m.redis.own.Load()), float64(m.gate.all.Load())
-	for name, text := range must(redisx.Info(ctx, rdb, "cpu")) {
-		if name == "used_cpu_sys" || name == "used_cpu_user" {
-			r[redisCPU] += must(strconv.ParseFloat(text, 64))
-		}
-	}
 	for name, text := range must(redisx.Info(ctx, rdb, "commandstats")) {
 		calls, _, _ := strings.Cut(strings.TrimPrefix(text, "calls="), ",")
 		n := must(strconv.ParseFloat(calls, 64))
