@@ -65,20 +65,17 @@ func (c *Console) act(r *request) error {
 	if err != nil {
 		return err
 	}
-	if !r.confirmed() {
-		return c.confirm(r, confirmation{
-			Text: r.text(d.ask, c.shownID(id)), Details: []string{r.text(d.warning)}, Button: r.text(d.button), Bad: d.bad,
-			Action: "/act", Back: link[len(c.base()):],
-		})
+	q := confirmation{
+		Text: r.text(d.ask, c.shownID(id)), Details: []string{r.text(d.warning)}, Button: r.text(d.button), Bad: d.bad,
+		Action: "/act", Back: link[len(c.base()):],
 	}
-	if err := c.note(r.ctx(), r.account, r.who, change{action: d.name, count: 1, detail: "1 message: " + c.shownID(id)}); err != nil {
-		return err
-	}
-	if err := d.do(r.ctx(), r.account, id); err != nil {
-		return refusal(r, err)
-	}
-	http.Redirect(r.w, r.Request, link+"&done="+d.past, http.StatusSeeOther)
-	return nil
+	return c.ask(r, q, change{action: d.name, count: 1, detail: "1 message: " + c.shownID(id)}, func() error {
+		if err := d.do(r.ctx(), r.account, id); err != nil {
+			return refusal(r, err)
+		}
+		http.Redirect(r.w, r.Request, link+"&done="+d.past, http.StatusSeeOther)
+		return nil
+	})
 }
 
 // refusal explains why one message was not changed.
@@ -140,8 +137,6 @@ func (c *Console) actOnAll(r *request) error {
 	}
 	if !r.confirmed() {
 		s.Before = time.Now()
-	}
-	if !r.confirmed() {
 		ctx, cancel := context.WithTimeout(r.ctx(), countLimit)
 		defer cancel()
 		ids, err := c.gather(ctx, r.account, s, d)

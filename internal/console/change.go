@@ -37,6 +37,18 @@ func (c *Console) confirm(r *request, q confirmation) error {
 	return c.render(r, http.StatusOK, "confirm", r.text("Are you sure?"), q)
 }
 
+// ask makes a change in two requests: the first one shows q, the second one writes entry to
+// the audit trail and then calls do, which answers it.
+func (c *Console) ask(r *request, q confirmation, entry change, do func() error) error {
+	if !r.confirmed() {
+		return c.confirm(r, q)
+	}
+	if err := c.note(r.ctx(), r.account, r.who, entry); err != nil {
+		return err
+	}
+	return do()
+}
+
 // change is what the audit trail tells of a change.
 type change struct {
 	action       string // such as cancelled

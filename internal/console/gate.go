@@ -24,33 +24,25 @@ func (c *Console) actOnGate(r *request) error {
 		}
 		what = r.text("class %s of account %s", string(class), r.account.AppID)
 	}
-	if !r.confirmed() {
-		q := confirmation{Action: "/gate", Back: "/"}
-		if do == "pause" {
-			q.Text, q.Button, q.Bad = r.text("Stop sending: %s?", what), r.text("Pause"), true
-			q.Details = []string{r.text("Messages that are being sent finish. The rest waits until sending is resumed. Messages whose not-after passes in that time expire.")}
-			q.Ask = r.text("Reason, for your colleagues")
-		} else {
-			q.Text, q.Button = r.text("Send again: %s?", what), r.text("Resume")
-		}
-		return c.confirm(r, q)
-	}
 	reason := cut(mask.Text(strings.TrimSpace(r.PostForm.Get("reason"))), maxPauseReason)
 	if reason == "" {
 		reason = "no reason given"
 	}
+	q := confirmation{Action: "/gate", Back: "/", Text: r.text("Send again: %s?", what), Button: r.text("Resume")}
 	entry := change{action: do + "d", detail: strings.TrimSpace("sending " + string(class))}
 	if do == "pause" {
+		q.Text, q.Button, q.Bad = r.text("Stop sending: %s?", what), r.text("Pause"), true
+		q.Details = []string{r.text("Messages that are being sent finish. The rest waits until sending is resumed. Messages whose not-after passes in that time expire.")}
+		q.Ask = r.text("Reason, for your colleagues")
 		entry.detail += ": " + reason
 	}
-	if err := c.note(r.ctx(), r.account, r.who, entry); err != nil {
-		return err
-	}
-	if err := c.switchGate(r, do, class, reason); err != nil {
-		return err
-	}
-	c.redirect(r, "/", nil, do+"d")
-	return nil
+	return c.ask(r, q, entry, func() error {
+		if err := c.switchGate(r, do, class, reason); err != nil {
+			return err
+		}
+		c.redirect(r, "/", nil, do+"d")
+		return nil
+	})
 }
 
 func (c *Console) switchGate(r *request, do string, class job.Class, reason string) error {

@@ -36,40 +36,31 @@ func (c *Console) showKeys(r *request, v keysView) (err error) {
 
 // actOnKey creates, rotates or revokes a key.
 func (c *Console) actOnKey(r *request) error {
-	id := r.PostForm.Get("key")
-	switch r.PostForm.Get("do") {
+	id, do := r.PostForm.Get("key"), r.PostForm.Get("do")
+	entry, q := change{action: do + " key", detail: cut(id, 40)}, confirmation{Action: "/keys", Back: "/keys?account=" + r.account.AppID}
+	switch do {
 	case "create":
 		return c.createKey(r)
 	case "rotate":
-		if !r.confirmed() {
-			return c.confirm(r, confirmation{
-				Text: r.text("Give key %s a new secret?", cut(id, 40)), Button: r.text("Rotate"), Action: "/keys", Back: "/keys?account=" + r.account.AppID,
-				Details: []string{r.text("The old secret is accepted for 24 hours more.")},
-			})
-		}
-		if err := c.note(r.ctx(), r.account, r.who, change{action: "rotate key", detail: cut(id, 40)}); err != nil {
-			return err
-		}
-		key, secret, err := r.account.Keys.Rotate(r.ctx(), id, overlap)
-		if err != nil {
-			return keyFault(err)
-		}
-		return c.showKeys(r, keysView{Secret: secret, Of: key.Name})
+		q.Text, q.Button = r.text("Give key %s a new secret?", cut(id, 40)), r.text("Rotate")
+		q.Details = []string{r.text("The old secret is accepted for 24 hours more.")}
+		return c.ask(r, q, entry, func() error {
+			key, secret, err := r.account.Keys.Rotate(r.ctx(), id, overlap)
+			if err != nil {
+				return keyFault(err)
+			}
+			return c.showKeys(r, keysView{Secret: secret, Of: key.Name})
+		})
 	case "revoke":
-		if !r.confirmed() {
-			return c.confirm(r, confirmation{
-				Text: r.text("Revoke key %s?", cut(id, 40)), Button: r.text("Revoke"), Bad: true, Action: "/keys", Back: "/keys?account=" + r.account.AppID,
-				Details: []string{r.text("Programs that use it are refused within seconds. It cannot be undone.")},
-			})
-		}
-		if err := c.note(r.ctx(), r.account, r.who, change{action: "revoke key", detail: cut(id, 40)}); err != nil {
-			return err
-		}
-		if err := r.account.Keys.Revoke(r.ctx(), id); err != nil {
-			return keyFault(err)
-		}
-		c.redirect(r, "/keys", nil, "revoked")
-		return nil
+		q.Text, q.Button, q.Bad = r.text("Revoke key %s?", cut(id, 40)), r.text("Revoke"), true
+		q.Details = []string{r.text("Programs that use it are refused within seconds. It cannot be undone.")}
+		return c.ask(r, q, entry, func() error {
+			if err := r.account.Keys.Revoke(r.ctx(), id); err != nil {
+				return keyFault(err)
+			}
+			c.redirect(r, "/keys", nil, "revoked")
+			return nil
+		})
 	}
 	return wrong("The form is not one of this page.")
 }

@@ -93,22 +93,19 @@ func (c *Console) lift(r *request) error {
 	if err := c.seals.open(sealedRef, r.PostForm.Get("what"), &of); err != nil {
 		return err
 	}
-	if !r.confirmed() {
-		return c.confirm(r, confirmation{
-			Text: r.text("Lift the suppression of %s?", mask.Name(of.OpenID)), Button: r.text("Lift it"), Action: "/lift", Back: "/suppressions?account=" + r.account.AppID,
-			Details: []string{r.text("Messages to this recipient are sent again. A person who unfollowed must follow again before WeChat delivers anything.")},
-		})
+	q := confirmation{
+		Text: r.text("Lift the suppression of %s?", mask.Name(of.OpenID)), Button: r.text("Lift it"), Action: "/lift", Back: "/suppressions?account=" + r.account.AppID,
+		Details: []string{r.text("Messages to this recipient are sent again. A person who unfollowed must follow again before WeChat delivers anything.")},
 	}
-	if err := c.note(r.ctx(), r.account, r.who, change{action: "lift", openid: of.OpenID, detail: strings.TrimSpace("suppression " + of.Template)}); err != nil {
-		return err
-	}
-	lifted, err := r.account.Ledger.Lift(r.ctx(), of.OpenID, of.Template)
-	switch {
-	case err != nil:
-		return err
-	case !lifted:
-		return &faultError{status: http.StatusConflict, text: "There is no such suppression any more."}
-	}
-	c.redirect(r, "/suppressions", nil, "lifted")
-	return nil
+	return c.ask(r, q, change{action: "lift", openid: of.OpenID, detail: strings.TrimSpace("suppression " + of.Template)}, func() error {
+		lifted, err := r.account.Ledger.Lift(r.ctx(), of.OpenID, of.Template)
+		switch {
+		case err != nil:
+			return err
+		case !lifted:
+			return &faultError{status: http.StatusConflict, text: "There is no such suppression any more."}
+		}
+		c.redirect(r, "/suppressions", nil, "lifted")
+		return nil
+	})
 }

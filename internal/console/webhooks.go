@@ -61,20 +61,17 @@ func (c *Console) enableWebhook(r *request) error {
 	if err != nil {
 		return webhookFault(err)
 	}
-	if !r.confirmed() {
-		return c.confirm(r, confirmation{
-			Text: r.text("Send events to %s again?", hostOf(w.URL)), Button: r.text("Enable"), Action: "/webhooks", Back: "/webhooks?account=" + r.account.AppID,
-			Details: []string{r.text("It goes on from where it was, as far as its events are kept.")},
-		})
+	q := confirmation{
+		Text: r.text("Send events to %s again?", hostOf(w.URL)), Button: r.text("Enable"), Action: "/webhooks", Back: "/webhooks?account=" + r.account.AppID,
+		Details: []string{r.text("It goes on from where it was, as far as its events are kept.")},
 	}
-	if err := c.note(r.ctx(), r.account, r.who, change{action: "enable webhook", detail: w.ID}); err != nil {
-		return err
-	}
-	if _, err := r.account.Webhooks.Update(r.ctx(), w.ID, func(w *webhook.Webhook) { w.Disabled = time.Time{} }); err != nil {
-		return webhookFault(err)
-	}
-	c.redirect(r, "/webhooks", nil, "enabled")
-	return nil
+	return c.ask(r, q, change{action: "enable webhook", detail: w.ID}, func() error {
+		if _, err := r.account.Webhooks.Update(r.ctx(), w.ID, func(w *webhook.Webhook) { w.Disabled = time.Time{} }); err != nil {
+			return webhookFault(err)
+		}
+		c.redirect(r, "/webhooks", nil, "enabled")
+		return nil
+	})
 }
 
 func webhookFault(err error) error {
