@@ -83,19 +83,19 @@ func (a *app) showQuota(ctx context.Context, acct *account, ask bool) error {
 	}
 	view.Day, view.Used, view.Cap, view.Reserve = s.Day, s.Used, s.Cap, s.Reserve
 	view.ResetsAt, view.Rate, view.Closed = s.ResetsAt, s.Rate, closures(s)
-	if a.output == "json" {
-		return a.printJSON(view)
+	answered := ""
+	if q := view.WeChat; q != nil {
+		answered = fmt.Sprintf(a.say("%d of %d used, %d left", "已用 %d / %d，剩余 %d"), q.Used, q.DailyLimit, q.Remain)
 	}
-	w := newTable(a.Stdout)
-	_, _ = fmt.Fprintf(w, a.say("account\t%s\nday\t%s\nused\t%d of %s\n", "账号\t%s\n日期\t%s\n已用\t%d / %s\n"), acct.AppID, s.Day, s.Used, a.capText(s.Cap))
-	_, _ = fmt.Fprintf(w, a.say("reserve\t%d for class critical\nresets at\t%s\nrate\t%g a second\n", "保留\t%d，仅供 critical\n重置于\t%s\n速率\t每秒 %g\n"),
-		s.Reserve, timeText(s.ResetsAt), s.Rate)
-	if view.WeChat != nil {
-		_, _ = fmt.Fprintf(w, a.say("WeChat says\t%d of %d used, %d left\n", "微信答复\t已用 %d / %d，剩余 %d\n"),
-			view.WeChat.Used, view.WeChat.DailyLimit, view.WeChat.Remain)
-	}
-	_, _ = fmt.Fprintf(w, "%s\t%s\n", a.say("gate", "闸门"), a.gateText(s))
-	return w.Flush()
+	return a.printRows(view,
+		[2]string{a.say("account", "账号"), acct.AppID},
+		[2]string{a.say("day", "日期"), s.Day},
+		[2]string{a.say("used", "已用"), fmt.Sprintf(a.say("%d of %s", "%d / %s"), s.Used, a.capText(s.Cap))},
+		[2]string{a.say("reserve", "保留"), fmt.Sprintf(a.say("%d for class critical", "%d，仅供 critical"), s.Reserve)},
+		[2]string{a.say("resets at", "重置于"), timeText(s.ResetsAt)},
+		[2]string{a.say("rate", "速率"), fmt.Sprintf(a.say("%g a second", "每秒 %g"), s.Rate)},
+		[2]string{a.say("WeChat says", "微信答复"), answered},
+		[2]string{a.say("gate", "闸门"), a.gateText(s)})
 }
 
 // blankBetween prints a blank line between the texts of accounts.
@@ -184,28 +184,24 @@ func (a *app) showToken(ctx context.Context, acct *account) error {
 	if err != nil {
 		return err
 	}
-	if a.output == "json" {
-		return a.printJSON(struct {
-			Account string `json:"account"`
-			tokenstore.State
-		}{acct.AppID, s})
+	token, expires := a.say("none; a worker, or `wxnotify token refresh`, fetches one", "无；由 worker 或 `wxnotify token refresh` 获取"), ""
+	if s.Fingerprint != "" {
+		token = fmt.Sprintf(a.say("%s (fingerprint), generation %d, %s old", "%s（指纹），第 %d 代，已用 %s"), s.Fingerprint, s.Generation, s.Age.Round(time.Second))
+		expires = timeText(s.ExpiresAt)
 	}
-	w := newTable(a.Stdout)
-	_, _ = fmt.Fprintf(w, a.say("account\t%s\nmode\t%s\n", "账号\t%s\n方式\t%s\n"), acct.AppID, s.Mode)
-	if s.Fingerprint == "" {
-		_, _ = fmt.Fprintln(w, a.say("token\tnone; a worker, or `wxnotify token refresh`, fetches one", "token\t无；由 worker 或 `wxnotify token refresh` 获取"))
-	} else {
-		_, _ = fmt.Fprintf(w, a.say("token\t%s (fingerprint), generation %d, %s old\n", "token\t%s（指纹），第 %d 代，已用 %s\n"),
-			s.Fingerprint, s.Generation, s.Age.Round(time.Second))
-		_, _ = fmt.Fprintf(w, "%s\t%s\n", a.say("expires", "失效于"), timeText(s.ExpiresAt))
-	}
-	_, _ = fmt.Fprintf(w, a.say("fetches today\t%d, forced %d\n", "今日获取\t%d 次，其中强制 %d 次\n"), s.FetchesToday, s.ForcedToday)
-	for _, row := range [][2]string{{a.say("error", "错误"), s.Error}, {a.say("remedy", "处理办法"), s.Remedy}, {a.say("war", "争抢"), s.WarRemedy}} {
-		if row[1] != "" {
-			_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
-		}
-	}
-	return w.Flush()
+	view := struct {
+		Account string `json:"account"`
+		tokenstore.State
+	}{acct.AppID, s}
+	return a.printRows(view,
+		[2]string{a.say("account", "账号"), acct.AppID},
+		[2]string{a.say("mode", "方式"), s.Mode},
+		[2]string{"token", token},
+		[2]string{a.say("expires", "失效于"), expires},
+		[2]string{a.say("fetches today", "今日获取"), fmt.Sprintf(a.say("%d, forced %d", "%d 次，其中强制 %d 次"), s.FetchesToday, s.ForcedToday)},
+		[2]string{a.say("error", "错误"), s.Error},
+		[2]string{a.say("remedy", "处理办法"), s.Remedy},
+		[2]string{a.say("war", "争抢"), s.WarRemedy})
 }
 
 func (a *app) suppressCommand() *cobra.Command {
@@ -252,7 +248,7 @@ func (a *app) suppressCommand() *cobra.Command {
 				return err
 			}
 			view := suppressionView{Account: acct.AppID, OpenID: wechat.MaskOpenID(a.change.openid), TemplateID: template}
-			return a.printDone(view, fmt.Sprintf(a.say("%s is written to again", "%s 可以再次接收消息"), view.OpenID))
+			return a.print(view, a.say("%s is written to again", "%s 可以再次接收消息"), view.OpenID)
 		}), "lift")
 	lift.PreRunE = func(_ *cobra.Command, args []string) (err error) {
 		a.change.detail = strings.TrimSpace("suppression " + template)
@@ -327,9 +323,6 @@ type suppressionView struct {
 }
 
 func (a *app) printSuppressed(appid string, s ledger.Suppression, several bool) error {
-	if a.output == "json" {
-		return a.printJSON(suppressionView{appid, s.OpenID, s.Template, s.Reason, s.ByAdmin, s.Since, s.Until})
-	}
 	reason := s.Reason
 	if text := ledger.ReasonText(reason, a.lang); !s.ByAdmin && text != reason {
 		reason += " " + text
@@ -344,6 +337,6 @@ func (a *app) printSuppressed(appid string, s ledger.Suppression, several bool) 
 	if !s.Until.IsZero() {
 		until = a.say("until ", "直到 ") + timeText(s.Until)
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%s%s\t%s\t%s\t%s\t%s\n", column(appid, several), s.OpenID, orDash(s.Template), reason, orDash(since), until)
-	return err
+	return a.print(suppressionView{appid, s.OpenID, s.Template, s.Reason, s.ByAdmin, s.Since, s.Until},
+		"%s%s\t%s\t%s\t%s\t%s", column(appid, several), s.OpenID, orDash(s.Template), reason, orDash(since), until)
 }

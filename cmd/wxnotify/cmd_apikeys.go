@@ -161,5 +161,5 @@ func (a *app) revokeKey(ctx context.Context, acct *account, args []string) error
 	if err := acct.keys.Revoke(ctx, args[0]); err != nil {
 		return err
 	}
-	return a.printDone(map[string]string{"id": args[0]}, a.say("revoked: ", "已作废：")+args[0])
+	return a.print(map[string]string{"id": args[0]}, "%s%s", a.say("revoked: ", "已作废："), args[0])
 }

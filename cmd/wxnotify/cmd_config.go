@@ -148,13 +148,29 @@ func (a *app) printJSON(v any) error {
 	return e.Encode(v)
 }
 
-// printDone says what a command has done: view with --output json, else text.
-func (a *app) printDone(view any, text string) error {
+// print prints what a command has found or done: view with --output json, else a line of
+// text.
+func (a *app) print(view any, format string, args ...any) error {
 	if a.output == "json" {
 		return a.printJSON(view)
 	}
-	_, err := fmt.Fprintln(a.Stdout, text)
+	_, err := fmt.Fprintf(a.Stdout, format+"\n", args...)
 	return err
+}
+
+// printRows prints view with --output json, else names and values. A row without a value
+// is left out.
+func (a *app) printRows(view any, rows ...[2]string) error {
+	if a.output == "json" {
+		return a.printJSON(view)
+	}
+	w := newTable(a.Stdout)
+	for _, row := range rows {
+		if row[1] != "" {
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+		}
+	}
+	return w.Flush()
 }
 
 func (a *app) versionCommand() *cobra.Command {
@@ -163,11 +179,8 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if version, revision := build(); a.output == "json" {
-				return a.printJSON(map[string]string{"version": version, "revision": revision, "go": runtime.Version()})
-			}
-			_, err := fmt.Fprintln(a.Stdout, versionText())
-			return err
+			version, revision := build()
+			return a.print(map[string]string{"version": version, "revision": revision, "go": runtime.Version()}, "%s", versionText())
 		},
 	}
 }

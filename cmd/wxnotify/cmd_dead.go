@@ -75,12 +75,8 @@ func (a *app) listDeadOf(ctx context.Context, acct *account, several bool) (prin
 }
 
 func (a *app) printDead(s *producer.Status, several bool) error {
-	if a.output == "json" {
-		return a.printJSON(s)
-	}
-	_, err := fmt.Fprintf(a.Stdout, a.say("%s%s\t%s\t%s\t%d attempts\t%s\n", "%s%s\t%s\t%s\t尝试 %d 次\t%s\n"),
+	return a.print(s, a.say("%s%s\t%s\t%s\t%d attempts\t%s", "%s%s\t%s\t%s\t尝试 %d 次\t%s"),
 		column(s.Account, several), s.ID, s.Class, timeText(s.EndedAt), s.Attempts, s.Reason)
-	return err
 }
 
 // retryDead sends a dead letter again.
@@ -123,7 +119,7 @@ func (a *app) each(did string, ids []string, do func(id string) error) error {
 	}
 	words := map[string]string{"retried": a.say("queued again", "已重新入队"), "dropped": a.say("dropped", "已丢弃")}
 	done := len(ids) - failed
-	if err := a.printDone(map[string]int{"done": done, "failed": failed}, fmt.Sprintf(a.say("%s: %d, failed: %d", "%s：%d，失败：%d"), words[did], done, failed)); err != nil {
+	if err := a.print(map[string]int{"done": done, "failed": failed}, a.say("%s: %d, failed: %d", "%s：%d，失败：%d"), words[did], done, failed); err != nil {
 		return err
 	}
 	if failed > 0 {

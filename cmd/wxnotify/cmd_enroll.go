@@ -169,14 +169,10 @@ type linkView struct {
 }
 
 func (a *app) printLink(v linkView) error {
-	if a.output == "json" {
-		return a.printJSON(v)
+	if v.Claim == "" {
+		return a.print(v, "%s", v.URL)
 	}
-	_, err := fmt.Fprintln(a.Stdout, v.URL)
-	if v.Claim != "" && err == nil {
-		_, err = fmt.Fprintf(a.Stdout, "claim\t%s\n", v.Claim)
-	}
-	return err
+	return a.print(v, "%s\nclaim\t%s", v.URL, v.Claim)
 }
 
 func (a *app) enrollList() *cobra.Command {
@@ -259,15 +255,11 @@ func viewOf(b enroll.Binding, masked bool) bindingView {
 
 func (a *app) printBinding(b enroll.Binding) error {
 	v := viewOf(b, true)
-	if a.output == "json" {
-		return a.printJSON(v)
-	}
 	follows := a.say("not known", "未知")
 	if v.Follows != nil {
 		follows = map[bool]string{true: a.say("follows", "已关注"), false: a.say("does not follow", "未关注")}[*v.Follows]
 	}
-	_, err := fmt.Fprintf(a.Stdout, a.say("%s\t%s\t%s\tby %s\t%s\n", "%s\t%s\t%s\t方式 %s\t%s\n"), v.User, v.OpenID, timeText(v.BoundAt), v.How, follows)
-	return err
+	return a.print(v, a.say("%s\t%s\t%s\tby %s\t%s", "%s\t%s\t%s\t方式 %s\t%s"), v.User, v.OpenID, timeText(v.BoundAt), v.How, follows)
 }
 
 func (a *app) enrollUnbind() *cobra.Command {
@@ -280,7 +272,7 @@ func (a *app) enrollUnbind() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.printDone(map[string]int{"bindings": n}, fmt.Sprintf(a.say("%d unbound", "已解除 %d 个绑定"), n))
+		return a.print(map[string]int{"bindings": n}, a.say("%d unbound", "已解除 %d 个绑定"), n)
 	}), "unbind")
 	cmd.PreRunE = func(*cobra.Command, []string) (err error) {
 		if who.User == "" {
@@ -339,14 +331,8 @@ When nothing of the person is found, erase fails.`,
 // printErased says what was erased, and warns where the person may be known by more
 // than was found.
 func (a *app) printErased(found enroll.Erased, who enroll.Person) error {
-	var err error
-	if a.output == "json" {
-		err = a.printJSON(map[string]int{
-			"bindings": found.Bindings, "messages": found.Messages, "unbound_openids": found.OpenIDs, "events": found.Events,
-		})
-	} else {
-		_, err = fmt.Fprintf(a.Stdout, a.say("erased: bindings %d, messages to the person %d\n", "已删除：%d 个绑定，%d 条消息的收件人\n"), found.Bindings, found.Messages)
-	}
+	view := map[string]int{"bindings": found.Bindings, "messages": found.Messages, "unbound_openids": found.OpenIDs, "events": found.Events}
+	err := a.print(view, a.say("erased: bindings %d, messages to the person %d", "已删除：%d 个绑定，%d 条消息的收件人"), found.Bindings, found.Messages)
 	switch {
 	case err != nil:
 		return err

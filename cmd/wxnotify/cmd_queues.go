@@ -53,7 +53,7 @@ func (a *app) pauseCommand(use, short string, act func(context.Context, *account
 		if paused {
 			done = a.say("paused", "已暂停")
 		}
-		return a.printDone(map[string]any{"account": acct.AppID, "class": args[0], "paused": paused}, args[0]+": "+done)
+		return a.print(map[string]any{"account": acct.AppID, "class": args[0], "paused": paused}, "%s: %s", args[0], done)
 	})
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if _, err := job.ParseClass(args[0]); err != nil {

@@ -111,11 +111,6 @@ func (a *app) revokeToken(ctx context.Context, appid string, tokens revoker) err
 	case err != nil:
 		return err
 	}
-	if a.output == "json" {
-		return a.printJSON(view)
-	}
-	_, err = fmt.Fprintf(a.Stdout, a.say("revoked: the account's tokens before %s (fingerprint) are void; %d of %d forced refreshes today\n",
-		"已作废：该账号在 %s（指纹）之前的 token 均已失效；今日强制刷新 %d / %d 次\n"),
-		view.Fingerprint, view.ForcedToday, view.ForcedLimit)
-	return err
+	return a.print(view, a.say("revoked: the account's tokens before %s (fingerprint) are void; %d of %d forced refreshes today",
+		"已作废：该账号在 %s（指纹）之前的 token 均已失效；今日强制刷新 %d / %d 次"), view.Fingerprint, view.ForcedToday, view.ForcedLimit)
 }

@@ -55,23 +55,15 @@ func (a *app) showRequest(ctx context.Context, acct *account, rid string, whole 
 	if !whole {
 		view.URL, view.Request, view.Response = mask.Text(view.URL), maskBody(view.Request), maskBody(view.Response)
 	}
-	if a.output == "json" {
-		return a.printJSON(view)
-	}
-	w := newTable(a.Stdout)
-	for _, row := range [][2]string{
-		{"rid", view.RID},
-		{a.say("account", "账号"), view.Account},
-		{a.say("called", "调用时间"), timeText(r.InvokedAt)},
-		{a.say("took", "耗时"), view.Cost.String()},
-		{a.say("from", "来源地址"), view.ClientIP},
-		{"url", view.URL},
-		{a.say("request", "请求"), view.Request},
-		{a.say("answer", "返回"), view.Response},
-	} {
-		_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
-	}
-	return w.Flush()
+	return a.printRows(view,
+		[2]string{"rid", view.RID},
+		[2]string{a.say("account", "账号"), view.Account},
+		[2]string{a.say("called", "调用时间"), timeText(r.InvokedAt)},
+		[2]string{a.say("took", "耗时"), view.Cost.String()},
+		[2]string{a.say("from", "来源地址"), view.ClientIP},
+		[2]string{"url", view.URL},
+		[2]string{a.say("request", "请求"), view.Request},
+		[2]string{a.say("answer", "返回"), view.Response})
 }
 
 // maskBody shows a JSON body with masked openids and values; of another text the length.

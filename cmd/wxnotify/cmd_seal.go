@@ -202,12 +202,9 @@ func (a *app) sealRotate(ctx context.Context, s sealStore) error {
 }
 
 func (a *app) printRotation(s sealStore, done rotation) error {
-	if a.output == "json" {
-		return a.printJSON(done)
+	text := fmt.Sprintf(a.say("%smessages sealed with key %s: %d", "%s已用密钥 %s 加密的消息：%d"), s.column, done.Key, done.Sealed)
+	if done.Unreadable > 0 {
+		text += fmt.Sprintf(a.say("\n%sunreadable messages, left as they are: %d", "\n%s无法读取、保持原样的消息：%d"), s.column, done.Unreadable)
 	}
-	_, err := fmt.Fprintf(a.Stdout, a.say("%smessages sealed with key %s: %d\n", "%s已用密钥 %s 加密的消息：%d\n"), s.column, done.Key, done.Sealed)
-	if done.Unreadable > 0 && err == nil {
-		_, err = fmt.Fprintf(a.Stdout, a.say("%sunreadable messages, left as they are: %d\n", "%s无法读取、保持原样的消息：%d\n"), s.column, done.Unreadable)
-	}
-	return err
+	return a.print(done, "%s", text)
 }

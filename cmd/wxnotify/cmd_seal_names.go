@@ -211,13 +211,9 @@ func (a *app) sealWaiting(ctx context.Context, s sealStore) error {
 }
 
 func (a *app) printSealedNames(done sealedNames) error {
-	if a.output == "json" {
-		return a.printJSON(done)
-	}
 	word := done.Key
 	if word == "" {
 		word = a.say("in clear", "明文")
 	}
-	_, err := fmt.Fprintf(a.Stdout, a.say("%s: openids and users: %s; %d converted\n", "%s：openid 和用户：%s；已转换 %d 处\n"), done.Account, word, done.Converted)
-	return err
+	return a.print(done, a.say("%s: openids and users: %s; %d converted", "%s：openid 和用户：%s；已转换 %d 处"), done.Account, word, done.Converted)
 }

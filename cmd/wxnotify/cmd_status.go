@@ -109,15 +109,8 @@ func (a *app) showStatus(ctx context.Context, list []*account, ids []string, who
 
 // printStatus leaves out what does not apply.
 func (a *app) printStatus(s *producer.Status) error {
-	if a.output == "json" {
-		return a.printJSON(s)
-	}
-	w := newTable(a.Stdout)
-	row := func(name, value string) {
-		if value != "" {
-			_, _ = fmt.Fprintf(w, "%s\t%s\n", name, value)
-		}
-	}
+	var rows [][2]string
+	row := func(name, value string) { rows = append(rows, [2]string{name, value}) }
 	row("id", s.ID)
 	row(a.say("state", "状态"), s.State.In(a.lang))
 	row(a.say("reason", "原因"), s.Reason)
@@ -148,13 +141,13 @@ func (a *app) printStatus(s *producer.Status) error {
 		row(a.say("sent again by an operator", "运维人员重发"), fmt.Sprintf(a.say("%d ×, last %s", "%d 次，最近 %s"), s.OperatorRetries, timeText(s.OperatorRetriedAt)))
 	}
 	row(a.say("receipt", "回执"), s.Receipt)
-	if len(s.Story) == 1 && s.Story[0].Accepted {
-		s.Story = nil // told by the time of sending
-	}
 	for i := range s.Story {
+		if len(s.Story) == 1 && s.Story[i].Accepted {
+			break // told by the time of sending
+		}
 		row(fmt.Sprintf(a.say("attempt %d", "第 %d 次尝试"), s.Story[i].N), a.attemptText(&s.Story[i]))
 	}
-	return w.Flush()
+	return a.printRows(s, rows...)
 }
 
 // attemptText is one line about an attempt.
@@ -285,9 +278,6 @@ func (a *app) settle(ids []string, states []*producer.Status) (left []string, lo
 }
 
 func (a *app) printSettled(s *producer.Status) error {
-	if a.output == "json" {
-		return a.printJSON(s)
-	}
 	parts := []string{s.ID, s.State.In(a.lang)}
 	if s.MsgID != 0 {
 		parts = append(parts, "msgid "+s.MsgID.String())
@@ -298,6 +288,5 @@ func (a *app) printSettled(s *producer.Status) error {
 	if s.RID != "" {
 		parts = append(parts, "rid "+s.RID)
 	}
-	_, err := fmt.Fprintln(a.Stdout, strings.Join(parts, "\t"))
-	return err
+	return a.print(s, "%s", strings.Join(parts, "\t"))
 }

@@ -53,7 +53,7 @@ func (a *app) webhooksCommand() *cobra.Command {
 // webhookDone says what was done to a webhook.
 func (a *app) webhookDone(did, id string) error {
 	words := map[string]string{"enabled": a.say("enabled", "已启用"), "removed": a.say("removed", "已删除"), "recovered": a.say("sent again from then on", "从该时间起重新发送")}
-	return a.printDone(map[string]string{"id": id}, id+"\t"+words[did])
+	return a.print(map[string]string{"id": id}, "%s\t%s", id, words[did])
 }
 
 func (a *app) addWebhookCommand() *cobra.Command {
@@ -113,14 +113,11 @@ func (a *app) recoverWebhookCommand() *cobra.Command {
 // showWebhookSecret prints the newest secret, which nothing shows again.
 func (a *app) showWebhookSecret(w webhook.Webhook) error {
 	secret := w.Secrets[0].Value
-	if a.output == "json" {
-		return a.printJSON(struct {
-			webhook.Webhook
-			Secret string `json:"secret"`
-		}{w, secret})
-	}
-	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\n%s\n", w.ID, w.URL, secret)
-	return err
+	view := struct {
+		webhook.Webhook
+		Secret string `json:"secret"`
+	}{w, secret}
+	return a.print(view, "%s\t%s\n%s", w.ID, w.URL, secret)
 }
 
 func (a *app) listWebhooks(ctx context.Context, acct *account, _ []string) error {
