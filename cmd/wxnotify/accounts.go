@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -84,6 +85,21 @@ func (a *app) eachAccount(cmd *cobra.Command, do func(ctx context.Context, acct 
 		}
 		return nil
 	})
+}
+
+// list is eachAccount for a command that lists: do returns how many rows it printed. none is
+// said on stderr when there were none.
+func (a *app) list(cmd *cobra.Command, none string, do func(ctx context.Context, acct *account, several bool) (int, error)) error {
+	printed := 0
+	err := a.eachAccount(cmd, func(ctx context.Context, acct *account, several bool) error {
+		n, err := do(ctx, acct, several)
+		printed += n
+		return err
+	})
+	if err == nil && printed == 0 {
+		_, err = fmt.Fprintln(a.Stderr, none)
+	}
+	return err
 }
 
 func (a *app) withChosen(

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -267,6 +268,16 @@ func (a *app) suppressCommand() *cobra.Command {
 	return cmd
 }
 
+// open opens the file at path, or stdin for "-". name is what its errors call it. The error
+// names the file.
+func (a *app) open(path string) (in io.ReadCloser, name string, err error) {
+	if path == "-" {
+		return io.NopCloser(a.Stdin), "standard input", nil
+	}
+	in, err = os.Open(path) // #nosec G304 -- the operator names the file
+	return in, path, err    //nolint:wrapcheck // it names the file
+}
+
 // fromStdin returns value, or for "-" the first line of stdin: every user of the machine
 // can list the arguments of a command.
 func (a *app) fromStdin(value string) (string, error) {
@@ -284,31 +295,27 @@ func (a *app) fromStdin(value string) (string, error) {
 }
 
 func (a *app) listSuppressed(cmd *cobra.Command, whole bool) error {
-	found := false
-	err := a.eachAccount(cmd, func(ctx context.Context, acct *account, several bool) error {
+	none := a.say("no recipient is suppressed", "没有被禁止发送的收件人")
+	return a.list(cmd, none, func(ctx context.Context, acct *account, several bool) (printed int, err error) {
 		for cursor := uint64(0); ; {
 			page, next, err := acct.ledger.Suppressions(ctx, cursor)
 			if err != nil {
-				return err
+				return printed, err
 			}
 			for _, s := range page {
-				found = true
 				if !whole {
 					s.OpenID = wechat.MaskOpenID(s.OpenID)
 				}
 				if err := a.printSuppressed(acct.AppID, s, several); err != nil {
-					return err
+					return printed, err
 				}
+				printed++
 			}
 			if cursor = next; next == 0 {
-				return nil
+				return printed, nil
 			}
 		}
 	})
-	if err == nil && !found {
-		_, err = fmt.Fprintln(a.Stderr, a.say("no recipient is suppressed", "没有被禁止发送的收件人"))
-	}
-	return err
 }
 
 // suppressionView is a row of `suppress list --output json`.

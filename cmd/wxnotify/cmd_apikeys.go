@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -79,11 +77,9 @@ func (a *app) readList(path string) (list []string, err error) {
 	if path == "" {
 		return nil, nil
 	}
-	in := io.NopCloser(a.Stdin)
-	if path != "-" {
-		if in, err = os.Open(path); err != nil { // #nosec G304 -- the operator names the file
-			return nil, &usageError{err}
-		}
+	in, _, err := a.open(path)
+	if err != nil {
+		return nil, &usageError{err}
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	lines := bufio.NewScanner(in)

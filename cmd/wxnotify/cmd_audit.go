@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -50,15 +49,11 @@ that one of its lines must have. The log has it as audit_hash.`,
 }
 
 func (a *app) verifyFile(v *auditlog.Verifier, path string) error {
-	in := a.Stdin
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return usagef("%w", err)
-		}
-		defer func() { _ = file.Close() }()
-		in = file
+	in, _, err := a.open(path)
+	if err != nil {
+		return &usageError{err}
 	}
+	defer func() { _ = in.Close() }()
 	if _, err := v.Read(in); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -31,16 +30,7 @@ func (a *app) deadCommand() *cobra.Command {
 }
 
 func (a *app) listDead(cmd *cobra.Command) error {
-	found := false
-	err := a.eachAccount(cmd, func(ctx context.Context, acct *account, several bool) error {
-		n, err := a.listDeadOf(ctx, acct, several)
-		found = found || n > 0
-		return err
-	})
-	if err == nil && !found {
-		_, err = fmt.Fprintln(a.Stderr, a.say("no dead letters", "没有死信"))
-	}
-	return err
+	return a.list(cmd, a.say("no dead letters", "没有死信"), a.listDeadOf)
 }
 
 // listDeadOf prints the statuses: the JSON of a message is the same everywhere.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -113,15 +112,11 @@ func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
 // Its errors show none of it.
 func (a *app) readHandOff(name string) (producer.HandOff, error) {
 	const most = 64 << 10
-	in := a.Stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return producer.HandOff{}, err //nolint:wrapcheck // it names the file
-		}
-		defer func() { _ = f.Close() }()
-		in = f
+	in, _, err := a.open(name)
+	if err != nil {
+		return producer.HandOff{}, err
 	}
+	defer func() { _ = in.Close() }()
 	text, err := io.ReadAll(io.LimitReader(in, most+1))
 	switch {
 	case err != nil:

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -79,13 +78,9 @@ another unionid, is refused; one that does not follow is bound and suppressed.`,
 
 // bindingTable opens a CSV file of bindings.
 func (a *app) bindingTable(ctx context.Context, name, encoding string) (*intake.Table, error) {
-	in, said := a.Stdin, "standard input"
-	if name != "-" {
-		file, err := os.Open(name) // closed by the end of the process
-		if err != nil {
-			return nil, err //nolint:wrapcheck // it names the file
-		}
-		in, said = file, name
+	in, said, err := a.open(name) // closed by the end of the process
+	if err != nil {
+		return nil, err
 	}
 	table, err := intake.NewTable(untilDone(ctx, in), encoding, []string{"user", "openid", "unionid"}, 2)
 	if err != nil {

@@ -45,16 +45,10 @@ Openids are masked, and what looks like one or like a phone number in IDs.`,
 			if err != nil {
 				return err
 			}
-			found := 0
-			err = a.eachAccount(cmd, func(ctx context.Context, acct *account, several bool) error {
-				n, err := a.findIn(ctx, acct, q, f, several)
-				found += n
-				return err
+			none := a.say("no message matches", "没有符合条件的消息")
+			return a.list(cmd, none, func(ctx context.Context, acct *account, several bool) (int, error) {
+				return a.findIn(ctx, acct, q, f, several)
 			})
-			if err == nil && found == 0 {
-				_, err = fmt.Fprintln(a.Stderr, a.say("no message matches", "没有符合条件的消息"))
-			}
-			return err
 		},
 	}
 	looks(cmd)

@@ -79,7 +79,7 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 	if err != nil {
 		return &usageError{err}
 	}
-	next, err := f.source(cmd.Context(), a.Stdin, terms)
+	next, err := f.source(cmd.Context(), a, terms)
 	if err != nil {
 		return &usageError{err}
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/wxnotify/wxnotify/internal/fault"
@@ -28,12 +27,12 @@ type item struct {
 type source func() (item, error)
 
 // source says where the messages come from.
-func (f sendFlags) source(ctx context.Context, stdin io.Reader, terms producer.Terms) (source, error) {
+func (f sendFlags) source(ctx context.Context, a *app, terms producer.Terms) (source, error) {
 	switch {
 	case f.samples > 0:
 		return sampleSource(f.samples, terms), nil
 	case f.json != "":
-		return f.fileSource(ctx, stdin)
+		return f.fileSource(ctx, a)
 	}
 	m, err := f.message()
 	if err != nil {
@@ -54,14 +53,10 @@ func (f sendFlags) source(ctx context.Context, stdin io.Reader, terms producer.T
 	}, nil
 }
 
-func (f sendFlags) fileSource(ctx context.Context, stdin io.Reader) (source, error) {
-	in, name := stdin, "standard input"
-	if f.json != "-" {
-		file, err := os.Open(f.json) // closed by the end of the process
-		if err != nil {
-			return nil, fmt.Errorf("--json: %w", err)
-		}
-		in, name = file, f.json
+func (f sendFlags) fileSource(ctx context.Context, a *app) (source, error) {
+	in, name, err := a.open(f.json) // closed by the end of the process
+	if err != nil {
+		return nil, fmt.Errorf("--json: %w", err)
 	}
 	// On a terminal or a pipe this waits for the first line.
 	reader, err := intake.NewReader(untilDone(ctx, in), f.encoding)
