@@ -223,7 +223,7 @@ func TestSealNamesCommand(t *testing.T) {
 
 	inProcess(t, namesIn(h, newerNames, olderNames), "seal", "names").has(t, 0, namesOf(t, newerNames).KeyID())
 	rotated := namesIn(h, newerNames)
-	inProcess(t, rotated, "enroll", "erase", "--user", erasedUser).has(t, 0, "erased: 1 bindings")
+	inProcess(t, rotated, "enroll", "erase", "--user", erasedUser).has(t, 0, "erased: bindings 1")
 	gone := []string{}
 	for _, name := range []string{erasedOpenID, erasedUser, erasedUnionID} {
 		for _, kind := range []seal.Kind{seal.OpenID, seal.User, seal.UnionID} {
