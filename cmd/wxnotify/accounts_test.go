@@ -193,7 +193,10 @@ func TestReasonsHoldNoPersonalData(t *testing.T) {
 	for _, args := range [][]string{
 		{"suppress", "add", "oABC0000000000000000000002", "--reason", "asked by " + phone},
 		{"queues", "pause", "bulk", "--reason", "asked by " + phone},
-		{"suppress", "list"}, {"queues"}, {"queues", "--output", "json"}, {"audit"},
+		{"suppress", "list"},
+		{"queues"},
+		{"queues", "--output", "json"},
+		{"audit"},
 	} {
 		r := asked(t, env, args...)
 		r.has(t, 0)

@@ -3,6 +3,7 @@ package names_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -167,7 +168,7 @@ func TestLargeKeysAreConvertedWhole(t *testing.T) {
 		}
 		for i := range n {
 			s := to.Seal(seal.OpenID, name(i))
-			if rdb.HGet(ctx, to.Under(key("sup")), s).Val() != fmt.Sprint(i) || rdb.ZScore(ctx, to.Under(key("roster")), s).Val() != float64(i%7) {
+			if rdb.HGet(ctx, to.Under(key("sup")), s).Val() != strconv.Itoa(i) || rdb.ZScore(ctx, to.Under(key("roster")), s).Val() != float64(i%7) {
 				t.Fatalf("%s is not converted", name(i))
 			}
 		}

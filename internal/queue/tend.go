@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,8 +98,11 @@ type tended struct {
 func tendedOf(call *redisx.Call) (t tended, err error) {
 	const head = 3
 	texts, err := call.StringSlice()
-	if err != nil || len(texts) < head {
-		return t, cmp.Or(err, errors.New("tend.lua answered too little"))
+	if err != nil {
+		return t, fmt.Errorf("tend.lua: %w", err)
+	}
+	if len(texts) < head {
+		return t, errors.New("tend.lua answered too little")
 	}
 	at, err := strconv.ParseInt(texts[0], 10, 64)
 	if err != nil {

@@ -111,7 +111,7 @@ func ping(ctx context.Context, rdb redis.UniversalClient) error {
 	if redis.HasErrorPrefix(err, "MISCONF") {
 		return nil
 	}
-	return err
+	return err //nolint:wrapcheck // the callers name it
 }
 
 // local reports whether every address is a Unix socket or on the loopback interface.

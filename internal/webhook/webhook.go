@@ -10,7 +10,6 @@
 package webhook
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -163,7 +162,10 @@ func mayBePublic(host string) bool {
 
 // Add stores a new webhook and returns it with its secret. It gets the events from now on.
 func (s *Store) Add(ctx context.Context, w Webhook) (Webhook, error) {
-	if err := cmp.Or(s.checkURL(w.URL), checkFilters(w)); err != nil {
+	if err := s.checkURL(w.URL); err != nil {
+		return w, err
+	}
+	if err := checkFilters(w); err != nil {
 		return w, err
 	}
 	if n, err := s.rdb.HLen(ctx, s.key()).Result(); err != nil || n >= maxWebhooks {
