@@ -144,12 +144,12 @@ func TestATokenOfOursIsNoTokenOfWeChats(t *testing.T) {
 		t.Errorf("%d token calls at WeChat, want none", n.Total)
 	}
 	for target, want := range map[string]float64{
-		"/cgi-bin/token?grant_type=client_credential&appid=" + appid + "&secret=" + secret[:len(secret)-1] + "0":                                             40125,
-		"/cgi-bin/token?grant_type=client_credential&appid=" + appid + "&secret=" + wechattest.AppSecret:                                                     40125,
-		"/cgi-bin/token?grant_type=client_credential&appid=wx0000000000000000&secret=" + secret:                                                              40013,
-		"/cgi-bin/token?grant_type=authorization_code&appid=" + appid + "&secret=" + secret:                                                                  40002,
-		"/cgi-bin/token?grant_type=client_credential&appid=" + appid:                                                                                         41004,
-		"/cgi-bin/token?grant_type=client_credential&appid=" + appid + "&secret=" + s.key(t, func(k *apikey.Key) { k.Scopes = []apikey.Scope{apikey.Send} }): 48001,
+		"/cgi-bin/token?grant_type=client_credential&appid=" + appid + "&secret=" + secret[:len(secret)-1] + "0":                                                           40125,
+		"/cgi-bin/token?grant_type=client_credential&appid=" + appid + "&secret=" + wechattest.AppSecret:                                                                   40125,
+		"/cgi-bin/token?grant_type=client_credential&appid=wx0000000000000000&secret=" + secret:                                                                            40013,
+		"/cgi-bin/token?grant_type=authorization_code&appid=" + appid + "&secret=" + secret:                                                                                40002,
+		"/cgi-bin/token?grant_type=client_credential&appid=" + appid:                                                                                                       41004,
+		"/cgi-bin/token?grant_type=client_credential&appid=" + appid + "&secret=" + s.key(t, func(k *apikey.Key) { k.Scopes, k.Paths = []apikey.Scope{apikey.Send}, nil }): 48001,
 	} {
 		errcode(t, s.do(t, "GET", target, ""), want)
 	}
