@@ -94,7 +94,7 @@ func (a *app) sealNamesOf(cmd *cobra.Command, rdb redis.UniversalClient, c *conf
 	if from.KeyID() == to.KeyID() {
 		return a.printSealedNames(done)
 	}
-	if err := a.nobodyRuns(ctx, rdb, entry.AppID, from); err != nil {
+	if err := a.refuseWhileAlive(ctx, rdb, entry.AppID, from); err != nil {
 		return err
 	}
 	if to != nil {
@@ -113,7 +113,7 @@ func (a *app) sealNamesOf(cmd *cobra.Command, rdb redis.UniversalClient, c *conf
 	if err := settle(ctx); err != nil {
 		return err
 	}
-	if err := a.nobodyRuns(ctx, rdb, entry.AppID, from); err != nil {
+	if err := a.refuseWhileAlive(ctx, rdb, entry.AppID, from); err != nil {
 		return err
 	}
 	if err := convertNames(ctx, rdb, entry.AppID, conversion); err != nil {
@@ -167,8 +167,8 @@ func convertNames(ctx context.Context, rdb redis.UniversalClient, appid string, 
 	return c.End(ctx, append(moved, ledger.EventsKey(appid, nil))...)
 }
 
-// nobodyRuns refuses while a worker or an enroll process of the account is alive.
-func (a *app) nobodyRuns(ctx context.Context, rdb redis.UniversalClient, appid string, n *seal.Names) error {
+// refuseWhileAlive refuses while a worker or an enroll process of the account is alive.
+func (a *app) refuseWhileAlive(ctx context.Context, rdb redis.UniversalClient, appid string, n *seal.Names) error {
 	workers, _, err := heartbeat.List(ctx, rdb, appid)
 	if err != nil {
 		return err
@@ -191,7 +191,7 @@ func (a *app) nobodyRuns(ctx context.Context, rdb redis.UniversalClient, appid s
 		"账号 %s：请停止其所有进程；仍在运行：%s（被杀死的进程会保留一分钟）"), appid, strings.Join(alive, ", "))
 }
 
-// sealWaiting seals the messages that wait or are kept in clear. Nobody sends them.
+// sealWaiting seals the messages that wait or are kept in clear, while no process sends them.
 func (a *app) sealWaiting(ctx context.Context, s sealStore) error {
 	var failed error
 	change := func(id string, payload []byte) []byte {

@@ -87,7 +87,7 @@ func Begin(ctx context.Context, rdb redis.UniversalClient, account string, from,
 		return nil, fmt.Errorf("names: begin the conversion: %w", err)
 	}
 	if mark != "" {
-		return nil, fmt.Errorf("names: another conversion was begun, or is complete: %q", mark)
+		return nil, fmt.Errorf("names: another conversion was begun, or is complete (%q): run the command again", mark)
 	}
 	return c, nil
 }
@@ -136,7 +136,10 @@ type Change func(field, value string) (newField, newValue string)
 // Move copies a key of names to where it lies in the new way. The key is named as it is
 // in clear.
 func (c *Conversion) Move(ctx context.Context, key string, change Change) error {
-	return c.copy(ctx, c.From.Under(key), c.To.Under(key), change)
+	if err := c.copy(ctx, c.From.Under(key), c.To.Under(key), change); err != nil {
+		return fmt.Errorf("names: key %s: %w", key, err)
+	}
+	return nil
 }
 
 // Keys converts keys that have a name behind a prefix, and what is in them. Change nil:
@@ -146,7 +149,7 @@ func (c *Conversion) Keys(ctx context.Context, prefix string, kind seal.Kind, ch
 		for _, key := range keys {
 			to := prefix + c.Name(kind, strings.TrimPrefix(key, prefix))
 			if err := c.copy(ctx, key, to, change); err != nil {
-				return err
+				return fmt.Errorf("names: keys %s…: %w", prefix, err) // the rest is a name
 			}
 			if to == key {
 				continue
@@ -200,7 +203,7 @@ func (c *Conversion) copy(ctx context.Context, from, to string, change Change) e
 	case "stream":
 		return c.copyStream(ctx, from, to, change)
 	default:
-		return fmt.Errorf("names: %s is a %s, which cannot be converted", from, kind)
+		return fmt.Errorf("a %s, which wxnotify does not write, cannot be converted: remove it", kind)
 	}
 	if err != nil || from == to {
 		return err
@@ -360,7 +363,7 @@ func failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("names: convert: %w", err)
+	return fmt.Errorf("convert: %w", err)
 }
 
 // Cursor is the cursor of a page of names, "number name", with its name converted.

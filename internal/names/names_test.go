@@ -204,3 +204,18 @@ func TestAnotherConversionIsNotBegun(t *testing.T) {
 		t.Errorf("the cursor is %q", got)
 	}
 }
+
+// A key that is none of ours ends the conversion with its prefix: the rest is a name.
+func TestAForeignKeyIsNamedByItsPrefix(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		ctx := t.Context()
+		must(t, rdb.RPush(ctx, key("o:oPERSON000001"), "x").Err())
+		c, err := names.Begin(ctx, rdb, account, way(t, 0), way(t, 1))
+		must(t, err)
+		err = c.Keys(ctx, key("o:"), seal.OpenID, nil)
+		if err == nil || strings.Contains(err.Error(), "oPERSON") || !strings.Contains(err.Error(), key("o:")) || !strings.Contains(err.Error(), "remove") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
