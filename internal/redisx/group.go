@@ -55,10 +55,24 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (result R, err error) {
 	if err := ctx.Err(); err != nil {
 		return result, err
 	}
-	b, i, err := g.join(ctx, item)
-	if err != nil {
-		return result, err
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return result, ErrClosed
 	}
+	b := g.open
+	if b == nil {
+		items, _ := g.lists.Get().([]T)
+		b = &batch[T, R]{items: items, done: make(chan struct{})}
+		g.open = b
+		g.running.Add(1)
+		go g.run(context.WithoutCancel(ctx), b)
+	}
+	i := len(b.items)
+	if b.items = append(b.items, item); len(b.items) >= g.limit {
+		g.open = nil
+	}
+	g.mu.Unlock()
 	select {
 	case <-b.done:
 	case <-ctx.Done():
@@ -76,27 +90,6 @@ func (g *Group[T, R]) Close() {
 	g.closed = true
 	g.mu.Unlock()
 	g.running.Wait()
-}
-
-func (g *Group[T, R]) join(ctx context.Context, item T) (*batch[T, R], int, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		return nil, 0, ErrClosed
-	}
-	b := g.open
-	if b == nil {
-		items, _ := g.lists.Get().([]T)
-		b = &batch[T, R]{items: items, done: make(chan struct{})}
-		g.open = b
-		g.running.Add(1)
-		go g.run(context.WithoutCancel(ctx), b)
-	}
-	b.items = append(b.items, item)
-	if len(b.items) >= g.limit {
-		g.open = nil
-	}
-	return b, len(b.items) - 1, nil
 }
 
 func (g *Group[T, R]) run(ctx context.Context, b *batch[T, R]) {

@@ -8,17 +8,21 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Info reads a section of INFO as its fields.
-func Info(ctx context.Context, rdb redis.Cmdable, section string) (map[string]string, error) {
-	text, err := rdb.Info(ctx, section).Result()
+// Info reads sections of INFO as their fields; all sections when none is named.
+func Info(ctx context.Context, rdb redis.Cmdable, sections ...string) (map[string]string, error) {
+	text, err := rdb.Info(ctx, sections...).Result()
 	if err != nil {
 		return nil, fmt.Errorf("info: %w", err)
 	}
-	fields := map[string]string{}
-	for line := range strings.Lines(text) {
+	return fields(text), nil
+}
+
+func fields(info string) map[string]string {
+	all := map[string]string{}
+	for line := range strings.Lines(info) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			fields[name] = value
+			all[name] = value
 		}
 	}
-	return fields, nil
+	return all
 }

@@ -22,9 +22,9 @@ const FullAt = 0.75
 // MemoryGuard refuses writes that grow Redis while it is nearly full. It asks Redis
 // at most once a second, and sooner when this process writes fast.
 type MemoryGuard struct {
-	rdb  redis.UniversalClient
-	full atomic.Pointer[string] // what to say; nil when there is room
-	room atomic.Int64           // bytes that may be sent before the next look
+	rdb   redis.UniversalClient
+	state atomic.Pointer[State] // as Redis told it last; nil: never
+	room  atomic.Int64          // bytes that may be sent before the next look
 
 	mu   sync.Mutex
 	next time.Time
@@ -48,8 +48,8 @@ func (g *MemoryGuard) Allow(ctx context.Context, items, payload int) error {
 		}
 		g.mu.Unlock()
 	}
-	if said := g.full.Load(); said != nil {
-		return fmt.Errorf("%w (%s)", ErrFull, *said)
+	if s := g.state.Load(); s != nil && s.Full() {
+		return fmt.Errorf("%w (%d of %d bytes used)", ErrFull, s.Used, s.Max)
 	}
 	if g.room.Load() != unlimited {
 		g.room.Add(-int64(items*1024 + payload))
@@ -61,17 +61,11 @@ func (g *MemoryGuard) Allow(ctx context.Context, items, payload int) error {
 // will say what is wrong. In a cluster the fullest primary counts.
 func (g *MemoryGuard) look(ctx context.Context) {
 	s, err := ReadState(ctx, g.rdb)
-	if err != nil || s.Max == 0 {
-		g.room.Store(unlimited)
-	} else {
-		g.room.Store(max(s.Room()/2, 0)) // others may be filling Redis too
+	if err == nil {
+		g.state.Store(&s)
 	}
-	switch {
-	case err != nil:
-	case s.Full():
-		said := fmt.Sprintf("%d of %d bytes used", s.Used, s.Max)
-		g.full.Store(&said)
-	default:
-		g.full.Store(nil)
+	g.room.Store(unlimited)
+	if s.Max > 0 {
+		g.room.Store(max(s.Room()/2, 0)) // others may be filling Redis too
 	}
 }

@@ -105,27 +105,23 @@ func (c texts) NoRetry() bool { return c.once }
 // Exec runs cmds in one round trip and in their order, and calls whose script the
 // server did not know in a second one. Each command keeps its own error.
 func Exec(ctx context.Context, rdb redis.UniversalClient, cmds ...redis.Cmder) {
-	exec(ctx, rdb, cmds)
-	var unknown []redis.Cmder
-	for _, cmd := range cmds {
-		if call, ok := cmd.(*Call); ok && redis.HasErrorPrefix(call.Err(), "NOSCRIPT") {
-			call.withText(ctx)
-			unknown = append(unknown, call)
+	for len(cmds) > 0 {
+		if len(cmds) == 1 {
+			_ = rdb.Process(ctx, cmds[0])
+		} else {
+			pipe := rdb.Pipeline()
+			for _, cmd := range cmds {
+				_ = pipe.Process(ctx, cmd) // only queues
+			}
+			_, _ = pipe.Exec(ctx)
 		}
-	}
-	exec(ctx, rdb, unknown)
-}
-
-func exec(ctx context.Context, rdb redis.UniversalClient, cmds []redis.Cmder) {
-	switch len(cmds) {
-	case 0:
-	case 1:
-		_ = rdb.Process(ctx, cmds[0]) // the command keeps its error
-	default:
-		pipe := rdb.Pipeline()
+		var unknown []redis.Cmder
 		for _, cmd := range cmds {
-			_ = pipe.Process(ctx, cmd) // only queues
+			if call, ok := cmd.(*Call); ok && call.Args()[0] == evalSHA && redis.HasErrorPrefix(call.Err(), "NOSCRIPT") {
+				call.withText(ctx)
+				unknown = append(unknown, call)
+			}
 		}
-		_, _ = pipe.Exec(ctx) // each command keeps its error
+		cmds = unknown
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -74,13 +73,13 @@ func (s *State) add(node State) {
 
 func readNode(ctx context.Context, node redis.Cmdable) (State, error) {
 	asked := time.Now()
-	info, err := node.Info(ctx).Result()
+	info, err := Info(ctx, node)
 	answered := time.Now()
 	if err != nil {
 		return State{}, fmt.Errorf("read the state of Redis: %w", err)
 	}
-	s, at := parseState(info)
-	if at > 0 {
+	s := stateOf(info)
+	if at, _ := strconv.ParseInt(info["server_time_usec"], 10, 64); at > 0 {
 		// Round removes the monotonic reading: the wall clock may be set at any time.
 		s.Ahead, s.Unsure = answered.Round(0).Sub(time.UnixMicro(at)), answered.Sub(asked)
 	}
@@ -88,37 +87,23 @@ func readNode(ctx context.Context, node redis.Cmdable) (State, error) {
 }
 
 // ParseState reads the text of INFO. Ahead and Unsure are zero.
-func ParseState(info string) State {
-	s, _ := parseState(info)
-	return s
-}
+func ParseState(info string) State { return stateOf(fields(info)) }
 
-// parseState also returns Redis' time in Unix microseconds; 0 when it does not tell.
-func parseState(info string) (s State, at int64) {
-	for line := range strings.Lines(info) {
-		line = strings.TrimSpace(line)
-		name, value, _ := strings.Cut(line, ":")
-		n, _ := strconv.ParseInt(value, 10, 64)
-		switch name {
-		case "server_time_usec":
-			at = n
-		case "used_memory":
-			s.Used = n
-		case "maxmemory":
-			s.Max = n
-		case "total_system_memory":
-			s.Machine = n
-		case "maxmemory_policy":
-			s.Policy = value
-		case "aof_enabled":
-			s.NoAOF = value == "0"
-		case "aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status":
-			if value == "err" {
-				s.NotSaved = line
-			}
+func stateOf(info map[string]string) State {
+	number := func(name string) int64 {
+		n, _ := strconv.ParseInt(info[name], 10, 64)
+		return n
+	}
+	s := State{
+		Used: number("used_memory"), Max: number("maxmemory"), Machine: number("total_system_memory"),
+		Policy: info["maxmemory_policy"], NoAOF: info["aof_enabled"] == "0",
+	}
+	for _, name := range []string{"rdb_last_bgsave_status", "aof_last_bgrewrite_status", "aof_last_write_status"} {
+		if info[name] == "err" {
+			s.NotSaved = name + ":err"
 		}
 	}
-	return s, at
+	return s
 }
 
 // Limit is maxmemory, or the machine's memory; 0: not known.
