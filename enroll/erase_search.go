@@ -61,12 +61,15 @@ type unopened struct {
 // open.
 func (e *Eraser) waiting(ctx context.Context, who people) (tasks []queue.Ref, closed unopened, err error) {
 	codec := job.Codec{Account: e.roster.account, Keys: e.keys}
-	tasks, err = e.tasks.Search(ctx, e.roster.account, func(id string, payload []byte) bool {
-		m, err := codec.Parse(id, payload)
+	_, _, err = e.tasks.Each(ctx, e.roster.account, func(t queue.Ref, payload []byte) []byte {
+		m, err := codec.Parse(t.ID, payload)
 		if missing := (*seal.UnknownKeyError)(nil); errors.As(err, &missing) {
-			closed.ids, closed.err = append(closed.ids, id), err
+			closed.ids, closed.err = append(closed.ids, t.ID), err
 		}
-		return err == nil && (who.names(m.To) || who.users[m.User])
+		if err == nil && (who.names(m.To) || who.users[m.User]) {
+			tasks = append(tasks, t)
+		}
+		return nil
 	})
 	return tasks, closed, wrap(err, "search the queues")
 }

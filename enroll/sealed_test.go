@@ -34,11 +34,11 @@ func TestSealedMessagesAreErased(t *testing.T) {
 		}
 		must(t, w.rdb.Del(t.Context(), w.records.RecordKey("hers-lost"), w.records.RecordKey("other-lost")).Err())
 		tasks := func() (left []string) {
-			found, err := queue.NewInspector(w.rdb).Search(t.Context(), appID, func(string, []byte) bool { return true })
+			_, _, err := queue.NewInspector(w.rdb).Each(t.Context(), appID, func(task queue.Ref, _ []byte) []byte {
+				left = append(left, task.ID)
+				return nil
+			})
 			must(t, err)
-			for _, ref := range found {
-				left = append(left, ref.ID)
-			}
 			slices.Sort(left)
 			return left
 		}

@@ -83,7 +83,7 @@ func (a *app) sealed(
 // each calls change for each payload, those that wait first: a worker writes what is kept
 // before its task is done.
 func (s sealStore) each(ctx context.Context, waiting, kept func(id string, payload []byte) []byte) (written, left int, err error) {
-	written, left, err = s.tasks.Rewrite(ctx, s.codec.Account, waiting)
+	written, left, err = s.tasks.Each(ctx, s.codec.Account, func(t queue.Ref, payload []byte) []byte { return waiting(t.ID, payload) })
 	if err != nil {
 		return written, left, err
 	}

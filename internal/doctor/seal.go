@@ -26,12 +26,12 @@ func checkSeal(ctx context.Context, n *Notes, a Account, rdb redis.UniversalClie
 	defer cancel()
 	byKey := map[string]int{} // the empty one: in clear
 	read := 0
-	_, err := queue.NewInspector(rdb).Search(limited, a.AppID, func(_ string, payload []byte) bool {
+	_, _, err := queue.NewInspector(rdb).Each(limited, a.AppID, func(_ queue.Ref, payload []byte) []byte {
 		if read++; read >= mostRead {
 			cancel()
 		}
 		byKey[job.SealedWith(payload)]++
-		return false
+		return nil
 	})
 	if err != nil && limited.Err() == nil {
 		skipUnread(n, err)

@@ -146,18 +146,18 @@ func waitingTemplates(ctx context.Context, a Account, rdb redis.UniversalClient)
 	ctx, cancel := part(ctx, readShare)
 	defer cancel()
 	read := 0
-	_, _ = queue.NewInspector(rdb).Search(ctx, a.AppID, func(id string, payload []byte) bool {
+	_, _, _ = queue.NewInspector(rdb).Each(ctx, a.AppID, func(t queue.Ref, payload []byte) []byte {
 		if read++; read >= mostRead {
 			cancel()
 		}
 		var body struct {
 			TemplateID string `json:"template_id"`
 		}
-		envelope, err := a.messages().Parse(id, payload)
+		envelope, err := a.messages().Parse(t.ID, payload)
 		if err == nil && json.Unmarshal(envelope.Body, &body) == nil && body.TemplateID != "" {
 			used[body.TemplateID]++
 		}
-		return false
+		return nil
 	}) // an error leaves what was read
 	return used
 }

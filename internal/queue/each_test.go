@@ -14,9 +14,9 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redistest"
 )
 
-// Search finds tasks of all classes, waiting or scheduled, by their payload, and leaves
-// out other accounts and what cannot be read.
-func TestSearchFindsTasksByPayload(t *testing.T) {
+// Each names tasks of all classes, waiting or scheduled, and leaves out other accounts and
+// what cannot be read.
+func TestEachFindsTasksByPayload(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
 	put := func(account string, class job.Class, id, payload string, at time.Time) {
@@ -35,9 +35,15 @@ func TestSearchFindsTasksByPayload(t *testing.T) {
 	if err := rdb.HSet(t.Context(), queue.TaskKey("wx1", job.Bulk, "empty"), "state", "pending").Err(); err != nil {
 		t.Fatal(err)
 	}
-	found, err := queue.NewInspector(rdb).Search(t.Context(), "wx1", func(_ string, payload []byte) bool { return bytes.Contains(payload, []byte("CANARY")) })
-	if err != nil {
-		t.Fatal(err)
+	var found []queue.Ref
+	written, left, err := queue.NewInspector(rdb).Each(t.Context(), "wx1", func(task queue.Ref, payload []byte) []byte {
+		if bytes.Contains(payload, []byte("CANARY")) {
+			found = append(found, task)
+		}
+		return nil
+	})
+	if err != nil || written != 0 || left != 0 {
+		t.Fatal(written, left, err)
 	}
 	slices.SortFunc(found, func(a, b queue.Ref) int { return strings.Compare(a.ID, b.ID) })
 	want := []queue.Ref{{ID: "one", Class: job.Critical}, {ID: "three:t:x", Class: job.Bulk}}
@@ -45,7 +51,7 @@ func TestSearchFindsTasksByPayload(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	_ = rdb.Close()
-	if _, err := queue.NewInspector(rdb).Search(t.Context(), "wx1", func(string, []byte) bool { return true }); err == nil {
+	if _, _, err := queue.NewInspector(rdb).Each(t.Context(), "wx1", func(queue.Ref, []byte) []byte { return nil }); err == nil {
 		t.Error("no error without Redis")
 	}
 }

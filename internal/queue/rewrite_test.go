@@ -13,7 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redistest"
 )
 
-func TestRewriteReplacesPayloadsAndNothingElse(t *testing.T) {
+func TestEachReplacesPayloadsAndNothingElse(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
@@ -43,13 +43,13 @@ func TestRewriteReplacesPayloadsAndNothingElse(t *testing.T) {
 			return task
 		}
 		before := read(job.Bulk, "later")
-		change := func(id string, payload []byte) []byte {
+		change := func(task queue.Ref, payload []byte) []byte {
 			if text, old := strings.CutPrefix(string(payload), "old"); old {
-				return []byte("new and longer" + text + " of " + id)
+				return []byte("new and longer" + text + " of " + task.ID)
 			}
 			return nil
 		}
-		written, left, err := tasks.Rewrite(ctx, account, change)
+		written, left, err := tasks.Each(ctx, account, change)
 		if err != nil || written != 2 || left != 1 {
 			t.Errorf("written %d, left %d, %v; want 2 and the one that is being sent", written, left, err)
 		}
@@ -64,14 +64,14 @@ func TestRewriteReplacesPayloadsAndNothingElse(t *testing.T) {
 			t.Errorf("a task that a worker has was rewritten to %q", got)
 		}
 		must(rdb.HSet(ctx, active, "state", "pending").Err())
-		if written, left, err := tasks.Rewrite(ctx, account, change); err != nil || written != 1 || left != 0 {
+		if written, left, err := tasks.Each(ctx, account, change); err != nil || written != 1 || left != 0 {
 			t.Errorf("then: written %d, left %d, %v", written, left, err)
 		}
 	})
 }
 
 // What changes between the read and the write is left alone.
-func TestRewriteDoesNotOverwriteALaterMessage(t *testing.T) {
+func TestEachDoesNotOverwriteALaterMessage(t *testing.T) {
 	t.Parallel()
 	_, rdb := redistest.Mini(t)
 	tasks := queue.NewInspector(rdb)
@@ -82,7 +82,7 @@ func TestRewriteDoesNotOverwriteALaterMessage(t *testing.T) {
 		}
 	}
 	put("old", false)
-	_, left, err := tasks.Rewrite(t.Context(), account, func(string, []byte) []byte {
+	_, left, err := tasks.Each(t.Context(), account, func(queue.Ref, []byte) []byte {
 		put("later", true)
 		return []byte("new")
 	})
@@ -91,7 +91,7 @@ func TestRewriteDoesNotOverwriteALaterMessage(t *testing.T) {
 		t.Errorf("left %d, %v, the payload is %q", left, err, task.Payload)
 	}
 	_ = rdb.Close()
-	if _, _, err := tasks.Rewrite(t.Context(), account, func(string, []byte) []byte { return nil }); err == nil {
+	if _, _, err := tasks.Each(t.Context(), account, func(queue.Ref, []byte) []byte { return nil }); err == nil {
 		t.Error("no error without Redis")
 	}
 }
