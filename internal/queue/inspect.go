@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -89,24 +90,17 @@ func (n *Inspector) AllQueues(ctx context.Context) ([]State, error) {
 func (n *Inspector) read(ctx context.Context, names []string) []State {
 	now := time.Now()
 	states := make([]State, len(names))
-	replies := make([]*redisx.Call, len(names))
-	pauses := make([]*redis.StringCmd, len(names)) // nil for a queue of another program
-	var cmds []redis.Cmder
+	replies := make([]redis.Cmder, len(names))
 	for i, name := range names {
-		states[i].Name = name
+		_, class, _ := ParseName(name)
+		states[i].Name, states[i].Class = name, class
 		replies[i] = stateScript.Call(ctx, stateKeys(name, now), sampleSize)
-		cmds = append(cmds, replies[i])
-		if account, class, ok := ParseName(name); ok {
-			states[i].Class = class
-			pauses[i] = redis.NewStringCmd(ctx, "get", pauseKey(account, class))
-			cmds = append(cmds, pauses[i])
-		}
 	}
-	redisx.Exec(ctx, n.rdb, cmds...)
+	redisx.Exec(ctx, n.rdb, replies...)
 	samples := make([]*redisx.Call, len(names)) // nil for an empty queue and one that cannot be read
-	cmds = nil
+	var cmds []redis.Cmder
 	for i := range states {
-		if named := states[i].set(replies[i], pauses[i]); len(named) > 0 {
+		if named := states[i].set(replies[i].(*redisx.Call)); len(named) > 0 {
 			keys, args := stateKeys(names[i], now)[:countedStates], make([]any, len(named))
 			for k, text := range named {
 				if args[k] = text; k%2 == 1 {
@@ -142,35 +136,31 @@ func stateKeys(name string, now time.Time) []string {
 // countedStates are active, pending, scheduled, retry, archived and completed.
 const countedStates = 6
 
-// set reads the reply of state.lua and the record of the pause. It returns the tasks that
-// were named: of each its state and its ID.
-func (s *State) set(state *redisx.Call, pause *redis.StringCmd) (named []string) {
-	const numbers = countedStates + 6
+// set reads the reply of state.lua. It returns the tasks that were named: of each its state
+// and its ID.
+func (s *State) set(state *redisx.Call) (named []string) {
 	texts, err := state.StringSlice()
-	if err == nil && (len(texts) < numbers || len(texts)%2 != 0) {
-		err = fmt.Errorf("state.lua returned %d values", len(texts))
+	numbers := []*int64{
+		&s.Active, &s.Pending, &s.Scheduled, &s.Retry, &s.Archived, &s.Completed,
+		&s.Processed, &s.Failed, &s.ProcessedToday, &s.FailedToday,
 	}
-	var record string
-	if err == nil && pause != nil {
-		if record, err = pause.Result(); errors.Is(err, redis.Nil) {
-			err = nil
-		}
+	if err == nil && len(texts) <= len(numbers) {
+		err = fmt.Errorf("state.lua returned %d values", len(texts))
 	}
 	if err != nil {
 		s.fail(err)
 		return nil
 	}
-	var paused, since int64
-	for i, into := range []*int64{
-		&s.Active, &s.Pending, &s.Scheduled, &s.Retry, &s.Archived, &s.Completed,
-		&paused, &since, &s.Processed, &s.Failed, &s.ProcessedToday, &s.FailedToday,
-	} {
+	for i, into := range numbers {
 		*into, _ = strconv.ParseInt(texts[i], 10, 64)
 	}
-	if s.Paused = paused > 0; s.Paused {
-		s.Pause = parsePause(record, since)
+	pause := texts[len(numbers)]
+	if s.Paused = pause != ""; s.Paused {
+		if json.Unmarshal([]byte(pause), &s.Pause) != nil {
+			s.Pause = nil
+		}
 	}
-	return texts[numbers:]
+	return texts[len(numbers)+1:]
 }
 
 // add reads the reply of sample.lua.
@@ -209,9 +199,4 @@ func (n *Inspector) Delete(ctx context.Context, account string, class job.Class,
 		return fmt.Errorf("%w (ID %s)", ErrNotFound, id)
 	}
 	return nil
-}
-
-// wake tells idle workers. If the call fails, they find the task within a second.
-func (n *Inspector) wake(ctx context.Context, account string, class job.Class) {
-	_ = n.rdb.Publish(ctx, wakeChannel(account), string(class)).Err()
 }

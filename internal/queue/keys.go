@@ -68,12 +68,5 @@ func allKeysOf(account string) []keys {
 	return all
 }
 
-// Our own keys of an account.
-
 // wakeChannel carries the class of a queue that got a task while it was idle.
 func wakeChannel(account string) string { return redisx.Prefix(account) + "wake" }
-
-// pauseKey holds who paused a class and why: at most three per account.
-func pauseKey(account string, class job.Class) string {
-	return redisx.Prefix(account) + "paused:" + string(class)
-}

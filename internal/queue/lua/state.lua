@@ -3,9 +3,8 @@
 -- KEYS: active, pending, scheduled, retry, archived, completed, paused, processed,
 -- failed, processed of the day, failed of the day.
 -- ARGV[1]: number of tasks to name of each state.
--- Returns texts of numbers: the sizes of the first six keys; 1 when paused; the time of the
--- pause in Unix seconds; the four counters. Then for each named task its state (1 to 6) and
--- its ID.
+-- Returns texts: the sizes of the first six keys, the four counters, what the key of the pause
+-- holds ('' when not paused). Then for each named task its state (1 to 6) and its ID.
 local function number(key) return tonumber(redis.call('GET', key)) or 0 end
 
 local sample = tonumber(ARGV[1])
@@ -24,8 +23,8 @@ for i = 1, 6 do
     named[#named + 1] = id
   end
 end
-out[7] = redis.call('EXISTS', KEYS[7])
-for i = 7, 11 do out[i + 1] = number(KEYS[i]) end
+for i = 8, 11 do out[i - 1] = number(KEYS[i]) end
 for i = 1, #out do out[i] = string.format('%.0f', out[i]) end
+out[11] = redis.call('GET', KEYS[7]) or ''
 for _, value in ipairs(named) do out[#out + 1] = value end
 return out
