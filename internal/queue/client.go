@@ -78,7 +78,7 @@ func (c *client) answer(ctx context.Context, k []string, args []any) *redis.Cmd 
 			return answered(ctx, []any{}, nil)
 		case slices.Equal(k, []string{q.pending, q.paused, q.active, q.lease}): // dequeue
 			c.fetched.Do(func() { close(c.first) })
-			return c.dequeue(ctx, q)
+			return c.dequeue(ctx, q == &c.fetcher.queues[0].keys)
 		case len(k) == 5 && k[0] == q.active && k[1] == q.lease && strings.HasPrefix(k[2], q.tasks): // done
 			return c.completed(context.WithoutCancel(ctx), q, k, args)
 		case slices.Contains(k, q.paused):
@@ -95,15 +95,24 @@ func answered(ctx context.Context, value any, err error) *redis.Cmd {
 	return cmd
 }
 
-// dequeue answers with a task of any class: asynq takes the queue from the task.
-// It asks for one queue after the other, critical first: only that question waits.
-func (c *client) dequeue(ctx context.Context, q *keys) *redis.Cmd {
-	var wait time.Duration
-	if q == &c.fetcher.queues[0].keys {
-		wait = time.Second
+// dequeue answers with a task of any class: asynq takes the queue from the task. It asks
+// for one queue after the other, critical first. Only that question waits, a second at most.
+func (c *client) dequeue(ctx context.Context, first bool) *redis.Cmd {
+	if !first {
+		return answered(ctx, nil, redis.Nil)
 	}
-	if d := c.fetcher.next(wait); d != nil {
+	select {
+	case d := <-c.fetcher.out:
 		return answered(ctx, d.message, nil)
+	default:
+	}
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case d := <-c.fetcher.out:
+		return answered(ctx, d.message, nil)
+	case <-timer.C:
+	case <-c.fetcher.stopped:
 	}
 	return answered(ctx, nil, redis.Nil)
 }

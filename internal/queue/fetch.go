@@ -176,7 +176,7 @@ func (f *fetcher) wait(ctx context.Context, now time.Time) {
 	case <-opened[ratelimit.Reserved]:
 		f.closed[ratelimit.Reserved] = closure{}
 	case <-timer.C:
-		for _, d := range f.inFlight.take(staleAfter, time.Now()) {
+		for _, d := range f.inFlight.take(staleAfter) {
 			f.gate.Return(d.permit)
 		}
 	case <-ctx.Done():
@@ -289,75 +289,63 @@ func (f *fetcher) preferCritical(q *source, p ratelimit.Permit) *source {
 	return q
 }
 
-// fetch spends permits on tasks and returns what is left.
+// fetch spends permits on as many tasks of q, and returns those that are left. Two script
+// calls take the tasks, since a script must declare the keys of the tasks. They are not
+// repeated after a lost connection: the tasks of the first one would be left active
+// until recovery finds them, as those of a call whose answer is lost are.
 func (f *fetcher) fetch(ctx context.Context, q *source, permits []ratelimit.Permit) []delivery {
+	ctx = context.WithoutCancel(ctx)
 	lease := time.Now().Add(leaseTime).Unix()
-	deliveries, err := f.take(context.WithoutCancel(ctx), &q.keys, lease, len(permits))
+	ids, err := fetchScript.Texts(ctx, f.rdb, true, []string{q.pending, q.paused, q.active, q.lease, q.idle, q.deliveries, q.retry},
+		lease, len(permits), idleLife.Milliseconds())
+	var number int64 // of the first delivery
+	var opened []string
+	if err == nil && len(ids) > 0 {
+		number, err = strconv.ParseInt(ids[0], 10, 64)
+		ids = ids[1:]
+		tasks := make([]string, len(ids))
+		for i, id := range ids {
+			tasks[i] = q.tasks + id
+		}
+		if err == nil {
+			opened, err = openScript.Texts(ctx, f.rdb, true, tasks)
+		}
+	}
+	if err == nil && len(opened) != 2*len(ids) {
+		err = fmt.Errorf("open.lua answered %d texts for %d tasks", len(opened), len(ids))
+	}
 	if err != nil {
 		f.returnAll(permits)
 		f.trouble(ctx, "cannot fetch tasks", err)
 		return nil
 	}
-	q.filled, q.depth = len(deliveries) == len(permits), 2*len(deliveries)
-	deliveries = f.withMessage(ctx, deliveries)
-	for n := range deliveries {
-		deliveries[n].permit = permits[n]
+	var gone []delivery
+	now, deliveries := time.Now(), make([]delivery, 0, len(ids))
+	for i, id := range ids {
+		d := delivery{
+			queue: &q.keys, id: id, message: opened[2*i], redelivered: opened[2*i+1] == "1",
+			number: number + int64(i), lease: lease, fetched: now,
+		}
+		if d.message == "" {
+			gone = append(gone, d)
+			continue
+		}
+		d.permit = permits[len(deliveries)]
+		deliveries = append(deliveries, d)
 	}
 	f.returnAll(permits[len(deliveries):])
+	f.removeGone(ctx, gone)
+	q.filled, q.depth = len(ids) == len(permits), 2*len(ids)
 	return deliveries
 }
 
-// withMessage removes the tasks whose message is gone, from Redis too.
-func (f *fetcher) withMessage(ctx context.Context, deliveries []delivery) []delivery {
-	var gone []delivery
-	deliveries = slices.DeleteFunc(deliveries, func(d delivery) bool {
-		if d.message == "" {
-			gone = append(gone, d)
-		}
-		return d.message == ""
-	})
+// removeGone removes tasks whose message is gone.
+func (f *fetcher) removeGone(ctx context.Context, gone []delivery) {
 	if len(gone) > 0 {
 		_, err := f.toHead(ctx, gone)
 		f.log.Warn("queue: tasks without a message are removed: Redis evicted them, or they were deleted by hand",
 			zap.Int("without_message", len(gone)), zap.Error(err))
 	}
-	return deliveries
-}
-
-// take fetches up to n tasks in two script calls, since a script must declare the keys of
-// the tasks. A task without a message is among them. The calls are not repeated after a
-// lost connection: the tasks of the first one would be left active until recovery finds
-// them. The same happens to those of a call whose answer is lost.
-func (f *fetcher) take(ctx context.Context, q *keys, lease int64, n int) ([]delivery, error) {
-	ids, err := fetchScript.Texts(ctx, f.rdb, true, []string{q.pending, q.paused, q.active, q.lease, q.idle, q.deliveries, q.retry},
-		lease, n, idleLife.Milliseconds())
-	if err != nil || len(ids) < 2 {
-		return nil, err
-	}
-	number, err := strconv.ParseInt(ids[0], 10, 64)
-	if err != nil {
-		return nil, fmt.Errorf("fetch.lua answered no number: %w", err)
-	}
-	ids = ids[1:]
-	declared := make([]string, len(ids))
-	for i, id := range ids {
-		declared[i] = q.tasks + id
-	}
-	opened, err := openScript.Texts(ctx, f.rdb, true, declared)
-	if err == nil && len(opened) != 2*len(ids) {
-		err = fmt.Errorf("open.lua answered %d texts", len(opened))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the tasks: %w", err)
-	}
-	now, deliveries := time.Now(), make([]delivery, len(ids))
-	for i, id := range ids {
-		deliveries[i] = delivery{
-			queue: q, id: id, message: opened[2*i], redelivered: opened[2*i+1] == "1",
-			number: number + int64(i), lease: lease, fetched: now,
-		}
-	}
-	return deliveries, nil
 }
 
 // deliver hands the tasks to the asynq servers that ask for one. What none takes
@@ -375,7 +363,10 @@ func (f *fetcher) deliver(ctx context.Context, deliveries []delivery, changed <-
 			f.giveBack(ctx, deliveries[i:])
 			return
 		}
-		f.inFlight.hand(d)
+		if !f.inFlight.hand(d) { // it comes again when its lease has ended
+			f.gate.Return(d.permit)
+			continue
+		}
 		select {
 		case f.out <- d:
 			continue
@@ -401,25 +392,4 @@ func (f *fetcher) trouble(ctx context.Context, what string, err error) {
 	if ctx.Err() == nil {
 		f.log.Warn("queue: "+what+", trying again", zap.Error(err))
 	}
-}
-
-// next waits for the next task, at most for the given time. nil: there is none.
-func (f *fetcher) next(wait time.Duration) *delivery {
-	select {
-	case d := <-f.out:
-		return d
-	default:
-	}
-	if wait == 0 {
-		return nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case d := <-f.out:
-		return d
-	case <-timer.C:
-	case <-f.stopped:
-	}
-	return nil
 }

@@ -42,8 +42,6 @@ const (
 	// drainGrace is what a handler has to return after its context was cancelled,
 	// before asynq puts its task back without it.
 	drainGrace = 2 * time.Second
-	// twinWait is how long a task waits while a handler runs one of the same ID.
-	twinWait = 2 * time.Second
 	// checkEvery is asynq's pause between fetches that found nothing. Our client
 	// does the waiting, so it can be short.
 	checkEvery = 2 * time.Millisecond
@@ -122,7 +120,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stopFetching()
 	background.Wait()
 	err = errors.Join(err, r.drain(servers, interrupt))
-	for _, d := range r.fetcher.inFlight.take(0, time.Now()) {
+	for _, d := range r.fetcher.inFlight.take(0) {
 		cfg.Gate.Return(d.permit) // asynq never started it; it is recovered when its lease ends
 	}
 	return err
@@ -206,7 +204,7 @@ func (r *run) drain(servers []*asynq.Server, interrupt func()) error {
 		return nil
 	case <-timer.C:
 	}
-	late := r.fetcher.inFlight.count()
+	late := r.cfg.Concurrency - r.fetcher.inFlight.free()
 	interrupt()
 	<-done
 	if late == 0 {
@@ -233,21 +231,24 @@ func growStack(run bool) (sum byte) {
 }
 
 // process is asynq's handler.
-func (r *run) process(ctx context.Context, t *asynq.Task) error {
+func (r *run) process(ctx context.Context, t *asynq.Task) (err error) {
 	growStack(false)
 	id, _ := asynq.GetTaskID(ctx)
 	queue, _ := asynq.GetQueueName(ctx)
-	d, ok := r.fetcher.inFlight.start(taskKey{queue, id})
-	if !ok {
-		if d != nil {
-			r.fetcher.gate.Return(d.permit)
-		}
-		return &Later{twinWait, "another task of this ID is being handled"}
+	d := r.fetcher.inFlight.start(queue, id)
+	if d == nil {
+		return &Later{time.Second, "asynq started it too late"}
 	}
 	putBack := false
-	defer func() { r.fetcher.inFlight.end(id, putBack) }()
-
-	err := r.call(r.bounded(), Task{ //nolint:contextcheck // of the run: see bounded
+	defer func() {
+		if x := recover(); x != nil { // asynq would store its value, which may hold the payload
+			r.cfg.Logger.Error("queue: the handler panicked",
+				zap.String("id", id), zap.String("value_type", fmt.Sprintf("%T", x)), zap.ByteString("stack", debug.Stack()))
+			err = fmt.Errorf("the handler panicked with a value of type %T: see the worker's log", x)
+		}
+		r.fetcher.inFlight.end(id, putBack)
+	}()
+	err = r.cfg.Handler(r.bounded(), Task{ //nolint:contextcheck // of the run: see bounded
 		ID: id, Queue: queue, Payload: t.Payload(), Permit: d.permit, Delivery: d.number, Redelivered: d.redelivered,
 	})
 	if stopped := err != nil && r.work.Err() != nil && errors.Is(err, context.Canceled); stopped {
@@ -277,19 +278,6 @@ func (r *run) bounded() context.Context {
 		r.bound, r.renewAt = ctx, now.Add(time.Second)
 	}
 	return r.bound
-}
-
-// call keeps a panic's value away from asynq, which would store it: it may hold the
-// payload.
-func (r *run) call(ctx context.Context, t Task) (err error) {
-	defer func() {
-		if x := recover(); x != nil {
-			r.cfg.Logger.Error("queue: the handler panicked",
-				zap.String("id", t.ID), zap.String("value_type", fmt.Sprintf("%T", x)), zap.ByteString("stack", debug.Stack()))
-			err = fmt.Errorf("the handler panicked with a value of type %T: see the worker's log", x)
-		}
-	}()
-	return r.cfg.Handler(ctx, t)
 }
 
 // retryDelay is asynq's RetryDelayFunc.

@@ -3,8 +3,8 @@
 -- more. open.lua is the other half.
 -- KEYS: pending, paused, active, lease, idle, deliveries, retry. ARGV: end of the lease in
 -- Unix seconds, n, life of the idle mark in ms.
--- Returns the number of the first delivery, then the IDs. Nothing but the number: the
--- queue is empty or paused.
+-- Returns the number of the first delivery, then the IDs. Nothing: the queue is empty or
+-- paused.
 local n, now, ids = tonumber(ARGV[2]), redis.call('TIME'), {}
 if redis.call('EXISTS', KEYS[2]) == 0 then
   ids = redis.call('ZRANGEBYSCORE', KEYS[7], '-inf', now[1], 'LIMIT', 0, n)
@@ -21,7 +21,7 @@ if #ids < n then
   redis.call('SET', KEYS[5], '1', 'PX', ARGV[3])
 end
 if #ids == 0 then
-  return {'0'}
+  return {}
 end
 redis.call('LPUSH', KEYS[3], unpack(ids))
 local leases = {}
