@@ -49,7 +49,7 @@ var ErrBusy = errors.New("a worker is completing the task of an earlier message 
 
 // failed wraps what Enqueue returns.
 func failed(err error) error {
-	if errors.Is(err, ErrClosed) || errors.Is(err, redisx.ErrClosed) {
+	if errors.Is(err, ErrClosed) {
 		return ErrClosed
 	}
 	return fmt.Errorf("producer: enqueue: %w", err)

@@ -39,37 +39,43 @@ type Result struct {
 // message, in their order. The error is nil when every message has a ticket, else a
 // *PartialError; repeat the call with the same IDs to enqueue the rest.
 func (p *Producer) EnqueueMany(ctx context.Context, messages []Message) ([]Result, error) {
+	if len(messages) == 1 && ctx.Err() == nil {
+		m := messages[0]
+		ticket, err := p.Enqueue(context.WithoutCancel(ctx), m.ID, m.Message, func(t *Terms) { *t = m.Terms }) // the answer tells whether it was enqueued
+		results := []Result{{ticket, err}}
+		return results, partial(results)
+	}
 	ctx, span := tracing.Start(ctx, "wxnotify enqueue", trace.SpanKindProducer)
 	defer span.End()
 	span.Text("account", p.cfg.Account)
 	span.Number("messages", int64(len(messages)))
-	results := make([]Result, 0, len(messages))
-	partial := &PartialError{Total: len(messages)}
-	add := func(r Result) {
-		if r.Err != nil {
-			if partial.Failed == 0 {
-				partial.First, partial.FirstID = r.Err, r.ID
-			}
-			partial.Failed++
-		}
-		results = append(results, r)
-	}
-	if len(messages) == 1 && ctx.Err() == nil {
-		t, err := p.enqueueOne(context.WithoutCancel(ctx), messages[0]) // the answer tells whether it was enqueued
-		add(Result{t, err})
-	} else {
-		for r := range p.EnqueueSeq(ctx, slices.Values(messages)) {
-			add(r)
-		}
-	}
+	results := slices.AppendSeq(make([]Result, 0, len(messages)), p.EnqueueSeq(ctx, slices.Values(messages)))
 	for _, m := range messages[len(results):] { // ctx ended before they were read
-		add(Result{Ticket: Ticket{ID: m.ID}, Err: fmt.Errorf("producer: enqueue: %w", context.Cause(ctx))})
+		results = append(results, Result{Ticket{ID: m.ID}, fmt.Errorf("producer: enqueue: %w", context.Cause(ctx))})
 	}
-	if partial.Failed > 0 {
+	err := partial(results)
+	if err != nil {
 		span.Fail("not all were enqueued")
-		return results, partial
 	}
-	return results, nil
+	return results, err
+}
+
+// partial is nil, or a *PartialError.
+func partial(results []Result) error {
+	e := &PartialError{Total: len(results)}
+	for _, r := range results {
+		if r.Err == nil {
+			continue
+		}
+		if e.Failed == 0 {
+			e.First, e.FirstID = r.Err, r.ID
+		}
+		e.Failed++
+	}
+	if e.Failed == 0 {
+		return nil
+	}
+	return e
 }
 
 // EnqueueSeq enqueues a stream of messages in bounded memory and yields one

@@ -241,33 +241,30 @@ type Ticket struct {
 // share. The error is *wechat.InvalidError when the message is refused,
 // *IDReusedError, ErrRedisFull, ctx's, or Redis'; after the last two it is not
 // known whether the message was enqueued: repeat the call with the same ID.
-func (p *Producer) Enqueue(ctx context.Context, id string, m *wechat.TemplateMessage, opts ...Option) (Ticket, error) {
+func (p *Producer) Enqueue(ctx context.Context, id string, m *wechat.TemplateMessage, opts ...Option) (ticket Ticket, err error) {
 	msg := Message{ID: id, Message: m}
 	for _, set := range opts {
 		set(&msg.Terms)
 	}
 	ctx, span := tracing.Start(ctx, "wxnotify enqueue", trace.SpanKindProducer)
-	defer span.End()
+	defer func() {
+		if err != nil {
+			span.Fail("not enqueued")
+		}
+		span.End()
+	}()
 	span.Text("account", p.cfg.Account)
-	ticket, err := p.enqueueOne(ctx, msg)
-	if err != nil {
-		span.Fail("not enqueued")
-	}
-	return ticket, err
-}
-
-func (p *Producer) enqueueOne(ctx context.Context, msg Message) (Ticket, error) {
 	e, err := p.prepare(ctx, msg, time.Now())
 	if err != nil {
-		return Ticket{ID: msg.ID}, err
+		return Ticket{ID: id}, err
 	}
 	if err := p.begin(ctx, []*entry{e}); err != nil {
-		return Ticket{ID: msg.ID}, failed(err)
+		return Ticket{ID: id}, failed(err)
 	}
 	defer p.running.Done()
 	r, err := p.singles[e.envelope.Class].Do(ctx, e)
 	if err != nil {
-		return Ticket{ID: msg.ID}, failed(err)
+		return Ticket{ID: id}, failed(err)
 	}
 	return p.ticket(ctx, e, r)
 }
