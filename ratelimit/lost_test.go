@@ -212,6 +212,27 @@ func TestLostCountNeedsALaterQuestion(t *testing.T) {
 	})
 }
 
+// The same when the count was missing already, and what was lost is the answer that
+// would have restored it: an answer to an earlier question is not used in its place.
+func TestLostAnswerNeedsALaterQuestion(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, rdb *redis.Client) {
+		g := reconciled(t, rdb, config("a"))
+		must(t, rdb.HDel(t.Context(), key+"gate", "trusted").Err())
+		time.Sleep(2 * time.Minute)
+		earlier := ask(t, g)
+		backup := saveRedis(t, rdb)
+		reconcile(t, g, 1000, 1000)
+		backup.restore(t, rdb)
+		refused(t, g, ratelimit.General, ratelimit.ReasonUnreconciled)
+		stale(t, g.Reconcile(t.Context(), earlier, 1000, 900))
+		refused(t, g, ratelimit.General, ratelimit.ReasonUnreconciled)
+		time.Sleep(3 * time.Second)
+		reconcile(t, g, 1000, 1000)
+		refused(t, g, ratelimit.General, ratelimit.ReasonQuota)
+	})
+}
+
 // A permit whose booking was lost comes back after the count was corrected: it is
 // not taken off the bookings since then.
 func TestReturnOfALostPermitIsVoid(t *testing.T) {

@@ -32,16 +32,17 @@ local function closed(reason, detail, wait) return reply({closed = reason, detai
 
 -- find_lost_writes distrusts the count when this process knows a later version, or
 -- a later call of its own, than Redis does: Redis came back without its last
--- writes, as after a power cut or a fail-over, and so did the count.
+-- writes, as after a power cut or a fail-over, and so did the count. A later version
+-- counts also when the count was missing: the correction that restored it is lost.
 local function find_lost_writes()
   local known = number('version')
-  local lost = known > version or known == version and (tonumber(remembered.seq) or 0) < number('granted')
-  if trusted and lost then
+  local later = known > version
+  if later or trusted and known == version and (tonumber(remembered.seq) or 0) < number('granted') then
     trusted, h.announced = false, nil
     redis.call('HDEL', gate, 'trusted', 'announced')
     redis.call('HSET', gate, 'lost_at', int(now_ms))
   end
-  if known > version then -- the next one must be later than any that a process knows
+  if later then -- the next one must be later than any that a process knows
     version = known
     redis.call('HSET', gate, 'version', int(version))
   end
