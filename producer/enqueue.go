@@ -96,12 +96,12 @@ func (p *Producer) enqueue(ctx context.Context, class job.Class, entries []*entr
 		keys = append(keys, p.ledger.IndexKeys(now)...)
 		calls = append(calls, enqueueScript.Call(ctx, keys, args...))
 	}
-	return run(ctx, p.rdb, calls, len(entries))
+	redisx.Exec(ctx, p.rdb, calls...)
+	return repliesOf(calls, len(entries))
 }
 
-// run runs calls of at most callSize messages each and gathers their answers.
-func run(ctx context.Context, rdb redis.UniversalClient, calls []redis.Cmder, n int) []reply {
-	redisx.Exec(ctx, rdb, calls...)
+// repliesOf gathers the answers to n messages, of calls for at most callSize each.
+func repliesOf(calls []redis.Cmder, n int) []reply {
 	replies := make([]reply, 0, n)
 	for _, call := range calls {
 		size := min(callSize, n-len(replies))
@@ -136,7 +136,8 @@ func (p *Producer) enqueueApart(ctx context.Context, class job.Class, entries []
 		keys = append(keys, p.ledger.IndexKeys(now)...)
 		creates = append(creates, createScript.Call(ctx, keys, args...))
 	}
-	replies := run(ctx, p.rdb, creates, len(entries))
+	redisx.Exec(ctx, p.rdb, creates...)
+	replies := repliesOf(creates, len(entries))
 
 	var index []int // of the entries that need a task
 	for i, r := range replies {
