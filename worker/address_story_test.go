@@ -80,7 +80,7 @@ func TestUnlistedWorkerIsSuspendedAndTheListedOneSendsAll(t *testing.T) {
 			t.Run(name+", "+order, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					p := newPipe(t, cfg, terms{rate: 20, quota: 100_000, servers: 1, concurrency: 8})
+					p := newPipe(t, cfg, terms{rate: 20, quota: 100_000, concurrency: 8})
 					all := ids("m", 200)
 					p.enqueue(appid, job.Default, all...)
 					processes := map[string]*process{}
@@ -117,7 +117,7 @@ func TestUnlistedWorkerIsSuspendedAndTheListedOneSendsAll(t *testing.T) {
 func TestSuspendedWorkerNamesItsAddress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(t, ipList(wechattest.IPCheckAll, 40164), terms{rate: 20, servers: 1, concurrency: 8})
+		p := newPipe(t, ipList(wechattest.IPCheckAll, 40164), terms{rate: 20, concurrency: 8})
 		listed, unlisted := p.startFrom(listedIP), p.startFrom(unlistedIP)
 		time.Sleep(30 * time.Second) // virtual: found out without a message
 		err := unlisted.worker.Check(appid)
@@ -146,7 +146,7 @@ func TestGateClosesWhenEveryWorkerIsRefusedAndOpensWhenOneIsNot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p := newPipe(t, cfg, terms{rate: 20, quota: 100_000, servers: 1, concurrency: 8})
+				p := newPipe(t, cfg, terms{rate: 20, quota: 100_000, concurrency: 8})
 				all := ids("m", 100)
 				p.enqueue(appid, job.Default, all...)
 				p.startFrom(unlistedIP)
@@ -183,7 +183,7 @@ func TestSuspendedWorkerComesBackOnceItsAddressIsListed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p := newPipe(t, cfg, terms{rate: 20, quota: 100_000, servers: 1, concurrency: 8})
+				p := newPipe(t, cfg, terms{rate: 20, quota: 100_000, concurrency: 8})
 				w := p.startFrom(unlistedIP)
 				all := ids("m", 100)
 				p.enqueue(appid, job.Default, all...)
@@ -211,7 +211,7 @@ func TestSuspendedWorkerComesBackOnceItsAddressIsListed(t *testing.T) {
 func TestGateFollowsTheLastListedWorker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(t, ipList(wechattest.IPCheckAll, 40164), terms{rate: 20, quota: 100_000, servers: 1, concurrency: 8})
+		p := newPipe(t, ipList(wechattest.IPCheckAll, 40164), terms{rate: 20, quota: 100_000, concurrency: 8})
 		listed := p.startFrom(listedIP)
 		p.startFrom(unlistedIP)
 		time.Sleep(10 * time.Second) // virtual
@@ -236,7 +236,7 @@ func TestAddressIsUnlistedWhileMessagesAreInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := ipList(wechattest.IPCheckAll, 61004)
 		cfg.Latency = 200 * time.Millisecond
-		p := newPipe(t, cfg, terms{rate: 40, quota: 100_000, servers: 1, concurrency: 8})
+		p := newPipe(t, cfg, terms{rate: 40, quota: 100_000, concurrency: 8})
 		account := p.p.Account(appid)
 		account.SetAllowedIPs(listedIP, unlistedIP)
 		all := ids("m", 400)

@@ -14,14 +14,14 @@ import (
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	_, err := worker.New(worker.Config{
-		Concurrency: -1, Servers: -1, TaskTimeout: 1500 * time.Millisecond, DrainTimeout: 5 * time.Second,
+		Concurrency: -1, TaskTimeout: 1500 * time.Millisecond, DrainTimeout: 5 * time.Second,
 		Accounts: []worker.Account{{AppID: "wx1", Policy: worker.Policy{ReplayWindow: time.Hour}}, {AppID: "wx1"}},
 	})
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, field := range []string{
-		"Redis is required", "Concurrency must be positive", "Servers must be positive", "TaskTimeout must be whole seconds",
+		"Redis is required", "Concurrency must be positive", "TaskTimeout must be whole seconds",
 		"Accounts[0].Sender", "Accounts[0].Gate", "Accounts[0].Policy.ReplayWindow",
 		"Accounts[1].AppID \"wx1\" is there twice", "shorter than DrainTimeout", "shorter than TaskTimeout",
 	} {

@@ -28,7 +28,7 @@ import (
 
 var errLost = errors.New("i/o timeout")
 
-func oneAccount() terms { return terms{quota: 1000, rate: 100, servers: 1, concurrency: 4} }
+func oneAccount() terms { return terms{quota: 1000, rate: 100, concurrency: 4} }
 
 // startWith runs a worker for one account, changed as a fault needs it.
 func (p *pipe) startWith(change func(w *process, a worker.Account) worker.Account) (*process, *ratelimit.Gate) {
@@ -38,7 +38,7 @@ func (p *pipe) startWith(change func(w *process, a worker.Account) worker.Accoun
 	account := w.account(appid)
 	gate := account.Gate.(*ratelimit.Gate)
 	run, err := worker.New(worker.Config{
-		Redis: w.rdb, Concurrency: 4, Servers: 1, Logger: p.logger, Accounts: []worker.Account{change(w, account)},
+		Redis: w.rdb, Concurrency: 4, Logger: p.logger, Accounts: []worker.Account{change(w, account)},
 	})
 	if err != nil {
 		p.Fatal(err)

@@ -17,7 +17,7 @@ import (
 func TestQue06Outage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(t, wechattest.Config{Latency: 20 * time.Millisecond}, terms{rate: 50, concurrency: 20, servers: 1})
+		p := newPipe(t, wechattest.Config{Latency: 20 * time.Millisecond}, terms{rate: 50, concurrency: 20})
 		p.p.Always(wechattest.HTTPStatus(503))
 		all := ids("m", 300)
 		p.enqueue(appid, job.Default, all...)
@@ -63,7 +63,7 @@ func TestQue06Outage(t *testing.T) {
 func TestStoryNoToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(t, wechattest.Config{}, terms{servers: 1})
+		p := newPipe(t, wechattest.Config{}, terms{})
 		account := p.p.Account(appid)
 		account.FreezeTokens(40164)
 		all := ids("m", 50)
@@ -86,7 +86,7 @@ func TestStoryNoToken(t *testing.T) {
 func TestMul01NoMixing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(t, twoAccounts(), terms{servers: 1})
+		p := newPipe(t, twoAccounts(), terms{})
 		a, b := ids("a", 60), ids("b", 60)
 		p.enqueue(accountA, job.Default, a...)
 		p.enqueue(accountB, job.Default, b...)
@@ -105,7 +105,7 @@ func TestMul01NoMixing(t *testing.T) {
 func TestMul02Isolation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(t, twoAccounts(), terms{servers: 1, concurrency: 10})
+		p := newPipe(t, twoAccounts(), terms{concurrency: 10})
 		p.p.Account(accountA).Freeze(wechat.CodePunished)
 		a, b := ids("a", 150), ids("b", 150)
 		p.enqueue(accountA, job.Default, a...)

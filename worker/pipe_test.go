@@ -42,7 +42,6 @@ type terms struct {
 	quota       int64
 	reserve     float64
 	concurrency int
-	servers     int
 	policy      worker.Policy
 	callTimeout time.Duration
 	drain       time.Duration
@@ -126,7 +125,7 @@ func (p *pipe) startFrom(ip string) *process {
 	w := &process{pipe: p, ip: ip, done: make(chan error, 1)}
 	w.rdb = w.client()
 	cfg := worker.Config{
-		Redis: w.rdb, Concurrency: p.terms.concurrency, Servers: p.terms.servers, DrainTimeout: p.terms.drain, Logger: p.logger,
+		Redis: w.rdb, Concurrency: p.terms.concurrency, DrainTimeout: p.terms.drain, Logger: p.logger,
 		SealKeys: wechat.NewSecret(p.terms.keys),
 		OnEvent: func(e worker.Event) {
 			p.mu.Lock()

@@ -13,7 +13,7 @@ import (
 func TestWorkersReportToTheRegistry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(t, wechattest.Config{}, terms{servers: 1, concurrency: 8})
+		p := newPipe(t, wechattest.Config{}, terms{concurrency: 8})
 		alive := func() []heartbeat.Worker {
 			workers, _, err := heartbeat.List(t.Context(), p.admin, appid)
 			if err != nil {

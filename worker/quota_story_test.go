@@ -21,7 +21,7 @@ func TestQuo01ReserveAndNextDay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := wechattest.Config{Accounts: []wechattest.AccountConfig{{AppID: appid, DailyQuota: 300}}}
-		p := newPipe(t, cfg, terms{quota: 300, reserve: 0.1, servers: 1, rate: 100})
+		p := newPipe(t, cfg, terms{quota: 300, reserve: 0.1, rate: 100})
 		bulk, critical := ids("bulk", 700), ids("crit", 20)
 		p.enqueue(appid, job.Bulk, bulk...)
 		one, two := p.start(), p.start()
@@ -88,7 +88,7 @@ func TestQuo04RefusedEarly(t *testing.T) {
 	longVirtualTime(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipe(t, wechattest.Config{Latency: 50 * time.Millisecond},
-			terms{quota: 1000, servers: 1, concurrency: 20, rate: 100})
+			terms{quota: 1000, concurrency: 20, rate: 100})
 		all := ids("m", 300)
 		p.enqueue(appid, job.Default, all...)
 		w := p.start()
@@ -127,7 +127,7 @@ func TestQuo04RefusedEarly(t *testing.T) {
 func TestQuo04QuotaRaised(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(t, wechattest.Config{}, terms{servers: 1})
+		p := newPipe(t, wechattest.Config{}, terms{})
 		p.p.Script(wechattest.Errcode(wechat.CodeQuota))
 		all := ids("m", 50)
 		p.enqueue(appid, job.Default, all...)
@@ -143,7 +143,7 @@ func TestQuotaAskedForBeforeMidnight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := wechattest.Config{Accounts: []wechattest.AccountConfig{{AppID: appid, DailyQuota: 10000}}, Latency: 1200 * time.Millisecond}
-		p := newPipe(t, cfg, terms{quota: 10000, servers: 1, concurrency: 16, rate: 50})
+		p := newPipe(t, cfg, terms{quota: 10000, concurrency: 16, rate: 50})
 		end := midnight()
 		p.p.Account(appid).SetUsed(10000)
 		time.Sleep(time.Until(end.Add(-20 * time.Second))) // virtual
@@ -164,7 +164,7 @@ func TestDistrustOfTheEveningEndsAtMidnight(t *testing.T) {
 	longVirtualTime(t)
 	synctest.Test(t, func(t *testing.T) {
 		cfg := wechattest.Config{Accounts: []wechattest.AccountConfig{{AppID: appid, DailyQuota: 10000}}}
-		p := newPipe(t, cfg, terms{quota: 10000, servers: 1, concurrency: 16, rate: 50})
+		p := newPipe(t, cfg, terms{quota: 10000, concurrency: 16, rate: 50})
 		time.Sleep(time.Until(midnight().Add(-5 * time.Minute))) // virtual
 		p.p.Account(appid).SetUsed(9500)
 		p.p.Script(wechattest.Errcode(wechat.CodeQuota).Times(40))
@@ -195,7 +195,7 @@ func TestDistrustIsTheFleets(t *testing.T) {
 	longVirtualTime(t)
 	synctest.Test(t, func(t *testing.T) {
 		cfg := wechattest.Config{Accounts: []wechattest.AccountConfig{{AppID: appid, DailyQuota: 10000}}, Latency: 50 * time.Millisecond}
-		p := newPipe(t, cfg, terms{quota: 10000, servers: 1, concurrency: 16, rate: 50})
+		p := newPipe(t, cfg, terms{quota: 10000, concurrency: 16, rate: 50})
 		p.p.Account(appid).SetUsed(9500)
 		p.p.Always(wechattest.Errcode(wechat.CodeQuota))
 		p.enqueue(appid, job.Default, ids("m", 300)...)
@@ -220,7 +220,7 @@ func TestMinuteQuotaAcrossTheMinutesEnd(t *testing.T) {
 		t.Run(from.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p := newPipe(t, wechattest.Config{Latency: 20 * time.Millisecond}, terms{quota: 100000, servers: 1, concurrency: 32, rate: 500})
+				p := newPipe(t, wechattest.Config{Latency: 20 * time.Millisecond}, terms{quota: 100000, concurrency: 32, rate: 500})
 				minute := time.Now().Truncate(time.Minute).Add(time.Minute)
 				time.Sleep(time.Until(minute.Add(from - 5*time.Second))) // virtual
 				p.start()

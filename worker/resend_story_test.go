@@ -104,7 +104,7 @@ func TestRcp06StoryOfAResend(t *testing.T) {
 				p := newPipe(t, wechattest.Config{
 					Latency:  20 * time.Millisecond,
 					Accounts: []wechattest.AccountConfig{{AppID: appid, Callback: cb}},
-				}, terms{servers: 1, concurrency: 4})
+				}, terms{concurrency: 4})
 				c = newClerk(p)
 				saved, lost, usual := envelope(appid, job.Critical, "saved"), envelope(appid, job.Critical, "lost"), envelope(appid, job.Default, "usual")
 				a := p.p.Account(appid)
@@ -162,7 +162,7 @@ func TestRcp06StoryOfAResend(t *testing.T) {
 func TestStoryOfAResendAfterACrash(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(t, wechattest.Config{}, terms{servers: 1, concurrency: 4})
+		p := newPipe(t, wechattest.Config{}, terms{concurrency: 4})
 		c := newClerk(p)
 		e := envelope(appid, job.Critical, "m")
 		payload, err := job.Encode(e)
@@ -204,7 +204,7 @@ func TestRcp03StoryOfALostAnswer(t *testing.T) {
 		var c *clerk
 		p := newPipe(t, wechattest.Config{Accounts: []wechattest.AccountConfig{{AppID: appid, Callback: wechattest.CallbackConfig{
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.ServeHTTP(w, r) }),
-		}}}}, terms{servers: 1, concurrency: 4})
+		}}}}, terms{concurrency: 4})
 		c = newClerk(p)
 		to := envelope(appid, job.Default, "m").To
 		p.p.Script(wechattest.CutAfterAccept().For(to).Times(1), wechattest.Errcode(-1).For(to).Times(100))

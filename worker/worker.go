@@ -71,9 +71,6 @@ type Config struct {
 	Accounts []Account             // at least one
 	// Concurrency is sends in flight of each account in this process. Default 64.
 	Concurrency int
-	// Servers is how many asynq servers handle the tasks of an account. One fetch
-	// loop feeds them all. Default 4.
-	Servers int
 	// TaskTimeout bounds the handling of one task, give or take a second; whole seconds.
 	// Default 30 s.
 	TaskTimeout time.Duration
@@ -100,13 +97,12 @@ type Config struct {
 
 const (
 	defaultConcurrency  = 64
-	defaultServers      = 4
 	defaultTaskTimeout  = 30 * time.Second
 	defaultDrainTimeout = 15 * time.Second
 )
 
 func (c Config) withDefaults() Config {
-	c.Concurrency, c.Servers = cmp.Or(c.Concurrency, defaultConcurrency), cmp.Or(c.Servers, defaultServers)
+	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
 	c.TaskTimeout, c.DrainTimeout = cmp.Or(c.TaskTimeout, defaultTaskTimeout), cmp.Or(c.DrainTimeout, defaultDrainTimeout)
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
@@ -198,7 +194,7 @@ func newAccount(cfg Config, a Account, keys *seal.Keyring, self heartbeat.Worker
 	}
 	acct.server, err = queue.NewServer(queue.ServerConfig{
 		Redis: cfg.Redis, Account: a.AppID, Gate: acct.gate, Handler: acct.handle,
-		Concurrency: cfg.Concurrency, Servers: cfg.Servers,
+		Concurrency: cfg.Concurrency,
 		TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Logger: cfg.Logger, WakeUps: wakeUps,
 	})
 	if err != nil {
@@ -298,7 +294,6 @@ func (c Config) validate() error {
 	need(c.Redis != nil, "Redis is required")
 	need(len(c.Accounts) > 0, "Accounts must name at least one account")
 	need(c.Concurrency > 0, "Concurrency must be positive, got %d", c.Concurrency)
-	need(c.Servers > 0, "Servers must be positive, got %d", c.Servers)
 	need(c.TaskTimeout >= time.Second && c.TaskTimeout%time.Second == 0,
 		"TaskTimeout must be whole seconds, got %s", c.TaskTimeout)
 	seen := make(map[string]bool)

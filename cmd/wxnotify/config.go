@@ -99,7 +99,6 @@ type accountConfig struct {
 // workerConfig is common to the accounts of a worker process.
 type workerConfig struct {
 	Concurrency  int           `koanf:"concurrency" default:"64" rule:"whole 1" usage:"sends in flight per process and account; at most 500 is sensible"`
-	Fetchers     int           `koanf:"fetchers" default:"4" rule:"whole 1" usage:"tasks fetched at once; raise it when Redis is far away"`
 	DrainTimeout time.Duration `koanf:"drain_timeout" default:"15s" rule:"drain" usage:"how long a stop waits for sends in flight, 11s or more"`
 }
 

@@ -52,7 +52,7 @@ func TestConfigFillsEveryField(t *testing.T) {
 		"rate": "1.5", "quota_utc_offset": "-03:30", "resend": "bulk, default", "callback_token": "canaryTokenCanary", "encoding_aes_key": canaryAESKey,
 		"callback_mode": "compat", "callback_token_previous": "canaryBefore", "encoding_aes_key_previous": canaryAESKey,
 		"callback_previous_until": "2026-12-01T00:00:00+08:00", "forward_url": "https://own/x?y=1", "account_name": "Clinic #1",
-		"erase_unsubscribed": "true", "bind": "first", "concurrency": "3", "fetchers": "2", "drain_timeout": "20s",
+		"erase_unsubscribed": "true", "bind": "first", "concurrency": "3", "drain_timeout": "20s",
 		"public_url": "https://notify", "public_addr": ":1", "enroll_key": canarySecret, "enroll_key_previous": canarySecret, "return_urls": "https://a/?x=1, https://b",
 		"verify_files": "/srv", "trusted_proxies": "10.0.0.0/8,::1", "ops_addr": "-", "ops_login": "u:p",
 		"ops_hosts": "ops.example.com,b:81", "ops_users_file": "/users", "ops_prefix": "/wx", "audit_file": "/audit", "ops_two_persons": "true", "ops_oidc_issuer": "https://sso", "ops_oidc_client_id": "id", "ops_oidc_client_secret": canarySecret, "ops_oidc_redirect_url": "https://ops/oidc/callback", "ops_oidc_role_claim": "role", "ops_link_key": canarySecret, "api_addr": ":2", "api_keys": "k:" + strings.Repeat("5f", 16), "gateway": "true",
@@ -200,22 +200,22 @@ func TestConfigFaultsAllAtOnce(t *testing.T) {
 	t.Parallel()
 	file := write(t, "c.yaml", "raet: 5\nkeep: [a]\naccounts:\n  - rate: fast\n  - appid: wxa\n  - appid: wxa\n    aPPid: x\n")
 	_, err := loadConfig(file, environ(
-		"WXNOTIFY_RATE", "-1", "WXNOTIFY_CONCURRENCY", "0", "WXNOTIFY_RESERVE_CRITICAL", "1.5",
+		"WXNOTIFY_RATE", "-1", "WXNOTIFY_RESERVE_CRITICAL", "1.5",
 		"WXNOTIFY_QUOTA_UTC_OFFSET", "Beijing", "WXNOTIFY_OPS_ADDR", "9090", "WXNOTIFY_WECHAT_BASE_URL", "api.weixin.qq.com",
 		"WXNOTIFY_ENROLL_KEY", canarySecret[:10], "WXNOTIFY_OPS_LOGIN", canarySecret, "WXNOTIFY_APPSECRET_FILE", "/no/such/file",
 		"WXNOTIFY_APPID", canarySecret+"!", "WXNOTIFY_CALLBACK_MODE", "safe", "WXNOTIFY_RESEND", "urgent", "WXNOTIFY_TRUSTED_PROXIES", "nginx",
 		"WXNOTIFY_OPS_PREFIX", "wx/", "WXNOTIFY_OPS_HOSTS", "http://x", "WXNOTIFY_CALLBACK_PREVIOUS_UNTIL", "soon"),
-		map[string]string{"fetchers": "many", "drain_timeout": "5s"}, everyGroup)
+		map[string]string{"concurrency": "many", "drain_timeout": "5s"}, everyGroup)
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
 		file + ": raet: no such setting here, the nearest is rate", file + ": keep: must be one value", `WXNOTIFY_RATE: "-1" is not a number above 0`,
-		"WXNOTIFY_CONCURRENCY: ", "WXNOTIFY_RESERVE_CRITICAL: ", `"Beijing" is not a UTC offset such as +08:00`, "WXNOTIFY_OPS_ADDR: ",
+		"WXNOTIFY_RESERVE_CRITICAL: ", `"Beijing" is not a UTC offset such as +08:00`, "WXNOTIFY_OPS_ADDR: ",
 		"WXNOTIFY_WECHAT_BASE_URL: is not an http:// or https:// address", "WXNOTIFY_ENROLL_KEY: is not 32 bytes or more but a text of 10 bytes", "WXNOTIFY_OPS_LOGIN: is not user:password but",
 		"WXNOTIFY_APPSECRET_FILE: open /no/such/file", "WXNOTIFY_APPID: is not letters, digits, - and _", `"safe" is not one of plain, compat, secure`,
 		"WXNOTIFY_RESEND: ", "WXNOTIFY_TRUSTED_PROXIES: ", "WXNOTIFY_OPS_PREFIX: ", "WXNOTIFY_OPS_HOSTS: ", "WXNOTIFY_CALLBACK_PREVIOUS_UNTIL: ",
-		"--fetchers: ", "--drain-timeout: \"5s\" is too short: at least 11s",
+		"--concurrency: ", "--drain-timeout: \"5s\" is too short: at least 11s",
 		file + ": accounts[0].appid is missing", file + `: accounts[0].rate: "fast"`, "accounts: wxa is listed twice", file + ": accounts[2].aPPid: no such setting here",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -51,7 +51,6 @@ var goNames = map[string]string{
 	"config.OIDC":    "WXNOTIFY_OPS_OIDC_ISSUER, _CLIENT_ID, _CLIENT_SECRET, _REDIRECT_URL",
 
 	"queue: Concurrency":  "WXNOTIFY_CONCURRENCY",
-	"queue: Servers":      "WXNOTIFY_FETCHERS",
 	"queue: DrainTimeout": "WXNOTIFY_DRAIN_TIMEOUT",
 }
 

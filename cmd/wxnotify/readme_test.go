@@ -87,7 +87,6 @@ func chinese() readmeLanguage {
 		"reserve_critical":          "配额中只留给 critical 的比例",
 		"rate":                      "每秒发多少条，所有 worker 合计",
 		"concurrency":               "每进程每账号同时在途的发送数；不宜超过 500",
-		"fetchers":                  "同时取多少个任务；Redis 较远时调大",
 		"quota_utc_offset":          "配额按哪个时区换日",
 		"seal_name_keys":            "加密 Redis 中的 openid 和用户：密钥格式与 WXNOTIFY_SEAL_KEYS 相同，且必须同时设置后者；第一个用于加密，所有进程须相同；'wxnotify seal names' 转换已有账号",
 		"seal_keys":                 "加密 Redis 中等待的消息：每个密钥为 64 位十六进制数字，用 'openssl rand -hex 32' 生成，多个之间用逗号分隔；第一个用于加密，全部可用于解密",

@@ -218,7 +218,7 @@ func newGate(rdb redis.UniversalClient, a *accountConfig) (*ratelimit.Gate, erro
 // newWorker builds the worker of these accounts. onEvent may be nil.
 func newWorker(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
 	cfg := worker.Config{
-		Redis: rdb, Concurrency: c.Worker.Concurrency, Servers: c.Worker.Fetchers, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log, Version: programVersion(),
+		Redis: rdb, Concurrency: c.Worker.Concurrency, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log, Version: programVersion(),
 		SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys,
 		OnGateWait: watch.metrics.ObserveGateWait,
 		OnEvent: func(e worker.Event) {

@@ -65,7 +65,7 @@ func runOurs(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
 	out := bufio.NewWriterSize(must(os.OpenFile(os.DevNull, os.O_WRONLY, 0)), 256<<10)
 	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
 	w := must(worker.New(worker.Config{
-		Redis: rdb, Accounts: accounts, Concurrency: j.InFlight, Servers: j.Servers,
+		Redis: rdb, Accounts: accounts, Concurrency: j.InFlight,
 		Logger: zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), zap.InfoLevel)),
 		OnEvent: func(e worker.Event) {
 			if e.Action == worker.Sent {

@@ -44,7 +44,7 @@ func BenchmarkServer(b *testing.B) {
 		rdb := redistest.Start(b).Client(b)
 		count := prepare(b, rdb)
 		stop := serve(b, queue.ServerConfig{
-			Redis: rdb, Concurrency: slots, Servers: servers, Logger: zap.NewNop(), Handler: func(context.Context, queue.Task) error {
+			Redis: rdb, Concurrency: slots, Logger: zap.NewNop(), Handler: func(context.Context, queue.Task) error {
 				wait(latency)
 				count.add()
 				return nil

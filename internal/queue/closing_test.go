@@ -25,7 +25,7 @@ func TestGateClosesBeforeThePermitsMoment(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, rdb := redistest.Mini(t)
 				g, h := &gate{}, patient()
-				stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle, Servers: 1})
+				stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle})
 				list := items(6, job.Default)
 				put(t, rdb, job.Default, list[0])
 				h.wait(t, 1)

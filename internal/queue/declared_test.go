@@ -69,7 +69,7 @@ func TestScriptsDeclareTheirKeys(t *testing.T) {
 	rdb.AddHook(&wireTap{hold: hold})
 	put(t, rdb, job.Bulk, items(100, job.Bulk)...)
 	h = newHandled()
-	stop = serve(t, queue.ServerConfig{Redis: rdb, Concurrency: 8, Servers: 1, Handler: h.handle})
+	stop = serve(t, queue.ServerConfig{Redis: rdb, Concurrency: 8, Handler: h.handle})
 	h.wait(t, 8)
 	done := make(chan error, 1)
 	go func() { done <- stop() }()

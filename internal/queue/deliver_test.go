@@ -162,7 +162,7 @@ func newStuck(t *testing.T) *stuck {
 	m, slow := redistest.Mini(t)
 	k := &stuck{rdb: redistest.MiniClient(t, m), tap: &wireTap{}, gate: &gate{}, h: patient()}
 	put(t, slow, job.Bulk, items(16, job.Bulk)...) // teaches Redis the scripts and the fetch the depth
-	warm := serve(t, queue.ServerConfig{Redis: slow, Handler: newHandled().handle, Concurrency: 1, Servers: 1})
+	warm := serve(t, queue.ServerConfig{Redis: slow, Handler: newHandled().handle, Concurrency: 1})
 	testutil.Until(t, "warm", func() bool { // pending first: a fetch moves tasks from there to active
 		return k.rdb.LLen(t.Context(), key(job.Bulk, "pending")).Val() == 0 && k.rdb.LLen(t.Context(), key(job.Bulk, "active")).Val() == 0
 	})
@@ -175,7 +175,7 @@ func newStuck(t *testing.T) *stuck {
 	slow.AddHook(k.tap)
 	k.list = items(100, job.Default)
 	put(t, k.rdb, job.Default, k.list...)
-	k.stop = serve(t, queue.ServerConfig{Redis: slow, Gate: k.gate, Handler: k.h.handle, Concurrency: 8, Servers: 1})
+	k.stop = serve(t, queue.ServerConfig{Redis: slow, Gate: k.gate, Handler: k.h.handle, Concurrency: 8})
 	t.Cleanup(k.release) // before the stop
 	k.h.wait(t, 8)       // all slots wait for their completion
 	if k.kept(t) == 0 {

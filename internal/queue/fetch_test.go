@@ -25,8 +25,8 @@ func TestFetchClosedGateFetchesNothing(t *testing.T) {
 	g, h := shutGate(), newHandled()
 	stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle})
 
-	// asynq's servers announce themselves when they run.
-	testutil.Until(t, "servers run", func() bool { return rdb.ZCard(t.Context(), "asynq:servers").Val() == 4 })
+	// asynq's server announces itself when it runs.
+	testutil.Until(t, "the server runs", func() bool { return rdb.ZCard(t.Context(), "asynq:servers").Val() == 1 })
 	timer := time.NewTimer(1500 * time.Millisecond) // longer than a hold
 	<-timer.C
 	if n := len(h.ids()); n != 0 {
@@ -63,7 +63,7 @@ func TestFetchOrder(t *testing.T) {
 		put(t, rdb, job.Default, items(300, job.Default)...)
 		put(t, rdb, job.Critical, items(160, job.Critical)...)
 		h := newHandled()
-		serve(t, queue.ServerConfig{Redis: rdb, Handler: h.handle, Concurrency: 1, Servers: 1})
+		serve(t, queue.ServerConfig{Redis: rdb, Handler: h.handle, Concurrency: 1})
 		h.wait(t, 760)
 		ids := h.ids()
 		critical, normal := 0, 0
@@ -90,7 +90,7 @@ func TestFetchOrder(t *testing.T) {
 		list := items(50, job.Default)
 		put(t, rdb, job.Default, list...)
 		h := newHandled()
-		serve(t, queue.ServerConfig{Redis: rdb, Handler: h.handle, Concurrency: 1, Servers: 1})
+		serve(t, queue.ServerConfig{Redis: rdb, Handler: h.handle, Concurrency: 1})
 		h.wait(t, 50)
 		for i, id := range h.ids() {
 			if id != list[i].ID {
@@ -159,7 +159,7 @@ func TestFetchWaitsForAFarPermit(t *testing.T) {
 		due := time.Now().Add(17 * time.Second)
 		g, h := &gate{at: func() time.Time { return due }}, newHandled()
 		put(t, rdb, job.Default, items(1, job.Default)...)
-		stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle, Servers: 1})
+		stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle})
 		h.wait(t, 1)
 		if late := time.Since(due); late < 0 || late > 20*time.Millisecond {
 			t.Errorf("handled %s after the permit's moment", late)

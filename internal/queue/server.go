@@ -24,8 +24,7 @@ type ServerConfig struct {
 	Account     string
 	Gate        Gate
 	Handler     Handler
-	Concurrency int // tasks in flight, all servers of the account. Default 64, at most 1000.
-	Servers     int // asynq servers, which one fetch loop feeds. Default 4.
+	Concurrency int // tasks in flight. Default 64, at most 1000.
 	// TaskTimeout bounds one handler call, give or take a second; whole seconds up to
 	// 50. Default 30 s.
 	TaskTimeout time.Duration
@@ -62,7 +61,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 			faults = append(faults, errors.New("queue: "+text))
 		}
 	}
-	cfg.Concurrency, cfg.Servers = cmp.Or(cfg.Concurrency, 64), cmp.Or(cfg.Servers, 4)
+	cfg.Concurrency = cmp.Or(cfg.Concurrency, 64)
 	cfg.TaskTimeout, cfg.DrainTimeout = cmp.Or(cfg.TaskTimeout, 30*time.Second), cmp.Or(cfg.DrainTimeout, 15*time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
@@ -75,14 +74,12 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	refuse(cfg.Gate == nil, "Gate is missing: nothing may be fetched without one")
 	refuse(cfg.Handler == nil, "Handler is missing")
 	refuse(cfg.Concurrency < 1 || cfg.Concurrency > maxConcurrency, "Concurrency: use 1 to 1000")
-	refuse(cfg.Servers < 1, "Servers: use 1 or more")
 	refuse(cfg.TaskTimeout < time.Second || cfg.TaskTimeout > 50*time.Second || cfg.TaskTimeout%time.Second != 0,
 		"TaskTimeout: use whole seconds from 1s to 50s")
 	refuse(cfg.DrainTimeout < 0, "DrainTimeout: use 0 for the default of 15s, or more")
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	cfg.Servers = min(cfg.Servers, cfg.Concurrency)
 	if cfg.WakeUps == nil {
 		cfg.WakeUps = NewWakeUps(cfg.Redis)
 	}
@@ -107,19 +104,20 @@ func (s *Server) Run(ctx context.Context) error {
 
 	r.fetcher.look(ctx) // before anything goes by the clock
 	c := newClient(cfg.Redis, r.fetcher)
-	servers, err := r.start(c)
+	server := asynq.NewServerFromRedisClient(c, r.config())
+	if err := server.Start(asynq.HandlerFunc(r.process)); err != nil {
+		return fmt.Errorf("queue: start asynq: %w", err)
+	}
 	var background sync.WaitGroup
 	background.Go(func() { r.fetcher.run(fetching) })
-	if err == nil {
-		background.Go(func() { r.fetcher.tend(fetching) })
-		err = c.awaitFirstFetch(ctx)
-	}
+	background.Go(func() { r.fetcher.tend(fetching) })
+	err := c.awaitFirstFetch(ctx)
 	if err == nil {
 		<-ctx.Done()
 	}
 	stopFetching()
 	background.Wait()
-	err = errors.Join(err, r.drain(servers, interrupt))
+	err = errors.Join(err, r.drain(server, interrupt))
 	for _, d := range r.fetcher.inFlight.take(0) {
 		cfg.Gate.Return(d.permit) // asynq never started it; it is recovered when its lease ends
 	}
@@ -151,24 +149,11 @@ type run struct {
 	renewAt time.Time
 }
 
-func (r *run) start(c *client) ([]*asynq.Server, error) {
-	var servers []*asynq.Server
-	log := newAsynqLog(r.cfg.Logger)
-	for i := range r.cfg.Servers {
-		// The remainder goes to the first servers.
-		slots := (r.cfg.Concurrency + r.cfg.Servers - 1 - i) / r.cfg.Servers
-		srv := asynq.NewServerFromRedisClient(c, r.config(slots, log))
-		if err := srv.Start(asynq.HandlerFunc(r.process)); err != nil {
-			return servers, fmt.Errorf("queue: start asynq: %w", err)
-		}
-		servers = append(servers, srv)
-	}
-	return servers, nil
-}
-
-func (r *run) config(slots int, log asynq.Logger) asynq.Config {
+// config is asynq's. One server is enough: it asks for one task after the other, but
+// the fetch loop has them already.
+func (r *run) config() asynq.Config {
 	return asynq.Config{
-		Concurrency: slots,
+		Concurrency: r.cfg.Concurrency,
 		// asynq asks for critical first; the order of tasks is the fetch loop's.
 		Queues: map[string]int{
 			Name(r.cfg.Account, job.Critical): 3,
@@ -182,20 +167,16 @@ func (r *run) config(slots int, log asynq.Logger) asynq.Config {
 		ShutdownTimeout:          r.cfg.DrainTimeout + drainGrace,
 		RetryDelayFunc:           retryDelay,
 		IsFailure:                isFailure,
-		Logger:                   log,
+		Logger:                   newAsynqLog(r.cfg.Logger),
 		LogLevel:                 asynq.WarnLevel,
 	}
 }
 
-func (r *run) drain(servers []*asynq.Server, interrupt func()) error {
+func (r *run) drain(server *asynq.Server, interrupt func()) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		var group sync.WaitGroup
-		for _, srv := range servers {
-			group.Go(srv.Shutdown)
-		}
-		group.Wait()
+		server.Shutdown()
 	}()
 	timer := time.NewTimer(r.cfg.DrainTimeout)
 	defer timer.Stop()

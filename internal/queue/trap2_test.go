@@ -196,8 +196,8 @@ func TestTrapT15NoUniqueLocks(t *testing.T) {
 
 func TestNewServerNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	_, err := queue.NewServer(queue.ServerConfig{Account: "a b", Concurrency: -1, Servers: -1, DrainTimeout: -1})
-	for _, name := range []string{"Redis", "Account", "Gate", "Handler", "Concurrency", "Servers", "DrainTimeout"} {
+	_, err := queue.NewServer(queue.ServerConfig{Account: "a b", Concurrency: -1, DrainTimeout: -1})
+	for _, name := range []string{"Redis", "Account", "Gate", "Handler", "Concurrency", "DrainTimeout"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error does not name %s: %v", name, err)
 		}
@@ -263,7 +263,7 @@ func TestLater(t *testing.T) {
 			g.set(nil, 0, 1)
 			retried := map[string]bool{}
 			const waits = 120 // more than one batch of the forwarder
-			stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Concurrency: 1, Servers: 1, Handler: func(_ context.Context, task queue.Task) error {
+			stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Concurrency: 1, Handler: func(_ context.Context, task queue.Task) error {
 				n := h.add(task)
 				if n == 1 && len(retried) < waits {
 					retried[task.ID] = true

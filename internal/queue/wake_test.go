@@ -23,7 +23,7 @@ func TestWakeUpsOfManyAccountsShareAConnection(t *testing.T) {
 	var stops []func() error
 	for i := range accounts {
 		stops = append(stops, serve(t, queue.ServerConfig{
-			Redis: rdb, WakeUps: wakeUps, Account: fmt.Sprint("wx", i), Servers: 1,
+			Redis: rdb, WakeUps: wakeUps, Account: fmt.Sprint("wx", i),
 			Handler: func(_ context.Context, task queue.Task) error { got <- task; return nil },
 		}))
 	}
