@@ -158,7 +158,7 @@ func TestDesignFollowsTheCalls(t *testing.T) {
 			}
 		}
 	}
-	if arrows < 30 {
+	if arrows < 25 {
 		t.Errorf("found %d arrows only", arrows)
 	}
 }
