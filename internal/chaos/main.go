@@ -148,7 +148,7 @@ func runAll(ctx context.Context, o options, out io.Writer) error {
 	slots := make(chan struct{}, o.parallel)
 	var group sync.WaitGroup
 	for _, s := range o.chosen {
-		for _, w := range s.Workers { // made while other scenarios run: the skewed build takes a minute
+		for _, w := range s.Workers { // made while other scenarios run
 			go func() { _, _ = r.builds[w.Build]() }()
 		}
 	}

@@ -24,9 +24,8 @@ const (
 	plainBuild = "plain"
 	// newerBuild writes and reads the next version of the envelope.
 	newerBuild = "newer"
-	// skewedBuild has a wall clock that is off by the seconds in skewVariable.
-	skewedBuild  = "skewed"
-	skewVariable = "CHAOS_CLOCK_SECONDS"
+	// skewedBuild has a wall clock that is off by the seconds in CHAOS_CLOCK_SECONDS: see skew.
+	skewedBuild = "skewed"
 	// offsetBuild accepts any UTC offset for the quota's day: see shiftDay.
 	offsetBuild = "offset"
 )
@@ -35,23 +34,12 @@ const (
 type edit struct{ pkg, old, new string }
 
 func edits() map[string][]edit {
-	const now, location = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n", "type Location struct {\n"
 	return map[string][]edit{
 		plainBuild: {},
 		newerBuild: {{module + "/internal/job", "\nconst Version = 1\n", "\nconst Version = 2\n"}},
 		offsetBuild: {
 			{module + "/ratelimit", "14*time.Hour", "24*time.Hour"},
 			{module + "/cmd/wxnotify", "14*time.Hour", "24*time.Hour"},
-		},
-		skewedBuild: {
-			{"time", now, now + "\tsec += wallOffset\n"},
-			{"time", location, `var wallOffset = func() int64 {
-	text, _ := syscall.Getenv("` + skewVariable + `")
-	n, _ := atoi(text)
-	return int64(n)
-}()
-
-` + location},
 		},
 	}
 }
@@ -76,19 +64,35 @@ func (e edit) apply(ctx context.Context) (path, text string, err error) {
 type builds map[string]func() (string, error)
 
 func newBuilds(ctx context.Context, dir string) builds {
-	b := builds{}
+	b := builds{skewedBuild: sync.OnceValues(func() (string, error) {
+		texts, modfile, err := skew(ctx, dir)
+		if err != nil {
+			return "", err
+		}
+		return compile(ctx, filepath.Join(dir, "wxnotify-"+skewedBuild), texts, "-modfile", modfile)
+	})}
 	for name, list := range edits() {
-		b[name] = sync.OnceValues(func() (string, error) { return compile(ctx, filepath.Join(dir, "wxnotify-"+name), list) })
+		b[name] = sync.OnceValues(func() (string, error) {
+			texts := map[string]string{}
+			for _, e := range list {
+				path, text, err := e.apply(ctx)
+				if err != nil {
+					return "", err
+				}
+				texts[path] = text
+			}
+			return compile(ctx, filepath.Join(dir, "wxnotify-"+name), texts)
+		})
 	}
 	return b
 }
 
-func compile(ctx context.Context, out string, list []edit) (string, error) {
+// compile builds the program with other texts of source files, by their paths.
+func compile(ctx context.Context, out string, texts map[string]string, flags ...string) (string, error) {
 	replace := map[string]string{}
-	for i, e := range list {
-		path, text, err := e.apply(ctx)
-		replace[path] = fmt.Sprintf("%s-%d.go.txt", out, i)
-		if err = errors.Join(err, os.WriteFile(replace[path], []byte(text), 0o600)); err != nil {
+	for path, text := range texts {
+		replace[path] = fmt.Sprintf("%s-%d.go.txt", out, len(replace))
+		if err := os.WriteFile(replace[path], []byte(text), 0o600); err != nil {
 			return "", fmt.Errorf("edit: %w", err)
 		}
 	}
@@ -96,7 +100,7 @@ func compile(ctx context.Context, out string, list []edit) (string, error) {
 	if err = errors.Join(err, os.WriteFile(out+".json", overlay, 0o600)); err != nil {
 		return "", fmt.Errorf("overlay: %w", err)
 	}
-	_, err = goTool(ctx, "build", "-o", out, "-overlay", out+".json", module+"/cmd/wxnotify")
+	_, err = goTool(ctx, append(append([]string{"build", "-o", out, "-overlay", out + ".json"}, flags...), module+"/cmd/wxnotify")...)
 	return out, err
 }
 
