@@ -106,7 +106,8 @@ func TestKeysAreInNoLogAndNoAnswer(t *testing.T) {
 func TestGuessingKeysIsSlowed(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	secret := s.key(t, appid, nil)
+	secret, working := s.key(t, appid, nil), s.key(t, appid, nil)
+	want(t, s.call(t, "GET", "/v1/templates", working, ""), http.StatusOK)
 	last := 0
 	for i := range 25 {
 		last = s.call(t, "GET", "/v1/templates", fmt.Sprintf("wxn_live_aaaaaaaaaa_%026d", i), "").Status
@@ -117,6 +118,7 @@ func TestGuessingKeysIsSlowed(t *testing.T) {
 	if a := want(t, s.call(t, "GET", "/v1/templates", secret, ""), http.StatusTooManyRequests); a.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
+	want(t, s.call(t, "GET", "/v1/templates", working, ""), http.StatusOK) // of a program at the same address
 }
 
 func TestAKeyHasARate(t *testing.T) {

@@ -105,11 +105,11 @@ func (c *call) fields() []zap.Field {
 // authorize verifies the key and what it may do.
 func (c *call) authorize(scope apikey.Scope) error {
 	client := c.server.cfg.ClientIP(c.r)
-	if wait := c.server.keys.Blocked(client); wait > 0 {
-		return problemf(http.StatusTooManyRequests, codeRate, "too many calls with a wrong key came from this address").retry(wait)
-	}
 	scheme, secret, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
 	secret = strings.TrimSpace(secret)
+	if wait := c.server.keys.Blocked(client, secret); wait > 0 {
+		return problemf(http.StatusTooManyRequests, codeRate, "too many calls with a wrong key came from this address").retry(wait)
+	}
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
 		return problemf(http.StatusUnauthorized, codeUnknownKey, "send the header Authorization: Bearer wxn_live_…")
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/redistest"
 )
 
 const account = "wx1234567890abcdef"
@@ -205,4 +207,51 @@ func must(tb testing.TB, err error) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// Programs share an address behind a proxy or a gateway: wrong secrets of one of them do
+// not lock out those that have a key.
+func TestWrongSecretsDoNotBlockWhoCalledWithAKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const address = "192.0.2.1"
+		_, rdb := redistest.Mini(t)
+		store := apikey.NewStore(rdb, account)
+		made, secret, err := store.Create(t.Context(), key())
+		must(t, err)
+		_, fresh, err := store.Create(t.Context(), key())
+		must(t, err)
+		keys := ring(t, rdb)
+		_, err = keys.Verify(t.Context(), secret)
+		must(t, err)
+		fail := func() {
+			for range 30 {
+				keys.Failed(address)
+			}
+		}
+		time.Sleep(50 * time.Minute) // virtual
+		fail()
+		if wait := keys.Blocked(address, secret); wait != 0 {
+			t.Errorf("a key that was verified waits %s", wait)
+		}
+		for name, other := range map[string]string{"a wrong secret": secret[:len(secret)-1], "no secret": "", "a key that was not verified yet": fresh} {
+			if keys.Blocked(address, other) == 0 {
+				t.Errorf("%s does not wait", name)
+			}
+		}
+		must(t, store.Revoke(t.Context(), made.ID))
+		if _, err := keys.Verify(t.Context(), secret); !errors.Is(err, apikey.ErrUnknown) {
+			t.Errorf("a revoked key: %v", err)
+		}
+		if keys.Blocked(address, secret) == 0 {
+			t.Error("a revoked key does not wait")
+		}
+		_, err = keys.Verify(t.Context(), fresh)
+		must(t, err)
+		time.Sleep(61 * time.Minute)
+		fail()
+		if keys.Blocked(address, fresh) == 0 {
+			t.Error("a key that was last used more than an hour ago does not wait")
+		}
+	})
 }

@@ -24,6 +24,10 @@ const cacheLife = time.Second
 // cacheSize bounds the cache. It is emptied when it is full.
 const cacheSize = 10_000
 
+// knownLife is how long a secret that was verified is not blocked with its address, see
+// [Keyring.Blocked]. Each verification begins it anew.
+const knownLife = time.Hour
+
 // Keyring verifies secrets for several accounts. Safe for concurrent use.
 type Keyring struct {
 	stores []*Store
@@ -36,8 +40,9 @@ type Keyring struct {
 }
 
 type cached struct {
-	key   *Key
-	until time.Time
+	key      *Key
+	verified time.Time
+	until    time.Time // when Redis is asked again
 }
 
 // NewKeyring of these accounts. static is WXNOTIFY_API_KEYS: live keys of all
@@ -132,11 +137,12 @@ func (k *Keyring) find(ctx context.Context, id, sum string, is func(digest strin
 				until = d.Until
 			}
 			if is(d.SHA256) && now.Before(until) {
-				k.remember(sum, cached{&found.Key, until})
+				k.remember(sum, cached{&found.Key, now, until})
 				return &found.Key, nil
 			}
 		}
 	}
+	k.forget(sum)
 	return nil, ErrUnknown
 }
 
@@ -157,6 +163,21 @@ func (k *Keyring) remember(sum string, c cached) {
 		clear(k.cache)
 	}
 	k.cache[sum] = c
+}
+
+// forget ends what is known of a secret that is no key's any more.
+func (k *Keyring) forget(sum string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.cache, sum)
+}
+
+// isKnown reports whether the secret was verified within knownLife.
+func (k *Keyring) isKnown(secret string) bool {
+	sum := digest(secret)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.static[sum] != nil || time.Since(k.cache[sum].verified) < knownLife
 }
 
 // Store of an account, for Spend; nil when the keyring does not have the account.

@@ -81,7 +81,7 @@ func (q *request) tokenRequest() (in tokenRequest, err error) {
 // verifySecret takes an API key where WeChat's AppSecret stands.
 func (q *request) verifySecret(secret string) (*apikey.Key, error) {
 	client := q.g.cfg.ClientIP(q.r)
-	if wait := q.g.keys.Blocked(client); wait > 0 {
+	if wait := q.g.keys.Blocked(client, secret); wait > 0 {
 		return nil, refuse(wechat.CodeRate, "api minute-quota reach limit: too many calls with a wrong secret came from this address")
 	}
 	if secret == "" {
