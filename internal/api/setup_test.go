@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -114,6 +115,9 @@ func (s *stand) key(tb testing.TB, account string, change func(*apikey.Key)) str
 	k := apikey.Key{Name: "test", Kind: apikey.Live, Scopes: apikey.Scopes(), Rate: 1e4}
 	if change != nil {
 		change(&k)
+	}
+	if k.Kind != apikey.Live {
+		k.Scopes = slices.DeleteFunc(k.Scopes, func(s apikey.Scope) bool { return s == apikey.Token })
 	}
 	_, secret, err := s.keys[account].Create(tb.Context(), k)
 	must(tb, err)

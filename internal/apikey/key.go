@@ -42,7 +42,7 @@ const (
 	Enroll     Scope = "enroll"      // enrolment links, unbind
 	Erase      Scope = "erase"       // erase a user's data
 	Gateway    Scope = "gateway"     // WeChat's own paths
-	Token      Scope = "token"       // the account's real access token
+	Token      Scope = "token"       // the account's real access token; live keys only
 	Admin      Scope = "admin"       // webhooks
 )
 
@@ -124,6 +124,7 @@ func (k *Key) validate() error {
 		"name: give 1 to 100 characters that say who uses the key")
 	fault(!slices.Contains(Kinds(), k.Kind), "kind: %q is not live, guest or test", k.Kind)
 	fault(len(k.Scopes) == 0, "scopes: a key without a scope may do nothing")
+	fault(k.Kind != Live && k.May(Token), "scopes: only a live key may have token: with the account's token every follower can be written to")
 	for _, s := range k.Scopes {
 		fault(!slices.Contains(Scopes(), s), "scopes: %q is none; there are %s", s, join(Scopes()))
 	}

@@ -30,6 +30,13 @@ const (
 )
 
 const (
+	// webAuthorisation has the calls of WeChat that take the AppSecret in their query.
+	webAuthorisation = "/sns/"
+	// messagePaths has the calls that write to followers.
+	messagePaths = "/cgi-bin/message/"
+)
+
+const (
 	// tokenLife is how long a token of ours is good, WeChat's own 7 200 s.
 	tokenLife = 2 * time.Hour
 	// maxMessage is what the body of a template send or a token call may have.
@@ -176,6 +183,11 @@ func (q *request) checkPath() error {
 	if u.Host != "" || u.Opaque != "" || raw != "" && raw != u.Path || path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/") ||
 		strings.ContainsAny(u.Path, "\\%;") || strings.ContainsFunc(u.Path, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return refuse(codeInvalidURL, "invalid url: write the path plainly, without encoded or doubled slashes and dots")
+	}
+	for _, own := range []string{tokenPath, stablePath, wechat.SendPath} {
+		if u.Path != own && strings.EqualFold(strings.TrimSuffix(u.Path, "/"), own) {
+			return refuse(codeInvalidURL, "invalid url: write "+own+", without capitals and a slash at its end")
+		}
 	}
 	q.path = u.Path
 	query, err := url.ParseQuery(u.RawQuery)

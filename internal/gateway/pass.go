@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -71,6 +72,10 @@ func (q *request) pass() error {
 	if !slices.ContainsFunc(q.key.Paths, func(allowed string) bool { return covers(allowed, q.path) }) {
 		return refuse(wechat.CodeUnauthorized, "api unauthorized: "+q.path+" is not among the API key's paths; `wxnotify api keys create --paths` lists them")
 	}
+	// WeChat's server may take other capitals for the same path.
+	if q.key.Kind != apikey.Live && strings.HasPrefix(strings.ToLower(q.path), messagePaths) {
+		return refuse(wechat.CodeUnauthorized, "api unauthorized: a "+string(q.key.Kind)+" key writes to no followers but those that "+wechat.SendPath+" lets it reach")
+	}
 	if err := p.buffer(); err != nil {
 		return err
 	}
@@ -80,11 +85,11 @@ func (q *request) pass() error {
 	return nil
 }
 
-// identify takes the caller by its token, or by an API key where the call has an
-// AppSecret instead, as those of web authorisation.
+// identify takes the caller by its token, or by an API key where a call of web
+// authorisation has an AppSecret instead. The AppSecret is given to no other path.
 func (p *passing) identify() error {
 	secret := p.query.Get("secret")
-	if p.query.Has("access_token") || secret == "" {
+	if p.query.Has("access_token") || secret == "" || !strings.HasPrefix(p.path, webAuthorisation) {
 		return p.authorize()
 	}
 	key, err := p.verifySecret(secret)

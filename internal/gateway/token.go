@@ -43,7 +43,7 @@ func (q *request) serveToken() error {
 	if in.AppID != key.Account {
 		return refuse(wechat.CodeInvalidAppID, "invalid appid: the API key belongs to "+key.Account)
 	}
-	if key.May(apikey.Token) {
+	if key.May(apikey.Token) && key.Kind == apikey.Live {
 		token, err := q.up.Tokens.Token(q.r.Context())
 		if err != nil {
 			return err
