@@ -1,27 +1,30 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/rawjson"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // linkRequest asks for an enrolment link.
 type linkRequest struct {
-	User      string            `json:"user"`
-	Account   string            `json:"account"`
-	Consent   bool              `json:"consent"`
-	ReturnURL string            `json:"return_url"`
-	ExpiresIn string            `json:"expires_in"` // a duration such as 24h
-	Data      map[string]string `json:"data"`
-	Confirm   *bool             `json:"confirm"`
+	User      string             `json:"user"`
+	Account   string             `json:"account"`
+	Consent   bool               `json:"consent"`
+	ReturnURL string             `json:"return_url"`
+	ExpiresIn string             `json:"expires_in"` // a duration such as 24h
+	Data      map[string]*string `json:"data"`
+	Confirm   *bool              `json:"confirm"`
 }
 
 type linkAnswer struct {
@@ -55,7 +58,14 @@ func (s *server) postEnrollLink(c *call) error {
 		expires := time.Now().Add(life).UTC().Truncate(time.Second)
 		var link string
 		if len(in.Data) > 0 {
-			link, err = a.Producer.HandOff(c.r.Context(), e, producer.HandOff{Data: in.Data})
+			data := map[string]string{}
+			for name, value := range in.Data {
+				if value == nil {
+					return malformed(newFault("/data"+pointer(name), "field-type", "is null: write its value, or leave the field out"))
+				}
+				data[name] = *value
+			}
+			link, err = a.Producer.HandOff(c.r.Context(), e, producer.HandOff{Data: data})
 		} else {
 			link, err = producer.EnrollURL(e)
 		}
@@ -141,30 +151,57 @@ func (s *server) deleteUser(c *call) error {
 
 // malformed is a request of which the listed parts are wrong.
 func malformed(faults ...fault) *problem {
+	subject := strings.TrimPrefix(faults[0].Pointer, "/")
 	return &problem{
-		Status: http.StatusBadRequest, Code: codeMalformed, subject: strings.TrimPrefix(faults[0].Pointer, "/"), Faults: faults,
-		Detail: strings.TrimSpace(strings.TrimPrefix(faults[0].Pointer, "/") + " " + faults[0].Detail),
+		Status: http.StatusBadRequest, Code: codeMalformed, subject: subject, Faults: faults,
+		Detail: strings.TrimSpace(subject + " " + faults[0].Detail),
 	}
 }
 
-// decode reads a small request strictly. Every fault names the field.
+// decode reads a small request strictly into a struct: nothing is dropped, repaired or
+// taken under a name in other capitals. All faults are named, with their fields.
 func decode(body []byte, into any) error {
-	dec := json.NewDecoder(strings.NewReader(string(body)))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(into)
-	if err == nil && dec.More() {
-		return malformed(newFault("", "not-json", "has more than one JSON value"))
+	var faults []fault
+	var invalid *wechat.InvalidError
+	if errors.As(wechat.CheckJSON(body), &invalid) {
+		for _, f := range invalid.Faults {
+			faults = append(faults, faultOf("", f))
+		}
+		p := malformed(faults...)
+		if faults[0].Pointer == "" {
+			p.subject, p.Detail = theBody, theBody+" "+faults[0].Detail
+		}
+		return p
 	}
-	if err == nil {
-		return nil
-	}
-	var kind *json.UnmarshalTypeError
-	switch name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); {
-	case unknown:
-		return malformed(newFault("/"+strings.Trim(name, `"`), "field-unknown", "is not a field of this call; see /docs"))
-	case errors.As(err, &kind):
-		return malformed(newFault("/"+strings.ReplaceAll(kind.Field, ".", "/"), "field-type", "has the wrong type; see /docs"))
-	default:
+	members, _ := rawjson.Object(bytes.TrimPrefix(body, []byte("\ufeff")))
+	if members == nil {
 		return malformed(newFault("", "not-json", "the body is not a JSON object"))
 	}
+	for _, m := range members {
+		if v := fieldOf(into, m.Name); !v.IsValid() {
+			faults = append(faults, newFault(pointer(m.Name), "field-unknown", "is not a field of this call; see /docs"))
+		} else if json.Unmarshal(m.Value, v.Addr().Interface()) != nil {
+			faults = append(faults, newFault(pointer(m.Name), "field-type", "has the wrong type; see /docs"))
+		}
+	}
+	if len(faults) > 0 {
+		return malformed(faults...)
+	}
+	return nil
+}
+
+// pointer is the JSON pointer to a field of this name.
+func pointer(name string) string {
+	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
+// fieldOf is the field of a struct that has this name in JSON. It is invalid where there
+// is none.
+func fieldOf(of any, name string) reflect.Value {
+	for field, v := range reflect.ValueOf(of).Elem().Fields() {
+		if field.Tag.Get("json") == name {
+			return v
+		}
+	}
+	return reflect.Value{}
 }

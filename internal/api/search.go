@@ -50,14 +50,14 @@ func queryOf(raw string) (q producer.Query, err error) {
 		return q, malformed(newFault("", "value-form", "the query cannot be read"))
 	}
 	var faults []fault
-	bad := func(name, code, detail string) { faults = append(faults, newFault("/"+name, code, detail)) }
+	bad := func(name, code, detail string) { faults = append(faults, newFault(pointer(name), code, detail)) }
 	for name, values := range params {
 		if len(values) > 1 && name != "state" {
 			bad(name, "field-repeated", "is there twice")
 			continue
 		}
 		if code, detail := setParameter(&q, name, values); detail != "" {
-			bad(strings.NewReplacer("~", "~0", "/", "~1").Replace(name), code, detail)
+			bad(name, code, detail)
 		}
 	}
 	if !q.Until.IsZero() && !q.Until.After(q.Since) {
