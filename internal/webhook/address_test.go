@@ -54,6 +54,7 @@ func TestPrivateAddressesAreNotCalled(t *testing.T) {
 	default:
 	}
 	for _, address := range []string{
+		"[::ffff:0:127.0.0.1]:443", "[64:ff9b:1::a00:1]:443", "[100::1]:443", "[3fff::1]:443", "[5f00::1]:443", "[2001:2::1]:443", "192.88.99.1:443",
 		"198.18.0.1:443", "224.0.0.1:443", "255.255.255.255:443", "240.0.0.1:443", "[ff02::1]:443", "[2001:db8::1]:443", "[fec0::1]:443", "x", "",
 	} {
 		if webhook.CheckAddress(address) == nil {

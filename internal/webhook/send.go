@@ -65,20 +65,25 @@ func checkAddress(address string) error {
 func publicAddr(ip netip.Addr) bool {
 	ip = ip.Unmap().WithZone("")
 	within := func(network netip.Prefix) bool { return network.Contains(ip) }
-	return !slices.ContainsFunc(reserved, within) && ip.IsGlobalUnicast() && !ip.IsPrivate()
+	return !slices.ContainsFunc(reserved, within) && ip.IsGlobalUnicast() && !ip.IsPrivate() && (ip.Is4() || allocated.Contains(ip))
 }
 
-// reserved are networks that netip takes for public (RFC 6890), and those in which an
-// IPv6 address carries an IPv4 one.
+// allocated is all of IPv6 that is given out as global unicast (RFC 4291). Outside of it
+// are, among others, the networks in which an IPv6 address carries an IPv4 one, but for
+// 6to4 and Teredo.
+//
+//nolint:gochecknoglobals // never changed
+var allocated = netip.MustParsePrefix("2000::/3")
+
+// reserved are networks of IPv4, and of allocated, that netip takes for public (RFC 6890),
+// and those in which an IPv6 address carries an IPv4 one.
 //
 //nolint:gochecknoglobals // never changed
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("::/96"),
-	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2001::/32"),
-	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("fec0::/10"),
-	netip.MustParsePrefix("100::/64"),
+	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("3fff::/20"),
 }
 
 // payload is the body that is sent.
