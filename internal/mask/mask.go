@@ -77,9 +77,9 @@ func Numbers(s string) string {
 }
 
 // harmless reports quickly that s has none of what Text looks for: no @, at most
-// six digits, no long word, no sign of an assignment. Most fields of a log are so.
+// five digits, no long word, no sign of an assignment. Most fields of a log are so.
 func harmless(s string) bool {
-	const fewDigits, shortWord = 6, 16
+	const fewDigits, shortWord = 5, 16
 	digits, word := 0, 0
 	for i := range len(s) {
 		switch c := s[i]; {

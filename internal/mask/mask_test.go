@@ -152,8 +152,10 @@ func BenchmarkTextOfALogField(b *testing.B) {
 func TestShortestNumbersAreMasked(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"A123456(A)", "+1 2 34 56", "+1-2-34-５６"} {
-		if got := mask.Numbers("call " + s); got == "call "+s {
-			t.Errorf("%s is shown", s)
+		for name, masked := range map[string]func(string) string{"Numbers": mask.Numbers, "Text": mask.Text} {
+			if got := masked("call " + s); got == "call "+s {
+				t.Errorf("%s shows %s", name, s)
+			}
 		}
 	}
 }
