@@ -51,7 +51,7 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) e
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleTimeout,
 		ReadTimeout: l.read, WriteTimeout: l.write, MaxHeaderBytes: 32 << 10,
-		ErrorLog: log.New(serverFaults{firstOfKind(l.log.With(zap.Stringer("listener", ln.Addr())))}, "", 0),
+		ErrorLog: faultsOf(ln, l.log),
 	}
 	if l.grace == 0 {
 		l.grace = 3 * time.Second
@@ -71,6 +71,11 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) e
 	}
 	<-ended // requests in flight need what the caller closes next
 	return nil
+}
+
+// faultsOf logs what net/http reports of a listener.
+func faultsOf(ln net.Listener, to *zap.Logger) *log.Logger {
+	return log.New(serverFaults{firstOfKind(to.With(zap.Stringer("listener", ln.Addr())))}, "", 0)
 }
 
 // serverFaults logs what net/http reports and an operator can act on: connections

@@ -175,7 +175,9 @@ func (s *server) run(ctx context.Context) error {
 	defer stop()
 	var support errgroup.Group
 	if s.opsLn != nil {
-		support.Go(func() error { return ops.Serve(background, bounded(s.opsLn, opsShare), &s.opsHTTP) })
+		support.Go(func() error {
+			return ops.Serve(background, bounded(s.opsLn, opsShare), &s.opsHTTP, faultsOf(s.opsLn, s.log))
+		})
 	}
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return s.runServices(ctx) })

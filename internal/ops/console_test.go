@@ -99,7 +99,7 @@ func TestStreamsOfTheConsoleEndWhenTheServerStops(t *testing.T) {
 	must(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- ops.Serve(ctx, ln, handler) }()
+	go func() { served <- ops.Serve(ctx, ln, handler, nil) }()
 	go func() {
 		<-begun
 		stop()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"time"
@@ -22,8 +23,9 @@ const (
 
 // Serve answers on ln until ctx ends, lets the running requests finish for at
 // most 5 s, and returns nil. It closes ln. For TLS pass a tls.Listener, or put a
-// proxy in front.
-func Serve(ctx context.Context, ln net.Listener, h http.Handler) error {
+// proxy in front. faults gets panics, whose texts may hold personal data, and failing
+// accepts; nil: they are written to stderr.
+func Serve(ctx context.Context, ln net.Listener, h http.Handler, faults *log.Logger) error {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
@@ -31,6 +33,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler) error {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          faults,
 		BaseContext: func(net.Listener) context.Context {
 			return context.WithValue(context.WithoutCancel(ctx), stoppingKey{}, ctx.Done())
 		},
