@@ -35,12 +35,21 @@ const (
 	idleTimeout = 20 * time.Second
 	// mostConnections bounds a listener where the process may open any number of files.
 	mostConnections = 2048
+	// ownFiles are kept for what is not a client's: up to 100 connections to Redis, those
+	// to WeChat, and files.
+	ownFiles = 128
 )
 
 // bounded lets ln have its share of the connections: clients and the sender share
 // the process' file descriptors. More clients wait to be accepted.
 func bounded(ln net.Listener, share int) net.Listener {
-	return netutil.LimitListener(ln, max(min(openFiles(), 2*mostConnections)/max(share, 2), 1))
+	return netutil.LimitListener(ln, connections(openFiles(), share))
+}
+
+// connections is how many clients a listener may have at once in a process that may open
+// this many files.
+func connections(files, share int) int {
+	return max(min(files-ownFiles, 2*mostConnections)/max(share, 2), 1)
 }
 
 // serveHTTP answers on ln until ctx ends.

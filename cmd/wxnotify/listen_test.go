@@ -175,3 +175,18 @@ func TestConnectionsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// Clients of all listeners together leave the sender its connections to Redis and WeChat,
+// however few files the process may open.
+func TestClientsLeaveFilesToTheSender(t *testing.T) {
+	t.Parallel()
+	for _, files := range []int{140, 200, 256, 1024, 4096, 1 << 20} {
+		clients := connections(files, 0) + connections(files, besideShare) + connections(files, opsShare)
+		if clients+ownFiles > files {
+			t.Errorf("of %d files clients may have %d, which leaves %d", files, clients, files-clients)
+		}
+	}
+	if most, few := connections(1<<20, 0), connections(16, 0); most != mostConnections || few != 1 {
+		t.Errorf("connections %d and %d, want %d and 1", most, few, mostConnections)
+	}
+}
