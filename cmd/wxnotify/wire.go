@@ -105,7 +105,7 @@ func wire(rdb redis.UniversalClient, c *config, a *accountConfig, onToken func(t
 	out := &account{
 		accountConfig: a, rdb: rdb, keys: apikey.NewStore(rdb, a.AppID), nameKeys: c.Redis.SealNameKeys, names: c.names(a.AppID),
 	}
-	out.webhooks = webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate).SealNames(out.names)
+	out.webhooks = webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate, out.names)
 	if err := out.wire(c, onToken); err != nil {
 		return nil, usagef("account %s: %w", a.AppID, err)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -32,12 +31,14 @@ func newAPI(rdb redis.UniversalClient, c *config, accounts []*account, watch *ob
 	client := clientaddr.Proxies(c.Public.TrustedProxies).Network
 	cfg := api.Config{
 		Redis: rdb, Keys: keys, PublicURL: c.Public.URL, EnrollKey: c.Public.EnrollKey, ClientIP: client, Logger: watch.log, Audit: audit,
-		PrivateWebhooks: c.Redis.WebhookPrivate,
-		OnCall:          func(call api.Call) { watch.metrics.ObserveAPI(call.Route, call.Status, call.Took) },
+		OnCall: func(call api.Call) { watch.metrics.ObserveAPI(call.Route, call.Status, call.Took) },
 	}
 	through := gateway.Config{Keys: keys, ClientIP: client, Logger: watch.log, OnCall: watch.passed}
 	for _, a := range accounts {
-		cfg.Accounts = append(cfg.Accounts, api.Account{AppID: a.AppID, Producer: a.producer, Gate: a.gate, Ledger: a.ledger, Roster: a.roster, Eraser: a.eraser, Templates: a.templates})
+		cfg.Accounts = append(cfg.Accounts, api.Account{
+			AppID: a.AppID, Producer: a.producer, Gate: a.gate, Ledger: a.ledger, Roster: a.roster, Eraser: a.eraser,
+			Webhooks: a.webhooks, Events: a.events(), Templates: a.templates,
+		})
 		if c.API.Gateway {
 			upstream, err := gatewayAccount(a)
 			if err != nil {
@@ -78,11 +79,7 @@ func gatewayAccount(a *account) (gateway.Account, error) {
 		return gateway.Account{}, err
 	}
 	return gateway.Account{
-		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, Producer: a.producer, Tokens: a.tokens, Transport: transport,
-		Quota: func(ctx context.Context) (apikey.Quota, error) {
-			state, err := a.gate.State(ctx)
-			return apikey.Quota{Day: state.Day, Limit: state.Cap, ResetsAt: state.ResetsAt}, err
-		},
+		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, Producer: a.producer, Tokens: a.tokens, Gate: a.gate, Transport: transport,
 	}, nil
 }
 

@@ -1,14 +1,12 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
@@ -56,17 +54,11 @@ type queueView struct {
 	WaitingMS int64     `json:"waiting_ms"` // of the oldest pending message
 }
 
-// quota is what a key's share is a part of.
-func (a *Account) quota(ctx context.Context) (apikey.Quota, error) {
-	state, err := a.Gate.State(ctx)
-	return apikey.Quota{Day: state.Day, Limit: state.Cap, ResetsAt: state.ResetsAt}, err
-}
-
 func (s *server) getAccount(c *call) error {
-	a, err := c.account(c.r.PathValue("appid"))
-	if err != nil {
+	if err := c.ofAccount(c.r.PathValue("appid")); err != nil {
 		return err
 	}
+	a := c.account
 	state, err := a.Gate.State(c.r.Context())
 	if err != nil {
 		return err
@@ -105,11 +97,7 @@ type templatesView struct {
 
 // getTemplates lists what WeChat last said of the account's templates.
 func (s *server) getTemplates(c *call) error {
-	a, err := c.account("")
-	if err != nil {
-		return err
-	}
-	list, at, err := a.Templates.List(c.r.Context())
+	list, at, err := c.account.Templates.List(c.r.Context())
 	if err != nil && !errors.Is(err, templates.ErrNotAsked) {
 		s.log.Warn("WeChat cannot be asked for the templates; its last answer is listed", append(c.fields(), zap.NamedError("cause", err))...)
 	}

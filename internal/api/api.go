@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
@@ -17,9 +16,11 @@ import (
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/auditlog"
+	"github.com/wxnotify/wxnotify/internal/clientaddr"
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/templates"
+	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -44,6 +45,8 @@ type Account struct {
 	Eraser   *enroll.Eraser
 	Gate     *ratelimit.Gate
 	Ledger   *ledger.Ledger
+	Webhooks *webhook.Store
+	Events   *events.Reader
 	// Templates has what WeChat says of the account's templates. Nil: nothing is known.
 	Templates *templates.Known
 }
@@ -56,8 +59,6 @@ type Config struct {
 	// PublicURL and EnrollKey make enrolment links. Empty: there are none.
 	PublicURL string
 	EnrollKey wechat.Secret
-	// PrivateWebhooks allows webhooks http:// and addresses that are not public.
-	PrivateWebhooks bool
 	// ClientIP returns the address of the caller, for the log and the bound of
 	// failed keys. Nil: the connection's.
 	ClientIP func(*http.Request) string
@@ -80,7 +81,6 @@ type Call struct {
 type server struct {
 	cfg      Config
 	accounts map[string]*Account
-	readers  map[string]*events.Reader
 	keys     *apikey.Keyring
 	log      *zap.Logger
 }
@@ -98,10 +98,10 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.OnCall = func(Call) {}
 	}
 	if cfg.ClientIP == nil {
-		cfg.ClientIP = remoteIP
+		cfg.ClientIP = clientaddr.Proxies{}.Network
 	}
 	s := &server{
-		cfg: cfg, accounts: map[string]*Account{}, readers: map[string]*events.Reader{}, keys: cfg.Keys, log: cfg.Logger,
+		cfg: cfg, accounts: map[string]*Account{}, keys: cfg.Keys, log: cfg.Logger,
 	}
 	for i := range cfg.Accounts {
 		a := &cfg.Accounts[i]
@@ -109,17 +109,8 @@ func New(cfg Config) (http.Handler, error) {
 			return nil, fmt.Errorf("api: account %s: Ledger is required", a.AppID)
 		}
 		s.accounts[a.AppID] = a
-		s.readers[a.AppID] = events.NewReader(cfg.Redis, a.AppID, a.Ledger.Names(), Describe(a.Producer))
 	}
 	return s.handler()
-}
-
-func remoteIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
 
 // route is one operation: its pattern, what a key needs for it, and what it does.
@@ -185,16 +176,12 @@ func (s *server) noSuchPath(mux *http.ServeMux, c *call) error {
 	return problemf(http.StatusMethodNotAllowed, codeMethod, "%s does not take %s", c.r.URL.Path, c.r.Method)
 }
 
-// account of the key, which must be name where the request names one.
-func (c *call) account(name string) (*Account, error) {
+// ofAccount refuses a request that names another account than that of the key.
+func (c *call) ofAccount(name string) error {
 	if name != "" && name != c.key.Account {
-		return nil, problemf(http.StatusForbidden, codeAccount, "the key belongs to the account %s", c.key.Account)
+		return problemf(http.StatusForbidden, codeAccount, "the key belongs to the account %s", c.key.Account)
 	}
-	a := c.server.accounts[c.key.Account]
-	if a == nil {
-		return nil, problemf(http.StatusForbidden, codeAccount, "this process does not serve the account %s", c.key.Account)
-	}
-	return a, nil
+	return nil
 }
 
 func (s *server) getHealth(c *call) error {

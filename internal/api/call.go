@@ -30,6 +30,7 @@ type call struct {
 	id      string // X-Request-Id
 	route   string
 	key     *apikey.Key // nil: the operation needs none
+	account *Account    // of the key
 	secret  string      // of the key; seals what is kept of the answer
 	started time.Time
 	status  int
@@ -64,6 +65,9 @@ func (c *call) run(r route) error {
 	if r.scope != "" {
 		if err := c.authorize(r.scope); err != nil {
 			return err
+		}
+		if c.account = c.server.accounts[c.key.Account]; c.account == nil {
+			return problemf(http.StatusForbidden, codeAccount, "this process does not serve the account %s", c.key.Account)
 		}
 		if err := c.note(r); err != nil {
 			return err

@@ -46,21 +46,16 @@ const maxEventsWait = 25 * time.Second
 // getEvents answers with the events after a cursor, one JSON object a line. The header
 // Events-Cursor is where to go on, also when no event came.
 func (s *server) getEvents(c *call) error {
-	a, err := c.account("")
-	if err != nil {
-		return err
-	}
 	q, err := eventsQuery(c)
 	if err != nil {
 		return err
 	}
-	reader := s.readers[a.AppID]
 	if q.After == "now" {
-		if q.After, err = reader.Latest(c.r.Context()); err != nil {
+		if q.After, err = c.account.Events.Latest(c.r.Context()); err != nil {
 			return err
 		}
 	}
-	list, next, err := reader.Read(c.r.Context(), q)
+	list, next, err := c.account.Events.Read(c.r.Context(), q)
 	if errors.Is(err, events.ErrCursor) {
 		return malformed(newFault("/after", "cursor-unknown", "is neither the id of an event nor now"))
 	}

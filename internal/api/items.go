@@ -90,10 +90,6 @@ func (s *server) validateMessage(c *call) error {
 	if err != nil {
 		return err
 	}
-	a, err := c.account("")
-	if err != nil {
-		return err
-	}
 	view := validation{Faults: []fault{}, Warnings: []fault{}, Preview: wechat.Preview{Lines: []wechat.PreviewLine{}}}
 	it := item{}
 	if it.Request, err = intake.Parse(body); err != nil {
@@ -105,7 +101,7 @@ func (s *server) validateMessage(c *call) error {
 	if it.problem != nil {
 		return it.problem
 	}
-	if err := a.Producer.Check(it.Message); err != nil {
+	if err := c.account.Producer.Check(it.Message); err != nil {
 		p := it.refused(err)
 		if p.Code != codeRefused {
 			return fmt.Errorf("check: %w", err)

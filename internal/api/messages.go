@@ -30,14 +30,10 @@ func (s *server) postMessages(c *call) error {
 		if err != nil {
 			return err
 		}
-		a, err := c.account("")
-		if err != nil {
-			return err
-		}
 		for i := range items {
 			c.admit(&items[i], i)
 		}
-		results, err := c.enqueue(a, items)
+		results, err := c.enqueue(items)
 		switch {
 		case err != nil:
 			return err
@@ -61,7 +57,7 @@ func (c *call) admit(it *item, index int) {
 	if it.problem != nil {
 		return
 	}
-	if _, err := c.account(it.Account); err != nil {
+	if err := c.ofAccount(it.Account); err != nil {
 		it.problem = problemOf(err)
 		return
 	}
@@ -93,7 +89,7 @@ func (c *call) derivedID(index int) string {
 }
 
 // enqueue enqueues what is not refused and returns a result for each item.
-func (c *call) enqueue(a *Account, items []item) ([]result, error) {
+func (c *call) enqueue(items []item) ([]result, error) {
 	results := make([]result, len(items))
 	var index []int // of the items that go to the producer
 	var messages []producer.Message
@@ -107,11 +103,11 @@ func (c *call) enqueue(a *Account, items []item) ([]result, error) {
 	if len(messages) == 0 {
 		return results, nil
 	}
-	booked, err := c.server.keys.Book(c.r.Context(), c.key, len(messages), a.quota)
+	booked, err := c.server.keys.Book(c.r.Context(), c.key, len(messages), c.account.Gate)
 	if err != nil {
 		return nil, err
 	}
-	enqueued, err := a.Producer.EnqueueMany(c.r.Context(), messages)
+	enqueued, err := c.account.Producer.EnqueueMany(c.r.Context(), messages)
 	var partial *producer.PartialError
 	if err != nil && !errors.As(err, &partial) {
 		if errors.Is(err, producer.ErrRedisFull) { // after any other error some may be enqueued
@@ -133,17 +129,17 @@ func (c *call) enqueue(a *Account, items []item) ([]result, error) {
 			again = append(again, r.ID)
 			results[i] = result{ID: r.ID, Status: http.StatusOK}
 		default:
-			results[i] = result{ID: r.ID, Status: http.StatusAccepted, Message: c.enqueued(a, items[i].Message, r)}
+			results[i] = result{ID: r.ID, Status: http.StatusAccepted, Message: c.enqueued(items[i].Message, r)}
 		}
 	}
 	c.refund(booked, unused)
-	return results, c.fill(a, results, again)
+	return results, c.fill(results, again)
 }
 
 // enqueued is the status of a message that was enqueued just now, without a read.
-func (c *call) enqueued(a *Account, m producer.Message, r producer.Result) *producer.Status {
+func (c *call) enqueued(m producer.Message, r producer.Result) *producer.Status {
 	s := &producer.Status{
-		ID: r.ID, Account: a.AppID, Class: r.Class, State: r.State, To: m.Message.ToUser, TemplateID: m.Message.TemplateID, Key: m.Terms.Key,
+		ID: r.ID, Account: c.account.AppID, Class: r.Class, State: r.State, To: m.Message.ToUser, TemplateID: m.Message.TemplateID, Key: m.Terms.Key,
 		QueuedAt: r.QueuedAt, NotBefore: asRecorded(m.Terms.NotBefore), NotAfter: asRecorded(m.Terms.NotAfter),
 	}
 	if s.To != "" && !c.key.May(apikey.ReadOpenID) {
@@ -161,11 +157,11 @@ func asRecorded(t time.Time) time.Time {
 }
 
 // fill reads the states of messages that were known already.
-func (c *call) fill(a *Account, results []result, ids []string) error {
+func (c *call) fill(results []result, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	states, err := a.Producer.StatusMany(c.r.Context(), ids, c.views()...)
+	states, err := c.account.Producer.StatusMany(c.r.Context(), ids, c.views()...)
 	if err != nil {
 		return err
 	}
@@ -200,10 +196,6 @@ func (c *call) refund(b apikey.Booking, n int) {
 func (c *call) messageID() string { return c.r.PathValue("id") }
 
 func (s *server) getMessage(c *call) error {
-	a, err := c.account("")
-	if err != nil {
-		return err
-	}
 	views := c.views()
 	switch include := c.r.URL.Query()["include"]; {
 	case len(include) == 1 && include[0] == "attempts":
@@ -211,12 +203,12 @@ func (s *server) getMessage(c *call) error {
 	case len(include) > 0:
 		return malformed(newFault("/include", "value-form", "must be attempts, once"))
 	}
-	return c.answerMessage(a, views)
+	return c.answerMessage(views)
 }
 
 // answerMessage answers with the message of the path.
-func (c *call) answerMessage(a *Account, views []producer.View) error {
-	status, err := a.Producer.Status(c.r.Context(), c.messageID(), views...)
+func (c *call) answerMessage(views []producer.View) error {
+	status, err := c.account.Producer.Status(c.r.Context(), c.messageID(), views...)
 	if err != nil {
 		return err
 	}
@@ -224,12 +216,8 @@ func (c *call) answerMessage(a *Account, views []producer.View) error {
 }
 
 func (s *server) deleteMessage(c *call) error {
-	a, err := c.account("")
-	if err != nil {
+	if err := c.account.Producer.Cancel(c.r.Context(), c.messageID()); err != nil {
 		return err
 	}
-	if err := a.Producer.Cancel(c.r.Context(), c.messageID()); err != nil {
-		return err
-	}
-	return c.answerMessage(a, c.views())
+	return c.answerMessage(c.views())
 }

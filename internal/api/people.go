@@ -38,7 +38,7 @@ func (s *server) postEnrollLink(c *call) error {
 		if err := decode(body, &in); err != nil {
 			return err
 		}
-		a, err := c.account(in.Account)
+		err := c.ofAccount(in.Account)
 		if err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (s *server) postEnrollLink(c *call) error {
 			}
 		}
 		e := producer.Enrollment{
-			PublicURL: s.cfg.PublicURL, Account: a.AppID, Key: s.cfg.EnrollKey, User: in.User, Life: life,
+			PublicURL: s.cfg.PublicURL, Account: c.account.AppID, Key: s.cfg.EnrollKey, User: in.User, Life: life,
 			UserInfo: in.Consent, ReturnTo: in.ReturnURL, WithoutConfirm: in.Confirm != nil && !*in.Confirm,
 		}
 		expires := time.Now().Add(life).UTC().Truncate(time.Second)
@@ -65,7 +65,7 @@ func (s *server) postEnrollLink(c *call) error {
 				}
 				data[name] = *value
 			}
-			link, err = a.Producer.HandOff(c.r.Context(), e, producer.HandOff{Data: data})
+			link, err = c.account.Producer.HandOff(c.r.Context(), e, producer.HandOff{Data: data})
 		} else {
 			link, err = producer.EnrollURL(e)
 		}
@@ -92,19 +92,15 @@ type bindingView struct {
 }
 
 func (s *server) getUser(c *call) error {
-	a, err := c.account("")
-	if err != nil {
-		return err
-	}
 	user := c.r.PathValue("user")
-	list, err := a.Roster.Of(c.r.Context(), user)
+	list, err := c.account.Roster.Of(c.r.Context(), user)
 	if err != nil {
 		return err
 	}
 	if len(list) == 0 {
 		return problemf(http.StatusNotFound, codeNotFound, "the user has no binding: they have not enrolled, or were unbound")
 	}
-	view := userView{User: user, Account: a.AppID}
+	view := userView{User: user, Account: c.account.AppID}
 	for _, b := range list {
 		view.Bindings = append(view.Bindings, c.binding(b))
 	}
@@ -126,11 +122,7 @@ func (s *server) postUser(c *call) error {
 	if !ok {
 		return problemf(http.StatusNotFound, codeNotFound, "there is no %s; see /docs", c.r.URL.Path)
 	}
-	a, err := c.account("")
-	if err != nil {
-		return err
-	}
-	n, err := a.Roster.By(c.actor()).Unbind(c.r.Context(), user, "")
+	n, err := c.account.Roster.By(c.actor()).Unbind(c.r.Context(), user, "")
 	if err != nil {
 		return err
 	}
@@ -138,11 +130,7 @@ func (s *server) postUser(c *call) error {
 }
 
 func (s *server) deleteUser(c *call) error {
-	a, err := c.account("")
-	if err != nil {
-		return err
-	}
-	found, err := a.Eraser.Erase(c.r.Context(), enroll.Person{User: c.r.PathValue("user")}, enroll.WhyAdmin)
+	found, err := c.account.Eraser.Erase(c.r.Context(), enroll.Person{User: c.r.PathValue("user")}, enroll.WhyAdmin)
 	if err != nil {
 		return err
 	}

@@ -25,15 +25,11 @@ type listAnswer struct {
 
 // listMessages serves GET /v1/messages: the newest first.
 func (s *server) listMessages(c *call) error {
-	a, err := c.account("")
-	if err != nil {
-		return err
-	}
 	query, err := queryOf(c.r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	page, err := a.Producer.Search(c.r.Context(), query, c.views()...)
+	page, err := c.account.Producer.Search(c.r.Context(), query, c.views()...)
 	if errors.Is(err, producer.ErrCursor) {
 		return malformed(newFault("/cursor", "value-form", "is not a cursor that was given out: begin without one"))
 	}

@@ -22,8 +22,10 @@ import (
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/api"
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -92,7 +94,10 @@ func newAccount(tb testing.TB, rdb *redis.Client, id string) api.Account {
 	records, err := ledger.New(rdb, ledger.Config{Account: id})
 	must(tb, err)
 	tb.Cleanup(func() { _ = records.Close() })
-	return api.Account{Ledger: records, AppID: id, Producer: p, Roster: roster, Eraser: eraser, Gate: gate}
+	return api.Account{
+		Ledger: records, AppID: id, Producer: p, Roster: roster, Eraser: eraser, Gate: gate,
+		Webhooks: webhook.NewStore(rdb, id, false, nil), Events: events.NewReader(rdb, id, nil, api.Describe(p)),
+	}
 }
 
 func router(tb testing.TB) routers.Router {

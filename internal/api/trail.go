@@ -39,11 +39,10 @@ func (c *call) actor() string {
 
 // note writes the line of the call into the audit trail, before anything is changed.
 func (c *call) note(r route) error {
-	e, audited := r.entry(c)
-	if !audited {
-		return nil
+	if e, audited := r.entry(c); audited {
+		return c.tell(e)
 	}
-	return c.tell(e)
+	return nil
 }
 
 // noteWebhook writes the line of a call that gives a webhook an address, which is known
@@ -57,9 +56,5 @@ func (c *call) noteWebhook(action string, in webhookRequest) error {
 }
 
 func (c *call) tell(e auditlog.Entry) error {
-	a, err := c.account("")
-	if err != nil {
-		return err
-	}
-	return auditlog.Trail{File: c.server.cfg.Audit, Logger: c.server.log}.Note(c.r.Context(), a.Ledger, e)
+	return auditlog.Trail{File: c.server.cfg.Audit, Logger: c.server.log}.Note(c.r.Context(), c.account.Ledger, e)
 }

@@ -52,15 +52,6 @@ type webhookView struct {
 	Attempts []webhook.Attempt `json:"attempts,omitempty"`
 }
 
-// webhooks is the store of the key's account.
-func (c *call) webhooks() (*webhook.Store, *Account, error) {
-	a, err := c.account("")
-	if err != nil {
-		return nil, nil, err
-	}
-	return webhook.NewStore(c.server.cfg.Redis, a.AppID, c.server.cfg.PrivateWebhooks), a, nil
-}
-
 // readWebhook reads the body, and refuses openids to a key that may not read them.
 func (c *call) readWebhook() (in webhookRequest, err error) {
 	body, err := c.read()
@@ -86,11 +77,7 @@ func webhookProblem(err error) error {
 }
 
 func (s *server) getWebhooks(c *call) error {
-	store, _, err := c.webhooks()
-	if err != nil {
-		return err
-	}
-	list, err := store.List(c.r.Context())
+	list, err := c.account.Webhooks.List(c.r.Context())
 	if err != nil {
 		return err
 	}
@@ -102,10 +89,6 @@ func (s *server) getWebhooks(c *call) error {
 }
 
 func (s *server) postWebhook(c *call) error {
-	store, _, err := c.webhooks()
-	if err != nil {
-		return err
-	}
 	in, err := c.readWebhook()
 	if err != nil {
 		return err
@@ -115,22 +98,18 @@ func (s *server) postWebhook(c *call) error {
 	}
 	var w webhook.Webhook
 	in.apply(&w)
-	if w, err = store.Add(c.r.Context(), w); err != nil {
+	if w, err = c.account.Webhooks.Add(c.r.Context(), w); err != nil {
 		return webhookProblem(err)
 	}
 	return c.answer(http.StatusCreated, webhookView{Webhook: w, Secret: w.Secrets[0].Value})
 }
 
 func (s *server) getWebhook(c *call) error {
-	store, _, err := c.webhooks()
-	if err != nil {
-		return err
-	}
-	w, err := store.Get(c.r.Context(), c.r.PathValue("id"))
+	w, err := c.account.Webhooks.Get(c.r.Context(), c.r.PathValue("id"))
 	if err != nil {
 		return webhookProblem(err)
 	}
-	attempts, err := store.Attempts(c.r.Context(), w.ID)
+	attempts, err := c.account.Webhooks.Attempts(c.r.Context(), w.ID)
 	if err != nil {
 		return err
 	}
@@ -138,10 +117,6 @@ func (s *server) getWebhook(c *call) error {
 }
 
 func (s *server) patchWebhook(c *call) error {
-	store, _, err := c.webhooks()
-	if err != nil {
-		return err
-	}
 	in, err := c.readWebhook()
 	if err != nil {
 		return err
@@ -149,7 +124,7 @@ func (s *server) patchWebhook(c *call) error {
 	if err := c.noteWebhook("change webhook", in); err != nil {
 		return err
 	}
-	w, err := store.Update(c.r.Context(), c.r.PathValue("id"), in.apply)
+	w, err := c.account.Webhooks.Update(c.r.Context(), c.r.PathValue("id"), in.apply)
 	if err != nil {
 		return webhookProblem(err)
 	}
@@ -157,12 +132,8 @@ func (s *server) patchWebhook(c *call) error {
 }
 
 func (s *server) deleteWebhook(c *call) error {
-	store, _, err := c.webhooks()
-	if err != nil {
-		return err
-	}
 	id := c.r.PathValue("id")
-	if err := store.Remove(c.r.Context(), id); err != nil {
+	if err := c.account.Webhooks.Remove(c.r.Context(), id); err != nil {
 		return webhookProblem(err)
 	}
 	return c.answer(http.StatusOK, map[string]string{"removed": id})
@@ -170,20 +141,16 @@ func (s *server) deleteWebhook(c *call) error {
 
 // postWebhookVerb serves POST /v1/webhooks/{id}:test, :recover and :rotate.
 func (s *server) postWebhookVerb(c *call) error {
-	store, a, err := c.webhooks()
-	if err != nil {
-		return err
-	}
 	id, verb, _ := strings.Cut(c.r.PathValue("verb"), ":")
 	switch verb {
 	case "test":
-		attempt, err := webhook.NewService(store, s.readers[a.AppID], s.log).Test(c.r.Context(), id)
+		attempt, err := webhook.NewService(c.account.Webhooks, c.account.Events, s.log).Test(c.r.Context(), id)
 		if err != nil && attempt.Error == "" {
 			return webhookProblem(err)
 		}
 		return c.answer(http.StatusOK, attempt)
 	case "rotate":
-		w, err := store.Rotate(c.r.Context(), id, 24*time.Hour)
+		w, err := c.account.Webhooks.Rotate(c.r.Context(), id, 24*time.Hour)
 		if err != nil {
 			return webhookProblem(err)
 		}
@@ -200,7 +167,7 @@ func (s *server) postWebhookVerb(c *call) error {
 			err = malformed(newFault("/since", "field-missing", "is required: a time such as 2026-12-01T08:00:00+08:00"))
 		}
 		if err == nil {
-			err = webhookProblem(store.Recover(c.r.Context(), id, in.Since))
+			err = webhookProblem(c.account.Webhooks.Recover(c.r.Context(), id, in.Since))
 		}
 		if err != nil {
 			return err

@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
-// Quota is an account's quota of one day, of which a key's share is a part.
-type Quota struct {
-	Day      string    // 2006-01-02 where the day turns
-	Limit    int64     // messages; 0: not known, which bounds no key
-	ResetsAt time.Time // when the next day begins
+// Gate tells the account's quota of the day, of which a key's share is a part: a
+// *ratelimit.Gate. A cap of 0 is not known, and bounds no key.
+type Gate interface {
+	State(ctx context.Context) (ratelimit.State, error)
 }
 
 // ShareError refuses messages because the key has used its share of the day's quota.
@@ -32,17 +33,17 @@ type Booking struct {
 
 // Book counts n messages against the key's share of the day's quota, all or none,
 // before they are enqueued. A key without a share, and a test key, count nothing and
-// do not ask for the quota. The error is *ShareError, that of quota, or Redis'.
-func (k *Keyring) Book(ctx context.Context, key *Key, n int, quota func(context.Context) (Quota, error)) (Booking, error) {
+// do not ask for the quota. The error is *ShareError, or Redis'.
+func (k *Keyring) Book(ctx context.Context, key *Key, n int, gate Gate) (Booking, error) {
 	store := k.Store(key.Account)
 	if key.Share == 0 || key.Kind == Test || store == nil {
 		return Booking{}, nil
 	}
-	today, err := quota(ctx)
+	today, err := gate.State(ctx)
 	if err != nil {
 		return Booking{}, fmt.Errorf("read the quota: %w", err)
 	}
-	limit := key.DailyLimit(today.Limit)
+	limit := key.DailyLimit(today.Cap)
 	used, ok, err := store.Spend(ctx, key.ID, today.Day, n, limit)
 	if err != nil {
 		return Booking{}, err

@@ -96,7 +96,7 @@ func setupWith(t *testing.T, rdb *redis.Client, cfg console.Config) *bundle {
 		Tokens: must[*tokenstore.Store](t)(tokenstore.New(rdb, noToken{}, tokenstore.Config{AppID: account})),
 		Roster: must[*enroll.Roster](t)(enroll.NewRoster(rdb, account)),
 		Eraser: must[*enroll.Eraser](t)(enroll.NewEraser(rdb, account)),
-		Keys:   apikey.NewStore(rdb, account), Webhooks: webhook.NewStore(rdb, account, true),
+		Keys:   apikey.NewStore(rdb, account), Webhooks: webhook.NewStore(rdb, account, true, nil),
 		Templates: &templates.Known{Ask: func(context.Context) ([]wechat.Template, error) {
 			return []wechat.Template{{ID: template, Title: "报告单 Report", Content: "科室：{{thing1.DATA}}\n电话：{{phone_number2.DATA}}"}}, nil
 		}},

@@ -5,7 +5,6 @@ package gateway
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,8 +49,8 @@ type Account struct {
 	BaseURL   string        // WeChat's API host
 	Producer  *producer.Producer
 	Tokens    wechat.TokenSource
-	// Quota is what a key's share is a part of. It is not asked for keys without one.
-	Quota func(context.Context) (apikey.Quota, error)
+	// Gate tells the quota that a key's share is a part of. It is not asked for keys without one.
+	Gate apikey.Gate
 	// Transport makes the calls that are passed on. Nil: net/http's default.
 	Transport http.RoundTripper
 }

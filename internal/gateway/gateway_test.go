@@ -22,6 +22,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/gateway"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -40,6 +41,13 @@ type stand struct {
 
 	mu    sync.Mutex
 	calls []gateway.Call
+}
+
+// gate has a quota of 100.
+type gate struct{}
+
+func (gate) State(context.Context) (ratelimit.State, error) {
+	return ratelimit.State{Day: "2026-11-26", Cap: 100}, nil
 }
 
 func newStand(tb testing.TB) *stand {
@@ -65,7 +73,7 @@ func newStand(tb testing.TB) *stand {
 		OnCall:   func(c gateway.Call) { s.mu.Lock(); defer s.mu.Unlock(); s.calls = append(s.calls, c) },
 		Accounts: []gateway.Account{{
 			AppID: appid, AppSecret: cfg.AppSecret, BaseURL: cfg.BaseURL, Producer: p, Tokens: tokens, Transport: platform.Client().Transport,
-			Quota: func(context.Context) (apikey.Quota, error) { return apikey.Quota{Day: "2026-11-26", Limit: 100}, nil },
+			Gate: gate{},
 		}},
 	})
 	must(tb, err)

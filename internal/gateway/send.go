@@ -53,7 +53,7 @@ func (q *request) serveSend() error {
 	if err := q.up.Producer.Check(m); err != nil {
 		return refuse(codeOf(err), faultsText(err))
 	}
-	booked, err := q.g.keys.Book(q.r.Context(), q.key, 1, q.up.Quota)
+	booked, err := q.g.keys.Book(q.r.Context(), q.key, 1, q.up.Gate)
 	var share *apikey.ShareError
 	if errors.As(err, &share) {
 		return refuse(wechat.CodeQuota, "reach max api daily quota limit: "+share.Error())

@@ -93,16 +93,10 @@ type Store struct {
 	names   *seal.Names
 }
 
-// NewStore of an account. private allows http:// and addresses that are not public.
-func NewStore(rdb redis.UniversalClient, account string, private bool) *Store {
-	return &Store{rdb: rdb, account: account, private: private}
-}
-
-// SealNames returns the store of an account whose names are sealed with n.
-func (s *Store) SealNames(n *seal.Names) *Store {
-	with := *s
-	with.names = n
-	return &with
+// NewStore of an account. private allows http:// and addresses that are not public. n
+// seals the account's names.
+func NewStore(rdb redis.UniversalClient, account string, private bool, n *seal.Names) *Store {
+	return &Store{rdb, account, private, n}
 }
 
 func (s *Store) key() string { return redisx.Prefix(s.account) + "webhooks" }

@@ -107,7 +107,7 @@ func everywhere(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)
 }
 
 func newService(rdb redis.UniversalClient, private bool) (*webhook.Store, *webhook.Service) {
-	store := webhook.NewStore(rdb, account, private)
+	store := webhook.NewStore(rdb, account, private, nil)
 	return store, webhook.NewService(store, events.NewReader(rdb, account, nil, nil), nil)
 }
 
@@ -455,7 +455,7 @@ func TestAWebhookGetsTheMessagesOfItsClassesAndKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
-		store := webhook.NewStore(rdb, account, false)
+		store := webhook.NewStore(rdb, account, false, nil)
 		reader := events.NewReader(rdb, account, nil, func(_ context.Context, ids []string, _ bool) ([]json.RawMessage, error) {
 			var out []json.RawMessage
 			for _, id := range ids {
