@@ -12,6 +12,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/net/netutil"
+
+	"github.com/wxnotify/wxnotify/internal/ops"
 )
 
 // limits of a listener. read and write bound a connection's time; zero means no
@@ -28,6 +30,11 @@ type limits struct {
 // by sending or reading slowly. A request that calls WeChat takes up to 15 s.
 func publicLimits() limits {
 	return limits{read: 10 * time.Second, write: 30 * time.Second, grace: 20 * time.Second}
+}
+
+// opsLimits are for the operators' listener: a page of a large queue takes time.
+func opsLimits() limits {
+	return limits{read: 15 * time.Second, write: 60 * time.Second, grace: 5 * time.Second, share: opsShare}
 }
 
 const (
@@ -60,7 +67,8 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) e
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleTimeout,
 		ReadTimeout: l.read, WriteTimeout: l.write, MaxHeaderBytes: 32 << 10,
-		ErrorLog: faultsOf(ln, l.log),
+		BaseContext: func(net.Listener) context.Context { return ops.Stopping(ctx) },
+		ErrorLog:    log.New(serverFaults{firstOfKind(l.log.With(zap.Stringer("listener", ln.Addr())))}, "", 0),
 	}
 	if l.grace == 0 {
 		l.grace = 3 * time.Second
@@ -80,11 +88,6 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) e
 	}
 	<-ended // requests in flight need what the caller closes next
 	return nil
-}
-
-// faultsOf logs what net/http reports of a listener.
-func faultsOf(ln net.Listener, to *zap.Logger) *log.Logger {
-	return log.New(serverFaults{firstOfKind(to.With(zap.Stringer("listener", ln.Addr())))}, "", 0)
 }
 
 // serverFaults logs what net/http reports and an operator can act on: connections

@@ -190,3 +190,29 @@ func TestClientsLeaveFilesToTheSender(t *testing.T) {
 		t.Errorf("connections %d and %d, want %d and 1", most, few, mostConnections)
 	}
 }
+
+func TestRequestsInFlightFinishWhenAListenerStops(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		ln, ended := make(pipes), make(chan error, 1)
+		go func() {
+			ended <- serveHTTP(ctx, ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				stop()
+				time.Sleep(time.Second) // virtual
+				if r.Context().Err() == nil {
+					_, _ = io.WriteString(w, "whole")
+				}
+			}), opsLimits())
+		}()
+		near, far := net.Pipe()
+		ln <- far
+		go func() { _, _ = io.WriteString(near, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") }()
+		if answer, err := io.ReadAll(near); err != nil || !strings.HasSuffix(string(answer), "whole") {
+			t.Errorf("%q %v", answer, err)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/internal/auditlog"
-	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/worker"
 )
 
@@ -173,27 +172,21 @@ func (s *server) run(ctx context.Context) error {
 	s.announce()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var support errgroup.Group
-	if s.opsLn != nil {
-		support.Go(func() error {
-			return ops.Serve(background, bounded(s.opsLn, opsShare), &s.opsHTTP, faultsOf(s.opsLn, s.log))
-		})
+	serve := func(ctx context.Context, g *errgroup.Group, ln net.Listener, h http.Handler, l limits) {
+		if l.log = s.log; ln != nil {
+			g.Go(func() error { return serveHTTP(ctx, ln, h, l) })
+		}
 	}
+	var support errgroup.Group
+	serve(background, &support, s.opsLn, &s.opsHTTP, opsLimits())
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return s.runServices(ctx) })
+	serve(ctx, work, s.publicLn, &s.publicHTTP, publicLimits())
+	api := apiLimits()
 	if s.publicLn != nil {
-		l := publicLimits()
-		l.log = s.log
-		work.Go(func() error { return serveHTTP(ctx, s.publicLn, &s.publicHTTP, l) })
+		api.share = besideShare
 	}
-	if s.apiLn != nil {
-		l := apiLimits()
-		l.log = s.log
-		if s.publicLn != nil {
-			l.share = besideShare
-		}
-		work.Go(func() error { return serveHTTP(ctx, s.apiLn, &s.apiHTTP, l) })
-	}
+	serve(ctx, work, s.apiLn, &s.apiHTTP, api)
 	err := work.Wait()
 	stop()
 	if err = errors.Join(err, support.Wait()); err != nil {

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"context"
 	"net/http"
 )
 
@@ -15,8 +16,14 @@ type Operator struct {
 	Stop    <-chan struct{} // closed when the server stops: end what streams; nil: never
 }
 
-// stoppingKey is the context key of a channel that is closed when Serve stops.
+// stoppingKey is the context key of a channel that is closed when the server stops.
 type stoppingKey struct{}
+
+// Stopping is what the requests of a server that stops when ctx ends begin with: they go on
+// then, and Operator.Stop is closed. It is for http.Server.BaseContext.
+func Stopping(ctx context.Context) context.Context {
+	return context.WithValue(context.WithoutCancel(ctx), stoppingKey{}, ctx.Done())
+}
 
 // console passes requests on with their operator.
 func (h *Handler) console() http.Handler {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/internal/redistest"
@@ -98,8 +99,8 @@ func TestStreamsOfTheConsoleEndWhenTheServerStops(t *testing.T) {
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- ops.Serve(ctx, ln, handler, nil) }()
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, BaseContext: func(net.Listener) context.Context { return ops.Stopping(ctx) }}
+	go func() { _ = server.Serve(ln) }()
 	go func() {
 		<-begun
 		stop()
@@ -108,9 +109,7 @@ func TestStreamsOfTheConsoleEndWhenTheServerStops(t *testing.T) {
 	if r := b.get(t, "/console/live"); r.status != http.StatusOK {
 		t.Errorf("the stream ended with %d", r.status)
 	}
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
+	must(t, server.Shutdown(t.Context()))
 }
 
 func TestPagesOfLinksNeedNoLoginAndNothingElseIsOpen(t *testing.T) {
