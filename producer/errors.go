@@ -8,27 +8,17 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// words is a text in English and Chinese.
-type words struct{ en, zh string }
-
-func (w words) in(lang wechat.Lang) string {
-	if lang == wechat.Chinese {
-		return w.zh
-	}
-	return w.en
-}
-
 // ErrNotFound says that no message has this ID, or its end is longer ago than Keep.
-var ErrNotFound error = &notFoundError{words{
+var ErrNotFound error = &notFoundError{
 	"producer: no message has this ID: it was never enqueued, or its end is longer ago than it is kept; " +
 		"an Enqueue that was cut off may still arrive: repeat it before you cancel",
 	"producer: 没有此 ID 的消息：从未入队，或结束已超过保留时间；被中断的 Enqueue 仍可能到达：取消前请先重复入队",
-}}
+}
 
-type notFoundError struct{ words words }
+type notFoundError struct{ en, zh string }
 
-func (e *notFoundError) Error() string              { return e.words.en }
-func (e *notFoundError) In(lang wechat.Lang) string { return e.words.in(lang) }
+func (e *notFoundError) Error() string              { return e.en }
+func (e *notFoundError) In(lang wechat.Lang) string { return lang.Choose(e.en, e.zh) }
 
 // ErrIDReused matches every *IDReusedError.
 var ErrIDReused = errors.New("producer: the ID belongs to another message")
@@ -66,10 +56,10 @@ func (e *IDReusedError) Error() string { return e.In(wechat.English) }
 
 // In is Error in lang.
 func (e *IDReusedError) In(lang wechat.Lang) string {
-	return fmt.Sprintf(words{
+	return fmt.Sprintf(lang.Choose(
 		"producer: the ID %s belongs to another message (%s): choose a new ID for other content",
 		"producer: ID %s 属于另一条消息（%s）：内容不同请换新的 ID",
-	}.in(lang), e.ID, e.State.In(lang))
+	), e.ID, e.State.In(lang))
 }
 
 // Is reports whether target is ErrIDReused.
@@ -85,7 +75,7 @@ func (e *TooLateError) Error() string { return e.In(wechat.English) }
 
 // In is Error in lang.
 func (e *TooLateError) In(lang wechat.Lang) string {
-	return fmt.Sprintf(words{"producer: too late to cancel %s: it is %s", "producer: %s 已无法取消：%s"}.in(lang), e.ID, e.State.In(lang))
+	return fmt.Sprintf(lang.Choose("producer: too late to cancel %s: it is %s", "producer: %s 已无法取消：%s"), e.ID, e.State.In(lang))
 }
 
 // Is reports whether target is ErrTooLate.

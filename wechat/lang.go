@@ -12,15 +12,18 @@ const (
 	Chinese Lang = "zh"
 )
 
+// Choose returns the text in this language.
+func (l Lang) Choose(en, zh string) string {
+	if l == Chinese {
+		return zh
+	}
+	return en
+}
+
 // words is a text in each language.
 type words struct{ en, zh string }
 
-func (w words) in(lang Lang) string {
-	if lang == Chinese {
-		return w.zh
-	}
-	return w.en
-}
+func (w words) in(lang Lang) string { return lang.Choose(w.en, w.zh) }
 
 // with fills in args: those of English and Chinese are the same, in the same order.
 func (w words) with(args ...any) words {

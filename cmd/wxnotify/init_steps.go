@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-
-	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // steps are what to do after init, in this order, with the values to paste. The console's
@@ -69,11 +67,7 @@ The login of the operators' pages (http://127.0.0.1:9090/) is ops_login in %[1]s
 运维页面（http://127.0.0.1:9090/）的登录名和密码是 %[1]s 中的 ops_login。
 `
 	address := cmp.Or(s.address, a.say("`wxnotify doctor` names it when WeChat refuses it", "若被微信拒绝，`wxnotify doctor` 会给出该地址"))
-	form := english
-	if a.lang == wechat.Chinese {
-		form = chinese
-	}
-	return fmt.Sprintf(form, s.file, address, a.self(), shellQuote(s.file), cmp.Or(s.public, "https://notify.example.com"), s.appid, s.token, s.aesKey, s.host())
+	return fmt.Sprintf(a.say(english, chinese), s.file, address, a.self(), shellQuote(s.file), cmp.Or(s.public, "https://notify.example.com"), s.appid, s.token, s.aesKey, s.host())
 }
 
 // simulateSteps are lines that run as printed, in this order.

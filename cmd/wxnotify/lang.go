@@ -30,12 +30,7 @@ func (a *app) chooseLang() error {
 }
 
 // say returns the text in the language of this run.
-func (a *app) say(en, zh string) string {
-	if a.lang == wechat.Chinese {
-		return zh
-	}
-	return en
-}
+func (a *app) say(en, zh string) string { return a.lang.Choose(en, zh) }
 
 // errorText is err in the language of this run where its text exists in both.
 func (a *app) errorText(err error) string {

@@ -271,9 +271,4 @@ func fill(form string, fields []string) string {
 // text is a text in each language.
 type text struct{ en, zh string }
 
-func (t text) in(lang wechat.Lang) string {
-	if lang == wechat.Chinese {
-		return t.zh
-	}
-	return t.en
-}
+func (t text) in(lang wechat.Lang) string { return lang.Choose(t.en, t.zh) }

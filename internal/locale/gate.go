@@ -19,12 +19,8 @@ func GateReason(r ratelimit.Reason, lang wechat.Lang) string {
 		ratelimit.ReasonBreaker:      {"WeChat is down; probing", "微信接口故障，探测中"},
 		ratelimit.ReasonManual:       {"closed by an admin", "管理员已关闭"},
 	}
-	text, known := texts[r]
-	switch {
-	case !known:
-		return string(r)
-	case lang == wechat.Chinese:
-		return text[1]
+	if text, known := texts[r]; known {
+		return lang.Choose(text[0], text[1])
 	}
-	return text[0]
+	return string(r)
 }

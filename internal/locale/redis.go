@@ -18,11 +18,8 @@ type RedisFault struct {
 // RedisFaults lists what is wrong, with texts in lang.
 func RedisFaults(s redisx.State, lang wechat.Lang) (out []RedisFault) {
 	add := func(bad bool, name, en, zh string) {
-		if lang == wechat.Chinese {
-			en = zh
-		}
 		if bad {
-			out = append(out, RedisFault{Name: name, Fatal: name == "clock", Text: en})
+			out = append(out, RedisFault{Name: name, Fatal: name == "clock", Text: lang.Choose(en, zh)})
 		}
 	}
 	off, en, zh := s.Ahead.Abs().Round(time.Second), "ahead of", "快"
