@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -121,11 +122,7 @@ func (f *HTTPForwarder) Forward(ctx context.Context, p *wechat.Push) ([]byte, er
 	}).WithContext(ctx)
 	resp, err := f.http.Do(req)
 	if err != nil {
-		var whole *url.Error
-		if errors.As(err, &whole) {
-			err = whole.Err // the address has the follower's openid
-		}
-		return nil, fmt.Errorf("forward: %w", err)
+		return nil, fmt.Errorf("forward: %w", mask.WithoutURL(err)) // the address has the follower's openid
 	}
 	defer func() { _ = resp.Body.Close() }() // read to the end or given up
 	reply, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))

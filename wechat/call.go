@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/wxnotify/wxnotify/internal/mask"
 )
 
 // answerLimit is the longest answer in bytes. The longest real one, 25
@@ -85,7 +87,7 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 		if errors.Is(context.Cause(traced), errRepeat) {
 			err = errRepeat
 		} else {
-			err = c.explainTimeout(ctx, limited, withoutURL(err))
+			err = c.explainTimeout(ctx, limited, mask.WithoutURL(err))
 		}
 		ambiguous := trace.written.Load() && !isDialError(err)
 		return nil, &TransportError{Op: k.op, Ambiguous: ambiguous, Err: k.conceal(err)}
@@ -231,18 +233,6 @@ func statusError(op string, status int) *TransportError {
 // the body.
 func unreadable(op, why string) *TransportError {
 	return &TransportError{Op: op, HTTPStatus: http.StatusOK, Ambiguous: true, Err: errors.New(why)}
-}
-
-// withoutURL unwraps *url.Error, which prints the whole URL with the token. A
-// RoundTripper that uses an http.Client returns one.
-func withoutURL(err error) error {
-	for {
-		u, ok := errors.AsType[*url.Error](err)
-		if !ok {
-			return err
-		}
-		err = u.Err
-	}
 }
 
 func isDialError(err error) bool {

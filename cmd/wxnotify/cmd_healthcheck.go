@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/internal/mask"
 )
 
 // healthFlags are those of healthcheck.
@@ -156,7 +158,7 @@ func (v *healthView) ask(ctx context.Context, login []string, timeout time.Durat
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return "", fmt.Errorf("no answer from %s: start the process, or correct the address (%w)", v.URL, unwrapURL(err))
+		return "", fmt.Errorf("no answer from %s: start the process, or correct the address (%w)", v.URL, mask.WithoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxHealthAnswer))
@@ -186,12 +188,4 @@ func readChecks(text string) (out []checkView) {
 		out = append(out, view)
 	}
 	return out
-}
-
-// unwrapURL is err without the method and the address that net/http puts before it.
-func unwrapURL(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
-	}
-	return err
 }

@@ -214,10 +214,7 @@ func (c *Console) cardOf(r *request, m *ledger.Record, task *queue.Waiting) (*ca
 	case body.MiniProgram != nil && body.MiniProgram.AppID != "":
 		v.Opens = r.text("the mini program %s", body.MiniProgram.AppID)
 	case p.Opens != "":
-		v.Opens = "https://…"
-		if u, err := url.Parse(p.Opens); err == nil && u.Host != "" {
-			v.Opens = u.Scheme + "://" + u.Hostname() + "/…" // path and query may name the person
-		}
+		v.Opens = mask.URL(p.Opens)
 	}
 	return v, nil
 }

@@ -3,7 +3,6 @@ package console
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/mask"
@@ -32,7 +31,7 @@ func (c *Console) webhooks(r *request) error {
 	}
 	var rows []webhookView
 	for _, w := range list {
-		v := webhookView{Webhook: w, Host: hostOf(w.URL)}
+		v := webhookView{Webhook: w, Host: mask.URL(w.URL)}
 		attempts, err := r.account.Webhooks.Attempts(r.ctx(), w.ID)
 		if err != nil {
 			return err
@@ -46,15 +45,6 @@ func (c *Console) webhooks(r *request) error {
 	return c.render(r, http.StatusOK, "webhooks", r.text("Webhooks"), rows)
 }
 
-// hostOf is an address without what may name a person or hold a secret.
-func hostOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return "https://…"
-	}
-	return u.Scheme + "://" + u.Host + "/…"
-}
-
 // enableWebhook has a disabled webhook get events again.
 func (c *Console) enableWebhook(r *request) error {
 	w, err := r.account.Webhooks.Get(r.ctx(), r.PostForm.Get("id"))
@@ -62,7 +52,7 @@ func (c *Console) enableWebhook(r *request) error {
 		return webhookFault(err)
 	}
 	q := confirmation{
-		Text: r.text("Send events to %s again?", hostOf(w.URL)), Button: r.text("Enable"), Action: "/webhooks", Back: "/webhooks?account=" + r.account.AppID,
+		Text: r.text("Send events to %s again?", mask.URL(w.URL)), Button: r.text("Enable"), Action: "/webhooks", Back: "/webhooks?account=" + r.account.AppID,
 		Details: []string{r.text("It goes on from where it was, as far as its events are kept.")},
 	}
 	return c.ask(r, q, change{action: "enable webhook", detail: w.ID}, func() error {

@@ -3,12 +3,10 @@ package doctor
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,10 +58,7 @@ func (c client) ask(ctx context.Context, method, path string, body []byte) (stat
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		if wrapped, ok := errors.AsType[*url.Error](err); ok {
-			err = wrapped.Err // without the query, which is signed
-		}
-		return 0, nil, err
+		return 0, nil, mask.WithoutURL(err) // the query is signed
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

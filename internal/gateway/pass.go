@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -146,11 +147,11 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		resp, err := u.transport().RoundTrip(r)
 		if err != nil {
-			return nil, withoutURL(err)
+			return nil, mask.WithoutURL(err)
 		}
 		p.errcode, err = peek(resp)
 		if err != nil {
-			return nil, withoutURL(err)
+			return nil, mask.WithoutURL(err)
 		}
 		if p.secret || p.errcode.Kind() != wechat.KindToken {
 			return resp, nil
@@ -196,15 +197,6 @@ func (p *passing) fill(r *http.Request) (wechat.Token, error) {
 	q.Set("access_token", token.Value.Reveal())
 	r.URL.RawQuery = q.Encode()
 	return token, nil
-}
-
-// withoutURL leaves the address out of a transport's error: it has the token.
-func withoutURL(err error) error {
-	var whole *url.Error
-	if errors.As(err, &whole) {
-		return whole.Err
-	}
-	return err
 }
 
 // failed answers for a call that WeChat did not answer.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"reflect"
 	"time"
 
@@ -17,15 +16,6 @@ import (
 type masker struct{ ids *mask.IDs }
 
 func newMasker() *masker { return &masker{ids: mask.NewIDs()} }
-
-// maskURL keeps scheme and host: path and query may identify the customer.
-func maskURL(link string) string {
-	u, err := url.Parse(link)
-	if err != nil || u.Host == "" {
-		return "…"
-	}
-	return u.Scheme + "://" + u.Hostname() + "/…"
-}
 
 // payload shows a task's payload as JSON with personal data masked. It is the
 // only form in which a payload leaves this package.
@@ -105,7 +95,7 @@ func (m *masker) messageLeaf(field string, v any) any {
 	case "template_id", "appid", "color":
 		return mask.Text(text)
 	case "url":
-		return maskURL(text)
+		return mask.URL(text)
 	default:
 		return mask.Value(text)
 	}

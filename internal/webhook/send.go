@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/mask"
 )
 
 const (
@@ -161,10 +161,7 @@ func send(ctx context.Context, client *http.Client, w Webhook, e *events.Event, 
 
 // short is what an operator needs of an error, without the URL, which may hold a secret.
 func short(err error) string {
-	var of *url.Error
-	if errors.As(err, &of) {
-		err = of.Err
-	}
+	err = mask.WithoutURL(err)
 	if errors.Is(err, errPrivate) {
 		err = errPrivate
 	}
