@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/deadletter"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -255,4 +258,23 @@ func (s selection) has(m *ledger.Record) bool {
 		return m.Errcode == s.Errcode && (s.Errcode != 0 || m.Reason == s.Reason)
 	}
 	return true
+}
+
+// String describes the selection in the audit trail.
+func (s selection) String() string { return s.In(&request{lang: wechat.English}) }
+
+// In describes it for the operator.
+func (s selection) In(r *request) string {
+	filters := filtersOf(r, s.Query)
+	switch {
+	case s.Dead && s.Narrow && s.Errcode != 0:
+		return r.text("dead letters with errcode %s", strconv.Itoa(int(s.Errcode)))
+	case s.Dead && s.Narrow:
+		return r.text("dead letters with the reason: %s", mask.Text(ledger.ReasonText(s.Reason, r.lang)))
+	case s.Dead:
+		return r.text("all dead letters")
+	case len(filters) == 0:
+		return r.text("all messages")
+	}
+	return r.text("messages with %s", strings.Join(filters, ", "))
 }

@@ -169,7 +169,7 @@ func New(cfg Config) (*Console, error) {
 		return nil, err
 	}
 	c := &Console{
-		cfg: cfg, log: log, trail: auditlog.Trail{File: cfg.Audit, Logger: log}, ids: mask.NewIDs(), seals: seals, queues: queue.NewInspector(cfg.Redis), runs: newRuns(), words: wordsOf(), streams: make(chan struct{}, maxStreams),
+		cfg: cfg, log: log, trail: auditlog.Trail{File: cfg.Audit, Logger: log}, ids: mask.NewIDs(), seals: seals, queues: queue.NewInspector(cfg.Redis), runs: &runs{}, words: wordsOf(), streams: make(chan struct{}, maxStreams),
 	}
 	if c.pages, err = parsePages(c.words); err != nil {
 		return nil, err

@@ -39,12 +39,8 @@ func (c *Console) deadLetters(r *request) error {
 		return err
 	}
 	v := deadView{Total: total, GroupsOfAll: total <= latestFailures}
-	for _, m := range found {
-		row, err := c.rowOf(r, m)
-		if err != nil {
-			return err
-		}
-		v.Rows = append(v.Rows, row)
+	if v.Rows, err = c.rowsOf(r, found); err != nil {
+		return err
 	}
 	if offset+pageSize < total {
 		v.Next = offset + pageSize

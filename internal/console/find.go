@@ -39,8 +39,8 @@ func (c *Console) rowOf(r *request, m *ledger.Record) (messageRow, error) {
 		Link: link, ID: c.ids.Mask(m.ID), State: m.State.In(r.lang), To: mask.Name(m.To), Template: m.Template,
 		Errcode: m.Errcode, QueuedAt: m.QueuedAt, EndedAt: m.EndedAt,
 		Reason: mask.Text(strings.TrimSpace(ledger.ReasonText(m.Reason, r.lang) + " " + m.Detail)),
+		Bad:    slices.Contains(missing(), m.State), Good: m.State == ledger.Delivered || m.State == ledger.Accepted,
 	}
-	row.setColor(m.State)
 	if m.To == "" {
 		row.To = mask.Name(m.User)
 	}
@@ -50,9 +50,16 @@ func (c *Console) rowOf(r *request, m *ledger.Record) (messageRow, error) {
 	return row, err
 }
 
-func (v *messageRow) setColor(s ledger.State) {
-	v.Bad = slices.Contains([]ledger.State{ledger.Dead, ledger.Rejected, ledger.Unknown, ledger.Expired}, s)
-	v.Good = s == ledger.Delivered || s == ledger.Accepted
+// rowsOf shows records.
+func (c *Console) rowsOf(r *request, list []*ledger.Record) (rows []messageRow, err error) {
+	for _, m := range list {
+		row, err := c.rowOf(r, m)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
 }
 
 // link is the address of a message's story. An ID that holds personal data is sealed.
@@ -107,12 +114,8 @@ func (c *Console) messages(r *request) error {
 		}
 	}
 	v.Searched, v.Took, v.Filters = true, time.Since(began).Round(time.Millisecond), filtersOf(r, q)
-	for _, m := range page.Records {
-		row, err := c.rowOf(r, m)
-		if err != nil {
-			return err
-		}
-		v.Rows = append(v.Rows, row)
+	if v.Rows, err = c.rowsOf(r, page.Records); err != nil {
+		return err
 	}
 	return c.render(r, http.StatusOK, "messages", r.text("Messages"), v)
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -28,8 +30,6 @@ const (
 	readLimit = 5 * time.Second
 	// speedWindow is over how long the speed of sending is measured.
 	speedWindow = 10 * time.Minute
-	// lateClock is the difference of clocks at which a worker fetches nothing.
-	lateClock = 10 * time.Second
 )
 
 // reading is what was read of one account. Each part has its own error.
@@ -291,7 +291,7 @@ func workerViewOf(r *request, w *heartbeat.Worker) workerView {
 	if w.ClockAhead.Abs() >= time.Second {
 		v.Clock = w.ClockAhead.Round(time.Second).String()
 	}
-	if w.ClockAhead.Abs() > lateClock {
+	if w.ClockAhead.Abs() > redisx.ClockLimit {
 		v.Bad, v.Clock = true, r.text("%s off Redis': it fetches nothing; set it by NTP", v.Clock)
 	}
 	if s := w.Suspended; s != nil {
@@ -310,7 +310,7 @@ func tokenViewOf(r *request, d *reading) tokenView {
 	if t.Fingerprint != "" {
 		v.Age = t.Age.Round(time.Second).String()
 	}
-	if refused := (*wechat.Error)(nil); asError(t.LastError, &refused) {
+	if refused, ok := errors.AsType[*wechat.Error](t.LastError); ok {
 		v.Remedy = refused.RemedyIn(r.lang)
 	}
 	switch {

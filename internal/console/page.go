@@ -310,7 +310,7 @@ func notices() map[string]string {
 	return map[string]string{
 		"paused": "Paused.", "resumed": "Resumed.", "cancelled": "Cancelled.", "retried": "Put on its queue again.", "dropped": "Dropped.",
 		"lifted": "The suppression is lifted.", "unbound": "Unbound.", "erased": "Erased.", "revoked": "The key is revoked.",
-		"stopped": "Stopped.", "enabled": "Enabled.", "asked": "It waits for a second person.", "refused": "Refused: nothing was changed.", "untrailed": "Done, but the audit trail could not be written: see the log.",
+		"stopped": "Stopped.", "enabled": "Enabled.", "asked": "It waits for a second person.", "refused": "Refused: nothing was changed.",
 	}
 }
 

@@ -48,8 +48,6 @@ type runs struct {
 	wg   sync.WaitGroup
 }
 
-func newRuns() *runs { return &runs{} }
-
 // start does d to all messages of the selection in the background.
 func (s *runs) start(ctx context.Context, c *Console, a *Account, who Operator, d deed, of selection) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -51,7 +51,7 @@ func TestAStoppedRunLeavesTheRestAlone(t *testing.T) {
 
 func TestRunsAreForgottenOldestFirst(t *testing.T) {
 	t.Parallel()
-	s := newRuns()
+	s := &runs{}
 	for i := range 3 * maxRuns {
 		r := &run{stop: func() {}, ended: time.Now()}
 		if i == 0 {

@@ -20,7 +20,7 @@ func TestALinkExpires(t *testing.T) {
 	if c.pages, err = parsePages(c.words); err != nil {
 		t.Fatal(err)
 	}
-	c.runs = newRuns()
+	c.runs = &runs{}
 	link, err := links.seal(sealedShare, share{"wxa", "m-1", time.Now().Add(-time.Second).Unix()})
 	if err != nil {
 		t.Fatal(err)

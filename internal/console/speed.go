@@ -1,7 +1,6 @@
 package console
 
 import (
-	"errors"
 	"time"
 
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -73,6 +72,3 @@ func speedOf(samples []sample, s ratelimit.State, recent float64) speed {
 	}
 	return out
 }
-
-// asError is errors.As for an error that may be nil.
-func asError[T error](err error, target *T) bool { return err != nil && errors.As(err, target) }

@@ -121,22 +121,13 @@ func (c *Console) storyOf(r *request, m *ledger.Record) (v storyView, err error)
 	if c.links != nil {
 		v.ShareHours = shareHours()
 	}
-	v.Actions["cancel"] = cancellable(m)
-	v.Actions["retry"], v.Actions["drop"] = m.State == ledger.Dead && v.Card != nil, m.State == ledger.Dead
+	for name, d := range c.deeds() {
+		v.Actions[name] = d.fits(m) && (name != "retry" || v.Card != nil)
+	}
 	if m.Reason == ledger.ReasonSuppressed && m.To != "" {
 		v.Suppressed, err = c.seals.seal(sealedRef, suppressionRef{OpenID: m.To})
 	}
 	return v, err
-}
-
-// cancellable reports whether a cancel may succeed: the ledger decides.
-func cancellable(m *ledger.Record) bool {
-	switch m.State {
-	case ledger.Queued, ledger.Scheduled, ledger.Retrying:
-		return m.EndedAt.IsZero()
-	case ledger.Sending, ledger.Accepted, ledger.Delivered, ledger.Rejected, ledger.Expired, ledger.Cancelled, ledger.Unknown, ledger.Dead:
-	}
-	return false
 }
 
 // eventsOf is what is known of a message's life, in its order.

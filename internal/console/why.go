@@ -9,6 +9,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -78,7 +79,7 @@ func stops(r *request, class job.Class, d *reading) []string {
 	}
 	able := 0
 	for i := range d.workers {
-		if w := &d.workers[i]; w.Suspended == nil && w.ClockAhead.Abs() <= lateClock {
+		if w := &d.workers[i]; w.Suspended == nil && w.ClockAhead.Abs() <= redisx.ClockLimit {
 			able++
 		}
 	}
