@@ -19,15 +19,15 @@ const keepSync = 7 * 24 * time.Hour
 
 // Synced counts what Sync found, those of the runs before among them when it was resumed.
 type Synced struct {
-	Total    int64 // followers, as WeChat says
-	Listed   int64 // followers that were read
-	Bound    int64 // of those, on the roster
-	Joined   int64 // on the roster, and not known to follow before
-	Lifted   int64 // suppressions that ended, because the person follows
-	Left     int64 // on the roster, and do not follow any more
-	NotOurs  int64 // on the roster, and unknown to WeChat in this account
-	Resumed  bool  // the list was not read from its start
-	Complete bool
+	Total    int64 `json:"followers"`           // as WeChat says
+	Listed   int64 `json:"read"`                // followers that were read
+	Bound    int64 `json:"bound"`               // of those, on the roster
+	Joined   int64 `json:"joined"`              // on the roster, and not known to follow before
+	Left     int64 `json:"left"`                // on the roster, and do not follow any more
+	Lifted   int64 `json:"suppressions_lifted"` // because the person follows
+	NotOurs  int64 `json:"not_of_this_account"` // on the roster, and unknown to WeChat in this account
+	Resumed  bool  `json:"resumed"`             // the list was not read from its start
+	Complete bool  `json:"-"`
 }
 
 // syncState is what is kept of a synchronization until it is complete.

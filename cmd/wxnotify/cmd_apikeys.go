@@ -55,21 +55,13 @@ func (a *app) createKeyCommand() *cobra.Command {
 	fs := cmd.Flags()
 	fs.StringVar(&k.Name, "name", "", "who uses it, such as billing")
 	fs.StringVar(&kind, "kind", "live", "live: every follower; guest: its guest list; test: no follower, without WeChat and quota")
-	fs.StringSliceVar(&scopes, "scopes", []string{"send", "read"}, "what it may do, of "+scopeNames())
+	fs.StringSliceVar(&scopes, "scopes", []string{"send", "read"}, "what it may do, of "+strings.Join(texts(apikey.Scopes()), ", "))
 	fs.StringVar(&class, "class", "", "the most urgent class that it may use [critical]")
 	fs.Float64Var(&k.Rate, "rate", 0, "calls a second, for each api process [100]")
 	fs.Float64Var(&k.Share, "share", 0, "part of the day's quota that it may use, such as 0.3 [no bound]")
 	fs.StringVar(&guests, "guests-file", "", "the openids or users of a guest key, one a line, at most 20; - for stdin")
 	fs.StringSliceVar(&k.Paths, "paths", nil, "paths of WeChat that the gateway passes on for it, such as /cgi-bin/menu/")
 	return cmd
-}
-
-func scopeNames() string {
-	var names []string
-	for _, s := range apikey.Scopes() {
-		names = append(names, string(s))
-	}
-	return strings.Join(names, ", ")
 }
 
 // readList reads lines of a file, or of stdin for "-". Blank lines are left out.
@@ -120,11 +112,7 @@ func (a *app) listKeys(ctx context.Context, acct *account, _ []string) error {
 	w := newTable(a.Stdout)
 	_, _ = fmt.Fprintln(w, "id\tname\tkind\tscopes\tclass\trate\tshare\tcreated\trotated")
 	for _, k := range list {
-		var scopes []string
-		for _, s := range k.Scopes {
-			scopes = append(scopes, string(s))
-		}
-		slices.Sort(scopes)
+		scopes := slices.Sorted(slices.Values(texts(k.Scopes)))
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Name, k.Kind, strings.Join(scopes, ","),
 			orDash(string(k.Class)), numberOrDash(k.Rate), numberOrDash(k.Share), orDash(timeText(k.CreatedAt)), orDash(timeText(k.RotatedAt)))
 	}

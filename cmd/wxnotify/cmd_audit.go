@@ -62,14 +62,8 @@ func (a *app) verifyFile(v *auditlog.Verifier, path string) error {
 
 func (a *app) showChains(chains []*auditlog.Chain) error {
 	for _, c := range chains {
-		var err error
-		if a.output == "json" {
-			err = printLine(a.Stdout, c)
-		} else {
-			_, err = fmt.Fprintf(a.Stdout, a.say("chain %s: lines %d to %d hold, %s to %s, last hash %s\n", "链 %s：第 %d 至 %d 行完整，%s 至 %s，最后的哈希 %s\n"),
-				c.ID, c.First, c.Last, timeText(c.From), timeText(c.To), c.Hash)
-		}
-		if err != nil {
+		if err := a.printRow(c, a.say("chain %s: lines %d to %d hold, %s to %s, last hash %s", "链 %s：第 %d 至 %d 行完整，%s 至 %s，最后的哈希 %s"),
+			c.ID, c.First, c.Last, timeText(c.From), timeText(c.To), c.Hash); err != nil {
 			return err
 		}
 	}

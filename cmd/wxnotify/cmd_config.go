@@ -158,6 +158,14 @@ func (a *app) print(view any, format string, args ...any) error {
 	return err
 }
 
+// printRow is print for one of many: its JSON is one line.
+func (a *app) printRow(view any, format string, args ...any) error {
+	if a.output == "json" {
+		return printLine(a.Stdout, view)
+	}
+	return a.print(view, format, args...)
+}
+
 // printRows prints view with --output json, else names and values. A row without a value
 // is left out.
 func (a *app) printRows(view any, rows ...[2]string) error {

@@ -349,7 +349,7 @@ func (d *display) event(e worker.Event) {
 	if e.State == ledger.Accepted && len(d.accepted) < maxAwaited {
 		d.accepted[e.ID] = true
 	}
-	if !settled(string(e.State)) {
+	if !settled(e.State) {
 		return
 	}
 	if d.left--; d.left == 0 {

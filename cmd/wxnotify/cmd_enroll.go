@@ -340,16 +340,6 @@ func (a *app) printErased(found enroll.Erased, who enroll.Person) error {
 	return err
 }
 
-// auditView is a row of `enroll audit --output json`.
-type auditView struct {
-	At     time.Time `json:"at"`
-	Action string    `json:"action"`
-	Actor  string    `json:"actor,omitempty"`
-	OpenID string    `json:"openid,omitempty"` // masked
-	User   string    `json:"user,omitempty"`   // masked
-	Detail string    `json:"detail,omitempty"`
-}
-
 func (a *app) showAudit(ctx context.Context, acct *account, _ []string) error {
 	const page = 500
 	for before := ""; ; {
@@ -359,13 +349,7 @@ func (a *app) showAudit(ctx context.Context, acct *account, _ []string) error {
 		}
 		for _, e := range entries {
 			before = e.ID
-			v := auditView{e.At, e.Action, e.Actor, e.OpenID, e.User, e.Detail}
-			if a.output == "json" {
-				err = printLine(a.Stdout, v)
-			} else {
-				_, err = fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\t%s\t%s\n", timeText(v.At), v.Action, orDash(v.Actor), orDash(v.OpenID), orDash(v.User), v.Detail)
-			}
-			if err != nil {
+			if err := a.printRow(e, "%s\t%s\t%s\t%s\t%s\t%s", timeText(e.At), e.Action, orDash(e.Actor), orDash(e.OpenID), orDash(e.User), e.Detail); err != nil {
 				return err
 			}
 		}

@@ -267,9 +267,6 @@ func (r *importRun) print(l importLine, result enroll.Imported) error {
 	if view.Error == nil && result.Follows != nil && !*result.Follows {
 		r.tally.Left++
 	}
-	if r.output == "json" {
-		return printLine(r.Stdout, view)
-	}
 	text := string(view.Result)
 	switch {
 	case view.Error != nil:
@@ -277,8 +274,7 @@ func (r *importRun) print(l importLine, result enroll.Imported) error {
 	case view.Follows != nil && !*view.Follows:
 		text += r.say(", does not follow the account", "，未关注该账号")
 	}
-	_, err := fmt.Fprintf(r.Stdout, "line %d\t%s\t%s\n", view.Line, orDash(view.OpenID), text)
-	return err
+	return r.printRow(view, "line %d\t%s\t%s", view.Line, orDash(view.OpenID), text)
 }
 
 func (t importTally) String() string {
@@ -286,11 +282,7 @@ func (t importTally) String() string {
 }
 
 func (r *importRun) summary(how string) {
-	if r.output == "json" {
-		_ = printLine(r.Stderr, map[string]importTally{"summary": r.tally})
-		return
-	}
-	_, _ = fmt.Fprintf(r.Stderr, "wxnotify: import %s: %s\n", how, r.tally)
+	r.tell("summary", r.tally, "import "+how+": "+r.tally.String())
 }
 
 // progressEvery is how often a long command says how far it is.
@@ -309,9 +301,5 @@ func (p *progress) show(a *app, view any, text func() string) {
 		return
 	}
 	p.last = now
-	if a.output == "json" {
-		_ = printLine(a.Stderr, map[string]any{"progress": view})
-		return
-	}
-	_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s\n", text())
+	a.tell("progress", view, text())
 }

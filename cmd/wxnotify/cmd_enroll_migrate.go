@@ -88,11 +88,7 @@ func (a *app) migrate(ctx context.Context, m *enroll.Mover, mig enroll.Migration
 		defer func() { p.show(a, t, text) }()
 		return a.printConverted(&t, c)
 	})
-	if a.output == "json" {
-		_ = printLine(a.Stderr, map[string]migrateTally{"summary": t})
-	} else {
-		_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s\n", text())
-	}
+	a.tell("summary", t, text())
 	var refusal *wechat.Error
 	switch {
 	case errors.As(err, &refusal) && refusal.Code == codeNotConvertible && mig.FromID == "":
@@ -128,13 +124,9 @@ func (a *app) printConverted(t *migrateTally, c enroll.Converted) error {
 		t.Refused++
 		view.Error = a.importRefusal(c.Bound)
 	}
-	if a.output == "json" {
-		return printLine(a.Stdout, view)
-	}
 	said := string(view.Result)
 	if view.Error != "" {
 		said += ": " + view.Error
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%s\t%s\t%s\t%s\n", view.User, view.Old, orDash(view.New), said)
-	return err
+	return a.printRow(view, "%s\t%s\t%s\t%s", view.User, view.Old, orDash(view.New), said)
 }

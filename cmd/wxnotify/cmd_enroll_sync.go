@@ -31,7 +31,7 @@ command again within 7 days: it goes on where it stopped. It keeps one page in m
 			return a.withMover(cmd, func(ctx context.Context, m *enroll.Mover, _ string) error {
 				var p progress
 				done, err := m.Sync(ctx, restart, func(s enroll.Synced) {
-					p.show(a, syncViewOf(s), func() string { return fmt.Sprintf("sync: %d of %d followers", s.Listed, s.Total) })
+					p.show(a, s, func() string { return fmt.Sprintf("sync: %d of %d followers", s.Listed, s.Total) })
 				})
 				if err != nil {
 					return syncFailed(err, done)
@@ -54,27 +54,9 @@ func syncFailed(err error, done enroll.Synced) error {
 	return fmt.Errorf("%w; %s: it goes on after the %d followers that were read", err, when, done.Listed)
 }
 
-// syncView is `enroll sync --output json`.
-type syncView struct {
-	Followers int64 `json:"followers"` // as WeChat says
-	Read      int64 `json:"read"`
-	Bound     int64 `json:"bound"`               // followers on the roster
-	Joined    int64 `json:"joined"`              // of those, not known to follow before
-	Left      int64 `json:"left"`                // on the roster, and do not follow any more
-	Lifted    int64 `json:"suppressions_lifted"` // because the person follows
-	NotOurs   int64 `json:"not_of_this_account"` // on the roster, and unknown to WeChat
-	Resumed   bool  `json:"resumed"`
-}
-
-func syncViewOf(s enroll.Synced) syncView {
-	return syncView{
-		Followers: s.Total, Read: s.Listed, Bound: s.Bound, Joined: s.Joined, Left: s.Left, Lifted: s.Lifted, NotOurs: s.NotOurs, Resumed: s.Resumed,
-	}
-}
-
 func (a *app) printSynced(s enroll.Synced) error {
 	if a.output == "json" {
-		return a.printJSON(syncViewOf(s))
+		return a.printJSON(s)
 	}
 	w := newTable(a.Stdout)
 	row := func(name string, n int64, note string) { _, _ = fmt.Fprintf(w, "%s\t%d\t%s\n", name, n, note) }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,7 +73,7 @@ func (a *app) messageQuery(f messageFlags) (q ledger.Query, err error) {
 	for _, name := range f.states {
 		state := ledger.State(name)
 		if !slices.Contains(ledger.States(), state) {
-			return q, usagef("--state: %s is not one of %s", quote(name), joined(ledger.States()))
+			return q, usagef("--state: %s is not one of %s", quote(name), strings.Join(texts(ledger.States()), ", "))
 		}
 		q.States = append(q.States, state)
 	}
@@ -93,14 +92,6 @@ func (a *app) messageQuery(f messageFlags) (q ledger.Query, err error) {
 	}
 	q.To, err = a.fromStdin(f.openid)
 	return q, err
-}
-
-func joined(states []ledger.State) string {
-	texts := make([]string, len(states))
-	for i, s := range states {
-		texts[i] = string(s)
-	}
-	return strings.Join(texts, ", ")
 }
 
 // findIn prints the messages of one account that match.
@@ -163,14 +154,10 @@ func (a *app) foundPrinter(p *producer.Producer, whole, several bool) func(conte
 }
 
 func (a *app) printFound(s *producer.Status, several bool) error {
-	if a.output == "json" {
-		return printLine(a.Stdout, s)
-	}
 	errcode := ""
 	if s.Errcode != 0 {
 		errcode = strconv.Itoa(int(s.Errcode))
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%s%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+	return a.printRow(s, "%s%s\t%s\t%s\t%s\t%s\t%s\t%s",
 		column(s.Account, several), s.ID, s.State.In(a.lang), timeText(s.QueuedAt), orDash(timeText(s.EndedAt)), orDash(s.To), orDash(errcode), s.Reason)
-	return err
 }

@@ -85,7 +85,7 @@ func (a *app) showStatus(ctx context.Context, list []*account, ids []string, who
 				return waiting, err
 			}
 			found = true
-			if !settled(string(s.State)) {
+			if !settled(s.State) {
 				waiting = append(waiting, s.Account)
 			}
 			if printed && a.output != "json" {
@@ -178,13 +178,7 @@ func (a *app) attemptText(t *producer.Attempt) string {
 }
 
 // settled reports whether waiting longer would only bring a receipt.
-func settled(state string) bool {
-	switch state {
-	case "queued", "scheduled", "sending", "retrying":
-		return false
-	}
-	return true
-}
+func settled(s producer.State) bool { return s.Ended() || s == producer.Accepted }
 
 // hintAfter is how long --wait is silent before it says why messages wait. A worker that
 // was started with the same paste has reported by then.
@@ -245,7 +239,7 @@ func (s *sendRun) waitFor(ctx context.Context, p *producer.Producer, ids []strin
 func (s *sendRun) whyWaiting(ctx context.Context, states []*producer.Status) {
 	s.noWorker(ctx)
 	for _, m := range states {
-		if m != nil && !settled(string(m.State)) && m.Reason != "" {
+		if m != nil && !settled(m.State) && m.Reason != "" {
 			s.warning(strings.TrimRight(fmt.Sprintf("%s: %s: %s; %s", m.ID, m.State.In(s.lang), m.Reason, m.Remedy), "; "))
 			return
 		}
@@ -263,13 +257,11 @@ func (a *app) stillOnTheirWay(ids []string) error {
 // one did not arrive.
 func (a *app) settle(ids []string, states []*producer.Status) (left []string, lost bool, err error) {
 	for i, s := range states {
-		if s == nil || !settled(string(s.State)) {
+		if s == nil || !settled(s.State) {
 			left = append(left, ids[i])
 			continue
 		}
-		if st := string(s.State); st != "accepted" && st != "delivered" {
-			lost = true
-		}
+		lost = lost || s.State != producer.Accepted && s.State != producer.Delivered
 		if err := a.printSettled(s); err != nil {
 			return nil, lost, err
 		}

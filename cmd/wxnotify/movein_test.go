@@ -125,11 +125,11 @@ func TestEnrollSyncMarksAndGoesOnAfterTheQuota(t *testing.T) {
 	if r := inProcess(t, m.env, "enroll", "sync"); r.code != exitFailed || !strings.Contains(r.stderr, "run the same command again tomorrow") {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}
-	var done syncView
+	var done enroll.Synced
 	if err := json.Unmarshal([]byte(m.run(t, "enroll", "sync", "-o", "json")), &done); err != nil {
 		t.Fatal(err)
 	}
-	if want := (syncView{Followers: 1, Read: 1, Bound: 1, Joined: 1, Left: 1}); done != want {
+	if want := (enroll.Synced{Total: 1, Listed: 1, Bound: 1, Joined: 1, Left: 1}); done != want {
 		t.Errorf("%+v, want %+v", done, want)
 	}
 	text := m.run(t, "enroll", "list")

@@ -291,10 +291,7 @@ func (a *app) addSettings(cmd *cobra.Command, groups group) {
 		}
 		cmd.Flags().String(s.flag(), "", usage)
 	}
-	if cmd.Annotations == nil {
-		cmd.Annotations = map[string]string{}
-	}
-	cmd.Annotations[usedGroups] = strconv.Itoa(int(groupsOf(cmd) | groups))
+	annotate(cmd, usedGroups, strconv.Itoa(int(groupsOf(cmd)|groups)))
 }
 
 func groupsOf(cmd *cobra.Command) group {
@@ -336,9 +333,14 @@ func (a *app) warn(c *config) {
 
 // warning writes one warning to stderr, as JSON with --output json.
 func (a *app) warning(text string) {
+	a.tell("warning", errorView{Message: text}, "warning: "+text)
+}
+
+// tell writes text to stderr, or with --output json the view under its name.
+func (a *app) tell(name string, view any, text string) {
 	if a.output == "json" {
-		_ = printLine(a.Stderr, map[string]errorView{"warning": {Message: text}})
+		_ = printLine(a.Stderr, map[string]any{name: view})
 		return
 	}
-	_, _ = fmt.Fprintf(a.Stderr, "wxnotify: warning: %s\n", text)
+	_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s\n", text)
 }

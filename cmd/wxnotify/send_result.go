@@ -52,13 +52,7 @@ func printLine(w io.Writer, v any) error {
 }
 
 // printError writes an error to stderr, as JSON with --output json.
-func (a *app) printError(view errorView) {
-	if a.output == "json" {
-		_ = printLine(a.Stderr, map[string]errorView{"error": view})
-		return
-	}
-	_, _ = fmt.Fprintf(a.Stderr, "wxnotify: %s\n", view)
-}
+func (a *app) printError(view errorView) { a.tell("error", view, view.String()) }
 
 // String reads "line 2 (order-1): data.thing1.value is empty: …" or "line 2 is not
 // UTF-8: …".
@@ -227,10 +221,6 @@ func (s *sendRun) summary() {
 	if s.flags.json == "" || s.tally.Messages == 0 {
 		return // no file, or it could not be read
 	}
-	if s.output == "json" {
-		_ = printLine(s.Stderr, map[string]tally{"summary": s.tally})
-		return
-	}
 	t := s.tally
 	text := fmt.Sprintf(s.say("messages read: %d; enqueued %d, known already %d, refused %d, not tried %d",
 		"读取消息 %d 条；入队 %d，已有 %d，拒绝 %d，未尝试 %d"), t.Messages, t.Enqueued, t.Known, t.Refused, t.NotTried)
@@ -247,7 +237,7 @@ func (s *sendRun) summary() {
 	if t.Refused > 0 && t.NotTried > 0 && !s.flags.dryRun {
 		text += s.say("; correct the file and run the command again, or use --continue-on-error", "；请更正文件后再次运行，或使用 --continue-on-error")
 	}
-	_, _ = fmt.Fprintf(s.Stderr, "wxnotify: %s\n", text)
+	s.tell("summary", t, text)
 }
 
 // warningKind is what warnings of many messages have in common.

@@ -259,10 +259,13 @@ func classes(text, _ string) (any, error) {
 	return out, nil
 }
 
-func classNames() []string {
-	var names []string
-	for _, c := range job.Classes() {
-		names = append(names, string(c))
+func classNames() []string { return texts(job.Classes()) }
+
+// texts are the names of a list of states, classes or scopes.
+func texts[T ~string](list []T) []string {
+	names := make([]string, len(list))
+	for i, name := range list {
+		names[i] = string(name)
 	}
 	return names
 }

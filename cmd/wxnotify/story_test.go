@@ -207,7 +207,7 @@ func settle(tb testing.TB, w *world, p *producer.Producer, ids []string) {
 				return false
 			}
 			for i, s := range states {
-				if s == nil || !settled(string(s.State)) {
+				if s == nil || !settled(s.State) {
 					still = append(still, left[i])
 				}
 			}

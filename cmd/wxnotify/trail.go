@@ -23,11 +23,15 @@ const (
 // Without it, and without looks, the action is the command's path: each command that works
 // on accounts writes a line, so that a new one cannot forget it.
 func audited(cmd *cobra.Command, action string) *cobra.Command {
+	annotate(cmd, trailAction, action)
+	return cmd
+}
+
+func annotate(cmd *cobra.Command, name, value string) {
 	if cmd.Annotations == nil {
 		cmd.Annotations = map[string]string{}
 	}
-	cmd.Annotations[trailAction] = action
-	return cmd
+	cmd.Annotations[name] = value
 }
 
 // looks has cmds write no line into the audit trail, since they change nothing that an

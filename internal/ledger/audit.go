@@ -23,14 +23,15 @@ const (
 
 // Entry of the account's audit trail.
 type Entry struct {
-	ID     string    // given by Redis; to list on from here
-	At     time.Time // millisecond precision; given by Redis' clock
-	Action string    // such as erased, bound, unbound
-	Actor  string    // who did it: a person, a command, wechat
+	ID     string    `json:"-"`               // given by Redis; to list on from here
+	At     time.Time `json:"at"`              // millisecond precision; given by Redis' clock
+	Action string    `json:"action"`          // such as erased, bound, unbound
+	Actor  string    `json:"actor,omitempty"` // who did it: a person, a command, wechat
 	// OpenID and User are whose data it was about. They are masked before they are
 	// written: the trail must not be what brings them back.
-	OpenID, User string
-	Detail       string // cut at 200 bytes; no openid
+	OpenID string `json:"openid,omitempty"`
+	User   string `json:"user,omitempty"`
+	Detail string `json:"detail,omitempty"` // cut at 200 bytes; no openid
 }
 
 // AuditFields returns the names and values under which e lies in a trail, all but
