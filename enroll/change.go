@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
@@ -63,7 +64,7 @@ func (s *Service) deliverChanges(ctx context.Context, a *account) {
 			wait = hookRetry
 		}
 		if wait > 0 {
-			pause(ctx, wait)
+			_ = redisx.Sleep(ctx, wait)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
@@ -118,8 +119,8 @@ func (e *Eraser) dropRest(ctx context.Context, who people, sending []queue.Ref) 
 		if time.Now().After(end) {
 			return ErrSending
 		}
-		if pause(ctx, activeLook); ctx.Err() != nil {
-			return wrap(ctx.Err(), "wait for messages that are being sent")
+		if err := redisx.Sleep(ctx, activeLook); err != nil {
+			return wrap(err, "wait for messages that are being sent")
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/names"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -195,7 +196,7 @@ func (b *inbox) run(ctx context.Context, log *quietLog, apply func(context.Conte
 	for ctx.Err() == nil {
 		if err := b.round(ctx, log, apply); err != nil && ctx.Err() == nil {
 			log.warn("inbox", "events wait: Redis fails", zap.Error(names.Explain(err)))
-			pause(ctx, time.Second)
+			_ = redisx.Sleep(ctx, time.Second)
 		}
 	}
 }
@@ -355,16 +356,6 @@ func (b *inbox) applyOne(ctx context.Context, log *quietLog, m looked, apply fun
 	pipe.Expire(ctx, b.keys.stuck(), keepStuck)
 	_, err = pipe.Exec(ctx)
 	return err == nil
-}
-
-// pause waits, or less when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 func wrap(err error, what string) error {

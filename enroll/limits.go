@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/clientaddr"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 const (
@@ -89,7 +90,7 @@ func (s *Service) slow(w http.ResponseWriter, r *http.Request) {
 		"or the Token of 消息推送配置 is not the configured one", zap.String("address", s.limits.proxies.Network(r)))
 	defer s.limits.late.Add(-1)
 	if s.limits.late.Add(1) <= maxLate {
-		pause(r.Context(), lateBy)
+		_ = redisx.Sleep(r.Context(), lateBy)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -72,20 +73,15 @@ func NewMover(cfg MoverConfig) (*Mover, error) {
 	if err != nil {
 		return nil, fmt.Errorf("enroll: %w", err)
 	}
-	eraser, err := NewEraser(cfg.Redis, cfg.Account)
-	if err == nil {
-		err = errors.Join(eraser.OpenSealed(cfg.SealKeys), eraser.SealNames(cfg.SealNameKeys))
-	}
-	if err != nil {
+	eraser := &Eraser{roster: roster, records: records, tasks: queue.NewInspector(cfg.Redis)}
+	if err := eraser.OpenSealed(cfg.SealKeys); err != nil {
 		return nil, err
 	}
 	return &Mover{cfg: cfg, roster: roster, records: records, eraser: eraser}, nil
 }
 
 // Close releases what the Mover holds. The Redis client stays open.
-func (m *Mover) Close() error {
-	return errors.Join(m.records.Close(), m.eraser.records.Close())
-}
+func (m *Mover) Close() error { return m.records.Close() }
 
 // fact is what is known of a follower.
 type fact struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -201,7 +202,7 @@ func (c *Conversion) copy(ctx context.Context, from, to string, change Change) e
 	case "zset":
 		err = c.copySet(ctx, from, to, change)
 	case "stream":
-		return c.copyStream(ctx, from, to, change)
+		err = c.copyStream(ctx, from, to, change)
 	default:
 		return fmt.Errorf("a %s, which wxnotify does not write, cannot be converted: remove it", kind)
 	}
@@ -323,13 +324,13 @@ func (c *Conversion) copyStream(ctx context.Context, from, to string, change Cha
 			return failed(err)
 		}
 		if len(list) == 0 {
-			break
+			return nil
 		}
 		pipe := c.rdb.Pipeline()
 		for _, m := range list {
 			start = "(" + m.ID
 			values := make([]any, 0, 2*len(m.Values))
-			for _, name := range sortedNames(m.Values) {
+			for _, name := range slices.Sorted(maps.Keys(m.Values)) {
 				value, _ := m.Values[name].(string)
 				_, value = change(name, value)
 				values = append(values, name, value)
@@ -340,20 +341,6 @@ func (c *Conversion) copyStream(ctx context.Context, from, to string, change Cha
 			return failed(err)
 		}
 	}
-	life, err := c.rdb.PTTL(ctx, from).Result()
-	if err == nil && life > 0 {
-		err = c.rdb.PExpire(ctx, to, life).Err()
-	}
-	return failed(err)
-}
-
-func sortedNames(values map[string]any) []string {
-	names := make([]string, 0, len(values))
-	for name := range values {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // Wait waits until producers that run have seen the mark.

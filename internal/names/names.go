@@ -104,10 +104,7 @@ return ARGV[2]`)
 
 // fenceText is what lies in place of what a process of another way looks for.
 func fenceText(key string) string {
-	if key == "" {
-		key = inClear
-	}
-	return "names are sealed in another way than this: " + key
+	return "names are sealed in another way than this: " + orClear(key)
 }
 
 // Read returns how the names of an account are sealed: the ID of the key, empty while they
