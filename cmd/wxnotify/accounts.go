@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/auditlog"
@@ -102,9 +103,34 @@ func (a *app) list(cmd *cobra.Command, none string, do func(ctx context.Context,
 	return err
 }
 
-func (a *app) withChosen(
-	cmd *cobra.Command, choose func(*config, string) ([]*accountConfig, error), do func(context.Context, []*account) error,
-) error {
+// chooser returns the accounts that a command is for, by the one that --account names.
+type chooser func(c *config, appid string) ([]*accountConfig, error)
+
+func (a *app) withChosen(cmd *cobra.Command, choose chooser, do func(context.Context, []*account) error) error {
+	return a.withRedis(cmd, choose, func(rdb redis.UniversalClient, c *config, chosen []*accountConfig) error {
+		var list []*account
+		for _, entry := range chosen {
+			acct, err := wire(rdb, c, entry, nil)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = acct.close() }()
+			list = append(list, acct)
+		}
+		for _, acct := range list {
+			if err := checkNames(cmd.Context(), rdb, c, acct.AppID); err != nil {
+				return err
+			}
+			if err := a.note(cmd, acct); err != nil {
+				return err
+			}
+		}
+		return do(cmd.Context(), list)
+	})
+}
+
+// withRedis loads and connects.
+func (a *app) withRedis(cmd *cobra.Command, choose chooser, do func(redis.UniversalClient, *config, []*accountConfig) error) error {
 	c, err := a.load(cmd)
 	if err != nil {
 		return err
@@ -119,24 +145,7 @@ func (a *app) withChosen(
 	}
 	defer func() { _ = rdb.Close() }()
 	a.warnOfRedis(report)
-	var list []*account
-	for _, entry := range chosen {
-		acct, err := wire(rdb, c, entry, nil)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = acct.close() }()
-		list = append(list, acct)
-	}
-	for _, acct := range list {
-		if err := checkNames(cmd.Context(), rdb, c, acct.AppID); err != nil {
-			return err
-		}
-		if err := a.note(cmd, acct); err != nil {
-			return err
-		}
-	}
-	return do(cmd.Context(), list)
+	return do(rdb, c, chosen)
 }
 
 // warnOfRedis says that Redis refuses writes and, where the command looks at what stops

@@ -67,9 +67,7 @@ type sealStore struct {
 	column  string // of a list of several accounts
 }
 
-func (a *app) sealed(
-	cmd *cobra.Command, choose func(*config, string) ([]*accountConfig, error), do func(context.Context, sealStore) error,
-) error {
+func (a *app) sealed(cmd *cobra.Command, choose chooser, do func(context.Context, sealStore) error) error {
 	return a.withChosen(cmd, choose, func(ctx context.Context, list []*account) error {
 		for _, acct := range list {
 			if err := do(ctx, sealStore{acct.codec, queue.NewInspector(acct.rdb), acct.ledger, column(acct.AppID, len(list) > 1)}); err != nil {

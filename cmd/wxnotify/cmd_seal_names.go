@@ -35,36 +35,25 @@ key of WXNOTIFY_SEAL_KEYS before.
 The command refuses while a worker or an enroll process is alive. If it is stopped, run it
 again: until it is complete no process starts. It takes about a minute for a million records.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.sealNames(cmd, back) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			choose := func(c *config, appid string) ([]*accountConfig, error) {
+				if c.Redis.SealNameKeys.IsZero() {
+					return nil, usagef("there is no key: set WXNOTIFY_SEAL_NAME_KEYS")
+				}
+				return c.chosen(appid)
+			}
+			return a.withRedis(cmd, choose, func(rdb redis.UniversalClient, c *config, chosen []*accountConfig) error {
+				for _, entry := range chosen {
+					if err := a.sealNamesOf(cmd, rdb, c, entry, back); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
 	}
 	cmd.Flags().BoolVar(&back, "clear", false, "back to clear")
 	return cmd
-}
-
-func (a *app) sealNames(cmd *cobra.Command, back bool) error {
-	c, err := a.load(cmd)
-	if err != nil {
-		return err
-	}
-	if c.Redis.SealNameKeys.IsZero() {
-		return usagef("there is no key: set WXNOTIFY_SEAL_NAME_KEYS")
-	}
-	chosen, err := c.chosen(a.account)
-	if err != nil {
-		return err
-	}
-	rdb, report, err := connect(cmd.Context(), c)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rdb.Close() }()
-	a.warnOfRedis(report)
-	for _, entry := range chosen {
-		if err := a.sealNamesOf(cmd, rdb, c, entry, back); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // sealedNames is the outcome of a conversion. Its JSON is a contract.
