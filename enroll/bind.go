@@ -95,7 +95,7 @@ func (r *Roster) bindCall(b Binding, now time.Time) (keys []string, args []any) 
 		first = "1"
 	}
 	args = []any{
-		n.Seal(seal.User, b.User), n.Seal(seal.OpenID, b.OpenID), now.UnixMilli(), b.How, n.Seal(seal.UnionID, b.UnionID), follows, maxOpenIDs, first,
+		n.Seal(seal.User, b.User), n.Seal(seal.OpenID, b.OpenID), now.UnixMilli(), b.How, n.Seal(seal.UnionID, b.UnionID), follows, ledger.MaxOpenIDs, first,
 		ledger.MaxBindings, maxChanges, "", int64(0),
 	}
 	return append(r.changed(b.User, b.OpenID), r.trailKeys()...), append(args, r.trailLine(b.User, b.OpenID, b.How)...)

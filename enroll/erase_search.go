@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -158,19 +157,5 @@ func (e *Eraser) dropEvents(ctx context.Context, who people) (dropped int, err e
 // erases reports whether the event with this ID is of openid, and of before its erasure.
 func (p people) erases(openid, event string) bool {
 	until, ok := p.openids[openid]
-	return ok && openid != "" && (until == "" || !laterEvent(event, until))
-}
-
-// laterEvent compares IDs of a stream: milliseconds and a number.
-func laterEvent(a, b string) bool {
-	aTime, aNumber := eventID(a)
-	bTime, bNumber := eventID(b)
-	return aTime > bTime || aTime == bTime && aNumber > bNumber
-}
-
-func eventID(id string) (ms, number uint64) {
-	left, right, _ := strings.Cut(id, "-")
-	ms, _ = strconv.ParseUint(left, 10, 64)
-	number, _ = strconv.ParseUint(right, 10, 64)
-	return ms, number
+	return ok && openid != "" && (until == "" || redisx.CompareIDs(event, until) <= 0)
 }

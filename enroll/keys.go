@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/ticket"
 )
@@ -31,7 +32,7 @@ const (
 	syncKey        = "sync"
 )
 
-func (k keys) prefix() string { return "wxn:{" + k.account + "}:" }
+func (k keys) prefix() string { return redisx.Prefix(k.account) }
 
 func (k keys) under(name string) string { return k.names.Under(k.prefix() + name) }
 

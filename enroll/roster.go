@@ -25,9 +25,6 @@ const (
 	ByQR    = "qr"    // the follower scanned the code on the link's page
 )
 
-// maxOpenIDs is how many openids one user may have; see Roster.Bind.
-const maxOpenIDs = 16
-
 // Binding is one pair of user and openid.
 type Binding struct {
 	User    string

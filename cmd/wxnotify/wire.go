@@ -18,6 +18,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/names"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/templates"
 	"github.com/wxnotify/wxnotify/internal/webhook"
@@ -210,7 +211,7 @@ func checkNames(ctx context.Context, rdb redis.UniversalClient, c *config, appid
 // newGate opens the gate of one account.
 func newGate(rdb redis.UniversalClient, a *accountConfig) (*ratelimit.Gate, error) {
 	return ratelimit.New(rdb, ratelimit.Config{
-		Key: "wxn:{" + a.AppID + "}:", Rate: a.Rate, DailyQuota: a.DailyQuota, Reserve: a.Reserve,
+		Key: redisx.Prefix(a.AppID), Rate: a.Rate, DailyQuota: a.DailyQuota, Reserve: a.Reserve,
 		UTCOffset: a.UTCOffset, Owner: owner(),
 	})
 }

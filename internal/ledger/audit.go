@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -75,7 +75,7 @@ func (l *Ledger) Audited(ctx context.Context, before string, n int) ([]Entry, er
 			out = append(out, entryOf(m))
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Entry) int { return compareIDs(b.ID, a.ID) })
+	slices.SortStableFunc(out, func(a, b Entry) int { return redisx.CompareIDs(b.ID, a.ID) })
 	if len(out) > n && n > 0 && out[n].ID == out[n-1].ID {
 		n++
 	}
@@ -92,16 +92,6 @@ func entryOf(m redis.XMessage) Entry {
 		ID: m.ID, At: moment(at), Action: text("action"), Actor: text("actor"),
 		OpenID: text("openid"), User: text("user"), Detail: text("detail"),
 	}
-}
-
-// compareIDs compares IDs of stream entries, "milliseconds-number".
-func compareIDs(a, b string) int {
-	aTime, aNumber, _ := strings.Cut(a, "-")
-	bTime, bNumber, _ := strings.Cut(b, "-")
-	return cmp.Or(
-		cmp.Compare(len(aTime), len(bTime)), strings.Compare(aTime, bTime),
-		cmp.Compare(len(aNumber), len(bNumber)), strings.Compare(aNumber, bNumber),
-	)
 }
 
 func masked(name string) string {

@@ -4,6 +4,7 @@
 package redisx
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -34,6 +35,16 @@ func CheckAccount(account string) error {
 func IsCluster(rdb redis.UniversalClient) bool {
 	_, ok := rdb.(*redis.ClusterClient)
 	return ok
+}
+
+// CompareIDs compares IDs of stream entries, "milliseconds-number".
+func CompareIDs(a, b string) int {
+	aTime, aNumber, _ := strings.Cut(a, "-")
+	bTime, bNumber, _ := strings.Cut(b, "-")
+	return cmp.Or(
+		cmp.Compare(len(aTime), len(bTime)), strings.Compare(aTime, bTime),
+		cmp.Compare(len(aNumber), len(bNumber)), strings.Compare(aNumber, bNumber),
+	)
 }
 
 // Sleep waits for d, or returns ctx's error when ctx ends first.
