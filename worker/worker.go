@@ -154,9 +154,8 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w := &Worker{}
 	self := identity(cfg)
-	wakeUps := queue.NewWakeUps(cfg.Redis)
 	for _, a := range cfg.Accounts {
-		acct, err := newAccount(cfg, a, keys, self, wakeUps)
+		acct, err := newAccount(cfg, a, keys, self)
 		if err != nil {
 			return nil, fmt.Errorf("worker: account %s: %w", a.AppID, err)
 		}
@@ -165,7 +164,7 @@ func New(cfg Config) (*Worker, error) {
 	return w, nil
 }
 
-func newAccount(cfg Config, a Account, keys *seal.Keyring, self heartbeat.Worker, wakeUps *queue.WakeUps) (*account, error) {
+func newAccount(cfg Config, a Account, keys *seal.Keyring, self heartbeat.Worker) (*account, error) {
 	log := cfg.Logger.With(zap.String("account", a.AppID))
 	acct := &account{
 		appID: a.AppID, name: processName(self), redis: cfg.Redis, sender: a.Sender, records: a.records,
@@ -195,7 +194,7 @@ func newAccount(cfg Config, a Account, keys *seal.Keyring, self heartbeat.Worker
 	acct.server, err = queue.NewServer(queue.ServerConfig{
 		Redis: cfg.Redis, Account: a.AppID, Gate: acct.gate, Handler: acct.handle,
 		Concurrency: cfg.Concurrency,
-		TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Logger: cfg.Logger, WakeUps: wakeUps,
+		TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

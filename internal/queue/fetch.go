@@ -12,7 +12,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
-	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
@@ -72,8 +71,7 @@ type fetcher struct {
 // source is a queue that the loop fetches from.
 type source struct {
 	keys
-	woken  atomic.Bool // it may hold a task again; set by any goroutine
-	filled bool        // it may hold a task
+	filled atomic.Bool // it may hold a task; any goroutine sets it
 	depth  int         // how many tasks to ask for; doubles while fetches come back full
 }
 
@@ -101,7 +99,6 @@ func (f *fetcher) run(ctx context.Context) {
 	defer close(f.stopped)
 	for ctx.Err() == nil {
 		now := time.Now()
-		f.takeWakes()
 		if now.Before(f.resumeAt) || f.wrongClock.Load() {
 			f.wait(ctx, now)
 			continue
@@ -115,37 +112,21 @@ func (f *fetcher) run(ctx context.Context) {
 			f.wait(ctx, now)
 			continue
 		}
+		critical := f.queues[0]
+		waited := critical.filled.Load()
 		changed := f.gate.Changed() // before the permits, so that no change is missed
 		permits := f.permits(ctx, TierOf(q.class), min(free, maxFetch, max(q.depth, 1)), changed)
 		if len(permits) == 0 {
 			continue
 		}
-		deliveries := f.fetch(ctx, f.preferCritical(q, permits[0]), permits)
+		if !waited && critical.filled.Load() { // it arrived while the permit's slot was awaited
+			q = critical
+		}
+		deliveries := f.fetch(ctx, q, permits)
 		fetched := time.Now()
 		f.deliver(ctx, deliveries, changed)
 		if len(deliveries) > 1 {
 			_ = redisx.Sleep(ctx, fetchPause-time.Since(fetched))
-		}
-	}
-}
-
-// wake says that a queue may hold a task again. Any goroutine may call it.
-func (f *fetcher) wake(class job.Class) {
-	for _, q := range f.queues {
-		if q.class == class {
-			q.woken.Store(true)
-		}
-	}
-	select {
-	case f.changed <- struct{}{}:
-	default:
-	}
-}
-
-func (f *fetcher) takeWakes() {
-	for _, q := range f.queues {
-		if q.woken.Swap(false) {
-			q.filled = true
 		}
 	}
 }
@@ -185,7 +166,7 @@ func (f *fetcher) wait(ctx context.Context, now time.Time) {
 
 // choose returns the queue to fetch from; nil: none.
 func (f *fetcher) choose(now time.Time) *source {
-	open := func(q *source) bool { return q.filled && !f.shut(TierOf(q.class), now) }
+	open := func(q *source) bool { return q.filled.Load() && !f.shut(TierOf(q.class), now) }
 	critical, normal, bulk := f.queues[0], f.queues[1], f.queues[2]
 	var rest *source
 	switch first, second := open(normal), open(bulk); {
@@ -277,18 +258,6 @@ func (f *fetcher) refused(ctx context.Context, tier ratelimit.Tier, err error, c
 	f.closed[tier] = closure{until: until, changed: changed}
 }
 
-// preferCritical switches this fetch to the critical queue if a critical task
-// arrived while the loop waited for the permit's slot.
-func (f *fetcher) preferCritical(q *source, p ratelimit.Permit) *source {
-	if critical := f.queues[0]; critical.woken.Swap(false) {
-		critical.filled = true
-		if p.Tier == ratelimit.General {
-			return critical
-		}
-	}
-	return q
-}
-
 // fetch spends permits on as many tasks of q, and returns those that are left. Two script
 // calls take the tasks, since a script must declare the keys of the tasks. They are not
 // repeated after a lost connection: the tasks of the first one would be left active
@@ -296,6 +265,7 @@ func (f *fetcher) preferCritical(q *source, p ratelimit.Permit) *source {
 func (f *fetcher) fetch(ctx context.Context, q *source, permits []ratelimit.Permit) []delivery {
 	ctx = context.WithoutCancel(ctx)
 	lease := time.Now().Add(leaseTime).Unix()
+	q.filled.Store(false) // before the call, so that no wake-up is lost
 	ids, err := fetchScript.Texts(ctx, f.rdb, true, []string{q.pending, q.paused, q.active, q.lease, q.idle, q.deliveries, q.retry},
 		lease, len(permits), idleLife.Milliseconds())
 	var number int64 // of the first delivery
@@ -315,6 +285,7 @@ func (f *fetcher) fetch(ctx context.Context, q *source, permits []ratelimit.Perm
 		err = fmt.Errorf("open.lua answered %d texts for %d tasks", len(opened), len(ids))
 	}
 	if err != nil {
+		q.filled.Store(true)
 		f.returnAll(permits)
 		f.trouble(ctx, "cannot fetch tasks", err)
 		return nil
@@ -335,7 +306,9 @@ func (f *fetcher) fetch(ctx context.Context, q *source, permits []ratelimit.Perm
 	}
 	f.returnAll(permits[len(deliveries):])
 	f.removeGone(ctx, gone)
-	q.filled, q.depth = len(ids) == len(permits), 2*len(ids)
+	if q.depth = 2 * len(ids); len(ids) == len(permits) {
+		q.filled.Store(true)
+	}
 	return deliveries
 }
 

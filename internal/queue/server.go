@@ -31,8 +31,6 @@ type ServerConfig struct {
 	// DrainTimeout bounds the stop; longer than a send. Default 15 s.
 	DrainTimeout time.Duration
 	Logger       *zap.Logger // default: none
-	// WakeUps is shared by the servers of one process and Redis. Default: own ones.
-	WakeUps *WakeUps
 }
 
 const (
@@ -80,9 +78,6 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	if cfg.WakeUps == nil {
-		cfg.WakeUps = NewWakeUps(cfg.Redis)
-	}
 	return &Server{cfg: cfg}, nil
 }
 
@@ -100,7 +95,6 @@ func (s *Server) Run(ctx context.Context) error {
 	cfg := s.cfg
 	cfg.Logger = log
 	r := &run{cfg: &cfg, work: work, fetcher: newFetcher(&cfg)}
-	defer cfg.WakeUps.subscribe(lasting, cfg.Account, r.fetcher.wake)()
 
 	r.fetcher.look(ctx) // before anything goes by the clock
 	c := newClient(cfg.Redis, r.fetcher)
@@ -111,6 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { r.fetcher.run(fetching) })
 	background.Go(func() { r.fetcher.tend(fetching) })
+	background.Go(func() { r.fetcher.listen(fetching) })
 	err := c.awaitFirstFetch(ctx)
 	if err == nil {
 		<-ctx.Done()

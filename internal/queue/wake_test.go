@@ -12,18 +12,16 @@ import (
 	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
-// Accounts of one process hear their wake-ups over one connection, and only
-// their own.
-func TestWakeUpsOfManyAccountsShareAConnection(t *testing.T) {
+// Accounts of one process hear only their own wake-ups, and stop listening when they stop.
+func TestWakeUpsAreOfOneAccount(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
-	wakeUps := queue.NewWakeUps(rdb)
 	const accounts = 5
 	got := make(chan queue.Task, accounts)
 	var stops []func() error
 	for i := range accounts {
 		stops = append(stops, serve(t, queue.ServerConfig{
-			Redis: rdb, WakeUps: wakeUps, Account: fmt.Sprint("wx", i),
+			Redis: rdb, Account: fmt.Sprint("wx", i),
 			Handler: func(_ context.Context, task queue.Task) error { got <- task; return nil },
 		}))
 	}
@@ -42,7 +40,6 @@ func TestWakeUpsOfManyAccountsShareAConnection(t *testing.T) {
 			t.Errorf("queue %s, want %s", task.Queue, want)
 		}
 	}
-	// The first to leave takes only its own channel along.
 	for i, stop := range stops {
 		if err := stop(); err != nil {
 			t.Error(err)
