@@ -84,8 +84,7 @@ func (p *Producer) enqueue(ctx context.Context, class job.Class, entries []*entr
 	}
 	now := time.Now()
 	var calls []redis.Cmder
-	for from := 0; from < len(entries); from += callSize {
-		chunk := entries[from:min(from+callSize, len(entries))]
+	for chunk := range slices.Chunk(entries, callSize) {
 		keys := slices.Grow(queue.PutKeys(p.cfg.Account, class), 2*len(chunk)+2)
 		args := slices.Grow(queue.PutArgs(p.cfg.Account, class, now), (queue.ItemArity+ledger.CreateArity)*len(chunk))
 		for _, e := range chunk {
@@ -126,9 +125,9 @@ func repliesOf(calls []redis.Cmder, n int) []reply {
 func (p *Producer) enqueueApart(ctx context.Context, class job.Class, entries []*entry) []reply {
 	now := time.Now()
 	var creates []redis.Cmder
-	for from := 0; from < len(entries); from += callSize {
+	for chunk := range slices.Chunk(entries, callSize) {
 		keys, args := []string{p.ledger.UnputKey()}, []any{strconv.FormatInt(now.UnixMilli(), 10)}
-		for _, e := range entries[from:min(from+callSize, len(entries))] {
+		for _, e := range chunk {
 			keys = append(keys, p.ledger.RecordKey(e.envelope.ID))
 			args = append(args, ledger.Unput(class, e.envelope.ID))
 			args = p.ledger.AppendCreate(args, &e.envelope, e.hash, now)

@@ -146,7 +146,6 @@ func chunks(messages iter.Seq[Message]) iter.Seq[[]Message] {
 func (p *Producer) enqueueChunk(ctx context.Context, chunk []Message, before <-chan struct{}, sent chan<- struct{}) []Result {
 	results := make([]Result, len(chunk))
 	entries := map[job.Class][]*entry{}
-	index := map[job.Class][]int{}
 	now := time.Now()
 	for i, m := range chunk {
 		e, err := p.prepare(ctx, m, now)
@@ -154,8 +153,8 @@ func (p *Producer) enqueueChunk(ctx context.Context, chunk []Message, before <-c
 			results[i] = Result{Ticket{ID: m.ID}, err}
 			continue
 		}
-		class := e.envelope.Class
-		entries[class], index[class] = append(entries[class], e), append(index[class], i)
+		e.index = i
+		entries[e.envelope.Class] = append(entries[e.envelope.Class], e)
 	}
 	<-before
 	replies := map[job.Class][]reply{}
@@ -167,8 +166,8 @@ func (p *Producer) enqueueChunk(ctx context.Context, chunk []Message, before <-c
 	close(sent)
 	for class, list := range replies {
 		for n, r := range list {
-			res := &results[index[class][n]]
-			res.Ticket, res.Err = p.ticket(ctx, entries[class][n], r)
+			e := entries[class][n]
+			results[e.index].Ticket, results[e.index].Err = p.ticket(ctx, e, r)
 		}
 	}
 	return results

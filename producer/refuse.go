@@ -28,6 +28,7 @@ type entry struct {
 	hash      string // tells whether another message has the same content
 	state     State
 	truncated []string
+	index     int // in its chunk
 }
 
 func (e *entry) item() queue.Item {
