@@ -98,7 +98,11 @@ func (a *account) handle(ctx context.Context, t queue.Task) error {
 	}
 	switch d.begun.Decision {
 	case ledger.Send:
-		return d.attempt(ctx)
+		attempt, end := d.attempt()
+		if end != nil {
+			return d.fail(ctx, *end)
+		}
+		return d.send(ctx, attempt)
 	case ledger.NotYet:
 		return d.later(time.Until(d.begun.After), "it is sent again after a failed receipt, but not yet")
 	case ledger.Superseded:
@@ -166,28 +170,29 @@ func (d *delivery) drop() {
 	d.emit(d.event)
 }
 
-// attempt sends the message unless it is too late for that.
-func (d *delivery) attempt(ctx context.Context) error {
-	a := Attempt{N: d.begun.Attempts + 1, AtLeastOnce: d.env.AtLeastOnce, Replay: !d.begun.OpenSince.IsZero()}
+// attempt is what Begin found, for Judge. end is the verdict on a message that is not
+// sent any more.
+func (d *delivery) attempt() (a Attempt, end *Verdict) {
+	a = Attempt{N: d.begun.Attempts + 1, AtLeastOnce: d.env.AtLeastOnce, Replay: !d.begun.OpenSince.IsZero()}
 	if a.Replay {
 		a.Open = time.Since(d.begun.OpenSince)
-	}
-	switch past := a.Replay && a.Open > d.policy.ReplayWindow; {
-	case d.late():
-		return d.fail(ctx, tooLate(a))
-	case past && !a.AtLeastOnce:
-		return d.fail(ctx, outOfWindow())
-	case past && a.Open > maxDeaths && d.begun.State == ledger.Sending:
-		return d.fail(ctx, processDied())
-	case d.gone:
-		return d.fail(ctx, templateIsGone(a))
-	case past:
-		d.event.PossibleDuplicate = true
 	}
 	if !d.env.NotAfter.IsZero() {
 		a.Left = time.Until(d.env.NotAfter)
 	}
-	return d.send(ctx, a)
+	switch past := a.Replay && a.Open > d.policy.ReplayWindow; {
+	case d.late():
+		end = tooLate(a)
+	case past && !a.AtLeastOnce:
+		end = outOfWindow()
+	case past && a.Open > maxDeaths && d.begun.State == ledger.Sending:
+		end = processDied()
+	case d.gone:
+		end = templateIsGone(a)
+	case past:
+		d.event.PossibleDuplicate = true
+	}
+	return a, end
 }
 
 // send calls WeChat and does what the verdict says.
@@ -270,8 +275,8 @@ func (d *delivery) late() bool {
 	return !d.env.NotAfter.IsZero() && !time.Now().Before(d.env.NotAfter)
 }
 
-func tooLate(a Attempt) Verdict {
-	v := Verdict{Action: Discard, State: ledger.Expired, Reason: ledger.ReasonNotAfter}
+func tooLate(a Attempt) *Verdict {
+	v := &Verdict{Action: Discard, State: ledger.Expired, Reason: ledger.ReasonNotAfter}
 	if a.Replay {
 		v.State, v.Ambiguous = ledger.Unknown, true
 		v.Reason = ledger.ReasonLateUnknown
@@ -279,22 +284,22 @@ func tooLate(a Attempt) Verdict {
 	return v
 }
 
-func outOfWindow() Verdict {
-	return Verdict{
+func outOfWindow() *Verdict {
+	return &Verdict{
 		Action: Discard, State: ledger.Unknown, Ambiguous: true,
 		Reason: ledger.ReasonWindowClosed,
 	}
 }
 
-func processDied() Verdict {
-	return Verdict{
+func processDied() *Verdict {
+	return &Verdict{
 		Action: Discard, State: ledger.Unknown, Ambiguous: true,
 		Reason: "outcome unknown: the processes that sent it died, for over an hour",
 	}
 }
 
-func templateIsGone(a Attempt) Verdict {
-	return Verdict{
+func templateIsGone(a Attempt) *Verdict {
+	return &Verdict{
 		Action: Discard, State: ledger.Rejected, Ambiguous: a.Replay, Errcode: wechat.CodeInvalidTemplate,
 		Reason: ledger.ReasonTemplate,
 	}
