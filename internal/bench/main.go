@@ -1,7 +1,7 @@
 // Command bench measures what a message costs, side by side in one run:
 //
 //   - ours: wxnotify with all its guarantees, through its public API
-//   - bare: asynq with the same HTTP client, as many servers and no guarantee
+//   - bare: asynq with the same HTTP client, four servers and no guarantee
 //   - naive: Go's default transport, four Redis calls and a log line a message
 //
 // It starts a redis-server and serves a simulated WeChat on loopback. What is
