@@ -336,10 +336,7 @@ func (f *fetcher) deliver(ctx context.Context, deliveries []delivery, changed <-
 			f.giveBack(ctx, deliveries[i:])
 			return
 		}
-		if !f.inFlight.hand(d) { // it comes again when its lease has ended
-			f.gate.Return(d.permit)
-			continue
-		}
+		f.inFlight.hand(d)
 		select {
 		case f.out <- d:
 			continue

@@ -16,7 +16,6 @@ type delivery struct {
 	redelivered bool
 	lease       int64 // its end in Unix seconds, as the fetch wrote it
 	fetched     time.Time
-	started     bool // its handler runs; guarded by inFlight
 }
 
 // late reports that asynq must not get the task any more: it was fetched over a
@@ -26,23 +25,26 @@ func (d *delivery) late(now time.Time) bool {
 	return now.Sub(d.fetched) > maxHandOver || time.Unix(d.lease, 0).Sub(now.Round(0)) < leaseTime-2*maxHandOver
 }
 
+// taskKey names a task: an ID alone may stand in two queues.
+type taskKey struct{ queue, id string }
+
 // inFlight is the tasks of this process between the fetch and the end of their
 // handler. It carries permit and delivery number from the fetch, which asynq does
-// not know of, to the handler. One ID is in flight once, since asynq keeps leases and
-// cancellations by ID.
+// not know of, to the handler.
 type inFlight struct {
 	slots int
 	freed chan struct{} // capacity 1: a slot became free
 
 	mu      sync.Mutex
-	tasks   map[string]*delivery // by ID: handed to asynq, or its handler is running
-	putBack map[string]bool      // IDs that are back on their queue, not completed by asynq yet
+	handed  map[taskKey]*delivery // handed to asynq, handler not started
+	running map[string]bool       // IDs whose handler is running
+	putBack map[string]bool       // IDs that are back on their queue, not completed by asynq yet
 }
 
 func newInFlight(slots int) *inFlight {
 	return &inFlight{
 		slots: slots, freed: make(chan struct{}, 1),
-		tasks: map[string]*delivery{}, putBack: map[string]bool{},
+		handed: map[taskKey]*delivery{}, running: map[string]bool{}, putBack: map[string]bool{},
 	}
 }
 
@@ -50,46 +52,42 @@ func newInFlight(slots int) *inFlight {
 func (f *inFlight) free() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.slots - len(f.tasks)
+	return f.slots - len(f.handed) - len(f.running)
 }
 
-// hand is false while another task of this ID is in flight, of an earlier delivery or of
-// another queue. One that asynq took and has not started for long is none.
-func (f *inFlight) hand(d *delivery) bool {
+func (f *inFlight) hand(d *delivery) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if other := f.tasks[d.id]; other != nil && (other.started || time.Since(other.fetched) < staleAfter) {
-		return false
-	}
-	f.tasks[d.id] = d
-	return true
+	f.handed[taskKey{d.queue.queue, d.id}] = d
 }
 
 // forget drops a task that asynq did not take.
 func (f *inFlight) forget(d *delivery) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.tasks, d.id)
+	delete(f.handed, taskKey{d.queue.queue, d.id})
 }
 
-// start is called by the handler. It is nil for a task that asynq started too late: take
-// has removed it, and its next delivery may be in flight.
-func (f *inFlight) start(queue, id string) *delivery {
+// start is called by the handler: d is nil when the task was not fetched by the
+// fetch loop. ok is false while another handler runs a task of the same ID, since
+// asynq keeps leases and cancellations by ID.
+func (f *inFlight) start(k taskKey) (d *delivery, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d := f.tasks[id]
-	if d == nil || d.started || d.queue.queue != queue {
-		return nil
+	d = f.handed[k]
+	delete(f.handed, k)
+	if d == nil || f.running[k.id] {
+		return d, false
 	}
-	d.started = true
-	return d
+	f.running[k.id] = true
+	return d, true
 }
 
 // end is called when the handler has returned. putBack: the task is back on its queue,
 // so that asynq's completion of it must not be carried out.
 func (f *inFlight) end(id string, putBack bool) {
 	f.mu.Lock()
-	delete(f.tasks, id)
+	delete(f.running, id)
 	if putBack {
 		f.putBack[id] = true
 	}
@@ -112,14 +110,21 @@ func (f *inFlight) wasPutBack(id string) bool {
 
 // take removes what was handed to asynq longer ago than age and never started:
 // asynq could not decode it, or its context was over. age 0 takes all.
-func (f *inFlight) take(age time.Duration) (taken []*delivery) {
+func (f *inFlight) take(age time.Duration) []*delivery {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for id, d := range f.tasks {
-		if !d.started && time.Since(d.fetched) >= age {
+	var taken []*delivery
+	for k, d := range f.handed {
+		if time.Since(d.fetched) >= age {
 			taken = append(taken, d)
-			delete(f.tasks, id)
+			delete(f.handed, k)
 		}
 	}
 	return taken
+}
+
+func (f *inFlight) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.running)
 }

@@ -39,6 +39,8 @@ const (
 	// drainGrace is what a handler has to return after its context was cancelled,
 	// before asynq puts its task back without it.
 	drainGrace = 2 * time.Second
+	// twinWait is how long a task waits while a handler runs one of the same ID.
+	twinWait = 2 * time.Second
 	// checkEvery is asynq's pause between fetches that found nothing. Our client
 	// does the waiting, so it can be short.
 	checkEvery = 2 * time.Millisecond
@@ -180,7 +182,7 @@ func (r *run) drain(server *asynq.Server, interrupt func()) error {
 		return nil
 	case <-timer.C:
 	}
-	late := r.cfg.Concurrency - r.fetcher.inFlight.free()
+	late := r.fetcher.inFlight.count()
 	interrupt()
 	<-done
 	if late == 0 {
@@ -211,9 +213,12 @@ func (r *run) process(ctx context.Context, t *asynq.Task) (err error) {
 	growStack(false)
 	id, _ := asynq.GetTaskID(ctx)
 	queue, _ := asynq.GetQueueName(ctx)
-	d := r.fetcher.inFlight.start(queue, id)
-	if d == nil {
-		return &Later{time.Second, "asynq started it too late"}
+	d, ok := r.fetcher.inFlight.start(taskKey{queue, id})
+	if !ok {
+		if d != nil {
+			r.fetcher.gate.Return(d.permit)
+		}
+		return &Later{twinWait, "another task of this ID is being handled"}
 	}
 	putBack := false
 	defer func() {

@@ -31,7 +31,10 @@ func (f *fetcher) listen(ctx context.Context) {
 	messages := sub.Channel(redis.WithChannelHealthCheckInterval(10 * time.Second))
 	for {
 		select {
-		case m := <-messages:
+		case m, open := <-messages:
+			if !open { // the client was closed
+				return
+			}
 			f.wake(job.Class(m.Payload))
 		case <-ctx.Done():
 			return
