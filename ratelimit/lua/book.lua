@@ -32,12 +32,13 @@ local function closed(reason, detail, wait) return reply({closed = reason, detai
 
 -- find_lost_writes distrusts the count when this process knows a later version, or
 -- a later call of its own, than Redis does: Redis came back without its last
--- writes, as after a power cut or a fail-over, and so did the count. A later version
--- counts also when the count was missing: the correction that restored it is lost.
+-- writes, as after a power cut or a fail-over, and so did the count. When a count that
+-- was missing had been restored by an answer, that answer is lost.
 local function find_lost_writes()
   local known = number('version')
   local later = known > version
-  if later or trusted and known == version and (tonumber(remembered.seq) or 0) < number('granted') then
+  local lost = later or known == version and (tonumber(remembered.seq) or 0) < number('granted')
+  if trusted and lost or later and version > 0 then
     trusted, h.announced = false, nil
     redis.call('HDEL', gate, 'trusted', 'announced')
     redis.call('HSET', gate, 'lost_at', int(now_ms))
