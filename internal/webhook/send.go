@@ -166,5 +166,8 @@ func short(err error) string {
 		err = errPrivate
 	}
 	text := err.Error()
+	if lookup := (*net.DNSError)(nil); errors.As(err, &lookup) {
+		text = "lookup " + lookup.Name + ": " + lookup.Err // without the address of our name server
+	}
 	return text[:min(len(text), 200)]
 }

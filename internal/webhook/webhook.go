@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,6 +82,8 @@ const (
 	maxWebhooks = 20
 	maxKeys     = 100
 	maxKey      = 128 // bytes of an ID
+	maxURL      = 2048
+	maxHost     = 253 // of DNS
 	maxAttempts = 100 // kept for each webhook
 	keepLog     = 7 * 24 * time.Hour
 )
@@ -110,14 +113,22 @@ func (s *Store) logKey(id string) string   { return redisx.Prefix(s.account) + "
 func (s *Store) checkURL(address string) error {
 	u, err := url.Parse(address)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
+	case err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || !portOrNone(u.Port()):
 		return &InvalidError{"url", "is no address such as https://shop.example/wechat-events, without user and fragment"}
+	case len(address) > maxURL || len(u.Hostname()) > maxHost:
+		return &InvalidError{"url", "is longer than 2048 bytes, or its host than 253"}
 	case u.Scheme != "https" && (u.Scheme != "http" || !s.private):
 		return &InvalidError{"url", "is not https://; WXNOTIFY_WEBHOOK_PRIVATE=true allows http:// and private networks"}
 	case !s.private && !mayBePublic(u.Hostname()):
 		return &InvalidError{"url", "has a host that is not public; WXNOTIFY_WEBHOOK_PRIVATE=true allows private networks"}
 	}
 	return nil
+}
+
+// portOrNone reports whether the text is empty or a port.
+func portOrNone(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return text == "" || err == nil && n > 0
 }
 
 // checkFilters refuses what selects no event.
