@@ -82,7 +82,7 @@ func (p *Producer) HandOff(ctx context.Context, e Enrollment, h HandOff) (string
 		e.Account = p.cfg.Account
 	}
 	if err := ticket.CheckData(h.Data); err != nil {
-		return "", fmt.Errorf("producer: HandOff.Data %w", err)
+		return "", &EnrollmentError{"HandOff.Data", err.Error()}
 	}
 	if e.Account != p.cfg.Account {
 		return "", fmt.Errorf("producer: Enrollment.Account %q is not this producer's account %s", e.Account, p.cfg.Account)
@@ -116,6 +116,15 @@ func Claim(key wechat.Secret, link string, data map[string]string) string {
 	return ticket.Claim([]byte(key.Reveal()), u.Query().Get("ticket"), data)
 }
 
+// EnrollmentError says which field of an Enrollment or HandOff is refused, and why. The
+// error of EnrollURL and Producer.HandOff wraps one for each field.
+type EnrollmentError struct {
+	Field  string // such as Enrollment.User
+	Detail string // begins with a verb
+}
+
+func (e *EnrollmentError) Error() string { return "producer: " + e.Field + " " + e.Detail }
+
 // sealedLink is a link and the ticket in it.
 type sealedLink struct {
 	url, text string
@@ -143,22 +152,22 @@ func (e Enrollment) link(handOff bool) (sealedLink, error) {
 
 func (e Enrollment) validate() (*url.URL, *ticket.Sealer, error) {
 	var faults []error
-	fault := func(bad bool, text string) {
+	fault := func(bad bool, field, detail string) {
 		if bad {
-			faults = append(faults, errors.New("producer: Enrollment."+text))
+			faults = append(faults, &EnrollmentError{"Enrollment." + field, detail})
 		}
 	}
 	base, err := url.Parse(e.PublicURL)
 	fault(err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || base.RawQuery != "" || base.Fragment != "",
-		"PublicURL is not an http(s) address: give the one that users reach, such as https://notify.example.com")
-	fault(e.Account == "", "Account is empty: give the appid")
-	fault(e.User == "" || !usable(e.User), "User is empty, too long or holds spaces: use your own id of the user, up to 128 printable characters")
-	fault(e.Life < 0 || e.Life > ticket.MaxLife, "Life must be above 0 and at most 30 days")
+		"PublicURL", "is not an http(s) address: give the one that users reach, such as https://notify.example.com")
+	fault(e.Account == "", "Account", "is empty: give the appid")
+	fault(e.User == "" || !usable(e.User), "User", "is empty, too long, or holds blanks, braces or invisible characters: use your own id of the user, up to 128 bytes")
+	fault(e.Life < 0 || e.Life > ticket.MaxLife, "Life", "must be above 0 and at most 30 days")
 	if e.ReturnTo != "" {
 		u, err := url.Parse(e.ReturnTo)
-		fault(err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https", "ReturnTo is not an http(s) address")
+		fault(err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https", "ReturnTo", "is not an http(s) address")
 	}
 	sealer, err := ticket.NewSealer([]byte(e.Key.Reveal()), cmp.Or(e.Account, "-"))
-	fault(err != nil, fmt.Sprintf("Key: %v", err))
+	fault(err != nil, "Key", fmt.Sprintf("is refused: %v", err))
 	return base, sealer, errors.Join(faults...)
 }

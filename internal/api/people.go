@@ -70,10 +70,34 @@ func (s *server) postEnrollLink(c *call) error {
 			link, err = producer.EnrollURL(e)
 		}
 		if err != nil {
-			return malformed(newFault("", "link-refused", err.Error()))
+			return linkProblem(err)
 		}
 		return c.answer(http.StatusCreated, linkAnswer{link, expires})
 	})
+}
+
+// linkProblem names the fields of the request that the producer refuses. What the caller
+// did not write, such as a setting or Redis, is another kind of problem.
+func linkProblem(err error) error {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // of errors.Join
+		all = joined.Unwrap()
+	}
+	var faults []fault
+	for _, one := range all {
+		var refused *producer.EnrollmentError
+		if !errors.As(one, &refused) {
+			return err
+		}
+		field, ofCaller := map[string]string{
+			"Enrollment.User": "user", "Enrollment.Life": "expires_in", "Enrollment.ReturnTo": "return_url", "HandOff.Data": "data",
+		}[refused.Field]
+		if !ofCaller {
+			return err
+		}
+		faults = append(faults, newFault(pointer(field), "value-form", refused.Detail))
+	}
+	return malformed(faults...)
 }
 
 // userView is what is known of one of the business's users.

@@ -2,7 +2,11 @@ package api_test
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/wxnotify/wxnotify/internal/redistest"
 )
 
 // What encoding/json would drop, repair or guess is refused in each small request: a link
@@ -41,5 +45,47 @@ func TestSmallRequestsAreReadStrictly(t *testing.T) {
 		if fault, _ := a.get(t, "faults").([]any)[0].(map[string]any); fault["pointer"] != "/since" {
 			t.Errorf("%s %s: %v", c[0], c[1], fault)
 		}
+	}
+}
+
+// A refusal of a link names the fields of the request, in the caller's language, and no Go
+// field; Redis' trouble is not taken for the caller's.
+func TestRefusedLinksNameTheFieldsOfTheRequest(t *testing.T) {
+	t.Parallel()
+	server, rdb := redistest.Mini(t)
+	s := standOn(t, rdb)
+	secret := s.key(t, appid, nil)
+	for body, pointers := range map[string][]string{
+		`{"user":"p 1"}`: {"/user"},
+		`{}`:             {"/user"},
+		`{"user":"","expires_in":"1000h","return_url":"javascript:alert(1)"}`: {"/user", "/expires_in", "/return_url"},
+		`{"user":"p","data":{"":"x"}}`:                                        {"/data"},
+	} {
+		for _, lang := range []string{"en", "zh"} {
+			a := want(t, s.call(t, "POST", "/v1/enroll-links", secret, body, header{"Accept-Language": lang}), http.StatusBadRequest)
+			faults, _ := a.get(t, "faults").([]any)
+			var got []string
+			for _, f := range faults {
+				f, _ := f.(map[string]any)
+				at, _ := f["pointer"].(string)
+				detail, _ := f["detail"].(string)
+				if got = append(got, at); hasHan(detail) != (lang == "zh") {
+					t.Errorf("%s in %s: %q", body, lang, detail)
+				}
+			}
+			if !slices.Equal(got, pointers) || strings.Contains(string(a.Body), "Enrollment") {
+				t.Errorf("%s: %v, want %v: %s", body, got, pointers, a.Body)
+			}
+		}
+	}
+	hook := want(t, s.call(t, "POST", "/v1/webhooks", secret, `{"url":"https://127.0.0.1/"}`, header{"Accept-Language": "zh"}), http.StatusBadRequest)
+	if detail, _ := hook.get(t, "detail").(string); !strings.HasPrefix(detail, "url 主机") {
+		t.Errorf("a webhook's address in Chinese: %q", detail)
+	}
+	server.SetError("ERR away")
+	defer server.SetError("")
+	a := want(t, s.call(t, "POST", "/v1/enroll-links", secret, `{"user":"p","data":{"phone":"1"}}`), http.StatusServiceUnavailable)
+	if a.code(t) != "redis-unavailable" {
+		t.Errorf("without Redis: %s", a.Body)
 	}
 }
