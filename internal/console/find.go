@@ -97,10 +97,9 @@ func (c *Console) messages(r *request) error {
 	if err := c.seals.open(sealedQuery, v.Query, &q); err != nil {
 		return err
 	}
-	if sealed := r.Form.Get("cursor"); sealed != "" {
-		if err := c.seals.open(sealedCursor, sealed, &q.Cursor); err != nil {
-			return err
-		}
+	var err error
+	if q.Cursor, err = c.cursor(r); err != nil {
+		return err
 	}
 	q.Limit = pageSize
 	began := time.Now()
@@ -108,16 +107,33 @@ func (c *Console) messages(r *request) error {
 	if err != nil {
 		return err
 	}
-	if page.Next != "" {
-		if v.Next, err = c.seals.seal(sealedCursor, page.Next); err != nil {
-			return err
-		}
+	if v.Next, err = c.sealCursor(page.Next); err != nil {
+		return err
 	}
 	v.Searched, v.Took, v.Filters = true, time.Since(began).Round(time.Millisecond), filtersOf(r, q)
 	if v.Rows, err = c.rowsOf(r, page.Records); err != nil {
 		return err
 	}
 	return c.render(r, http.StatusOK, "messages", r.text("Messages"), v)
+}
+
+// cursor is where the page before a list's page ended; empty: it is the first one.
+func (c *Console) cursor(r *request) (string, error) {
+	sealed := r.Form.Get("cursor")
+	if sealed == "" {
+		return "", nil
+	}
+	var cursor string
+	err := c.seals.open(sealedCursor, sealed, &cursor)
+	return cursor, err
+}
+
+// sealCursor seals a cursor, which may have a user or an ID in it. Empty stays empty.
+func (c *Console) sealCursor(cursor string) (string, error) {
+	if cursor == "" {
+		return "", nil
+	}
+	return c.seals.seal(sealedCursor, cursor)
 }
 
 // filtersOf names what was asked for.

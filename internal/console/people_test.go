@@ -1,7 +1,10 @@
 package console_test
 
 import (
+	"fmt"
+	"html"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +55,33 @@ func TestPeopleAreFoundUnboundAndErased(t *testing.T) {
 	if trail := b.trail(t); !strings.Contains(trail, "li (console) unbind") || !strings.Contains(trail, "li (console) erase") || strings.Contains(trail, user) {
 		t.Errorf("trail:\n%s", trail)
 	}
+}
+
+// The links of a long roster have no user in them, and lead to all users.
+func TestPagesOfTheRosterNameNobody(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const users = 130
+	for i := range users {
+		b.bind(t, fmt.Sprintf("patient-secret-%03d", i), fmt.Sprintf("oSECRET%021d", i))
+	}
+	rows, pages := 0, 0
+	for path := "/roster"; path != "" && pages < 10; pages++ {
+		page := b.get(t, path)
+		page.must(t, path, http.StatusOK)
+		if strings.Contains(page.body, "secret") || strings.Contains(page.body, "SECRET") || strings.Contains(page.url.String(), "secret") {
+			t.Fatalf("a user is shown at %s:\n%s", page.url, page.body)
+		}
+		rows += strings.Count(page.body, "pati…")
+		path = ""
+		if more := regexp.MustCompile(`class="button" href="/console(/roster[^"]*cursor=[^"]*)"`).FindStringSubmatch(page.body); more != nil {
+			path = html.UnescapeString(more[1])
+		}
+	}
+	if rows != users || pages != 3 {
+		t.Errorf("%d users on %d pages, want %d on 3", rows, pages, users)
+	}
+	b.get(t, "/roster?cursor=1%20x").must(t, "a cursor of another program", http.StatusGone)
 }
 
 func TestASuppressionIsFoundAndLifted(t *testing.T) {

@@ -40,7 +40,7 @@ func (c *Console) roster(r *request) error {
 	var found []enroll.Binding
 	var err error
 	if who == (personRef{}) {
-		found, v.Next, err = r.account.Roster.Page(r.ctx(), r.Form.Get("cursor"), pageSize)
+		found, v.Next, err = c.rosterPage(r)
 	} else {
 		v.Erase = r.Form.Get("person")
 		v.Of = strings.TrimSpace(mask.Name(who.User) + " " + mask.Name(who.OpenID))
@@ -66,6 +66,20 @@ func (c *Console) roster(r *request) error {
 		v.Rows = append(v.Rows, row)
 	}
 	return c.render(r, http.StatusOK, "roster", r.text("Roster"), v)
+}
+
+// rosterPage returns a page of users, and the sealed cursor of the next one.
+func (c *Console) rosterPage(r *request) ([]enroll.Binding, string, error) {
+	cursor, err := c.cursor(r)
+	if err != nil {
+		return nil, "", err
+	}
+	found, next, err := r.account.Roster.Page(r.ctx(), cursor, pageSize)
+	if err != nil {
+		return nil, "", err
+	}
+	sealed, err := c.sealCursor(next)
+	return found, sealed, err
 }
 
 func (c *Console) bindingsOf(r *request, who personRef) ([]enroll.Binding, error) {
