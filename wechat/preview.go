@@ -58,12 +58,13 @@ func (m *TemplateMessage) Preview(content string) Preview {
 	return p
 }
 
-// labelPattern is a placeholder and the text before it in its line.
-var labelPattern = regexp.MustCompile(`([^\n{}]*?)[:：]?\s*\{\s?\{\s*([A-Za-z_][A-Za-z0-9_]*)\.DATA\s*\}\s?\}`)
+// linePattern is a placeholder and the text before it in its line. Copies of WeChat's
+// pages have placeholders with spaces.
+var linePattern = regexp.MustCompile(`([^\n{}]*?)[:：]?\s*\{\s*\{\s*([A-Za-z_][A-Za-z0-9_]*)\.DATA\s*\}\s*\}`)
 
 func linesOf(content string) (keys []string, labels map[string]string) {
 	labels = map[string]string{}
-	for _, found := range labelPattern.FindAllStringSubmatch(content, -1) {
+	for _, found := range linePattern.FindAllStringSubmatch(content, -1) {
 		if key := found[2]; !slices.Contains(keys, key) {
 			keys, labels[key] = append(keys, key), strings.TrimSpace(found[1])
 		}

@@ -1,9 +1,6 @@
 package wechat
 
-import (
-	"context"
-	"regexp"
-)
+import "context"
 
 // Template is one of the account's templates, at most 25.
 type Template struct {
@@ -35,20 +32,9 @@ func (c *Client) Templates(ctx context.Context) ([]Template, error) {
 	return answer.List, nil
 }
 
-// keyPattern matches the documented form and the one with spaces that copies of
-// WeChat's pages have.
-var keyPattern = regexp.MustCompile(`\{\s*\{\s*([A-Za-z_][A-Za-z0-9_]*)\.DATA\s*\}\s*\}`)
-
 // ParseTemplateKeys returns the keys of a template's content, in their order and
 // without duplicates.
 func ParseTemplateKeys(content string) []string {
-	var keys []string
-	seen := make(map[string]bool)
-	for _, m := range keyPattern.FindAllStringSubmatch(content, -1) {
-		if !seen[m[1]] {
-			seen[m[1]] = true
-			keys = append(keys, m[1])
-		}
-	}
+	keys, _ := linesOf(content)
 	return keys
 }

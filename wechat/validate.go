@@ -28,11 +28,11 @@ func isKeyName(key string) bool {
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }
 
-// isHistoric reports whether key belongs to a historic template: first, remark,
-// or keyword with a number.
+// isHistoric reports whether key belongs to a historic template: keyword1, or a name
+// without a number, such as first.
 func isHistoric(key string) bool {
-	number, ok := strings.CutPrefix(key, "keyword")
-	return key == "first" || key == "remark" || ok && number != "" && strings.Trim(number, "0123456789") == ""
+	name := strings.TrimRight(key, "0123456789")
+	return name == key || name == "keyword"
 }
 
 // Validate checks m against WeChat's rules (docs: 发送模板消息 § 参数值内容限制说明)

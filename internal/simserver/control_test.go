@@ -295,7 +295,7 @@ func TestControlListsMessagesAndResets(t *testing.T) {
 	if page.num("total") != 2 || len(list) != 2 {
 		t.Fatalf("after reset and two sends: %v, want two messages", page)
 	}
-	if m := list[1]; m.str("title") != "" || len(m.list("lines")) != 3 || m.list("lines")[0].str("key") != "amount3" {
+	if m := list[1]; m.str("title") != "" || len(m.list("lines")) != 3 || m.list("lines")[0].str("key") != "thing1" {
 		t.Errorf("unknown template: %v, want its values without labels", m)
 	}
 }

@@ -3,11 +3,9 @@ package simserver
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -29,10 +27,6 @@ type lineView struct {
 	Value string `json:"value"`
 }
 
-// historicLength is the number of characters that WeChat shows of a value in a
-// historic template.
-const historicLength = 20
-
 // view joins a message with its template.
 func (s server) view(seen wechattest.Seen) messageView {
 	v := messageView{Seen: seen}
@@ -44,33 +38,16 @@ func (s server) view(seen wechattest.Seen) messageView {
 	if m.MiniProgram != nil {
 		v.MiniAppID, v.MiniPath = m.MiniProgram.AppID, m.MiniProgram.PagePath
 	}
-	templates := s.p.Account(seen.AppID).Templates()
-	i := slices.IndexFunc(templates, func(t wechattest.Template) bool { return t.ID == seen.TemplateID })
-	if i < 0 { // deleted, or never known
-		for _, key := range slices.Sorted(maps.Keys(m.Data)) {
-			v.Lines = append(v.Lines, lineView{Key: key, Value: m.Data[key].Value})
+	content := "" // of a template that was deleted, or never known
+	for _, known := range s.p.Account(seen.AppID).Templates() {
+		if known.ID == seen.TemplateID {
+			v.Title, content = known.Title, known.Content
 		}
-		return v
 	}
-	v.Title = templates[i].Title
-	for _, line := range templates[i].Lines() {
-		if line.Key == "first" || line.Key == "remark" { // hidden since 2023-05-04
-			continue
-		}
-		value := m.Data[line.Key].Value
-		if r := []rune(value); isHistoric(line.Key) && len(r) > historicLength {
-			value = string(r[:historicLength]) + "…"
-		}
-		v.Lines = append(v.Lines, lineView{line.Label, line.Key, value})
+	for _, line := range m.Preview(content).Lines {
+		v.Lines = append(v.Lines, lineView{line.Label, line.Key, line.Text})
 	}
 	return v
-}
-
-// isHistoric reports whether key is of a historic template: keyword1, or a name
-// without a number.
-func isHistoric(key string) bool {
-	name := strings.TrimRight(key, "0123456789")
-	return name == key || name == "keyword"
 }
 
 func (s server) views(list []wechattest.Seen) []messageView {
