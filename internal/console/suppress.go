@@ -15,10 +15,9 @@ type suppressionRef struct{ OpenID, Template string }
 
 // suppressionsView is the page of suppressions.
 type suppressionsView struct {
-	Rows   []suppressionRow
-	Next   string
-	Of     string // the masked openid that was looked for
-	Asking bool
+	Rows []suppressionRow
+	Next string
+	Of   string // the masked openid that was looked for
 }
 
 type suppressionRow struct {

@@ -30,7 +30,6 @@ type Watch struct {
 	Records *ledger.Ledger
 	Keep    time.Duration // of events. Default 72 h, at most 7 days.
 	Max     int64         // entries of the stream. Default 1 000 000.
-	Low     float64       // share of the day's quota at which it is low. Default 0.8.
 	Log     *zap.Logger
 
 	lease redisx.Lease
@@ -41,6 +40,8 @@ const (
 	// watchLease is how long an account is not watched after a crash.
 	watchLease = 3 * watchEvery
 	tidyEvery  = 10 * time.Minute
+	// lowQuota is the share of the day's quota at which it is low.
+	lowQuota = 0.8
 )
 
 // Run writes the events of pauses and of the quota, within seconds, and removes old
@@ -52,9 +53,6 @@ func (w Watch) Run(ctx context.Context) {
 	}
 	if w.Max <= 0 {
 		w.Max = maxEntries
-	}
-	if w.Low <= 0 {
-		w.Low = 0.8
 	}
 	if w.Log == nil {
 		w.Log = zap.NewNop()
@@ -187,7 +185,7 @@ func (w Watch) look(ctx context.Context) error {
 	switch {
 	case s.Cap > 0 && s.Used >= s.Cap-s.Reserve:
 		return w.say(ctx, "quota", s.Day+" gone", QuotaGone, quota)
-	case s.Cap > 0 && float64(s.Used) >= w.Low*float64(s.Cap):
+	case s.Cap > 0 && float64(s.Used) >= lowQuota*float64(s.Cap):
 		return w.sayLow(ctx, s.Day, quota)
 	}
 	return nil
