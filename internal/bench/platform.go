@@ -9,9 +9,9 @@ import (
 	"io"
 	"maps"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,25 +61,46 @@ func (p *platform) noted() seen {
 
 func (p *platform) serve(conn net.Conn) {
 	in := bufio.NewReader(conn)
+	var body, out []byte // of the request before
 	for {
-		req, err := http.ReadRequest(in)
+		target, read, err := readRequest(in, body)
 		if err != nil {
 			return
 		}
-		body, err := io.ReadAll(req.Body)
-		if err != nil {
-			return
-		}
-		path, quick := strings.CutPrefix(req.URL.Path, instant)
+		body = read
+		path, quick := strings.CutPrefix(target, instant)
 		answer := p.answer(path, body, time.Now())
 		if path == sendPath && !quick {
 			time.Sleep(p.latency) //nolint:forbidigo // the latency itself
 		}
-		_, err = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)
-		if err != nil {
+		out = fmt.Appendf(out[:0], "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)
+		if _, err = conn.Write(out); err != nil {
 			return
 		}
 	}
+}
+
+// readRequest reads a request as Go's client writes it, and its body into the memory of
+// body. http.ReadRequest takes twice as long, from the cores that are measured.
+func readRequest(in *bufio.Reader, body []byte) (path string, _ []byte, err error) {
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return "", nil, err //nolint:wrapcheck // ends the connection
+	}
+	_, target, _ := bytes.Cut(line, []byte(" "))
+	path = string(target[:max(bytes.IndexAny(target, "? "), 0)])
+	length := 0
+	for len(bytes.TrimSpace(line)) > 0 {
+		if line, err = in.ReadSlice('\n'); err != nil {
+			return "", nil, err //nolint:wrapcheck // ends the connection
+		}
+		if value, found := bytes.CutPrefix(line, []byte("Content-Length: ")); found {
+			length = must(strconv.Atoi(string(bytes.TrimSpace(value))))
+		}
+	}
+	body = slices.Grow(body[:0], length)[:length]
+	_, err = io.ReadFull(in, body)
+	return path, body, err //nolint:wrapcheck // ends the connection
 }
 
 func (p *platform) answer(path string, body []byte, at time.Time) string {

@@ -119,16 +119,31 @@ func redisSeconds(ctx context.Context, rdb redis.UniversalClient) float64 {
 	return must(strconv.ParseFloat(info["used_cpu_sys"], 64)) + must(strconv.ParseFloat(info["used_cpu_user"], 64))
 }
 
-// load is the CPU time of the machine and of this benchmark, in ticks of /proc/stat: 100 a
-// second on every Linux.
+// secondsOf is the CPU time of a process: see proc_pid_stat(5). Its name may hold spaces.
+func secondsOf(pid int) float64 {
+	_, rest, _ := strings.Cut(string(must(os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)))), ") ")
+	const user, system = 11, 12 // places after the name
+	fields := strings.Fields(rest)
+	return (must(strconv.ParseFloat(fields[user], 64)) + must(strconv.ParseFloat(fields[system], 64))) / ticks
+}
+
+// ticks of /proc a second, on every Linux.
+const ticks = 100
+
+// load is the CPU time of the machine and of this benchmark, in ticks of /proc/stat.
 type load struct{ all, idle, own float64 }
 
 // readLoad counts this process, its ended children and Redis as own.
 func readLoad(ctx context.Context, rdb redis.UniversalClient) load {
-	line, _, _ := strings.Cut(string(must(os.ReadFile("/proc/stat"))), "\n")
-	l := parseLoad(line)
-	l.own = 100 * (used(syscall.RUSAGE_SELF) + used(syscall.RUSAGE_CHILDREN) + redisSeconds(ctx, rdb))
+	l := parseLoad(machineLoad())
+	l.own = ticks * (used(syscall.RUSAGE_SELF) + used(syscall.RUSAGE_CHILDREN) + redisSeconds(ctx, rdb))
 	return l
+}
+
+// machineLoad is the line that parseLoad reads.
+func machineLoad() string {
+	line, _, _ := strings.Cut(string(must(os.ReadFile("/proc/stat"))), "\n")
+	return line
 }
 
 // parseLoad reads "cpu user nice system idle iowait irq softirq steal guest …".

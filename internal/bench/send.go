@@ -166,6 +166,8 @@ const (
 	seconds     // of a steady clock
 	workerCPU   // seconds of this process
 	redisCPU    // seconds of Redis
+	platformCPU // seconds of the parent, which is the simulated WeChat
+	idle        // seconds of all cores in which the machine had nothing to do
 	scripts     // EVALSHA and EVAL calls, by INFO commandstats
 	commands    // all commands, those inside scripts too, by INFO commandstats
 	allocations // of this process
@@ -278,6 +280,7 @@ func (m *meter) read(ctx context.Context, rdb redis.UniversalClient) (r reading)
 	runtime.ReadMemStats(&heap)
 	r[messages], r[seconds] = float64(m.count.Load()), time.Since(m.start).Seconds()
 	r[allocations], r[workerCPU], r[redisCPU] = float64(heap.Mallocs), used(syscall.RUSAGE_SELF), redisSeconds(ctx, rdb)
+	r[platformCPU], r[idle] = secondsOf(os.Getppid()), parseLoad(machineLoad()).idle/ticks
 	r[trips], r[ownTrips], r[gateTrips] = float64(m.redis.all.Load()), float64(m.redis.own.Load()), float64(m.gate.all.Load())
 	for name, text := range must(redisx.Info(ctx, rdb, "commandstats")) {
 		calls, _, _ := strings.Cut(strings.TrimPrefix(text, "calls="), ",")
