@@ -82,7 +82,11 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 	defer cancel()
 	traced, trace := traceWrites(limited, k)
 	defer trace.abort(nil)
-	resp, err := c.transport.RoundTrip(c.request(traced, k))
+	req, err := c.request(traced, k)
+	if err != nil {
+		return nil, &TransportError{Op: k.op, Err: err}
+	}
+	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		if errors.Is(context.Cause(traced), errRepeat) {
 			err = errRepeat
@@ -116,27 +120,26 @@ func (c *caller) limit(ctx context.Context) (context.Context, context.CancelFunc
 }
 
 // request sets the URL's fields one by one: no text with the token is parsed, so
-// no parse error can quote it.
-func (c *caller) request(ctx context.Context, k call) *http.Request {
-	u := c.base
-	u.Path += k.op
-	u.RawQuery = k.encodedQuery()
-	req := &http.Request{
-		Method: http.MethodGet, URL: &u, Host: u.Host, Header: make(http.Header, 1),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
+// no parse error can quote it. With a body it has GetBody, so that net/http repeats a
+// POST on another connection when a kept one fails before a byte of the request was
+// written. That is safe, and prevents a failed send when WeChat closes an idle
+// connection.
+func (c *caller) request(ctx context.Context, k call) (*http.Request, error) {
+	method, body := http.MethodGet, io.Reader(nil)
 	if k.body != nil {
-		req.Method = http.MethodPost
-		req.Header.Set("Content-Type", contentType)
-		req.ContentLength = int64(len(k.body))
-		body := k.body // or k would be copied to the heap for GetBody
-		req.Body = newBody(body)
-		// With GetBody net/http repeats a POST on another connection when a kept
-		// one fails before a byte of the request was written. That is safe, and
-		// prevents a failed send when WeChat closes an idle connection.
-		req.GetBody = func() (io.ReadCloser, error) { return newBody(body), nil }
+		method, body = http.MethodPost, bytes.NewReader(k.body)
 	}
-	return req.WithContext(ctx)
+	req, err := http.NewRequestWithContext(ctx, method, "", body)
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	*req.URL, req.Host = c.base, c.base.Host
+	req.URL.Path += k.op
+	req.URL.RawQuery = k.encodedQuery()
+	if k.body != nil {
+		req.Header.Set("Content-Type", contentType)
+	}
+	return req, nil
 }
 
 // encodedQuery avoids a copy of the query's map for the token.
@@ -150,15 +153,6 @@ func (k call) encodedQuery() string {
 		query += "&" + rest
 	}
 	return query
-}
-
-// newBody uses NoBody for an empty body, whose length net/http would otherwise
-// take for unknown.
-func newBody(body []byte) io.ReadCloser {
-	if len(body) == 0 {
-		return http.NoBody
-	}
-	return io.NopCloser(bytes.NewReader(body))
 }
 
 // known returns the texts that must appear in no error, as they are and as a
