@@ -186,6 +186,7 @@ func (l *lab) plan() []part {
 			figure{"P3", "Redis CPU µs/message", 1, none, redis},
 			figure{"P3", "simulated WeChat's CPU µs/message", 1, none, per(1e6, platformCPU)},
 			figure{"P3", "µs/message in which a core had nothing to do", 1, none, per(1e6, idle)},
+			figure{"P3", "most resident MB of the worker", 1, none, at(1.0/(1<<20), peak)},
 			figure{"P4", "round trips/message of the gate", 0, atMost(0.05), per(1, gateTrips)},
 			figure{"P4", "round trips/message of the ledger", 0, atMost(0.1), per(1, ownTrips)},
 			figure{"P4", "round trips/message, all", 0, none, per(1, trips, gateTrips)},
