@@ -16,8 +16,9 @@ type Policy struct {
 	// may be sent again: WeChat drops a second message of the same
 	// client_msg_id for ten minutes. Default 8 min, at most 10 min.
 	ReplayWindow time.Duration
-	// SendTimeout bounds one attempt, the token and its replay included. It is
-	// shorter than the task's timeout. Default 10 s.
+	// SendTimeout bounds one attempt, the token and its replay included. Attempts that
+	// begin together share a timer, so one may end up to a tenth sooner. It is shorter
+	// than the task's timeout. Default 10 s.
 	SendTimeout time.Duration
 }
 

@@ -239,8 +239,15 @@ func (d *delivery) call(ctx context.Context) (msgid wechat.MessageID, err error)
 			msgid, err = 0, errPanic
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, sendKey{}, d), d.policy.SendTimeout)
-	defer cancel()
+	limit := d.policy.SendTimeout
+	if spread := limit / 10; d.env.Trace == "" {
+		ctx = d.bounds.Of(ctx, limit-spread, spread)
+	} else { // its context is its own
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	ctx = context.WithValue(ctx, sendKey{}, d)
 	body := d.env.Body
 	if d.env.User != "" {
 		body = job.WithRecipient(body, d.begun.To)

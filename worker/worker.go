@@ -132,6 +132,7 @@ type account struct {
 	unwritten  unwritten
 	missing    missingKey
 	codec      job.Codec
+	bounds     queue.Bounds // of calls
 	supervisor *supervisor
 	presence   *presence
 	server     *queue.Server

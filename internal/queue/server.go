@@ -140,10 +140,7 @@ type run struct {
 	cfg     *ServerConfig
 	fetcher *fetcher
 	work    context.Context //nolint:containedctx // of all handlers; ends when the drain lasts too long
-
-	mu      sync.Mutex
-	bound   context.Context //nolint:containedctx // see bounded
-	renewAt time.Time
+	bounds  Bounds
 }
 
 // config is asynq's. One server is enough: it asks for one task after the other, but
@@ -229,7 +226,10 @@ func (r *run) process(ctx context.Context, t *asynq.Task) (err error) {
 		}
 		r.fetcher.inFlight.end(id, putBack)
 	}()
-	err = r.cfg.Handler(r.bounded(), Task{ //nolint:contextcheck // of the run: see bounded
+	// Not asynq's context: asynq gives a task back the moment that ends, while the
+	// handler still runs.
+	bound := r.bounds.Of(r.work, r.cfg.TaskTimeout, time.Second) //nolint:contextcheck // of the run
+	err = r.cfg.Handler(bound, Task{                             //nolint:contextcheck // of the run
 		ID: id, Queue: queue, Payload: t.Payload(), Permit: d.permit, Delivery: d.number, Redelivered: d.redelivered,
 	})
 	if stopped := err != nil && r.work.Err() != nil && errors.Is(err, context.Canceled); stopped {
@@ -244,21 +244,6 @@ func (r *run) process(ctx context.Context, t *asynq.Task) (err error) {
 	}
 	putBack = true
 	return nil
-}
-
-// bounded is the context of a handler that starts now. It ends TaskTimeout later, or up
-// to a second after that: handlers share it, because a timer for each of them costs a
-// fiftieth of a send. It is not asynq's context: asynq gives a task back the moment that
-// ends, while the handler still runs.
-func (r *run) bounded() context.Context {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now := time.Now(); now.After(r.renewAt) {
-		ctx, cancel := context.WithTimeout(r.work, r.cfg.TaskTimeout+time.Second)
-		context.AfterFunc(ctx, cancel)
-		r.bound, r.renewAt = ctx, now.Add(time.Second)
-	}
-	return r.bound
 }
 
 // retryDelay is asynq's RetryDelayFunc.
