@@ -222,6 +222,7 @@ func (d *delivery) send(ctx context.Context, a Attempt) error {
 		d.event.Attempts = a.N
 	}
 	if v.Action == Sent {
+		d.task.FreeSlot()
 		return d.accept(ctx, msgid)
 	}
 	return d.fail(ctx, v)

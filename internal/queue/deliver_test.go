@@ -135,7 +135,7 @@ func TestFetchBringsManyTasksInOneCall(t *testing.T) {
 		t.Errorf("%d tasks came in %d trips, want several in each", n, tap.fetches.Load())
 	}
 	// Those of one trip may wait for slots whose completion is on its way.
-	if most.Load() > inFlight+64 {
+	if most.Load() > inFlight+queue.SpareSlots+64 {
 		t.Errorf("%d tasks were active at once, of %d that may be in flight", most.Load(), inFlight)
 	}
 	for id, times := range h.count {
@@ -144,6 +144,9 @@ func TestFetchBringsManyTasksInOneCall(t *testing.T) {
 		}
 	}
 }
+
+// taken is how many tasks asynq takes of stuck, whose server has 8 slots.
+const taken = 8 + queue.SpareSlots
 
 // stuck is a server in a bubble whose completions are held up, so that tasks fetched
 // ahead find no slot: handled so far, and how many wait in its hands.
@@ -177,7 +180,7 @@ func newStuck(t *testing.T) *stuck {
 	put(t, k.rdb, job.Default, k.list...)
 	k.stop = serve(t, queue.ServerConfig{Redis: slow, Gate: k.gate, Handler: k.h.handle, Concurrency: 8})
 	t.Cleanup(k.release) // before the stop
-	k.h.wait(t, 8)       // all slots wait for their completion
+	k.h.wait(t, taken)   // all slots wait for their completion
 	if k.kept(t) == 0 {
 		t.Fatal("nothing was fetched ahead: the test tests nothing")
 	}
@@ -197,21 +200,21 @@ func (k *stuck) whole(t *testing.T) {
 	ids := k.rdb.LRange(t.Context(), key(job.Default, "pending"), 0, -1).Val()
 	slices.Reverse(ids)
 	var want []string
-	for _, item := range k.list[8:] {
+	for _, item := range k.list[taken:] {
 		want = append(want, item.ID)
 	}
 	if !slices.Equal(ids, want) {
 		t.Errorf("the queue is %v, want %v", ids, want)
 	}
-	if n := k.rdb.ZCard(t.Context(), key(job.Default, "lease")).Val(); n != 8 {
-		t.Errorf("%d leases, want those of the 8 in flight", n)
+	if n := k.rdb.ZCard(t.Context(), key(job.Default, "lease")).Val(); n != taken {
+		t.Errorf("%d leases, want those in flight", n)
 	}
-	if state := k.rdb.HGet(t.Context(), key(job.Default, "t:"+k.list[8].ID), "state").Val(); state != "pending" {
+	if state := k.rdb.HGet(t.Context(), key(job.Default, "t:"+k.list[taken].ID), "state").Val(); state != "pending" {
 		t.Errorf("the state of the first is %q", state)
 	}
 	testutil.Until(t, "the permits are back", func() bool {
-		taken, returned := k.gate.counts()
-		return taken-returned <= 8
+		permits, returned := k.gate.counts()
+		return permits-returned <= taken
 	})
 }
 
@@ -262,7 +265,7 @@ func TestFetchGivesBack(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			k := newStuck(t)
 			ctx := t.Context()
-			first := k.list[8].ID // the oldest that is kept
+			first := k.list[taken].ID // the oldest that is kept
 			k.rdb.ZAdd(ctx, key(job.Default, "lease"), zAt(first, time.Minute))
 			k.gate.set(&ratelimit.ClosedError{Reason: ratelimit.ReasonQuota}, ratelimit.General, ratelimit.Reserved)
 			testutil.Until(t, "the others are back", func() bool { return k.kept(t) == 1 })

@@ -27,3 +27,6 @@ func Tend(ctx context.Context, rdb redis.UniversalClient, account string) []obse
 
 // WithoutPayloads is what is removed from asynq's list of workers, for tests.
 func WithoutPayloads(keys []string, args []any) []any { return withoutPayloads(keys, args) }
+
+// SpareSlots are asynq's slots of one server beyond ServerConfig.Concurrency.
+const SpareSlots = spareSlots

@@ -35,10 +35,11 @@ type inFlight struct {
 	slots int
 	freed chan struct{} // capacity 1: a slot became free
 
-	mu      sync.Mutex
-	handed  map[taskKey]*delivery // handed to asynq, handler not started
-	running map[string]bool       // IDs whose handler is running
-	putBack map[string]bool       // IDs that are back on their queue, not completed by asynq yet
+	mu        sync.Mutex
+	handed    map[taskKey]*delivery // handed to asynq, handler not started
+	running   map[string]bool       // IDs whose handler is running: whether in a slot
+	recording int                   // of them, those whose slot is free, see Task.FreeSlot
+	putBack   map[string]bool       // IDs that are back on their queue, not completed by asynq yet
 }
 
 func newInFlight(slots int) *inFlight {
@@ -52,7 +53,25 @@ func newInFlight(slots int) *inFlight {
 func (f *inFlight) free() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.slots - len(f.handed) - len(f.running)
+	return f.slots - len(f.handed) - len(f.running) + f.recording
+}
+
+// freeSlot frees the slot of a task whose handler still runs.
+func (f *inFlight) freeSlot(id string) {
+	f.mu.Lock()
+	if f.running[id] {
+		f.running[id] = false
+		f.recording++
+	}
+	f.mu.Unlock()
+	f.signal()
+}
+
+func (f *inFlight) signal() {
+	select {
+	case f.freed <- struct{}{}:
+	default:
+	}
 }
 
 func (f *inFlight) hand(d *delivery) {
@@ -76,7 +95,7 @@ func (f *inFlight) start(k taskKey) (d *delivery, ok bool) {
 	defer f.mu.Unlock()
 	d = f.handed[k]
 	delete(f.handed, k)
-	if d == nil || f.running[k.id] {
+	if _, twin := f.running[k.id]; d == nil || twin {
 		return d, false
 	}
 	f.running[k.id] = true
@@ -87,15 +106,15 @@ func (f *inFlight) start(k taskKey) (d *delivery, ok bool) {
 // so that asynq's completion of it must not be carried out.
 func (f *inFlight) end(id string, putBack bool) {
 	f.mu.Lock()
+	if !f.running[id] {
+		f.recording--
+	}
 	delete(f.running, id)
 	if putBack {
 		f.putBack[id] = true
 	}
 	f.mu.Unlock()
-	select {
-	case f.freed <- struct{}{}:
-	default:
-	}
+	f.signal()
 }
 
 // wasPutBack reports it once. An entry that asynq never asks for, since its lease was

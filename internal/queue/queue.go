@@ -54,6 +54,16 @@ type Task struct {
 	Delivery int64
 	// Redelivered reports that the task was handed to a handler before.
 	Redelivered bool
+
+	inFlight *inFlight
+}
+
+// FreeSlot has another task fetched in the place of this one, whose handler has only to
+// record what it did. A server has at most 32 such handlers.
+func (t Task) FreeSlot() {
+	if t.inFlight != nil { // a test calls the handler otherwise
+		t.inFlight.freeSlot(t.ID)
+	}
 }
 
 // Handler handles a task. nil completes it; a *Later puts it back; any other error

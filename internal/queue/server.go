@@ -24,7 +24,7 @@ type ServerConfig struct {
 	Account     string
 	Gate        Gate
 	Handler     Handler
-	Concurrency int // tasks in flight. Default 64, at most 1000.
+	Concurrency int // tasks in flight, see Task.FreeSlot. Default 64, at most 1000.
 	// TaskTimeout bounds one handler call, give or take a second; whole seconds up to
 	// 50. Default 30 s.
 	TaskTimeout time.Duration
@@ -36,6 +36,9 @@ type ServerConfig struct {
 const (
 	// maxConcurrency bounds the active list: the time of a completion grows with it.
 	maxConcurrency = 1000
+	// spareSlots are those of asynq beyond Concurrency: for tasks that WeChat has accepted,
+	// while their record and their completion wait to share a call of Redis.
+	spareSlots = 32
 	// drainGrace is what a handler has to return after its context was cancelled,
 	// before asynq puts its task back without it.
 	drainGrace = 2 * time.Second
@@ -147,7 +150,7 @@ type run struct {
 // the fetch loop has them already.
 func (r *run) config() asynq.Config {
 	return asynq.Config{
-		Concurrency: r.cfg.Concurrency,
+		Concurrency: r.cfg.Concurrency + spareSlots,
 		// asynq asks for critical first; the order of tasks is the fetch loop's.
 		Queues: map[string]int{
 			Name(r.cfg.Account, job.Critical): 3,
@@ -231,6 +234,7 @@ func (r *run) process(ctx context.Context, t *asynq.Task) (err error) {
 	bound := r.bounds.Of(r.work, r.cfg.TaskTimeout, time.Second) //nolint:contextcheck // of the run
 	err = r.cfg.Handler(bound, Task{                             //nolint:contextcheck // of the run
 		ID: id, Queue: queue, Payload: t.Payload(), Permit: d.permit, Delivery: d.number, Redelivered: d.redelivered,
+		inFlight: r.fetcher.inFlight,
 	})
 	if stopped := err != nil && r.work.Err() != nil && errors.Is(err, context.Canceled); stopped {
 		err = &Later{Reason: "the worker stopped"}
