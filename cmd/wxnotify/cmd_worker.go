@@ -3,6 +3,8 @@ package main
 import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/internal/gcpercent"
 )
 
 func (a *app) workerCommand() *cobra.Command {
@@ -64,6 +66,9 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 		return usagef("%s: is - for nowhere, and api does nothing else", c.label("api_addr"))
 	}
 	surviveClosedPipes()
+	if roles&sends != 0 {
+		gcpercent.Set(a.Env)
+	}
 	log := newLogger(a.Stderr, c.Log)
 	defer func() { _ = log.Sync() }()
 	for _, w := range c.Warnings {

@@ -170,7 +170,7 @@ const preface = `# Performance
 
 Written by the command below. Do not edit.
 
-**wxnotify** runs with all its guarantees. **bare** is asynq with the same HTTP client, four servers and no guarantee. **naive** uses Go's default transport, four Redis calls and a log line a message. **asynq** is asynq's client from 64 goroutines, **raw** the least scripts in pipelines. Figures are medians of interleaved rounds, ratios are medians of the rounds' ratios. Only ratios and counts can be compared with another run. Trust medians to ± 10 %% at 3 to 6 rounds, to ± 5 %% at 8; trust CPU times and counts before rates.
+**wxnotify** runs with all its guarantees. **bare** is asynq with the same HTTP client, four servers and no guarantee. **naive** uses Go's default transport, four Redis calls and a log line a message. **asynq** is asynq's client from 64 goroutines, **raw** the least scripts in pipelines. All that send have the garbage collector's setting of the worker command. Figures are medians of interleaved rounds, ratios are medians of the rounds' ratios. Only ratios and counts can be compared with another run. Trust medians to ± 10 %% at 3 to 6 rounds, to ± 5 %% at 8; trust CPU times and counts before rates.
 
     $ %s
     %s/%s, %d cores; %s; Redis %s; %d rounds of %d messages, WeChat at %s, %d in flight

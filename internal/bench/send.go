@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/wxnotify/wxnotify/internal/gcpercent"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -57,6 +58,9 @@ func do(ctx context.Context, j job) (r reading) {
 		oneByOne: enqueueOurs, many: enqueueOurs, stream: enqueueOurs, apiOne: enqueueByAPI, apiMany: enqueueByAPI,
 		gatewayOne: enqueueByAPI, polls: poll, plain: enqueuePlain, raw: enqueueRaw,
 	}[j.Build]
+	if slices.Contains([]string{ours, bare, naive}, j.Build) {
+		gcpercent.Set(nil) // as the program does, for all that send
+	}
 	m := newMeter(j.Warm, j.Messages)
 	if j.Open {
 		run(ctx, j, rdb, m)
