@@ -270,20 +270,22 @@ func (w *nights) failOver(rt *rapid.T) {
 }
 
 // opens is the second law: while WeChat has room, a gate is closed for a minute at
-// most, also when WeChat is asked only for a count that is missing. Room is what
+// most, also when WeChat is asked only for a count that is missing or that no answer of
+// the day has corrected: those to questions of its first minute say nothing. Room is what
 // WeChat has left beyond the permits that may be on their way and the precision
 // of its count: 1 %, and 2 % after a refusal.
 func (w *nights) opens(rt *rapid.T, asks bool) {
-	for closed := time.Duration(0); closed <= time.Minute; closed += 5 * time.Second {
+	for closed := time.Duration(0); closed <= time.Minute+5*time.Second; closed += 5 * time.Second {
 		for _, p := range w.processes {
 			if w.takeFrom(rt, p, ratelimit.Reserved) {
 				return
 			}
 		}
-		if asks || !state(w.t, w.processes[0].Gate).Trusted {
+		s := state(w.t, w.processes[0].Gate)
+		if asks || !s.Trusted || s.Reconciled.IsZero() {
 			w.reconcile(rt)
 		}
-		s := state(w.t, w.processes[0].Gate)
+		s = state(w.t, w.processes[0].Gate)
 		if room := w.wechat.limit - w.wechat.used(today()); w.wechat.wrong[today()] || room <= s.Leased+(w.wechat.limit+49)/50 {
 			return
 		}
