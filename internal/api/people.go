@@ -56,19 +56,7 @@ func (s *server) postEnrollLink(c *call) error {
 			UserInfo: in.Consent, ReturnTo: in.ReturnURL, WithoutConfirm: in.Confirm != nil && !*in.Confirm,
 		}
 		expires := time.Now().Add(life).UTC().Truncate(time.Second)
-		var link string
-		if len(in.Data) > 0 {
-			data := map[string]string{}
-			for name, value := range in.Data {
-				if value == nil {
-					return malformed(newFault("/data"+pointer(name), "field-type", "is null: write its value, or leave the field out"))
-				}
-				data[name] = *value
-			}
-			link, err = c.account.Producer.HandOff(c.r.Context(), e, producer.HandOff{Data: data})
-		} else {
-			link, err = producer.EnrollURL(e)
-		}
+		link, err := c.link(e, in.Data)
 		if err != nil {
 			return linkProblem(err)
 		}
@@ -76,11 +64,26 @@ func (s *server) postEnrollLink(c *call) error {
 	})
 }
 
+// link makes a link, a hand-off when there are data.
+func (c *call) link(e producer.Enrollment, values map[string]*string) (string, error) {
+	if len(values) == 0 {
+		return producer.EnrollURL(e)
+	}
+	data := map[string]string{}
+	for name, value := range values {
+		if value == nil {
+			return "", malformed(newFault("/data"+pointer(name), "field-type", "is null: write its value, or leave the field out"))
+		}
+		data[name] = *value
+	}
+	return c.account.Producer.HandOff(c.r.Context(), e, producer.HandOff{Data: data})
+}
+
 // linkProblem names the fields of the request that the producer refuses. What the caller
 // did not write, such as a setting or Redis, is another kind of problem.
 func linkProblem(err error) error {
 	all := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // of errors.Join
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		all = joined.Unwrap()
 	}
 	var faults []fault

@@ -231,8 +231,8 @@ func (r *run) process(ctx context.Context, t *asynq.Task) (err error) {
 	}()
 	// Not asynq's context: asynq gives a task back the moment that ends, while the
 	// handler still runs.
-	bound := r.bounds.Of(r.work, r.cfg.TaskTimeout, time.Second) //nolint:contextcheck // of the run
-	err = r.cfg.Handler(bound, Task{                             //nolint:contextcheck // of the run
+	bound := r.bounds.Of(r.work, r.cfg.TaskTimeout, time.Second)
+	err = r.cfg.Handler(bound, Task{ //nolint:contextcheck // of the run
 		ID: id, Queue: queue, Payload: t.Payload(), Permit: d.permit, Delivery: d.number, Redelivered: d.redelivered,
 		inFlight: r.fetcher.inFlight,
 	})

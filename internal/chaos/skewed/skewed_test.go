@@ -1,11 +1,11 @@
-package skewed
+package skewed //nolint:testpackage // skewedNow is put into other packages
 
 import (
 	"testing"
 	"time"
 )
 
-func TestTheWallClockIsOffAndTheMonotonicOneIsRight(t *testing.T) {
+func TestTheWallClockIsOffAndTheMonotonicOneIsRight(t *testing.T) { //nolint:paralleltest // sets the environment
 	for text, off := range map[string]time.Duration{"": 0, "600": 10 * time.Minute, "-600": -10 * time.Minute} {
 		t.Setenv("CHAOS_CLOCK_SECONDS", text)
 		before := time.Now()
