@@ -176,7 +176,7 @@ func newStuck(t *testing.T) *stuck {
 	k.release = sync.OnceFunc(func() { close(hold) })
 	k.tap.hold = hold
 	slow.AddHook(k.tap)
-	k.list = items(100, job.Default)
+	k.list = items(taken+60, job.Default)
 	put(t, k.rdb, job.Default, k.list...)
 	k.stop = serve(t, queue.ServerConfig{Redis: slow, Gate: k.gate, Handler: k.h.handle, Concurrency: 8})
 	t.Cleanup(k.release) // before the stop

@@ -59,7 +59,7 @@ type Task struct {
 }
 
 // FreeSlot has another task fetched in the place of this one, whose handler has only to
-// record what it did. A server has at most 32 such handlers.
+// record what it did. A server has at most 128 such handlers.
 func (t Task) FreeSlot() {
 	if t.inFlight != nil { // a test calls the handler otherwise
 		t.inFlight.freeSlot(t.ID)

@@ -37,8 +37,8 @@ const (
 	// maxConcurrency bounds the active list: the time of a completion grows with it.
 	maxConcurrency = 1000
 	// spareSlots are those of asynq beyond Concurrency: for tasks that WeChat has accepted,
-	// while their record and their completion wait to share a call of Redis.
-	spareSlots = 32
+	// while their record and their completion each wait to share a call of Redis.
+	spareSlots = 2 * maxFetch
 	// drainGrace is what a handler has to return after its context was cancelled,
 	// before asynq puts its task back without it.
 	drainGrace = 2 * time.Second
