@@ -22,6 +22,7 @@ func TestScenariosAreComplete(t *testing.T) {
 	t.Parallel()
 	var names []string
 	kinds, used := faults(), map[string]bool{}
+	made := newBuilds(t.Context(), "") // none is built
 	for _, s := range all(t) {
 		if s.Name == "" || s.About == "" || slices.Contains(names, s.Name) {
 			t.Errorf("%q (%s): a name or a text is missing or comes twice", s.Name, s.About)
@@ -31,7 +32,7 @@ func TestScenariosAreComplete(t *testing.T) {
 			t.Errorf("%s: %q is no topology", s.Name, s.Redis)
 		}
 		for _, w := range s.Workers {
-			if _, ok := edits()[w.Build]; !ok {
+			if made[w.Build] == nil {
 				t.Errorf("%s: %q is no build", s.Name, w.Build)
 			}
 		}
