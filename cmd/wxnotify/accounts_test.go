@@ -231,7 +231,7 @@ func TestOpenIDsMayComeFromStdin(t *testing.T) {
 	}
 	from("", "enroll", "unbind", "--user", "u", "--openid", "").has(t, 2, "--openid is empty")
 	from("", "enroll", "unbind").has(t, 2, "--user is missing")
-	from("", "enroll", "unbind", "u").has(t, 2, "write: wxnotify enroll unbind")
+	from("", "enroll", "unbind", "u").has(t, 2, "unbind takes flags alone; see `wxnotify enroll unbind --help`")
 }
 
 // --wait says why a message is not sent: once, for the first that was tried.

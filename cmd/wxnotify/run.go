@@ -216,6 +216,9 @@ func markUsage(cmd *cobra.Command) {
 			if unknown := unknownCommand(c, args); unknown != nil {
 				return unknown
 			}
+			if !strings.Contains(c.Use, " ") {
+				return usagef("%s takes flags alone; see `%s --help`", c.Name(), c.CommandPath())
+			}
 			return usagef("wrong number of arguments; write: %s", c.UseLine())
 		}
 	}

@@ -37,7 +37,7 @@ const (
 	maxWait = 30 * time.Second
 )
 
-// Account is what the API uses of one account.
+// Account is what the API uses of one account. All but Templates is required.
 type Account struct {
 	AppID    string
 	Producer *producer.Producer
@@ -105,8 +105,13 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	for i := range cfg.Accounts {
 		a := &cfg.Accounts[i]
-		if a.Ledger == nil {
-			return nil, fmt.Errorf("api: account %s: Ledger is required", a.AppID)
+		for part, missing := range map[string]bool{
+			"Producer": a.Producer == nil, "Roster": a.Roster == nil, "Eraser": a.Eraser == nil, "Gate": a.Gate == nil,
+			"Ledger": a.Ledger == nil, "Webhooks": a.Webhooks == nil, "Events": a.Events == nil,
+		} {
+			if missing {
+				return nil, fmt.Errorf("api: account %s: %s is required", a.AppID, part)
+			}
 		}
 		s.accounts[a.AppID] = a
 	}

@@ -21,6 +21,8 @@ import (
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/gateway"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/webhook"
+	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -184,7 +186,9 @@ func serveAPI(ctx context.Context, rdb redis.UniversalClient, class string) (add
 	check(err)
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", must(api.New(api.Config{Redis: rdb, Keys: keys, Accounts: []api.Account{{
-		AppID: appID, Producer: p, Ledger: must(ledger.New(rdb, ledger.Config{Account: appID})), Roster: must(enroll.NewRoster(rdb, appID)), Eraser: must(enroll.NewEraser(rdb, appID)),
+		AppID: appID, Producer: p, Gate: must(ratelimit.New(rdb, ratelimit.Config{Key: "wxn:{" + appID + "}:", Owner: "bench"})),
+		Ledger: must(ledger.New(rdb, ledger.Config{Account: appID})), Roster: must(enroll.NewRoster(rdb, appID)), Eraser: must(enroll.NewEraser(rdb, appID)),
+		Webhooks: webhook.NewStore(rdb, appID, false, nil), Events: events.NewReader(rdb, appID, nil, api.Describe(p)),
 	}}})))
 	mux.Handle("/cgi-bin/", must(gateway.New(gateway.Config{
 		Keys: keys, ClientIP: func(r *http.Request) string { return r.RemoteAddr },
