@@ -32,7 +32,7 @@ func TestWrongUsage(t *testing.T) {
 		"number":              {nil, []string{"demo", "--messages", "many"}, 2, []string{`--messages: "many" is not a whole number`}},
 		"duration":            {account, []string{"send", "--wait-for", "2 minutes"}, 2, []string{`--wait-for: "2 minutes" is not a duration such as 10m`}},
 		"missing argument":    {account, []string{"status"}, 2, []string{"write: wxnotify status ID..."}},
-		"too many arguments":  {account, []string{"worker", "now"}, 2, []string{"write: wxnotify worker"}},
+		"too many arguments":  {account, []string{"worker", "now"}, 2, []string{"worker takes flags alone; see `wxnotify worker --help`"}},
 		"class":               {account, []string{"queues", "pause", "urgent"}, 2, []string{"urgent", "critical"}},
 		"link without a key":  {account, []string{"enroll", "link", "--user", "u"}, 2, []string{"WXNOTIFY_PUBLIC_URL and WXNOTIFY_ENROLL_KEY"}},
 		"public address":      {servable, []string{"enroll", "--public-addr", "127.0.0.1:99999"}, 2, []string{"--public-addr", "choose another address"}},
