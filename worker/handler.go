@@ -228,7 +228,7 @@ func (d *delivery) send(ctx context.Context, a Attempt) error {
 	return d.fail(ctx, v)
 }
 
-// call makes the request with a bound of its own. A panic in it is turned into
+// call makes the request within SendTimeout. A panic in it is turned into
 // an error, since asynq would store its text.
 func (d *delivery) call(ctx context.Context) (msgid wechat.MessageID, err error) {
 	ctx, span := d.startSendSpan(ctx)
