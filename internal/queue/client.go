@@ -18,7 +18,7 @@ import (
 
 var doneScript = script("done")
 
-// client is the Redis client that asynq's servers are given. It differs from a
+// client is the Redis client that asynq's server is given. It differs from a
 // plain one in three answers:
 //
 //   - a dequeue gets a task of the fetch loop, or "empty" after a second;

@@ -41,10 +41,10 @@ const (
 	staleAfter = 30 * time.Second
 )
 
-// fetcher is the fetch loop of one account. It alone decides what asynq's servers
-// get and when: it waits for a free slot, chooses the class, takes permits from the
+// fetcher is the fetch loop of one account. It alone decides what asynq's server
+// gets and when: it waits for a free slot, chooses the class, takes permits from the
 // gate, waits for the first permit's slot, fetches in one script call, and hands
-// each task to an asynq server that asks for one. Its fields belong to the loop's
+// each task to asynq when it asks for one. Its fields belong to the loop's
 // goroutine, except those that say otherwise.
 //
 // critical goes first, but one fetch in 16 goes to the rest, so that it cannot
@@ -321,8 +321,8 @@ func (f *fetcher) removeGone(ctx context.Context, gone []delivery) {
 	}
 }
 
-// deliver hands the tasks to the asynq servers that ask for one. What none takes
-// within a second goes back to the head of its queue; so does what is left when ctx
+// deliver hands the tasks to asynq, which asks for one after the other. What it does not
+// take within a second goes back to the head of its queue; so does what is left when ctx
 // ends or the gate has changed, since it may have closed.
 func (f *fetcher) deliver(ctx context.Context, deliveries []delivery, changed <-chan struct{}) {
 	if len(deliveries) == 0 {

@@ -8,9 +8,9 @@
 //
 // # Out
 //
-// A [Server] runs the asynq servers of one account. One fetch loop feeds them: it
+// A [Server] runs the asynq server of one account. A fetch loop feeds it: it
 // takes permits from the [Gate], fetches as many tasks as there are free slots in
-// one script call, and hands each one with its permit to asynq. asynq's servers,
+// one script call, and hands each one with its permit to asynq. asynq's server,
 // handlers, retries and inspection are its own. See fetch.go and client.go.
 //
 // # Around
