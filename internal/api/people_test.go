@@ -78,9 +78,14 @@ func TestRefusedLinksNameTheFieldsOfTheRequest(t *testing.T) {
 			}
 		}
 	}
-	hook := want(t, s.call(t, "POST", "/v1/webhooks", secret, `{"url":"https://127.0.0.1/"}`, header{"Accept-Language": "zh"}), http.StatusBadRequest)
-	if detail, _ := hook.get(t, "detail").(string); !strings.HasPrefix(detail, "url 主机") {
-		t.Errorf("a webhook's address in Chinese: %q", detail)
+	for address, begin := range map[string]string{
+		"https://127.0.0.1/": "url 主机", "http://shop.example/": "url 不是 https", "https://shop.example:0/": "url 不是形如",
+		"https://shop.example/" + strings.Repeat("x", 2048): "url 超过",
+	} {
+		hook := want(t, s.call(t, "POST", "/v1/webhooks", secret, `{"url":"`+address+`"}`, header{"Accept-Language": "zh"}), http.StatusBadRequest)
+		if detail, _ := hook.get(t, "detail").(string); !strings.HasPrefix(detail, begin) {
+			t.Errorf("the address %.40s of a webhook in Chinese: %q", address, detail)
+		}
 	}
 	server.SetError("ERR away")
 	defer server.SetError("")

@@ -114,9 +114,9 @@ func (s *Store) checkURL(address string) error {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || !portOrNone(u.Port()):
-		return &InvalidError{"url", "is no address such as https://shop.example/wechat-events, without user and fragment"}
+		return &InvalidError{"url", "is no address such as https://shop.example/wechat-events, without user and fragment, its port from 1 to 65535"}
 	case len(address) > maxURL || len(u.Hostname()) > maxHost:
-		return &InvalidError{"url", "is longer than 2048 bytes, or its host than 253"}
+		return &InvalidError{"url", "is longer than 2048 bytes, or its host than 253: choose a shorter one"}
 	case u.Scheme != "https" && (u.Scheme != "http" || !s.private):
 		return &InvalidError{"url", "is not https://; WXNOTIFY_WEBHOOK_PRIVATE=true allows http:// and private networks"}
 	case !s.private && !mayBePublic(u.Hostname()):
