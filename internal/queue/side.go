@@ -15,15 +15,19 @@ import (
 // asynq as it comes. A task is tried until its retries are used up, and is archived
 // then.
 
+// sideKept is how long a side queue knows the ID of a task that is done: longer than a
+// process that was killed before it noted what it had put is away.
+const sideKept = 10 * time.Minute
+
 // SideName is the name of a side queue of an account.
 func SideName(account, name string) string { return account + ":" + name }
 
-// PutSide puts a task on a side queue. One with this ID that waits, runs or was given up
-// is left as it is. The payload holds no secret and no openid.
+// PutSide puts a task on a side queue, unless one with this ID waits, runs, was given up,
+// or was done in the last ten minutes. The payload holds no secret and no openid.
 func PutSide(ctx context.Context, rdb redis.UniversalClient, account, name, id string, payload []byte, retries int) error {
 	task := asynq.NewTask("wechat:"+name, payload)
 	_, err := asynq.NewClientFromRedisClient(rdb).EnqueueContext(ctx, task,
-		asynq.Queue(SideName(account, name)), asynq.TaskID(id), asynq.MaxRetry(retries), asynq.Timeout(taskLimit))
+		asynq.Queue(SideName(account, name)), asynq.TaskID(id), asynq.MaxRetry(retries), asynq.Timeout(taskLimit), asynq.Retention(sideKept))
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("queue: put on %s: %w", name, err)
 	}

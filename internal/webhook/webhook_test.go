@@ -22,11 +22,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 )
@@ -267,7 +269,13 @@ func TestWhatACrashLeavesIsDelivered(t *testing.T) {
 		for range 5 {
 			<-b.news
 		}
+		must(t, rdb.HSet(t.Context(), store.StateKey(w.ID), "at", before).Err()) // some deliveries have ended, some have not
+		must(t, first.Dispatch(t.Context()))
 		stop()
+		queued, err := asynq.NewInspectorFromRedisClient(rdb).GetQueueInfo(queue.SideName(account, "webhook"))
+		if err != nil || queued.Completed != 5 || queued.Size != 5 {
+			t.Errorf("queued: %+v %v", queued, err)
+		}
 		ids := map[string]bool{}
 		for _, r := range b.requests() {
 			ids[r.header.Get("webhook-id")] = true
