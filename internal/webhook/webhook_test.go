@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -113,6 +114,21 @@ func newService(rdb redis.UniversalClient, private bool) (*webhook.Store, *webho
 	return store, webhook.NewService(store, events.NewReader(rdb, account, nil, nil), nil)
 }
 
+// await waits at most an hour, of virtual time in a bubble: what hangs fails, and shows
+// what it waits for.
+func await[T any](t *testing.T, what string, c <-chan T) (v T) {
+	t.Helper()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	select {
+	case v = <-c:
+	case <-timer.C:
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
+		panic("no " + what + " within an hour") // a failed test would wait for it again
+	}
+	return v
+}
+
 // run runs a service until the test ends, or the function returned is called.
 func run(t *testing.T, s *webhook.Service) (stop func()) {
 	t.Helper()
@@ -121,7 +137,7 @@ func run(t *testing.T, s *webhook.Service) (stop func()) {
 	go func() { done <- s.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
-		if err := <-done; err != nil {
+		if err := await(t, "end of the service", done); err != nil {
 			t.Error(err)
 		}
 	})
@@ -147,9 +163,9 @@ func TestAnEventIsDeliveredOnceSigned(t *testing.T) {
 		stop := run(t, s)
 		must(t, events.Publish(t.Context(), rdb, account, nil, events.AccountPaused, nil)) // of another type
 		publish(t, rdb, 1)
-		<-b.news
+		await(t, "request", b.news)
 		publish(t, rdb, 2)
-		<-b.news
+		await(t, "request", b.news)
 		stop()
 		got := b.requests()
 		if len(got) != 2 || !strings.Contains(got[0].body, `"n":1`) || !strings.Contains(got[1].body, `"n":2`) {
@@ -267,7 +283,7 @@ func TestWhatACrashLeavesIsDelivered(t *testing.T) {
 		_, second := newService(rdb, true)
 		stop := run(t, second)
 		for range 5 {
-			<-b.news
+			await(t, "request", b.news)
 		}
 		must(t, rdb.HSet(t.Context(), store.StateKey(w.ID), "at", before).Err()) // some deliveries have ended, some have not
 		must(t, first.Dispatch(t.Context()))
@@ -298,9 +314,9 @@ func TestRecoverSendsTheEventsSinceATimeAgain(t *testing.T) {
 		start := time.Now().Add(-time.Minute)
 		stop := run(t, s)
 		publish(t, rdb, 1)
-		<-b.news
+		await(t, "request", b.news)
 		must(t, store.Recover(t.Context(), w.ID, start))
-		<-b.news
+		await(t, "request", b.news)
 		stop()
 		got := b.requests()
 		if len(got) != 2 || got[0].body != got[1].body || got[0].header.Get("webhook-id") != got[1].header.Get("webhook-id") {
@@ -327,10 +343,10 @@ func TestAFailedDeliveryIsTriedAgain(t *testing.T) {
 		began := time.Now()
 		publish(t, rdb, 1)
 		for range 3 {
-			<-b.news
+			await(t, "request", b.news)
 		}
 		b.status.Store(http.StatusOK)
-		<-b.news
+		await(t, "request", b.news)
 		took := time.Since(began)
 		time.Sleep(time.Minute)
 		stop()
@@ -419,7 +435,7 @@ func TestRotatedSecretsBothSignUntilTheOverlapEnds(t *testing.T) {
 			if a.Status != http.StatusNoContent || a.Type != events.WebhookTest {
 				t.Errorf("got %+v", a)
 			}
-			<-b.news
+			await(t, "request", b.news)
 			return b.requests()[len(b.requests())-1]
 		}
 		r := test()
@@ -446,7 +462,7 @@ func TestGoneDisablesAtOnce(t *testing.T) {
 		must(t, err)
 		stop := run(t, s)
 		publish(t, rdb, 1)
-		<-b.news
+		await(t, "request", b.news)
 		time.Sleep(time.Minute)
 		stop()
 		if w, err = store.Get(t.Context(), w.ID); err != nil || w.Disabled.IsZero() {
