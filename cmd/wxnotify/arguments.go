@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/pflag"
+
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 var errTwice = errors.New("given twice")
@@ -47,7 +49,7 @@ func emptyFlags(fs *pflag.FlagSet) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	return &usageError{errors.Join(faults...)}
+	return usage.Wrap(errors.Join(faults...))
 }
 
 // checkArguments refuses arguments that are not UTF-8: a terminal or a program writes
@@ -63,7 +65,7 @@ func checkArguments(args []string) error {
 		} else if i > 0 && strings.HasPrefix(args[i-1], "--") && !strings.Contains(args[i-1], "=") {
 			name = args[i-1]
 		}
-		return usagef("%s: is not UTF-8: set the terminal, or the program that calls wxnotify, to UTF-8; messages in another encoding are read by send --json FILE --encoding", name)
+		return usage.Errorf("%s: is not UTF-8: set the terminal, or the program that calls wxnotify, to UTF-8; messages in another encoding are read by send --json FILE --encoding", name)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -228,7 +229,7 @@ func (a *app) suppressCommand() *cobra.Command {
 		}), "suppress")
 	add.PreRunE = func(_ *cobra.Command, args []string) (err error) {
 		if len(reason) > ledger.MaxSuppressionReason {
-			return usagef("--reason: has %d bytes, at most %d are kept: shorten it", len(reason), ledger.MaxSuppressionReason)
+			return usage.Errorf("--reason: has %d bytes, at most %d are kept: shorten it", len(reason), ledger.MaxSuppressionReason)
 		}
 		a.change.detail = strings.TrimSpace(template + " " + reason)
 		if keep > 0 {
@@ -289,7 +290,7 @@ func (a *app) fromStdin(value string) (string, error) {
 		return "", fmt.Errorf("read standard input: %w", err)
 	}
 	if line = strings.TrimSpace(line); line == "" {
-		return "", usagef("-: the first line of standard input is empty")
+		return "", usage.Errorf("-: the first line of standard input is empty")
 	}
 	return line, nil
 }

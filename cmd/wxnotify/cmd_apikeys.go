@@ -14,6 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 // keysCommand is `api keys`.
@@ -41,7 +42,7 @@ func (a *app) createKeyCommand() *cobra.Command {
 		}
 		made, secret, err := acct.keys.Create(ctx, k)
 		if err != nil {
-			return &usageError{err}
+			return usage.Wrap(err)
 		}
 		return a.showSecret(made, secret)
 	})
@@ -71,7 +72,7 @@ func (a *app) readList(path string) (list []string, err error) {
 	}
 	in, _, err := a.open(path)
 	if err != nil {
-		return nil, &usageError{err}
+		return nil, usage.Wrap(err)
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	lines := bufio.NewScanner(in)

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/auditlog"
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 func (a *app) auditCommand() *cobra.Command {
@@ -51,7 +52,7 @@ that one of its lines must have. The log has it as audit_hash.`,
 func (a *app) verifyFile(v *auditlog.Verifier, path string) error {
 	in, _, err := a.open(path)
 	if err != nil {
-		return &usageError{err}
+		return usage.Wrap(err)
 	}
 	defer func() { _ = in.Close() }()
 	if _, err := v.Read(in); err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/simserver"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -41,7 +42,7 @@ a user who does not follow. It makes no connection to the outside and keeps noth
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if messages < 1 || messages > 10000 {
-				return &usageError{errors.New("--messages: from 1 to 10000; the embedded Redis is for looking, not for load")}
+				return usage.Wrap(errors.New("--messages: from 1 to 10000; the embedded Redis is for looking, not for load"))
 			}
 			return a.demo(cmd.Context(), messages, once)
 		},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/doctor"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -50,11 +51,11 @@ it where the workers run, and by hand rather than every minute.`,
 func (a *app) doctor(cmd *cobra.Command, f doctorFlags) error {
 	if f.public != "" {
 		if _, err := calledURL(f.public, ""); err != nil {
-			return usagef("--public: %w", err)
+			return usage.Errorf("--public: %w", err)
 		}
 	}
 	if a.output != "text" && a.output != "json" {
-		return usagef("--output: %s is not one of text, json", quote(a.output))
+		return usage.Errorf("--output: %s is not one of text, json", usage.Quote(a.output))
 	}
 	c, err := a.read(cmd)
 	if c == nil {
@@ -130,7 +131,7 @@ func (a *app) installation(c *config, f doctorFlags, faults []string) (doctor.In
 	if a.account != "" && len(in.Accounts) == 0 {
 		_, err := c.pick(a.account)
 		if err == nil {
-			err = usagef("no account %s is configured", a.account)
+			err = usage.Errorf("no account %s is configured", a.account)
 		}
 		return in, faults, err
 	}

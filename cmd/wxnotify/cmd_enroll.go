@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -80,7 +81,7 @@ func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
 		return err
 	}
 	if f.user == "" {
-		return usagef("--user is missing: your own id of the user")
+		return usage.Errorf("--user is missing: your own id of the user")
 	}
 	e := producer.Enrollment{
 		PublicURL: c.Public.URL, Account: entry.AppID, Key: c.Public.EnrollKey,
@@ -89,15 +90,15 @@ func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
 	link, err := producer.EnrollURL(e)
 	switch {
 	case err != nil:
-		return &usageError{err}
+		return usage.Wrap(err)
 	case f.returnTo != "" && !slices.Contains(c.Public.ReturnURLs, f.returnTo):
-		return &usageError{errors.New("--return-to: not one of return_urls (WXNOTIFY_RETURN_URLS), so enroll would refuse the link")}
+		return usage.Wrap(errors.New("--return-to: not one of return_urls (WXNOTIFY_RETURN_URLS), so enroll would refuse the link"))
 	case f.handOff == "":
 		return a.printLink(linkView{URL: link})
 	}
 	h, err := a.readHandOff(f.handOff)
 	if err != nil {
-		return &usageError{fmt.Errorf("--hand-off: %w", err)}
+		return usage.Wrap(fmt.Errorf("--hand-off: %w", err))
 	}
 	return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
 		link, err := acct.producer.HandOff(ctx, e, h)
@@ -271,7 +272,7 @@ func (a *app) enrollUnbind() *cobra.Command {
 	}), "unbind")
 	cmd.PreRunE = func(*cobra.Command, []string) (err error) {
 		if who.User == "" {
-			return usagef("--user is missing: your own id of the user")
+			return usage.Errorf("--user is missing: your own id of the user")
 		}
 		who.OpenID, err = a.fromStdin(who.OpenID)
 		a.change = change{openid: who.OpenID, user: who.User}
@@ -302,7 +303,7 @@ When nothing of the person is found, erase fails.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (who.OpenID == "") == (who.User == "") {
-				return &usageError{errors.New("name the person by either --openid or --user")}
+				return usage.Wrap(errors.New("name the person by either --openid or --user"))
 			}
 			var err error
 			if who.OpenID, err = a.fromStdin(who.OpenID); err != nil {

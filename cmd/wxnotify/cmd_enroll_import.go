@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/intake"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -58,11 +59,11 @@ another unionid, is refused; one that does not follow is bound and suppressed.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if encoding != "" && !slices.Contains(intake.Encodings(), strings.ToLower(encoding)) {
-				return usagef("--encoding: %s is not one of %s", quote(encoding), strings.Join(intake.Encodings(), ", "))
+				return usage.Errorf("--encoding: %s is not one of %s", usage.Quote(encoding), strings.Join(intake.Encodings(), ", "))
 			}
 			table, err := a.bindingTable(cmd.Context(), args[0], encoding)
 			if err != nil {
-				return &usageError{err}
+				return usage.Wrap(err)
 			}
 			a.change.detail = auditlog.ID(filepath.Base(args[0]))
 			return a.withMover(cmd, func(ctx context.Context, m *enroll.Mover, _ string) error {
@@ -136,7 +137,7 @@ func (r *importRun) all(ctx context.Context, m *enroll.Mover, table *intake.Tabl
 	}
 	if !errors.Is(end, io.EOF) {
 		r.summary("stopped")
-		return &usageError{fmt.Errorf("%s %w", r.name, end)}
+		return usage.Wrap(fmt.Errorf("%s %w", r.name, end))
 	}
 	r.summary("done")
 	if r.tally.Refused > 0 {

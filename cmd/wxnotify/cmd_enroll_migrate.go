@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -31,12 +32,12 @@ along first: wxnotify enroll import FILE --appid with the previous appid.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkMigration(mig); err != nil {
-				return &usageError{err}
+				return usage.Wrap(err)
 			}
 			a.change.detail = "from " + mig.From
 			return a.withMover(cmd, func(ctx context.Context, m *enroll.Mover, appid string) error {
 				if mig.From == appid {
-					return usagef("--from: is this account itself; name the previous account's appid, and the new one by --account")
+					return usage.Errorf("--from: is this account itself; name the previous account's appid, and the new one by --account")
 				}
 				return a.migrate(ctx, m, mig)
 			})
@@ -54,9 +55,9 @@ func checkMigration(mig enroll.Migration) error {
 	case mig.From == "":
 		return errors.New("--from is missing: the appid of the previous account")
 	case !appIDForm.MatchString(mig.From) && !originalIDPattern.MatchString(mig.From):
-		return fmt.Errorf("--from: %s is not an appid, such as wx0123456789abcdef", quote(mig.From))
+		return fmt.Errorf("--from: %s is not an appid, such as wx0123456789abcdef", usage.Quote(mig.From))
 	case mig.FromID != "" && !originalIDPattern.MatchString(mig.FromID):
-		return fmt.Errorf("--from-id: %s is neither an original id, such as gh_0123456789ab, nor an appid", quote(mig.FromID))
+		return fmt.Errorf("--from-id: %s is neither an original id, such as gh_0123456789ab, nor an appid", usage.Quote(mig.FromID))
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -50,7 +51,7 @@ quota.low, quota.gone, webhook.disabled and webhook.test; message.* is all of me
 
 func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query, follow bool) error {
 	if q.Limit < 0 {
-		return usagef("--limit: %d is not a number of events", q.Limit)
+		return usage.Errorf("--limit: %d is not a number of events", q.Limit)
 	}
 	left := q.Limit
 	if q.After == "now" {
@@ -68,9 +69,9 @@ func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query,
 		case follow && ctx.Err() != nil:
 			return nil //nolint:nilerr // the reader was stopped
 		case errors.Is(err, events.ErrCursor):
-			return usagef("--after: %q is not the id of an event, and not now", q.After)
+			return usage.Errorf("--after: %q is not the id of an event, and not now", q.After)
 		case events.CheckTypes(q.Types) != nil:
-			return usagef("--types: %v", events.CheckTypes(q.Types))
+			return usage.Errorf("--types: %v", events.CheckTypes(q.Types))
 		case err != nil:
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 // healthFlags are those of healthcheck.
@@ -64,7 +65,7 @@ type checkView struct {
 
 func (a *app) healthcheck(cmd *cobra.Command, f healthFlags) error {
 	if f.timeout <= 0 {
-		return usagef("--timeout: %s is not above 0", f.timeout)
+		return usage.Errorf("--timeout: %s is not above 0", f.timeout)
 	}
 	address, login, err := a.healthAddress(cmd, f)
 	if err != nil {
@@ -95,14 +96,14 @@ func (a *app) healthcheck(cmd *cobra.Command, f healthFlags) error {
 // which it tells causes.
 func (a *app) healthAddress(cmd *cobra.Command, f healthFlags) (address string, login []string, err error) {
 	if f.url != "" && f.live {
-		return "", nil, usagef("--live beside --url: write /healthz in the address")
+		return "", nil, usage.Errorf("--live beside --url: write /healthz in the address")
 	}
 	if f.url != "" {
 		if _, err := calledURL(f.url, "query"); err != nil {
-			return "", nil, usagef("--url: %w", err)
+			return "", nil, usage.Errorf("--url: %w", err)
 		}
 		if a.output != "text" && a.output != "json" {
-			return "", nil, usagef("--output: %s is not one of text, json", quote(a.output))
+			return "", nil, usage.Errorf("--output: %s is not one of text, json", usage.Quote(a.output))
 		}
 		return f.url, nil, nil
 	}
@@ -111,7 +112,7 @@ func (a *app) healthAddress(cmd *cobra.Command, f healthFlags) (address string, 
 		return "", nil, err
 	}
 	if c.Ops.Addr == none {
-		return "", nil, usagef("%s is -: the process has no operators' listener that could be asked; set an address, or ask another listener by --url", c.label("ops_addr"))
+		return "", nil, usage.Errorf("%s is -: the process has no operators' listener that could be asked; set an address, or ask another listener by --url", c.label("ops_addr"))
 	}
 	if user, password, ok := strings.Cut(c.Ops.Login.Reveal(), ":"); ok {
 		login = []string{user, password}

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -97,7 +98,7 @@ func (a *app) runInit(cmd *cobra.Command, f initFlags, args []string) error {
 }
 
 func existsError(file string) error {
-	return usagef("%s exists and is not overwritten: name another file, such as `wxnotify init other.yaml`, or move it away", file)
+	return usage.Errorf("%s exists and is not overwritten: name another file, such as `wxnotify init other.yaml`, or move it away", file)
 }
 
 // readWithoutFile reads flags and environment alone: the file is about to be written.
@@ -146,7 +147,7 @@ func (a *app) check(s *setup) error {
 	entry.validate(calling, found)
 	a.warn(&config{Warnings: found.warnings})
 	if faults = append(faults, found.faults...); len(faults) > 0 {
-		return &usageError{errors.Join(faults...)}
+		return usage.Wrap(errors.Join(faults...))
 	}
 	return nil
 }
@@ -173,7 +174,7 @@ type initAnswers struct {
 func (in *initAnswers) ask(what, prompt string) string {
 	text := in.askOptional(prompt)
 	if text == "" && in.err == nil {
-		in.err = usagef("%s is empty", what)
+		in.err = usage.Errorf("%s is empty", what)
 	}
 	return text
 }
@@ -211,7 +212,7 @@ func (in *initAnswers) askHidden(what, prompt string) string {
 	}
 	secret := strings.TrimSpace(text)
 	if secret == "" && in.err == nil {
-		in.err = usagef("%s is empty", what)
+		in.err = usage.Errorf("%s is empty", what)
 	}
 	return secret
 }
@@ -233,7 +234,7 @@ func (r byteReader) Read(p []byte) (int, error) {
 func (a *app) checkSecret(ctx context.Context, s *setup, proxy wechat.Secret) error {
 	fetcher, err := wechat.NewTokenFetcher(wechat.Config{AppID: s.appid, AppSecret: s.secret, BaseURL: s.baseURL, Proxy: proxy, Timeout: 10 * time.Second})
 	if err != nil {
-		return &usageError{err}
+		return usage.Wrap(err)
 	}
 	defer fetcher.CloseIdleConnections()
 	_, err = fetcher.FetchStable(ctx, false)
@@ -296,7 +297,7 @@ func (s setup) write(env map[string]string) error {
 	case errors.Is(err, fs.ErrExist):
 		return existsError(s.file)
 	case err != nil:
-		return usagef("the configuration cannot be written: %w", err)
+		return usage.Errorf("the configuration cannot be written: %w", err)
 	}
 	_, err = f.WriteString(s.yaml())
 	if err = errors.Join(err, f.Close()); err == nil {

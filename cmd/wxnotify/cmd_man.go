@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 // manCommand is hidden: packagers call it, README names it.
@@ -19,7 +21,7 @@ func (a *app) manCommand() *cobra.Command {
 		Args:   cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil { // #nosec G301 -- manual pages are public
-				return &usageError{err}
+				return usage.Wrap(err)
 			}
 			var date time.Time // the same pages from the same source
 			version, _ := build()
@@ -27,7 +29,7 @@ func (a *app) manCommand() *cobra.Command {
 			root.DisableAutoGenTag = true
 			err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Date: &date, Source: "wxnotify " + version, Manual: "wxnotify"}, args[0])
 			if pathErr := (*os.PathError)(nil); errors.As(err, &pathErr) {
-				return &usageError{err}
+				return usage.Wrap(err)
 			} else if err != nil {
 				return fmt.Errorf("write the manual pages: %w", err)
 			}

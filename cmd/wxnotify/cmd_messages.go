@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -68,12 +69,12 @@ Openids are masked, and what looks like one or like a phone number in IDs.`,
 func (a *app) messageQuery(f messageFlags) (q ledger.Query, err error) {
 	q = ledger.Query{User: f.user, Template: f.template, Errcode: wechat.Code(f.errcode)}
 	if f.limit < 0 {
-		return q, usagef("--limit: %d is not a number of messages", f.limit)
+		return q, usage.Errorf("--limit: %d is not a number of messages", f.limit)
 	}
 	for _, name := range f.states {
 		state := ledger.State(name)
 		if !slices.Contains(ledger.States(), state) {
-			return q, usagef("--state: %s is not one of %s", quote(name), strings.Join(texts(ledger.States()), ", "))
+			return q, usage.Errorf("--state: %s is not one of %s", usage.Quote(name), strings.Join(texts(ledger.States()), ", "))
 		}
 		q.States = append(q.States, state)
 	}
@@ -88,7 +89,7 @@ func (a *app) messageQuery(f messageFlags) (q ledger.Query, err error) {
 		}
 	}
 	if !q.Until.IsZero() && !q.Until.After(q.Since) {
-		return q, usagef("--until: is not later than --since: no message is between them")
+		return q, usage.Errorf("--until: is not later than --since: no message is between them")
 	}
 	q.To, err = a.fromStdin(f.openid)
 	return q, err

@@ -12,6 +12,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 func (a *app) queuesCommand() *cobra.Command {
@@ -57,7 +58,7 @@ func (a *app) pauseCommand(use, short string, act func(context.Context, *account
 	})
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if _, err := job.ParseClass(args[0]); err != nil {
-			return &usageError{err}
+			return usage.Wrap(err)
 		}
 		a.change.detail = "sending " + args[0]
 		if reason, err := cmd.Flags().GetString("reason"); err == nil {

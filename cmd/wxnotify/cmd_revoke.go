@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
@@ -68,7 +69,7 @@ func (a *app) confirmRevoke(cmd *cobra.Command) error {
 	}
 	_, _ = fmt.Fprintln(a.Stderr)
 	if strings.TrimSpace(answer) != "yes" {
-		return usagef("not confirmed, nothing was done: type yes, or use --yes")
+		return usage.Errorf("not confirmed, nothing was done: type yes, or use --yes")
 	}
 	return nil
 }
@@ -102,7 +103,7 @@ func (a *app) revokeToken(ctx context.Context, appid string, tokens revoker) err
 	})
 	switch {
 	case errors.Is(err, tokenstore.ErrClassic):
-		return usagef("%w: WXNOTIFY_TOKEN_MODE is classic, where each fetch ends the token before it within 5 minutes: "+
+		return usage.Errorf("%w: WXNOTIFY_TOKEN_MODE is classic, where each fetch ends the token before it within 5 minutes: "+
 			"`wxnotify token refresh` does that; to end it at once, reset the AppSecret in WeChat's console", err)
 	case errors.Is(err, tokenstore.ErrForcedRefreshes):
 		return fmt.Errorf("%w: WeChat's count starts again at 00:00 UTC+8; to end the token before, reset the AppSecret in WeChat's console", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/templates"
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 func (a *app) ridCommand() *cobra.Command {
@@ -24,7 +25,7 @@ address, with which body, and what was answered. The rid is in the log and in
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rid := strings.TrimSpace(args[0])
 			if rid == "" || len(rid) > 128 {
-				return usagef("the rid is empty or longer than 128 bytes: copy it from the log or from `wxnotify status`")
+				return usage.Errorf("the rid is empty or longer than 128 bytes: copy it from the log or from `wxnotify status`")
 			}
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return a.showRequest(ctx, acct, rid, whole) })
 		},

@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 const (
@@ -46,7 +47,7 @@ receipt with the first key of WXNOTIFY_SEAL_KEYS: those of other keys, and those
 			choose := func(c *config, appid string) ([]*accountConfig, error) {
 				keys := c.codec(appid).Keys
 				if !keys.Seals() {
-					return nil, usagef("there is no key: set WXNOTIFY_SEAL_KEYS")
+					return nil, usage.Errorf("there is no key: set WXNOTIFY_SEAL_KEYS")
 				}
 				a.change.detail = "with key " + keys.Current()
 				return c.chosen(appid)

@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/names"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/seal"
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 func (a *app) sealNamesCommand() *cobra.Command {
@@ -38,7 +39,7 @@ again: until it is complete no process starts. It takes about a minute for a mil
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			choose := func(c *config, appid string) ([]*accountConfig, error) {
 				if c.Redis.SealNameKeys.IsZero() {
-					return nil, usagef("there is no key: set WXNOTIFY_SEAL_NAME_KEYS")
+					return nil, usage.Errorf("there is no key: set WXNOTIFY_SEAL_NAME_KEYS")
 				}
 				return c.chosen(appid)
 			}
@@ -128,11 +129,11 @@ func conversionOf(ctx context.Context, rdb redis.UniversalClient, c *config, app
 		target = ""
 	}
 	if begun != "" && begun != target && (begun != "clear" || !back) {
-		return nil, nil, usagef("account %s: a conversion to %s is not complete: run the command again with that key first in WXNOTIFY_SEAL_NAME_KEYS, or with --clear if that is where it goes", appid, begun)
+		return nil, nil, usage.Errorf("account %s: a conversion to %s is not complete: run the command again with that key first in WXNOTIFY_SEAL_NAME_KEYS, or with --clear if that is where it goes", appid, begun)
 	}
 	if now != "" {
 		if from, err = keys.NamesOf(now, appid); err != nil {
-			return nil, nil, usagef("account %s: openids and users are sealed with key %s, which WXNOTIFY_SEAL_NAME_KEYS does not have: add it behind the first one", appid, now)
+			return nil, nil, usage.Errorf("account %s: openids and users are sealed with key %s, which WXNOTIFY_SEAL_NAME_KEYS does not have: add it behind the first one", appid, now)
 		}
 	}
 	if target != "" {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/intake"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -73,15 +74,15 @@ each result, and each error on stderr, is one line of JSON.`,
 
 func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 	if err := f.check(cmd.Flags()); err != nil {
-		return &usageError{err}
+		return usage.Wrap(err)
 	}
 	terms, err := f.terms()
 	if err != nil {
-		return &usageError{err}
+		return usage.Wrap(err)
 	}
 	next, err := f.source(cmd.Context(), a, terms)
 	if err != nil {
-		return &usageError{err}
+		return usage.Wrap(err)
 	}
 	c, err := a.load(cmd)
 	if err != nil {

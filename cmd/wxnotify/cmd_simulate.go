@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/simserver"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -127,11 +128,11 @@ func (f simulateFlags) check() error {
 
 func (a *app) simulate(ctx context.Context, f simulateFlags) error {
 	if err := f.check(); err != nil {
-		return &usageError{err}
+		return usage.Wrap(err)
 	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.addr)
 	if err != nil {
-		return &usageError{fmt.Errorf("--addr: %w; choose another address, such as 127.0.0.1:0 for a free port", err)}
+		return usage.Wrap(fmt.Errorf("--addr: %w; choose another address, such as 127.0.0.1:0 for a free port", err))
 	}
 	p := f.platform()
 	defer p.Close()

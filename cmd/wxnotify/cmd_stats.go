@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -26,7 +27,7 @@ of China for two years. On a terminal it draws a curve for each; piped it prints
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			span := ledger.Span(by)
 			if !slices.Contains(ledger.Spans(), span) {
-				return usagef("--by: %s is not one of minute, hour, day", quote(by))
+				return usage.Errorf("--by: %s is not one of minute, hour, day", usage.Quote(by))
 			}
 			now := time.Now()
 			from, err := statsSince(since, span, now)
@@ -54,7 +55,7 @@ func statsSince(text string, span ledger.Span, now time.Time) (time.Time, error)
 	}
 	at, err := momentOrAgo("--since", text)
 	if err == nil && !at.Before(now) {
-		err = usagef("--since: is not in the past: there are no counts since then")
+		err = usage.Errorf("--since: is not in the past: there are no counts since then")
 	}
 	return at, err
 }

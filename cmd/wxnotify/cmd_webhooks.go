@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 )
 
@@ -66,7 +67,7 @@ func (a *app) addWebhookCommand() *cobra.Command {
 		}
 		made, err := acct.webhooks.Add(ctx, w)
 		if err != nil {
-			return &usageError{err}
+			return usage.Wrap(err)
 		}
 		return a.showWebhookSecret(made)
 	})

@@ -5,6 +5,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/gcpercent"
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 func (a *app) workerCommand() *cobra.Command {
@@ -63,7 +64,7 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 		return err
 	}
 	if roles == answers && c.API.Addr == none {
-		return usagef("%s: is - for nowhere, and api does nothing else", c.label("api_addr"))
+		return usage.Errorf("%s: is - for nowhere, and api does nothing else", c.label("api_addr"))
 	}
 	surviveClosedPipes()
 	if roles&sends != 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/clientaddr"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -283,13 +284,13 @@ func (c *config) validate(uses group, found *complaints) {
 	if uses&answering != 0 && c.API.Addr != none && c.API.Addr != "" {
 		found.warn(!clientaddr.Loopback(c.API.Addr) && len(c.Public.TrustedProxies) == 0, "api_addr",
 			"other machines reach %s by http://: API keys and messages can be read on the way; put a proxy with TLS before it and name it in WXNOTIFY_TRUSTED_PROXIES, or listen on 127.0.0.1",
-			quote(c.API.Addr))
+			usage.Quote(c.API.Addr))
 		found.fault(!c.API.Keys.IsZero() && len(c.Accounts) > 1, "api_keys",
 			"belong to the only account, and there are %d: make keys of each account with `wxnotify api keys create --account`", len(c.Accounts))
 	}
 	if uses&operating != 0 {
 		found.fault(c.Ops.Login.IsZero() && c.Ops.UsersFile == "" && c.Ops.Addr != none && c.Ops.Addr != "" && !clientaddr.Loopback(c.Ops.Addr), "ops_login",
-			"is missing: other machines reach %s (%s); set user:password, or listen on 127.0.0.1", quote(c.Ops.Addr), found.label("ops_addr"))
+			"is missing: other machines reach %s (%s); set user:password, or listen on 127.0.0.1", usage.Quote(c.Ops.Addr), found.label("ops_addr"))
 	}
 }
 
@@ -306,9 +307,9 @@ func plainHost(address string) string {
 func (c *config) pick(appid string) (*accountConfig, error) {
 	switch {
 	case len(c.Accounts) == 0:
-		return nil, usagef("no account: set WXNOTIFY_APPID, or accounts in the file given by --config")
+		return nil, usage.Errorf("no account: set WXNOTIFY_APPID, or accounts in the file given by --config")
 	case appid == "" && len(c.Accounts) > 1:
-		return nil, usagef("several accounts: name one with --account (%s)", strings.Join(c.appids(), ", "))
+		return nil, usage.Errorf("several accounts: name one with --account (%s)", strings.Join(c.appids(), ", "))
 	case appid == "":
 		return &c.Accounts[0], nil
 	}
@@ -317,7 +318,7 @@ func (c *config) pick(appid string) (*accountConfig, error) {
 			return &c.Accounts[i], nil
 		}
 	}
-	return nil, usagef("no account %s is configured; configured are: %s", appid, strings.Join(c.appids(), ", "))
+	return nil, usage.Errorf("no account %s is configured; configured are: %s", appid, strings.Join(c.appids(), ", "))
 }
 
 func (c *config) appids() []string {
@@ -338,7 +339,7 @@ func (c *config) secretsMissing() error {
 		}
 	}
 	if len(faults) > 0 {
-		return &usageError{errors.Join(faults...)}
+		return usage.Wrap(errors.Join(faults...))
 	}
 	return nil
 }
@@ -349,7 +350,7 @@ func shownAppID(appid string) string {
 	if strings.HasPrefix(appid, "wx") {
 		return appid
 	}
-	return quote(appid)
+	return usage.Quote(appid)
 }
 
 // linksMissing names what is needed for enrolment links.
@@ -364,7 +365,7 @@ func (c *config) linksMissing() error {
 	if missing == nil {
 		return nil
 	}
-	return usagef("links cannot be made: set %s", strings.Join(missing, " and "))
+	return usage.Errorf("links cannot be made: set %s", strings.Join(missing, " and "))
 }
 
 // label names a setting as the operator wrote it: a variable, a flag, or a file

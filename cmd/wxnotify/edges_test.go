@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -431,14 +430,4 @@ func FuzzSecretsAreNeverShown(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestNearestTakesTheFewestChanges(t *testing.T) {
-	t.Parallel()
-	names := slices.Values([]string{"rate", "keep", "appid", "appsecret", "accounts"})
-	for typed, want := range map[string]string{"raet": "rate", "app_secret": "appsecret", "account": "accounts", "kep": "keep", "apid": "appid", "rate": "rate"} {
-		if got := nearest(typed, names); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", typed, got, want)
-		}
-	}
 }

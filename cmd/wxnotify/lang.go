@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wxnotify/wxnotify/internal/locale"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -24,7 +25,7 @@ func (a *app) chooseLang() error {
 	case wechat.English, wechat.Chinese:
 		a.lang = wechat.Lang(chosen)
 	default:
-		return usagef("%s: %s is not one of zh, en", label, quote(chosen))
+		return usage.Errorf("%s: %s is not one of zh, en", label, usage.Quote(chosen))
 	}
 	return nil
 }

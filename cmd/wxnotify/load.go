@@ -17,6 +17,8 @@ import (
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
+
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 // loader reads one configuration. It goes on after a fault, so that all faults
@@ -80,7 +82,7 @@ func loadConfig(path string, env, flags map[string]string, uses group) (*config,
 	c.Warnings = l.warnings
 	c.files = l.readFiles(path, c)
 	if len(l.faults) > 0 {
-		return c, &usageError{fmt.Errorf("configuration: %w", errors.Join(l.faults...))}
+		return c, usage.Wrap(fmt.Errorf("configuration: %w", errors.Join(l.faults...)))
 	}
 	return c, nil
 }
@@ -355,7 +357,7 @@ func (l *loader) texts(fields map[string]any, at string, inAccount bool) map[str
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		s, ok := known[name]
 		if !ok {
-			l.faults = append(l.faults, fmt.Errorf("%s%s: no such setting here, the nearest is %s", at, name, nearest(name, maps.Keys(known))))
+			l.faults = append(l.faults, fmt.Errorf("%s%s: no such setting here, the nearest is %s", at, name, usage.Nearest(name, maps.Keys(known))))
 			continue
 		}
 		text, err := scalar(s, fields[name])
@@ -414,7 +416,7 @@ func (l *loader) unknownVariables() {
 			l.warnings = append(l.warnings, fmt.Sprintf("%s: has no effect, only secrets are read from a file: set %s", name, base))
 			continue
 		}
-		l.warnings = append(l.warnings, fmt.Sprintf("%s: has no effect, it is no setting; the nearest is %s", name, nearest(name, maps.Keys(known))))
+		l.warnings = append(l.warnings, fmt.Sprintf("%s: has no effect, it is no setting; the nearest is %s", name, usage.Nearest(name, maps.Keys(known))))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/wxnotify/wxnotify/internal/intake"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -37,16 +38,6 @@ type environment struct {
 	Settle func(context.Context) error
 }
 
-// usageError is wrong usage or configuration: exit code 2.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error {
-	return &usageError{fmt.Errorf(format, args...)}
-}
-
 // errSilent fails without a message: the command has printed it already.
 var errSilent = errors.New("failed")
 
@@ -65,8 +56,7 @@ func run(ctx context.Context, args []string, env environment) int {
 	if !errors.Is(err, errSilent) {
 		a.printError(errorView{Message: withSettings(a.errorText(err))})
 	}
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if usage.Is(err) {
 		return exitUsage
 	}
 	return exitFailed
@@ -118,7 +108,7 @@ the zone of this machine (TZ); in JSON they may be in UTC.`,
 			return err
 		}
 		if a.output != "text" && a.output != "json" {
-			return usagef("--output: %s is not one of text, json", quote(a.output))
+			return usage.Errorf("--output: %s is not one of text, json", usage.Quote(a.output))
 		}
 		return a.chooseLang()
 	}
@@ -167,13 +157,13 @@ func helpCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			found, rest, err := cmd.Root().Find(args)
 			if err != nil {
-				return &usageError{err}
+				return usage.Wrap(err)
 			}
 			if unknown := unknownCommand(found, rest); unknown != nil {
 				return unknown
 			}
 			if len(rest) > 0 {
-				return usagef("%s has no subcommand %q; see `%s --help`", found.CommandPath(), rest[0], found.CommandPath())
+				return usage.Errorf("%s has no subcommand %q; see `%s --help`", found.CommandPath(), rest[0], found.CommandPath())
 			}
 			found.InitDefaultHelpFlag()
 			return found.Help()
@@ -206,7 +196,7 @@ func markUsage(cmd *cobra.Command) {
 		if unknown := unknownCommand(c, c.Flags().Args()); unknown != nil {
 			return unknown // its flags are unknown, too
 		}
-		return usagef("%s; see `%s --help`", flagFault(c, err), c.CommandPath())
+		return usage.Errorf("%s; see `%s --help`", flagFault(c, err), c.CommandPath())
 	})
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(c *cobra.Command, args []string) error {
@@ -217,9 +207,9 @@ func markUsage(cmd *cobra.Command) {
 				return unknown
 			}
 			if !strings.Contains(c.Use, " ") {
-				return usagef("%s takes flags alone; see `%s --help`", c.Name(), c.CommandPath())
+				return usage.Errorf("%s takes flags alone; see `%s --help`", c.Name(), c.CommandPath())
 			}
-			return usagef("wrong number of arguments; write: %s", c.UseLine())
+			return usage.Errorf("wrong number of arguments; write: %s", c.UseLine())
 		}
 	}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -242,7 +232,7 @@ func unknownCommand(parent *cobra.Command, args []string) error {
 	if near := parent.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
 	}
-	return usagef("unknown command %q%s; see `%s --help`", args[0], hint, parent.CommandPath())
+	return usage.Errorf("unknown command %q%s; see `%s --help`", args[0], hint, parent.CommandPath())
 }
 
 // flagFault says what is wrong with a flag. pflag's own text of a wrong value
@@ -258,12 +248,12 @@ func flagFault(cmd *cobra.Command, err error) string {
 			"int": "a whole number", "int64": "a whole number", "uint64": "a whole number", "float64": "a number",
 			"duration": "a duration such as 10m", "bool": "true or false",
 		}
-		return fmt.Sprintf("--%s: %s is not %s", value.GetFlag().Name, quote(value.GetValue()), kinds[value.GetFlag().Value.Type()])
+		return fmt.Sprintf("--%s: %s is not %s", value.GetFlag().Name, usage.Quote(value.GetValue()), kinds[value.GetFlag().Value.Type()])
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		name := unknown.GetSpecifiedName()
-		return fmt.Sprintf("unknown flag --%s; the nearest is --%s", name, nearest(name, slices.Values(names)))
+		return fmt.Sprintf("unknown flag --%s; the nearest is --%s", name, usage.Nearest(name, slices.Values(names)))
 	default:
 		return err.Error()
 	}
@@ -279,20 +269,20 @@ func (a *app) addSettings(cmd *cobra.Command, groups group) {
 		if s.Group&groups == 0 || cmd.Flags().Lookup(s.flag()) != nil {
 			continue
 		}
-		usage := fmt.Sprintf("%s (%s)", s.Usage, s.env())
+		text := fmt.Sprintf("%s (%s)", s.Usage, s.env())
 		if s.secret() {
-			cmd.Flags().String(s.flag()+"-file", "", usage+", read from this file")
+			cmd.Flags().String(s.flag()+"-file", "", text+", read from this file")
 		}
 		if s.secret() && s.Name != "redis_url" {
 			continue // every user of the machine sees command lines
 		}
 		if s.secret() {
-			usage += "; without a password"
+			text += "; without a password"
 		}
 		if s.Default != "" {
-			usage += " [" + s.Default + "]"
+			text += " [" + s.Default + "]"
 		}
-		cmd.Flags().String(s.flag(), "", usage)
+		cmd.Flags().String(s.flag(), "", text)
 	}
 	annotate(cmd, usedGroups, strconv.Itoa(int(groupsOf(cmd)|groups)))
 }

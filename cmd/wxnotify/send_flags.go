@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -39,7 +40,7 @@ func (f sendFlags) check(fs *pflag.FlagSet) error {
 	needs("continue-on-error", "json")
 	needs("wait-for", "wait")
 	if f.encoding != "" && !slices.Contains(intake.Encodings(), strings.ToLower(f.encoding)) {
-		fault("--encoding: %s is not one of %s", quote(f.encoding), strings.Join(intake.Encodings(), ", "))
+		fault("--encoding: %s is not one of %s", usage.Quote(f.encoding), strings.Join(intake.Encodings(), ", "))
 	}
 	if fs.Changed("samples") && f.samples < 1 {
 		fault("--samples: must be 1 or more")
@@ -60,18 +61,18 @@ func (f sendFlags) message() (*wechat.TemplateMessage, error) {
 	for _, d := range f.data {
 		key, value, ok := strings.Cut(d, "=")
 		if !ok || key == "" {
-			faults = append(faults, fmt.Errorf("--data %s: must be key=value, such as thing1=咖啡", quote(d)))
+			faults = append(faults, fmt.Errorf("--data %s: must be key=value, such as thing1=咖啡", usage.Quote(d)))
 			continue
 		}
 		if _, twice := m.Data[key]; twice {
-			faults = append(faults, fmt.Errorf("--data: the key %s is given twice: remove one", quote(key)))
+			faults = append(faults, fmt.Errorf("--data: the key %s is given twice: remove one", usage.Quote(key)))
 		}
 		m.Data[key] = wechat.Field{Value: value}
 	}
 	if f.mini != "" {
 		appid, path, hasPath := strings.Cut(f.mini, ":")
 		if appid == "" || !hasPath && !appIDForm.MatchString(appid) {
-			faults = append(faults, fmt.Errorf("--miniprogram %s: write appid:path, such as wx0123456789abcdef:pages/order?id=1", quote(f.mini)))
+			faults = append(faults, fmt.Errorf("--miniprogram %s: write appid:path, such as wx0123456789abcdef:pages/order?id=1", usage.Quote(f.mini)))
 		}
 		m.MiniProgram = &wechat.MiniProgram{AppID: appid, PagePath: path}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/fault"
 	"github.com/wxnotify/wxnotify/internal/intake"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -66,7 +67,7 @@ func (f sendFlags) fileSource(ctx context.Context, a *app) (source, error) {
 	return func() (item, error) {
 		line, err := reader.Next()
 		if err != nil && !errors.Is(err, io.EOF) {
-			err = &usageError{fmt.Errorf("--json: %s %w", name, err)}
+			err = usage.Wrap(fmt.Errorf("--json: %s %w", name, err))
 		}
 		return item{line: line.Number, request: line.Request, err: line.Err}, err
 	}, nil

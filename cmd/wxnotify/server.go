@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/internal/auditlog"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/worker"
 )
 
@@ -133,7 +134,7 @@ func listen(label, addr string, given net.Listener) (net.Listener, error) {
 	}
 	ln, err := net.Listen("tcp", addr) //nolint:noctx // opens at once or fails
 	if err != nil {
-		return nil, usagef("%s: %w; choose another address", label, err)
+		return nil, usage.Errorf("%s: %w; choose another address", label, err)
 	}
 	return ln, nil
 }

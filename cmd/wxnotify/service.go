@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 	"github.com/wxnotify/wxnotify/worker"
 )
@@ -73,11 +74,11 @@ func (v *service) build() (err error) {
 		return nil
 	}
 	if v.console, err = newConsole(s.rdb, c, v.accounts, s.audit, s.log); err != nil {
-		return &usageError{err}
+		return usage.Wrap(err)
 	}
 	handler, err := newOps(s.rdb, c, v.accounts, v.worker, s.watch, v.console)
 	if err != nil {
-		return &usageError{err}
+		return usage.Wrap(err)
 	}
 	v.ops = endingWith(v.pages, handler)
 	return nil

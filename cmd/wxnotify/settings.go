@@ -12,12 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/ticket"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -172,7 +172,7 @@ func form(pattern, what, remedy string) reader {
 func oneOf(text, allowed string) (any, error) {
 	names := strings.Fields(allowed)
 	if !slices.Contains(names, text) {
-		return nil, fmt.Errorf("%s is not one of %s", quote(text), strings.Join(names, ", "))
+		return nil, fmt.Errorf("%s is not one of %s", usage.Quote(text), strings.Join(names, ", "))
 	}
 	return text, nil
 }
@@ -186,7 +186,7 @@ func wholeNumber(text, least string) (any, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	lowest, _ := strconv.ParseInt(least, 10, 64)
 	if err != nil || n < lowest {
-		return nil, fmt.Errorf("%s is not a whole number of at least %d", quote(text), lowest)
+		return nil, fmt.Errorf("%s is not a whole number of at least %d", usage.Quote(text), lowest)
 	}
 	return n, nil
 }
@@ -195,7 +195,7 @@ func number(accepts func(float64) bool, what string) reader {
 	return func(text, _ string) (any, error) {
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil || !accepts(f) {
-			return nil, fmt.Errorf("%s is not %s", quote(text), what)
+			return nil, fmt.Errorf("%s is not %s", usage.Quote(text), what)
 		}
 		return f, nil
 	}
@@ -205,10 +205,10 @@ func atLeast(least time.Duration, reason string) reader {
 	return func(text, _ string) (any, error) {
 		d, err := time.ParseDuration(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s is not a duration such as 90s or 72h", quote(text))
+			return nil, fmt.Errorf("%s is not a duration such as 90s or 72h", usage.Quote(text))
 		}
 		if d < least {
-			return nil, fmt.Errorf("%s is too short: at least %s, since %s", quote(text), strings.TrimSuffix(least.String(), "0m0s"), reason)
+			return nil, fmt.Errorf("%s is too short: at least %s, since %s", usage.Quote(text), strings.TrimSuffix(least.String(), "0m0s"), reason)
 		}
 		return d, nil
 	}
@@ -219,7 +219,7 @@ func within(read reader, most time.Duration) reader {
 	return func(text, arg string) (any, error) {
 		v, err := read(text, arg)
 		if d, ok := v.(time.Duration); ok && err == nil && d > most {
-			return nil, fmt.Errorf("%s is too long: at most %s", quote(text), strings.TrimSuffix(most.String(), "0m0s"))
+			return nil, fmt.Errorf("%s is too long: at most %s", usage.Quote(text), strings.TrimSuffix(most.String(), "0m0s"))
 		}
 		return v, err
 	}
@@ -232,13 +232,13 @@ func parseUTCOffset(text string) (time.Duration, error) {
 	if offset := time.Duration(seconds) * time.Second; err == nil && offset.Abs() <= 14*time.Hour {
 		return offset, nil
 	}
-	return 0, fmt.Errorf("%s is not a UTC offset such as +08:00", quote(text))
+	return 0, fmt.Errorf("%s is not a UTC offset such as +08:00", usage.Quote(text))
 }
 
 func moment(text, _ string) (any, error) {
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a time such as 2026-12-01T00:00:00+08:00", quote(text))
+		return nil, fmt.Errorf("%s is not a time such as 2026-12-01T00:00:00+08:00", usage.Quote(text))
 	}
 	return t, nil
 }
@@ -252,7 +252,7 @@ func classes(text, _ string) (any, error) {
 	for _, name := range splitList(text) {
 		class, err := job.ParseClass(name)
 		if err != nil {
-			return nil, fmt.Errorf("%s is not one of %s, and not - for none", quote(name), strings.Join(classNames(), ", "))
+			return nil, fmt.Errorf("%s is not one of %s, and not - for none", usage.Quote(name), strings.Join(classNames(), ", "))
 		}
 		out = append(out, class)
 	}
@@ -322,7 +322,7 @@ func networks(text, _ string) (any, error) {
 			p, err = netip.PrefixFrom(ip, ip.BitLen()), nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s is not an address or a network such as 10.0.0.0/8", quote(one))
+			return nil, fmt.Errorf("%s is not an address or a network such as 10.0.0.0/8", usage.Quote(one))
 		}
 		out = append(out, p.String())
 	}
@@ -335,7 +335,7 @@ func address(text, arg string) (any, error) {
 		return text, nil
 	}
 	if _, port, err := net.SplitHostPort(text); err != nil || port == "" {
-		return nil, fmt.Errorf("%s is not host:port, such as 127.0.0.1:9090 or :8080", quote(text))
+		return nil, fmt.Errorf("%s is not host:port, such as 127.0.0.1:9090 or :8080", usage.Quote(text))
 	}
 	return text, nil
 }
@@ -347,15 +347,4 @@ func apiKeys(text, _ string) (any, error) { return text, apikey.CheckStatic(text
 func sealKeys(text, _ string) (any, error) {
 	_, err := seal.New(text)
 	return text, err
-}
-
-// quote shows a short text. A longer one, and a word of eight or more characters that
-// mixes letters and digits, may be a secret in the wrong place.
-func quote(text string) string {
-	const longest, shortestSecret = 24, 8
-	letters, digits := strings.IndexFunc(text, unicode.IsLetter) >= 0, strings.ContainsAny(text, "0123456789")
-	if len(text) > longest || len(text) >= shortestSecret && letters && digits && !strings.Contains(text, " ") {
-		return fmt.Sprintf("a text of %d bytes", len(text))
-	}
-	return strconv.Quote(text)
 }

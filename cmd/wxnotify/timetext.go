@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // the zones that TZ names, where the machine has no table of them
+
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 // timeText is a time as all text output has it: RFC 3339 to the second, in the zone of
@@ -30,7 +32,7 @@ func momentOrAgo(flag, text string) (time.Time, error) {
 		ago = time.Duration(min(n, 1000)) * 24 * time.Hour
 	}
 	if err != nil || ago < 0 {
-		return time.Time{}, usagef("%s: %s is neither a time such as 2026-12-01T08:00:00+08:00 nor how long ago, such as 90m, 12h or 30d", flag, quote(text))
+		return time.Time{}, usage.Errorf("%s: %s is neither a time such as 2026-12-01T08:00:00+08:00 nor how long ago, such as 90m, 12h or 30d", flag, usage.Quote(text))
 	}
 	return time.Now().Add(-ago), nil
 }

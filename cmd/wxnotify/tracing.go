@@ -22,6 +22,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/tracing"
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 // tracesEndpoint is where spans go, by OpenTelemetry's own variables; empty: nowhere.
@@ -38,11 +39,11 @@ func tracesEndpoint(env map[string]string) (string, error) {
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return "", usagef("%s: is not an http:// or https:// address without a user, such as http://127.0.0.1:4318", name)
+		return "", usage.Errorf("%s: is not an http:// or https:// address without a user, such as http://127.0.0.1:4318", name)
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} {
 		if protocol := env[name]; protocol != "" && protocol != "http/protobuf" {
-			return "", usagef("%s: %s is not supported: set http/protobuf, whose port is 4318 mostly", name, quote(protocol))
+			return "", usage.Errorf("%s: %s is not supported: set http/protobuf, whose port is 4318 mostly", name, usage.Quote(protocol))
 		}
 	}
 	return endpoint, nil
@@ -67,7 +68,7 @@ func startTracing(ctx context.Context, env map[string]string, log *zap.Logger) (
 	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithFromEnv(), resource.WithAttributes(
 		attribute.String("service.name", cmp.Or(env["OTEL_SERVICE_NAME"], "wxnotify")), attribute.String("service.version", programVersion())))
 	if err != nil {
-		return false, nil, usagef("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+		return false, nil, usage.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
 	failures := firstOfKind(log)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/ops"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -37,7 +38,7 @@ func (c *config) logins() (logins []ops.Login, byName map[string]console.Role, e
 	}
 	text, err := os.ReadFile(c.Ops.UsersFile)
 	if err != nil {
-		return nil, nil, usagef("%s: %w", c.label("ops_users_file"), err)
+		return nil, nil, usage.Errorf("%s: %w", c.label("ops_users_file"), err)
 	}
 	var faults []error
 	for i, line := range strings.Split(string(text), "\n") {
@@ -58,7 +59,7 @@ func (c *config) logins() (logins []ops.Login, byName map[string]console.Role, e
 		}
 	}
 	if len(faults) > 0 {
-		return nil, nil, &usageError{errors.Join(faults...)}
+		return nil, nil, usage.Wrap(errors.Join(faults...))
 	}
 	return logins, byName, c.checkTwoPersons(byName)
 }
@@ -72,7 +73,7 @@ func (c *config) checkTwoPersons(byName map[string]console.Role) error {
 		}
 	}
 	if c.Ops.TwoPersons && admins < 2 && (c.Ops.RoleClaim == "" || !single) {
-		return usagef("%s: needs two logins of role admin, and there are %d: add lines to WXNOTIFY_OPS_USERS_FILE", c.label("ops_two_persons"), admins)
+		return usage.Errorf("%s: needs two logins of role admin, and there are %d: add lines to WXNOTIFY_OPS_USERS_FILE", c.label("ops_two_persons"), admins)
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/templates"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -80,7 +81,7 @@ func connect(ctx context.Context, c *config) (redis.UniversalClient, redisconn.R
 func checkRedis(ctx context.Context, c *config, server *redisconn.Server) (redisconn.Report, error) {
 	report, err := server.Check(ctx)
 	if err != nil {
-		return report, usagef("%s: %w", c.label("redis_url"), err)
+		return report, usage.Errorf("%s: %w", c.label("redis_url"), err)
 	}
 	return report, nil
 }
@@ -96,7 +97,7 @@ func redisServer(c *config) (*redisconn.Server, error) {
 		Patience: patience,
 	})
 	if err != nil {
-		return nil, usagef("%s: %w", c.label("redis_url"), err)
+		return nil, usage.Errorf("%s: %w", c.label("redis_url"), err)
 	}
 	return server, nil
 }
@@ -108,7 +109,7 @@ func wire(rdb redis.UniversalClient, c *config, a *accountConfig, onToken func(t
 	}
 	out.webhooks = webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate, out.names)
 	if err := out.wire(c, onToken); err != nil {
-		return nil, usagef("account %s: %w", a.AppID, err)
+		return nil, usage.Errorf("account %s: %w", a.AppID, err)
 	}
 	return out, nil
 }
@@ -199,7 +200,7 @@ func checkNames(ctx context.Context, rdb redis.UniversalClient, c *config, appid
 	for _, appid := range appids {
 		err := names.Check(ctx, rdb, appid, c.names(appid))
 		if errors.Is(err, names.ErrMixed) {
-			return &usageError{err}
+			return usage.Wrap(err)
 		}
 		if err != nil {
 			return fmt.Errorf("account %s: %w", appid, err)
@@ -236,7 +237,7 @@ func newWorker(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 	}
 	w, err := worker.New(cfg)
 	if err != nil {
-		return nil, &usageError{err}
+		return nil, usage.Wrap(err)
 	}
 	return w, nil
 }

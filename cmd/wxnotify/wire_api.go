@@ -12,6 +12,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/clientaddr"
 	"github.com/wxnotify/wxnotify/internal/gateway"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -26,7 +27,7 @@ func apiLimits() limits {
 func newAPI(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer, audit *auditlog.Log) (http.Handler, error) {
 	keys, err := apikey.NewKeyring(rdb, c.appids(), c.API.Keys.Reveal())
 	if err != nil {
-		return nil, usagef("%s: %w", c.label("api_keys"), err)
+		return nil, usage.Errorf("%s: %w", c.label("api_keys"), err)
 	}
 	client := clientaddr.Proxies(c.Public.TrustedProxies).Network
 	cfg := api.Config{
@@ -42,7 +43,7 @@ func newAPI(rdb redis.UniversalClient, c *config, accounts []*account, watch *ob
 		if c.API.Gateway {
 			upstream, err := gatewayAccount(a)
 			if err != nil {
-				return nil, usagef("account %s: %w", a.AppID, err)
+				return nil, usage.Errorf("account %s: %w", a.AppID, err)
 			}
 			through.Accounts = append(through.Accounts, upstream)
 		}

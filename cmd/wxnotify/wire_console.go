@@ -12,6 +12,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/ops"
+	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
 // operators is the console of a process, with what it opened.
@@ -28,7 +29,7 @@ func openAudit(c *config, stdout io.Writer) (*auditlog.Log, error) {
 	}
 	audit, err := auditlog.Open(c.Ops.Audit, stdout, thisProcess())
 	if err != nil {
-		return nil, usagef("%s: %w", c.label("audit_file"), err)
+		return nil, usage.Errorf("%s: %w", c.label("audit_file"), err)
 	}
 	return audit, nil
 }

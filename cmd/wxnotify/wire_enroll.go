@@ -6,6 +6,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/gateway"
+	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -25,7 +26,7 @@ func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 	if folder := c.Public.VerifyFiles; folder != "" {
 		var err error
 		if cfg.VerifyFiles, err = enroll.ReadVerifyFiles(folder); err != nil {
-			return nil, usagef("%s: %w", c.label("verify_files"), err)
+			return nil, usage.Errorf("%s: %w", c.label("verify_files"), err)
 		}
 	}
 	missing := c.linksMissing()
@@ -36,7 +37,7 @@ func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 	for _, a := range accounts {
 		acct, err := enrollAccount(a, c)
 		if err != nil {
-			return nil, usagef("account %s: %w", a.AppID, err)
+			return nil, usage.Errorf("account %s: %w", a.AppID, err)
 		}
 		if acct.Callback == nil {
 			watch.log.Warn("WeChat's pushes are refused: set WXNOTIFY_CALLBACK_TOKEN, and WXNOTIFY_ENCODING_AES_KEY for secure mode",
@@ -46,12 +47,12 @@ func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 		cfg.Accounts = append(cfg.Accounts, acct)
 	}
 	if missing != nil && !pushes {
-		return nil, usagef("enroll has nothing to do: set WXNOTIFY_PUBLIC_URL and WXNOTIFY_ENROLL_KEY so that followers can enrol, " +
+		return nil, usage.Errorf("enroll has nothing to do: set WXNOTIFY_PUBLIC_URL and WXNOTIFY_ENROLL_KEY so that followers can enrol, " +
 			"WXNOTIFY_CALLBACK_TOKEN so that WeChat's pushes are accepted")
 	}
 	s, err := enroll.New(cfg)
 	if err != nil {
-		return nil, &usageError{err}
+		return nil, usage.Wrap(err)
 	}
 	return s, nil
 }
