@@ -48,19 +48,6 @@ func (a *app) changeMessages(use, short string, do func(ctx context.Context, acc
 	return cmd
 }
 
-// chosen returns the account named appid, or all when appid is empty.
-func (c *config) chosen(appid string) ([]*accountConfig, error) {
-	if appid != "" || len(c.Accounts) == 0 {
-		one, err := c.pick(appid)
-		return []*accountConfig{one}, err
-	}
-	list := make([]*accountConfig, len(c.Accounts))
-	for i := range c.Accounts {
-		list[i] = &c.Accounts[i]
-	}
-	return list, nil
-}
-
 // withAccount loads, connects, wires the account named by --account, or the only one, and
 // writes the command's line into its audit trail before it calls do.
 func (a *app) withAccount(cmd *cobra.Command, do func(context.Context, *account) error) error {

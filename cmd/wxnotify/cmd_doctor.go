@@ -50,7 +50,7 @@ it where the workers run, and by hand rather than every minute.`,
 
 func (a *app) doctor(cmd *cobra.Command, f doctorFlags) error {
 	if f.public != "" {
-		if _, err := calledURL(f.public, ""); err != nil {
+		if err := lookup("public_url").check(f.public); err != nil {
 			return usage.Errorf("--public: %w", err)
 		}
 	}

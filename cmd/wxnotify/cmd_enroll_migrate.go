@@ -54,7 +54,7 @@ func checkMigration(mig enroll.Migration) error {
 	switch {
 	case mig.From == "":
 		return errors.New("--from is missing: the appid of the previous account")
-	case !appIDForm.MatchString(mig.From) && !originalIDPattern.MatchString(mig.From):
+	case !originalIDPattern.MatchString(mig.From):
 		return fmt.Errorf("--from: %s is not an appid, such as wx0123456789abcdef", usage.Quote(mig.From))
 	case mig.FromID != "" && !originalIDPattern.MatchString(mig.FromID):
 		return fmt.Errorf("--from-id: %s is neither an original id, such as gh_0123456789ab, nor an appid", usage.Quote(mig.FromID))

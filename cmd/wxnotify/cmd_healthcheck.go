@@ -99,7 +99,7 @@ func (a *app) healthAddress(cmd *cobra.Command, f healthFlags) (address string, 
 		return "", nil, usage.Errorf("--live beside --url: write /healthz in the address")
 	}
 	if f.url != "" {
-		if _, err := calledURL(f.url, "query"); err != nil {
+		if err := checkURL(f.url); err != nil {
 			return "", nil, usage.Errorf("--url: %w", err)
 		}
 		if a.output != "text" && a.output != "json" {

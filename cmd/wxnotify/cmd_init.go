@@ -112,7 +112,7 @@ func (a *app) readWithoutFile(cmd *cobra.Command) (*config, error) {
 func (a *app) askFor(s *setup, c *config) error {
 	in := &initAnswers{a: a, lines: bufio.NewReader(a.Stdin)}
 	s.baseURL = c.Account.BaseURL
-	if s.baseURL == defaults()["wechat_base_url"] {
+	if s.baseURL == lookup("wechat_base_url").Default {
 		s.baseURL = ""
 	} else if c.Account.simulated() {
 		s.authorizeURL = strings.TrimSuffix(s.baseURL, "/") + "/connect/oauth2/authorize"
@@ -138,28 +138,17 @@ func (a *app) askFor(s *setup, c *config) error {
 func (a *app) check(s *setup) error {
 	var faults []error
 	for name, value := range map[string]string{"appid": s.appid, "public_url": s.public} {
-		if err := checkValue(name, value); err != nil {
-			faults = append(faults, err)
+		if err := lookup(name).check(value); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	entry := accountConfig{AppID: s.appid, AppSecret: s.secret, BaseURL: cmp.Or(s.baseURL, defaults()["wechat_base_url"])}
-	found := &complaints{label: func(name string) string { return name }}
-	entry.validate(calling, found)
-	a.warn(&config{Warnings: found.warnings})
-	if faults = append(faults, found.faults...); len(faults) > 0 {
+	entry := accountConfig{AppID: s.appid, AppSecret: s.secret, BaseURL: cmp.Or(s.baseURL, lookup("wechat_base_url").Default)}
+	warnings, more := entry.check()
+	for _, w := range warnings {
+		a.warning(w)
+	}
+	if faults = append(faults, more...); len(faults) > 0 {
 		return usage.Wrap(errors.Join(faults...))
-	}
-	return nil
-}
-
-func checkValue(name, value string) error {
-	for _, row := range settings() {
-		if row.Name != name {
-			continue
-		}
-		if _, err := row.parse(value); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
 	}
 	return nil
 }

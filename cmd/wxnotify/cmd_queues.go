@@ -66,7 +66,7 @@ func (a *app) pauseCommand(use, short string, act func(context.Context, *account
 		}
 		return nil
 	}
-	cmd.ValidArgs = classNames()
+	cmd.ValidArgs = job.ClassNames()
 	return cmd
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/intake"
+	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 )
@@ -57,7 +58,7 @@ each result, and each error on stderr, is one line of JSON.`,
 	fs.StringVar(&f.link, "url", "", "opens when the message is tapped")
 	fs.StringVar(&f.mini, "miniprogram", "", "appid:path of a mini program that opens instead")
 	fs.StringVar(&f.id, "id", "", "your idempotency key; the same key is sent once. Default: a random one; of a file, one made from the content, but none with WXNOTIFY_SEAL_KEYS")
-	fs.StringVar(&f.class, "class", "", strings.Join(classNames(), ", ")+" [default]; for the messages of a file that have none")
+	fs.StringVar(&f.class, "class", "", strings.Join(job.ClassNames(), ", ")+" [default]; for the messages of a file that have none")
 	fs.StringVar(&f.notBefore, "not-before", "", "RFC 3339 time, or a duration from now such as 10m")
 	fs.StringVar(&f.notAfter, "not-after", "", "RFC 3339 time, or a duration from now; later it is not sent but expired")
 	fs.BoolVar(&f.atLeastOnce, "at-least-once", false, "when an outcome stays unknown, send again and risk a duplicate")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/clientaddr"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -221,12 +222,23 @@ var (
 	appSecretForm = regexp.MustCompile(`^[0-9a-fA-F]{32}$`)
 )
 
+// isAppID reports whether text has the form of WeChat's appids.
+func isAppID(text string) bool { return appIDForm.MatchString(text) }
+
 // shortToken is the length below which a callback Token is warned of. 16 of 62
 // characters are 95 bits, too many to guess.
 const shortToken = 16
 
 // shortPassword is the length below which the password of ops_login is warned of.
 const shortPassword = 8
+
+// check checks an account of which only what calls WeChat is known. It names settings by
+// their key.
+func (a *accountConfig) check() (warnings []string, faults []error) {
+	found := &complaints{label: func(name string) string { return name }}
+	a.validate(calling, found)
+	return found.warnings, found.faults
+}
 
 // validate checks what depends on more than one setting. Secrets that the
 // command has no use for were not read and are zero.
@@ -239,7 +251,7 @@ func (a *accountConfig) validate(uses group, c *complaints) {
 	if uses&calling != 0 {
 		c.clearText("wechat_base_url", a.BaseURL, "AppSecret and access tokens can be read on the way")
 	}
-	c.warn(a.real() && a.AppID != "" && !appIDForm.MatchString(a.AppID), "appid", "is no appid of WeChat's: those are wx and 16 hexadecimal digits")
+	c.warn(a.real() && a.AppID != "" && !isAppID(a.AppID), "appid", "is no appid of WeChat's: those are wx and 16 hexadecimal digits")
 	c.fault(a.real() && !a.AppSecret.IsZero() && !isPlaceholder(a.AppSecret) && !appSecretForm.MatchString(a.AppSecret.Reveal()),
 		"appsecret", "is no AppSecret: those are 32 hexadecimal digits, this is a text of %d bytes; copy it anew, there is no need to reset it",
 		len(a.AppSecret.Reveal()))
@@ -321,6 +333,19 @@ func (c *config) pick(appid string) (*accountConfig, error) {
 	return nil, usage.Errorf("no account %s is configured; configured are: %s", appid, strings.Join(c.appids(), ", "))
 }
 
+// chosen returns the account named appid, or all when appid is empty.
+func (c *config) chosen(appid string) ([]*accountConfig, error) {
+	if appid != "" || len(c.Accounts) == 0 {
+		one, err := c.pick(appid)
+		return []*accountConfig{one}, err
+	}
+	list := make([]*accountConfig, len(c.Accounts))
+	for i := range c.Accounts {
+		list[i] = &c.Accounts[i]
+	}
+	return list, nil
+}
+
 func (c *config) appids() []string {
 	var ids []string
 	for _, a := range c.Accounts {
@@ -377,4 +402,16 @@ func (c *config) isDefault(name string) bool { return c.row(name).Source == "def
 
 func (c *config) row(name string) shownSetting {
 	return c.shown[slices.IndexFunc(c.shown, func(s shownSetting) bool { return s.Name == name })]
+}
+
+// codec writes and reads the messages of one account that wait.
+func (c *config) codec(appid string) job.Codec {
+	keys, _ := seal.New(c.Redis.SealKeys.Reveal()) // was checked
+	return job.Codec{Account: appid, Keys: keys}
+}
+
+// names seal the openids and users of one account; nil: they are in clear.
+func (c *config) names(appid string) *seal.Names {
+	n, _ := seal.NewNames(c.Redis.SealNameKeys.Reveal(), appid) // was checked
+	return n
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"regexp"
 	"strings"
 )
@@ -56,14 +55,6 @@ var goNames = map[string]string{
 
 // goName matches what may be a key of goNames, with its index.
 var goName = regexp.MustCompile(`\b((?:Enrollment|HandOff|Authorize|CallbackConfig|Config|config)\.[A-Z]\w*|queue: [A-Z]\w*)(\[\d+\](?:\.(?:AppID|Until))?)?`)
-
-// named is an error whose text has settings and flags for the names of Go fields.
-func named(err error) error {
-	if err == nil {
-		return nil
-	}
-	return errors.New(withSettings(err.Error()))
-}
 
 // withSettings writes settings and flags for the names of Go fields.
 func withSettings(text string) string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -161,11 +162,11 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker
 			checks = append(checks, ops.Check{Name: "worker", Account: a.AppID, Run: func(context.Context) error { return named(w.Check(a.AppID)) }})
 		}
 	}
-	logins, roles, err := c.logins()
+	logins, roles, err := loginsOf(c)
 	if err != nil {
 		return nil, err
 	}
-	single := c.oidc(roles)
+	single := oidcOf(c, roles)
 	con.roles, con.guarded = roles, len(logins) > 0 || single != nil
 	var shared http.HandlerFunc
 	if c.Ops.LinkKey.Reveal() != "" {
@@ -176,4 +177,12 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker
 		Registry: o.registry, Exemplars: o.traceEnd != nil, Checks: checks, Accounts: c.appids(), Logger: o.log, Console: con.serve, Shared: shared,
 		Gate: func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].gate.State(ctx) },
 	})
+}
+
+// named is an error whose text has settings and flags for the names of Go fields.
+func named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(withSettings(err.Error()))
 }

@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -129,10 +126,10 @@ func (s *server) next() (v *service, changed []string, err error) {
 	for _, w := range c.Warnings {
 		s.log.Warn("configuration", zap.String("warning", w))
 	}
-	for _, name := range c.keepFixed(s.service.config) {
-		s.log.Warn("setting changed, and takes effect when the process is started again", zap.String("setting", variable(name)))
+	fixed, changed := c.replace(s.service.config)
+	for _, name := range fixed {
+		s.log.Warn("setting changed, and takes effect when the process is started again", zap.String("setting", name))
 	}
-	changed = c.changesSince(s.service.config)
 	v, err = newService(s, c)
 	return v, changed, err
 }
@@ -144,74 +141,5 @@ func (s *server) forgetAccounts(before, now *config) {
 		if !slices.Contains(now.appids(), id) {
 			s.watch.metrics.Forget(id)
 		}
-	}
-}
-
-// fixedSettings are those that a reload leaves as they are: the connection to Redis, the
-// addresses and the audit file are opened once, and the log goes on in one form.
-func fixedSettings() []string {
-	return []string{
-		"redis_url", "redis_ca_file", "redis_cert_file", "redis_key_file", "redis_server_name", "seal_name_keys",
-		"public_addr", "ops_addr", "api_addr", "audit_file", "log_level", "log_format",
-	}
-}
-
-// keepFixed gives c the fixed settings of before, and names those that differed.
-func (c *config) keepFixed(before *config) (differed []string) {
-	eachSetting(c, before, func(name string, now, then reflect.Value) {
-		if slices.Contains(fixedSettings(), name) && !reflect.DeepEqual(now.Interface(), then.Interface()) {
-			differed = append(differed, name)
-			now.Set(then)
-		}
-	})
-	return differed
-}
-
-// changesSince names the settings that differ from those of before, an account's with
-// its appid. It shows no values.
-func (c *config) changesSince(before *config) []string {
-	changed := []string{}
-	differing := func(prefix string) func(name string, now, then reflect.Value) {
-		return func(name string, now, then reflect.Value) {
-			if !reflect.DeepEqual(now.Interface(), then.Interface()) {
-				changed = append(changed, prefix+variable(name))
-			}
-		}
-	}
-	eachSetting(c, before, differing(""))
-	were := map[string]*accountConfig{}
-	for i := range before.Accounts {
-		were[before.Accounts[i].AppID] = &before.Accounts[i]
-	}
-	for i := range c.Accounts {
-		a := &c.Accounts[i]
-		if then := were[a.AppID]; then != nil {
-			eachField(reflect.ValueOf(a).Elem(), reflect.ValueOf(then).Elem(), differing(fmt.Sprintf("account %s: ", a.AppID)))
-		} else {
-			changed = append(changed, fmt.Sprintf("account %s: added", a.AppID))
-		}
-		delete(were, a.AppID)
-	}
-	for _, id := range slices.Sorted(maps.Keys(were)) {
-		changed = append(changed, fmt.Sprintf("account %s: removed", id))
-	}
-	return changed
-}
-
-// eachSetting calls f for each setting of the process, with both values. What accounts
-// inherit is left out.
-func eachSetting(c, before *config, f func(name string, now, then reflect.Value)) {
-	now, then := reflect.ValueOf(c).Elem(), reflect.ValueOf(before).Elem()
-	for i := range now.NumField() {
-		field := now.Type().Field(i)
-		if strings.HasPrefix(field.Tag.Get("koanf"), ",") && field.Type != reflect.TypeFor[accountConfig]() {
-			eachField(now.Field(i), then.Field(i), f)
-		}
-	}
-}
-
-func eachField(now, then reflect.Value, f func(name string, now, then reflect.Value)) {
-	for i := range now.NumField() {
-		f(now.Type().Field(i).Tag.Get("koanf"), now.Field(i), then.Field(i))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/wxnotify/wxnotify/internal/intake"
+	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -174,7 +175,7 @@ func helpCommand() *cobra.Command {
 // completeValues lets shells complete the values of flags that have few.
 func completeValues(cmd *cobra.Command) {
 	for name, values := range map[string][]string{
-		"output": {"text", "json"}, "lang": {"zh", "en"}, "class": classNames(), "encoding": intake.Encodings(),
+		"output": {"text", "json"}, "lang": {"zh", "en"}, "class": job.ClassNames(), "encoding": intake.Encodings(),
 		"by": {"minute", "hour", "day"},
 	} {
 		if cmd.Flags().Lookup(name) != nil || cmd.PersistentFlags().Lookup(name) != nil {
@@ -299,9 +300,9 @@ func (a *app) read(cmd *cobra.Command) (*config, error) {
 
 // settingFlags are the flags of cmd that set settings, by the settings' keys.
 func settingFlags(cmd *cobra.Command) map[string]string {
-	flags, known := map[string]string{}, keys(false)
+	flags := map[string]string{}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if key := strings.ReplaceAll(f.Name, "-", "_"); known[key].Name != "" {
+		if key, ok := flagKey(f.Name); ok {
 			flags[key] = f.Value.String()
 		}
 	})

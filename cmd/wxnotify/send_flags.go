@@ -71,7 +71,7 @@ func (f sendFlags) message() (*wechat.TemplateMessage, error) {
 	}
 	if f.mini != "" {
 		appid, path, hasPath := strings.Cut(f.mini, ":")
-		if appid == "" || !hasPath && !appIDForm.MatchString(appid) {
+		if appid == "" || !hasPath && !isAppID(appid) {
 			faults = append(faults, fmt.Errorf("--miniprogram %s: write appid:path, such as wx0123456789abcdef:pages/order?id=1", usage.Quote(f.mini)))
 		}
 		m.MiniProgram = &wechat.MiniProgram{AppID: appid, PagePath: path}

@@ -104,6 +104,22 @@ func keys(inAccount bool) map[string]setting {
 	return out
 }
 
+// lookup returns the setting that has this key in the file; the zero setting: there is none.
+func lookup(name string) setting { return keys(false)[name] }
+
+// flagKey is the key that a flag sets: a setting's, or <name>_file of a secret.
+func flagKey(flag string) (key string, ok bool) {
+	key = strings.ReplaceAll(flag, "-", "_")
+	_, ok = keys(false)[key]
+	return key, ok
+}
+
+// check reads text as the setting's value, and returns what is wrong with it.
+func (s setting) check(text string) error {
+	_, err := s.parse(text)
+	return err
+}
+
 // parse reads the text of a setting by its rule, into what koanf converts to
 // the field. Its errors do not show a secret's text.
 func (s setting) parse(text string) (any, error) {
@@ -252,22 +268,11 @@ func classes(text, _ string) (any, error) {
 	for _, name := range splitList(text) {
 		class, err := job.ParseClass(name)
 		if err != nil {
-			return nil, fmt.Errorf("%s is not one of %s, and not - for none", usage.Quote(name), strings.Join(classNames(), ", "))
+			return nil, fmt.Errorf("%s is not one of %s, and not - for none", usage.Quote(name), strings.Join(job.ClassNames(), ", "))
 		}
 		out = append(out, class)
 	}
 	return out, nil
-}
-
-func classNames() []string { return texts(job.Classes()) }
-
-// texts are the names of a list of states, classes or scopes.
-func texts[T ~string](list []T) []string {
-	names := make([]string, len(list))
-	for i, name := range list {
-		names[i] = string(name)
-	}
-	return names
 }
 
 func splitList(text string) []string {
@@ -311,6 +316,12 @@ func calledURL(text, arg string) (any, error) {
 		return nil, errors.New("must not hold an @: remove user and password, or percent-encode it as %40")
 	}
 	return httpURL(text, arg)
+}
+
+// checkURL checks an address that is called. It may have a query.
+func checkURL(text string) error {
+	_, err := calledURL(text, "query")
+	return err
 }
 
 // networks reads addresses and networks with commas between them.

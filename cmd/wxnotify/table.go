@@ -45,3 +45,12 @@ func (w withoutFillers) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// texts are the names of a list of states or scopes.
+func texts[T ~string](list []T) []string {
+	names := make([]string, len(list))
+	for i, name := range list {
+		names[i] = string(name)
+	}
+	return names
+}

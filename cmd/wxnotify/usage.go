@@ -34,11 +34,10 @@ func printUsage(cmd *cobra.Command) error {
 			}
 		}
 	}
-	own, settings := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
-	known := keys(false)
+	own, ofSettings := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if known[strings.ReplaceAll(f.Name, "-", "_")].Name != "" {
-			settings.AddFlag(f)
+		if _, ok := flagKey(f.Name); ok {
+			ofSettings.AddFlag(f)
 			return
 		}
 		own.AddFlag(f)
@@ -48,7 +47,7 @@ func printUsage(cmd *cobra.Command) error {
 		flags *pflag.FlagSet
 	}{
 		{"Flags", own},
-		{"Settings, instead of the environment and the configuration file", settings},
+		{"Settings, instead of the environment and the configuration file", ofSettings},
 		{"Global Flags", cmd.InheritedFlags()},
 	} {
 		if group.flags.HasAvailableFlags() {

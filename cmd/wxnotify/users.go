@@ -27,14 +27,14 @@ func roles() map[string]console.Role {
 	return map[string]console.Role{"view": console.View, "support": console.Support, "operate": console.Operate, "admin": console.Admin}
 }
 
-// logins reads the operators' logins, and the role of each. ops_login is an admin.
-func (c *config) logins() (logins []ops.Login, byName map[string]console.Role, err error) {
+// loginsOf reads the operators' logins, and the role of each. ops_login is an admin.
+func loginsOf(c *config) (logins []ops.Login, byName map[string]console.Role, err error) {
 	byName = map[string]console.Role{}
 	if user, password, ok := strings.Cut(c.Ops.Login.Reveal(), ":"); ok {
 		logins, byName[user] = append(logins, ops.Login{Name: user, Password: wechat.NewSecret(password)}), console.Admin
 	}
 	if c.Ops.UsersFile == "" {
-		return logins, byName, c.checkTwoPersons(byName)
+		return logins, byName, checkTwoPersons(c, byName)
 	}
 	text, err := os.ReadFile(c.Ops.UsersFile)
 	if err != nil {
@@ -61,12 +61,12 @@ func (c *config) logins() (logins []ops.Login, byName map[string]console.Role, e
 	if len(faults) > 0 {
 		return nil, nil, usage.Wrap(errors.Join(faults...))
 	}
-	return logins, byName, c.checkTwoPersons(byName)
+	return logins, byName, checkTwoPersons(c, byName)
 }
 
 // checkTwoPersons refuses ops_two_persons where no second admin could confirm.
-func (c *config) checkTwoPersons(byName map[string]console.Role) error {
-	admins, single := 0, c.oidc(nil) != nil
+func checkTwoPersons(c *config, byName map[string]console.Role) error {
+	admins, single := 0, oidcOf(c, nil) != nil
 	for name, role := range byName {
 		if role == console.Admin && (single || !strings.HasPrefix(name, oidcName(""))) {
 			admins++
@@ -98,8 +98,8 @@ func parseUser(line string) (ops.Login, console.Role, error) {
 	return ops.Login{Name: parts[0], Password: wechat.NewSecret(parts[2])}, role, nil
 }
 
-// oidc is the login by OIDC; nil: there is none.
-func (c *config) oidc(byName map[string]console.Role) *ops.OIDC {
+// oidcOf is the login by OIDC; nil: there is none.
+func oidcOf(c *config, byName map[string]console.Role) *ops.OIDC {
 	o := &c.Ops
 	if o.Issuer == "" && o.ClientID == "" && o.ClientSecret.Reveal() == "" && o.RedirectURL == "" {
 		return nil

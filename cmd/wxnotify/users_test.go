@@ -27,7 +27,7 @@ func TestUsersFileGivesEachLoginItsRole(t *testing.T) {
 		check(t, os.WriteFile(file, []byte(text), 0o600))
 		c, err := loadConfig("", nil, map[string]string{"appid": "wxa", "appsecret": canarySecret, "ops_login": "boss:pw", "ops_users_file": file}, everyGroup)
 		check(t, err)
-		logins, byName, err := c.logins()
+		logins, byName, err := loginsOf(c)
 		return byName, len(logins), err
 	}
 	byName, n, err := read("# help desk\nli:support:" + string(hash) + "\r\n\nwang:view:" + string(hash) + "\nzhao:operate:" + string(hash) + "\nsun:admin:" + string(hash))
@@ -55,7 +55,7 @@ func TestUsersFileGivesEachLoginItsRole(t *testing.T) {
 	check(t, os.Remove(file))
 	c, err := loadConfig("", nil, map[string]string{"appid": "wxa", "appsecret": canarySecret, "ops_users_file": file}, everyGroup)
 	check(t, err)
-	if _, _, err := c.logins(); err == nil || !strings.Contains(err.Error(), "ops-users-file") && !strings.Contains(err.Error(), "OPS_USERS_FILE") {
+	if _, _, err := loginsOf(c); err == nil || !strings.Contains(err.Error(), "ops-users-file") && !strings.Contains(err.Error(), "OPS_USERS_FILE") {
 		t.Errorf("a file that does not exist: %v", err)
 	}
 }
@@ -104,7 +104,7 @@ func TestTwoPersonsNeedTwoAdmins(t *testing.T) {
 		}
 		c, err := loadConfig("", nil, flags, everyGroup)
 		check(t, err)
-		_, _, err = c.logins()
+		_, _, err = loginsOf(c)
 		if (want == "") != (err == nil) || err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "two-persons")) {
 			t.Errorf("%q: %v, want %q", line, err, want)
 		}
@@ -141,7 +141,7 @@ func TestTwoPersonsCountThoseWhoCanLogIn(t *testing.T) {
 		}
 		c, err := loadConfig("", nil, flags, everyGroup)
 		check(t, err)
-		if _, _, err := c.logins(); row.right != (err == nil) {
+		if _, _, err := loginsOf(c); row.right != (err == nil) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

@@ -182,18 +182,6 @@ func newProducer(rdb redis.UniversalClient, c *config, a *accountConfig) (*produ
 	return producer.New(rdb, producer.Config{Account: a.AppID, Keep: c.Redis.Keep, SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys})
 }
 
-// codec writes and reads the messages of one account that wait.
-func (c *config) codec(appid string) job.Codec {
-	keys, _ := seal.New(c.Redis.SealKeys.Reveal()) // was checked
-	return job.Codec{Account: appid, Keys: keys}
-}
-
-// names seal the openids and users of one account; nil: they are in clear.
-func (c *config) names(appid string) *seal.Names {
-	n, _ := seal.NewNames(c.Redis.SealNameKeys.Reveal(), appid) // was checked
-	return n
-}
-
 // checkNames refuses accounts whose openids and users are not sealed in Redis as this
 // process seals them.
 func checkNames(ctx context.Context, rdb redis.UniversalClient, c *config, appids ...string) error {

@@ -38,6 +38,15 @@ const (
 // Classes lists every class, most urgent first.
 func Classes() []Class { return []Class{Critical, Default, Bulk} }
 
+// ClassNames lists the names of the classes as Classes does.
+func ClassNames() []string {
+	var names []string
+	for _, c := range Classes() {
+		names = append(names, string(c))
+	}
+	return names
+}
+
 // ParseClass reads the name of a class; empty text is Default. The error lists
 // the known classes.
 func ParseClass(text string) (Class, error) {
