@@ -12,17 +12,18 @@ import (
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
+	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
 // ofAccount gives cmd, and returns it with, the flag of one account and those of settings.
-func (a *app) ofAccount(cmd *cobra.Command, groups group) *cobra.Command {
+func (a *app) ofAccount(cmd *cobra.Command, groups settings.Group) *cobra.Command {
 	cmd.Flags().StringVar(&a.account, "account", "", "appid, when several accounts are configured")
 	a.addSettings(cmd, groups)
 	return cmd
 }
 
 // ofAccounts is ofAccount for a command that looks at all accounts unless one is named.
-func (a *app) ofAccounts(cmd *cobra.Command, groups group) *cobra.Command {
+func (a *app) ofAccounts(cmd *cobra.Command, groups settings.Group) *cobra.Command {
 	cmd.Flags().StringVar(&a.account, "account", "", "appid of one account; all that are configured")
 	a.addSettings(cmd, groups)
 	return cmd
@@ -38,7 +39,7 @@ func (a *app) accountCommand(use, short string, args cobra.PositionalArgs, do fu
 		}
 		return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return do(ctx, acct, args) })
 	}
-	return a.ofAccount(cmd, connecting)
+	return a.ofAccount(cmd, settings.Connecting)
 }
 
 // changeMessages is an accountCommand that changes messages.
@@ -51,16 +52,16 @@ func (a *app) changeMessages(use, short string, do func(ctx context.Context, acc
 // withAccount loads, connects, wires the account named by --account, or the only one, and
 // writes the command's line into its audit trail before it calls do.
 func (a *app) withAccount(cmd *cobra.Command, do func(context.Context, *account) error) error {
-	pick := func(c *config, appid string) ([]*accountConfig, error) {
-		entry, err := c.pick(appid)
-		return []*accountConfig{entry}, err
+	pick := func(c *settings.Config, appid string) ([]*settings.Account, error) {
+		entry, err := c.Pick(appid)
+		return []*settings.Account{entry}, err
 	}
 	return a.withChosen(cmd, pick, func(ctx context.Context, list []*account) error { return do(ctx, list[0]) })
 }
 
 // withAccounts is withAccount for the account named by --account, or all.
 func (a *app) withAccounts(cmd *cobra.Command, do func(context.Context, []*account) error) error {
-	return a.withChosen(cmd, (*config).chosen, do)
+	return a.withChosen(cmd, (*settings.Config).Chosen, do)
 }
 
 // eachAccount is withAccounts that calls do for one account after the other.
@@ -91,10 +92,10 @@ func (a *app) list(cmd *cobra.Command, none string, do func(ctx context.Context,
 }
 
 // chooser returns the accounts that a command is for, by the one that --account names.
-type chooser func(c *config, appid string) ([]*accountConfig, error)
+type chooser func(c *settings.Config, appid string) ([]*settings.Account, error)
 
 func (a *app) withChosen(cmd *cobra.Command, choose chooser, do func(context.Context, []*account) error) error {
-	return a.withRedis(cmd, choose, func(rdb redis.UniversalClient, c *config, chosen []*accountConfig) error {
+	return a.withRedis(cmd, choose, func(rdb redis.UniversalClient, c *settings.Config, chosen []*settings.Account) error {
 		var list []*account
 		for _, entry := range chosen {
 			acct, err := wire(rdb, c, entry, nil)
@@ -117,7 +118,7 @@ func (a *app) withChosen(cmd *cobra.Command, choose chooser, do func(context.Con
 }
 
 // withRedis loads and connects.
-func (a *app) withRedis(cmd *cobra.Command, choose chooser, do func(redis.UniversalClient, *config, []*accountConfig) error) error {
+func (a *app) withRedis(cmd *cobra.Command, choose chooser, do func(redis.UniversalClient, *settings.Config, []*settings.Account) error) error {
 	c, err := a.load(cmd)
 	if err != nil {
 		return err
@@ -152,7 +153,7 @@ func (a *app) warnOfRedis(r redisconn.Report) {
 
 // readOnly makes cmd read only the secrets of these groups, though it has the flags of
 // more: its RunE calls it when it will not call WeChat.
-func readOnly(cmd *cobra.Command, groups group) {
+func readOnly(cmd *cobra.Command, groups settings.Group) {
 	cmd.Annotations[usedGroups] = strconv.Itoa(int(groups))
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -252,11 +253,11 @@ func TestAPISettingsAreChecked(t *testing.T) {
 			}
 		})
 	}
-	c, err := loadConfig("", map[string]string{"WXNOTIFY_API_ADDR": "0.0.0.0:8081"}, nil, answering)
+	c, err := settings.Load("", map[string]string{"WXNOTIFY_API_ADDR": "0.0.0.0:8081"}, nil, settings.Answering)
 	if err != nil || !strings.Contains(strings.Join(c.Warnings, "\n"), "WXNOTIFY_API_ADDR: other machines reach") {
 		t.Errorf("beyond loopback: %v, %v", c.Warnings, err)
 	}
-	c, err = loadConfig("", map[string]string{"WXNOTIFY_API_ADDR": "0.0.0.0:8081", "WXNOTIFY_TRUSTED_PROXIES": "10.0.0.1"}, nil, answering)
+	c, err = settings.Load("", map[string]string{"WXNOTIFY_API_ADDR": "0.0.0.0:8081", "WXNOTIFY_TRUSTED_PROXIES": "10.0.0.1"}, nil, settings.Answering)
 	if err != nil || strings.Contains(strings.Join(c.Warnings, "\n"), "API_ADDR") {
 		t.Errorf("beyond loopback, behind a proxy: %v, %v", c.Warnings, err)
 	}

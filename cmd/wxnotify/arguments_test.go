@@ -48,7 +48,8 @@ func TestTextOfAnotherEncodingIsRefused(t *testing.T) {
 			t.Errorf("%v: exit %d: %s", args, r.code, r.stderr)
 		}
 	}
-	if r := checked(t, map[string]string{"WXNOTIFY_ACCOUNT_NAME": gbk}); r.code != exitUsage || !strings.Contains(r.stderr, "WXNOTIFY_ACCOUNT_NAME: is not UTF-8") {
+	env["WXNOTIFY_ACCOUNT_NAME"] = gbk
+	if r := inProcess(t, env, "config", "check"); r.code != exitUsage || !strings.Contains(r.stderr, "WXNOTIFY_ACCOUNT_NAME: is not UTF-8") {
 		t.Errorf("a setting: exit %d: %s", r.code, r.stderr)
 	}
 }

@@ -14,13 +14,14 @@ import (
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
 // auditOf opens a console with an audit file, pauses and resumes the account, and closes it.
 func auditOf(t *testing.T, path string) {
 	t.Helper()
 	_, rdb := redistest.Mini(t)
-	c, err := loadConfig("", nil, map[string]string{"appid": "wx1234567890abcdef", "appsecret": canarySecret, "audit_file": path}, everyGroup)
+	c, err := settings.Load("", nil, map[string]string{"appid": "wx1234567890abcdef", "appsecret": canarySecret, "audit_file": path}, settings.Everything)
 	check(t, err)
 	acct, err := wire(rdb, c, &c.Accounts[0], nil)
 	check(t, err)

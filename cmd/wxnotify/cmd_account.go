@@ -15,6 +15,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -29,7 +30,7 @@ func (a *app) quotaCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !ask {
-				readOnly(cmd, connecting|sending)
+				readOnly(cmd, settings.Connecting|settings.Sending)
 			}
 			blank := a.blankBetween()
 			return a.eachAccount(cmd, func(ctx context.Context, acct *account, _ bool) error {
@@ -40,7 +41,7 @@ func (a *app) quotaCommand() *cobra.Command {
 	}
 	looks(cmd)
 	cmd.Flags().BoolVar(&ask, "ask", false, "ask WeChat too (openapi/quota/get), and correct our count by its answer; needs the AppSecret")
-	return a.ofAccounts(cmd, connecting|calling|sending)
+	return a.ofAccounts(cmd, settings.Connecting|settings.Calling|settings.Sending)
 }
 
 // quotaView is `quota --output json`.
@@ -151,7 +152,7 @@ func (a *app) tokenCommand() *cobra.Command {
 		Short: "The fleet's access token: its age and state, never its text",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			readOnly(cmd, connecting)
+			readOnly(cmd, settings.Connecting)
 			blank := a.blankBetween()
 			return a.eachAccount(cmd, func(ctx context.Context, acct *account, _ bool) error {
 				blank()
@@ -177,8 +178,8 @@ func (a *app) tokenCommand() *cobra.Command {
 		},
 	}
 	looks(cmd)
-	cmd.AddCommand(a.ofAccount(audited(refresh, "refresh token"), connecting|calling), a.tokenRevokeCommand())
-	return a.ofAccounts(cmd, connecting|calling)
+	cmd.AddCommand(a.ofAccount(audited(refresh, "refresh token"), settings.Connecting|settings.Calling), a.tokenRevokeCommand())
+	return a.ofAccounts(cmd, settings.Connecting|settings.Calling)
 }
 
 func (a *app) showToken(ctx context.Context, acct *account) error {
@@ -260,7 +261,7 @@ func (a *app) suppressCommand() *cobra.Command {
 	looks(cmd, list)
 	for _, c := range []*cobra.Command{cmd, list} {
 		c.Flags().BoolVar(&whole, "unmasked", false, "print whole openids")
-		a.ofAccounts(c, connecting)
+		a.ofAccounts(c, settings.Connecting)
 	}
 	for _, c := range []*cobra.Command{add, lift} {
 		c.Flags().StringVar(&template, "template", "", "only messages of this template id")

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/internal/settings"
+)
 
 func (a *app) apiCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -11,7 +15,7 @@ them. It enqueues, and workers send. With --gateway true it serves WeChat's own 
 (docs/gateway.md), which needs the AppSecret. Beyond this machine put a proxy with TLS
 before it. Its subcommands keep the keys.`,
 	}
-	a.serverCommand(cmd, answers, connecting|calling|answering|operating|logging)
+	a.serverCommand(cmd, answers, settings.Connecting|settings.Calling|settings.Answering|settings.Operating|settings.Logging)
 	cmd.AddCommand(a.keysCommand())
 	return cmd
 }

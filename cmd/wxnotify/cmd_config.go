@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -23,7 +25,7 @@ func (a *app) configCommand() *cobra.Command {
 			return a.printConfig(c)
 		},
 	}
-	a.addSettings(cmd, everyGroup)
+	a.addSettings(cmd, settings.Everything)
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration without a connection to Redis or WeChat",
@@ -31,7 +33,7 @@ func (a *app) configCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return a.checkConfig(cmd) },
 	}
 	looks(check)
-	a.addSettings(check, everyGroup)
+	a.addSettings(check, settings.Everything)
 	cmd.AddCommand(check)
 	return cmd
 }
@@ -42,28 +44,28 @@ func (a *app) checkConfig(cmd *cobra.Command) error {
 		return err
 	}
 	if len(c.Accounts) == 0 {
-		_, err := c.pick("")
+		_, err := c.Pick("")
 		return err
 	}
-	if err := c.secretsMissing(); err != nil {
+	if err := c.SecretsMissing(); err != nil {
 		return err
 	}
 	if _, err := redisServer(c); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.Stdout, "the configuration is valid; accounts: %s\n", strings.Join(c.appids(), ", "))
+	_, err = fmt.Fprintf(a.Stdout, "the configuration is valid; accounts: %s\n", strings.Join(c.AppIDs(), ", "))
 	return err
 }
 
-func (a *app) printConfig(c *config) error {
+func (a *app) printConfig(c *settings.Config) error {
 	if a.output == "json" {
-		return a.printJSON(map[string]any{"settings": c.shown, "accounts": c.shownAccounts})
+		return a.printJSON(map[string]any{"settings": c.Rows, "accounts": c.AccountRows})
 	}
 	w := newTable(a.Stdout)
-	for _, r := range c.shown {
+	for _, r := range c.Rows {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Name, orDash(r.Value), r.Source, r.Env)
 	}
-	for _, account := range c.shownAccounts {
+	for _, account := range c.AccountRows {
 		_, _ = fmt.Fprintf(w, "\naccount %s\n", account.AppID)
 		for _, r := range account.Settings {
 			_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", r.Name, orDash(r.Value), r.Source)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/deadletter"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -23,10 +24,10 @@ func (a *app) deadCommand() *cobra.Command {
 			return a.each(did, ids, func(id string) error { return do(ctx, acct, id) })
 		}
 	}
-	cmd.AddCommand(a.ofAccounts(list, connecting),
+	cmd.AddCommand(a.ofAccounts(list, settings.Connecting),
 		audited(a.changeMessages("retry", "Send them again, with a fresh budget of attempts", each("retried", a.retryDead)), "retry"),
 		audited(a.changeMessages("drop", "Forget their payloads; the records stay", each("dropped", a.dropDead)), "drop"))
-	return a.ofAccounts(cmd, connecting)
+	return a.ofAccounts(cmd, settings.Connecting)
 }
 
 func (a *app) listDead(cmd *cobra.Command) error {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/simserver"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
@@ -62,7 +63,7 @@ type stage struct {
 	opsLn    net.Listener
 	publicLn net.Listener
 	apiLn    net.Listener
-	config   *config
+	config   *settings.Config
 	// enrollKey signs the links of this demo alone.
 	enrollKey string
 	close     func()
@@ -149,12 +150,12 @@ func setStage(messages int) (st *stage, err error) {
 		URL: public + "/callback/" + wechattest.AppID, Mode: wechattest.CallbackSecure,
 		Token: wechat.NewSecret(token), EncodingAESKey: wechat.NewSecret(aesKey),
 	})
-	st.config, err = loadConfig("", nil, map[string]string{
+	st.config, err = settings.Load("", nil, map[string]string{
 		"redis_url": st.redisURL, "appid": wechattest.AppID, "appsecret": wechattest.AppSecret,
 		"wechat_base_url": st.pageURL, "ops_addr": st.opsLn.Addr().String(), "rate": "20", "concurrency": "16",
 		"wechat_authorize_url": st.pageURL + "/connect/oauth2/authorize", "public_url": public,
 		"callback_token": token, "encoding_aes_key": aesKey, "enroll_key": st.enrollKey,
-	}, everyGroup)
+	}, settings.Everything)
 	if err != nil {
 		return nil, err
 	}

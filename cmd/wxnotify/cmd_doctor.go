@@ -16,6 +16,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/doctor"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -45,12 +46,12 @@ it where the workers run, and by hand rather than every minute.`,
 	}
 	cmd.Flags().StringVar(&f.public, "public", "", "ask this address as WeChat and followers do, such as https://notify.example.com")
 	cmd.Flags().StringSliceVar(&f.templates, "template", nil, "template ids that you use: say which of them WeChat does not list")
-	return a.ofAccount(cmd, everyGroup)
+	return a.ofAccount(cmd, settings.Everything)
 }
 
 func (a *app) doctor(cmd *cobra.Command, f doctorFlags) error {
 	if f.public != "" {
-		if err := lookup("public_url").check(f.public); err != nil {
+		if err := settings.Lookup("public_url").Check(f.public); err != nil {
 			return usage.Errorf("--public: %w", err)
 		}
 	}
@@ -72,7 +73,7 @@ func (a *app) doctor(cmd *cobra.Command, f doctorFlags) error {
 	checks = append([]doctor.Check{settingsCheck(c, faults), filesCheck(c)}, checks...)
 	report := doctor.Run(cmd.Context(), checks, a.lang)
 	for i := range report.Findings {
-		report.Findings[i].What = withSettings(report.Findings[i].What)
+		report.Findings[i].What = settings.WithNames(report.Findings[i].What)
 	}
 	if err := a.printReport(report); err != nil {
 		return err
@@ -101,7 +102,7 @@ func settingFaults(err error) []string {
 
 // installation is what doctor examines, and what is wrong with the settings. Settings
 // that were refused are empty there.
-func (a *app) installation(c *config, f doctorFlags, faults []string) (doctor.Installation, []string, error) {
+func (a *app) installation(c *settings.Config, f doctorFlags, faults []string) (doctor.Installation, []string, error) {
 	in := doctor.Installation{Outside: f.public, PublicURL: c.Public.URL, ErrorText: a.errorText, Within: patience}
 	if !c.Redis.URL.IsZero() {
 		server, err := redisServer(c)
@@ -119,7 +120,7 @@ func (a *app) installation(c *config, f doctorFlags, faults []string) (doctor.In
 	if folder := c.Public.VerifyFiles; folder != "" {
 		files, err := enroll.ReadVerifyFiles(folder)
 		if err != nil {
-			faults = append(faults, c.label("verify_files")+": "+err.Error())
+			faults = append(faults, c.Label("verify_files")+": "+err.Error())
 		}
 		in.VerifyFiles = files
 	}
@@ -129,7 +130,7 @@ func (a *app) installation(c *config, f doctorFlags, faults []string) (doctor.In
 		}
 	}
 	if a.account != "" && len(in.Accounts) == 0 {
-		_, err := c.pick(a.account)
+		_, err := c.Pick(a.account)
 		if err == nil {
 			err = usage.Errorf("no account %s is configured", a.account)
 		}
@@ -138,9 +139,9 @@ func (a *app) installation(c *config, f doctorFlags, faults []string) (doctor.In
 	return in, faults, nil
 }
 
-func examined(c *config, entry *accountConfig, templates []string) doctor.Account {
+func examined(c *settings.Config, entry *settings.Account, templates []string) doctor.Account {
 	out := doctor.Account{
-		AppID: entry.AppID, Mode: tokenstore.Stable, CallbackMode: entry.mode(), DailyQuota: entry.DailyQuota, Templates: templates, SealKeys: c.codec(entry.AppID).Keys, Names: c.names(entry.AppID),
+		AppID: entry.AppID, Mode: tokenstore.Stable, CallbackMode: entry.Mode(), DailyQuota: entry.DailyQuota, Templates: templates, SealKeys: c.Codec(entry.AppID).Keys, Names: c.Names(entry.AppID),
 		WeChat: wechat.Config{AppID: entry.AppID, AppSecret: entry.AppSecret, BaseURL: entry.BaseURL, Proxy: entry.Proxy},
 	}
 	if entry.TokenMode == "classic" {
@@ -155,7 +156,7 @@ func examined(c *config, entry *accountConfig, templates []string) doctor.Accoun
 	return out
 }
 
-func settingsCheck(c *config, faults []string) doctor.Check {
+func settingsCheck(c *settings.Config, faults []string) doctor.Check {
 	return doctor.Check{Name: "settings", Run: func(_ context.Context, n *doctor.Notes) {
 		for _, fault := range faults {
 			n.Add("setting-fault", "cause", fault)
@@ -166,29 +167,29 @@ func settingsCheck(c *config, faults []string) doctor.Check {
 		if len(c.Accounts) == 0 {
 			n.Add("no-account")
 		}
-		n.Detail("accounts: {accounts}", "账号：{accounts}", "accounts", cmp.Or(strings.Join(c.appids(), ", "), "-"))
+		n.Detail("accounts: {accounts}", "账号：{accounts}", "accounts", cmp.Or(strings.Join(c.AppIDs(), ", "), "-"))
 	}}
 }
 
 // filesCheck finds files with secrets that other users of the machine can read, and
 // settings that they can change.
-func filesCheck(c *config) doctor.Check {
+func filesCheck(c *settings.Config) doctor.Check {
 	return doctor.Check{Name: "files", Run: func(_ context.Context, n *doctor.Notes) {
 		if runtime.GOOS == "windows" {
 			n.Skip("Windows has no such permissions", "Windows 没有此类权限")
 			return
 		}
-		for _, f := range c.files {
-			info, err := os.Stat(f.path)
+		for _, f := range c.Files {
+			info, err := os.Stat(f.Path)
 			if err != nil {
 				continue // its setting is named as faulty
 			}
-			fields := []string{"path", f.path, "what", f.holds, "mode", fmt.Sprintf("%#o", info.Mode().Perm())}
+			fields := []string{"path", f.Path, "what", f.Holds, "mode", fmt.Sprintf("%#o", info.Mode().Perm())}
 			const othersRead, othersWrite fs.FileMode = 0o004, 0o002
 			if info.Mode()&othersWrite != 0 {
 				n.Add("file-writable", fields...)
 			}
-			if f.holds != "" && info.Mode()&othersRead != 0 && !mountedSecret(f.path) {
+			if f.Holds != "" && info.Mode()&othersRead != 0 && !mountedSecret(f.Path) {
 				n.Add("file-readable", fields...)
 			}
 		}

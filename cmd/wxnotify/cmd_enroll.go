@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -26,7 +27,7 @@ func (a *app) enrollCommand() *cobra.Command {
 the address that WeChat pushes events and receipts to. Run any number of them
 behind TLS. Its subcommands look at the roster and change it.`,
 	}
-	a.serverCommand(cmd, publishes, connecting|calling|publishing|operating|logging)
+	a.serverCommand(cmd, publishes, settings.Connecting|settings.Calling|settings.Publishing|settings.Operating|settings.Logging)
 	audit := a.accountCommand("audit", "List who was bound, unbound and erased, when and how; users and openids masked", cobra.NoArgs, a.showAudit)
 	looks(audit)
 	cmd.AddCommand(a.enrollLink(), a.enrollList(), a.enrollExport(), a.enrollUnbind(), a.enrollErase(), audit)
@@ -65,7 +66,7 @@ every user of the machine can list those; a claim is personal data too.`,
 	fs.BoolVar(&f.withoutConfirm, "without-confirm", false, "do not ask for which user; only where your own page has just asked this person")
 	fs.StringVar(&f.returnTo, "return-to", "", "where the follower goes afterwards; one of return_urls")
 	fs.StringVar(&f.handOff, "hand-off", "", "file with the data that must match, - for standard input")
-	return a.ofAccount(cmd, connecting|publishing)
+	return a.ofAccount(cmd, settings.Connecting|settings.Publishing)
 }
 
 func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
@@ -73,11 +74,11 @@ func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
 	if err != nil {
 		return err
 	}
-	entry, err := c.pick(a.account)
+	entry, err := c.Pick(a.account)
 	if err != nil {
 		return err
 	}
-	if err := c.linksMissing(); err != nil {
+	if err := c.LinksMissing(); err != nil {
 		return err
 	}
 	if f.user == "" {
@@ -321,7 +322,7 @@ When nothing of the person is found, erase fails.`,
 	}
 	audited(cmd, "erase")
 	personFlags(cmd, &who, "the follower's openid")
-	return a.ofAccount(cmd, connecting)
+	return a.ofAccount(cmd, settings.Connecting)
 }
 
 // printErased says what was erased, and warns where the person may be known by more

@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/intake"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -74,7 +75,7 @@ another unionid, is refused; one that does not follow is bound and suppressed.`,
 	}
 	cmd.Flags().StringVar(&encoding, "encoding", "", "of the file: "+strings.Join(intake.Encodings(), ", ")+" [utf-8]")
 	cmd.Flags().BoolVar(&check, "check", false, "ask WeChat whether each openid is of this account and follows it")
-	return a.ofAccount(cmd, connecting|calling)
+	return a.ofAccount(cmd, settings.Connecting|settings.Calling)
 }
 
 // bindingTable opens a CSV file of bindings.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -45,7 +46,7 @@ along first: wxnotify enroll import FILE --appid with the previous appid.`,
 	}
 	cmd.Flags().StringVar(&mig.From, "from", "", "appid of the previous account")
 	cmd.Flags().StringVar(&mig.FromID, "from-id", "", "what WeChat is told instead, such as the original id gh_…")
-	return a.ofAccount(cmd, connecting|calling)
+	return a.ofAccount(cmd, settings.Connecting|settings.Calling)
 }
 
 var originalIDPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)

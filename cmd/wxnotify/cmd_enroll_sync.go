@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -41,7 +42,7 @@ command again within 7 days: it goes on where it stopped. It keeps one page in m
 		},
 	}
 	cmd.Flags().BoolVar(&restart, "restart", false, "begin anew, although an earlier run was stopped")
-	return a.ofAccount(cmd, connecting|calling)
+	return a.ofAccount(cmd, settings.Connecting|settings.Calling)
 }
 
 // syncFailed says when to go on.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
@@ -46,7 +47,7 @@ quota.low, quota.gone, webhook.disabled and webhook.test; message.* is all of me
 	fs.IntVar(&q.Limit, "limit", 0, "how many at most; with --follow it is not used [all]")
 	fs.BoolVar(&q.OpenIDs, "openids", false, "print whole openids: for programs")
 	fs.BoolVar(&follow, "follow", false, "wait for more events until interrupted")
-	return a.ofAccount(cmd, connecting)
+	return a.ofAccount(cmd, settings.Connecting)
 }
 
 func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query, follow bool) error {
@@ -108,12 +109,12 @@ func (v *service) watchEvents(ctx context.Context, group *errgroup.Group) {
 }
 
 // rosterChanged writes the event of a binding or an unbinding.
-func rosterChanged(rdb redis.UniversalClient, cfg *config) func(context.Context, enroll.Change) error {
+func rosterChanged(rdb redis.UniversalClient, cfg *settings.Config) func(context.Context, enroll.Change) error {
 	return func(ctx context.Context, c enroll.Change) error {
 		kind := events.UserBound
 		if c.Kind == enroll.ChangeUnbound {
 			kind = events.UserUnbound
 		}
-		return events.Publish(ctx, rdb, c.Account, cfg.names(c.Account), kind, events.Person{User: c.User, OpenID: c.OpenID, Previous: c.Previous, How: c.How})
+		return events.Publish(ctx, rdb, c.Account, cfg.Names(c.Account), kind, events.Person{User: c.User, OpenID: c.OpenID, Previous: c.Previous, How: c.How})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
@@ -43,7 +44,7 @@ mend Redis or WeChat.`,
 	cmd.Flags().StringVar(&f.url, "url", "", "ask this address instead, such as http://127.0.0.1:9090/readyz")
 	cmd.Flags().BoolVar(&f.live, "live", false, "ask /healthz: whether the process answers, whatever Redis and WeChat do")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 5*time.Second, "how long to wait for the answer")
-	a.addSettings(cmd, operating)
+	a.addSettings(cmd, settings.Operating)
 	return cmd
 }
 
@@ -99,7 +100,7 @@ func (a *app) healthAddress(cmd *cobra.Command, f healthFlags) (address string, 
 		return "", nil, usage.Errorf("--live beside --url: write /healthz in the address")
 	}
 	if f.url != "" {
-		if err := checkURL(f.url); err != nil {
+		if err := settings.CheckURL(f.url); err != nil {
 			return "", nil, usage.Errorf("--url: %w", err)
 		}
 		if a.output != "text" && a.output != "json" {
@@ -111,8 +112,8 @@ func (a *app) healthAddress(cmd *cobra.Command, f healthFlags) (address string, 
 	if err != nil {
 		return "", nil, err
 	}
-	if c.Ops.Addr == none {
-		return "", nil, usage.Errorf("%s is -: the process has no operators' listener that could be asked; set an address, or ask another listener by --url", c.label("ops_addr"))
+	if c.Ops.Addr == settings.Off {
+		return "", nil, usage.Errorf("%s is -: the process has no operators' listener that could be asked; set an address, or ask another listener by --url", c.Label("ops_addr"))
 	}
 	if user, password, ok := strings.Cut(c.Ops.Login.Reveal(), ":"); ok {
 		login = []string{user, password}

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -60,7 +61,7 @@ the lines that start everything.`,
 	}
 	cmd.Flags().BoolVar(&f.simulate, "simulate", false, "set up a simulated WeChat instead of an account")
 	cmd.Flags().BoolVar(&f.noCheck, "no-check", false, "do not ask WeChat whether appid and AppSecret are right")
-	a.addSettings(cmd, calling)
+	a.addSettings(cmd, settings.Calling)
 	return cmd
 }
 
@@ -102,19 +103,19 @@ func existsError(file string) error {
 }
 
 // readWithoutFile reads flags and environment alone: the file is about to be written.
-func (a *app) readWithoutFile(cmd *cobra.Command) (*config, error) {
+func (a *app) readWithoutFile(cmd *cobra.Command) (*settings.Config, error) {
 	env := maps.Clone(a.Env)
 	delete(env, "WXNOTIFY_CONFIG")
-	return loadConfig("", env, settingFlags(cmd), groupsOf(cmd))
+	return settings.Load("", env, settingFlags(cmd), groupsOf(cmd))
 }
 
 // askFor asks what flags and environment do not say.
-func (a *app) askFor(s *setup, c *config) error {
+func (a *app) askFor(s *setup, c *settings.Config) error {
 	in := &initAnswers{a: a, lines: bufio.NewReader(a.Stdin)}
 	s.baseURL = c.Account.BaseURL
-	if s.baseURL == lookup("wechat_base_url").Default {
+	if s.baseURL == settings.Lookup("wechat_base_url").Default {
 		s.baseURL = ""
-	} else if c.Account.simulated() {
+	} else if c.Account.Simulated() {
 		s.authorizeURL = strings.TrimSuffix(s.baseURL, "/") + "/connect/oauth2/authorize"
 	}
 	if s.appid = c.Account.AppID; s.appid == "" {
@@ -138,12 +139,12 @@ func (a *app) askFor(s *setup, c *config) error {
 func (a *app) check(s *setup) error {
 	var faults []error
 	for name, value := range map[string]string{"appid": s.appid, "public_url": s.public} {
-		if err := lookup(name).check(value); err != nil {
+		if err := settings.Lookup(name).Check(value); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	entry := accountConfig{AppID: s.appid, AppSecret: s.secret, BaseURL: cmp.Or(s.baseURL, lookup("wechat_base_url").Default)}
-	warnings, more := entry.check()
+	entry := settings.Account{AppID: s.appid, AppSecret: s.secret, BaseURL: cmp.Or(s.baseURL, settings.Lookup("wechat_base_url").Default)}
+	warnings, more := entry.Check()
 	for _, w := range warnings {
 		a.warning(w)
 	}
@@ -290,7 +291,7 @@ func (s setup) write(env map[string]string) error {
 	}
 	_, err = f.WriteString(s.yaml())
 	if err = errors.Join(err, f.Close()); err == nil {
-		_, err = loadConfig(s.file, map[string]string{"PATH": env["PATH"]}, nil, everyGroup)
+		_, err = settings.Load(s.file, map[string]string{"PATH": env["PATH"]}, nil, settings.Everything)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("nothing was written: %w", err), os.Remove(s.file))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -62,7 +63,7 @@ Openids are masked, and what looks like one or like a phone number in IDs.`,
 	fs.StringVar(&f.until, "until", "", "enqueued before then: a time (RFC 3339) or how long ago (90m, 12h, 30d)")
 	fs.IntVar(&f.limit, "limit", 50, "how many of each account at most; 0 is all")
 	fs.BoolVar(&f.whole, "unmasked", false, "print whole openids and IDs")
-	return a.ofAccounts(cmd, connecting)
+	return a.ofAccounts(cmd, settings.Connecting)
 }
 
 // messageQuery reads the flags.

@@ -12,6 +12,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
@@ -41,7 +42,7 @@ func (a *app) queuesCommand() *cobra.Command {
 	audited(resume, "resumed")
 	looks(cmd)
 	cmd.AddCommand(pause, resume)
-	return a.ofAccounts(cmd, connecting|sending)
+	return a.ofAccounts(cmd, settings.Connecting|settings.Sending)
 }
 
 func (a *app) pauseCommand(use, short string, act func(context.Context, *account, job.Class) error) *cobra.Command {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -47,7 +48,7 @@ that.`,
 	}
 	audited(cmd, "revoke token")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	return a.ofAccount(cmd, connecting|calling)
+	return a.ofAccount(cmd, settings.Connecting|settings.Calling)
 }
 
 // confirmRevoke asks on stdin.
@@ -56,7 +57,7 @@ func (a *app) confirmRevoke(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	acct, err := c.pick(a.account)
+	acct, err := c.Pick(a.account)
 	if err != nil {
 		return err
 	}

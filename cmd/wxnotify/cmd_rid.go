@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/templates"
 	"github.com/wxnotify/wxnotify/internal/usage"
 )
@@ -32,7 +33,7 @@ address, with which body, and what was answered. The rid is in the log and in
 	}
 	looks(cmd)
 	cmd.Flags().BoolVar(&whole, "unmasked", false, "print openids and the message's values whole")
-	return a.ofAccount(cmd, connecting|calling)
+	return a.ofAccount(cmd, settings.Connecting|settings.Calling)
 }
 
 // ridView is `rid --output json`.
@@ -109,7 +110,7 @@ and may leave category templates (类目模板) out.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.withAccount(cmd, a.listTemplates) },
 	}
 	looks(cmd)
-	return a.ofAccount(cmd, connecting|calling)
+	return a.ofAccount(cmd, settings.Connecting|settings.Calling)
 }
 
 func (a *app) listTemplates(ctx context.Context, acct *account) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
@@ -29,7 +30,9 @@ const (
 func (a *app) sealCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "seal", Short: "Keys that messages and names are sealed with in Redis: status (also without a subcommand), rotate, names", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.sealed(cmd, (*config).chosen, a.sealStatus) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.sealed(cmd, (*settings.Config).Chosen, a.sealStatus)
+		},
 	}
 	status := &cobra.Command{Use: "status", Short: "Count the messages by key", Args: cobra.NoArgs, RunE: cmd.RunE}
 	rotate := &cobra.Command{
@@ -44,20 +47,20 @@ receipt with the first key of WXNOTIFY_SEAL_KEYS: those of other keys, and those
    a repeated call is compared with a fingerprint made with it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			choose := func(c *config, appid string) ([]*accountConfig, error) {
-				keys := c.codec(appid).Keys
+			choose := func(c *settings.Config, appid string) ([]*settings.Account, error) {
+				keys := c.Codec(appid).Keys
 				if !keys.Seals() {
 					return nil, usage.Errorf("there is no key: set WXNOTIFY_SEAL_KEYS")
 				}
 				a.change.detail = "with key " + keys.Current()
-				return c.chosen(appid)
+				return c.Chosen(appid)
 			}
 			return a.sealed(cmd, choose, a.sealRotate)
 		},
 	}
 	looks(cmd, status)
-	cmd.AddCommand(a.ofAccounts(status, connecting), a.ofAccounts(rotate, connecting), a.ofAccounts(a.sealNamesCommand(), connecting))
-	return a.ofAccounts(cmd, connecting)
+	cmd.AddCommand(a.ofAccounts(status, settings.Connecting), a.ofAccounts(rotate, settings.Connecting), a.ofAccounts(a.sealNamesCommand(), settings.Connecting))
+	return a.ofAccounts(cmd, settings.Connecting)
 }
 
 // sealStore is where the messages of one account wait and are kept.

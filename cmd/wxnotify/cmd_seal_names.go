@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/names"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/seal"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
@@ -37,13 +38,13 @@ The command refuses while a worker or an enroll process is alive. If it is stopp
 again: until it is complete no process starts. It takes about a minute for a million records.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			choose := func(c *config, appid string) ([]*accountConfig, error) {
+			choose := func(c *settings.Config, appid string) ([]*settings.Account, error) {
 				if c.Redis.SealNameKeys.IsZero() {
 					return nil, usage.Errorf("there is no key: set WXNOTIFY_SEAL_NAME_KEYS")
 				}
-				return c.chosen(appid)
+				return c.Chosen(appid)
 			}
-			return a.withRedis(cmd, choose, func(rdb redis.UniversalClient, c *config, chosen []*accountConfig) error {
+			return a.withRedis(cmd, choose, func(rdb redis.UniversalClient, c *settings.Config, chosen []*settings.Account) error {
 				for _, entry := range chosen {
 					if err := a.sealNamesOf(cmd, rdb, c, entry, back); err != nil {
 						return err
@@ -66,7 +67,7 @@ type sealedNames struct {
 	Converted int `json:"converted"`
 }
 
-func (a *app) sealNamesOf(cmd *cobra.Command, rdb redis.UniversalClient, c *config, entry *accountConfig, back bool) error {
+func (a *app) sealNamesOf(cmd *cobra.Command, rdb redis.UniversalClient, c *settings.Config, entry *settings.Account, back bool) error {
 	ctx := cmd.Context()
 	from, to, err := conversionOf(ctx, rdb, c, entry.AppID, back)
 	if err != nil {
@@ -77,7 +78,7 @@ func (a *app) sealNamesOf(cmd *cobra.Command, rdb redis.UniversalClient, c *conf
 		return err
 	}
 	defer func() { _ = records.Close() }()
-	if err := a.note(cmd, &account{accountConfig: entry, ledger: records}); err != nil {
+	if err := a.note(cmd, &account{Account: entry, ledger: records}); err != nil {
 		return err
 	}
 	done := sealedNames{Account: entry.AppID, From: from.KeyID(), Key: to.KeyID()}
@@ -88,7 +89,7 @@ func (a *app) sealNamesOf(cmd *cobra.Command, rdb redis.UniversalClient, c *conf
 		return err
 	}
 	if to != nil {
-		if err := a.sealWaiting(ctx, sealStore{c.codec(entry.AppID), queue.NewInspector(rdb), records, ""}); err != nil {
+		if err := a.sealWaiting(ctx, sealStore{c.Codec(entry.AppID), queue.NewInspector(rdb), records, ""}); err != nil {
 			return err
 		}
 	}
@@ -115,7 +116,7 @@ func (a *app) sealNamesOf(cmd *cobra.Command, rdb redis.UniversalClient, c *conf
 
 // conversionOf reads how names are sealed now. A conversion that was begun goes on with
 // its own keys.
-func conversionOf(ctx context.Context, rdb redis.UniversalClient, c *config, appid string, back bool) (from, to *seal.Names, err error) {
+func conversionOf(ctx context.Context, rdb redis.UniversalClient, c *settings.Config, appid string, back bool) (from, to *seal.Names, err error) {
 	keys, err := seal.New(c.Redis.SealNameKeys.Reveal())
 	if err != nil {
 		return nil, nil, err

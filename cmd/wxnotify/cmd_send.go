@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 )
@@ -70,7 +71,7 @@ each result, and each error on stderr, is one line of JSON.`,
 	fs.BoolVar(&f.shadow, "shadow", false, "send nothing, and tell what would become of each message: faults, suppressions, quota")
 	fs.BoolVar(&f.wait, "wait", false, "wait until each message was accepted or ended")
 	fs.DurationVar(&f.waitFor, "wait-for", 2*time.Minute, "how long --wait waits")
-	return a.ofAccount(cmd, connecting)
+	return a.ofAccount(cmd, settings.Connecting)
 }
 
 func (a *app) send(cmd *cobra.Command, f sendFlags) error {
@@ -89,7 +90,7 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 	if err != nil {
 		return err
 	}
-	entry, err := c.pick(a.account)
+	entry, err := c.Pick(a.account)
 	if err != nil {
 		return err
 	}

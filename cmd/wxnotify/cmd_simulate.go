@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/simserver"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -74,7 +75,7 @@ messages that arrived, /_sim/ is a control API: see docs/simulator.md.`,
 }
 
 func (f simulateFlags) platform() *wechattest.Platform {
-	offset, _ := parseUTCOffset(f.utcOffset) // see check
+	offset, _ := settings.ParseUTCOffset(f.utcOffset) // see check
 	ipCheck, _ := wechattest.ParseIPCheck(f.ipCheck)
 	if offset == 0 {
 		offset = 1 // UTC, since 0 is the default
@@ -120,7 +121,7 @@ func (f simulateFlags) check() error {
 			return fmt.Errorf("--allowed-ips: %q is no address and no range, such as 203.0.113.7 or 203.0.113.0/24", ip)
 		}
 	}
-	if _, err := parseUTCOffset(f.utcOffset); err != nil {
+	if _, err := settings.ParseUTCOffset(f.utcOffset); err != nil {
 		return fmt.Errorf("--quota-utc-offset: %w", err)
 	}
 	return nil
@@ -138,7 +139,7 @@ func (a *app) simulate(ctx context.Context, f simulateFlags) error {
 	defer p.Close()
 	base := "http://" + reachable(ln.Addr())
 	_, _ = fmt.Fprint(a.Stderr, f.hints(base, a.self(), p.Accounts()[0].Templates()))
-	return serveHTTP(ctx, ln, simserver.New(p, f.addr), limits{log: newLogger(a.Stderr, logConfig{Level: "warn"})})
+	return serveHTTP(ctx, ln, simserver.New(p, f.addr), limits{log: newLogger(a.Stderr, settings.Log{Level: "warn"})})
 }
 
 // reachable is addr, or its port on the loopback when it is every address.

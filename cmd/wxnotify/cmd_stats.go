@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -44,7 +45,7 @@ of China for two years. On a terminal it draws a curve for each; piped it prints
 	looks(cmd)
 	cmd.Flags().StringVar(&by, "by", "hour", "minute, hour or day")
 	cmd.Flags().StringVar(&since, "since", "", "a time (RFC 3339) or how long ago (90m, 12h, 30d); one hour of minutes, one day of hours, 30 days")
-	return a.ofAccounts(cmd, connecting)
+	return a.ofAccounts(cmd, settings.Connecting)
 }
 
 // statsSince reads --since. Without one it is an hour of minutes, a day of hours or 30 days.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -29,7 +30,7 @@ func (a *app) statusCommand() *cobra.Command {
 	}
 	looks(cmd)
 	cmd.Flags().BoolVar(&whole, "unmasked", false, "print the whole openid")
-	return a.ofAccounts(cmd, connecting)
+	return a.ofAccounts(cmd, settings.Connecting)
 }
 
 func (a *app) cancelCommand() *cobra.Command {

@@ -5,6 +5,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/gcpercent"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
@@ -17,7 +18,7 @@ the outcome of each. SIGTERM and SIGINT drain: sends in flight finish, the rest 
 queued. SIGHUP reads the configuration file and the files of secrets again. A closed log
 pipe does not end it.`,
 	}
-	return a.serverCommand(cmd, sends, connecting|calling|sending|operating|logging)
+	return a.serverCommand(cmd, sends, settings.Connecting|settings.Calling|settings.Sending|settings.Operating|settings.Logging)
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -27,11 +28,11 @@ func (a *app) serveCommand() *cobra.Command {
 		Long: `serve is worker, enroll and api in one process. A larger installation runs any number
 of each.`,
 	}
-	return a.serverCommand(cmd, sends|publishes|answers, connecting|calling|sending|publishing|answering|operating|logging)
+	return a.serverCommand(cmd, sends|publishes|answers, settings.Connecting|settings.Calling|settings.Sending|settings.Publishing|settings.Answering|settings.Operating|settings.Logging)
 }
 
 // serverCommand makes cmd run a process of these roles.
-func (a *app) serverCommand(cmd *cobra.Command, roles role, groups group) *cobra.Command {
+func (a *app) serverCommand(cmd *cobra.Command, roles role, groups settings.Group) *cobra.Command {
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, roles) }
 	a.addSettings(cmd, groups)
@@ -41,16 +42,16 @@ func (a *app) serverCommand(cmd *cobra.Command, roles role, groups group) *cobra
 
 // readServer reads the configuration of a process of these roles. It is returned with an
 // error, too.
-func (a *app) readServer(cmd *cobra.Command, roles role) (*config, error) {
+func (a *app) readServer(cmd *cobra.Command, roles role) (*settings.Config, error) {
 	c, err := a.read(cmd)
 	if err != nil {
 		return c, err
 	}
 	if len(c.Accounts) == 0 {
-		_, err := c.pick("")
+		_, err := c.Pick("")
 		return c, err
 	}
-	if err := c.secretsMissing(); err != nil && (roles != answers || c.API.Gateway) {
+	if err := c.SecretsMissing(); err != nil && (roles != answers || c.API.Gateway) {
 		return c, err
 	}
 	return c, nil
@@ -63,8 +64,8 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 		a.warn(c)
 		return err
 	}
-	if roles == answers && c.API.Addr == none {
-		return usage.Errorf("%s: is - for nowhere, and api does nothing else", c.label("api_addr"))
+	if roles == answers && c.API.Addr == settings.Off {
+		return usage.Errorf("%s: is - for nowhere, and api does nothing else", c.Label("api_addr"))
 	}
 	surviveClosedPipes()
 	if roles&sends != 0 {
@@ -89,7 +90,7 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 	for _, w := range report.Warnings {
 		log.Warn(w)
 	}
-	if err := checkNames(ctx, rdb, c, c.appids()...); err != nil {
+	if err := checkNames(ctx, rdb, c, c.AppIDs()...); err != nil {
 		return err
 	}
 	s, err := newServer(rdb, c, roles, log, hooks{stdout: a.Stdout, traces: traces})
@@ -97,6 +98,6 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 		return err
 	}
 	defer s.close()
-	s.reloads, s.read = a.HangUp, func() (*config, error) { return a.readServer(cmd, roles) }
+	s.reloads, s.read = a.HangUp, func() (*settings.Config, error) { return a.readServer(cmd, roles) }
 	return s.run(ctx)
 }

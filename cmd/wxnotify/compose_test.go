@@ -9,6 +9,8 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
 const (
@@ -52,7 +54,7 @@ func TestComposeHasNoPublishedSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	vars := variables(project.Services["enroll"])
-	c, err := loadConfig("", vars, nil, everyGroup)
+	c, err := settings.Load("", vars, nil, settings.Everything)
 	if err != nil || len(c.Warnings) > 0 {
 		t.Errorf("%v, %v", err, c.Warnings)
 	}
@@ -78,7 +80,7 @@ func TestSecretsOfTheSimulatorAreForIt(t *testing.T) {
 	}
 	vars := variables(project.Services["enroll"])
 	vars["WXNOTIFY_WECHAT_BASE_URL"] = "https://api.weixin.qq.com"
-	_, err = loadConfig("", vars, nil, everyGroup)
+	_, err = settings.Load("", vars, nil, settings.Everything)
 	for _, name := range []string{"WXNOTIFY_APPSECRET", "WXNOTIFY_ENROLL_KEY", "WXNOTIFY_CALLBACK_TOKEN", "WXNOTIFY_ENCODING_AES_KEY", "WXNOTIFY_OPS_LOGIN"} {
 		if err == nil || !strings.Contains(err.Error(), name+": is a placeholder") {
 			t.Errorf("%s: %v", name, err)
@@ -144,11 +146,11 @@ func TestComposeFile(t *testing.T) {
 		}
 		vars := variables(service)
 		for k := range vars {
-			if !slices.ContainsFunc(settings(), func(s setting) bool { return s.env() == k }) {
+			if !slices.ContainsFunc(settings.Table(), func(s settings.Setting) bool { return s.Env() == k }) {
 				t.Errorf("service %s sets %s, which is no setting", name, k)
 			}
 		}
-		if _, err := loadConfig("", vars, nil, everyGroup); err != nil {
+		if _, err := settings.Load("", vars, nil, settings.Everything); err != nil {
 			t.Errorf("service %s: %v", name, err)
 		}
 	}

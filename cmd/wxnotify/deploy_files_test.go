@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
 // TestDeployUnit: systemd finds no fault in the unit, rates its exposure at 3 or less,
@@ -47,10 +49,10 @@ func TestDeployUnit(t *testing.T) {
 func TestDeployNamesSettings(t *testing.T) {
 	t.Parallel()
 	known := []string{"WXNOTIFY_CONFIG", "WXNOTIFY_LANG"}
-	for _, s := range settings() {
-		known = append(known, s.env())
-		if s.secret() {
-			known = append(known, s.env()+"_FILE")
+	for _, s := range settings.Table() {
+		known = append(known, s.Env())
+		if s.Secret() {
+			known = append(known, s.Env()+"_FILE")
 		}
 	}
 	files := []string{"../../Dockerfile", "../../docker-compose.yml"}
@@ -90,7 +92,7 @@ func TestDeployKubernetesConfigures(t *testing.T) {
 		check(t, json.Unmarshal(object[field], &values))
 		maps.Copy(vars, values)
 	}
-	if _, err := loadConfig("", vars, nil, everyGroup); err == nil {
+	if _, err := settings.Load("", vars, nil, settings.Everything); err == nil {
 		t.Error("the example starts as it is")
 	}
 	for k, v := range production() {
@@ -98,7 +100,7 @@ func TestDeployKubernetesConfigures(t *testing.T) {
 			vars[k] = v
 		}
 	}
-	c, err := loadConfig("", vars, nil, everyGroup)
+	c, err := settings.Load("", vars, nil, settings.Everything)
 	if err != nil || len(c.Warnings) > 0 {
 		t.Errorf("%v, %v", err, c)
 	}

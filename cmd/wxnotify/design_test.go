@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"go/ast"
 	"go/doc"
@@ -19,7 +20,11 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
+
+var update = flag.Bool("update", false, "write the generated parts of docs/design.md")
 
 const (
 	designPath    = root + "docs/design.md"
@@ -35,7 +40,7 @@ func TestGoldenDesignPackages(t *testing.T) {
 	if !opened || !closed {
 		t.Fatalf("docs/design.md has no %s … %s", strings.TrimSpace(packagesBegin), packagesEnd)
 	}
-	golden(t, designPath, before+packagesBegin+packageTable(t)+packagesEnd+after)
+	testutil.Golden(t, *update, designPath, before+packagesBegin+packageTable(t)+packagesEnd+after)
 }
 
 // packageTable has a row for each package that is not for tests or measurements alone.

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
 // everyCommand calls do with each command of the program.
@@ -151,7 +152,7 @@ func TestManualPages(t *testing.T) {
 func TestLogLinesHaveEachKeyOnceAndNoZeroTime(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	log := newLogger(&out, logConfig{Level: "info", Format: "json"}).With(zap.String("account", "wxa"), zap.Time("since", time.Time{}))
+	log := newLogger(&out, settings.Log{Level: "info", Format: "json"}).With(zap.String("account", "wxa"), zap.Time("since", time.Time{}))
 	at := time.Date(2026, 11, 26, 9, 0, 0, 0, time.UTC)
 	log.With(zap.String("class", "bulk")).Info("m", zap.String("account", "wxb"), zap.Int("n", 1), zap.Int("n", 2), zap.String("msg", "other"),
 		zap.Time("until", time.Time{}), zap.Timep("at", &at), zap.String("class", "default"))

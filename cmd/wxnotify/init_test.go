@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -50,7 +51,7 @@ func TestInitWritesWhatServeTakes(t *testing.T) {
 			if r := inProcess(t, nil, "config", "check", "--config", file); r.code != 0 {
 				t.Errorf("the file is refused: %s", r.stderr)
 			}
-			c, err := loadConfig(file, nil, nil, everyGroup)
+			c, err := settings.Load(file, nil, nil, settings.Everything)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
 // Whatever kind of field a package logs, no personal data reaches the log, and
@@ -26,7 +28,7 @@ func TestLogsMaskPersonalData(t *testing.T) {
 	}
 	for _, format := range []string{"json", "console"} {
 		var out bytes.Buffer
-		log := newLogger(&out, logConfig{Level: "debug", Format: format}).With(zap.String("with", all)).Named("x")
+		log := newLogger(&out, settings.Log{Level: "debug", Format: format}).With(zap.String("with", all)).Named("x")
 		log.Warn("message of "+all,
 			zap.String("id", "lab-"+phone), zap.Strings("ids", []string{"lab-" + card, "order-1"}), zap.Error(errors.New(all)),
 			zap.NamedError("wrapped", fmt.Errorf("x: %w", errors.New(all))), zap.Errors("errors", []error{errors.New(all)}),

@@ -7,13 +7,15 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
 // newLogger writes lines in cfg's format to out: "json", "console", or by
 // default the console's form to a terminal and JSON elsewhere. Times are RFC 3339
 // and durations seconds in JSON. Lines below cfg's level are dropped. Personal data
 // and credentials are masked, see maskedCore.
-func newLogger(out io.Writer, cfg logConfig) *zap.Logger {
+func newLogger(out io.Writer, cfg settings.Log) *zap.Logger {
 	level, err := zapcore.ParseLevel(cfg.Level)
 	if err != nil {
 		level = zapcore.InfoLevel

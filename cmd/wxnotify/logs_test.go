@@ -17,6 +17,7 @@ import (
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 	"github.com/wxnotify/wxnotify/worker"
 )
@@ -28,7 +29,7 @@ func TestLogFormats(t *testing.T) {
 		isJSON bool
 	}{{"", true}, {"json", true}, {"console", false}} { // a buffer is no terminal
 		var out bytes.Buffer
-		newLogger(&out, logConfig{Level: "info", Format: c.format}).Info("sent", zap.Duration("latency", 1500*time.Microsecond))
+		newLogger(&out, settings.Log{Level: "info", Format: c.format}).Info("sent", zap.Duration("latency", 1500*time.Microsecond))
 		var line struct {
 			Level   string  `json:"level"`
 			Msg     string  `json:"msg"`
@@ -47,7 +48,7 @@ func TestLogFormats(t *testing.T) {
 func TestLogLevelDropsWhatIsBelow(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	log := newLogger(&out, logConfig{Level: "warn"})
+	log := newLogger(&out, settings.Log{Level: "warn"})
 	log.Info("less")
 	log.Warn("more")
 	if strings.Contains(out.String(), "less") || !strings.Contains(out.String(), "more") {

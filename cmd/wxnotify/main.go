@@ -12,6 +12,8 @@ import (
 	redislog "github.com/redis/go-redis/v9/logging"
 )
 
+//go:generate go test -run ^TestGolden -update .
+
 func main() {
 	redislog.Disable() // every failure reaches us as an error, with its remedy
 	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)

@@ -17,6 +17,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/ops"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -146,7 +147,7 @@ func (o *observer) passed(c gateway.Call) {
 
 // newOps builds the operators' listener of these accounts. w is nil where the process
 // does not send.
-func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker.Worker, o *observer, con *operators) (*ops.Handler, error) {
+func newOps(rdb redis.UniversalClient, c *settings.Config, accounts []*account, w *worker.Worker, o *observer, con *operators) (*ops.Handler, error) {
 	byID := map[string]*account{}
 	checks := []ops.Check{{Name: "redis", Run: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }}}
 	for _, a := range accounts {
@@ -174,7 +175,7 @@ func newOps(rdb redis.UniversalClient, c *config, accounts []*account, w *worker
 	}
 	return ops.New(ops.Config{
 		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Prefix: c.Ops.Prefix, TrustedProxies: c.Public.TrustedProxies, Logins: logins, OIDC: single,
-		Registry: o.registry, Exemplars: o.traceEnd != nil, Checks: checks, Accounts: c.appids(), Logger: o.log, Console: con.serve, Shared: shared,
+		Registry: o.registry, Exemplars: o.traceEnd != nil, Checks: checks, Accounts: c.AppIDs(), Logger: o.log, Console: con.serve, Shared: shared,
 		Gate: func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].gate.State(ctx) },
 	})
 }
@@ -184,5 +185,5 @@ func named(err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(withSettings(err.Error()))
+	return errors.New(settings.WithNames(err.Error()))
 }

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -81,7 +82,7 @@ func TestUnsignedBodyIsAnsweredBeforeItComes(t *testing.T) {
 func TestVerifyFilesThatAreMissingStopTheStart(t *testing.T) {
 	t.Parallel()
 	for want, folder := range map[string]string{"cannot be opened": filepath.Join(t.TempDir(), "missing"), "holds no file": t.TempDir()} {
-		c, err := loadConfig("", environ("WXNOTIFY_APPID", "wxa", "WXNOTIFY_VERIFY_FILES", folder, "WXNOTIFY_WECHAT_BASE_URL", "http://127.0.0.1"), nil, publishing)
+		c, err := settings.Load("", environ("WXNOTIFY_APPID", "wxa", "WXNOTIFY_VERIFY_FILES", folder, "WXNOTIFY_WECHAT_BASE_URL", "http://127.0.0.1"), nil, settings.Publishing)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
 // handlerSwitch serves by the handler that was set last, so that a listener outlives the
@@ -84,7 +86,7 @@ func (s *server) runServices(ctx context.Context) error {
 		next, changed, err := s.next() //nolint:contextcheck // handlers get the context of each request
 		s.watch.metrics.ObserveReload(err == nil)
 		if err != nil {
-			for fault := range strings.SplitSeq(withSettings(err.Error()), "\n") {
+			for fault := range strings.SplitSeq(settings.WithNames(err.Error()), "\n") {
 				s.log.Error("configuration not reloaded, the one before stays in force: correct it and send SIGHUP again",
 					zap.String("cause", strings.TrimPrefix(fault, "configuration: ")))
 			}
@@ -126,7 +128,7 @@ func (s *server) next() (v *service, changed []string, err error) {
 	for _, w := range c.Warnings {
 		s.log.Warn("configuration", zap.String("warning", w))
 	}
-	fixed, changed := c.replace(s.service.config)
+	fixed, changed := c.Replace(s.service.config)
 	for _, name := range fixed {
 		s.log.Warn("setting changed, and takes effect when the process is started again", zap.String("setting", name))
 	}
@@ -136,9 +138,9 @@ func (s *server) next() (v *service, changed []string, err error) {
 
 // forgetAccounts removes the gauges of the accounts that were removed, so that no alert
 // is about them.
-func (s *server) forgetAccounts(before, now *config) {
-	for _, id := range before.appids() {
-		if !slices.Contains(now.appids(), id) {
+func (s *server) forgetAccounts(before, now *settings.Config) {
+	for _, id := range before.AppIDs() {
+		if !slices.Contains(now.AppIDs(), id) {
 			s.watch.metrics.Forget(id)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -55,7 +56,7 @@ func run(ctx context.Context, args []string, env environment) int {
 		return exitDone
 	}
 	if !errors.Is(err, errSilent) {
-		a.printError(errorView{Message: withSettings(a.errorText(err))})
+		a.printError(errorView{Message: settings.WithNames(a.errorText(err))})
 	}
 	if usage.Is(err) {
 		return exitUsage
@@ -182,9 +183,9 @@ func completeValues(cmd *cobra.Command) {
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // fails for a second one only
 		}
 	}
-	for _, s := range settings() {
-		if rule, values, _ := strings.Cut(s.Rule, " "); rule == "oneof" && cmd.Flags().Lookup(s.flag()) != nil {
-			_ = cmd.RegisterFlagCompletionFunc(s.flag(), cobra.FixedCompletions(strings.Fields(values), cobra.ShellCompDirectiveNoFileComp))
+	for _, s := range settings.Table() {
+		if rule, values, _ := strings.Cut(s.Rule, " "); rule == "oneof" && cmd.Flags().Lookup(s.Flag()) != nil {
+			_ = cmd.RegisterFlagCompletionFunc(s.Flag(), cobra.FixedCompletions(strings.Fields(values), cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
 }
@@ -265,44 +266,44 @@ const usedGroups = "settings"
 
 // addSettings gives cmd a flag for each setting of the groups, and has it read
 // the secrets of these groups.
-func (a *app) addSettings(cmd *cobra.Command, groups group) {
-	for _, s := range settings() {
-		if s.Group&groups == 0 || cmd.Flags().Lookup(s.flag()) != nil {
+func (a *app) addSettings(cmd *cobra.Command, groups settings.Group) {
+	for _, s := range settings.Table() {
+		if s.Group&groups == 0 || cmd.Flags().Lookup(s.Flag()) != nil {
 			continue
 		}
-		text := fmt.Sprintf("%s (%s)", s.Usage, s.env())
-		if s.secret() {
-			cmd.Flags().String(s.flag()+"-file", "", text+", read from this file")
+		text := fmt.Sprintf("%s (%s)", s.Usage, s.Env())
+		if s.Secret() {
+			cmd.Flags().String(s.Flag()+"-file", "", text+", read from this file")
 		}
-		if s.secret() && s.Name != "redis_url" {
+		if s.Secret() && s.Name != "redis_url" {
 			continue // every user of the machine sees command lines
 		}
-		if s.secret() {
+		if s.Secret() {
 			text += "; without a password"
 		}
 		if s.Default != "" {
 			text += " [" + s.Default + "]"
 		}
-		cmd.Flags().String(s.flag(), "", text)
+		cmd.Flags().String(s.Flag(), "", text)
 	}
 	annotate(cmd, usedGroups, strconv.Itoa(int(groupsOf(cmd)|groups)))
 }
 
-func groupsOf(cmd *cobra.Command) group {
+func groupsOf(cmd *cobra.Command) settings.Group {
 	n, _ := strconv.Atoi(cmd.Annotations[usedGroups]) // none: 0
-	return group(n)
+	return settings.Group(n)
 }
 
 // read reads the configuration from cmd's flags, the environment and the file.
-func (a *app) read(cmd *cobra.Command) (*config, error) {
-	return loadConfig(a.configPath, a.Env, settingFlags(cmd), groupsOf(cmd))
+func (a *app) read(cmd *cobra.Command) (*settings.Config, error) {
+	return settings.Load(a.configPath, a.Env, settingFlags(cmd), groupsOf(cmd))
 }
 
 // settingFlags are the flags of cmd that set settings, by the settings' keys.
 func settingFlags(cmd *cobra.Command) map[string]string {
 	flags := map[string]string{}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if key, ok := flagKey(f.Name); ok {
+		if key, ok := settings.FlagKey(f.Name); ok {
 			flags[key] = f.Value.String()
 		}
 	})
@@ -310,13 +311,13 @@ func settingFlags(cmd *cobra.Command) map[string]string {
 }
 
 // load is read that prints the warnings.
-func (a *app) load(cmd *cobra.Command) (*config, error) {
+func (a *app) load(cmd *cobra.Command) (*settings.Config, error) {
 	c, err := a.read(cmd)
 	a.warn(c)
 	return c, err
 }
 
-func (a *app) warn(c *config) {
+func (a *app) warn(c *settings.Config) {
 	if c == nil {
 		return
 	}

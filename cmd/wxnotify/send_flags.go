@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -71,7 +72,7 @@ func (f sendFlags) message() (*wechat.TemplateMessage, error) {
 	}
 	if f.mini != "" {
 		appid, path, hasPath := strings.Cut(f.mini, ":")
-		if appid == "" || !hasPath && !isAppID(appid) {
+		if appid == "" || !hasPath && !settings.IsAppID(appid) {
 			faults = append(faults, fmt.Errorf("--miniprogram %s: write appid:path, such as wx0123456789abcdef:pages/order?id=1", usage.Quote(f.mini)))
 		}
 		m.MiniProgram = &wechat.MiniProgram{AppID: appid, PagePath: path}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/internal/auditlog"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/worker"
 )
@@ -62,12 +63,12 @@ type server struct {
 	// reloads gets a value for each wish to read the configuration again; nil: never.
 	reloads <-chan os.Signal
 	// read reads the configuration again. Required with reloads.
-	read func() (*config, error)
+	read func() (*settings.Config, error)
 }
 
 // newServer builds everything and opens the listeners, so that every fault is
 // found before a message is sent.
-func newServer(rdb redis.UniversalClient, c *config, roles role, log *zap.Logger, h hooks) (*server, error) {
+func newServer(rdb redis.UniversalClient, c *settings.Config, roles role, log *zap.Logger, h hooks) (*server, error) {
 	s := &server{log: log, rdb: rdb, roles: roles, onEvent: h.onEvent, traces: h.traces}
 	if err := s.build(c, h); err != nil {
 		s.close()
@@ -76,7 +77,7 @@ func newServer(rdb redis.UniversalClient, c *config, roles role, log *zap.Logger
 	return s, nil
 }
 
-func (s *server) build(c *config, h hooks) (err error) {
+func (s *server) build(c *settings.Config, h hooks) (err error) {
 	if s.watch, err = newObserver(s.log); err != nil {
 		return err
 	}
@@ -94,26 +95,26 @@ func (s *server) build(c *config, h hooks) (err error) {
 }
 
 // open opens the listeners and the audit file.
-func (s *server) open(c *config, h hooks) (err error) {
+func (s *server) open(c *settings.Config, h hooks) (err error) {
 	if s.roles&publishes != 0 {
-		if s.publicLn, err = listen(c.label("public_addr"), c.Public.Addr, h.publicListener); err != nil {
+		if s.publicLn, err = listen(c.Label("public_addr"), c.Public.Addr, h.publicListener); err != nil {
 			return err
 		}
 	}
-	if s.roles&answers != 0 && c.API.Addr != none {
-		s.apiLn, err = listen(c.label("api_addr"), c.API.Addr, h.apiListener)
+	if s.roles&answers != 0 && c.API.Addr != settings.Off {
+		s.apiLn, err = listen(c.Label("api_addr"), c.API.Addr, h.apiListener)
 		switch {
-		case err != nil && (s.roles == answers || !c.isDefault("api_addr")):
+		case err != nil && (s.roles == answers || !c.IsDefault("api_addr")):
 			return err
 		case err != nil: // a process that has other roles goes on without it
 			s.log.Warn("no HTTP API: its default address is taken, probably by another process of this machine; "+
 				"set WXNOTIFY_API_ADDR to another one, or to - for none", zap.String("api_addr", c.API.Addr))
 		}
 	}
-	if c.Ops.Addr != none {
-		s.opsLn, err = listen(c.label("ops_addr"), c.Ops.Addr, h.opsListener)
+	if c.Ops.Addr != settings.Off {
+		s.opsLn, err = listen(c.Label("ops_addr"), c.Ops.Addr, h.opsListener)
 		switch {
-		case err != nil && !c.isDefault("ops_addr"):
+		case err != nil && !c.IsDefault("ops_addr"):
 			return fmt.Errorf("%w, or - for none", err)
 		case err != nil: // as by a second process of the machine
 			s.log.Warn("no operators' listener: its default address is taken, probably by another process of this machine; "+
@@ -217,7 +218,7 @@ const (
 
 // announce logs what runs, with its addresses.
 func (s *server) announce() {
-	fields := []zap.Field{zap.String("accounts", strings.Join(s.service.config.appids(), ","))}
+	fields := []zap.Field{zap.String("accounts", strings.Join(s.service.config.AppIDs(), ","))}
 	if s.opsLn != nil {
 		fields = append(fields, zap.String("ops", "http://"+s.opsLn.Addr().String()+"/"))
 	}
@@ -240,7 +241,7 @@ func (s *server) announceCallbacks() {
 		if a.CallbackToken.IsZero() {
 			continue
 		}
-		host, mode := cmp.Or(strings.TrimSuffix(s.service.config.Public.URL, "/"), "https://<your host>"), string(a.mode())
+		host, mode := cmp.Or(strings.TrimSuffix(s.service.config.Public.URL, "/"), "https://<your host>"), string(a.Mode())
 		s.log.Info("enter this URL, the Token and the mode under 消息推送配置 (基础信息 > 开发信息 on developers.weixin.qq.com/platform)",
 			zap.String("account", a.AppID), zap.String("callback_url", host+"/callback/"+a.AppID), zap.String("mode", mode))
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 	"github.com/wxnotify/wxnotify/worker"
@@ -18,7 +19,7 @@ import (
 // them, and the handlers of the listeners.
 type service struct {
 	server   *server
-	config   *config
+	config   *settings.Config
 	accounts []*account
 	worker   *worker.Worker  // nil: does not send
 	enroll   *enroll.Service // nil: does not publish
@@ -32,7 +33,7 @@ type service struct {
 
 // newService builds all of it. It calls neither Redis nor WeChat, and nothing runs
 // before run.
-func newService(s *server, c *config) (*service, error) {
+func newService(s *server, c *settings.Config) (*service, error) {
 	v := &service{server: s, config: c}
 	v.pages, v.endPages = context.WithCancel(context.Background()) //nolint:forbidigo // close ends it
 	if err := v.build(); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -68,7 +69,7 @@ func TestEveryCommandIsAuditedOrOnlyLooks(t *testing.T) {
 	table := auditedCommands(csv)
 	everyCommand((&app{}).command(), func(cmd *cobra.Command) {
 		_, path, _ := strings.Cut(cmd.CommandPath(), " ")
-		if groupsOf(cmd)&connecting == 0 {
+		if groupsOf(cmd)&settings.Connecting == 0 {
 			return
 		}
 		row, known := table[path]

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
 // usageWidth is the width of the terminal that flags are wrapped for.
@@ -36,7 +38,7 @@ func printUsage(cmd *cobra.Command) error {
 	}
 	own, ofSettings := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if _, ok := flagKey(f.Name); ok {
+		if _, ok := settings.FlagKey(f.Name); ok {
 			ofSettings.AddFlag(f)
 			return
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/ops"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -28,7 +29,7 @@ func roles() map[string]console.Role {
 }
 
 // loginsOf reads the operators' logins, and the role of each. ops_login is an admin.
-func loginsOf(c *config) (logins []ops.Login, byName map[string]console.Role, err error) {
+func loginsOf(c *settings.Config) (logins []ops.Login, byName map[string]console.Role, err error) {
 	byName = map[string]console.Role{}
 	if user, password, ok := strings.Cut(c.Ops.Login.Reveal(), ":"); ok {
 		logins, byName[user] = append(logins, ops.Login{Name: user, Password: wechat.NewSecret(password)}), console.Admin
@@ -38,7 +39,7 @@ func loginsOf(c *config) (logins []ops.Login, byName map[string]console.Role, er
 	}
 	text, err := os.ReadFile(c.Ops.UsersFile)
 	if err != nil {
-		return nil, nil, usage.Errorf("%s: %w", c.label("ops_users_file"), err)
+		return nil, nil, usage.Errorf("%s: %w", c.Label("ops_users_file"), err)
 	}
 	var faults []error
 	for i, line := range strings.Split(string(text), "\n") {
@@ -50,7 +51,7 @@ func loginsOf(c *config) (logins []ops.Login, byName map[string]console.Role, er
 			err = errors.New("the name is listed twice, or is that of WXNOTIFY_OPS_LOGIN")
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: line %d: %w", c.label("ops_users_file"), i+1, err))
+			faults = append(faults, fmt.Errorf("%s: line %d: %w", c.Label("ops_users_file"), i+1, err))
 			continue
 		}
 		byName[login.Name] = role
@@ -65,7 +66,7 @@ func loginsOf(c *config) (logins []ops.Login, byName map[string]console.Role, er
 }
 
 // checkTwoPersons refuses ops_two_persons where no second admin could confirm.
-func checkTwoPersons(c *config, byName map[string]console.Role) error {
+func checkTwoPersons(c *settings.Config, byName map[string]console.Role) error {
 	admins, single := 0, oidcOf(c, nil) != nil
 	for name, role := range byName {
 		if role == console.Admin && (single || !strings.HasPrefix(name, oidcName(""))) {
@@ -73,7 +74,7 @@ func checkTwoPersons(c *config, byName map[string]console.Role) error {
 		}
 	}
 	if c.Ops.TwoPersons && admins < 2 && (c.Ops.RoleClaim == "" || !single) {
-		return usage.Errorf("%s: needs two logins of role admin, and there are %d: add lines to WXNOTIFY_OPS_USERS_FILE", c.label("ops_two_persons"), admins)
+		return usage.Errorf("%s: needs two logins of role admin, and there are %d: add lines to WXNOTIFY_OPS_USERS_FILE", c.Label("ops_two_persons"), admins)
 	}
 	return nil
 }
@@ -99,7 +100,7 @@ func parseUser(line string) (ops.Login, console.Role, error) {
 }
 
 // oidcOf is the login by OIDC; nil: there is none.
-func oidcOf(c *config, byName map[string]console.Role) *ops.OIDC {
+func oidcOf(c *settings.Config, byName map[string]console.Role) *ops.OIDC {
 	o := &c.Ops
 	if o.Issuer == "" && o.ClientID == "" && o.ClientSecret.Reveal() == "" && o.RedirectURL == "" {
 		return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
 func TestUsersFileGivesEachLoginItsRole(t *testing.T) {
@@ -25,7 +26,7 @@ func TestUsersFileGivesEachLoginItsRole(t *testing.T) {
 	read := func(text string) (map[string]console.Role, int, error) {
 		t.Helper()
 		check(t, os.WriteFile(file, []byte(text), 0o600))
-		c, err := loadConfig("", nil, map[string]string{"appid": "wxa", "appsecret": canarySecret, "ops_login": "boss:pw", "ops_users_file": file}, everyGroup)
+		c, err := settings.Load("", nil, map[string]string{"appid": "wxa", "appsecret": canarySecret, "ops_login": "boss:pw", "ops_users_file": file}, settings.Everything)
 		check(t, err)
 		logins, byName, err := loginsOf(c)
 		return byName, len(logins), err
@@ -53,7 +54,7 @@ func TestUsersFileGivesEachLoginItsRole(t *testing.T) {
 		t.Errorf("the error shows a password: %v", err)
 	}
 	check(t, os.Remove(file))
-	c, err := loadConfig("", nil, map[string]string{"appid": "wxa", "appsecret": canarySecret, "ops_users_file": file}, everyGroup)
+	c, err := settings.Load("", nil, map[string]string{"appid": "wxa", "appsecret": canarySecret, "ops_users_file": file}, settings.Everything)
 	check(t, err)
 	if _, _, err := loginsOf(c); err == nil || !strings.Contains(err.Error(), "ops-users-file") && !strings.Contains(err.Error(), "OPS_USERS_FILE") {
 		t.Errorf("a file that does not exist: %v", err)
@@ -63,7 +64,7 @@ func TestUsersFileGivesEachLoginItsRole(t *testing.T) {
 func TestRolesOfTheUsersFileBoundTheConsole(t *testing.T) {
 	t.Parallel()
 	_, rdb := redistest.Mini(t)
-	c, err := loadConfig("", nil, map[string]string{"appid": "wx1234567890abcdef", "appsecret": canarySecret}, everyGroup)
+	c, err := settings.Load("", nil, map[string]string{"appid": "wx1234567890abcdef", "appsecret": canarySecret}, settings.Everything)
 	check(t, err)
 	acct, err := wire(rdb, c, &c.Accounts[0], nil)
 	check(t, err)
@@ -102,7 +103,7 @@ func TestTwoPersonsNeedTwoAdmins(t *testing.T) {
 			check(t, os.WriteFile(file, []byte(line+string(hash)), 0o600))
 			flags["ops_users_file"] = file
 		}
-		c, err := loadConfig("", nil, flags, everyGroup)
+		c, err := settings.Load("", nil, flags, settings.Everything)
 		check(t, err)
 		_, _, err = loginsOf(c)
 		if (want == "") != (err == nil) || err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "two-persons")) {
@@ -139,7 +140,7 @@ func TestTwoPersonsCountThoseWhoCanLogIn(t *testing.T) {
 				flags[name] = value
 			}
 		}
-		c, err := loadConfig("", nil, flags, everyGroup)
+		c, err := settings.Load("", nil, flags, settings.Everything)
 		check(t, err)
 		if _, _, err := loginsOf(c); row.right != (err == nil) {
 			t.Errorf("%s: %v", what, err)

@@ -15,6 +15,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -93,7 +94,7 @@ func TestWebhooksGetWhatBecameOfAMessage(t *testing.T) {
 func TestAWebhookOfTheHTTPAPIBeginsNowWhereNamesAreSealed(t *testing.T) {
 	t.Parallel()
 	_, rdb := redistest.Mini(t)
-	c, err := loadConfig("", nil, map[string]string{"appid": wechattest.AppID, "seal_keys": newerSeal, "seal_name_keys": newerNames}, everyGroup)
+	c, err := settings.Load("", nil, map[string]string{"appid": wechattest.AppID, "seal_keys": newerSeal, "seal_name_keys": newerNames}, settings.Everything)
 	check(t, err)
 	acct, err := wire(rdb, c, &c.Accounts[0], nil)
 	check(t, err)

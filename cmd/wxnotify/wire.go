@@ -20,6 +20,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/templates"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/internal/webhook"
@@ -42,7 +43,7 @@ var (
 
 // account is what the commands use of one account.
 type account struct {
-	*accountConfig
+	*settings.Account
 	wechat wechat.Config
 	tokens *tokenstore.Store
 	client *wechat.Client
@@ -65,7 +66,7 @@ type account struct {
 
 // connect dials Redis and refuses one that would lose messages. The report has what is
 // only unwise.
-func connect(ctx context.Context, c *config) (redis.UniversalClient, redisconn.Report, error) {
+func connect(ctx context.Context, c *settings.Config) (redis.UniversalClient, redisconn.Report, error) {
 	server, err := redisServer(c)
 	if err != nil {
 		return nil, redisconn.Report{}, err
@@ -78,10 +79,10 @@ func connect(ctx context.Context, c *config) (redis.UniversalClient, redisconn.R
 }
 
 // checkRedis connects, and refuses a Redis that would lose messages.
-func checkRedis(ctx context.Context, c *config, server *redisconn.Server) (redisconn.Report, error) {
+func checkRedis(ctx context.Context, c *settings.Config, server *redisconn.Server) (redisconn.Report, error) {
 	report, err := server.Check(ctx)
 	if err != nil {
-		return report, usage.Errorf("%s: %w", c.label("redis_url"), err)
+		return report, usage.Errorf("%s: %w", c.Label("redis_url"), err)
 	}
 	return report, nil
 }
@@ -91,21 +92,21 @@ func checkRedis(ctx context.Context, c *config, server *redisconn.Server) (redis
 var patience time.Duration //nolint:gochecknoglobals // set once, before the program runs
 
 // redisServer reads the address of Redis. It does not connect.
-func redisServer(c *config) (*redisconn.Server, error) {
+func redisServer(c *settings.Config) (*redisconn.Server, error) {
 	server, err := redisconn.Parse(redisconn.Config{
 		URL: c.Redis.URL.Reveal(), CAFile: c.Redis.CA, CertFile: c.Redis.Cert, KeyFile: c.Redis.Key, ServerName: c.Redis.ServerName,
 		Patience: patience,
 	})
 	if err != nil {
-		return nil, usage.Errorf("%s: %w", c.label("redis_url"), err)
+		return nil, usage.Errorf("%s: %w", c.Label("redis_url"), err)
 	}
 	return server, nil
 }
 
 // wire builds an account from its settings. onToken may be nil.
-func wire(rdb redis.UniversalClient, c *config, a *accountConfig, onToken func(tokenstore.Event)) (*account, error) {
+func wire(rdb redis.UniversalClient, c *settings.Config, a *settings.Account, onToken func(tokenstore.Event)) (*account, error) {
 	out := &account{
-		accountConfig: a, rdb: rdb, keys: apikey.NewStore(rdb, a.AppID), nameKeys: c.Redis.SealNameKeys, names: c.names(a.AppID),
+		Account: a, rdb: rdb, keys: apikey.NewStore(rdb, a.AppID), nameKeys: c.Redis.SealNameKeys, names: c.Names(a.AppID),
 	}
 	out.webhooks = webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate, out.names)
 	if err := out.wire(c, onToken); err != nil {
@@ -114,8 +115,8 @@ func wire(rdb redis.UniversalClient, c *config, a *accountConfig, onToken func(t
 	return out, nil
 }
 
-func (a *account) wire(c *config, onToken func(tokenstore.Event)) (err error) {
-	if a.gate, err = newGate(a.rdb, a.accountConfig); err != nil {
+func (a *account) wire(c *settings.Config, onToken func(tokenstore.Event)) (err error) {
+	if a.gate, err = newGate(a.rdb, a.Account); err != nil {
 		return err
 	}
 	a.wechat = wechat.Config{
@@ -144,7 +145,7 @@ func (a *account) wire(c *config, onToken func(tokenstore.Event)) (err error) {
 	if a.ledger, err = ledger.New(a.rdb, ledger.Config{Account: a.AppID, Keep: c.Redis.Keep, Resend: a.Resend, Names: a.names}); err != nil {
 		return err
 	}
-	if a.producer, err = newProducer(a.rdb, c, a.accountConfig); err != nil {
+	if a.producer, err = newProducer(a.rdb, c, a.Account); err != nil {
 		return err
 	}
 	if a.roster, err = enroll.NewRoster(a.rdb, a.AppID); err != nil {
@@ -153,7 +154,7 @@ func (a *account) wire(c *config, onToken func(tokenstore.Event)) (err error) {
 	if a.eraser, err = enroll.NewEraser(a.rdb, a.AppID); err != nil {
 		return err
 	}
-	a.codec, a.sealKeys = c.codec(a.AppID), c.Redis.SealKeys
+	a.codec, a.sealKeys = c.Codec(a.AppID), c.Redis.SealKeys
 	return errors.Join(a.eraser.OpenSealed(a.sealKeys), a.roster.SealNames(a.nameKeys), a.eraser.SealNames(a.nameKeys))
 }
 
@@ -178,15 +179,15 @@ func (a *account) onToken(then func(tokenstore.Event)) func(tokenstore.Event) {
 }
 
 // newProducer opens the producer of one account.
-func newProducer(rdb redis.UniversalClient, c *config, a *accountConfig) (*producer.Producer, error) {
+func newProducer(rdb redis.UniversalClient, c *settings.Config, a *settings.Account) (*producer.Producer, error) {
 	return producer.New(rdb, producer.Config{Account: a.AppID, Keep: c.Redis.Keep, SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys})
 }
 
 // checkNames refuses accounts whose openids and users are not sealed in Redis as this
 // process seals them.
-func checkNames(ctx context.Context, rdb redis.UniversalClient, c *config, appids ...string) error {
+func checkNames(ctx context.Context, rdb redis.UniversalClient, c *settings.Config, appids ...string) error {
 	for _, appid := range appids {
-		err := names.Check(ctx, rdb, appid, c.names(appid))
+		err := names.Check(ctx, rdb, appid, c.Names(appid))
 		if errors.Is(err, names.ErrMixed) {
 			return usage.Wrap(err)
 		}
@@ -198,7 +199,7 @@ func checkNames(ctx context.Context, rdb redis.UniversalClient, c *config, appid
 }
 
 // newGate opens the gate of one account.
-func newGate(rdb redis.UniversalClient, a *accountConfig) (*ratelimit.Gate, error) {
+func newGate(rdb redis.UniversalClient, a *settings.Account) (*ratelimit.Gate, error) {
 	return ratelimit.New(rdb, ratelimit.Config{
 		Key: redisx.Prefix(a.AppID), Rate: a.Rate, DailyQuota: a.DailyQuota, Reserve: a.Reserve,
 		UTCOffset: a.UTCOffset, Owner: owner(),
@@ -206,7 +207,7 @@ func newGate(rdb redis.UniversalClient, a *accountConfig) (*ratelimit.Gate, erro
 }
 
 // newWorker builds the worker of these accounts. onEvent may be nil.
-func newWorker(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
+func newWorker(rdb redis.UniversalClient, c *settings.Config, accounts []*account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
 	cfg := worker.Config{
 		Redis: rdb, Concurrency: c.Worker.Concurrency, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log, Version: programVersion(),
 		SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys,

@@ -12,6 +12,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/clientaddr"
 	"github.com/wxnotify/wxnotify/internal/gateway"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -24,10 +25,10 @@ func apiLimits() limits {
 
 // newAPI builds the handler of the API listener of these accounts: the API, and with
 // gateway on, WeChat's own paths.
-func newAPI(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer, audit *auditlog.Log) (http.Handler, error) {
-	keys, err := apikey.NewKeyring(rdb, c.appids(), c.API.Keys.Reveal())
+func newAPI(rdb redis.UniversalClient, c *settings.Config, accounts []*account, watch *observer, audit *auditlog.Log) (http.Handler, error) {
+	keys, err := apikey.NewKeyring(rdb, c.AppIDs(), c.API.Keys.Reveal())
 	if err != nil {
-		return nil, usage.Errorf("%s: %w", c.label("api_keys"), err)
+		return nil, usage.Errorf("%s: %w", c.Label("api_keys"), err)
 	}
 	client := clientaddr.Proxies(c.Public.TrustedProxies).Network
 	cfg := api.Config{

@@ -12,6 +12,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/ops"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
@@ -23,19 +24,19 @@ type operators struct {
 }
 
 // openAudit opens WXNOTIFY_AUDIT_FILE. nil: there is none.
-func openAudit(c *config, stdout io.Writer) (*auditlog.Log, error) {
+func openAudit(c *settings.Config, stdout io.Writer) (*auditlog.Log, error) {
 	if c.Ops.Audit == "" {
 		return nil, nil //nolint:nilnil // the documented meaning of a nil *auditlog.Log
 	}
 	audit, err := auditlog.Open(c.Ops.Audit, stdout, thisProcess())
 	if err != nil {
-		return nil, usage.Errorf("%s: %w", c.label("audit_file"), err)
+		return nil, usage.Errorf("%s: %w", c.Label("audit_file"), err)
 	}
 	return audit, nil
 }
 
 // newConsole builds the console of these accounts.
-func newConsole(rdb redis.UniversalClient, c *config, accounts []*account, audit *auditlog.Log, log *zap.Logger) (*operators, error) {
+func newConsole(rdb redis.UniversalClient, c *settings.Config, accounts []*account, audit *auditlog.Log, log *zap.Logger) (*operators, error) {
 	cfg := console.Config{Redis: rdb, Prefix: c.Ops.Prefix, Logger: log, Audit: audit, TwoPersons: c.Ops.TwoPersons, LinkKey: c.Ops.LinkKey}
 	for _, a := range accounts {
 		cfg.Accounts = append(cfg.Accounts, console.Account{

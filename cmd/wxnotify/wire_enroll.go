@@ -6,6 +6,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/gateway"
+	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -17,7 +18,7 @@ var (
 
 // newEnroll builds the public service of these accounts. What is not configured
 // is left out with a warning; nothing to serve at all is an error.
-func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch *observer) (*enroll.Service, error) {
+func newEnroll(rdb redis.UniversalClient, c *settings.Config, accounts []*account, watch *observer) (*enroll.Service, error) {
 	cfg := enroll.Config{
 		Redis: rdb, PublicURL: c.Public.URL, Key: c.Public.EnrollKey, PreviousKey: c.Public.PreviousEnrollKey, SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys, ReturnURLs: c.Public.ReturnURLs,
 		Logger: watch.log, OnEvent: watch.enrolled, TrustedProxies: c.Public.TrustedProxies,
@@ -26,10 +27,10 @@ func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 	if folder := c.Public.VerifyFiles; folder != "" {
 		var err error
 		if cfg.VerifyFiles, err = enroll.ReadVerifyFiles(folder); err != nil {
-			return nil, usage.Errorf("%s: %w", c.label("verify_files"), err)
+			return nil, usage.Errorf("%s: %w", c.Label("verify_files"), err)
 		}
 	}
-	missing := c.linksMissing()
+	missing := c.LinksMissing()
 	if missing != nil {
 		watch.log.Warn("followers cannot enrol", zap.NamedError("cause", missing))
 	}
@@ -57,7 +58,7 @@ func newEnroll(rdb redis.UniversalClient, c *config, accounts []*account, watch 
 	return s, nil
 }
 
-func enrollAccount(a *account, c *config) (out enroll.Account, err error) {
+func enrollAccount(a *account, c *settings.Config) (out enroll.Account, err error) {
 	out = enroll.Account{
 		AppID: a.AppID, Name: a.Name, Platform: a.client, AuthorizeURL: a.AuthorizeURL, EraseUnsubscribed: a.EraseUnsubscribed,
 		Keep: c.Redis.Keep, Resend: a.Resend, Bind: enroll.BindPolicy(a.Bind),
@@ -70,7 +71,7 @@ func enrollAccount(a *account, c *config) (out enroll.Account, err error) {
 	if a.CallbackToken.IsZero() {
 		return out, nil
 	}
-	if out.Callback, err = newCallback(a.accountConfig); err != nil || a.ForwardURL == "" {
+	if out.Callback, err = newCallback(a.Account); err != nil || a.ForwardURL == "" {
 		return out, err
 	}
 	if c.API.Gateway {
@@ -81,7 +82,7 @@ func enrollAccount(a *account, c *config) (out enroll.Account, err error) {
 }
 
 // newCallback builds our half of the account's server configuration.
-func newCallback(a *accountConfig) (*wechat.Callback, error) {
+func newCallback(a *settings.Account) (*wechat.Callback, error) {
 	rotating := func(current, previous wechat.Secret) (out []wechat.RotatingSecret) {
 		if !current.IsZero() {
 			out = append(out, wechat.RotatingSecret{Value: current})
@@ -92,7 +93,7 @@ func newCallback(a *accountConfig) (*wechat.Callback, error) {
 		return out
 	}
 	return wechat.NewCallback(wechat.CallbackConfig{
-		AppID: a.AppID, Mode: a.mode(),
+		AppID: a.AppID, Mode: a.Mode(),
 		Tokens: rotating(a.CallbackToken, a.PreviousToken), AESKeys: rotating(a.AESKey, a.PreviousKey),
 	})
 }

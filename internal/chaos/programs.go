@@ -39,7 +39,7 @@ func edits() map[string][]edit {
 		newerBuild: {{module + "/internal/job", "\nconst Version = 1\n", "\nconst Version = 2\n"}},
 		offsetBuild: {
 			{module + "/ratelimit", "14*time.Hour", "24*time.Hour"},
-			{module + "/cmd/wxnotify", "14*time.Hour", "24*time.Hour"},
+			{module + "/internal/settings", "14*time.Hour", "24*time.Hour"},
 		},
 	}
 }

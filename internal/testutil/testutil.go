@@ -87,3 +87,18 @@ func isFree(tb testing.TB, addr string) bool {
 	}
 	return err == nil
 }
+
+// Golden fails the test where the file at path is not want, or with update writes it.
+func Golden(tb testing.TB, update bool, path, want string) {
+	tb.Helper()
+	got, err := os.ReadFile(path) // #nosec G304 -- a test names it
+	if err == nil && string(got) == want {
+		return
+	}
+	if !update {
+		tb.Fatalf("%s differs from what the code makes of it (%v): run `go generate` in the directory of this test, and read the difference", path, err)
+	}
+	if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}

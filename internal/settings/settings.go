@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"errors"
@@ -21,56 +21,61 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// group is the set of commands that use a setting.
-type group int
+// Group is a set of what commands do. Each command names what it does, and so the settings
+// that it takes as flags and the secrets that it reads.
+type Group int
 
+// What commands do.
 const (
-	connecting group = 1 << iota // connects to Redis
-	calling                      // calls WeChat
-	sending                      // worker
-	operating                    // the operators' listener
-	publishing                   // enroll: links, OAuth, WeChat's callback
-	logging
-	answering // the HTTP API
+	Connecting Group = 1 << iota // connects to Redis
+	Calling                      // calls WeChat
+	Sending                      // worker
+	Operating                    // the operators' listener
+	Publishing                   // enroll: links, OAuth, WeChat's callback
+	Logging                      // logs, on stderr
+	Answering                    // the HTTP API
 
-	everyGroup = answering<<1 - 1
+	Everything = Answering<<1 - 1
 )
 
 // parseGroups reads the tag, names with commas between them.
-func parseGroups(tag string) group {
-	var all group
+func parseGroups(tag string) Group {
+	var all Group
 	for name := range strings.SplitSeq(tag, ",") {
 		all |= 1 << slices.Index([]string{"connecting", "calling", "sending", "operating", "publishing", "logging", "answering"}, name)
 	}
 	return all
 }
 
-// setting is one row of the table: a tagged field of config.
-type setting struct {
-	Name    string // the key in the file
-	Default string
-	Usage   string
-	Rule    string // see rules
-	Group   group
-	Type    reflect.Type
-	Account bool // may differ per account
+// Setting is one row of the table: a tagged field of Config.
+type Setting struct {
+	Name    string       // the key in the file
+	Default string       // empty: none
+	Usage   string       // one line
+	Rule    string       // how its text is read: the name of one of rules, and what follows it
+	Group   Group        // who uses it
+	Type    reflect.Type // of the field
+	Account bool         // may differ per account
 }
 
-func (s setting) env() string  { return "WXNOTIFY_" + strings.ToUpper(s.Name) }
-func (s setting) flag() string { return strings.ReplaceAll(s.Name, "_", "-") }
+// Env is the name of its environment variable.
+func (s Setting) Env() string { return "WXNOTIFY_" + strings.ToUpper(s.Name) }
 
-// secret reports whether the text is never printed and may come from
+// Flag is the name of its flag, without the dashes.
+func (s Setting) Flag() string { return strings.ReplaceAll(s.Name, "_", "-") }
+
+// Secret reports whether the text is never printed and may come from
 // <NAME>_FILE or <name>_file.
-func (s setting) secret() bool { return s.Type == reflect.TypeFor[wechat.Secret]() }
+func (s Setting) Secret() bool { return s.Type == reflect.TypeFor[wechat.Secret]() }
 
 // isPath reports whether the setting itself is the path of a file, and not a
 // reference to the file of a secret.
-func (s setting) isPath() bool { return strings.HasSuffix(s.Name, "_file") && s.Usage != "" }
+func (s Setting) isPath() bool { return strings.HasSuffix(s.Name, "_file") && s.Usage != "" }
 
-// settings lists the table in the order of config's fields.
-func settings() []setting {
-	var rows []setting
-	for area := range reflect.TypeFor[config]().Fields() {
+// Table lists all settings in the order of Config's fields.
+func Table() []Setting {
+	var rows []Setting
+	for area := range reflect.TypeFor[Config]().Fields() {
 		if _, squashed := strings.CutPrefix(area.Tag.Get("koanf"), ","); !squashed {
 			continue
 		}
@@ -79,9 +84,9 @@ func settings() []setting {
 			if tag == "" {
 				tag = area.Tag.Get("group")
 			}
-			rows = append(rows, setting{
+			rows = append(rows, Setting{
 				Name: f.Tag.Get("koanf"), Default: f.Tag.Get("default"), Usage: f.Tag.Get("usage"), Rule: f.Tag.Get("rule"),
-				Group: parseGroups(tag), Type: f.Type, Account: area.Type == reflect.TypeFor[accountConfig](),
+				Group: parseGroups(tag), Type: f.Type, Account: area.Type == reflect.TypeFor[Account](),
 			})
 		}
 	}
@@ -90,39 +95,40 @@ func settings() []setting {
 
 // keys lists the settings by their key in the file, or in an entry of its
 // accounts list; a secret is there by <name>_file, too.
-func keys(inAccount bool) map[string]setting {
-	out := map[string]setting{}
-	for _, s := range settings() {
+func keys(inAccount bool) map[string]Setting {
+	out := map[string]Setting{}
+	for _, s := range Table() {
 		if inAccount && !s.Account {
 			continue
 		}
 		out[s.Name] = s
-		if s.secret() {
-			out[s.Name+"_file"] = setting{Name: s.Name + "_file", Type: reflect.TypeFor[string]()}
+		if s.Secret() {
+			out[s.Name+"_file"] = Setting{Name: s.Name + "_file", Type: reflect.TypeFor[string]()}
 		}
 	}
 	return out
 }
 
-// lookup returns the setting that has this key in the file; the zero setting: there is none.
-func lookup(name string) setting { return keys(false)[name] }
+// Lookup returns the setting that has this key in the file; the zero Setting: there is none.
+func Lookup(name string) Setting { return keys(false)[name] }
 
-// flagKey is the key that a flag sets: a setting's, or <name>_file of a secret.
-func flagKey(flag string) (key string, ok bool) {
+// FlagKey is the key that a flag sets: a setting's, or <name>_file of a secret.
+func FlagKey(flag string) (key string, ok bool) {
 	key = strings.ReplaceAll(flag, "-", "_")
 	_, ok = keys(false)[key]
 	return key, ok
 }
 
-// check reads text as the setting's value, and returns what is wrong with it.
-func (s setting) check(text string) error {
+// Check says what is wrong with text as the setting's value; nil: nothing. It does not name
+// the setting, nor show the text of a secret.
+func (s Setting) Check(text string) error {
 	_, err := s.parse(text)
 	return err
 }
 
 // parse reads the text of a setting by its rule, into what koanf converts to
 // the field. Its errors do not show a secret's text.
-func (s setting) parse(text string) (any, error) {
+func (s Setting) parse(text string) (any, error) {
 	if text == "" {
 		return reflect.Zero(s.Type).Interface(), nil
 	}
@@ -130,8 +136,8 @@ func (s setting) parse(text string) (any, error) {
 	return rules()[name](text, arg)
 }
 
-// none is the text of an address or a list that is switched off.
-const none = "-"
+// Off is the text of an address or a list that is switched off.
+const Off = "-"
 
 // reader reads the text of a setting. arg is what follows the rule's name in the
 // tag. The result has the type of the field, or is text that the field's
@@ -169,7 +175,7 @@ func rules() map[string]reader {
 		"keep":       atLeast(time.Hour, "a record that ends before its task comes back lets the message go out twice"),
 		"eventskeep": within(atLeast(time.Hour, "a reader that is away for a moment would miss events"), 7*24*time.Hour),
 		"drain":      atLeast(11*time.Second, "a send may take 10s, and a stop must not cut it"),
-		"offset":     func(text, _ string) (any, error) { return parseUTCOffset(text) },
+		"offset":     func(text, _ string) (any, error) { return ParseUTCOffset(text) },
 		"moment":     moment,
 		"classes":    classes,
 	}
@@ -241,8 +247,8 @@ func within(read reader, most time.Duration) reader {
 	}
 }
 
-// parseUTCOffset reads +08:00 or -03:30.
-func parseUTCOffset(text string) (time.Duration, error) {
+// ParseUTCOffset reads +08:00 or -03:30.
+func ParseUTCOffset(text string) (time.Duration, error) {
 	t, err := time.Parse("-07:00", text)
 	_, seconds := t.Zone()
 	if offset := time.Duration(seconds) * time.Second; err == nil && offset.Abs() <= 14*time.Hour {
@@ -262,7 +268,7 @@ func moment(text, _ string) (any, error) {
 // classes reads "-", or classes with commas between them.
 func classes(text, _ string) (any, error) {
 	out := []job.Class{} // not nil, which would mean the default
-	if text == none {
+	if text == Off {
 		return out, nil
 	}
 	for _, name := range splitList(text) {
@@ -318,8 +324,8 @@ func calledURL(text, arg string) (any, error) {
 	return httpURL(text, arg)
 }
 
-// checkURL checks an address that is called. It may have a query.
-func checkURL(text string) error {
+// CheckURL checks an address that is called. It may have a query.
+func CheckURL(text string) error {
 	_, err := calledURL(text, "query")
 	return err
 }
@@ -342,7 +348,7 @@ func networks(text, _ string) (any, error) {
 
 // address reads host:port; with "or -" it may be off.
 func address(text, arg string) (any, error) {
-	if text == none && arg == "or -" {
+	if text == Off && arg == "or -" {
 		return text, nil
 	}
 	if _, port, err := net.SplitHostPort(text); err != nil || port == "" {

@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"regexp"
@@ -56,8 +56,9 @@ var goNames = map[string]string{
 // goName matches what may be a key of goNames, with its index.
 var goName = regexp.MustCompile(`\b((?:Enrollment|HandOff|Authorize|CallbackConfig|Config|config)\.[A-Z]\w*|queue: [A-Z]\w*)(\[\d+\](?:\.(?:AppID|Until))?)?`)
 
-// withSettings writes settings and flags for the names of Go fields.
-func withSettings(text string) string {
+// WithNames writes the names of settings and flags for those of Go fields, which the errors
+// of our packages have.
+func WithNames(text string) string {
 	return goName.ReplaceAllStringFunc(text, func(found string) string {
 		name, _, indexed := strings.Cut(found, "[")
 		if indexed {

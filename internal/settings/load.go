@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"bytes"
@@ -26,10 +26,10 @@ import (
 type loader struct {
 	complaints
 	env      map[string]string
-	uses     group             // other secrets are not read
+	uses     Group             // other secrets are not read
 	origins  map[string]origin // of each setting
 	referred map[string]bool   // variables that an env: reference names
-	files    []readFile        // secrets' files
+	files    []File            // secrets' files
 	inFile   []string          // secrets that stand in the configuration file
 }
 
@@ -39,12 +39,12 @@ type origin struct {
 	label string // the setting as it is written there: a variable, a flag, a file and its key
 }
 
-// loadConfig reads file < environment < flags. path may be empty: then
+// Load reads file < environment < flags. path may be empty: then
 // WXNOTIFY_CONFIG names the file. flags are by a setting's name, or <name>_file.
 // Only the secrets of the groups in uses are read, so that looking at Redis needs
 // no AppSecret. The configuration is returned with an error, too: its warnings
 // may hold the cause.
-func loadConfig(path string, env, flags map[string]string, uses group) (*config, error) {
+func Load(path string, env, flags map[string]string, uses Group) (*Config, error) {
 	if path == "" {
 		path = env["WXNOTIFY_CONFIG"]
 	}
@@ -60,16 +60,16 @@ func loadConfig(path string, env, flags map[string]string, uses group) (*config,
 		{"default", defaults(), variable},
 		{"file", file, func(key string) string { return path + ": " + key }},
 		{"environment", fromEnvironment(env), variable},
-		{"flag", flags, func(key string) string { return "--" + setting{Name: key}.flag() }},
+		{"flag", flags, func(key string) string { return "--" + Setting{Name: key}.Flag() }},
 	} {
 		values := l.references(layer.values, func(key string) origin { return origin{layer.name, layer.label(key)} }, l.origins)
 		if err := k.Load(confmap.Provider(values, ""), nil); err != nil {
 			return nil, fmt.Errorf("load %s: %w", layer.name, err)
 		}
 	}
-	c := &config{}
+	c := &Config{}
 	typed := map[string]any{}
-	c.shown = l.read(k.All(), l.origins, typed)
+	c.Rows = l.read(k.All(), l.origins, typed)
 	if err := unmarshal(typed, c); err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func loadConfig(path string, env, flags map[string]string, uses group) (*config,
 	l.unknownVariables()
 	l.proxyVariables()
 	c.Warnings = l.warnings
-	c.files = l.readFiles(path, c)
+	c.Files = l.readFiles(path, c)
 	if len(l.faults) > 0 {
 		return c, usage.Wrap(fmt.Errorf("configuration: %w", errors.Join(l.faults...)))
 	}
@@ -101,11 +101,11 @@ func unmarshal(typed map[string]any, into any) error {
 }
 
 // variable is the environment's name of a setting's key.
-func variable(key string) string { return setting{Name: key}.env() }
+func variable(key string) string { return Setting{Name: key}.Env() }
 
 func defaults() map[string]string {
 	m := map[string]string{}
-	for _, s := range settings() {
+	for _, s := range Table() {
 		m[s.Name] = s.Default
 	}
 	return m
@@ -147,9 +147,9 @@ func (l *loader) references(values map[string]string, from func(key string) orig
 
 // accounts reads the entries of the file's list; without a list, the common
 // values are the only account.
-func (l *loader) accounts(c *config, path string, entries []map[string]string, common map[string]any) error {
+func (l *loader) accounts(c *Config, path string, entries []map[string]string, common map[string]any) error {
 	if entries == nil && c.Account.AppID != "" {
-		c.Accounts = []accountConfig{c.Account}
+		c.Accounts = []Account{c.Account}
 		c.Account.validate(l.uses, &l.complaints)
 		return nil
 	}
@@ -163,25 +163,25 @@ func (l *loader) accounts(c *config, path string, entries []map[string]string, c
 			l.faults = append(l.faults, fmt.Errorf("%s is missing", in("appid").label))
 			typed["appid"] = ""
 		}
-		var a accountConfig
+		var a Account
 		if err := unmarshal(typed, &a); err != nil {
 			return err
 		}
 		found := &complaints{label: func(name string) string { return origins[name].label }}
 		a.validate(l.uses, found)
 		l.faults, l.warnings = append(l.faults, found.faults...), append(l.warnings, found.warnings...)
-		c.Accounts, c.shownAccounts = append(c.Accounts, a), append(c.shownAccounts, shownAccount{a.AppID, own})
+		c.Accounts, c.AccountRows = append(c.Accounts, a), append(c.AccountRows, AccountRows{a.AppID, own})
 	}
 	return nil
 }
 
 // read parses the texts of settings into typed, and returns the rows to print.
-func (l *loader) read(texts map[string]any, origins map[string]origin, typed map[string]any) (rows []shownSetting) {
-	for _, s := range settings() {
+func (l *loader) read(texts map[string]any, origins map[string]origin, typed map[string]any) (rows []Row) {
+	for _, s := range Table() {
 		if text, ok := texts[s.Name].(string); ok {
 			from := origins[s.Name]
 			text = l.readOne(s, text, from, typed)
-			rows = append(rows, shownSetting{s.Name, redact(s, text), from.layer, s.env(), s.Usage, from.label})
+			rows = append(rows, Row{s.Name, redact(s, text), from.layer, s.Env(), s.Usage, from.label})
 		}
 	}
 	return rows
@@ -189,9 +189,9 @@ func (l *loader) read(texts map[string]any, origins map[string]origin, typed map
 
 // readOne returns the text with its reference followed. After a fault the
 // setting is empty.
-func (l *loader) readOne(s setting, text string, from origin, typed map[string]any) string {
+func (l *loader) readOne(s Setting, text string, from origin, typed map[string]any) string {
 	typed[s.Name] = reflect.Zero(s.Type).Interface()
-	if s.secret() {
+	if s.Secret() {
 		if s.Group&l.uses == 0 {
 			return ""
 		}
@@ -224,12 +224,12 @@ func (l *loader) readOne(s setting, text string, from origin, typed map[string]a
 }
 
 // noteFile notes where a secret stands, also one that another layer overrides.
-func (l *loader) noteFile(s setting, text string, from origin) {
+func (l *loader) noteFile(s Setting, text string, from origin) {
 	path, isFile := strings.CutPrefix(text, "file:")
 	switch {
-	case !s.secret():
+	case !s.Secret():
 	case isFile:
-		l.files = append(l.files, readFile{path, s.Name})
+		l.files = append(l.files, File{path, s.Name})
 	case text == "" || from.layer != "file" || strings.HasPrefix(text, "env:"):
 	case s.Name != "redis_url" || holdsPassword(text):
 		l.inFile = append(l.inFile, s.Name)
@@ -237,13 +237,13 @@ func (l *loader) noteFile(s setting, text string, from origin) {
 }
 
 // readFiles lists the files that settings come from; path is the configuration file.
-func (l *loader) readFiles(path string, c *config) []readFile {
+func (l *loader) readFiles(path string, c *Config) []File {
 	files := l.files
 	if path != "" {
-		files = append([]readFile{{path, strings.Join(slices.Compact(l.inFile), ", ")}}, files...)
+		files = append([]File{{path, strings.Join(slices.Compact(l.inFile), ", ")}}, files...)
 	}
 	if c.Redis.Key != "" {
-		files = append(files, readFile{c.Redis.Key, "redis_key_file"})
+		files = append(files, File{c.Redis.Key, "redis_key_file"})
 	}
 	return files
 }
@@ -372,7 +372,7 @@ func (l *loader) texts(fields map[string]any, at string, inAccount bool) map[str
 
 // scalar is the text of a YAML value. What YAML read as a number may have lost
 // digits, so that text must be text.
-func scalar(s setting, v any) (string, error) {
+func scalar(s Setting, v any) (string, error) {
 	switch v := v.(type) {
 	case nil:
 		return "", nil
@@ -392,7 +392,7 @@ func scalar(s setting, v any) (string, error) {
 	case map[string]any:
 		return "", errors.New("must be one value, not a table")
 	}
-	if s.secret() || s.Type.Kind() == reflect.String && s.Rule == "" {
+	if s.Secret() || s.Type.Kind() == reflect.String && s.Rule == "" {
 		return "", errors.New("must be text: put it in quotes, YAML reads it as something else")
 	}
 	if f, ok := v.(float64); ok {

@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"errors"
@@ -24,7 +24,7 @@ func (l *loader) proxyVariables() {
 		if text != "" && !strings.Contains(text, "://") {
 			text = "http://" + text
 		}
-		if _, err := proxyURL(text, ""); err != nil && strings.Contains(text, "@") && l.uses&calling != 0 {
+		if _, err := proxyURL(text, ""); err != nil && strings.Contains(text, "@") && l.uses&Calling != 0 {
 			l.faults = append(l.faults, fmt.Errorf("%s: %w", name, err))
 		}
 	}

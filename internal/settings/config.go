@@ -1,4 +1,6 @@
-package main
+// Package settings has the configuration of a process: the table of settings, how their
+// texts are read from a file, the environment and flags, and what is wrong with them.
+package settings
 
 import (
 	"errors"
@@ -19,7 +21,7 @@ import (
 
 //go:generate go test -run ^TestGolden -update .
 
-// config is the effective configuration of one process: defaults, overlaid by
+// Config is the effective configuration of one process: defaults, overlaid by
 // the file, the environment and the flags, in this order. Its tags are the only
 // table of settings. The table also makes the flags, both READMEs,
 // .env.example and the JSON schema of the file:
@@ -29,30 +31,33 @@ import (
 //	rule     how the text is read and which texts are accepted, see rules
 //	group    the commands that use it; on a struct: for each of its fields
 //	usage    one line of documentation
-type config struct {
-	Redis   redisConfig   `koanf:",squash" group:"connecting"`
-	Account accountConfig `koanf:",squash"` // the values that an entry of accounts inherits
-	Worker  workerConfig  `koanf:",squash" group:"sending"`
-	Public  publicConfig  `koanf:",squash" group:"publishing"`
-	Ops     opsConfig     `koanf:",squash" group:"operating"`
-	API     apiConfig     `koanf:",squash" group:"answering"`
-	Log     logConfig     `koanf:",squash" group:"logging"`
+type Config struct {
+	Redis   redisConfig  `koanf:",squash" group:"connecting"`
+	Account Account      `koanf:",squash"` // the values that an entry of accounts inherits
+	Worker  workerConfig `koanf:",squash" group:"sending"`
+	Public  publicConfig `koanf:",squash" group:"publishing"`
+	Ops     opsConfig    `koanf:",squash" group:"operating"`
+	API     apiConfig    `koanf:",squash" group:"answering"`
+	Log     Log          `koanf:",squash" group:"logging"`
 
 	// Accounts has one entry for each account of the file's list, or the only
 	// account, or none.
-	Accounts []accountConfig `koanf:"-"`
+	Accounts []Account `koanf:"-"`
 	// Warnings are accepted settings that are probably mistakes.
 	Warnings []string `koanf:"-"`
 
-	shown         []shownSetting // in the table's order
-	shownAccounts []shownAccount // none without the file's list
-	files         []readFile     // the files that were read
+	// Rows are the settings as `config` prints them, in the table's order.
+	Rows []Row `koanf:"-"`
+	// AccountRows has one entry for each account of the file's list.
+	AccountRows []AccountRows `koanf:"-"`
+	// Files are those that settings came from.
+	Files []File `koanf:"-"`
 }
 
-// readFile is a file that settings come from.
-type readFile struct {
-	path  string
-	holds string // the secrets in it, for a reader; empty: none
+// File is a file that settings come from.
+type File struct {
+	Path  string
+	Holds string // the secrets in it, for a reader; empty: none
 }
 
 // redisConfig is what every command needs that connects.
@@ -70,8 +75,8 @@ type redisConfig struct {
 	WebhookPrivate bool          `koanf:"webhook_private" default:"false" rule:"bool" usage:"true lets webhooks use http:// and private networks"`
 }
 
-// accountConfig is one account. Every field may differ per account.
-type accountConfig struct {
+// Account is one account. Every field may differ per account.
+type Account struct {
 	AppID        string        `koanf:"appid" rule:"appid" group:"connecting" usage:"the account's appid"`
 	AppSecret    wechat.Secret `koanf:"appsecret" group:"calling" usage:"the account's AppSecret"`
 	TokenMode    string        `koanf:"token_mode" default:"stable" rule:"oneof stable classic" group:"calling" usage:"which token endpoint: stable or classic"`
@@ -141,14 +146,14 @@ type apiConfig struct {
 	Gateway bool          `koanf:"gateway" default:"false" rule:"bool" usage:"serve WeChat's own paths on the API listener, for programs with an SDK of WeChat's"`
 }
 
-// logConfig is how the long-running commands log, on stderr.
-type logConfig struct {
+// Log is how the long-running commands log, on stderr.
+type Log struct {
 	Level  string `koanf:"log_level" default:"info" rule:"oneof debug info warn error" usage:"debug, info, warn or error"`
 	Format string `koanf:"log_format" rule:"oneof json console" usage:"json or console; console when stderr is a terminal, else json"`
 }
 
-// mode is callback_mode, or what it defaults to.
-func (a *accountConfig) mode() wechat.CallbackMode {
+// Mode is callback_mode, or what it defaults to.
+func (a *Account) Mode() wechat.CallbackMode {
 	switch {
 	case a.CallbackMode != "":
 		return a.CallbackMode
@@ -161,16 +166,16 @@ func (a *accountConfig) mode() wechat.CallbackMode {
 
 // real reports whether the account calls WeChat itself, and not a simulator or
 // a proxy.
-func (a *accountConfig) real() bool {
+func (a *Account) real() bool {
 	host, _, _ := strings.Cut(strings.TrimPrefix(a.BaseURL, "https://"), "/")
 	return strings.HasSuffix(host, ".weixin.qq.com")
 }
 
 var simulatorHost = regexp.MustCompile(`^(wx|wechat-?)?sim(ulat(e|or|ion))?([-.0-9]|$)`)
 
-// simulated reports whether the account calls a simulator: on this machine, or on a
+// Simulated reports whether the account calls a simulator: on this machine, or on a
 // host named so, such as http://simulate:8090.
-func (a *accountConfig) simulated() bool {
+func (a *Account) Simulated() bool {
 	host := plainHost(a.BaseURL)
 	return host != "" && (clientaddr.Loopback(host) || simulatorHost.MatchString(host))
 }
@@ -222,8 +227,8 @@ var (
 	appSecretForm = regexp.MustCompile(`^[0-9a-fA-F]{32}$`)
 )
 
-// isAppID reports whether text has the form of WeChat's appids.
-func isAppID(text string) bool { return appIDForm.MatchString(text) }
+// IsAppID reports whether text has the form of WeChat's appids.
+func IsAppID(text string) bool { return appIDForm.MatchString(text) }
 
 // shortToken is the length below which a callback Token is warned of. 16 of 62
 // characters are 95 bits, too many to guess.
@@ -232,34 +237,34 @@ const shortToken = 16
 // shortPassword is the length below which the password of ops_login is warned of.
 const shortPassword = 8
 
-// check checks an account of which only what calls WeChat is known. It names settings by
+// Check checks an account of which only what calls WeChat is known. It names settings by
 // their key.
-func (a *accountConfig) check() (warnings []string, faults []error) {
+func (a *Account) Check() (warnings []string, faults []error) {
 	found := &complaints{label: func(name string) string { return name }}
-	a.validate(calling, found)
+	a.validate(Calling, found)
 	return found.warnings, found.faults
 }
 
 // validate checks what depends on more than one setting. Secrets that the
 // command has no use for were not read and are zero.
-func (a *accountConfig) validate(uses group, c *complaints) {
-	c.placeholder("appsecret", a.AppSecret, a.simulated())
-	c.placeholder("callback_token", a.CallbackToken, a.simulated())
-	c.placeholder("encoding_aes_key", a.AESKey, a.simulated())
-	c.placeholder("callback_token_previous", a.PreviousToken, a.simulated())
-	c.placeholder("encoding_aes_key_previous", a.PreviousKey, a.simulated())
-	if uses&calling != 0 {
+func (a *Account) validate(uses Group, c *complaints) {
+	c.placeholder("appsecret", a.AppSecret, a.Simulated())
+	c.placeholder("callback_token", a.CallbackToken, a.Simulated())
+	c.placeholder("encoding_aes_key", a.AESKey, a.Simulated())
+	c.placeholder("callback_token_previous", a.PreviousToken, a.Simulated())
+	c.placeholder("encoding_aes_key_previous", a.PreviousKey, a.Simulated())
+	if uses&Calling != 0 {
 		c.clearText("wechat_base_url", a.BaseURL, "AppSecret and access tokens can be read on the way")
 	}
-	c.warn(a.real() && a.AppID != "" && !isAppID(a.AppID), "appid", "is no appid of WeChat's: those are wx and 16 hexadecimal digits")
+	c.warn(a.real() && a.AppID != "" && !IsAppID(a.AppID), "appid", "is no appid of WeChat's: those are wx and 16 hexadecimal digits")
 	c.fault(a.real() && !a.AppSecret.IsZero() && !isPlaceholder(a.AppSecret) && !appSecretForm.MatchString(a.AppSecret.Reveal()),
 		"appsecret", "is no AppSecret: those are 32 hexadecimal digits, this is a text of %d bytes; copy it anew, there is no need to reset it",
 		len(a.AppSecret.Reveal()))
-	if uses&publishing == 0 {
+	if uses&Publishing == 0 {
 		return
 	}
-	c.fault(a.mode() != wechat.CallbackPlain && a.AESKey.IsZero() && !a.CallbackToken.IsZero(), "encoding_aes_key",
-		"is missing: callback mode %s needs it", a.mode())
+	c.fault(a.Mode() != wechat.CallbackPlain && a.AESKey.IsZero() && !a.CallbackToken.IsZero(), "encoding_aes_key",
+		"is missing: callback mode %s needs it", a.Mode())
 	rotating := !a.PreviousToken.IsZero() || !a.PreviousKey.IsZero()
 	c.fault(rotating && a.PreviousUntil.IsZero(), "callback_previous_until",
 		"is missing: say until when the previous secrets are accepted")
@@ -267,15 +272,15 @@ func (a *accountConfig) validate(uses group, c *complaints) {
 	c.warn(length > 0 && length < shortToken && !isPlaceholder(a.CallbackToken), "callback_token",
 		"has %d characters: take %d or more, since it alone signs WeChat's pushes", length, shortToken)
 	c.clearText("wechat_authorize_url", a.AuthorizeURL, "followers can be led elsewhere on the way")
-	c.warn(!a.CallbackToken.IsZero() && a.mode() == wechat.CallbackPlain && !a.simulated(), "callback_mode",
+	c.warn(!a.CallbackToken.IsZero() && a.Mode() == wechat.CallbackPlain && !a.Simulated(), "callback_mode",
 		"is plain: WeChat's signature does not cover what it pushes; choose secure mode in 消息推送配置 on developers.weixin.qq.com/platform and set %s", c.label("encoding_aes_key"))
-	c.warn(a.simulated() && strings.HasPrefix(a.AuthorizeURL, "https://open.weixin.qq.com/"), "wechat_authorize_url",
+	c.warn(a.Simulated() && strings.HasPrefix(a.AuthorizeURL, "https://open.weixin.qq.com/"), "wechat_authorize_url",
 		"is WeChat's own, though %s is http://, as a simulator's: links lead followers to the real WeChat", c.label("wechat_base_url"))
 }
 
 // validate checks what depends on more than one setting of the process.
-func (c *config) validate(uses group, found *complaints) {
-	ids := c.appids()
+func (c *Config) validate(uses Group, found *complaints) {
+	ids := c.AppIDs()
 	for i, id := range ids {
 		if id != "" && slices.Index(ids, id) < i {
 			found.faults = append(found.faults, fmt.Errorf("accounts: %s is listed twice", id))
@@ -283,25 +288,25 @@ func (c *config) validate(uses group, found *complaints) {
 	}
 	found.fault(!c.Redis.SealNameKeys.IsZero() && c.Redis.SealKeys.IsZero(), "seal_name_keys",
 		"needs %s: without it the openids and users of messages that wait are in clear", found.label("seal_keys"))
-	simulated := !slices.ContainsFunc(c.Accounts, func(a accountConfig) bool { return !a.simulated() })
+	simulated := !slices.ContainsFunc(c.Accounts, func(a Account) bool { return !a.Simulated() })
 	found.placeholder("enroll_key", c.Public.EnrollKey, simulated)
 	found.placeholder("enroll_key_previous", c.Public.PreviousEnrollKey, simulated)
 	found.placeholder("ops_login", c.Ops.Login, simulated)
 	_, password, _ := strings.Cut(c.Ops.Login.Reveal(), ":")
 	found.warn(len(password) > 0 && len(password) < shortPassword && !isPlaceholder(c.Ops.Login), "ops_login",
 		"has a password of %d characters: take %d or more", len(password), shortPassword)
-	if uses&publishing != 0 {
+	if uses&Publishing != 0 {
 		found.clearText("public_url", c.Public.URL, "links and WeChat's pushes can be read and changed on the way")
 	}
-	if uses&answering != 0 && c.API.Addr != none && c.API.Addr != "" {
+	if uses&Answering != 0 && c.API.Addr != Off && c.API.Addr != "" {
 		found.warn(!clientaddr.Loopback(c.API.Addr) && len(c.Public.TrustedProxies) == 0, "api_addr",
 			"other machines reach %s by http://: API keys and messages can be read on the way; put a proxy with TLS before it and name it in WXNOTIFY_TRUSTED_PROXIES, or listen on 127.0.0.1",
 			usage.Quote(c.API.Addr))
 		found.fault(!c.API.Keys.IsZero() && len(c.Accounts) > 1, "api_keys",
 			"belong to the only account, and there are %d: make keys of each account with `wxnotify api keys create --account`", len(c.Accounts))
 	}
-	if uses&operating != 0 {
-		found.fault(c.Ops.Login.IsZero() && c.Ops.UsersFile == "" && c.Ops.Addr != none && c.Ops.Addr != "" && !clientaddr.Loopback(c.Ops.Addr), "ops_login",
+	if uses&Operating != 0 {
+		found.fault(c.Ops.Login.IsZero() && c.Ops.UsersFile == "" && c.Ops.Addr != Off && c.Ops.Addr != "" && !clientaddr.Loopback(c.Ops.Addr), "ops_login",
 			"is missing: other machines reach %s (%s); set user:password, or listen on 127.0.0.1", usage.Quote(c.Ops.Addr), found.label("ops_addr"))
 	}
 }
@@ -315,13 +320,14 @@ func plainHost(address string) string {
 	return strings.ToLower(u.Hostname())
 }
 
-// pick returns the account named appid, or the only one when appid is empty.
-func (c *config) pick(appid string) (*accountConfig, error) {
+// Pick returns the account named appid, or the only one when appid is empty. Its error,
+// also that of several accounts and none chosen, is wrong usage.
+func (c *Config) Pick(appid string) (*Account, error) {
 	switch {
 	case len(c.Accounts) == 0:
 		return nil, usage.Errorf("no account: set WXNOTIFY_APPID, or accounts in the file given by --config")
 	case appid == "" && len(c.Accounts) > 1:
-		return nil, usage.Errorf("several accounts: name one with --account (%s)", strings.Join(c.appids(), ", "))
+		return nil, usage.Errorf("several accounts: name one with --account (%s)", strings.Join(c.AppIDs(), ", "))
 	case appid == "":
 		return &c.Accounts[0], nil
 	}
@@ -330,23 +336,24 @@ func (c *config) pick(appid string) (*accountConfig, error) {
 			return &c.Accounts[i], nil
 		}
 	}
-	return nil, usage.Errorf("no account %s is configured; configured are: %s", appid, strings.Join(c.appids(), ", "))
+	return nil, usage.Errorf("no account %s is configured; configured are: %s", appid, strings.Join(c.AppIDs(), ", "))
 }
 
-// chosen returns the account named appid, or all when appid is empty.
-func (c *config) chosen(appid string) ([]*accountConfig, error) {
+// Chosen returns the account named appid, or all when appid is empty.
+func (c *Config) Chosen(appid string) ([]*Account, error) {
 	if appid != "" || len(c.Accounts) == 0 {
-		one, err := c.pick(appid)
-		return []*accountConfig{one}, err
+		one, err := c.Pick(appid)
+		return []*Account{one}, err
 	}
-	list := make([]*accountConfig, len(c.Accounts))
+	list := make([]*Account, len(c.Accounts))
 	for i := range c.Accounts {
 		list[i] = &c.Accounts[i]
 	}
 	return list, nil
 }
 
-func (c *config) appids() []string {
+// AppIDs lists the appids of the accounts.
+func (c *Config) AppIDs() []string {
 	var ids []string
 	for _, a := range c.Accounts {
 		ids = append(ids, a.AppID)
@@ -354,8 +361,8 @@ func (c *config) appids() []string {
 	return ids
 }
 
-// secretsMissing names the accounts that cannot call WeChat.
-func (c *config) secretsMissing() error {
+// SecretsMissing names the accounts that cannot call WeChat; nil: there are none.
+func (c *Config) SecretsMissing() error {
 	var faults []error
 	for _, a := range c.Accounts {
 		if a.AppSecret.IsZero() {
@@ -378,8 +385,8 @@ func shownAppID(appid string) string {
 	return usage.Quote(appid)
 }
 
-// linksMissing names what is needed for enrolment links.
-func (c *config) linksMissing() error {
+// LinksMissing names what is needed for enrolment links; nil: nothing is missing.
+func (c *Config) LinksMissing() error {
 	var missing []string
 	if c.Public.URL == "" {
 		missing = append(missing, "WXNOTIFY_PUBLIC_URL")
@@ -393,25 +400,25 @@ func (c *config) linksMissing() error {
 	return usage.Errorf("links cannot be made: set %s", strings.Join(missing, " and "))
 }
 
-// label names a setting as the operator wrote it: a variable, a flag, or a file
-// and its key.
-func (c *config) label(name string) string { return c.row(name).label }
+// Label names a setting, by its key, as the operator wrote it: a variable, a flag, or a
+// file and its key.
+func (c *Config) Label(name string) string { return c.row(name).label }
 
-// isDefault reports whether the setting was left at its default.
-func (c *config) isDefault(name string) bool { return c.row(name).Source == "default" }
+// IsDefault reports whether the setting was left at its default.
+func (c *Config) IsDefault(name string) bool { return c.row(name).Source == "default" }
 
-func (c *config) row(name string) shownSetting {
-	return c.shown[slices.IndexFunc(c.shown, func(s shownSetting) bool { return s.Name == name })]
+func (c *Config) row(name string) Row {
+	return c.Rows[slices.IndexFunc(c.Rows, func(s Row) bool { return s.Name == name })]
 }
 
-// codec writes and reads the messages of one account that wait.
-func (c *config) codec(appid string) job.Codec {
+// Codec writes and reads the messages of one account that wait.
+func (c *Config) Codec(appid string) job.Codec {
 	keys, _ := seal.New(c.Redis.SealKeys.Reveal()) // was checked
 	return job.Codec{Account: appid, Keys: keys}
 }
 
-// names seal the openids and users of one account; nil: they are in clear.
-func (c *config) names(appid string) *seal.Names {
+// Names seal the openids and users of one account; nil: they are in clear.
+func (c *Config) Names(appid string) *seal.Names {
 	n, _ := seal.NewNames(c.Redis.SealNameKeys.Reveal(), appid) // was checked
 	return n
 }

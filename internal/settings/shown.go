@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"regexp"
@@ -7,28 +7,28 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// shownSetting is one row of the effective configuration.
-type shownSetting struct {
+// Row is one row of the effective configuration, as JSON has it.
+type Row struct {
 	Name   string `json:"name"`
-	Value  string `json:"value"`
+	Value  string `json:"value"`  // of a secret: its fingerprint
 	Source string `json:"source"` // default, file, environment or flag
 	Env    string `json:"env"`
 	Usage  string `json:"usage"`
 
-	label string // see config.label
+	label string // see Config.Label
 }
 
-// shownAccount is what an entry of the file's accounts list sets itself. It
+// AccountRows is what an entry of the file's accounts list sets itself. It
 // inherits the rest.
-type shownAccount struct {
-	AppID    string         `json:"appid"`
-	Settings []shownSetting `json:"settings"`
+type AccountRows struct {
+	AppID    string `json:"appid"`
+	Settings []Row  `json:"settings"`
 }
 
 // redact replaces a secret by its fingerprint, by which two processes can be
 // compared.
-func redact(s setting, value string) string {
-	if !s.secret() || value == "" {
+func redact(s Setting, value string) string {
+	if !s.Secret() || value == "" {
 		return value
 	}
 	if s.Name == "redis_url" {

@@ -1,4 +1,4 @@
-package main
+package settings_test
 
 import (
 	"flag"
@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 var update = flag.Bool("update", false, "write the generated parts of golden files again")
@@ -33,30 +36,15 @@ func TestGoldenReadmeSettings(t *testing.T) {
 			if !opened || !closed {
 				t.Fatalf("%s has no %s … %s", name, strings.TrimSpace(settingsBegin), settingsEnd)
 			}
-			golden(t, path, before+settingsBegin+language.table(t)+settingsEnd+after)
+			testutil.Golden(t, *update, path, before+settingsBegin+language.table(t)+settingsEnd+after)
 		})
-	}
-}
-
-// golden compares a generated file, or writes it with -update.
-func golden(t *testing.T, path, want string) {
-	t.Helper()
-	got, err := os.ReadFile(path)
-	if err == nil && string(got) == want {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s differs from the settings of config.go (%v); run `go generate ./cmd/wxnotify` and read the difference", path, err)
-	}
-	if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }
 
 // readmeLanguage says how a row reads in one language.
 type readmeLanguage struct {
 	head             string
-	usage            func(setting) (string, bool)
+	usage            func(settings.Setting) (string, bool)
 	form             string // how meaning and default stand together
 	orFile, perEntry string
 }
@@ -64,7 +52,7 @@ type readmeLanguage struct {
 func english() readmeLanguage {
 	return readmeLanguage{
 		head:   "| variable | meaning (default) |\n| --- | --- |\n",
-		usage:  func(s setting) (string, bool) { return s.Usage, true },
+		usage:  func(s settings.Setting) (string, bool) { return s.Usage, true },
 		form:   "%s (`%s`)",
 		orFile: " or `…_FILE`", perEntry: " ᴬ",
 	}
@@ -134,7 +122,7 @@ func chinese() readmeLanguage {
 	}
 	return readmeLanguage{
 		head:   "| 变量 | 含义（默认值） |\n| --- | --- |\n",
-		usage:  func(s setting) (string, bool) { text, ok := words[s.Name]; return text, ok },
+		usage:  func(s settings.Setting) (string, bool) { text, ok := words[s.Name]; return text, ok },
 		form:   "%s（`%s`）",
 		orFile: " 或 `…_FILE`", perEntry: " ᴬ",
 	}
@@ -144,8 +132,8 @@ func (l readmeLanguage) table(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString(l.head)
-	for _, s := range settings() {
-		name, meaning := "`"+s.env()+"`", ""
+	for _, s := range settings.Table() {
+		name, meaning := "`"+s.Env()+"`", ""
 		usage, ok := l.usage(s)
 		if !ok {
 			t.Errorf("%s has no text in this language", s.Name)
@@ -153,7 +141,7 @@ func (l readmeLanguage) table(t *testing.T) string {
 		if meaning = usage; s.Default != "" {
 			meaning = fmt.Sprintf(l.form, usage, s.Default)
 		}
-		if s.secret() {
+		if s.Secret() {
 			name += l.orFile
 		}
 		if s.Account {

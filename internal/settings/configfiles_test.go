@@ -1,4 +1,4 @@
-package main
+package settings_test
 
 import (
 	"encoding/json"
@@ -9,6 +9,9 @@ import (
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 const (
@@ -24,19 +27,19 @@ func TestGoldenConfigSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, schemaPath, string(text)+"\n")
+	testutil.Golden(t, *update, schemaPath, string(text)+"\n")
 }
 
 // TestGoldenEnvExample keeps .env.example equal to the table of settings.
 func TestGoldenEnvExample(t *testing.T) {
 	t.Parallel()
-	golden(t, envExamplePath, envExample())
+	testutil.Golden(t, *update, envExamplePath, envExample())
 }
 
 // configSchema describes the file that --config names.
 func configSchema() map[string]any {
 	common, account := map[string]any{}, map[string]any{}
-	for _, s := range settings() {
+	for _, s := range settings.Table() {
 		for key, schema := range settingSchema(s) {
 			common[key] = schema
 			if s.Account {
@@ -55,7 +58,7 @@ func configSchema() map[string]any {
 }
 
 // settingSchema describes one setting, and its _file form.
-func settingSchema(s setting) map[string]any {
+func settingSchema(s settings.Setting) map[string]any {
 	schema := map[string]any{"description": s.Usage, "type": "string"}
 	rule, arg, _ := strings.Cut(s.Rule, " ")
 	switch kind := s.Type.Kind(); {
@@ -72,14 +75,14 @@ func settingSchema(s setting) map[string]any {
 		schema["type"] = "integer"
 		schema["minimum"] = json.Number(arg)
 	}
-	if s.Default != "" && !s.secret() {
+	if s.Default != "" && !s.Secret() {
 		schema["default"] = s.Default
 		if t := schema["type"]; t == "boolean" || t == "number" || t == "integer" {
 			schema["default"] = json.RawMessage(s.Default)
 		}
 	}
 	out := map[string]any{s.Name: schema}
-	if s.secret() {
+	if s.Secret() {
 		schema["description"] = s.Usage + "; file:PATH or env:NAME refers to it"
 		out[s.Name+"_file"] = map[string]any{"type": "string", "description": "file that holds " + s.Name}
 	}
@@ -92,8 +95,8 @@ func envExample() string {
 	b.WriteString("# Settings of wxnotify. Copy to .env and remove the # before a variable to set it.\n" +
 		"# No quotes and no comments behind a value: `docker run --env-file` keeps them as part of it.\n" +
 		"# A secret may be read from a file instead: WXNOTIFY_APPSECRET_FILE=/run/secrets/appsecret\n")
-	for _, s := range settings() {
-		fmt.Fprintf(&b, "\n# %s\n#%s=%s\n", s.Usage, s.env(), s.Default)
+	for _, s := range settings.Table() {
+		fmt.Fprintf(&b, "\n# %s\n#%s=%s\n", s.Usage, s.Env(), s.Default)
 	}
 	return b.String()
 }
@@ -130,7 +133,7 @@ func TestConfigSchemaAcceptsWhatTheProgramAccepts(t *testing.T) {
 			t.Fatal(err)
 		}
 		bySchema := schema.Validate(normal(t, file))
-		_, byProgram := loadConfig(write(t, "c.yaml", text), map[string]string{"PATH": "secret", "WXNOTIFY_WECHAT_BASE_URL": "http://sim"}, nil, everyGroup)
+		_, byProgram := settings.Load(write(t, "c.yaml", text), map[string]string{"PATH": "secret", "WXNOTIFY_WECHAT_BASE_URL": "http://sim"}, nil, settings.Everything)
 		if (bySchema == nil) != accepted || (byProgram == nil) != accepted {
 			t.Errorf("%q: accepted should be %v\nschema: %v\nprogram: %v", text, accepted, bySchema, byProgram)
 		}

@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"fmt"
@@ -17,10 +17,10 @@ func fixedSettings() []string {
 	}
 }
 
-// replace makes c the configuration of a process that has run with before: what cannot
+// Replace makes c the configuration of a process that has run with before: what cannot
 // change while a process runs stays as before. fixed names these settings where they
 // differ, and changed the others, an account's with its appid. Neither shows a value.
-func (c *config) replace(before *config) (fixed, changed []string) {
+func (c *Config) Replace(before *Config) (fixed, changed []string) {
 	eachSetting(c, before, func(name string, now, then reflect.Value) {
 		if slices.Contains(fixedSettings(), name) && !reflect.DeepEqual(now.Interface(), then.Interface()) {
 			fixed = append(fixed, variable(name))
@@ -36,7 +36,7 @@ func (c *config) replace(before *config) (fixed, changed []string) {
 		}
 	}
 	eachSetting(c, before, differing(""))
-	were := map[string]*accountConfig{}
+	were := map[string]*Account{}
 	for i := range before.Accounts {
 		were[before.Accounts[i].AppID] = &before.Accounts[i]
 	}
@@ -57,11 +57,11 @@ func (c *config) replace(before *config) (fixed, changed []string) {
 
 // eachSetting calls f for each setting of the process, with both values. What accounts
 // inherit is left out.
-func eachSetting(c, before *config, f func(name string, now, then reflect.Value)) {
+func eachSetting(c, before *Config, f func(name string, now, then reflect.Value)) {
 	now, then := reflect.ValueOf(c).Elem(), reflect.ValueOf(before).Elem()
 	for i := range now.NumField() {
 		field := now.Type().Field(i)
-		if strings.HasPrefix(field.Tag.Get("koanf"), ",") && field.Type != reflect.TypeFor[accountConfig]() {
+		if strings.HasPrefix(field.Tag.Get("koanf"), ",") && field.Type != reflect.TypeFor[Account]() {
 			eachField(now.Field(i), then.Field(i), f)
 		}
 	}
