@@ -157,3 +157,15 @@ func TestCommandsReadOnlyTheSecretsThatTheyUse(t *testing.T) {
 		t.Errorf("worker: exit %d:\n%s", r.code, r.stderr)
 	}
 }
+
+func TestLogFormatIsASetting(t *testing.T) {
+	t.Parallel()
+	vars := environ("WXNOTIFY_APPID", "wxa", "WXNOTIFY_APPSECRET", canarySecret, "WXNOTIFY_LOG_FORMAT", "xml")
+	if r := inProcess(t, vars, "worker"); r.code != exitUsage || !strings.Contains(r.stderr, `WXNOTIFY_LOG_FORMAT: "xml" is not one of json, console`) {
+		t.Errorf("exit %d:\n%s", r.code, r.stderr)
+	}
+	vars["WXNOTIFY_LOG_FORMAT"], vars["WXNOTIFY_REDIS_URL"] = "json", "redis://127.0.0.1:1/0"
+	if r := inProcess(t, vars, "worker", "--log-format", "console"); !strings.Contains(r.stderr, "WARN") && !strings.Contains(r.stderr, "warn\t") {
+		t.Errorf("a flag does not beat the environment:\n%s", r.stderr)
+	}
+}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/logging"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/simserver"
@@ -77,7 +78,7 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 		return err
 	}
 	defer st.close()
-	d := &display{out: a.Stdout, color: isTerminal(a.Stdout), accepted: map[string]bool{}}
+	d := &display{out: a.Stdout, color: logging.IsTerminal(a.Stdout), accepted: map[string]bool{}}
 	s, err := newServer(st.rdb, st.config, sends|publishes|answers, zap.NewNop(), hooks{
 		stdout:  a.Stdout,
 		onEvent: d.event, opsListener: st.opsLn, publicListener: st.publicLn, apiListener: st.apiLn,

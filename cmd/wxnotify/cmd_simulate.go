@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxnotify/wxnotify/internal/logging"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/simserver"
 	"github.com/wxnotify/wxnotify/internal/usage"
@@ -139,7 +140,7 @@ func (a *app) simulate(ctx context.Context, f simulateFlags) error {
 	defer p.Close()
 	base := "http://" + reachable(ln.Addr())
 	_, _ = fmt.Fprint(a.Stderr, f.hints(base, a.self(), p.Accounts()[0].Templates()))
-	return serveHTTP(ctx, ln, simserver.New(p, f.addr), limits{log: newLogger(a.Stderr, settings.Log{Level: "warn"})})
+	return serveHTTP(ctx, ln, simserver.New(p, f.addr), limits{log: logging.New(a.Stderr, "warn", "")})
 }
 
 // reachable is addr, or its port on the loopback when it is every address.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/logging"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -114,7 +115,7 @@ func (a *app) showStats(ctx context.Context, acct *account, span ledger.Span, fr
 		return a.printJSON(v)
 	}
 	_, _ = fmt.Fprintf(a.Stdout, a.say("account %s\n", "账号 %s\n"), acct.AppID)
-	if isTerminal(a.Stdout) {
+	if logging.IsTerminal(a.Stdout) {
 		a.drawStats(a.Stdout, span, buckets, &total)
 	} else {
 		err = a.tabulateStats(a.Stdout, span, buckets, &total)

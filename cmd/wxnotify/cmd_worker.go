@@ -5,6 +5,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/gcpercent"
+	"github.com/wxnotify/wxnotify/internal/logging"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 )
@@ -71,7 +72,7 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 	if roles&sends != 0 {
 		gcpercent.Set(a.Env)
 	}
-	log := newLogger(a.Stderr, c.Log)
+	log := logging.New(a.Stderr, c.Log.Level, c.Log.Format)
 	defer func() { _ = log.Sync() }()
 	for _, w := range c.Warnings {
 		log.Warn("configuration", zap.String("warning", w))

@@ -1,21 +1,16 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
-	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
 // everyCommand calls do with each command of the program.
@@ -145,38 +140,6 @@ func TestManualPages(t *testing.T) {
 		if err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s: %v, want %q:\n%s", name, err, want, text)
 		}
-	}
-}
-
-// TestLogLinesHaveEachKeyOnceAndNoZeroTime: whatever a package hands over.
-func TestLogLinesHaveEachKeyOnceAndNoZeroTime(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	log := newLogger(&out, settings.Log{Level: "info", Format: "json"}).With(zap.String("account", "wxa"), zap.Time("since", time.Time{}))
-	at := time.Date(2026, 11, 26, 9, 0, 0, 0, time.UTC)
-	log.With(zap.String("class", "bulk")).Info("m", zap.String("account", "wxb"), zap.Int("n", 1), zap.Int("n", 2), zap.String("msg", "other"),
-		zap.Time("until", time.Time{}), zap.Timep("at", &at), zap.String("class", "default"))
-	in := json.NewDecoder(&out)
-	seen := map[string]any{}
-	for depth := -1; ; {
-		token, err := in.Token()
-		if err != nil {
-			break
-		}
-		if depth++; depth == 0 || depth%2 == 0 {
-			continue
-		}
-		if key, isText := token.(string); isText {
-			if _, twice := seen[key]; twice {
-				t.Errorf("%s is in the line twice", key)
-			}
-			value, _ := in.Token()
-			depth++
-			seen[key] = value
-		}
-	}
-	if seen["account"] != "wxa" || seen["class"] != "bulk" || seen["n"] != 1.0 || seen["msg"] != "m" || seen["until"] != nil || seen["since"] != nil || seen["at"] == nil {
-		t.Errorf("the line has %v", seen)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/net/netutil"
 
+	"github.com/wxnotify/wxnotify/internal/logging"
 	"github.com/wxnotify/wxnotify/internal/ops"
 )
 
@@ -68,7 +69,7 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) e
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleTimeout,
 		ReadTimeout: l.read, WriteTimeout: l.write, MaxHeaderBytes: 32 << 10,
 		BaseContext: func(net.Listener) context.Context { return ops.Stopping(ctx) },
-		ErrorLog:    log.New(serverFaults{firstOfKind(l.log.With(zap.Stringer("listener", ln.Addr())))}, "", 0),
+		ErrorLog:    log.New(serverFaults{logging.FirstOfKind(l.log.With(zap.Stringer("listener", ln.Addr())))}, "", 0),
 	}
 	if l.grace == 0 {
 		l.grace = 3 * time.Second

@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/gateway"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/logging"
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -93,7 +94,7 @@ func (o *observer) ended(appid string, m *enroll.Message) {
 
 // token logs and counts what happens to an account's token.
 func (o *observer) token(appid string) func(tokenstore.Event) {
-	log := firstOfKind(o.log.With(zap.String("account", appid)))
+	log := logging.FirstOfKind(o.log.With(zap.String("account", appid)))
 	return func(e tokenstore.Event) {
 		fields := []zap.Field{zap.String("token", e.Fingerprint)}
 		if e.Err != nil {

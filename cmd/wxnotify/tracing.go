@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/logging"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/tracing"
 	"github.com/wxnotify/wxnotify/internal/usage"
@@ -71,7 +72,7 @@ func startTracing(ctx context.Context, env map[string]string, log *zap.Logger) (
 		return false, nil, usage.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
-	failures := firstOfKind(log)
+	failures := logging.FirstOfKind(log)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		failures.Warn("traces are not exported; sending goes on", zap.String("cause", mask.Text(err.Error())))
 	}))

@@ -38,7 +38,7 @@ type Config struct {
 	Public  publicConfig `koanf:",squash" group:"publishing"`
 	Ops     opsConfig    `koanf:",squash" group:"operating"`
 	API     apiConfig    `koanf:",squash" group:"answering"`
-	Log     Log          `koanf:",squash" group:"logging"`
+	Log     logConfig    `koanf:",squash" group:"logging"`
 
 	// Accounts has one entry for each account of the file's list, or the only
 	// account, or none.
@@ -146,8 +146,8 @@ type apiConfig struct {
 	Gateway bool          `koanf:"gateway" default:"false" rule:"bool" usage:"serve WeChat's own paths on the API listener, for programs with an SDK of WeChat's"`
 }
 
-// Log is how the long-running commands log, on stderr.
-type Log struct {
+// logConfig is how the long-running commands log, on stderr.
+type logConfig struct {
 	Level  string `koanf:"log_level" default:"info" rule:"oneof debug info warn error" usage:"debug, info, warn or error"`
 	Format string `koanf:"log_format" rule:"oneof json console" usage:"json or console; console when stderr is a terminal, else json"`
 }

@@ -1,4 +1,4 @@
-package main
+package logging_test
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/logging"
 )
 
 // Whatever kind of field a package logs, no personal data reaches the log, and
@@ -28,7 +28,7 @@ func TestLogsMaskPersonalData(t *testing.T) {
 	}
 	for _, format := range []string{"json", "console"} {
 		var out bytes.Buffer
-		log := newLogger(&out, settings.Log{Level: "debug", Format: format}).With(zap.String("with", all)).Named("x")
+		log := logging.New(&out, "debug", format).With(zap.String("with", all)).Named("x")
 		log.Warn("message of "+all,
 			zap.String("id", "lab-"+phone), zap.Strings("ids", []string{"lab-" + card, "order-1"}), zap.Error(errors.New(all)),
 			zap.NamedError("wrapped", fmt.Errorf("x: %w", errors.New(all))), zap.Errors("errors", []error{errors.New(all)}),
@@ -56,5 +56,37 @@ func TestLogsMaskPersonalData(t *testing.T) {
 		if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["msgid"] != 13812345678.0 || line["latency"] != 13.812345678 {
 			t.Errorf("the line is no JSON, or its numbers changed: %v, %v", err, line)
 		}
+	}
+}
+
+// TestLogLinesHaveEachKeyOnceAndNoZeroTime: whatever a package hands over.
+func TestLogLinesHaveEachKeyOnceAndNoZeroTime(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log := logging.New(&out, "info", "json").With(zap.String("account", "wxa"), zap.Time("since", time.Time{}))
+	at := time.Date(2026, 11, 26, 9, 0, 0, 0, time.UTC)
+	log.With(zap.String("class", "bulk")).Info("m", zap.String("account", "wxb"), zap.Int("n", 1), zap.Int("n", 2), zap.String("msg", "other"),
+		zap.Time("until", time.Time{}), zap.Timep("at", &at), zap.String("class", "default"))
+	in := json.NewDecoder(&out)
+	seen := map[string]any{}
+	for depth := -1; ; {
+		token, err := in.Token()
+		if err != nil {
+			break
+		}
+		if depth++; depth == 0 || depth%2 == 0 {
+			continue
+		}
+		if key, isText := token.(string); isText {
+			if _, twice := seen[key]; twice {
+				t.Errorf("%s is in the line twice", key)
+			}
+			value, _ := in.Token()
+			depth++
+			seen[key] = value
+		}
+	}
+	if seen["account"] != "wxa" || seen["class"] != "bulk" || seen["n"] != 1.0 || seen["msg"] != "m" || seen["until"] != nil || seen["since"] != nil || seen["at"] == nil {
+		t.Errorf("the line has %v", seen)
 	}
 }
