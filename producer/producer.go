@@ -152,18 +152,8 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 	if _, err := job.ParseClass(string(cfg.Class)); err != nil {
 		faults = append(faults, fmt.Errorf("the Class: %w", err))
 	}
-	keys, err := seal.New(cfg.SealKeys.Reveal())
-	if err != nil {
-		faults = append(faults, fmt.Errorf("the SealKeys: %w", err))
-	}
-	sealed, err := seal.NewNames(cfg.SealNameKeys.Reveal(), cfg.Account)
-	if err != nil {
-		faults = append(faults, fmt.Errorf("the SealNameKeys: %w", err))
-	}
-	if sealed != nil && keys == nil {
-		faults = append(faults, errors.New("the SealNameKeys need SealKeys, or openids and users of messages that wait are in clear"))
-	}
-	if err := errors.Join(faults...); err != nil {
+	keys, sealed, err := seal.Read(cfg.SealKeys.Reveal(), cfg.SealNameKeys.Reveal(), cfg.Account)
+	if err := errors.Join(append(faults, err)...); err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
 	records, err := ledger.New(rdb, ledger.Config{Account: cfg.Account, Keep: cfg.Keep, Names: sealed})

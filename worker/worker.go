@@ -141,22 +141,13 @@ type account struct {
 // New checks cfg and names all faults at once. It does not talk to Redis.
 func New(cfg Config) (*Worker, error) {
 	cfg = cfg.withDefaults()
-	keys, err := seal.New(cfg.SealKeys.Reveal())
-	if err != nil {
-		err = fmt.Errorf("worker: Config.SealKeys: %w", err)
-	}
-	if nameKeys, fault := seal.New(cfg.SealNameKeys.Reveal()); fault != nil {
-		err = errors.Join(err, fmt.Errorf("worker: Config.SealNameKeys: %w", fault))
-	} else if nameKeys.Seals() && !keys.Seals() && err == nil {
-		err = errors.New("worker: Config.SealNameKeys: needs Config.SealKeys")
-	}
-	if err := errors.Join(cfg.validate(), err); err != nil {
+	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
 	w := &Worker{}
 	self := identity(cfg)
 	for _, a := range cfg.Accounts {
-		acct, err := newAccount(cfg, a, keys, self)
+		acct, err := newAccount(cfg, a, self)
 		if err != nil {
 			return nil, fmt.Errorf("worker: account %s: %w", a.AppID, err)
 		}
@@ -165,7 +156,11 @@ func New(cfg Config) (*Worker, error) {
 	return w, nil
 }
 
-func newAccount(cfg Config, a Account, keys *seal.Keyring, self heartbeat.Worker) (*account, error) {
+func newAccount(cfg Config, a Account, self heartbeat.Worker) (*account, error) {
+	keys, sealed, err := seal.Read(cfg.SealKeys.Reveal(), cfg.SealNameKeys.Reveal(), a.AppID)
+	if err != nil {
+		return nil, err
+	}
 	log := cfg.Logger.With(zap.String("account", a.AppID))
 	acct := &account{
 		appID: a.AppID, name: processName(self), redis: cfg.Redis, sender: a.Sender, records: a.records,
@@ -178,12 +173,7 @@ func newAccount(cfg Config, a Account, keys *seal.Keyring, self heartbeat.Worker
 	if cfg.OnGateWait != nil {
 		acct.gate.onWait = func(wait time.Duration) { cfg.OnGateWait(a.AppID, wait) }
 	}
-	var err error
 	if acct.records == nil {
-		sealed, err := seal.NewNames(cfg.SealNameKeys.Reveal(), a.AppID)
-		if err != nil {
-			return nil, err
-		}
 		acct.ledger, err = ledger.New(cfg.Redis, ledger.Config{
 			Account: a.AppID, Keep: a.Keep, Resend: a.Resend, Names: sealed,
 		})
@@ -296,6 +286,9 @@ func (c Config) validate() error {
 	need(c.Concurrency > 0, "Concurrency must be positive, got %d", c.Concurrency)
 	need(c.TaskTimeout >= time.Second && c.TaskTimeout%time.Second == 0,
 		"TaskTimeout must be whole seconds, got %s", c.TaskTimeout)
+	if _, _, err := seal.Read(c.SealKeys.Reveal(), c.SealNameKeys.Reveal(), ""); err != nil {
+		faults = append(faults, fmt.Errorf("worker: %w", err))
+	}
 	seen := make(map[string]bool)
 	for i, a := range c.Accounts {
 		need(a.AppID != "", "Accounts[%d].AppID is required", i)

@@ -308,7 +308,7 @@ func TestNamesOfANewAccountAreSealedFromTheStart(t *testing.T) {
 		t.Errorf("a producer in clear: %v", err)
 	}
 	_, err = producer.New(h.rdb, producer.Config{Account: wechattest.AppID, SealNameKeys: wechat.NewSecret(olderNames)})
-	if err == nil || !strings.Contains(err.Error(), "SealNameKeys need SealKeys") {
+	if err == nil || !strings.Contains(err.Error(), "Config.SealNameKeys: needs Config.SealKeys") {
 		t.Errorf("without SealKeys: %v", err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"hash"
 	"strings"
 	"sync"
@@ -79,6 +81,23 @@ func NewNames(keys, account string) (*Names, error) {
 		return nil, err
 	}
 	return k.Names(account)
+}
+
+// Read reads Config.SealKeys and Config.SealNameKeys, and names all their faults at once.
+// Sealed names need sealed messages, in which they are too.
+func Read(keys, nameKeys, account string) (*Keyring, *Names, error) {
+	k, err := New(keys)
+	if err != nil {
+		err = fmt.Errorf("Config.SealKeys: %w", err)
+	}
+	n, fault := NewNames(nameKeys, account)
+	if fault == nil && n != nil && k == nil && err == nil {
+		fault = errors.New("needs Config.SealKeys, or openids and users of messages that wait are in clear")
+	}
+	if fault != nil {
+		err = errors.Join(err, fmt.Errorf("Config.SealNameKeys: %w", fault))
+	}
+	return k, n, err
 }
 
 // KeyID is the ID of the key; empty for nil.

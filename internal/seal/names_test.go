@@ -71,6 +71,34 @@ func TestASealedNameIsOfOneKeyAccountAndKind(t *testing.T) {
 	}
 }
 
+func TestReadNamesAllFaultsOfBothSettings(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		keys, names string
+		want        []string
+	}{
+		"none":           {"", "", nil},
+		"messages alone": {newer, "", nil},
+		"both":           {newer, older, nil},
+		"names alone":    {"", newer, []string{"Config.SealNameKeys: needs Config.SealKeys"}},
+		"no keys":        {"x", "y", []string{"Config.SealKeys: key 1 of 1", "Config.SealNameKeys: key 1 of 1"}},
+		"no message key": {"x", newer, []string{"Config.SealKeys: key 1 of 1"}},
+	} {
+		k, n, err := seal.Read(c.keys, c.names, "wx1")
+		if len(c.want) == 0 {
+			if err != nil || k.Seals() != (c.keys != "") || (n != nil) != (c.names != "") {
+				t.Errorf("%s: %v %v %v", what, k, n, err)
+			}
+			continue
+		}
+		for _, want := range c.want {
+			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), newer) {
+				t.Errorf("%s: %v, want %s", what, err, want)
+			}
+		}
+	}
+}
+
 func TestWithoutAKeyNamesStay(t *testing.T) {
 	t.Parallel()
 	var none *seal.Names
