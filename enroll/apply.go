@@ -40,12 +40,12 @@ func (s *Service) apply(ctx context.Context, a *account, e entry) error {
 // settle gives a receipt to its message. One that names no message that we know
 // gets a second look: the answer to the send may not be recorded yet.
 func (s *Service) settle(ctx context.Context, a *account, e entry) error {
-	settled, err := a.records.Receipt(ctx, e.receipt())
+	settled, err := a.Roster.records.Receipt(ctx, e.receipt())
 	if err == nil && settled == nil {
 		if e.Looks == 0 {
 			return errLater
 		}
-		settled, err = a.records.Match(ctx, e.receipt())
+		settled, err = a.Roster.records.Match(ctx, e.receipt())
 	}
 	switch {
 	case err != nil:
@@ -54,7 +54,7 @@ func (s *Service) settle(ctx context.Context, a *account, e entry) error {
 		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindUnmatched})
 		return nil
 	case settled.Resend != nil:
-		existing, err := queue.Put(ctx, s.cfg.Redis, a.AppID, settled.Class,
+		existing, err := queue.Put(ctx, a.Roster.rdb, a.AppID, settled.Class,
 			queue.Item{ID: settled.ID, Payload: settled.Resend.Payload, ProcessAt: settled.Resend.After})
 		if err != nil {
 			return fmt.Errorf("enroll: send again: %w", err)
@@ -113,17 +113,17 @@ func (s *Service) unfollows(ctx context.Context, a *account, e entry) error {
 // event of the same follower may be applied beside this one: a process that finds, after
 // its own effect, that a later one was heard, has that one's effect follow.
 func (s *Service) heard(ctx context.Context, a *account, e entry, follows bool) error {
-	said, err := a.roster.latest(ctx, e, follows)
+	said, err := a.Roster.latest(ctx, e, follows)
 	if said == unplaced {
 		e.Late = false
-		said, err = a.roster.latest(ctx, e, s.followsNow(ctx, a, e.OpenID))
+		said, err = a.Roster.latest(ctx, e, s.followsNow(ctx, a, e.OpenID))
 	}
 	for err == nil {
 		if err = s.writeFollows(ctx, a, e.OpenID, strings.HasSuffix(said, " 1")); err != nil {
 			return err
 		}
 		now := ""
-		if now, err = a.roster.heard(ctx, e.OpenID); now == said || now == "" {
+		if now, err = a.Roster.heard(ctx, e.OpenID); now == said || now == "" {
 			return err
 		}
 		said = now
@@ -142,24 +142,24 @@ func (s *Service) followsNow(ctx context.Context, a *account, openid string) boo
 func (s *Service) writeFollows(ctx context.Context, a *account, openid string, follows bool) error {
 	switch {
 	case follows:
-		if _, err := a.records.Subscribed(ctx, openid); err != nil {
+		if _, err := a.Roster.records.Subscribed(ctx, openid); err != nil {
 			return fmt.Errorf("enroll: subscribe: %w", err)
 		}
-	case a.EraseUnsubscribed:
+	case a.Roster.cfg.EraseUnsubscribed:
 		return s.erase(ctx, a, openid, WhyUnsubscribed)
 	default:
-		if err := a.records.Unsubscribed(ctx, openid); err != nil {
+		if err := a.Roster.records.Unsubscribed(ctx, openid); err != nil {
 			return fmt.Errorf("enroll: unsubscribe: %w", err)
 		}
 	}
-	if err := a.roster.Follow(ctx, openid, follows); err != nil {
+	if err := a.Roster.Follow(ctx, openid, follows); err != nil {
 		return err
 	}
 	kind := events.UserUnfollowed
 	if follows {
 		kind = events.UserFollowed
 	}
-	return events.Publish(ctx, s.cfg.Redis, a.AppID, a.roster.names(), kind, events.Person{OpenID: openid})
+	return events.Publish(ctx, a.Roster.rdb, a.AppID, a.Roster.names(), kind, events.Person{OpenID: openid})
 }
 
 // erase takes the person that the event names off the roster and notes it; the
@@ -170,7 +170,7 @@ func (s *Service) erase(ctx context.Context, a *account, openid, why string) err
 		s.log.warn("erase "+a.AppID, "an event asks to erase a person but names none", zap.String("account", a.AppID), zap.String("reason", why))
 		return nil
 	}
-	if _, _, err := a.eraser.begin(ctx, Person{OpenID: openid}, why); err != nil {
+	if _, _, err := a.Roster.beginErasure(ctx, Person{OpenID: openid}, why); err != nil {
 		return err
 	}
 	select {
@@ -186,7 +186,7 @@ func (s *Service) erasures(ctx context.Context, a *account) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		found, err := a.eraser.finish(ctx)
+		found, err := a.Roster.finishErasures(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			s.log.warn("erase "+a.AppID, "an erasure is not finished and is tried again in a minute", zap.String("account", a.AppID), zap.Error(err))
@@ -212,7 +212,7 @@ func (s *Service) sweep(ctx context.Context, a *account) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		missing, err := a.records.Sweep(ctx, sweepBatch)
+		missing, err := a.Roster.records.Sweep(ctx, sweepBatch)
 		n := len(missing)
 		switch {
 		case err != nil && ctx.Err() == nil:

@@ -91,7 +91,7 @@ func (r *Roster) bindCall(b Binding, now time.Time) (keys []string, args []any) 
 	if b.Follows != nil {
 		follows = flag(*b.Follows)
 	}
-	if r.policy == BindFirst {
+	if r.cfg.Bind == BindFirst {
 		first = "1"
 	}
 	args = []any{

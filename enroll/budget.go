@@ -58,7 +58,7 @@ const (
 // issueState counts one state and stores the ticket for it. It writes nothing if the
 // ticket is used, void or over its budget.
 func (a *account) issueState(ctx context.Context, p parkedTicket) (ticketStatus, error) {
-	said, err := openScript.Run(ctx, a.roster.rdb, []string{a.keys.ticket(p.ticket.ID)},
+	said, err := openScript.Run(ctx, a.Roster.rdb, []string{a.keys.ticket(p.ticket.ID)},
 		p.text, ticketEnds(p.ticket).UnixMilli(), mostStates).Text()
 	return ticketStatus(said), wrap(err, "open the ticket")
 }
@@ -74,7 +74,7 @@ type parkedTicket struct {
 // was opened is still valid. One that is not stored any more is void and has only its ID.
 func (a *account) parked(ctx context.Context, id ticket.ID) (parkedTicket, error) {
 	p := parkedTicket{ticket: ticket.Ticket{ID: id}, status: ticketVoid}
-	v, err := a.roster.rdb.HMGet(ctx, a.keys.ticket(id), "s", "u").Result()
+	v, err := a.Roster.rdb.HMGet(ctx, a.keys.ticket(id), "s", "u").Result()
 	if err != nil {
 		return p, wrap(err, "read the ticket")
 	}
@@ -89,7 +89,7 @@ func (a *account) parked(ctx context.Context, id ticket.ID) (parkedTicket, error
 
 // look reads the status of a ticket and writes nothing.
 func (a *account) look(ctx context.Context, id ticket.ID) (ticketStatus, error) {
-	mark, err := a.roster.rdb.HGet(ctx, a.keys.ticket(id), "u").Result()
+	mark, err := a.Roster.rdb.HGet(ctx, a.keys.ticket(id), "u").Result()
 	if errors.Is(err, redis.Nil) {
 		return ticketOpen, nil
 	}

@@ -133,9 +133,7 @@ func TestSpentLinksCostNothingAndStaySpent(t *testing.T) {
 
 func (w *world) erase(p enroll.Person) {
 	w.t.Helper()
-	e, err := enroll.NewEraser(w.rdb, appID)
-	must(w.t, err)
-	_, err = e.Erase(w.t.Context(), p, enroll.WhyAdmin)
+	_, err := w.roster.Erase(w.t.Context(), p, enroll.WhyAdmin)
 	must(w.t, err)
 }
 
@@ -277,7 +275,7 @@ func TestLinksOfThePreviousKey(t *testing.T) {
 		if resp := w.get(w.link("u-3", func(*producer.Enrollment) {}), weChatUA); resp.Code != http.StatusBadRequest {
 			t.Errorf("without it: %d", resp.Code)
 		}
-		if _, err := enroll.New(enroll.Config{Redis: w.rdb, PreviousKey: secretOf("short"), Accounts: []enroll.Account{{AppID: appID}}}); err == nil {
+		if _, err := enroll.New(enroll.Config{PreviousKey: secretOf("short"), Accounts: []enroll.Account{{Roster: w.roster}}}); err == nil {
 			t.Error("a short previous key is accepted")
 		}
 	})

@@ -71,7 +71,7 @@ func (s *Service) deliverChanges(ctx context.Context, a *account) {
 
 // deliverBatch delivers up to a batch of changes and returns how long to wait for more.
 func (s *Service) deliverBatch(ctx context.Context, a *account) (time.Duration, error) {
-	rdb, key := s.cfg.Redis, a.keys.changes()
+	rdb, key := a.Roster.rdb, a.keys.changes()
 	// The scripts write changes only if this stream exists. Creating a group is the way
 	// to create an empty stream; the group is not used.
 	err := rdb.XGroupCreateMkStream(ctx, key, "exists", "$").Err()
@@ -104,15 +104,15 @@ func (s *Service) deliverBatch(ctx context.Context, a *account) (time.Duration, 
 // deliverOne calls the hook. It renews the lock first, so that another process takes over
 // only if this one stopped, or if the hook ignores its context.
 func (s *Service) deliverOne(ctx context.Context, a *account, m redis.XMessage) error {
-	if err := s.cfg.Redis.PExpire(ctx, a.keys.changesLock(), deliveryLease).Err(); err != nil {
+	if err := a.Roster.rdb.PExpire(ctx, a.keys.changesLock(), deliveryLease).Err(); err != nil {
 		return wrap(err, "deliver a change")
 	}
 	call, cancel := context.WithTimeout(ctx, hookTimeout)
 	defer cancel()
-	if err := s.cfg.OnChange(call, a.roster.changeOf(m)); err != nil {
+	if err := s.cfg.OnChange(call, a.Roster.changeOf(m)); err != nil {
 		return wrap(err, "Config.OnChange")
 	}
-	return wrap(s.cfg.Redis.XDel(ctx, a.keys.changes(), m.ID).Err(), "remove a delivered change")
+	return wrap(a.Roster.rdb.XDel(ctx, a.keys.changes(), m.ID).Err(), "remove a delivered change")
 }
 
 func (r *Roster) changeOf(m redis.XMessage) Change {

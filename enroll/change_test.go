@@ -61,9 +61,8 @@ func TestChangesAreDeliveredAndAudited(t *testing.T) {
 		w.enrolled(w.link("patient-401"), openID)
 		time.Sleep(time.Second) // virtual
 		w.enrolled(w.link("patient-401"), second)
-		other, err := enroll.NewRoster(w.rdb, appID) // of a command
-		must(t, err)
-		_, err = other.By("wxnotify enroll unbind").Unbind(t.Context(), "patient-401", second)
+		other := newRoster(t, w.rdb, appID, nil) // of a command
+		_, err := other.By("wxnotify enroll unbind").Unbind(t.Context(), "patient-401", second)
 		must(t, err)
 		_, err = other.Unbind(t.Context(), "patient-401", second) // nothing is bound
 		must(t, err)
@@ -158,8 +157,7 @@ func TestChangesAreKeptForAHookOnly(t *testing.T) {
 func TestTicketBindsOnce(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
-	r, err := enroll.NewRoster(rdb, appID)
-	must(t, err)
+	r := newRoster(t, rdb, appID, nil)
 	must(t, rdb.XGroupCreateMkStream(t.Context(), "wxn:{"+appID+"}:changes", "exists", "$").Err())
 	bind := func(openid string, tk ticket.Ticket, want enroll.Bound) {
 		t.Helper()

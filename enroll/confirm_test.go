@@ -236,7 +236,7 @@ func TestAnswerLeadsToReturnTo(t *testing.T) {
 // With BindFirst a further openid of a user is refused until the first is unbound.
 func TestFirstBindingStays(t *testing.T) {
 	t.Parallel()
-	story(t, settings{change: func(c *enroll.Config) { c.Accounts[0].Bind = enroll.BindFirst }}, func(t *testing.T, w *world) {
+	story(t, settings{roster: func(c *enroll.RosterConfig) { c.Bind = enroll.BindFirst }}, func(t *testing.T, w *world) {
 		const thief = "oSIM6t0thief0000000000000001"
 		w.enrolled(w.link("vera"), openID)
 		stolen := w.link("vera")
@@ -256,7 +256,7 @@ func TestFirstBindingStays(t *testing.T) {
 		if to := ended(w.enrolled(w.link("vera"), thief)); to != "bound" {
 			t.Errorf("after unbinding: %s", to)
 		}
-		if _, err := enroll.New(enroll.Config{Redis: w.rdb, Accounts: []enroll.Account{{AppID: appID, Bind: "last"}}}); err == nil {
+		if _, err := enroll.NewRoster(enroll.RosterConfig{Redis: w.rdb, Account: appID, Bind: "last"}); err == nil {
 			t.Error("an unknown policy is accepted")
 		}
 	})

@@ -34,7 +34,7 @@
 //
 // # Run it
 //
-//	s, err := enroll.New(enroll.Config{Redis: rdb, PublicURL: base, Key: key, Accounts: accounts})
+//	s, err := enroll.New(enroll.Config{PublicURL: base, Key: key, Accounts: accounts})
 //	go s.Run(ctx)                        // applies what was received
 //	server := http.Server{Handler: s.Handler()} // behind TLS
 //
@@ -44,5 +44,5 @@
 //
 // The roster, without an end. Everything else has a TTL: tickets with their
 // time, the outcome of a code with its state, the mark of a push after an hour.
-// [Eraser] forgets a person everywhere.
+// [Roster.Erase] forgets a person everywhere.
 package enroll

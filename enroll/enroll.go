@@ -11,14 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 	"golang.org/x/net/html/charset"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/internal/job"
-	"github.com/wxnotify/wxnotify/internal/ledger"
-	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/ticket"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -40,7 +37,7 @@ type Class = job.Class
 
 // Account is one account that followers enrol with and WeChat calls back for.
 type Account struct {
-	AppID string // required
+	Roster *Roster // required; stays open
 	// Name is shown to followers. Empty: none is.
 	Name string
 	// OAuth and Platform capture openids. Nil: no one can enrol.
@@ -52,12 +49,6 @@ type Account struct {
 	// Callback checks what claims to come from WeChat. Nil: /callback/{appid}
 	// answers 404.
 	Callback *wechat.Callback
-	// Keep is how long the record of a message is kept after its end: the workers'
-	// setting. Default 72 h.
-	Keep time.Duration
-	// Resend names the classes whose messages are sent again when the receipt says
-	// that WeChat could not deliver them. Nil: critical alone; empty: none.
-	Resend []Class
 	// Forward gets every push that is not ours alone, and its passive reply goes
 	// to the follower. Nil: no push is forwarded.
 	Forward Forwarder
@@ -66,18 +57,11 @@ type Account struct {
 	// of WeChat's. A receipt that Forward does not take is tried again each minute, ten
 	// times. Nil: receipts are not forwarded.
 	ReceiptMsgID func(id string) wechat.MessageID
-	// EraseUnsubscribed forgets who unfollows, as WeChat's rules ask of who has
-	// no other ground to keep the data. False: their openid stays on the roster,
-	// suppressed until they follow again.
-	EraseUnsubscribed bool
-	// Bind says what a further openid of a user does. Default BindLatest.
-	Bind BindPolicy
 }
 
 // Config of the service.
 type Config struct {
-	Redis    redis.UniversalClient // required; stays open
-	Accounts []Account             // at least one
+	Accounts []Account // at least one
 	// PublicURL is the base of the links that users open, with https and the
 	// host under 网页授权域名 of the account. Required to enrol.
 	PublicURL string
@@ -88,10 +72,6 @@ type Config struct {
 	// after 30 days, the longest life of a link. Do not set a key that leaked.
 	// Default: none.
 	PreviousKey wechat.Secret
-	// SealKeys are those of producer.Config.SealKeys, see [Eraser.OpenSealed]. Default: none.
-	SealKeys wechat.Secret
-	// SealNameKeys are those of producer.Config.SealNameKeys. Default: none.
-	SealNameKeys wechat.Secret
 	// ReturnURLs are the addresses that a follower may be sent to afterwards.
 	// Default: none.
 	ReturnURLs []string
@@ -136,13 +116,11 @@ type Service struct {
 // account is what the handlers of one account share.
 type account struct {
 	Account
+	AppID    string
 	keys     keys
-	roster   *Roster
 	tickets  *ticket.Sealer // nil: no one can enrol
 	handOffs *ticket.HandOffStore
 	base     string // PublicURL/enroll/{appid}
-	records  *ledger.Ledger
-	eraser   *Eraser
 	inbox    *inbox // nil: no callback
 	erasing  chan struct{}
 	// receiptsFrom is when receipts are forwarded again after a failure, Unix ms.
@@ -177,43 +155,29 @@ func New(cfg Config) (*Service, error) {
 		s.returns[markOf(u)] = u
 	}
 	for _, a := range cfg.Accounts {
-		if s.accounts[a.AppID], err = s.newAccount(a); err != nil {
-			return nil, fmt.Errorf("enroll: account %s: %w", a.AppID, err)
+		acct, err := s.newAccount(a)
+		if err != nil {
+			return nil, fmt.Errorf("enroll: account %s: %w", a.Roster.account, err)
 		}
+		s.accounts[acct.AppID] = acct
 	}
 	return s, nil
 }
 
-func (s *Service) newAccount(a Account) (*account, error) {
-	acct := &account{
-		Account: a, handOffs: ticket.NewHandOffStore(s.cfg.Redis, a.AppID, []byte(s.cfg.Key.Reveal()), []byte(s.cfg.PreviousKey.Reveal())), erasing: make(chan struct{}, 1),
-	}
-	var err error
-	if acct.roster, err = NewRoster(s.cfg.Redis, a.AppID); err != nil {
-		return nil, err
-	}
-	acct.roster.policy = a.Bind
-	if err = acct.roster.SealNames(s.cfg.SealNameKeys); err != nil {
-		return nil, err
-	}
-	acct.keys = acct.roster.keys
-	acct.records, err = ledger.New(s.cfg.Redis, ledger.Config{Account: a.AppID, Keep: a.Keep, Resend: a.Resend, Names: acct.roster.names()})
-	if err != nil {
-		return nil, err
-	}
-	acct.eraser = &Eraser{roster: acct.roster, records: acct.records, tasks: queue.NewInspector(s.cfg.Redis)}
-	if err = acct.eraser.OpenSealed(s.cfg.SealKeys); err != nil {
-		return nil, err
+func (s *Service) newAccount(a Account) (acct *account, err error) {
+	r, key, previous := a.Roster, []byte(s.cfg.Key.Reveal()), []byte(s.cfg.PreviousKey.Reveal())
+	acct = &account{
+		Account: a, AppID: r.account, keys: r.keys, handOffs: ticket.NewHandOffStore(r.rdb, r.account, key, previous), erasing: make(chan struct{}, 1),
 	}
 	if s.cfg.enrols() && a.OAuth != nil && a.Platform != nil {
-		if acct.tickets, err = ticket.NewSealer([]byte(s.cfg.Key.Reveal()), a.AppID, []byte(s.cfg.PreviousKey.Reveal())); err != nil {
-			return nil, fmt.Errorf("enroll: %w", err)
+		if acct.tickets, err = ticket.NewSealer(key, r.account, previous); err != nil {
+			return nil, err
 		}
-		acct.base = strings.TrimRight(s.cfg.PublicURL, "/") + "/enroll/" + a.AppID
+		acct.base = strings.TrimRight(s.cfg.PublicURL, "/") + "/enroll/" + r.account
 	}
 	if a.Callback != nil {
 		acct.Callback = a.Callback.WithCharsetReader(charset.NewReaderLabel)
-		acct.inbox = newInbox(s.cfg.Redis, acct.keys, s.cfg.ConsumerID)
+		acct.inbox = newInbox(r, s.cfg.ConsumerID)
 	}
 	return acct, nil
 }
@@ -268,9 +232,11 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	if err := s.cfg.Redis.Ping(ctx).Err(); err != nil {
-		answer(w, http.StatusServiceUnavailable, "Redis does not answer")
-		return
+	for _, a := range s.accounts {
+		if err := a.Roster.rdb.Ping(ctx).Err(); err != nil {
+			answer(w, http.StatusServiceUnavailable, "Redis does not answer")
+			return
+		}
 	}
 	answer(w, http.StatusOK, "ok")
 }
@@ -285,7 +251,6 @@ func (c Config) validate() error {
 			faults = append(faults, fmt.Errorf("enroll: "+text, args...))
 		}
 	}
-	need(c.Redis != nil, "Config.Redis is required")
 	need(len(c.Accounts) > 0, "Config.Accounts must name at least one account")
 	need(c.Key.IsZero() || len(c.Key.Reveal()) >= ticket.MinKey,
 		"Config.Key is shorter than %d bytes; make one with `openssl rand -hex 32`", ticket.MinKey)
@@ -296,10 +261,10 @@ func (c Config) validate() error {
 	}
 	seen := map[string]bool{}
 	for i, a := range c.Accounts {
-		need(a.AppID != "", "Config.Accounts[%d].AppID is required", i)
-		need(!seen[a.AppID], "Config.Accounts[%d].AppID %q is there twice", i, a.AppID)
-		seen[a.AppID] = true
-		need(a.Bind == "" || a.Bind == BindLatest || a.Bind == BindFirst, "Config.Accounts[%d].Bind %q is neither latest nor first", i, a.Bind)
+		if need(a.Roster != nil, "Config.Accounts[%d].Roster is required", i); a.Roster != nil {
+			need(!seen[a.Roster.account], "Config.Accounts[%d].Roster: account %q is there twice", i, a.Roster.account)
+			seen[a.Roster.account] = true
+		}
 	}
 	for name := range c.VerifyFiles {
 		need(verifyName.MatchString(name), "Config.VerifyFiles[%q] is not a name such as MP_verify_abc123.txt", name)

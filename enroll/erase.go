@@ -21,7 +21,7 @@ import (
 const (
 	WhyRevoked      = "authorization-revoked" // user_authorization_revoke
 	WhyCancelled    = "account-cancelled"     // user_authorization_cancellation
-	WhyUnsubscribed = "unsubscribed"          // with Account.EraseUnsubscribed
+	WhyUnsubscribed = "unsubscribed"          // with RosterConfig.EraseUnsubscribed
 	WhyAdmin        = "by-admin"
 )
 
@@ -43,96 +43,51 @@ type Erased struct {
 // Nothing reports that nothing of the person was found.
 func (e Erased) Nothing() bool { return e == Erased{} }
 
-// Eraser forgets persons everywhere in one account: the roster, their tickets, the
-// records of messages, payloads that wait in whatever queue, suppressions, events
-// that wait. What stays tells nothing of them: a message's ID, state and times, and
-// that a ticket was used. Each erasure leaves a line in the audit trail.
-//
-// Records and tasks are found by reading through all of the account, so all who are
-// noted when that begins are done together.
-type Eraser struct {
-	roster  *Roster
-	records *ledger.Ledger
-	tasks   *queue.Inspector
-	keys    *seal.Keyring
-}
-
-// NewEraser of one account. It does not talk to Redis.
-func NewEraser(rdb redis.UniversalClient, appID string) (*Eraser, error) {
-	roster, err := NewRoster(rdb, appID)
-	if err != nil {
-		return nil, err
-	}
-	records, err := ledger.New(rdb, ledger.Config{Account: appID})
-	if err != nil {
-		return nil, fmt.Errorf("enroll: %w", err)
-	}
-	return &Eraser{roster: roster, records: records, tasks: queue.NewInspector(rdb)}, nil
-}
-
-// SealNames has openids and users sealed in Redis: keys are those of
-// producer.Config.SealNameKeys. Call it before any other method.
-func (e *Eraser) SealNames(keys wechat.Secret) error {
-	if err := e.roster.SealNames(keys); err != nil {
-		return err
-	}
-	records, err := ledger.New(e.roster.rdb, ledger.Config{Account: e.roster.account, Names: e.roster.names()})
-	if err != nil {
-		return fmt.Errorf("enroll: %w", err)
-	}
-	e.records = records
-	return nil
-}
-
-// OpenSealed gives the Eraser the keys of producer.Config.SealKeys. It needs them for
-// messages whose record was lost, by a fail-over of Redis: a search that meets one that
-// it cannot open fails, and is to be repeated with the key.
-func (e *Eraser) OpenSealed(keys wechat.Secret) (err error) {
-	if e.keys, err = seal.New(keys.Reveal()); err != nil {
-		return fmt.Errorf("enroll: Config.SealKeys: %w", err)
-	}
-	return nil
-}
-
 // ErrSending says that workers still send messages of the person, or have not come
 // back: their payloads are on a queue.
 var ErrSending = errors.New("enroll: messages of the person are still being sent, and their payloads cannot be removed yet")
 
-// Erase forgets p, and all others who are noted. Of a user it erases the openids too
+// Erase forgets p, and all others who are noted, everywhere in the account: the roster,
+// their tickets, the records of messages, payloads that wait in whatever queue,
+// suppressions, events that wait. What stays tells nothing of them: a message's ID, state
+// and times, and that a ticket was used. Each erasure leaves a line in the audit trail.
+//
+// Records and tasks are found by reading through all of the account, so all who are
+// noted when that begins are done together. Of a user it erases the openids too
 // that no other user has: those that are bound, and those that messages to the user
 // went to. It waits up to 30 s for messages that are being sent. After an error,
 // [ErrSending] among them, some of it may be gone: repeat it, or leave it to the next
 // process that serves the account.
-func (e *Eraser) Erase(ctx context.Context, p Person, why string) (Erased, error) {
+func (r *Roster) Erase(ctx context.Context, p Person, why string) (Erased, error) {
 	users, openids := []string{p.User}, []string{p.OpenID} // an empty one matches nothing
-	before, err := e.records.Search(ctx, users, openids)
+	before, err := r.records.Search(ctx, users, openids)
 	if err != nil {
 		return Erased{}, fmt.Errorf("enroll: erase: %w", err)
 	}
 	found := Erased{Messages: before.Messages, Suppressions: before.Suppressions}
-	if found.Bindings, found.OpenIDs, err = e.begin(ctx, p, why, before.Recipients...); err != nil {
+	if found.Bindings, found.OpenIDs, err = r.beginErasure(ctx, p, why, before.Recipients...); err != nil {
 		return found, err
 	}
-	did, err := e.finish(ctx)
+	did, err := r.finishErasures(ctx)
 	// Another process may have begun with it, and have counted some of the messages.
 	found.Messages, found.Events = max(found.Messages, did.messages), did.events
 	return found, err
 }
 
-// begin takes p off the roster, so that no message to it begins behind the
+// beginErasure takes p off the roster, so that no message to it begins behind the
 // search, and notes what the search needs. The note is written anew after that: a
 // search that began in between does not end it. known are openids that messages to the
 // user went to; it returns how many of them no binding named.
-func (e *Eraser) begin(ctx context.Context, p Person, why string, known ...string) (bindings, openids int, err error) {
+func (r *Roster) beginErasure(ctx context.Context, p Person, why string, known ...string) (bindings, openids int, err error) {
 	if (p.OpenID == "") == (p.User == "") {
 		return 0, 0, errors.New("enroll: erase takes either an openid or a user")
 	}
-	t, err := e.roster.traces(ctx, p)
+	t, err := r.traces(ctx, p)
 	if err != nil {
 		return 0, 0, err
 	}
 	for _, openid := range known {
-		users, err := e.roster.Users(ctx, openid)
+		users, err := r.Users(ctx, openid)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -141,13 +96,13 @@ func (e *Eraser) begin(ctx context.Context, p Person, why string, known ...strin
 			openids++
 		}
 	}
-	if err := e.roster.note(ctx, t, why); err != nil {
+	if err := r.note(ctx, t, why); err != nil {
 		return 0, 0, err
 	}
-	if bindings, err = e.roster.forget(ctx, t); err != nil {
+	if bindings, err = r.forget(ctx, t); err != nil {
 		return bindings, openids, err
 	}
-	return bindings, openids, e.roster.note(ctx, t, why)
+	return bindings, openids, r.note(ctx, t, why)
 }
 
 // searched is what one search found.
@@ -156,26 +111,26 @@ type searched struct {
 	ended                    []ledger.Ref // messages that had not been sent
 }
 
-// finish erases all who are noted.
-func (e *Eraser) finish(ctx context.Context) (searched, error) {
-	if err := e.roster.admit(ctx); err != nil {
+// finishErasures erases all who are noted.
+func (r *Roster) finishErasures(ctx context.Context) (searched, error) {
+	if err := r.admit(ctx); err != nil {
 		return searched{}, err
 	}
-	noted, err := e.roster.rdb.HGetAll(ctx, e.roster.keys.erasing()).Result()
+	noted, err := r.rdb.HGetAll(ctx, r.keys.erasing()).Result()
 	if err != nil || len(noted) == 0 {
 		return searched{}, wrap(err, "read what is to be erased")
 	}
-	who := e.roster.peopleOf(noted)
+	who := r.peopleOf(noted)
 	var found searched
 	var sending []queue.Ref
-	refs, err := e.records.Erase(ctx, ledger.Erasure{
+	refs, err := r.records.Erase(ctx, ledger.Erasure{
 		OpenIDs: slices.Sorted(maps.Keys(who.openids)), Users: slices.Sorted(maps.Keys(who.users)),
 		Tasks: func(ctx context.Context, messages []ledger.Ref) error {
 			var tasks []queue.Ref
 			for _, m := range messages {
 				tasks = append(tasks, queue.Ref{ID: m.ID, Class: m.Class})
 			}
-			active, err := e.dropTasks(ctx, tasks)
+			active, err := r.dropTasks(ctx, tasks)
 			sending = append(sending, active...)
 			return err
 		},
@@ -184,15 +139,15 @@ func (e *Eraser) finish(ctx context.Context) (searched, error) {
 	if err != nil {
 		return found, fmt.Errorf("enroll: erase: %w", err)
 	}
-	if found.events, err = e.dropEvents(ctx, who); err != nil {
+	if found.events, err = r.dropEvents(ctx, who); err != nil {
 		return found, err
 	}
-	if err := e.roster.dropChanges(ctx, func(c Change) bool {
+	if err := r.dropChanges(ctx, func(c Change) bool {
 		return who.names(c.OpenID) || who.names(c.Previous) || who.users[c.User]
 	}); err != nil {
 		return found, err
 	}
-	if err := e.dropRest(ctx, who, sending); err != nil {
+	if err := r.dropRest(ctx, who, sending); err != nil {
 		return found, err
 	}
 	for _, ref := range refs {
@@ -201,10 +156,10 @@ func (e *Eraser) finish(ctx context.Context) (searched, error) {
 		}
 	}
 	for name, note := range noted {
-		if err := e.audit(ctx, name, note); err != nil {
+		if err := r.auditErasure(ctx, name, note); err != nil {
 			return found, err
 		}
-		ended, err := endNote.Run(ctx, e.roster.rdb, []string{e.roster.keys.erasing()}, name, note).Int()
+		ended, err := endNote.Run(ctx, r.rdb, []string{r.keys.erasing()}, name, note).Int()
 		if err != nil {
 			return found, wrap(err, "end the erasure")
 		}
@@ -221,18 +176,18 @@ end
 return 0
 `)
 
-func (e *Eraser) audit(ctx context.Context, name, note string) error {
+func (r *Roster) auditErasure(ctx context.Context, name, note string) error {
 	why, _, _ := strings.Cut(note, " ")
 	entry := ledger.Entry{Action: "erased", Actor: "wechat", Detail: why}
 	if why == WhyAdmin {
 		entry.Actor = "operator" // the line before it names the person
 	}
 	if openid, ok := strings.CutPrefix(name, "o:"); ok {
-		entry.OpenID = e.roster.names().Open(seal.OpenID, openid)
+		entry.OpenID = r.names().Open(seal.OpenID, openid)
 	} else {
-		entry.User = e.roster.names().Open(seal.User, strings.TrimPrefix(name, "u:"))
+		entry.User = r.names().Open(seal.User, strings.TrimPrefix(name, "u:"))
 	}
-	if err := e.records.Audit(ctx, entry); err != nil {
+	if err := r.records.Audit(ctx, entry); err != nil {
 		return wrap(err, "write the audit trail")
 	}
 	who := events.Person{How: why}
@@ -242,7 +197,7 @@ func (e *Eraser) audit(ctx context.Context, name, note string) error {
 	if entry.User != "" {
 		who.User = wechat.MaskOpenID(entry.User)
 	}
-	return wrap(events.Publish(ctx, e.roster.rdb, e.roster.account, e.roster.names(), events.UserErased, who), "write the event")
+	return wrap(events.Publish(ctx, r.rdb, r.account, r.names(), events.UserErased, who), "write the event")
 }
 
 // traces are what names a person in one account.

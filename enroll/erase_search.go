@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
@@ -59,10 +58,9 @@ type unopened struct {
 
 // waiting returns the tasks whose payload names one of them, and those that it cannot
 // open.
-func (e *Eraser) waiting(ctx context.Context, who people) (tasks []queue.Ref, closed unopened, err error) {
-	codec := job.Codec{Account: e.roster.account, Keys: e.keys}
-	_, _, err = e.tasks.Each(ctx, e.roster.account, func(t queue.Ref, payload []byte) []byte {
-		m, err := codec.Parse(t.ID, payload)
+func (r *Roster) waiting(ctx context.Context, who people) (tasks []queue.Ref, closed unopened, err error) {
+	_, _, err = r.tasks.Each(ctx, r.account, func(t queue.Ref, payload []byte) []byte {
+		m, err := r.codec.Parse(t.ID, payload)
 		if missing := (*seal.UnknownKeyError)(nil); errors.As(err, &missing) {
 			closed.ids, closed.err = append(closed.ids, t.ID), err
 		}
@@ -76,8 +74,8 @@ func (e *Eraser) waiting(ctx context.Context, who people) (tasks []queue.Ref, cl
 
 // recorded returns an error when one of the messages has no record: then only its payload
 // tells whom it is to. Those of people who are erased were found by their records.
-func (e *Eraser) recorded(ctx context.Context, messages unopened) error {
-	records, err := e.records.Get(ctx, messages.ids...)
+func (r *Roster) recorded(ctx context.Context, messages unopened) error {
+	records, err := r.records.Get(ctx, messages.ids...)
 	if err != nil {
 		return wrap(err, "read the records of sealed messages")
 	}
@@ -88,9 +86,9 @@ func (e *Eraser) recorded(ctx context.Context, messages unopened) error {
 }
 
 // dropTasks takes tasks off their queues and returns those that a worker holds.
-func (e *Eraser) dropTasks(ctx context.Context, tasks []queue.Ref) (active []queue.Ref, err error) {
+func (r *Roster) dropTasks(ctx context.Context, tasks []queue.Ref) (active []queue.Ref, err error) {
 	for _, t := range tasks {
-		switch err := e.tasks.Delete(ctx, e.roster.account, t.Class, t.ID); {
+		switch err := r.tasks.Delete(ctx, r.account, t.Class, t.ID); {
 		case errors.Is(err, queue.ErrActive):
 			active = append(active, t)
 		case err != nil && !errors.Is(err, queue.ErrNotFound):
@@ -102,17 +100,17 @@ func (e *Eraser) dropTasks(ctx context.Context, tasks []queue.Ref) (active []que
 
 // dropRest removes the tasks whose record is gone, and waits for those that workers
 // hold: a worker may put one back, to be tried later.
-func (e *Eraser) dropRest(ctx context.Context, who people, sending []queue.Ref) error {
-	rest, closed, err := e.waiting(ctx, who)
+func (r *Roster) dropRest(ctx context.Context, who people, sending []queue.Ref) error {
+	rest, closed, err := r.waiting(ctx, who)
 	if err == nil {
-		err = e.recorded(ctx, closed)
+		err = r.recorded(ctx, closed)
 	}
 	if err != nil {
 		return err
 	}
 	sending = append(sending, rest...)
 	for end := time.Now().Add(activeWait); ; {
-		if sending, err = e.dropTasks(ctx, sending); err != nil || len(sending) == 0 {
+		if sending, err = r.dropTasks(ctx, sending); err != nil || len(sending) == 0 {
 			return err
 		}
 		if time.Now().After(end) {
@@ -126,8 +124,8 @@ func (e *Eraser) dropRest(ctx context.Context, who people, sending []queue.Ref) 
 
 // dropEvents takes the people's events out of the inbox that had come before their
 // erasure began: what they did after it, such as following again, counts.
-func (e *Eraser) dropEvents(ctx context.Context, who people) (dropped int, err error) {
-	rdb, key := e.roster.rdb, e.roster.keys.inbox()
+func (r *Roster) dropEvents(ctx context.Context, who people) (dropped int, err error) {
+	rdb, key := r.rdb, r.keys.inbox()
 	for from := "-"; ; {
 		list, err := rdb.XRangeN(ctx, key, from, "+", 1000).Result()
 		if err != nil || len(list) == 0 {
@@ -136,7 +134,7 @@ func (e *Eraser) dropEvents(ctx context.Context, who people) (dropped int, err e
 		var ids []string
 		for _, m := range list {
 			from = "(" + m.ID
-			event, err := entryIn(looked{m, 0}, e.roster.names())
+			event, err := entryIn(looked{m, 0}, r.names())
 			if err == nil && (who.erases(event.OpenID, m.ID) || who.erases(event.Subject, m.ID)) {
 				ids = append(ids, m.ID)
 			}

@@ -31,11 +31,12 @@ func ExampleRoster_Bind() {
 	rdb, stop := connect()
 	defer stop()
 	ctx := context.Background()
-	roster, err := enroll.NewRoster(rdb, "wx1234567890abcdef")
+	roster, err := enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: "wx1234567890abcdef"})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	defer func() { _ = roster.Close() }()
 	said, err := roster.Bind(ctx, enroll.Binding{User: "patient-401", OpenID: "oABC123456789xyz", How: "import"}, nil)
 	if err != nil {
 		fmt.Println(err)
@@ -58,11 +59,12 @@ func ExampleRoster_Page() {
 	rdb, stop := connect()
 	defer stop()
 	ctx := context.Background()
-	roster, err := enroll.NewRoster(rdb, "wx1234567890abcdef")
+	roster, err := enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: "wx1234567890abcdef"})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	defer func() { _ = roster.Close() }()
 	for _, user := range []string{"patient-401", "patient-402", "patient-403"} {
 		if _, err := roster.Bind(ctx, enroll.Binding{User: user, OpenID: "oABC-" + user, How: "import"}, nil); err != nil {
 			fmt.Println(err)
@@ -89,10 +91,16 @@ func ExampleRoster_Page() {
 func ExampleNew() {
 	rdb, stop := connect()
 	defer stop()
+	roster, err := enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: "wx1234567890abcdef"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = roster.Close() }()
 	service, err := enroll.New(enroll.Config{
-		Redis: rdb, PublicURL: "https://notify.example.com",
-		Key:      wechat.NewSecret("0123456789abcdef0123456789abcdef"), // WXNOTIFY_ENROLL_KEY
-		Accounts: []enroll.Account{{AppID: "wx1234567890abcdef"}},
+		PublicURL: "https://notify.example.com",
+		Key:       wechat.NewSecret("0123456789abcdef0123456789abcdef"), // WXNOTIFY_ENROLL_KEY
+		Accounts:  []enroll.Account{{Roster: roster}},
 	})
 	if err != nil {
 		fmt.Println(err)

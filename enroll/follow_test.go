@@ -222,9 +222,7 @@ func TestEraseUser(t *testing.T) {
 		w.enrolled(w.link("child"), openID)
 		w.enrolled(w.link("child"), shared)
 		w.enrolled(w.link("parent"), shared)
-		e, err := enroll.NewEraser(w.rdb, appID)
-		must(t, err)
-		found, err := e.Erase(t.Context(), enroll.Person{User: "child"}, enroll.WhyAdmin)
+		found, err := w.roster.Erase(t.Context(), enroll.Person{User: "child"}, enroll.WhyAdmin)
 		must(t, err)
 		if found.Bindings != 2 {
 			t.Errorf("%+v", found)
@@ -233,9 +231,29 @@ func TestEraseUser(t *testing.T) {
 			t.Errorf("child %v, parent %v", w.bound("child"), w.bound("parent"))
 		}
 		for _, bad := range []enroll.Person{{}, {OpenID: "o", User: "u"}} {
-			if _, err := e.Erase(t.Context(), bad, enroll.WhyAdmin); err == nil {
+			if _, err := w.roster.Erase(t.Context(), bad, enroll.WhyAdmin); err == nil {
 				t.Errorf("accepted %+v", bad)
 			}
+		}
+	})
+}
+
+// The ID of an erased message stays taken for as long as those of others.
+func TestAnErasedMessageIsRememberedForKeep(t *testing.T) {
+	t.Parallel()
+	const keep = 7 * 24 * time.Hour
+	story(t, settings{roster: func(c *enroll.RosterConfig) { c.Keep = keep }}, func(t *testing.T, w *world) {
+		p, err := producer.New(w.rdb, producer.Config{Account: appID, Keep: keep})
+		must(t, err)
+		t.Cleanup(func() { _ = p.Close() })
+		_, err = p.Enqueue(t.Context(), "order-1", &wechat.TemplateMessage{
+			ToUser: openID, TemplateID: wechattest.TemplateOrderPaid, Data: map[string]wechat.Field{"thing1": {Value: "苹果"}},
+		})
+		must(t, err)
+		_, err = w.roster.Erase(t.Context(), enroll.Person{OpenID: openID}, enroll.WhyAdmin)
+		must(t, err)
+		if left := w.rdb.PTTL(t.Context(), w.records.RecordKey("order-1")).Val(); left != keep {
+			t.Errorf("remembered for %v, want %v", left, keep)
 		}
 	})
 }
@@ -243,7 +261,7 @@ func TestEraseUser(t *testing.T) {
 // With the setting, who unfollows is forgotten.
 func TestEraseUnsubscribed(t *testing.T) {
 	t.Parallel()
-	story(t, settings{change: func(c *enroll.Config) { c.Accounts[0].EraseUnsubscribed = true }, run: true}, func(t *testing.T, w *world) {
+	story(t, settings{roster: func(c *enroll.RosterConfig) { c.EraseUnsubscribed = true }, run: true}, func(t *testing.T, w *world) {
 		w.enrolled(w.link("u-1"), openID)
 		w.p.Account(appID).Unsubscribe(openID)
 		settle()

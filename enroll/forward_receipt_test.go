@@ -122,10 +122,9 @@ func TestAReceiptOfAMessageThatIsSentAgainStays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		taken := 0
-		w := newWorld(t, settings{change: func(c *enroll.Config) {
-			withReceipts(func(context.Context, *wechat.Push) ([]byte, error) { taken++; return nil, nil })(c)
-			c.Accounts[0].Resend = []job.Class{job.Bulk}
-		}})
+		w := newWorld(t, settings{roster: func(c *enroll.RosterConfig) { c.Resend = []job.Class{job.Bulk} },
+			change: withReceipts(func(context.Context, *wechat.Push) ([]byte, error) { taken++; return nil, nil }),
+		})
 		records, err := ledger.New(w.rdb, ledger.Config{Account: appID, Resend: []job.Class{job.Bulk}})
 		must(t, err)
 		t.Cleanup(func() { _ = records.Close() })

@@ -46,36 +46,36 @@ func (i Imported) Refused() bool {
 // 100 a call): an openid of another account and one with another unionid are refused, and
 // one that does not follow is bound and suppressed. What is bound already stays as it is,
 // so that an import that was stopped may be repeated. An error says that the batch may be done in part.
-func (m *Mover) Import(ctx context.Context, list []Binding, check bool) ([]Imported, error) {
+func (r *Roster) Import(ctx context.Context, list []Binding, check bool) ([]Imported, error) {
 	out := make([]Imported, len(list))
-	err := m.readBound(ctx, list, out)
+	err := r.readBound(ctx, list, out)
 	if err == nil && check {
-		err = m.checkImport(ctx, list, out)
+		err = r.checkImport(ctx, list, out)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := m.bindImported(ctx, list, out); err != nil {
+	if err := r.bindImported(ctx, list, out); err != nil {
 		return nil, err
 	}
-	return out, m.noteImported(ctx, list, out)
+	return out, r.noteImported(ctx, list, out)
 }
 
 // readBound sets BoundBefore and Follows of what is bound.
-func (m *Mover) readBound(ctx context.Context, list []Binding, out []Imported) error {
-	if err := m.roster.admit(ctx); err != nil {
+func (r *Roster) readBound(ctx context.Context, list []Binding, out []Imported) error {
+	if err := r.admit(ctx); err != nil {
 		return err
 	}
-	n := m.roster.names()
-	pipe := m.roster.rdb.Pipeline()
+	n := r.names()
+	pipe := r.rdb.Pipeline()
 	bound := make([]*redis.BoolCmd, len(list))
 	follows := make([]*redis.StringCmd, len(list))
 	for i, b := range list {
 		if b.User == "" || b.OpenID == "" {
 			return errors.New("enroll: a binding needs a user and an openid")
 		}
-		bound[i] = pipe.HExists(ctx, ledger.UserKey(m.cfg.Account, n, b.User), n.Seal(seal.OpenID, b.OpenID))
-		follows[i] = pipe.HGet(ctx, m.roster.keys.follower(b.OpenID), "f")
+		bound[i] = pipe.HExists(ctx, ledger.UserKey(r.account, n, b.User), n.Seal(seal.OpenID, b.OpenID))
+		follows[i] = pipe.HGet(ctx, r.keys.follower(b.OpenID), "f")
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return wrap(err, "read the roster")
@@ -97,8 +97,8 @@ func (m *Mover) readBound(ctx context.Context, list []Binding, out []Imported) e
 
 // checkImport asks WeChat and refuses what it contradicts. An answer that is known already
 // is not asked for again: a repeated import costs WeChat's quota for the rest only.
-func (m *Mover) checkImport(ctx context.Context, list []Binding, out []Imported) error {
-	if m.cfg.WeChat == nil {
+func (r *Roster) checkImport(ctx context.Context, list []Binding, out []Imported) error {
+	if r.cfg.WeChat == nil {
 		return errors.New("enroll: the check needs a WeChat client")
 	}
 	var openids []string
@@ -109,7 +109,7 @@ func (m *Mover) checkImport(ctx context.Context, list []Binding, out []Imported)
 			openids, asked[b.OpenID] = append(openids, b.OpenID), true
 		}
 	}
-	users, err := m.ask(ctx, openids)
+	users, err := r.ask(ctx, openids)
 	if err != nil {
 		return err
 	}
@@ -135,19 +135,19 @@ func (m *Mover) checkImport(ctx context.Context, list []Binding, out []Imported)
 }
 
 // bindImported binds what has no outcome yet.
-func (m *Mover) bindImported(ctx context.Context, list []Binding, out []Imported) error {
+func (r *Roster) bindImported(ctx context.Context, list []Binding, out []Imported) error {
 	var calls []redis.Cmder
 	var at []int
 	now := time.Now()
 	nth := map[string]int{} // of the user's openids: messages go to the last, so that the times must differ
 	for i, b := range list {
 		if out[i].Bound == "" {
-			keys, args := m.roster.bindCall(b, now.Add(time.Duration(nth[b.User])*time.Millisecond))
+			keys, args := r.bindCall(b, now.Add(time.Duration(nth[b.User])*time.Millisecond))
 			nth[b.User]++
 			calls, at = append(calls, bindCalls.Call(ctx, keys, args...)), append(at, i)
 		}
 	}
-	redisx.Exec(ctx, m.roster.rdb, calls...)
+	redisx.Exec(ctx, r.rdb, calls...)
 	for j, c := range calls {
 		call, _ := c.(*redisx.Call)
 		said, err := call.Text()
@@ -160,18 +160,18 @@ func (m *Mover) bindImported(ctx context.Context, list []Binding, out []Imported
 }
 
 // noteImported writes what the file and WeChat tell of those that are bound.
-func (m *Mover) noteImported(ctx context.Context, list []Binding, out []Imported) error {
+func (r *Roster) noteImported(ctx context.Context, list []Binding, out []Imported) error {
 	var facts []fact
 	for i, b := range list {
 		if out[i].Bound == BoundBefore && (b.UnionID != "" || b.Follows != nil) {
 			facts = append(facts, fact{openid: b.OpenID, follows: b.Follows, unionid: b.UnionID})
 		}
 		if !out[i].Refused() && b.Follows != nil {
-			if err := m.tell(ctx, b.OpenID, *b.Follows); err != nil {
+			if err := r.tell(ctx, b.OpenID, *b.Follows); err != nil {
 				return err
 			}
 		}
 	}
-	_, err := m.roster.learn(ctx, facts)
+	_, err := r.learn(ctx, facts)
 	return err
 }

@@ -103,11 +103,11 @@ type inbox struct {
 	guard    *names.Guard
 }
 
-func newInbox(rdb redis.UniversalClient, k keys, consumer string) *inbox {
+func newInbox(r *Roster, consumer string) *inbox {
 	if consumer == "" {
 		consumer = "enroll-" + randomName()
 	}
-	return &inbox{rdb: rdb, keys: k, consumer: consumer, guard: names.NewGuard(rdb, k.account, k.names)}
+	return &inbox{rdb: r.rdb, keys: r.keys, consumer: consumer, guard: r.guard}
 }
 
 // take is the one write before a push is acknowledged: it checks that the push

@@ -42,28 +42,31 @@ type Migration struct {
 //
 // What is left there is what is left to do: after an error or a crash the next call goes
 // on with it, and converts nothing twice. each is called with every result.
-func (m *Mover) Migrate(ctx context.Context, mig Migration, each func(Converted) error) error {
+func (r *Roster) Migrate(ctx context.Context, mig Migration, each func(Converted) error) error {
 	switch {
-	case m.cfg.WeChat == nil:
+	case r.cfg.WeChat == nil:
 		return errors.New("enroll: Migrate needs a WeChat client")
-	case mig.From == m.cfg.Account:
+	case mig.From == r.account:
 		return errors.New("enroll: the previous account is the new one")
 	case mig.FromID == "":
 		mig.FromID = mig.From
 	}
-	from, err := NewMover(MoverConfig{Redis: m.cfg.Redis, Account: mig.From, Actor: m.cfg.Actor, SealKeys: m.cfg.SealKeys, SealNameKeys: m.cfg.SealNameKeys})
+	cfg := r.cfg
+	cfg.Account = mig.From
+	from, err := NewRoster(cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = from.Close() }()
+	from = from.By(r.actor)
 	for cursor, first := "", true; first || cursor != ""; first = false {
 		var list []Binding
-		list, cursor, err = from.roster.Page(ctx, cursor, wechat.MaxBatch)
+		list, cursor, err = from.Page(ctx, cursor, wechat.MaxBatch)
 		if err != nil {
 			return err
 		}
 		for part := range slices.Chunk(list, wechat.MaxBatch) {
-			if err := m.migrateBatch(ctx, from, mig.FromID, part, each); err != nil {
+			if err := r.migrateBatch(ctx, from, mig.FromID, part, each); err != nil {
 				return err
 			}
 		}
@@ -72,14 +75,14 @@ func (m *Mover) Migrate(ctx context.Context, mig Migration, each func(Converted)
 }
 
 // migrateBatch converts up to 100 bindings.
-func (m *Mover) migrateBatch(ctx context.Context, from *Mover, fromID string, list []Binding, each func(Converted) error) error {
+func (r *Roster) migrateBatch(ctx context.Context, from *Roster, fromID string, list []Binding, each func(Converted) error) error {
 	var openids []string
 	for _, b := range list {
 		if !slices.Contains(openids, b.OpenID) {
 			openids = append(openids, b.OpenID)
 		}
 	}
-	answers, err := m.cfg.WeChat.ChangeOpenIDs(ctx, fromID, openids)
+	answers, err := r.cfg.WeChat.ChangeOpenIDs(ctx, fromID, openids)
 	if err != nil {
 		return fmt.Errorf("enroll: convert openids: %w", err)
 	}
@@ -95,7 +98,7 @@ func (m *Mover) migrateBatch(ctx context.Context, from *Mover, fromID string, li
 		c := Converted{User: b.User, Old: b.OpenID, New: a.New, Message: a.Message}
 		if c.New != "" {
 			c.Message = ""
-			if c.Bound, err = m.move(ctx, from, b, c.New); err != nil {
+			if c.Bound, err = r.move(ctx, from, b, c.New); err != nil {
 				return err
 			}
 		}
@@ -108,29 +111,29 @@ func (m *Mover) migrateBatch(ctx context.Context, from *Mover, fromID string, li
 
 // move moves one binding. The old binding is removed last: until then everything is
 // repeated after a crash.
-func (m *Mover) move(ctx context.Context, from *Mover, old Binding, openid string) (Bound, error) {
-	if err := m.takeSuppression(ctx, from, old.OpenID, openid); err != nil {
+func (r *Roster) move(ctx context.Context, from *Roster, old Binding, openid string) (Bound, error) {
+	if err := r.takeSuppression(ctx, from, old.OpenID, openid); err != nil {
 		return "", err
 	}
 	b := Binding{User: old.User, OpenID: openid, How: ByMigration}
-	bound, err := m.roster.rdb.HExists(ctx, ledger.UserKey(m.cfg.Account, m.roster.names(), b.User), m.roster.names().Seal(seal.OpenID, openid)).Result()
+	bound, err := r.rdb.HExists(ctx, ledger.UserKey(r.account, r.names(), b.User), r.names().Seal(seal.OpenID, openid)).Result()
 	if err != nil {
 		return "", wrap(err, "read the roster")
 	}
 	said := BoundBefore
 	if !bound {
 		// The time of the old binding keeps the order of a user's openids.
-		keys, args := m.roster.bindCall(b, old.BoundAt)
-		text, err := bindCalls.Run(ctx, m.roster.rdb, keys, args...).Text()
+		keys, args := r.bindCall(b, old.BoundAt)
+		text, err := bindCalls.Run(ctx, r.rdb, keys, args...).Text()
 		if said = Bound(text); err != nil || said != BoundNow {
 			return said, wrap(err, "bind")
 		}
 	}
-	for _, of := range []*Mover{m, from} {
+	for _, of := range []*Roster{r, from} {
 		if err := of.records.Migrated(ctx, old.OpenID); err != nil {
 			return "", wrap(err, "suppress an old openid")
 		}
-		if _, err := of.roster.Unbind(ctx, old.User, old.OpenID); err != nil {
+		if _, err := of.Unbind(ctx, old.User, old.OpenID); err != nil {
 			return "", err
 		}
 	}
@@ -139,12 +142,12 @@ func (m *Mover) move(ctx context.Context, from *Mover, old Binding, openid strin
 
 // takeSuppression gives the new openid the suppression of the old one. That of a
 // follower who left says nothing: WeChat converts followers only.
-func (m *Mover) takeSuppression(ctx context.Context, from *Mover, old, openid string) error {
+func (r *Roster) takeSuppression(ctx context.Context, from *Roster, old, openid string) error {
 	list, err := from.records.Suppressed(ctx, ledger.Recipient{OpenID: old})
 	if err != nil || list[0] == nil || !list[0].Stays() {
 		return wrap(err, "read a suppression")
 	}
 	s := *list[0]
 	s.OpenID = openid
-	return wrap(m.records.Suppress(ctx, s), "take a suppression along")
+	return wrap(r.records.Suppress(ctx, s), "take a suppression along")
 }

@@ -9,8 +9,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/wxnotify/wxnotify/internal/ledger"
-	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -25,63 +23,12 @@ var (
 	bindCalls = redisx.NewScript(bindLua)
 )
 
-// FollowerAPI is what a Mover asks WeChat.
+// FollowerAPI is what Import, Sync and Migrate ask WeChat: *wechat.Client.
 type FollowerAPI interface {
 	UserInfos(ctx context.Context, openids []string) ([]wechat.UserInfo, error)
 	Followers(ctx context.Context, next string) (wechat.FollowerPage, error)
 	ChangeOpenIDs(ctx context.Context, from string, openids []string) ([]wechat.ChangedOpenID, error)
 }
-
-// MoverConfig describes a Mover.
-type MoverConfig struct {
-	Redis   redis.UniversalClient // required
-	Account string                // appid, required
-	// WeChat answers for the account. Nil: Import cannot check, Sync and Migrate fail.
-	WeChat FollowerAPI
-	Bind   BindPolicy // default BindLatest
-	// EraseUnsubscribed erases those who do not follow any more; see Account.
-	EraseUnsubscribed bool
-	// SealKeys are those of producer.Config.SealKeys, see [Eraser.OpenSealed]. Default: none.
-	SealKeys wechat.Secret
-	// SealNameKeys are those of producer.Config.SealNameKeys. Default: none.
-	SealNameKeys wechat.Secret
-	// Actor is named in the audit trail, such as a command.
-	Actor string
-}
-
-// Mover brings users and followers along: from another system by Import, what was missed
-// by Sync, from an account that moved by Migrate. Everything it does may be repeated, and
-// goes on where it was stopped.
-type Mover struct {
-	cfg     MoverConfig
-	roster  *Roster
-	records *ledger.Ledger
-	eraser  *Eraser
-}
-
-// NewMover of one account. It does not talk to Redis. Close it after use.
-func NewMover(cfg MoverConfig) (*Mover, error) {
-	roster, err := NewRoster(cfg.Redis, cfg.Account)
-	if err != nil {
-		return nil, err
-	}
-	roster.policy, roster.actor = cfg.Bind, cfg.Actor
-	if err := roster.SealNames(cfg.SealNameKeys); err != nil {
-		return nil, err
-	}
-	records, err := ledger.New(cfg.Redis, ledger.Config{Account: cfg.Account, Names: roster.names()})
-	if err != nil {
-		return nil, fmt.Errorf("enroll: %w", err)
-	}
-	eraser := &Eraser{roster: roster, records: records, tasks: queue.NewInspector(cfg.Redis)}
-	if err := eraser.OpenSealed(cfg.SealKeys); err != nil {
-		return nil, err
-	}
-	return &Mover{cfg: cfg, roster: roster, records: records, eraser: eraser}, nil
-}
-
-// Close releases what the Mover holds. The Redis client stays open.
-func (m *Mover) Close() error { return m.records.Close() }
 
 // fact is what is known of a follower.
 type fact struct {
@@ -147,28 +94,28 @@ func learnedOf(said string) learned {
 // ask asks WeChat for users. What it refuses as a whole because of openids of another
 // account it asks for in parts: those are missing in what is returned, and so are openids that
 // the answer lacks.
-func (m *Mover) ask(ctx context.Context, openids []string) (map[string]wechat.UserInfo, error) {
+func (r *Roster) ask(ctx context.Context, openids []string) (map[string]wechat.UserInfo, error) {
 	known := make(map[string]wechat.UserInfo, len(openids))
 	for part := range slices.Chunk(openids, wechat.MaxBatch) {
-		if err := m.askPart(ctx, part, known); err != nil {
+		if err := r.askPart(ctx, part, known); err != nil {
 			return nil, err
 		}
 	}
 	return known, nil
 }
 
-func (m *Mover) askPart(ctx context.Context, openids []string, into map[string]wechat.UserInfo) error {
-	list, err := m.cfg.WeChat.UserInfos(ctx, openids)
+func (r *Roster) askPart(ctx context.Context, openids []string, into map[string]wechat.UserInfo) error {
+	list, err := r.cfg.WeChat.UserInfos(ctx, openids)
 	var refusal *wechat.Error
 	switch {
 	case errors.As(err, &refusal) && refusal.Code == wechat.CodeInvalidOpenID && len(openids) == 1:
 		return nil
 	case errors.As(err, &refusal) && refusal.Code == wechat.CodeInvalidOpenID:
 		half := len(openids) / 2
-		if err := m.askPart(ctx, openids[:half], into); err != nil {
+		if err := r.askPart(ctx, openids[:half], into); err != nil {
 			return err
 		}
-		return m.askPart(ctx, openids[half:], into)
+		return r.askPart(ctx, openids[half:], into)
 	case err != nil:
 		return fmt.Errorf("enroll: ask WeChat for followers: %w", err)
 	}
@@ -180,15 +127,15 @@ func (m *Mover) askPart(ctx context.Context, openids []string, into map[string]w
 
 // tell writes whether an openid follows, as WeChat has just answered: to the suppressions
 // or, with EraseUnsubscribed, by an erasure.
-func (m *Mover) tell(ctx context.Context, openid string, follows bool) error {
+func (r *Roster) tell(ctx context.Context, openid string, follows bool) error {
 	switch {
 	case follows:
-		_, err := m.records.Listed(ctx, openid)
+		_, err := r.records.Listed(ctx, openid)
 		return wrap(err, "lift a suppression")
-	case m.cfg.EraseUnsubscribed:
-		_, _, err := m.eraser.begin(ctx, Person{OpenID: openid}, WhyUnsubscribed)
+	case r.cfg.EraseUnsubscribed:
+		_, _, err := r.beginErasure(ctx, Person{OpenID: openid}, WhyUnsubscribed)
 		return err
 	default:
-		return wrap(m.records.Unsubscribed(ctx, openid), "suppress a follower who left")
+		return wrap(r.records.Unsubscribed(ctx, openid), "suppress a follower who left")
 	}
 }

@@ -27,18 +27,15 @@ const (
 	listPath   = "/cgi-bin/user/get"
 )
 
-// mover moves into the account of w, with rdb.
-func (w *world) mover(rdb redis.UniversalClient, change ...func(*enroll.MoverConfig)) *enroll.Mover {
+// mover is the roster of w as a command has it, with rdb.
+func (w *world) mover(rdb redis.UniversalClient, change ...func(*enroll.RosterConfig)) *enroll.Roster {
 	w.t.Helper()
-	client, _ := w.account(appID).Platform.(*wechat.Client)
-	cfg := enroll.MoverConfig{Redis: rdb, Account: appID, WeChat: client, Actor: "test"}
-	for _, c := range change {
-		c(&cfg)
-	}
-	m, err := enroll.NewMover(cfg)
-	must(w.t, err)
-	w.t.Cleanup(func() { _ = m.Close() })
-	return m
+	return newRoster(w.t, rdb, appID, func(c *enroll.RosterConfig) {
+		c.WeChat, _ = w.account(appID).Platform.(*wechat.Client)
+		for _, f := range change {
+			f(c)
+		}
+	}).By("test")
 }
 
 // follows is what the roster says of the first openid of a user.
@@ -110,17 +107,13 @@ func TestImportChecksOnceAndBindsOnce(t *testing.T) {
 func TestImportKeepsTheBindPolicyAndTellsUnionIDsLater(t *testing.T) {
 	t.Parallel()
 	_, rdb := redistest.Mini(t)
-	m, err := enroll.NewMover(enroll.MoverConfig{Redis: rdb, Account: appID, Bind: enroll.BindFirst})
-	must(t, err)
-	t.Cleanup(func() { _ = m.Close() })
+	m := newRoster(t, rdb, appID, func(c *enroll.RosterConfig) { c.Bind = enroll.BindFirst })
 	got, err := m.Import(t.Context(), []enroll.Binding{binding("u1", "o1"), binding("u1", "o2"), {User: "u1", OpenID: "o1", UnionID: "oU1"}}, false)
 	must(t, err)
 	if said := boundOf(got); !slices.Equal(said, []enroll.Bound{enroll.BoundNow, enroll.Taken, enroll.BoundBefore}) || !got[1].Refused() || got[2].Refused() {
 		t.Errorf("%v", said)
 	}
-	r, err := enroll.NewRoster(rdb, appID)
-	must(t, err)
-	if of, _ := r.Of(t.Context(), "u1"); len(of) != 1 || of[0].UnionID != "oU1" {
+	if of, _ := m.Of(t.Context(), "u1"); len(of) != 1 || of[0].UnionID != "oU1" {
 		t.Errorf("%+v", of)
 	}
 	if _, err := m.Import(t.Context(), []enroll.Binding{binding("u1", "o1")}, true); err == nil {
@@ -150,7 +143,7 @@ func TestSyncMarksFollowersAndLeavers(t *testing.T) {
 				must(t, w.records.Unsubscribed(t.Context(), "o-unbound")) // it has come back, and no event told
 				must(t, w.records.Suppress(t.Context(), ledger.Suppression{OpenID: "o-refuses", Reason: "user-block"}))
 				var steps int
-				done, err := w.mover(w.rdb, func(c *enroll.MoverConfig) { c.EraseUnsubscribed = erase }).
+				done, err := w.mover(w.rdb, func(c *enroll.RosterConfig) { c.EraseUnsubscribed = erase }).
 					Sync(t.Context(), false, func(enroll.Synced) { steps++ })
 				must(t, err)
 				want := enroll.Synced{Total: 4, Listed: 4, Bound: 3, Joined: 2, Lifted: 1, Left: 1, NotOurs: 1, Complete: true}
@@ -187,7 +180,7 @@ func TestSyncBelievesEventsOfTheLastHour(t *testing.T) {
 			w.p.Account(appID).Unsubscribe("o-1")
 			settle()
 		}}
-		done, err := w.mover(w.rdb, func(c *enroll.MoverConfig) { c.WeChat = stale }).Sync(t.Context(), false, nil)
+		done, err := w.mover(w.rdb, func(c *enroll.RosterConfig) { c.WeChat = stale }).Sync(t.Context(), false, nil)
 		must(t, err)
 		if w.follows("u1") != "false" || w.suppression("o-1") == nil || done.Lifted != 0 {
 			t.Errorf("%s, suppressed %v, %+v", w.follows("u1"), w.suppression("o-1"), done)
@@ -255,8 +248,7 @@ func newMigration(t *testing.T, rdb *redis.Client, followers int) (*world, *enro
 	w := newWorld(t, settings{redis: rdb, platform: wechattest.Config{Strangers: true, Accounts: []wechattest.AccountConfig{
 		{AppID: appID, OpenIDPrefix: "oN"}, {AppID: previousID, OpenIDPrefix: "oP"},
 	}}})
-	previous, err := enroll.NewRoster(w.rdb, previousID)
-	must(t, err)
+	previous := newRoster(t, w.rdb, previousID, nil)
 	for i := range followers {
 		openid := fmt.Sprintf("oP-%04d", i)
 		w.p.Account(previousID).Follow(openid)

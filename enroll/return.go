@@ -178,7 +178,7 @@ func (s *Service) conclude(ctx context.Context, w http.ResponseWriter, r *http.R
 // came of it; empty: it is under way. The error is errState when the state was used with
 // another code.
 func (s *Service) outcome(ctx context.Context, a *account, st state, code string) (begun bool, word Bound, err error) {
-	said, err := s.cfg.Redis.Get(ctx, a.keys.once(st.Nonce)).Result()
+	said, err := a.Roster.rdb.Get(ctx, a.keys.once(st.Nonce)).Result()
 	if errors.Is(err, redis.Nil) {
 		return false, "", nil
 	}
@@ -199,7 +199,7 @@ func (s *Service) outcome(ctx context.Context, a *account, st state, code string
 func (s *Service) once(ctx context.Context, a *account, st state, code string, enrol func(context.Context) (Bound, error)) (Bound, error) {
 	key, mine := a.keys.once(st.Nonce), fingerprint(code)
 	keys := []string{key, a.keys.ticket(st.Ticket), a.keys.used("x")}
-	said, err := onceScript.Run(ctx, s.cfg.Redis, keys,
+	said, err := onceScript.Run(ctx, a.Roster.rdb, keys,
 		mine, (2 * exchangeWait).Milliseconds(), mostExchanges, exchangesPerMinute, time.Minute.Milliseconds()).Text()
 	if err != nil {
 		return "", wrap(err, "note the code")
@@ -225,7 +225,7 @@ func (s *Service) once(ctx context.Context, a *account, st state, code string, e
 			return wordBusy, nil
 		case <-tick.C:
 		}
-		if said, err = s.cfg.Redis.Get(ctx, key).Result(); errors.Is(err, redis.Nil) {
+		if said, err = a.Roster.rdb.Get(ctx, key).Result(); errors.Is(err, redis.Nil) {
 			return wordBusy, nil // the first one's process has gone
 		} else if err != nil {
 			return "", wrap(err, "read the outcome")
@@ -257,7 +257,7 @@ func (s *Service) exchange(ctx context.Context, a *account, st state, mine strin
 	keep := max(time.Until(st.ExpiresAt), 0) + time.Minute
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), redisWait) // a new timeout: the exchange may have used up the first
 	defer cancel()
-	return word, wrap(s.cfg.Redis.Set(ctx, a.keys.once(st.Nonce), mine+" "+string(word), keep).Err(), "note the outcome")
+	return word, wrap(a.Roster.rdb.Set(ctx, a.keys.once(st.Nonce), mine+" "+string(word), keep).Err(), "note the outcome")
 }
 
 // enrol exchanges the code and binds whom it names. What WeChat tells beyond the
@@ -298,7 +298,7 @@ func (s *Service) bind(ctx context.Context, a *account, b Binding, t ticket.Tick
 			return "", err
 		}
 	}
-	word, err := a.roster.Bind(ctx, b, &t)
+	word, err := a.Roster.Bind(ctx, b, &t)
 	if err != nil {
 		return "", err
 	}

@@ -13,8 +13,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/names"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -48,54 +50,75 @@ var (
 	latestScript = redis.NewScript(latestLua)
 )
 
+// RosterConfig of one account. Give the same to all processes of the account.
+type RosterConfig struct {
+	Redis   redis.UniversalClient // required; stays open
+	Account string                // appid, required
+	// Keep is how long the record of a message is kept after its end: the workers'
+	// setting. Default 72 h.
+	Keep time.Duration
+	// Resend names the classes whose messages are sent again when the receipt says
+	// that WeChat could not deliver them. Nil: critical alone; empty: none.
+	Resend []Class
+	// Bind says what a further openid of a user does. Default BindLatest.
+	Bind BindPolicy
+	// EraseUnsubscribed forgets who unfollows, as WeChat's rules ask of who has
+	// no other ground to keep the data. False: their openid stays on the roster,
+	// suppressed until they follow again.
+	EraseUnsubscribed bool
+	// WeChat answers for the account. Nil: Import cannot check, Sync and Migrate fail.
+	WeChat FollowerAPI
+	// SealKeys are those of producer.Config.SealKeys. Without them an erasure fails that
+	// meets a sealed message whose record was lost. Default: none.
+	SealKeys wechat.Secret
+	// SealNameKeys are those of producer.Config.SealNameKeys. Default: openids and users
+	// are in clear.
+	SealNameKeys wechat.Secret
+}
+
 // Roster says which openids the users of one account have. It lies in Redis
 // without an end: its bound is the number of users, some 400 bytes each.
+//
+// Import, Sync and Migrate bring users and followers along: from another system, what
+// events missed, from an account that moved. Each may be repeated, and goes on where it was
+// stopped. Erase forgets persons.
 type Roster struct {
+	cfg     RosterConfig
 	rdb     redis.UniversalClient
 	keys    keys
 	account string
-	policy  BindPolicy // empty: BindLatest
-	actor   string     // for the audit trail
+	actor   string // for the audit trail
 	guard   *names.Guard
+	records *ledger.Ledger
+	tasks   *queue.Inspector
+	codec   job.Codec // of messages that wait
 }
 
-// NewRoster of the account with this appid. It does not talk to Redis.
-func NewRoster(rdb redis.UniversalClient, account string) (*Roster, error) {
-	if rdb == nil || account == "" || strings.ContainsAny(account, "{} ") {
-		return nil, errors.New("enroll: a roster needs a Redis client and an appid")
+// NewRoster checks cfg and names all its faults. It does not talk to Redis. Close the
+// roster after use.
+func NewRoster(cfg RosterConfig) (*Roster, error) {
+	messages, sealed, err := seal.Read(cfg.SealKeys.Reveal(), cfg.SealNameKeys.Reveal(), cfg.Account)
+	if cfg.Bind != "" && cfg.Bind != BindLatest && cfg.Bind != BindFirst {
+		err = errors.Join(err, fmt.Errorf("Config.Bind %q is neither latest nor first", cfg.Bind))
 	}
-	r := &Roster{rdb: rdb, account: account}
-	r.seal(nil)
-	return r, nil
-}
-
-// SealNames has openids and users sealed in Redis: keys are those of
-// producer.Config.SealNameKeys. Call it before any other method.
-func (r *Roster) SealNames(keys wechat.Secret) error {
-	n, err := sealedNames(keys, r.account)
-	if err == nil {
-		r.seal(n)
+	records, fault := ledger.New(cfg.Redis, ledger.Config{Account: cfg.Account, Keep: cfg.Keep, Resend: cfg.Resend, Names: sealed})
+	if err = errors.Join(err, fault); err != nil {
+		return nil, fmt.Errorf("enroll: %w", err)
 	}
-	return err
+	return &Roster{
+		cfg: cfg, rdb: cfg.Redis, account: cfg.Account, keys: keys{cfg.Account, sealed}, guard: names.NewGuard(cfg.Redis, cfg.Account, sealed),
+		records: records, tasks: queue.NewInspector(cfg.Redis), codec: job.Codec{Account: cfg.Account, Keys: messages},
+	}, nil
 }
 
-func (r *Roster) seal(n *seal.Names) {
-	r.keys, r.guard = keys{r.account, n}, names.NewGuard(r.rdb, r.account, n)
-}
+// Close waits for the calls that are running. The Redis client stays open.
+func (r *Roster) Close() error { return r.records.Close() }
 
 // names seal the openids and users of the roster.
 func (r *Roster) names() *seal.Names { return r.keys.names }
 
 // admit returns an error unless names are sealed in Redis as this process seals them.
 func (r *Roster) admit(ctx context.Context) error { return wrap(r.guard.Admit(ctx), "begin") }
-
-func sealedNames(keys wechat.Secret, account string) (*seal.Names, error) {
-	n, err := seal.NewNames(keys.Reveal(), account)
-	if err != nil {
-		return nil, fmt.Errorf("enroll: Config.SealNameKeys: %w", err)
-	}
-	return n, nil
-}
 
 // Follow notes that a bound openid follows the account or has stopped to.
 func (r *Roster) Follow(ctx context.Context, openid string, follows bool) error {

@@ -19,8 +19,7 @@ func binding(user, openid string) enroll.Binding {
 func TestRosterPagesLeaveNobodyOut(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
-	r, err := enroll.NewRoster(rdb, appID)
-	must(t, err)
+	r := newRoster(t, rdb, appID, nil)
 	const n = 500
 	var all sync.WaitGroup
 	for i := range 8 { // many in one millisecond
@@ -37,6 +36,7 @@ func TestRosterPagesLeaveNobodyOut(t *testing.T) {
 		seen := map[string]int{}
 		for cursor, first := "", true; first || cursor != ""; first = false {
 			var list []enroll.Binding
+			var err error
 			list, cursor, err = r.Page(t.Context(), cursor, size)
 			must(t, err)
 			for _, b := range list {
@@ -118,7 +118,7 @@ func TestRosterBounds(t *testing.T) {
 				t.Errorf("accepted %+v", bad)
 			}
 		}
-		if _, err := enroll.NewRoster(nil, appID); err == nil {
+		if _, err := enroll.NewRoster(enroll.RosterConfig{Account: appID}); err == nil {
 			t.Error("no client")
 		}
 	})
@@ -128,8 +128,7 @@ func TestRosterBounds(t *testing.T) {
 func TestRosterBytesPerUser(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
-	r, err := enroll.NewRoster(rdb, appID)
-	must(t, err)
+	r := newRoster(t, rdb, appID, nil)
 	follows := true
 	used := func() int64 {
 		var n int64

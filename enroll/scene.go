@@ -40,7 +40,7 @@ func (s *Service) code(ctx context.Context, a *account, c codeTerms) (string, er
 	ctx, cancel := context.WithTimeout(ctx, 2*redisWait)
 	defer cancel()
 	key := a.keys.qr(c.name)
-	content, err := s.cfg.Redis.Get(ctx, key).Result()
+	content, err := a.Roster.rdb.Get(ctx, key).Result()
 	if err == nil {
 		return content, nil
 	}
@@ -53,7 +53,7 @@ func (s *Service) code(ctx context.Context, a *account, c codeTerms) (string, er
 		keys = append(keys, a.keys.ticket(c.parked.ticket.ID))
 		args = append(args, mostCodes, c.parked.text, ticketEnds(c.parked.ticket).UnixMilli())
 	}
-	said, err := codeScript.Run(ctx, s.cfg.Redis, keys, args...).Text()
+	said, err := codeScript.Run(ctx, a.Roster.rdb, keys, args...).Text()
 	if err != nil {
 		return "", wrap(err, "ask for a QR code")
 	}
@@ -66,10 +66,10 @@ func (s *Service) code(ctx context.Context, a *account, c codeTerms) (string, er
 		return "", err
 	}
 	// A moment less than WeChat remembers it, so that no dead code is shown.
-	if err := s.cfg.Redis.Set(ctx, key, made.URL, life-leastCode).Err(); err != nil {
+	if err := a.Roster.rdb.Set(ctx, key, made.URL, life-leastCode).Err(); err != nil {
 		return "", wrap(err, "keep the QR code")
 	}
-	s.cfg.Redis.Del(ctx, key+":lock")
+	a.Roster.rdb.Del(ctx, key+":lock")
 	return made.URL, nil
 }
 

@@ -42,19 +42,17 @@ func TestSealedMessagesAreErased(t *testing.T) {
 			slices.Sort(left)
 			return left
 		}
-		eraser, err := enroll.NewEraser(w.rdb, appID)
-		must(t, err)
 		keys, err := seal.New(key)
 		must(t, err)
-		_, err = eraser.Erase(t.Context(), enroll.Person{OpenID: openID}, enroll.WhyAdmin)
+		_, err = w.roster.Erase(t.Context(), enroll.Person{OpenID: openID}, enroll.WhyAdmin)
 		if err == nil || !strings.Contains(err.Error(), "its record is lost, and it is sealed with key "+keys.Current()) {
 			t.Fatalf("without the key: %v", err)
 		}
 		if got := tasks(); !slices.Equal(got, []string{"hers-lost", "other-1", "other-lost"}) {
 			t.Errorf("tasks %v are left", got)
 		}
-		must(t, eraser.OpenSealed(wechat.NewSecret(key)))
-		_, err = eraser.Erase(t.Context(), enroll.Person{OpenID: openID}, enroll.WhyAdmin)
+		with := newRoster(t, w.rdb, appID, func(c *enroll.RosterConfig) { c.SealKeys = wechat.NewSecret(key) })
+		_, err = with.Erase(t.Context(), enroll.Person{OpenID: openID}, enroll.WhyAdmin)
 		must(t, err)
 		if got := tasks(); !slices.Equal(got, []string{"other-1", "other-lost"}) {
 			t.Errorf("with the key tasks %v are left", got)
@@ -70,7 +68,7 @@ func TestSealedMessagesAreErased(t *testing.T) {
 		if e, err := codec.Parse("other-lost", task.Payload); err != nil || e.To != other {
 			t.Errorf("another person's message: %+v, %v", e, err)
 		}
-		if err := eraser.OpenSealed(wechat.NewSecret("x")); err == nil || !strings.Contains(err.Error(), "SealKeys") {
+		if _, err := enroll.NewRoster(enroll.RosterConfig{Redis: w.rdb, Account: appID, SealKeys: wechat.NewSecret("x")}); err == nil || !strings.Contains(err.Error(), "SealKeys") {
 			t.Errorf("a key that is none: %v", err)
 		}
 	})

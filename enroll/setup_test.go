@@ -62,6 +62,7 @@ type settings struct {
 	platform wechattest.Config
 	mode     wechat.CallbackMode // default secure
 	change   func(*enroll.Config)
+	roster   func(*enroll.RosterConfig)
 	redis    *redis.Client // default miniredis
 	run      bool          // the service applies what comes, until the test ends
 }
@@ -84,8 +85,7 @@ func newWorld(t *testing.T, s settings) *world {
 	w.records, err = ledger.New(w.rdb, ledger.Config{Account: appID})
 	must(t, err)
 	t.Cleanup(func() { _ = w.records.Close() })
-	w.roster, err = enroll.NewRoster(w.rdb, appID)
-	must(t, err)
+	w.roster = newRoster(t, w.rdb, appID, s.roster)
 	if s.mode == "" {
 		s.mode = wechat.CallbackSecure
 	}
@@ -97,6 +97,19 @@ func newWorld(t *testing.T, s settings) *world {
 		w.run()
 	}
 	return w
+}
+
+// newRoster opens a roster; change may be nil.
+func newRoster(tb testing.TB, rdb redis.UniversalClient, account string, change func(*enroll.RosterConfig)) *enroll.Roster {
+	tb.Helper()
+	cfg := enroll.RosterConfig{Redis: rdb, Account: account}
+	if change != nil {
+		change(&cfg)
+	}
+	r, err := enroll.NewRoster(cfg)
+	must(tb, err)
+	tb.Cleanup(func() { _ = r.Close() })
+	return r
 }
 
 // listen points the platform's pushes at the service.
@@ -128,7 +141,7 @@ func (w *world) serve(change func(*enroll.Config)) *enroll.Service {
 	core, logs := observer.New(zap.DebugLevel)
 	w.logs = logs
 	cfg := enroll.Config{
-		Redis: w.rdb, PublicURL: public, Key: wechat.NewSecret(enrollKey), ReturnURLs: []string{shop},
+		PublicURL: public, Key: wechat.NewSecret(enrollKey), ReturnURLs: []string{shop},
 		Logger: zap.New(core), Accounts: []enroll.Account{w.account(appID)},
 		OnEvent: func(e enroll.Event) {
 			w.mu.Lock()
@@ -156,8 +169,12 @@ func (w *world) account(appid string) enroll.Account {
 	must(w.t, err)
 	client, err := wechat.NewClient(cfg, wechat.ReuseTokenSource(fetcher.FetchStable))
 	must(w.t, err)
+	roster := w.roster
+	if appid != appID {
+		roster = newRoster(w.t, w.rdb, appid, nil)
+	}
 	return enroll.Account{
-		AppID: appid, Name: "示例医院", OAuth: oauth, Platform: client, AuthorizeURL: "https://open.wechat.test/connect/oauth2/authorize",
+		Roster: roster, Name: "示例医院", OAuth: oauth, Platform: client, AuthorizeURL: "https://open.wechat.test/connect/oauth2/authorize",
 		Callback: w.callback,
 	}
 }

@@ -46,38 +46,38 @@ type syncState struct {
 // with EraseUnsubscribed erases them. It keeps one page in memory. After an error, such as WeChat's quota of 500
 // lists a day, and after a crash, the next call goes on where it stopped, within 7 days; restart begins anew.
 // progress is called after each step; it may be nil.
-func (m *Mover) Sync(ctx context.Context, restart bool, progress func(Synced)) (Synced, error) {
-	if m.cfg.WeChat == nil {
+func (r *Roster) Sync(ctx context.Context, restart bool, progress func(Synced)) (Synced, error) {
+	if r.cfg.WeChat == nil {
 		return Synced{}, errors.New("enroll: Sync needs a WeChat client")
 	}
 	if progress == nil {
 		progress = func(Synced) {}
 	}
-	s, err := m.loadSync(ctx, restart)
+	s, err := r.loadSync(ctx, restart)
 	if err != nil {
 		return Synced{}, err
 	}
 	for !s.listed {
-		if err := m.syncPage(ctx, &s); err != nil {
+		if err := r.syncPage(ctx, &s); err != nil {
 			return s.done, err
 		}
 		progress(s.done)
 	}
 	for !s.done.Complete {
-		if err := m.syncLeavers(ctx, &s); err != nil {
+		if err := r.syncLeavers(ctx, &s); err != nil {
 			return s.done, err
 		}
 		progress(s.done)
 	}
-	return s.done, wrap(m.roster.rdb.Del(ctx, m.roster.keys.sync()).Err(), "end the synchronization")
+	return s.done, wrap(r.rdb.Del(ctx, r.keys.sync()).Err(), "end the synchronization")
 }
 
 // syncPage reads one page of followers.
-func (m *Mover) syncPage(ctx context.Context, s *syncState) error {
-	page, err := m.cfg.WeChat.Followers(ctx, s.next)
+func (r *Roster) syncPage(ctx context.Context, s *syncState) error {
+	page, err := r.cfg.WeChat.Followers(ctx, s.next)
 	var refusal *wechat.Error
 	if errors.As(err, &refusal) && refusal.Code == wechat.CodeInvalidOpenID && s.next != "" {
-		_ = m.roster.rdb.Del(ctx, m.roster.keys.sync()).Err() // else the next one fails, too
+		_ = r.rdb.Del(ctx, r.keys.sync()).Err() // else the next one fails, too
 		return fmt.Errorf("enroll: the follower after whom the list goes on has left: begin anew: %w", err)
 	}
 	if err != nil {
@@ -88,7 +88,7 @@ func (m *Mover) syncPage(ctx context.Context, s *syncState) error {
 	for _, openid := range page.OpenIDs {
 		facts = append(facts, fact{openid: openid, follows: &follows, number: s.number})
 	}
-	known, err := m.roster.learn(ctx, facts)
+	known, err := r.learn(ctx, facts)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (m *Mover) syncPage(ctx context.Context, s *syncState) error {
 			quiet = append(quiet, facts[i].openid)
 		}
 	}
-	lifted, err := m.records.Listed(ctx, quiet...)
+	lifted, err := r.records.Listed(ctx, quiet...)
 	if err != nil {
 		return wrap(err, "lift suppressions")
 	}
@@ -112,20 +112,20 @@ func (m *Mover) syncPage(ctx context.Context, s *syncState) error {
 	s.done.Listed += int64(len(facts))
 	s.done.Total = page.Total
 	s.next, s.listed = page.Next, page.Next == ""
-	return m.saveSync(ctx, s)
+	return r.saveSync(ctx, s)
 }
 
 // syncLeavers reads a page of the roster and asks WeChat about those that were not listed.
-func (m *Mover) syncLeavers(ctx context.Context, s *syncState) error {
-	list, next, err := m.roster.Page(ctx, s.cursor, ImportBatch)
+func (r *Roster) syncLeavers(ctx context.Context, s *syncState) error {
+	list, next, err := r.Page(ctx, s.cursor, ImportBatch)
 	if err != nil {
 		return err
 	}
-	absent, err := m.absent(ctx, list, s.number)
+	absent, err := r.absent(ctx, list, s.number)
 	if err != nil {
 		return err
 	}
-	users, err := m.ask(ctx, absent)
+	users, err := r.ask(ctx, absent)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (m *Mover) syncLeavers(ctx context.Context, s *syncState) error {
 			s.done.NotOurs++
 			continue
 		}
-		before, err := m.roster.learn(ctx, []fact{{openid: openid, follows: &u.Subscribed, number: s.number}})
+		before, err := r.learn(ctx, []fact{{openid: openid, follows: &u.Subscribed, number: s.number}})
 		if err != nil {
 			return err
 		}
@@ -145,20 +145,20 @@ func (m *Mover) syncLeavers(ctx context.Context, s *syncState) error {
 		if !u.Subscribed {
 			s.done.Left++
 		}
-		if err := m.tell(ctx, openid, u.Subscribed); err != nil {
+		if err := r.tell(ctx, openid, u.Subscribed); err != nil {
 			return err
 		}
 	}
 	s.cursor, s.done.Complete = next, next == ""
-	return m.saveSync(ctx, s)
+	return r.saveSync(ctx, s)
 }
 
 // absent are the openids of the bindings, each once, that this synchronization has not met.
-func (m *Mover) absent(ctx context.Context, list []Binding, number string) ([]string, error) {
-	pipe := m.roster.rdb.Pipeline()
+func (r *Roster) absent(ctx context.Context, list []Binding, number string) ([]string, error) {
+	pipe := r.rdb.Pipeline()
 	marks := make([]*redis.StringCmd, len(list))
 	for i, b := range list {
-		marks[i] = pipe.HGet(ctx, m.roster.keys.follower(b.OpenID), "y")
+		marks[i] = pipe.HGet(ctx, r.keys.follower(b.OpenID), "y")
 	}
 	if len(list) > 0 {
 		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
@@ -178,16 +178,16 @@ func (m *Mover) absent(ctx context.Context, list []Binding, number string) ([]st
 // sync is a hash of a synchronization that is not complete.
 func (k keys) sync() string { return k.under(syncKey) }
 
-func (m *Mover) loadSync(ctx context.Context, restart bool) (syncState, error) {
+func (r *Roster) loadSync(ctx context.Context, restart bool) (syncState, error) {
 	s := syncState{number: strconv.FormatInt(time.Now().UnixMilli(), 10)}
 	if restart {
 		return s, nil
 	}
-	f, err := m.roster.rdb.HGetAll(ctx, m.roster.keys.sync()).Result()
+	f, err := r.rdb.HGetAll(ctx, r.keys.sync()).Result()
 	if err != nil || len(f) == 0 {
 		return s, wrap(err, "read the synchronization")
 	}
-	s = syncState{number: f["number"], next: m.roster.names().Open(seal.OpenID, f["next"]), listed: f["listed"] == "1", cursor: f["cursor"]}
+	s = syncState{number: f["number"], next: r.names().Open(seal.OpenID, f["next"]), listed: f["listed"] == "1", cursor: f["cursor"]}
 	for name, into := range s.done.fields() {
 		*into, _ = strconv.ParseInt(f[name], 10, 64)
 	}
@@ -195,13 +195,13 @@ func (m *Mover) loadSync(ctx context.Context, restart bool) (syncState, error) {
 	return s, nil
 }
 
-func (m *Mover) saveSync(ctx context.Context, s *syncState) error {
-	key := m.roster.keys.sync()
-	args := []any{"number", s.number, "next", m.roster.names().Seal(seal.OpenID, s.next), "listed", flag(s.listed), "cursor", s.cursor}
+func (r *Roster) saveSync(ctx context.Context, s *syncState) error {
+	key := r.keys.sync()
+	args := []any{"number", s.number, "next", r.names().Seal(seal.OpenID, s.next), "listed", flag(s.listed), "cursor", s.cursor}
 	for name, from := range s.done.fields() {
 		args = append(args, name, *from)
 	}
-	_, err := m.roster.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err := r.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
 		pipe.HSet(ctx, key, args...)
 		pipe.PExpire(ctx, key, keepSync)
 		return nil

@@ -312,7 +312,7 @@ When nothing of the person is found, erase fails.`,
 			}
 			a.change = change{openid: who.OpenID, user: who.User}
 			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				found, err := acct.eraser.Erase(ctx, who, enroll.WhyAdmin)
+				found, err := acct.roster.Erase(ctx, who, enroll.WhyAdmin)
 				if err != nil {
 					return fmt.Errorf("%w; the person is off the roster, repeat the command to erase the rest", err)
 				}

@@ -24,18 +24,10 @@ import (
 
 var _ enroll.FollowerAPI = (*wechat.Client)(nil)
 
-// withMover connects and opens what brings users and followers into the account.
-func (a *app) withMover(cmd *cobra.Command, do func(ctx context.Context, m *enroll.Mover, appid string) error) error {
+// withRoster connects and opens the roster for changes by the command.
+func (a *app) withRoster(cmd *cobra.Command, do func(ctx context.Context, r *enroll.Roster, appid string) error) error {
 	return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-		m, err := enroll.NewMover(enroll.MoverConfig{
-			Redis: acct.rdb, Account: acct.AppID, WeChat: acct.client, Bind: enroll.BindPolicy(acct.Bind),
-			EraseUnsubscribed: acct.EraseUnsubscribed, SealKeys: acct.sealKeys, SealNameKeys: acct.nameKeys, Actor: "wxnotify " + cmd.Parent().Name() + " " + cmd.Name(),
-		})
-		if err != nil {
-			return err
-		}
-		defer func() { _ = m.Close() }()
-		return do(ctx, m, acct.AppID)
+		return do(ctx, acct.roster.By("wxnotify "+cmd.Parent().Name()+" "+cmd.Name()), acct.AppID)
 	})
 }
 
@@ -67,9 +59,9 @@ another unionid, is refused; one that does not follow is bound and suppressed.`,
 				return usage.Wrap(err)
 			}
 			a.change.detail = auditlog.ID(filepath.Base(args[0]))
-			return a.withMover(cmd, func(ctx context.Context, m *enroll.Mover, _ string) error {
+			return a.withRoster(cmd, func(ctx context.Context, roster *enroll.Roster, _ string) error {
 				run := &importRun{app: a, name: args[0]}
-				return run.all(ctx, m, table, check)
+				return run.all(ctx, roster, table, check)
 			})
 		},
 	}
@@ -125,12 +117,12 @@ type importLine struct {
 	err     error
 }
 
-func (r *importRun) all(ctx context.Context, m *enroll.Mover, table *intake.Table, check bool) error {
+func (r *importRun) all(ctx context.Context, roster *enroll.Roster, table *intake.Table, check bool) error {
 	var end error
 	for end == nil {
 		var lines []importLine
 		lines, end = r.read(table)
-		if err := r.batch(ctx, m, lines, check); err != nil {
+		if err := r.batch(ctx, roster, lines, check); err != nil {
 			r.summary("stopped")
 			return fmt.Errorf("%w; run the same command again: it goes on where it stopped", err)
 		}
@@ -199,7 +191,7 @@ func bindingFault(b enroll.Binding) error {
 }
 
 // batch binds lines and prints the result of each.
-func (r *importRun) batch(ctx context.Context, m *enroll.Mover, lines []importLine, check bool) error {
+func (r *importRun) batch(ctx context.Context, roster *enroll.Roster, lines []importLine, check bool) error {
 	var list []enroll.Binding
 	for _, l := range lines {
 		if l.err == nil {
@@ -209,7 +201,7 @@ func (r *importRun) batch(ctx context.Context, m *enroll.Mover, lines []importLi
 	if len(lines) == 0 {
 		return nil
 	}
-	results, err := m.Import(ctx, list, check)
+	results, err := roster.Import(ctx, list, check)
 	if err != nil {
 		return err
 	}

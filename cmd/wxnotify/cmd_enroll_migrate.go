@@ -36,11 +36,11 @@ along first: wxnotify enroll import FILE --appid with the previous appid.`,
 				return usage.Wrap(err)
 			}
 			a.change.detail = "from " + mig.From
-			return a.withMover(cmd, func(ctx context.Context, m *enroll.Mover, appid string) error {
+			return a.withRoster(cmd, func(ctx context.Context, roster *enroll.Roster, appid string) error {
 				if mig.From == appid {
 					return usage.Errorf("--from: is this account itself; name the previous account's appid, and the new one by --account")
 				}
-				return a.migrate(ctx, m, mig)
+				return a.migrate(ctx, roster, mig)
 			})
 		},
 	}
@@ -80,13 +80,13 @@ type migrateResult struct {
 	Error  string       `json:"error,omitempty"`
 }
 
-func (a *app) migrate(ctx context.Context, m *enroll.Mover, mig enroll.Migration) error {
+func (a *app) migrate(ctx context.Context, roster *enroll.Roster, mig enroll.Migration) error {
 	var t migrateTally
 	var p progress
 	text := func() string {
 		return fmt.Sprintf("migrate: bindings %d; moved %d, not converted %d, refused %d", t.Bindings, t.Moved, t.NotConverted, t.Refused)
 	}
-	err := m.Migrate(ctx, mig, func(c enroll.Converted) error {
+	err := roster.Migrate(ctx, mig, func(c enroll.Converted) error {
 		defer func() { p.show(a, t, text) }()
 		return a.printConverted(&t, c)
 	})

@@ -29,9 +29,9 @@ WeChat allows 500 lists a day, which is 5 million followers. After a stop, run t
 command again within 7 days: it goes on where it stopped. It keeps one page in memory.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withMover(cmd, func(ctx context.Context, m *enroll.Mover, _ string) error {
+			return a.withRoster(cmd, func(ctx context.Context, roster *enroll.Roster, _ string) error {
 				var p progress
-				done, err := m.Sync(ctx, restart, func(s enroll.Synced) {
+				done, err := roster.Sync(ctx, restart, func(s enroll.Synced) {
 					p.show(a, s, func() string { return fmt.Sprintf("sync: %d of %d followers", s.Listed, s.Total) })
 				})
 				if err != nil {

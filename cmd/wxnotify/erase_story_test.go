@@ -68,7 +68,7 @@ func newHospital(t *testing.T, keys ...string) *hospital {
 	h.codec.Account = wechattest.AppID
 	h.codec.Keys, err = seal.New(text)
 	check(t, err)
-	h.roster, err = enroll.NewRoster(h.rdb, wechattest.AppID)
+	h.roster, err = enroll.NewRoster(enroll.RosterConfig{Redis: h.rdb, Account: wechattest.AppID})
 	check(t, err)
 	h.records, err = ledger.New(h.rdb, ledger.Config{Account: wechattest.AppID, Resend: []job.Class{job.Critical}})
 	check(t, err)

@@ -27,7 +27,7 @@ func TestMessagesFindsByEachFlag(t *testing.T) {
 	records, err := ledger.New(rdb, ledger.Config{Account: "wxa"})
 	check(t, err)
 	t.Cleanup(func() { _ = records.Close() })
-	roster, err := enroll.NewRoster(rdb, "wxa")
+	roster, err := enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: "wxa"})
 	check(t, err)
 	_, err = roster.Bind(t.Context(), enroll.Binding{User: "patient-401", OpenID: two, How: "test"}, nil)
 	check(t, err)

@@ -33,7 +33,11 @@ func TestUnsignedBodyIsAnsweredBeforeItComes(t *testing.T) {
 		}
 		rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // not needed to refuse
 		defer func() { _ = rdb.Close() }()
-		s, err := enroll.New(enroll.Config{Redis: rdb, Accounts: []enroll.Account{{AppID: "wxa", Callback: callback}}})
+		roster, err := enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: "wxa"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := enroll.New(enroll.Config{Accounts: []enroll.Account{{Roster: roster, Callback: callback}}})
 		if err != nil {
 			t.Fatal(err)
 		}

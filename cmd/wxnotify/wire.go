@@ -53,14 +53,11 @@ type account struct {
 	ledger   *ledger.Ledger
 	producer *producer.Producer
 	roster   *enroll.Roster
-	eraser   *enroll.Eraser
 	keys     *apikey.Store
 	webhooks *webhook.Store
 	// templates asks WeChat; nil without an AppSecret.
 	templates *templates.Known
-	codec     job.Codec // of messages that wait
-	sealKeys  wechat.Secret
-	nameKeys  wechat.Secret
+	codec     job.Codec   // of messages that wait
 	names     *seal.Names // nil: openids and users are in clear
 }
 
@@ -106,7 +103,7 @@ func redisServer(c *settings.Config) (*redisconn.Server, error) {
 // wire builds an account from its settings. onToken may be nil.
 func wire(rdb redis.UniversalClient, c *settings.Config, a *settings.Account, onToken func(tokenstore.Event)) (*account, error) {
 	out := &account{
-		Account: a, rdb: rdb, keys: apikey.NewStore(rdb, a.AppID), nameKeys: c.Redis.SealNameKeys, names: c.Names(a.AppID),
+		Account: a, rdb: rdb, keys: apikey.NewStore(rdb, a.AppID), names: c.Names(a.AppID),
 	}
 	out.webhooks = webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate, out.names)
 	if err := out.wire(c, onToken); err != nil {
@@ -148,14 +145,12 @@ func (a *account) wire(c *settings.Config, onToken func(tokenstore.Event)) (err 
 	if a.producer, err = newProducer(a.rdb, c, a.Account); err != nil {
 		return err
 	}
-	if a.roster, err = enroll.NewRoster(a.rdb, a.AppID); err != nil {
-		return err
-	}
-	if a.eraser, err = enroll.NewEraser(a.rdb, a.AppID); err != nil {
-		return err
-	}
-	a.codec, a.sealKeys = c.Codec(a.AppID), c.Redis.SealKeys
-	return errors.Join(a.eraser.OpenSealed(a.sealKeys), a.roster.SealNames(a.nameKeys), a.eraser.SealNames(a.nameKeys))
+	a.codec = c.Codec(a.AppID)
+	a.roster, err = enroll.NewRoster(enroll.RosterConfig{
+		Redis: a.rdb, Account: a.AppID, Keep: c.Redis.Keep, Resend: a.Resend, Bind: enroll.BindPolicy(a.Bind), EraseUnsubscribed: a.EraseUnsubscribed,
+		WeChat: a.client, SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys,
+	})
+	return err
 }
 
 // events reads the account's events.
@@ -239,7 +234,7 @@ func programVersion() string {
 
 // close releases what the account holds. Redis stays open.
 func (a *account) close() error {
-	return errors.Join(a.ledger.Close(), a.producer.Close())
+	return errors.Join(a.ledger.Close(), a.producer.Close(), a.roster.Close())
 }
 
 // owner names this process in leases and pauses.

@@ -38,7 +38,7 @@ func newAPI(rdb redis.UniversalClient, c *settings.Config, accounts []*account, 
 	through := gateway.Config{Keys: keys, ClientIP: client, Logger: watch.log, OnCall: watch.passed}
 	for _, a := range accounts {
 		cfg.Accounts = append(cfg.Accounts, api.Account{
-			AppID: a.AppID, Producer: a.producer, Gate: a.gate, Ledger: a.ledger, Roster: a.roster, Eraser: a.eraser,
+			AppID: a.AppID, Producer: a.producer, Gate: a.gate, Ledger: a.ledger, Roster: a.roster,
 			Webhooks: a.webhooks, Events: a.events(), Templates: a.templates,
 		})
 		if c.API.Gateway {

@@ -40,7 +40,7 @@ func newConsole(rdb redis.UniversalClient, c *settings.Config, accounts []*accou
 	cfg := console.Config{Redis: rdb, Prefix: c.Ops.Prefix, Logger: log, Audit: audit, TwoPersons: c.Ops.TwoPersons, LinkKey: c.Ops.LinkKey}
 	for _, a := range accounts {
 		cfg.Accounts = append(cfg.Accounts, console.Account{
-			AppID: a.AppID, Name: a.Name, Ledger: a.ledger, Producer: a.producer, Gate: a.gate, Tokens: a.tokens, Roster: a.roster, Eraser: a.eraser,
+			AppID: a.AppID, Name: a.Name, Ledger: a.ledger, Producer: a.producer, Gate: a.gate, Tokens: a.tokens, Roster: a.roster,
 			Keys: a.keys, Webhooks: a.webhooks, Templates: a.templates, SealKeys: a.codec.Keys,
 		})
 	}

@@ -20,7 +20,7 @@ var (
 // is left out with a warning; nothing to serve at all is an error.
 func newEnroll(rdb redis.UniversalClient, c *settings.Config, accounts []*account, watch *observer) (*enroll.Service, error) {
 	cfg := enroll.Config{
-		Redis: rdb, PublicURL: c.Public.URL, Key: c.Public.EnrollKey, PreviousKey: c.Public.PreviousEnrollKey, SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys, ReturnURLs: c.Public.ReturnURLs,
+		PublicURL: c.Public.URL, Key: c.Public.EnrollKey, PreviousKey: c.Public.PreviousEnrollKey, ReturnURLs: c.Public.ReturnURLs,
 		Logger: watch.log, OnEvent: watch.enrolled, TrustedProxies: c.Public.TrustedProxies,
 		OnChange: rosterChanged(rdb, c),
 	}
@@ -59,10 +59,7 @@ func newEnroll(rdb redis.UniversalClient, c *settings.Config, accounts []*accoun
 }
 
 func enrollAccount(a *account, c *settings.Config) (out enroll.Account, err error) {
-	out = enroll.Account{
-		AppID: a.AppID, Name: a.Name, Platform: a.client, AuthorizeURL: a.AuthorizeURL, EraseUnsubscribed: a.EraseUnsubscribed,
-		Keep: c.Redis.Keep, Resend: a.Resend, Bind: enroll.BindPolicy(a.Bind),
-	}
+	out = enroll.Account{Roster: a.roster, Name: a.Name, Platform: a.client, AuthorizeURL: a.AuthorizeURL}
 	oauth, err := wechat.NewOAuth(a.wechat)
 	if err != nil {
 		return out, err

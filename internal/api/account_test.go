@@ -19,9 +19,8 @@ func TestNewNamesTheMissingPart(t *testing.T) {
 	whole := newAccount(t, rdb, wechattest.AppID)
 	for name, drop := range map[string]func(*api.Account){
 		"Producer": func(a *api.Account) { a.Producer = nil }, "Roster": func(a *api.Account) { a.Roster = nil },
-		"Eraser": func(a *api.Account) { a.Eraser = nil }, "Gate": func(a *api.Account) { a.Gate = nil },
-		"Ledger": func(a *api.Account) { a.Ledger = nil }, "Webhooks": func(a *api.Account) { a.Webhooks = nil },
-		"Events": func(a *api.Account) { a.Events = nil },
+		"Gate": func(a *api.Account) { a.Gate = nil }, "Ledger": func(a *api.Account) { a.Ledger = nil },
+		"Webhooks": func(a *api.Account) { a.Webhooks = nil }, "Events": func(a *api.Account) { a.Events = nil },
 	} {
 		a := whole
 		drop(&a)

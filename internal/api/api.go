@@ -42,7 +42,6 @@ type Account struct {
 	AppID    string
 	Producer *producer.Producer
 	Roster   *enroll.Roster
-	Eraser   *enroll.Eraser
 	Gate     *ratelimit.Gate
 	Ledger   *ledger.Ledger
 	Webhooks *webhook.Store
@@ -106,7 +105,7 @@ func New(cfg Config) (http.Handler, error) {
 	for i := range cfg.Accounts {
 		a := &cfg.Accounts[i]
 		for part, missing := range map[string]bool{
-			"Producer": a.Producer == nil, "Roster": a.Roster == nil, "Eraser": a.Eraser == nil, "Gate": a.Gate == nil,
+			"Producer": a.Producer == nil, "Roster": a.Roster == nil, "Gate": a.Gate == nil,
 			"Ledger": a.Ledger == nil, "Webhooks": a.Webhooks == nil, "Events": a.Events == nil,
 		} {
 			if missing {

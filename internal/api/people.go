@@ -157,7 +157,7 @@ func (s *server) postUser(c *call) error {
 }
 
 func (s *server) deleteUser(c *call) error {
-	found, err := c.account.Eraser.Erase(c.r.Context(), enroll.Person{User: c.r.PathValue("user")}, enroll.WhyAdmin)
+	found, err := c.account.Roster.Erase(c.r.Context(), enroll.Person{User: c.r.PathValue("user")}, enroll.WhyAdmin)
 	if err != nil {
 		return err
 	}

@@ -85,9 +85,7 @@ func newAccount(tb testing.TB, rdb *redis.Client, id string) api.Account {
 	p, err := producer.New(rdb, producer.Config{Account: id})
 	must(tb, err)
 	tb.Cleanup(func() { _ = p.Close() })
-	roster, err := enroll.NewRoster(rdb, id)
-	must(tb, err)
-	eraser, err := enroll.NewEraser(rdb, id)
+	roster, err := enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: id})
 	must(tb, err)
 	gate, err := ratelimit.New(rdb, ratelimit.Config{Key: "wxn:{" + id + "}:", Rate: 50, DailyQuota: 100, Owner: "test"})
 	must(tb, err)
@@ -95,7 +93,7 @@ func newAccount(tb testing.TB, rdb *redis.Client, id string) api.Account {
 	must(tb, err)
 	tb.Cleanup(func() { _ = records.Close() })
 	return api.Account{
-		Ledger: records, AppID: id, Producer: p, Roster: roster, Eraser: eraser, Gate: gate,
+		Ledger: records, AppID: id, Producer: p, Roster: roster, Gate: gate,
 		Webhooks: webhook.NewStore(rdb, id, false, nil), Events: events.NewReader(rdb, id, nil, api.Describe(p)),
 	}
 }

@@ -114,7 +114,7 @@ func TestAnUnbindingNamesTheKey(t *testing.T) {
 	t.Parallel()
 	_, rdb := redistest.Mini(t)
 	s := standOn(t, rdb)
-	roster, err := enroll.NewRoster(rdb, appid)
+	roster, err := enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: appid})
 	must(t, err)
 	if _, err := roster.Bind(t.Context(), enroll.Binding{User: patient, OpenID: "oTrail00000000000000000000001"}, nil); err != nil {
 		t.Fatal(err)

@@ -187,7 +187,7 @@ func serveAPI(ctx context.Context, rdb redis.UniversalClient, class string) (add
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", must(api.New(api.Config{Redis: rdb, Keys: keys, Accounts: []api.Account{{
 		AppID: appID, Producer: p, Gate: must(ratelimit.New(rdb, ratelimit.Config{Key: "wxn:{" + appID + "}:", Owner: "bench"})),
-		Ledger: must(ledger.New(rdb, ledger.Config{Account: appID})), Roster: must(enroll.NewRoster(rdb, appID)), Eraser: must(enroll.NewEraser(rdb, appID)),
+		Ledger: must(ledger.New(rdb, ledger.Config{Account: appID})), Roster: must(enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: appID})),
 		Webhooks: webhook.NewStore(rdb, appID, false, nil), Events: events.NewReader(rdb, appID, nil, api.Describe(p)),
 	}}})))
 	mux.Handle("/cgi-bin/", must(gateway.New(gateway.Config{

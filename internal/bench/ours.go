@@ -138,8 +138,8 @@ func newCallback() *wechat.Callback {
 
 // receiveOurs takes WeChat's receipts until ctx ends.
 func receiveOurs(ctx context.Context, j job, rdb redis.UniversalClient, _ *meter) {
-	s := must(enroll.New(enroll.Config{Redis: rdb, Accounts: []enroll.Account{{
-		AppID: appID, Callback: newCallback(),
+	s := must(enroll.New(enroll.Config{Accounts: []enroll.Account{{
+		Roster: must(enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: appID})), Callback: newCallback(),
 	}}}))
 	server := &http.Server{Addr: j.Listen, Handler: s.Handler(), ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.ListenAndServe() }()

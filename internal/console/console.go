@@ -38,7 +38,6 @@ type Account struct {
 	Gate     *ratelimit.Gate
 	Tokens   *tokenstore.Store
 	Roster   *enroll.Roster
-	Eraser   *enroll.Eraser
 	Keys     *apikey.Store
 	Webhooks *webhook.Store
 	// SealKeys open the cards of messages that wait. Nil: a card that is sealed names its key.
@@ -153,7 +152,7 @@ func New(cfg Config) (*Console, error) {
 		faults = append(faults, errors.New("Config.Accounts: is required"))
 	}
 	for i, a := range cfg.Accounts {
-		if a.AppID == "" || a.Ledger == nil || a.Producer == nil || a.Gate == nil || a.Tokens == nil || a.Roster == nil || a.Eraser == nil || a.Keys == nil || a.Webhooks == nil {
+		if a.AppID == "" || a.Ledger == nil || a.Producer == nil || a.Gate == nil || a.Tokens == nil || a.Roster == nil || a.Keys == nil || a.Webhooks == nil {
 			faults = append(faults, fmt.Errorf("Config.Accounts[%d]: all fields but Name and Templates are required", i))
 		}
 	}

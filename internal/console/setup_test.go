@@ -94,8 +94,7 @@ func setupWith(t *testing.T, rdb *redis.Client, cfg console.Config) *bundle {
 			Key: "wxn:{" + account + "}:", Rate: 50, DailyQuota: 1000, Reserve: 0.02, UTCOffset: 8 * time.Hour, Owner: "test",
 		})),
 		Tokens: must[*tokenstore.Store](t)(tokenstore.New(rdb, noToken{}, tokenstore.Config{AppID: account})),
-		Roster: must[*enroll.Roster](t)(enroll.NewRoster(rdb, account)),
-		Eraser: must[*enroll.Eraser](t)(enroll.NewEraser(rdb, account)),
+		Roster: must[*enroll.Roster](t)(enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: account})),
 		Keys:   apikey.NewStore(rdb, account), Webhooks: webhook.NewStore(rdb, account, true, nil),
 		Templates: &templates.Known{Ask: func(context.Context) ([]wechat.Template, error) {
 			return []wechat.Template{{ID: template, Title: "报告单 Report", Content: "科室：{{thing1.DATA}}\n电话：{{phone_number2.DATA}}"}}, nil

@@ -48,7 +48,7 @@ func TestLookForeseesWhatQueueAndWorkerWouldDo(t *testing.T) {
 	t.Cleanup(func() { _ = p.Close() })
 	_, err = p.Enqueue(t.Context(), "known", message("", "o-1").Message)
 	must(t, err)
-	roster, err := enroll.NewRoster(rdb, account)
+	roster, err := enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: account})
 	must(t, err)
 	for _, b := range []enroll.Binding{{User: "two", OpenID: "o-gone"}, {User: "two", OpenID: "o-good"}, {User: "gone", OpenID: "o-gone"}} {
 		_, err := roster.Bind(t.Context(), b, nil)
