@@ -159,7 +159,7 @@ func (s *Service) writeFollows(ctx context.Context, a *account, openid string, f
 	if follows {
 		kind = events.UserFollowed
 	}
-	return events.Publish(ctx, a.Roster.rdb, a.AppID, a.Roster.names(), kind, events.Person{OpenID: openid})
+	return events.Publish(ctx, a.Roster.records, kind, events.Person{OpenID: openid})
 }
 
 // erase takes the person that the event names off the roster and notes it; the

@@ -163,7 +163,7 @@ func (r *Roster) openidsOf(ctx context.Context, user string) ([]string, error) {
 	if err := r.admit(ctx); err != nil {
 		return nil, err
 	}
-	openids, err := r.rdb.HKeys(ctx, ledger.UserKey(r.account, r.names(), user)).Result()
+	openids, err := r.rdb.HKeys(ctx, r.records.UserKey(user)).Result()
 	for i, openid := range openids {
 		openids[i] = r.names().Open(seal.OpenID, openid)
 	}
@@ -199,7 +199,7 @@ func (r *Roster) voidTickets(ctx context.Context, user, openid string) error {
 
 // changed are the keys that hold a binding.
 func (r *Roster) changed(user, openid string) []string {
-	return []string{ledger.UserKey(r.account, r.names(), user), r.keys.follower(openid), r.keys.roster()}
+	return []string{r.records.UserKey(user), r.keys.follower(openid), r.keys.roster()}
 }
 
 // trailKeys are the keys to which a change is written.

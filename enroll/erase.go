@@ -197,7 +197,7 @@ func (r *Roster) auditErasure(ctx context.Context, name, note string) error {
 	if entry.User != "" {
 		who.User = wechat.MaskOpenID(entry.User)
 	}
-	return wrap(events.Publish(ctx, r.rdb, r.account, r.names(), events.UserErased, who), "write the event")
+	return wrap(events.Publish(ctx, r.records, events.UserErased, who), "write the event")
 }
 
 // traces are what names a person in one account.
@@ -220,7 +220,7 @@ func (r *Roster) traces(ctx context.Context, p Person) (traces, error) {
 		}
 		for _, u := range users {
 			t.pairs = append(t.pairs, [2]string{u, p.OpenID})
-			others, err := r.rdb.HLen(ctx, ledger.UserKey(r.account, r.names(), u)).Result()
+			others, err := r.rdb.HLen(ctx, r.records.UserKey(u)).Result()
 			if err != nil {
 				return t, wrap(err, "read the roster")
 			}
@@ -289,7 +289,7 @@ func (r *Roster) forget(ctx context.Context, t traces) (int, error) {
 		pipe.Del(ctx, r.keys.ticketsOf(o)) // voided by forgetBinding
 	}
 	for _, u := range t.users {
-		pipe.Del(ctx, ledger.UserKey(r.account, r.names(), u))
+		pipe.Del(ctx, r.records.UserKey(u))
 		pipe.ZRem(ctx, r.keys.roster(), r.names().Seal(seal.User, u))
 	}
 	_, err := pipe.Exec(ctx)

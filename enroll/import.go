@@ -8,7 +8,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/job"
-	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/seal"
 )
@@ -74,7 +73,7 @@ func (r *Roster) readBound(ctx context.Context, list []Binding, out []Imported) 
 		if b.User == "" || b.OpenID == "" {
 			return errors.New("enroll: a binding needs a user and an openid")
 		}
-		bound[i] = pipe.HExists(ctx, ledger.UserKey(r.account, n, b.User), n.Seal(seal.OpenID, b.OpenID))
+		bound[i] = pipe.HExists(ctx, r.records.UserKey(b.User), n.Seal(seal.OpenID, b.OpenID))
 		follows[i] = pipe.HGet(ctx, r.keys.follower(b.OpenID), "f")
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {

@@ -116,7 +116,7 @@ func (r *Roster) move(ctx context.Context, from *Roster, old Binding, openid str
 		return "", err
 	}
 	b := Binding{User: old.User, OpenID: openid, How: ByMigration}
-	bound, err := r.rdb.HExists(ctx, ledger.UserKey(r.account, r.names(), b.User), r.names().Seal(seal.OpenID, openid)).Result()
+	bound, err := r.rdb.HExists(ctx, r.records.UserKey(b.User), r.names().Seal(seal.OpenID, openid)).Result()
 	if err != nil {
 		return "", wrap(err, "read the roster")
 	}

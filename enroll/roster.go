@@ -254,7 +254,7 @@ func (r *Roster) bindings(ctx context.Context, users []string) ([]Binding, error
 	pipe := r.rdb.Pipeline()
 	openids := make([]*redis.MapStringStringCmd, len(users))
 	for i, u := range users {
-		openids[i] = pipe.HGetAll(ctx, ledger.UserKey(r.account, r.names(), u))
+		openids[i] = pipe.HGetAll(ctx, r.records.UserKey(u))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("enroll: read the roster: %w", err)

@@ -168,7 +168,7 @@ func TestStatusRemedies(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 
-	must(t, b.rdb.HSet(t.Context(), ledger.UserKey(account, nil, "u-1"), openid, "5 oauth").Err())
+	must(t, b.rdb.HSet(t.Context(), b.records.UserKey("u-1"), openid, "5 oauth").Err())
 	begin("user", producer.Class(producer.Default), producer.ToUser("u-1"))
 	if s := b.status(t, "user", producer.Sending); s.To != "oABC…Z0" {
 		t.Errorf("to %q, want the openid that it went to, masked", s.To)

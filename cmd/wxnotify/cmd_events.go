@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/ratelimit"
@@ -96,10 +96,10 @@ func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query,
 
 // watchEvents writes the events that no script writes, of each account.
 func (v *service) watchEvents(ctx context.Context, group *errgroup.Group) {
-	rdb, c, log := v.server.rdb, v.config, v.server.log
+	c, log := v.config, v.server.log
 	for _, a := range v.accounts {
 		watch := events.Watch{
-			Redis: rdb, Account: a.AppID, Gate: a.gate, Records: a.ledger, Keep: c.Redis.EventsKeep, Max: c.Redis.EventsMax, Log: log,
+			Gate: a.gate, Records: a.ledger, Keep: c.Redis.EventsKeep, Max: c.Redis.EventsMax, Log: log,
 		}
 		group.Go(func() error {
 			watch.Run(ctx)
@@ -109,12 +109,16 @@ func (v *service) watchEvents(ctx context.Context, group *errgroup.Group) {
 }
 
 // rosterChanged writes the event of a binding or an unbinding.
-func rosterChanged(rdb redis.UniversalClient, cfg *settings.Config) func(context.Context, enroll.Change) error {
+func rosterChanged(accounts []*account) func(context.Context, enroll.Change) error {
+	records := map[string]*ledger.Ledger{}
+	for _, a := range accounts {
+		records[a.AppID] = a.ledger
+	}
 	return func(ctx context.Context, c enroll.Change) error {
 		kind := events.UserBound
 		if c.Kind == enroll.ChangeUnbound {
 			kind = events.UserUnbound
 		}
-		return events.Publish(ctx, rdb, c.Account, cfg.Names(c.Account), kind, events.Person{User: c.User, OpenID: c.OpenID, Previous: c.Previous, How: c.How})
+		return events.Publish(ctx, records[c.Account], kind, events.Person{User: c.User, OpenID: c.OpenID, Previous: c.Previous, How: c.How})
 	}
 }

@@ -155,7 +155,7 @@ func convertNames(ctx context.Context, rdb redis.UniversalClient, appid string, 
 		return err
 	}
 	moved := append(ledger.MovedKeys(appid), enroll.MovedKeys(appid)...)
-	return c.End(ctx, append(moved, ledger.EventsKey(appid, nil))...)
+	return c.End(ctx, append(moved, ledger.ClearEventsKey(appid))...)
 }
 
 // refuseWhileAlive refuses while a worker or an enroll process of the account is alive.

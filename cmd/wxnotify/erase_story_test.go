@@ -172,7 +172,7 @@ func (h *hospital) everywhere() {
 	ctx, t := h.t.Context(), h.t
 	h.bind(erasedUser, erasedOpenID)
 	h.bind(otherUser, otherOpenID)
-	check(t, events.Publish(ctx, h.rdb, wechattest.AppID, nil, events.UserBound, events.Person{User: erasedUser, OpenID: erasedOpenID}))
+	check(t, events.Publish(ctx, h.records, events.UserBound, events.Person{User: erasedUser, OpenID: erasedOpenID}))
 	link, err := h.p.HandOff(ctx, producer.Enrollment{
 		PublicURL: "https://n.example", Account: wechattest.AppID, Key: wechat.NewSecret(eraseKey), User: erasedUser,
 	}, producer.HandOff{Data: map[string]string{"phone": erasedPhone}})

@@ -27,7 +27,7 @@ type shadowResult struct {
 
 // shadow tells of each message what would become of it, and sends nothing.
 func (s *sendRun) shadow(ctx context.Context, acct *account, next source) error {
-	look, err := shadow.New(ctx, acct.rdb, acct.AppID, acct.ledger, acct.gate)
+	look, err := shadow.New(ctx, acct.ledger, acct.gate)
 	if err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func TestAWebhookOfTheHTTPAPIBeginsNowWhereNamesAreSealed(t *testing.T) {
 	acct, err := wire(rdb, c, &c.Accounts[0], nil)
 	check(t, err)
 	defer func() { _ = acct.close() }()
-	check(t, events.Publish(t.Context(), rdb, acct.AppID, acct.names, events.UserBound, events.Person{User: "patient-401"}))
+	check(t, events.Publish(t.Context(), acct.ledger, events.UserBound, events.Person{User: "patient-401"}))
 	watch, err := newObserver(zap.NewNop())
 	check(t, err)
 	api, err := newAPI(rdb, c, []*account{acct}, watch, nil)

@@ -105,7 +105,6 @@ func wire(rdb redis.UniversalClient, c *settings.Config, a *settings.Account, on
 	out := &account{
 		Account: a, rdb: rdb, keys: apikey.NewStore(rdb, a.AppID), names: c.Names(a.AppID),
 	}
-	out.webhooks = webhook.NewStore(rdb, a.AppID, c.Redis.WebhookPrivate, out.names)
 	if err := out.wire(c, onToken); err != nil {
 		return nil, usage.Errorf("account %s: %w", a.AppID, err)
 	}
@@ -142,6 +141,7 @@ func (a *account) wire(c *settings.Config, onToken func(tokenstore.Event)) (err 
 	if a.ledger, err = ledger.New(a.rdb, ledger.Config{Account: a.AppID, Keep: c.Redis.Keep, Resend: a.Resend, Names: a.names}); err != nil {
 		return err
 	}
+	a.webhooks = webhook.NewStore(a.ledger, c.Redis.WebhookPrivate)
 	if a.producer, err = newProducer(a.rdb, c, a.Account); err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (a *account) wire(c *settings.Config, onToken func(tokenstore.Event)) (err 
 
 // events reads the account's events.
 func (a *account) events() *events.Reader {
-	return events.NewReader(a.rdb, a.AppID, a.names, api.Describe(a.producer))
+	return events.NewReader(a.ledger, api.Describe(a.producer))
 }
 
 // onToken opens the gate when there is a token again: its next probe may be minutes away.

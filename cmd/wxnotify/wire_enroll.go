@@ -22,7 +22,7 @@ func newEnroll(rdb redis.UniversalClient, c *settings.Config, accounts []*accoun
 	cfg := enroll.Config{
 		PublicURL: c.Public.URL, Key: c.Public.EnrollKey, PreviousKey: c.Public.PreviousEnrollKey, ReturnURLs: c.Public.ReturnURLs,
 		Logger: watch.log, OnEvent: watch.enrolled, TrustedProxies: c.Public.TrustedProxies,
-		OnChange: rosterChanged(rdb, c),
+		OnChange: rosterChanged(accounts),
 	}
 	if folder := c.Public.VerifyFiles; folder != "" {
 		var err error

@@ -73,7 +73,7 @@ func TestAWebhookIsMadeChangedAndRemoved(t *testing.T) {
 		t.Errorf("a secret in place of an ID: %s", refused.Body)
 	}
 	local := webhook.Webhook{URL: "https://127.0.0.1:1/hook"} // of the time when the setting allowed it
-	local, err := webhook.NewStore(s.rdb, appid, true, nil).Add(t.Context(), local)
+	local, err := webhook.NewStore(newAccount(t, s.rdb, appid).Ledger, true).Add(t.Context(), local)
 	must(t, err)
 	path = "/v1/webhooks/" + local.ID
 	a = want(t, s.call(t, "POST", path+":test", secret, ""), http.StatusOK)

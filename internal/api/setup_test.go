@@ -94,7 +94,7 @@ func newAccount(tb testing.TB, rdb *redis.Client, id string) api.Account {
 	tb.Cleanup(func() { _ = records.Close() })
 	return api.Account{
 		Ledger: records, AppID: id, Producer: p, Roster: roster, Gate: gate,
-		Webhooks: webhook.NewStore(rdb, id, false, nil), Events: events.NewReader(rdb, id, nil, api.Describe(p)),
+		Webhooks: webhook.NewStore(records, false), Events: events.NewReader(records, api.Describe(p)),
 	}
 }
 

@@ -164,7 +164,7 @@ func poll(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
 	}
 	pause(ctx, 3*time.Second) // all wait by then: each gets the event below
 	m.grown = memory(resident) - before
-	check(events.Publish(ctx, rdb, appID, nil, events.AccountPaused, events.Pause{}))
+	check(events.Publish(ctx, must(ledger.New(rdb, ledger.Config{Account: appID})), events.AccountPaused, events.Pause{}))
 	for _, c := range callers {
 		c.in = bufio.NewReader(c)
 		_, body, err := c.answer()
@@ -184,11 +184,12 @@ func serveAPI(ctx context.Context, rdb redis.UniversalClient, class string) (add
 		Name: "bench", Kind: apikey.Live, Scopes: []apikey.Scope{apikey.Send, apikey.Read, apikey.Gateway}, Rate: 1e5,
 	})
 	check(err)
+	records := must(ledger.New(rdb, ledger.Config{Account: appID}))
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", must(api.New(api.Config{Redis: rdb, Keys: keys, Accounts: []api.Account{{
 		AppID: appID, Producer: p, Gate: must(ratelimit.New(rdb, ratelimit.Config{Key: "wxn:{" + appID + "}:", Owner: "bench"})),
-		Ledger: must(ledger.New(rdb, ledger.Config{Account: appID})), Roster: must(enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: appID})),
-		Webhooks: webhook.NewStore(rdb, appID, false, nil), Events: events.NewReader(rdb, appID, nil, api.Describe(p)),
+		Ledger: records, Roster: must(enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: appID})),
+		Webhooks: webhook.NewStore(records, false), Events: events.NewReader(records, api.Describe(p)),
 	}}})))
 	mux.Handle("/cgi-bin/", must(gateway.New(gateway.Config{
 		Keys: keys, ClientIP: func(r *http.Request) string { return r.RemoteAddr },

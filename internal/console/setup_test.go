@@ -95,11 +95,12 @@ func setupWith(t *testing.T, rdb *redis.Client, cfg console.Config) *bundle {
 		})),
 		Tokens: must[*tokenstore.Store](t)(tokenstore.New(rdb, noToken{}, tokenstore.Config{AppID: account})),
 		Roster: must[*enroll.Roster](t)(enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: account})),
-		Keys:   apikey.NewStore(rdb, account), Webhooks: webhook.NewStore(rdb, account, true, nil),
+		Keys:   apikey.NewStore(rdb, account),
 		Templates: &templates.Known{Ask: func(context.Context) ([]wechat.Template, error) {
 			return []wechat.Template{{ID: template, Title: "报告单 Report", Content: "科室：{{thing1.DATA}}\n电话：{{phone_number2.DATA}}"}}, nil
 		}},
 	}
+	b.account.Webhooks = webhook.NewStore(b.account.Ledger, true)
 	cfg.Redis, cfg.Accounts = rdb, []console.Account{b.account}
 	b.console = must[*console.Console](t)(console.New(cfg))
 	if err := b.account.Gate.Reconcile(t.Context(), ratelimit.Question{}, ratelimit.Unknown, ratelimit.Unknown); err != nil {

@@ -118,7 +118,7 @@ type stored struct {
 	Data json.RawMessage `json:"data"`
 }
 
-// The fields of an entry: see ledger.EventsKey.
+// The fields of an entry: see ledger.Ledger.EventsKey.
 const (
 	messagesField = "m"
 	otherField    = "e"
@@ -132,11 +132,10 @@ func (p Person) named(change func(kind seal.Kind, name string) string) Person {
 	return p
 }
 
-// Publish writes an event that is of no message. A repeated call writes a second one. n
-// seals the names of a Person.
-func Publish(ctx context.Context, rdb redis.UniversalClient, account string, n *seal.Names, t Type, data any) error {
+// Publish writes an event that is of no message. A repeated call writes a second one.
+func Publish(ctx context.Context, records *ledger.Ledger, t Type, data any) error {
 	if p, ok := data.(Person); ok {
-		data = p.named(n.Seal)
+		data = p.named(records.Names().Seal)
 	}
 	text, err := json.Marshal(data)
 	if err == nil {
@@ -145,9 +144,9 @@ func Publish(ctx context.Context, rdb redis.UniversalClient, account string, n *
 	if err != nil {
 		return fmt.Errorf("events: publish %s: %w", t, err)
 	}
-	pipe := rdb.Pipeline()
-	pipe.XAdd(ctx, &redis.XAddArgs{Stream: ledger.EventsKey(account, n), MaxLen: maxEntries, Approx: true, Values: []any{otherField, text}})
-	pipe.PExpire(ctx, ledger.EventsKey(account, n), maxLife)
+	pipe := records.Redis().Pipeline()
+	pipe.XAdd(ctx, &redis.XAddArgs{Stream: records.EventsKey(), MaxLen: maxEntries, Approx: true, Values: []any{otherField, text}})
+	pipe.PExpire(ctx, records.EventsKey(), maxLife)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("events: publish %s: %w", t, err)
 	}
@@ -156,9 +155,9 @@ func Publish(ctx context.Context, rdb redis.UniversalClient, account string, n *
 
 // Trim removes the events that are older than keep, and all but about the latest most
 // entries. An entry has the events of one script call.
-func Trim(ctx context.Context, rdb redis.UniversalClient, account string, n *seal.Names, keep time.Duration, most int64) error {
-	key := ledger.EventsKey(account, n)
-	pipe := rdb.Pipeline()
+func Trim(ctx context.Context, records *ledger.Ledger, keep time.Duration, most int64) error {
+	key := records.EventsKey()
+	pipe := records.Redis().Pipeline()
 	pipe.XTrimMinIDApprox(ctx, key, strconv.FormatInt(time.Now().Add(-keep).UnixMilli(), 10), 0)
 	pipe.XTrimMaxLenApprox(ctx, key, most, 0)
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -196,17 +195,17 @@ func parseCursor(text string) (cursor, error) {
 }
 
 // parse returns the events of an entry, without the data of messages.
-func parse(account string, n *seal.Names, m redis.XMessage) []Event {
+func parse(records *ledger.Ledger, m redis.XMessage) []Event {
 	ms, _, _ := strings.Cut(m.ID, "-")
 	at, _ := strconv.ParseInt(ms, 10, 64)
-	base := Event{Account: account, At: time.UnixMilli(at).UTC()}
+	base := Event{Account: records.Account(), At: time.UnixMilli(at).UTC()}
 	if text, ok := m.Values[otherField].(string); ok {
 		var s stored
 		if json.Unmarshal([]byte(text), &s) != nil {
 			return nil
 		}
 		base.ID, base.Type, base.Data = m.ID+".0", s.Type, s.Data
-		if n != nil {
+		if n := records.Names(); n != nil {
 			base.Data = s.named(n.Open)
 		}
 		return []Event{base}
@@ -242,7 +241,7 @@ func (s stored) named(change func(kind seal.Kind, name string) string) json.RawM
 
 // Convert converts the names in the events of an account.
 func Convert(ctx context.Context, account string, c *names.Conversion) error {
-	err := c.Move(ctx, ledger.EventsKey(account, nil), func(field, value string) (string, string) {
+	err := c.Move(ctx, ledger.ClearEventsKey(account), func(field, value string) (string, string) {
 		var s stored
 		if field != otherField || json.Unmarshal([]byte(value), &s) != nil {
 			return field, value

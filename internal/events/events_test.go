@@ -31,7 +31,8 @@ func short(list []events.Event) []string {
 func TestEachEndOfAMessageIsToldOnce(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb redis.UniversalClient) {
-		l, r, ctx := open(t, rdb), events.NewReader(rdb, account, nil, nil), t.Context()
+		l, ctx := open(t, rdb), t.Context()
+		r := events.NewReader(l, nil)
 		for range 2 { // each call comes twice
 			begin(t, l, "delivered", 1)
 			accept(t, l, "delivered", 1, 11)
@@ -87,7 +88,8 @@ func TestEachEndOfAMessageIsToldOnce(t *testing.T) {
 func TestACursorMayLieWithinABatch(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb redis.UniversalClient) {
-		l, r := open(t, rdb), events.NewReader(rdb, account, nil, nil)
+		l := open(t, rdb)
+		r := events.NewReader(l, nil)
 		const n = 200
 		for i := range n {
 			begin(t, l, fmt.Sprint("m", i), int64(i+1))
@@ -102,7 +104,7 @@ func TestACursorMayLieWithinABatch(t *testing.T) {
 			})
 		}
 		sends.Wait()
-		entries := rdb.XLen(t.Context(), ledger.EventsKey(account, nil)).Val()
+		entries := rdb.XLen(t.Context(), ledger.ClearEventsKey(account)).Val()
 		if entries >= n {
 			t.Errorf("%d entries of %d events: none is shared", entries, n)
 		}
@@ -125,10 +127,10 @@ func TestReadMasksOpenidsUnlessAsked(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb redis.UniversalClient) {
 		l := open(t, rdb)
-		r := events.NewReader(rdb, account, nil, describe(l))
+		r := events.NewReader(l, describe(l))
 		begin(t, l, "m", 1)
 		accept(t, l, "m", 1, 1)
-		must(t, events.Publish(t.Context(), rdb, account, nil, events.UserBound, events.Person{User: "alice", OpenID: openid, Previous: openid, How: "oauth"}))
+		must(t, events.Publish(t.Context(), open(t, rdb), events.UserBound, events.Person{User: "alice", OpenID: openid, Previous: openid, How: "oauth"}))
 		text := func(openids bool) string {
 			list := all(t, r, events.Query{OpenIDs: openids})
 			out, err := json.Marshal(list)
@@ -149,13 +151,13 @@ func TestErasureRemovesTheEventsOfAPerson(t *testing.T) {
 	everywhere(t, func(t *testing.T, rdb redis.UniversalClient) {
 		l, ctx := open(t, rdb), t.Context()
 		for _, p := range []events.Person{{User: "alice"}, {OpenID: openid}, {User: "x", Previous: openid}, {User: "bob", OpenID: "oBob"}} {
-			must(t, events.Publish(ctx, rdb, account, nil, events.UserBound, p))
+			must(t, events.Publish(ctx, open(t, rdb), events.UserBound, p))
 		}
 		_, err := l.Erase(ctx, ledger.Erasure{
 			OpenIDs: []string{openid}, Users: []string{"alice"}, Tasks: func(context.Context, []ledger.Ref) error { return nil },
 		})
 		must(t, err)
-		list := all(t, events.NewReader(rdb, account, nil, nil), events.Query{OpenIDs: true})
+		list := all(t, events.NewReader(open(t, rdb), nil), events.Query{OpenIDs: true})
 		if len(list) != 1 || !strings.Contains(string(list[0].Data), "oBob") {
 			t.Errorf("left: %+v", list)
 		}
@@ -165,7 +167,7 @@ func TestErasureRemovesTheEventsOfAPerson(t *testing.T) {
 func TestReadWaitsForAnEvent(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb redis.UniversalClient) {
-		r := events.NewReader(rdb, account, nil, nil)
+		r := events.NewReader(open(t, rdb), nil)
 		const readers = 20
 		got := make(chan string, readers)
 		for range readers {
@@ -174,8 +176,8 @@ func TestReadWaitsForAnEvent(t *testing.T) {
 				got <- fmt.Sprint(short(list), err)
 			}()
 		}
-		must(t, events.Publish(t.Context(), rdb, account, nil, events.AccountPaused, events.Pause{}))
-		must(t, events.Publish(t.Context(), rdb, account, nil, events.QuotaGone, events.Quota{}))
+		must(t, events.Publish(t.Context(), open(t, rdb), events.AccountPaused, events.Pause{}))
+		must(t, events.Publish(t.Context(), open(t, rdb), events.QuotaGone, events.Quota{}))
 		for range readers {
 			if g := <-got; g != "[quota.gone  0] <nil>" {
 				t.Error(g)
@@ -198,7 +200,7 @@ func TestReadWaitsForAnEvent(t *testing.T) {
 func TestReadRefusesAForeignCursorAndAnUnknownType(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb redis.UniversalClient) {
-		r := events.NewReader(rdb, account, nil, nil)
+		r := events.NewReader(open(t, rdb), nil)
 		for _, c := range []string{"x", "1", "1-", "-1", "1-1.", "1-1.-1", "1-1.x", "(1-1", "1-1-1"} {
 			if _, _, err := r.Read(t.Context(), events.Query{After: c}); !errors.Is(err, events.ErrCursor) {
 				t.Errorf("%q: %v", c, err)
@@ -215,13 +217,13 @@ func TestReadRefusesAForeignCursorAndAnUnknownType(t *testing.T) {
 func TestTrimRemovesOldEvents(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb redis.UniversalClient) {
-		ctx, key := t.Context(), ledger.EventsKey(account, nil)
+		ctx, key := t.Context(), ledger.ClearEventsKey(account)
 		old := time.Now().Add(-80 * time.Hour).UnixMilli()
 		for i := range 500 {
 			must(t, rdb.XAdd(ctx, &redis.XAddArgs{Stream: key, ID: fmt.Sprintf("%d-%d", old, i+1), Values: []string{"m", "a1:m"}}).Err())
 		}
-		must(t, events.Publish(ctx, rdb, account, nil, events.QuotaGone, events.Quota{}))
-		must(t, events.Trim(ctx, rdb, account, nil, 72*time.Hour, 1000))
+		must(t, events.Publish(ctx, open(t, rdb), events.QuotaGone, events.Quota{}))
+		must(t, events.Trim(ctx, open(t, rdb), 72*time.Hour, 1000))
 		if n := rdb.XLen(ctx, key).Val(); n > 150 { // Redis removes whole blocks
 			t.Errorf("%d entries are left", n)
 		}

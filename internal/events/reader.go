@@ -13,7 +13,6 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redisx"
-	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // Describe returns the JSON of messages, in the order of ids; one that is not known is
@@ -23,9 +22,7 @@ type Describe func(ctx context.Context, ids []string, openids bool) ([]json.RawM
 // Reader reads the events of one account. Safe for concurrent use: those who wait for
 // events share one connection to Redis.
 type Reader struct {
-	rdb      redis.UniversalClient
-	account  string
-	names    *seal.Names
+	records  *ledger.Ledger
 	describe Describe
 
 	mu      sync.Mutex
@@ -33,10 +30,10 @@ type Reader struct {
 	news    chan struct{} // closed when an entry was written; nil: nothing waits
 }
 
-// NewReader of an account, whose names are sealed with n. describe may be nil: events of
-// messages then have no data.
-func NewReader(rdb redis.UniversalClient, account string, n *seal.Names, describe Describe) *Reader {
-	return &Reader{rdb: rdb, account: account, names: n, describe: describe}
+// NewReader of the account of these records. describe may be nil: events of messages then
+// have no data.
+func NewReader(records *ledger.Ledger, describe Describe) *Reader {
+	return &Reader{records: records, describe: describe}
 }
 
 // Query says which events Read returns.
@@ -98,7 +95,7 @@ func (r *Reader) Read(ctx context.Context, q Query) (events []Event, next string
 
 // Latest is the cursor of the latest event.
 func (r *Reader) Latest(ctx context.Context) (string, error) {
-	list, err := r.rdb.XRevRangeN(ctx, ledger.EventsKey(r.account, r.names), "+", "-", 1).Result()
+	list, err := r.records.Redis().XRevRangeN(ctx, r.records.EventsKey(), "+", "-", 1).Result()
 	if err != nil {
 		return "", fmt.Errorf("events: %w", err)
 	}
@@ -126,12 +123,12 @@ func (r *Reader) read(ctx context.Context, q Query, at cursor) ([]Event, cursor,
 		if at.n >= 0 {
 			start = at.entry // more of its events may come
 		}
-		list, err := r.rdb.XRangeN(ctx, ledger.EventsKey(r.account, r.names), start, "+", readStep).Result()
+		list, err := r.records.Redis().XRangeN(ctx, r.records.EventsKey(), start, "+", readStep).Result()
 		if err != nil {
 			return nil, at, fmt.Errorf("events: read: %w", err)
 		}
 		for _, m := range list {
-			for n, e := range parse(r.account, r.names, m) {
+			for n, e := range parse(r.records, m) {
 				if m.ID == at.entry && n <= at.n || !e.Type.In(q.Types) {
 					continue
 				}
@@ -156,12 +153,12 @@ func (r *Reader) Get(ctx context.Context, id string, openids bool) (*Event, erro
 	if err != nil {
 		return nil, fmt.Errorf("events: %w", err)
 	}
-	list, err := r.rdb.XRangeN(ctx, ledger.EventsKey(r.account, r.names), at.entry, at.entry, 1).Result()
+	list, err := r.records.Redis().XRangeN(ctx, r.records.EventsKey(), at.entry, at.entry, 1).Result()
 	if err != nil {
 		return nil, fmt.Errorf("events: read: %w", err)
 	}
 	for _, m := range list {
-		for _, e := range parse(r.account, r.names, m) {
+		for _, e := range parse(r.records, m) {
 			if e.ID == id {
 				one := []Event{e}
 				err := r.fill(ctx, one, openids)
@@ -270,8 +267,8 @@ func (r *Reader) newest(ctx context.Context, last string) (string, error) {
 	if last == "" {
 		return r.Latest(ctx)
 	}
-	streams, err := r.rdb.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{ledger.EventsKey(r.account, r.names), last}, Count: 1000, Block: watchStep,
+	streams, err := r.records.Redis().XRead(ctx, &redis.XReadArgs{
+		Streams: []string{r.records.EventsKey(), last}, Count: 1000, Block: watchStep,
 	}).Result()
 	if errors.Is(err, redis.Nil) || (err == nil && len(streams) == 0) {
 		return last, nil

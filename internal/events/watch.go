@@ -24,12 +24,10 @@ type Gate interface {
 
 // Watch of an account: what of its events no script writes.
 type Watch struct {
-	Redis   redis.UniversalClient
-	Account string
 	Gate    Gate
-	Records *ledger.Ledger
-	Keep    time.Duration // of events. Default 72 h, at most 7 days.
-	Max     int64         // entries of the stream. Default 1 000 000.
+	Records *ledger.Ledger // of the account
+	Keep    time.Duration  // of events. Default 72 h, at most 7 days.
+	Max     int64          // entries of the stream. Default 1 000 000.
 	Log     *zap.Logger
 
 	lease redisx.Lease
@@ -57,10 +55,10 @@ func (w Watch) Run(ctx context.Context) {
 	if w.Log == nil {
 		w.Log = zap.NewNop()
 	}
-	w.lease = redisx.NewLease(redisx.Prefix(w.Account)+"watch:lease", watchLease)
+	w.lease = redisx.NewLease(redisx.Prefix(w.Records.Account())+"watch:lease", watchLease)
 	var tidied time.Time
 	for failed := false; ; {
-		mine, err := w.lease.Hold(ctx, w.Redis)
+		mine, err := w.lease.Hold(ctx, w.Records.Redis())
 		if mine {
 			err = w.look(ctx)
 		}
@@ -69,7 +67,7 @@ func (w Watch) Run(ctx context.Context) {
 			err = w.tidy(ctx)
 		}
 		if err != nil && ctx.Err() == nil && !failed {
-			w.Log.Warn("events of pauses and the quota are late: Redis fails", zap.String("account", w.Account), zap.Error(err))
+			w.Log.Warn("events of pauses and the quota are late: Redis fails", zap.String("account", w.Records.Account()), zap.Error(err))
 		}
 		failed = err != nil
 		if redisx.Sleep(ctx, watchEvery) != nil {
@@ -79,11 +77,11 @@ func (w Watch) Run(ctx context.Context) {
 }
 
 func (w Watch) tidy(ctx context.Context) error {
-	first, err := w.Redis.SetNX(ctx, redisx.Prefix(w.Account)+"tidy", "1", tidyEvery-time.Minute).Result()
+	first, err := w.Records.Redis().SetNX(ctx, redisx.Prefix(w.Records.Account())+"tidy", "1", tidyEvery-time.Minute).Result()
 	if err != nil || !first {
 		return err //nolint:wrapcheck // logged as it is
 	}
-	if err := Trim(ctx, w.Redis, w.Account, w.Records.Names(), w.Keep, w.Max); err != nil {
+	if err := Trim(ctx, w.Records, w.Keep, w.Max); err != nil {
 		return err
 	}
 	_, err = w.Records.CompactIndex(ctx)
@@ -138,8 +136,8 @@ func (w Watch) say(ctx context.Context, subject, state string, t Type, data any)
 			return fmt.Errorf("events: %s: %w", t, err)
 		}
 	}
-	keys := []string{redisx.Prefix(w.Account) + "said", ledger.EventsKey(w.Account, w.Records.Names()), w.lease.Key}
-	if err := changeScript.Run(ctx, w.Redis, keys, subject, state, event, maxLife.Milliseconds(), w.lease.Owner).Err(); err != nil {
+	keys := []string{redisx.Prefix(w.Records.Account()) + "said", w.Records.EventsKey(), w.lease.Key}
+	if err := changeScript.Run(ctx, w.Records.Redis(), keys, subject, state, event, maxLife.Milliseconds(), w.lease.Owner).Err(); err != nil {
 		return fmt.Errorf("events: %s: %w", subject, err)
 	}
 	return nil
@@ -168,7 +166,7 @@ func (w Watch) look(ctx context.Context) error {
 		pause.Until = time.Time{}
 	}
 	slices.Sort(pause.Reasons)
-	switch known, err := w.Redis.HGet(ctx, redisx.Prefix(w.Account)+"said", "pause").Result(); {
+	switch known, err := w.Records.Redis().HGet(ctx, redisx.Prefix(w.Records.Account())+"said", "pause").Result(); {
 	case err != nil && !isNil(err):
 		return fmt.Errorf("events: %w", err)
 	case len(pause.Reasons) > 0:
@@ -194,7 +192,7 @@ func (w Watch) look(ctx context.Context) error {
 // sayLow says that the quota is low, unless it was said to be gone on this day: the
 // count may go back by unused permits.
 func (w Watch) sayLow(ctx context.Context, day string, q Quota) error {
-	known, err := w.Redis.HGet(ctx, redisx.Prefix(w.Account)+"said", "quota").Result()
+	known, err := w.Records.Redis().HGet(ctx, redisx.Prefix(w.Records.Account())+"said", "quota").Result()
 	if err != nil && !isNil(err) {
 		return fmt.Errorf("events: %w", err)
 	}

@@ -36,7 +36,7 @@ func TestWatchTellsOfPausesAndTheQuotaOnce(t *testing.T) {
 		done := make(chan struct{}, 2)
 		for range 2 {
 			go func() {
-				events.Watch{Redis: rdb, Account: account, Gate: g, Records: l}.Run(ctx)
+				events.Watch{Gate: g, Records: l}.Run(ctx)
 				done <- struct{}{}
 			}()
 		}
@@ -66,7 +66,7 @@ func TestWatchTellsOfPausesAndTheQuotaOnce(t *testing.T) {
 		<-done
 		<-done
 		var got []string
-		for _, e := range all(t, events.NewReader(rdb, account, nil, nil), events.Query{}) {
+		for _, e := range all(t, events.NewReader(open(t, rdb), nil), events.Query{}) {
 			got = append(got, string(e.Type))
 		}
 		want := []string{"quota.low", "quota.gone", "account.paused", "account.paused", "account.resumed", "quota.low"}
@@ -98,7 +98,7 @@ func TestWatchOfAStalledProcessTellsNothingOld(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{}, 2)
 		watch := func(g events.Gate) {
-			events.Watch{Redis: rdb, Account: account, Gate: g, Records: l}.Run(ctx)
+			events.Watch{Gate: g, Records: l}.Run(ctx)
 			done <- struct{}{}
 		}
 		slow.state.Pauses = []ratelimit.PauseState{{Pause: ratelimit.Pause{Reason: ratelimit.ReasonManual}}} // ends at once
@@ -111,7 +111,7 @@ func TestWatchOfAStalledProcessTellsNothingOld(t *testing.T) {
 		stop()
 		<-done
 		<-done
-		if list := all(t, events.NewReader(rdb, account, nil, nil), events.Query{}); len(list) != 0 {
+		if list := all(t, events.NewReader(open(t, rdb), nil), events.Query{}); len(list) != 0 {
 			t.Errorf("%v was told, want nothing", list[0].Type)
 		}
 	})

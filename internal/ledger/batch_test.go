@@ -312,7 +312,7 @@ func TestBadRecordFailsAlone(t *testing.T) {
 		l := open(t, rdb)
 		must(t, rdb.Set(t.Context(), key("m:bad-0"), "no hash", time.Hour).Err())
 		must(t, rdb.HSet(t.Context(), key("m:bad-1"), "s", "s", "j", "1").Err())
-		must(t, rdb.Set(t.Context(), ledger.UserKey(account, nil, "bad"), "no hash", time.Hour).Err())
+		must(t, rdb.Set(t.Context(), key("user:bad"), "no hash", time.Hour).Err())
 		must(t, rdb.Set(t.Context(), key("a:obad"), "no set", time.Hour).Err())
 		var all sync.WaitGroup
 		for i := range 200 {

@@ -140,7 +140,7 @@ func (l *Ledger) sendBegins(ctx context.Context, list []beginning) ([]string, er
 			args = append(args, "0")
 			continue
 		}
-		keys = append(keys, UserKey(l.cfg.Account, l.cfg.Names, b.user))
+		keys = append(keys, l.UserKey(b.user))
 		args = append(args, len(keys))
 	}
 	return l.lua["begin"].Texts(ctx, l.rdb, false, l.telling(now, keys...), args...)

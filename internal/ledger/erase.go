@@ -230,7 +230,7 @@ func (l *Ledger) erasePeople(ctx context.Context, p people) error {
 		return err
 	}
 	for _, id := range events {
-		cmds = append(cmds, redis.NewIntCmd(ctx, "xdel", l.eventsKey(), id))
+		cmds = append(cmds, redis.NewIntCmd(ctx, "xdel", l.EventsKey(), id))
 	}
 	for part := range slices.Chunk(cmds, pipelineSize) {
 		if err := l.do(ctx, "erase", part...); err != nil {
@@ -263,7 +263,7 @@ func (l *Ledger) suppressionsOf(ctx context.Context, p people) ([]string, error)
 func (l *Ledger) eventsOf(ctx context.Context, p people) ([]string, error) {
 	var found []string
 	for from := "-"; ; {
-		list, err := l.rdb.XRangeN(ctx, l.eventsKey(), from, "+", eventsStep).Result()
+		list, err := l.rdb.XRangeN(ctx, l.EventsKey(), from, "+", eventsStep).Result()
 		if err != nil {
 			return nil, fmt.Errorf("ledger: search the events: %w", err)
 		}

@@ -109,7 +109,7 @@ func TestCbk11EraseLeavesNothingReadable(t *testing.T) {
 		create(t, rdb, record(other))
 		must(t, l.Suppress(t.Context(), ledger.Suppression{OpenID: other.To, Reason: "r", Until: time.Now().Add(time.Hour)}))
 
-		must(t, rdb.Del(t.Context(), ledger.UserKey(account, nil, "u-1")).Err()) // the roster comes first
+		must(t, rdb.Del(t.Context(), key("user:u-1")).Err()) // the roster comes first
 		got := erase(t, l, ledger.Erasure{OpenIDs: []string{follower}, Users: []string{"u-1"}})
 		want := map[string]ledger.State{
 			"queued": ledger.Cancelled, "cancelled": ledger.Cancelled, "retrying": ledger.Cancelled, "rejected": ledger.Rejected,

@@ -30,7 +30,7 @@ func history(tb testing.TB, l *ledger.Ledger, span ledger.Span, since time.Time)
 func checkHistory(t *testing.T, l *ledger.Ledger, rdb *redis.Client, since time.Time, daysAlone bool) {
 	t.Helper()
 	want := map[ledger.State]int64{}
-	entries, err := rdb.XRange(t.Context(), ledger.EventsKey(account, nil), "-", "+").Result()
+	entries, err := rdb.XRange(t.Context(), ledger.ClearEventsKey(account), "-", "+").Result()
 	must(t, err)
 	seen := map[string]bool{}
 	for _, entry := range entries {

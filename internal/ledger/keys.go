@@ -13,9 +13,9 @@ const MaxOpenIDs = 16
 
 // UserKey is the key under which the roster keeps a user's openids: a hash of
 // openid to "bound-at how", the time in Unix milliseconds, of at most
-// [MaxOpenIDs]. The roster writes it, Begin reads it. User and openids are sealed with n.
-func UserKey(account string, n *seal.Names, user string) string {
-	return redisx.Prefix(account) + userPrefix + n.Seal(seal.User, user)
+// [MaxOpenIDs]. The roster writes it, Begin reads it. Openids are sealed, as user is.
+func (l *Ledger) UserKey(user string) string {
+	return l.prefix + userPrefix + l.cfg.Names.Seal(seal.User, user)
 }
 
 // Keys that have a name behind a prefix.
@@ -60,9 +60,10 @@ func (l *Ledger) suppressionStartsKey() string {
 // letter of a state, its number among the message's events, a colon and the ID, with
 // spaces between them; or e, an event of another kind as JSON. It holds about a million
 // entries at most; package events removes those that are old.
-func EventsKey(account string, n *seal.Names) string { return n.Under(redisx.Prefix(account) + events) }
+func (l *Ledger) EventsKey() string { return l.cfg.Names.Under(ClearEventsKey(l.cfg.Account)) }
 
-func (l *Ledger) eventsKey() string { return EventsKey(l.cfg.Account, l.cfg.Names) }
+// ClearEventsKey is EventsKey without sealed names.
+func ClearEventsKey(account string) string { return redisx.Prefix(account) + events }
 
 // telling appends the keys that a script of the ledger tells its outcomes to.
 func (l *Ledger) telling(now time.Time, keys ...string) []string {
@@ -70,7 +71,7 @@ func (l *Ledger) telling(now time.Time, keys ...string) []string {
 	k := l.tellKeys.Load()
 	if k == nil || k.hour != hour {
 		k = &tellKeys{hour, append([]string{
-			l.eventsKey(), l.segmentKey(outcomeSegments, hour), l.segmentsKey(),
+			l.EventsKey(), l.segmentKey(outcomeSegments, hour), l.segmentsKey(),
 		}, l.historyKeys(hour)...)}
 		l.tellKeys.Store(k)
 	}

@@ -131,6 +131,12 @@ func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) {
 	return l, nil
 }
 
+// Redis has the account's data.
+func (l *Ledger) Redis() redis.UniversalClient { return l.rdb }
+
+// Account is the appid.
+func (l *Ledger) Account() string { return l.cfg.Account }
+
 // Names seal the names of the account; nil: they are in clear.
 func (l *Ledger) Names() *seal.Names { return l.cfg.Names }
 

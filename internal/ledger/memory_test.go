@@ -54,7 +54,7 @@ func TestQue05RecordTakesAtMost300BytesAfterItsEnd(t *testing.T) {
 	all(birth)
 	queued := (used(t, rdb) - empty) / n
 	all(life)
-	must(t, rdb.Del(t.Context(), ledger.EventsKey(account, nil)).Err()) // bounded in all, whatever the messages
+	must(t, rdb.Del(t.Context(), ledger.ClearEventsKey(account)).Err()) // bounded in all, whatever the messages
 	ended := (used(t, rdb) - empty) / n
 	expiry := tables(t, rdb, "overhead.hashtable.expires") / n
 	name := key(fmt.Sprintf("m:order-%06d-paid", 7))

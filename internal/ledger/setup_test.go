@@ -72,7 +72,7 @@ func record(e job.Envelope) ledger.Record {
 // bind binds an openid to a user as the roster does, at a moment in ms.
 func bind(tb testing.TB, rdb redis.UniversalClient, user, openid string, at int) {
 	tb.Helper()
-	key := ledger.UserKey(account, nil, user)
+	key := key("user:" + user)
 	must(tb, rdb.HSet(tb.Context(), key, openid, fmt.Sprint(at, " oauth")).Err())
 	must(tb, rdb.Expire(tb.Context(), key, time.Hour).Err())
 }

@@ -66,7 +66,7 @@ func TestUserBoundAtNoTime(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
 		l := open(t, rdb)
-		must(t, rdb.HSet(t.Context(), ledger.UserKey(account, nil, "u"), "oODD", "yesterday", "oALSO", "").Err())
+		must(t, rdb.HSet(t.Context(), key("user:u"), "oODD", "yesterday", "oALSO", "").Err())
 		if s := begin(t, l, toUser("a", "u")); s.Decision != ledger.Send || s.To != "oALSO" {
 			t.Errorf("got %+v", s)
 		}
@@ -99,7 +99,7 @@ func TestReplayKeepsTheOpenID(t *testing.T) {
 		state(t, l, e.ID, ledger.Unknown)
 
 		e = toUser("clear", "u") // nothing can have arrived: the next openid is as good
-		must(t, rdb.HDel(t.Context(), ledger.UserKey(account, nil, "u"), "oNEW").Err())
+		must(t, rdb.HDel(t.Context(), key("user:u"), "oNEW").Err())
 		_, err := l.Lift(t.Context(), "oOLD", "")
 		must(t, err)
 		begin(t, l, e)

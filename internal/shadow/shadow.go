@@ -65,8 +65,6 @@ type Gate interface {
 
 // Shadow looks at the messages of one account. It is not safe for concurrent use.
 type Shadow struct {
-	rdb     redis.UniversalClient
-	account string
 	records *ledger.Ledger
 	state   ratelimit.State
 	counts  map[Would]int
@@ -74,12 +72,12 @@ type Shadow struct {
 }
 
 // New reads the state of the gate. records must be of the same account.
-func New(ctx context.Context, rdb redis.UniversalClient, account string, records *ledger.Ledger, gate Gate) (*Shadow, error) {
+func New(ctx context.Context, records *ledger.Ledger, gate Gate) (*Shadow, error) {
 	state, err := gate.State(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("shadow: read the quota: %w", err)
 	}
-	return &Shadow{rdb: rdb, account: account, records: records, state: state, counts: map[Would]int{}}, nil
+	return &Shadow{records: records, state: state, counts: map[Would]int{}}, nil
 }
 
 // Refuse counts a message that has faults.
@@ -158,13 +156,13 @@ func (s *Shadow) judge(m producer.Message, record *ledger.Record, suppressed []*
 func (s *Shadow) openids(ctx context.Context, messages []producer.Message) ([][]string, error) {
 	out := make([][]string, len(messages))
 	users := make([]*redis.MapStringStringCmd, len(messages))
-	pipe := s.rdb.Pipeline()
+	pipe := s.records.Redis().Pipeline()
 	for i, m := range messages {
 		if m.Terms.User == "" {
 			out[i] = []string{m.Message.ToUser}
 			continue
 		}
-		users[i] = pipe.HGetAll(ctx, ledger.UserKey(s.account, s.records.Names(), m.Terms.User))
+		users[i] = pipe.HGetAll(ctx, s.records.UserKey(m.Terms.User))
 	}
 	if pipe.Len() == 0 {
 		return out, nil

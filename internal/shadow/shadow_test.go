@@ -58,7 +58,7 @@ func TestLookForeseesWhatQueueAndWorkerWouldDo(t *testing.T) {
 	must(t, records.Suppress(t.Context(), ledger.Suppression{OpenID: "o-picky", Template: "T1", Reason: "user-refused"}))
 
 	resets := time.Now().Add(time.Hour)
-	s, err := shadow.New(t.Context(), rdb, account, records, gate{Used: 5, Cap: 10, Reserve: 2, Rate: 2, ResetsAt: resets})
+	s, err := shadow.New(t.Context(), records, gate{Used: 5, Cap: 10, Reserve: 2, Rate: 2, ResetsAt: resets})
 	must(t, err)
 	user := func(id, user string) producer.Message {
 		return with(message(id, ""), func(t *producer.Terms) { t.User = user })
@@ -109,7 +109,7 @@ func TestForecastWithoutAQuotaSaysNotKnown(t *testing.T) {
 	records, err := ledger.New(rdb, ledger.Config{Account: account})
 	must(t, err)
 	t.Cleanup(func() { _ = records.Close() })
-	s, err := shadow.New(t.Context(), rdb, account, records, gate{ResetsAt: time.Now().Add(time.Hour), Pauses: []ratelimit.PauseState{{Pause: ratelimit.Pause{Reason: ratelimit.ReasonManual}}}})
+	s, err := shadow.New(t.Context(), records, gate{ResetsAt: time.Now().Add(time.Hour), Pauses: []ratelimit.PauseState{{Pause: ratelimit.Pause{Reason: ratelimit.ReasonManual}}}})
 	must(t, err)
 	if got, err := s.Look(t.Context(), []producer.Message{message("1", "o-1")}); err != nil || got[0].Would != shadow.Send {
 		t.Errorf("%+v %v", got, err)

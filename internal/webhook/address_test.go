@@ -33,7 +33,8 @@ func TestPrivateAddressesAreNotCalled(t *testing.T) {
 		}
 	}()
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	store := webhook.NewStore(nil, "wx", false, nil) // refuses before it asks Redis
+	_, rdb := redistest.Mini(t)
+	store := webhook.NewStore(records(rdb), false)
 	for _, host := range []string{
 		"127.0.0.1", "127.1.2.3", "localhost", "[::1]", "[::ffff:127.0.0.1]", "[::127.0.0.1]", "0.0.0.0", "[::]", "169.254.169.254",
 		"[::ffff:169.254.169.254]", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "[fd00::1]", "[fe80::1]", "[fe80::1%25lo]",
@@ -136,9 +137,9 @@ func TestStoreRefusesWhatCannotBeServed(t *testing.T) {
 func TestAWebhookThatMayNotBeCalledAnyMoreCanBeDisabled(t *testing.T) {
 	t.Parallel()
 	_, rdb := redistest.Mini(t)
-	w, err := webhook.NewStore(rdb, "wx", true, nil).Add(t.Context(), webhook.Webhook{URL: "http://10.0.0.1/hook"})
+	w, err := webhook.NewStore(records(rdb), true).Add(t.Context(), webhook.Webhook{URL: "http://10.0.0.1/hook"})
 	must(t, err)
-	store := webhook.NewStore(rdb, "wx", false, nil)
+	store := webhook.NewStore(records(rdb), false)
 	_, err = store.Update(t.Context(), w.ID, func(w *webhook.Webhook) { w.Disabled = time.Now() })
 	must(t, err)
 	var invalid *webhook.InvalidError

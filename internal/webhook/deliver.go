@@ -248,7 +248,7 @@ func (s *Service) failed(ctx context.Context, w Webhook, a Attempt) error {
 		return err
 	}
 	s.log.Error("a webhook is disabled", zap.String("webhook", w.ID), zap.String("reason", reason))
-	return events.Publish(ctx, s.rdb, s.store.account, s.store.names, events.WebhookDisabled, map[string]string{"webhook": w.ID, "reason": reason})
+	return events.Publish(ctx, s.store.records, events.WebhookDisabled, map[string]string{"webhook": w.ID, "reason": reason})
 }
 
 // Test sends a test event to one webhook at once.

@@ -27,8 +27,8 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redisx"
-	"github.com/wxnotify/wxnotify/internal/seal"
 )
 
 // Webhook is an address that gets events.
@@ -93,13 +93,13 @@ type Store struct {
 	rdb     redis.UniversalClient
 	account string
 	private bool
-	names   *seal.Names
+	records *ledger.Ledger
 }
 
-// NewStore of an account. private allows http:// and addresses that are not public. n
-// seals the account's names.
-func NewStore(rdb redis.UniversalClient, account string, private bool, n *seal.Names) *Store {
-	return &Store{rdb, account, private, n}
+// NewStore of the account of these records. private allows http:// and addresses that are
+// not public.
+func NewStore(records *ledger.Ledger, private bool) *Store {
+	return &Store{records.Redis(), records.Account(), private, records}
 }
 
 func (s *Store) key() string { return redisx.Prefix(s.account) + "webhooks" }
@@ -179,7 +179,7 @@ func (s *Store) Add(ctx context.Context, w Webhook) (Webhook, error) {
 		}
 		return w, fmt.Errorf("webhook: add: %w", err)
 	}
-	at, err := events.NewReader(s.rdb, s.account, s.names, nil).Latest(ctx)
+	at, err := events.NewReader(s.records, nil).Latest(ctx)
 	if err != nil {
 		return w, err
 	}

@@ -28,6 +28,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
@@ -109,9 +110,18 @@ func everywhere(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)
 	})
 }
 
+// records are the account's.
+func records(rdb redis.UniversalClient) *ledger.Ledger {
+	l, err := ledger.New(rdb, ledger.Config{Account: account})
+	if err != nil {
+		panic(err)
+	}
+	return l
+}
+
 func newService(rdb redis.UniversalClient, private bool) (*webhook.Store, *webhook.Service) {
-	store := webhook.NewStore(rdb, account, private, nil)
-	return store, webhook.NewService(store, events.NewReader(rdb, account, nil, nil), nil)
+	store := webhook.NewStore(records(rdb), private)
+	return store, webhook.NewService(store, events.NewReader(records(rdb), nil), nil)
 }
 
 // await waits at most an hour, of virtual time in a bubble: what hangs fails, and shows
@@ -147,7 +157,7 @@ func run(t *testing.T, s *webhook.Service) (stop func()) {
 
 func publish(t *testing.T, rdb redis.UniversalClient, n int) {
 	t.Helper()
-	must(t, events.Publish(t.Context(), rdb, account, nil, events.QuotaLow, map[string]int{"n": n}))
+	must(t, events.Publish(t.Context(), records(rdb), events.QuotaLow, map[string]int{"n": n}))
 }
 
 func TestAnEventIsDeliveredOnceSigned(t *testing.T) {
@@ -161,7 +171,7 @@ func TestAnEventIsDeliveredOnceSigned(t *testing.T) {
 		w, err := store.Add(t.Context(), webhook.Webhook{URL: server.URL + "/hook", Types: []string{"quota.*"}})
 		must(t, err)
 		stop := run(t, s)
-		must(t, events.Publish(t.Context(), rdb, account, nil, events.AccountPaused, nil)) // of another type
+		must(t, events.Publish(t.Context(), records(rdb), events.AccountPaused, nil)) // of another type
 		publish(t, rdb, 1)
 		await(t, "request", b.news)
 		publish(t, rdb, 2)
@@ -391,7 +401,7 @@ func TestFailingForDaysDisables(t *testing.T) {
 		deliver := func(status int) bool {
 			b.status.Store(int32(status)) //nolint:gosec // an HTTP status
 			publish(t, rdb, 1)
-			at, err := events.NewReader(rdb, account, nil, nil).Latest(t.Context())
+			at, err := events.NewReader(records(rdb), nil).Latest(t.Context())
 			must(t, err)
 			err = s.Deliver(t.Context(), w.ID, at+".0")
 			w, _ = store.Get(t.Context(), w.ID)
@@ -410,7 +420,7 @@ func TestFailingForDaysDisables(t *testing.T) {
 		if !deliver(200) || len(b.requests()) != n {
 			t.Error("a disabled webhook is called")
 		}
-		list, _, err := events.NewReader(rdb, account, nil, nil).Read(t.Context(), events.Query{Types: []string{"webhook.disabled"}})
+		list, _, err := events.NewReader(records(rdb), nil).Read(t.Context(), events.Query{Types: []string{"webhook.disabled"}})
 		if err != nil || len(list) != 1 || !strings.Contains(string(list[0].Data), w.ID) {
 			t.Errorf("events: %+v %v", list, err)
 		}
@@ -479,8 +489,8 @@ func TestAWebhookGetsTheMessagesOfItsClassesAndKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, rdb := redistest.Mini(t)
-		store := webhook.NewStore(rdb, account, false, nil)
-		reader := events.NewReader(rdb, account, nil, func(_ context.Context, ids []string, _ bool) ([]json.RawMessage, error) {
+		store := webhook.NewStore(records(rdb), false)
+		reader := events.NewReader(records(rdb), func(_ context.Context, ids []string, _ bool) ([]json.RawMessage, error) {
 			var out []json.RawMessage
 			for _, id := range ids {
 				if id == "gone" {
@@ -508,7 +518,7 @@ func TestAWebhookGetsTheMessagesOfItsClassesAndKeys(t *testing.T) {
 		must(t, rdb.XAdd(t.Context(), &redis.XAddArgs{
 			Stream: "wxn:{" + account + "}:events", Values: []string{"m", "a1:bulk.shop a1:critical.clinic a1:default. a1:gone"},
 		}).Err())
-		must(t, events.Publish(t.Context(), rdb, account, nil, events.AccountResumed, events.Pause{}))
+		must(t, events.Publish(t.Context(), records(rdb), events.AccountResumed, events.Pause{}))
 		stop := run(t, s)
 		time.Sleep(time.Minute)
 		synctest.Wait()
