@@ -125,7 +125,7 @@ func TestAReceiptOfAMessageThatIsSentAgainStays(t *testing.T) {
 		w := newWorld(t, settings{roster: func(c *enroll.RosterConfig) { c.Resend = []job.Class{job.Bulk} },
 			change: withReceipts(func(context.Context, *wechat.Push) ([]byte, error) { taken++; return nil, nil }),
 		})
-		records, err := ledger.New(w.rdb, ledger.Config{Account: appID, Resend: []job.Class{job.Bulk}})
+		records, err := ledger.New(w.rdb, appID, nil, ledger.Config{Resend: []job.Class{job.Bulk}})
 		must(t, err)
 		t.Cleanup(func() { _ = records.Close() })
 		w.records = records

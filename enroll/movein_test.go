@@ -268,7 +268,7 @@ func TestMigrateConvertsSuppressesAndRewrites(t *testing.T) {
 		w.p.Account(previousID).Follow("oP-second")
 		_, err = previous.Bind(t.Context(), binding("u0000", "oP-second"), nil) // the latest of that user
 		must(t, err)
-		old, err := ledger.New(w.rdb, ledger.Config{Account: previousID})
+		old, err := ledger.New(w.rdb, previousID, nil, ledger.Config{})
 		must(t, err)
 		defer func() { _ = old.Close() }()
 		must(t, old.Suppress(t.Context(), ledger.Suppression{OpenID: "oP-0001", Reason: "complained", ByAdmin: true}))

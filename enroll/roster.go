@@ -101,7 +101,7 @@ func NewRoster(cfg RosterConfig) (*Roster, error) {
 	if cfg.Bind != "" && cfg.Bind != BindLatest && cfg.Bind != BindFirst {
 		err = errors.Join(err, fmt.Errorf("Config.Bind %q is neither latest nor first", cfg.Bind))
 	}
-	records, fault := ledger.New(cfg.Redis, ledger.Config{Account: cfg.Account, Keep: cfg.Keep, Resend: cfg.Resend, Names: sealed})
+	records, fault := ledger.New(cfg.Redis, cfg.Account, sealed, ledger.Config{Keep: cfg.Keep, Resend: cfg.Resend})
 	if err = errors.Join(err, fault); err != nil {
 		return nil, fmt.Errorf("enroll: %w", err)
 	}

@@ -82,7 +82,7 @@ func newWorld(t *testing.T, s settings) *world {
 		_, w.rdb = redistest.Mini(t)
 	}
 	var err error
-	w.records, err = ledger.New(w.rdb, ledger.Config{Account: appID})
+	w.records, err = ledger.New(w.rdb, appID, nil, ledger.Config{})
 	must(t, err)
 	t.Cleanup(func() { _ = w.records.Close() })
 	w.roster = newRoster(t, w.rdb, appID, s.roster)

@@ -83,7 +83,7 @@ func TestEnqueueOnACluster(t *testing.T) { //nolint:tparallel // the subtests sh
 	t.Parallel()
 	addrs, appid := cluster(t)
 	rdb := clusterClient(t, addrs)
-	records, err := ledger.New(rdb, ledger.Config{Account: appid})
+	records, err := ledger.New(rdb, appid, nil, ledger.Config{})
 	must(t, err)
 	open := func(t *testing.T, hook redis.Hook) *producer.Producer {
 		t.Helper()

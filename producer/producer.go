@@ -156,7 +156,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 	if err := errors.Join(append(faults, err)...); err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
-	records, err := ledger.New(rdb, ledger.Config{Account: cfg.Account, Keep: cfg.Keep, Names: sealed})
+	records, err := ledger.New(rdb, cfg.Account, sealed, ledger.Config{Keep: cfg.Keep})
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}

@@ -116,7 +116,7 @@ func TestAMessageCutOffHalfWayIsCompletedWithAnotherKey(t *testing.T) {
 	t.Parallel()
 	addrs, appid := cluster(t)
 	rdb := clusterClient(t, addrs)
-	records, err := ledger.New(rdb, ledger.Config{Account: appid})
+	records, err := ledger.New(rdb, appid, nil, ledger.Config{})
 	must(t, err)
 	t.Cleanup(func() { _ = records.Close() })
 	open := func(keys string, hook redis.Hook) *producer.Producer {

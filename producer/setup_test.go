@@ -46,7 +46,7 @@ func around(tb testing.TB, rdb *redis.Client, change ...func(*producer.Config)) 
 	}
 	p, err := producer.New(rdb, cfg)
 	must(tb, err)
-	records, err := ledger.New(rdb, ledger.Config{Account: account})
+	records, err := ledger.New(rdb, account, nil, ledger.Config{})
 	must(tb, err)
 	tb.Cleanup(func() {
 		if err := errors.Join(p.Close(), records.Close()); err != nil {

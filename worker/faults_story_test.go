@@ -53,7 +53,7 @@ func (p *pipe) startWith(change func(w *process, a worker.Account) worker.Accoun
 // ledgerOn is a ledger of the story's account for the length of the test.
 func (p *pipe) ledgerOn(rdb redis.UniversalClient, keep time.Duration) *ledger.Ledger {
 	p.Helper()
-	l, err := ledger.New(rdb, ledger.Config{Account: appid, Keep: keep})
+	l, err := ledger.New(rdb, appid, nil, ledger.Config{Keep: keep})
 	if err != nil {
 		p.Fatal(err)
 	}

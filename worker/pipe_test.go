@@ -307,7 +307,7 @@ func ids(prefix string, n int) []string {
 // records reads the records of messages.
 func (p *pipe) records(appid string, ids ...string) map[ledger.State]int {
 	p.Helper()
-	l, err := ledger.New(p.admin, ledger.Config{Account: appid})
+	l, err := ledger.New(p.admin, appid, nil, ledger.Config{})
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -329,7 +329,7 @@ func (p *pipe) records(appid string, ids ...string) map[ledger.State]int {
 
 func (p *pipe) record(appid, id string) *ledger.Record {
 	p.Helper()
-	l, err := ledger.New(p.admin, ledger.Config{Account: appid})
+	l, err := ledger.New(p.admin, appid, nil, ledger.Config{})
 	if err != nil {
 		p.Fatal(err)
 	}

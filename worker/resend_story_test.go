@@ -27,7 +27,7 @@ type clerk struct {
 
 func newClerk(p *pipe) *clerk {
 	p.Helper()
-	records, err := ledger.New(p.admin, ledger.Config{Account: appid})
+	records, err := ledger.New(p.admin, appid, nil, ledger.Config{})
 	if err != nil {
 		p.Fatal(err)
 	}

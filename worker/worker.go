@@ -174,9 +174,7 @@ func newAccount(cfg Config, a Account, self heartbeat.Worker) (*account, error) 
 		acct.gate.onWait = func(wait time.Duration) { cfg.OnGateWait(a.AppID, wait) }
 	}
 	if acct.records == nil {
-		acct.ledger, err = ledger.New(cfg.Redis, ledger.Config{
-			Account: a.AppID, Keep: a.Keep, Resend: a.Resend, Names: sealed,
-		})
+		acct.ledger, err = ledger.New(cfg.Redis, a.AppID, sealed, ledger.Config{Keep: a.Keep, Resend: a.Resend})
 		if err != nil {
 			return nil, err
 		}

@@ -68,7 +68,7 @@ func TestLookingNeedsNoSecretAndNoAccount(t *testing.T) {
 	for _, appid := range []string{"wxone", "wxtwo"} {
 		look(sendArgs("same-id", "--account", appid)...).has(t, 0, "queued")
 		look("suppress", "add", "oSuppressed0000000000000"+appid, "--account", appid).has(t, 0)
-		records, err := ledger.New(server.Client(t), ledger.Config{Account: appid})
+		records, err := ledger.New(server.Client(t), appid, nil, ledger.Config{})
 		check(t, err)
 		e := job.Envelope{ID: "dead-of-" + appid, Class: job.Default, To: "oDead", Template: "T", QueuedAt: time.Now()}
 		_, err = records.Begin(t.Context(), e, ledger.Delivery{N: 1})

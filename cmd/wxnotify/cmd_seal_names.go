@@ -73,7 +73,7 @@ func (a *app) sealNamesOf(cmd *cobra.Command, rdb redis.UniversalClient, c *sett
 	if err != nil {
 		return err
 	}
-	records, err := ledger.New(rdb, ledger.Config{Account: entry.AppID}) // reads no name
+	records, err := ledger.New(rdb, entry.AppID, nil, ledger.Config{}) // reads no name
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func newHospital(t *testing.T, keys ...string) *hospital {
 	check(t, err)
 	h.roster, err = enroll.NewRoster(enroll.RosterConfig{Redis: h.rdb, Account: wechattest.AppID})
 	check(t, err)
-	h.records, err = ledger.New(h.rdb, ledger.Config{Account: wechattest.AppID, Resend: []job.Class{job.Critical}})
+	h.records, err = ledger.New(h.rdb, wechattest.AppID, nil, ledger.Config{Resend: []job.Class{job.Critical}})
 	check(t, err)
 	t.Cleanup(func() { _ = h.records.Close() })
 	h.env = map[string]string{

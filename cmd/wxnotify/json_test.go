@@ -17,7 +17,7 @@ func TestJSONIsTheSameEverywhere(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	env := map[string]string{"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": "wxa"}
-	records, err := ledger.New(server.Client(t), ledger.Config{Account: "wxa"})
+	records, err := ledger.New(server.Client(t), "wxa", nil, ledger.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func TestWordsAboutMessagesFollowTheLanguage(t *testing.T) {
 	rdb, err := redisconn.Dial(server.URL())
 	check(t, err)
 	defer func() { _ = rdb.Close() }()
-	records, err := ledger.New(rdb, ledger.Config{Account: wechattest.AppID})
+	records, err := ledger.New(rdb, wechattest.AppID, nil, ledger.Config{})
 	check(t, err)
 	defer func() { _ = records.Close() }()
 

@@ -24,7 +24,7 @@ func TestMessagesFindsByEachFlag(t *testing.T) {
 	p, err := producer.New(rdb, producer.Config{Account: "wxa"})
 	check(t, err)
 	t.Cleanup(func() { _ = p.Close() })
-	records, err := ledger.New(rdb, ledger.Config{Account: "wxa"})
+	records, err := ledger.New(rdb, "wxa", nil, ledger.Config{})
 	check(t, err)
 	t.Cleanup(func() { _ = records.Close() })
 	roster, err := enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: "wxa"})

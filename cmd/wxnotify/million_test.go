@@ -45,7 +45,7 @@ func fillMillion(t *testing.T, rdb *redis.Client, n int) {
 	p, err := producer.New(rdb, producer.Config{Account: wechattest.AppID})
 	check(t, err)
 	t.Cleanup(func() { check(t, p.Close()) })
-	records, err := ledger.New(rdb, ledger.Config{Account: wechattest.AppID})
+	records, err := ledger.New(rdb, wechattest.AppID, nil, ledger.Config{})
 	check(t, err)
 	t.Cleanup(func() { check(t, records.Close()) })
 	const call = 1000

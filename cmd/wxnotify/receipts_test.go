@@ -36,7 +36,7 @@ func TestReceiptsOfACampaign(t *testing.T) {
 	rdb, err := redisconn.Dial(server.URL())
 	check(t, err)
 	defer func() { _ = rdb.Close() }()
-	records, err := ledger.New(rdb, ledger.Config{Account: wechattest.AppID})
+	records, err := ledger.New(rdb, wechattest.AppID, nil, ledger.Config{})
 	check(t, err)
 	defer func() { _ = records.Close() }()
 	side(t, total, func(i int) error { return acceptedMessage(t.Context(), records, i) })

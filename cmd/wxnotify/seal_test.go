@@ -81,7 +81,7 @@ func died(t *testing.T, w *world, server *redistest.Server, id string) {
 	task, err := tasks.Task(t.Context(), wechattest.AppID, producer.Default, id)
 	check(t, err)
 	check(t, tasks.Delete(t.Context(), wechattest.AppID, producer.Default, id))
-	records, err := ledger.New(rdb, ledger.Config{Account: wechattest.AppID})
+	records, err := ledger.New(rdb, wechattest.AppID, nil, ledger.Config{})
 	check(t, err)
 	check(t, records.Failed(t.Context(), id, 1, ledger.Outcome{State: ledger.Dead, Class: producer.Default, Attempt: true, Payload: task.Payload}))
 	check(t, records.Close())

@@ -18,7 +18,7 @@ import (
 func TestStats(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	l, err := ledger.New(server.Client(t), ledger.Config{Account: "wxa"})
+	l, err := ledger.New(server.Client(t), "wxa", nil, ledger.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

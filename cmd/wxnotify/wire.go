@@ -138,7 +138,7 @@ func (a *account) wire(c *settings.Config, onToken func(tokenstore.Event)) (err 
 	if !a.AppSecret.IsZero() {
 		a.templates = &templates.Known{Ask: a.client.Templates}
 	}
-	if a.ledger, err = ledger.New(a.rdb, ledger.Config{Account: a.AppID, Keep: c.Redis.Keep, Resend: a.Resend, Names: a.names}); err != nil {
+	if a.ledger, err = ledger.New(a.rdb, a.AppID, a.names, ledger.Config{Keep: c.Redis.Keep, Resend: a.Resend}); err != nil {
 		return err
 	}
 	a.webhooks = webhook.NewStore(a.ledger, c.Redis.WebhookPrivate)

@@ -330,7 +330,7 @@ func TestAMessageHasItsStoryWhenAsked(t *testing.T) {
 	s := newStand(t)
 	secret := s.key(t, appid, nil)
 	want(t, s.call(t, "POST", "/v1/messages", secret, body), http.StatusAccepted)
-	l, err := ledger.New(s.rdb, ledger.Config{Account: appid})
+	l, err := ledger.New(s.rdb, appid, nil, ledger.Config{})
 	must(t, err)
 	defer func() { _ = l.Close() }()
 	if _, err := l.Accepted(t.Context(), "order-1", 1, ledger.Acceptance{MsgID: 7, Class: job.Bulk}); err != nil {

@@ -89,7 +89,7 @@ func newAccount(tb testing.TB, rdb *redis.Client, id string) api.Account {
 	must(tb, err)
 	gate, err := ratelimit.New(rdb, ratelimit.Config{Key: "wxn:{" + id + "}:", Rate: 50, DailyQuota: 100, Owner: "test"})
 	must(tb, err)
-	records, err := ledger.New(rdb, ledger.Config{Account: id})
+	records, err := ledger.New(rdb, id, nil, ledger.Config{})
 	must(tb, err)
 	tb.Cleanup(func() { _ = records.Close() })
 	return api.Account{

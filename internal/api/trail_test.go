@@ -45,7 +45,7 @@ func TestEveryCallThatChangesIsAudited(t *testing.T) {
 	t.Cleanup(func() { _ = file.Close() })
 	s := standWith(t, rdb, func(c *api.Config) { c.Audit = file })
 	key := s.key(t, appid, func(k *apikey.Key) { k.Name = "clinic" })
-	records, err := ledger.New(rdb, ledger.Config{Account: appid})
+	records, err := ledger.New(rdb, appid, nil, ledger.Config{})
 	must(t, err)
 	t.Cleanup(func() { _ = records.Close() })
 	table, lines := auditedCalls(), 0
@@ -95,7 +95,7 @@ func TestSecretsInPlaceOfIDsAreNotInTheTrail(t *testing.T) {
 	for path, method := range map[string]string{"/v1/webhooks/" + signing: "DELETE", "/v1/webhooks/" + signing + ":rotate": "POST"} {
 		want(t, s.call(t, method, path, key, ""), http.StatusNotFound)
 	}
-	records, err := ledger.New(rdb, ledger.Config{Account: appid})
+	records, err := ledger.New(rdb, appid, nil, ledger.Config{})
 	must(t, err)
 	t.Cleanup(func() { _ = records.Close() })
 	found, err := records.Audited(t.Context(), "", 10)
@@ -120,7 +120,7 @@ func TestAnUnbindingNamesTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, s.call(t, "POST", "/v1/users/"+patient+":unbind", s.key(t, appid, nil), ""), http.StatusOK)
-	records, err := ledger.New(rdb, ledger.Config{Account: appid})
+	records, err := ledger.New(rdb, appid, nil, ledger.Config{})
 	must(t, err)
 	t.Cleanup(func() { _ = records.Close() })
 	found, err := records.Audited(t.Context(), "", 10)

@@ -164,7 +164,7 @@ func poll(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
 	}
 	pause(ctx, 3*time.Second) // all wait by then: each gets the event below
 	m.grown = memory(resident) - before
-	check(events.Publish(ctx, must(ledger.New(rdb, ledger.Config{Account: appID})), events.AccountPaused, events.Pause{}))
+	check(events.Publish(ctx, must(ledger.New(rdb, appID, nil, ledger.Config{})), events.AccountPaused, events.Pause{}))
 	for _, c := range callers {
 		c.in = bufio.NewReader(c)
 		_, body, err := c.answer()
@@ -184,7 +184,7 @@ func serveAPI(ctx context.Context, rdb redis.UniversalClient, class string) (add
 		Name: "bench", Kind: apikey.Live, Scopes: []apikey.Scope{apikey.Send, apikey.Read, apikey.Gateway}, Rate: 1e5,
 	})
 	check(err)
-	records := must(ledger.New(rdb, ledger.Config{Account: appID}))
+	records := must(ledger.New(rdb, appID, nil, ledger.Config{}))
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", must(api.New(api.Config{Redis: rdb, Keys: keys, Accounts: []api.Account{{
 		AppID: appID, Producer: p, Gate: must(ratelimit.New(rdb, ratelimit.Config{Key: "wxn:{" + appID + "}:", Owner: "bench"})),

@@ -88,7 +88,7 @@ func setupWith(t *testing.T, rdb *redis.Client, cfg console.Config) *bundle {
 	b := &bundle{rdb: rdb, name: "li", role: console.Admin, stop: make(chan struct{})}
 	b.account = console.Account{
 		AppID: account, Name: "Clinic",
-		Ledger:   must[*ledger.Ledger](t)(ledger.New(rdb, ledger.Config{Account: account})),
+		Ledger:   must[*ledger.Ledger](t)(ledger.New(rdb, account, nil, ledger.Config{})),
 		Producer: must[*producer.Producer](t)(producer.New(rdb, producer.Config{Account: account})),
 		Gate: must[*ratelimit.Gate](t)(ratelimit.New(rdb, ratelimit.Config{
 			Key: "wxn:{" + account + "}:", Rate: 50, DailyQuota: 1000, Reserve: 0.02, UTCOffset: 8 * time.Hour, Owner: "test",

@@ -23,7 +23,7 @@ func TestRetryPutsADeadLetterOnItsQueueAgainOnce(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		t.Helper()
-		l, err := ledger.New(rdb, ledger.Config{Account: appid})
+		l, err := ledger.New(rdb, appid, nil, ledger.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}

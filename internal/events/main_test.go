@@ -46,7 +46,7 @@ func everywhere(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)
 
 func open(tb testing.TB, rdb redis.UniversalClient) *ledger.Ledger {
 	tb.Helper()
-	l, err := ledger.New(rdb, ledger.Config{Account: account})
+	l, err := ledger.New(rdb, account, nil, ledger.Config{})
 	must(tb, err)
 	tb.Cleanup(func() { _ = l.Close() })
 	return l

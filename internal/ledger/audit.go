@@ -66,7 +66,7 @@ func (l *Ledger) Audited(ctx context.Context, before string, n int) ([]Entry, er
 		end = "(" + before
 	}
 	var out []Entry
-	for _, key := range []string{l.auditKey(), BindingsKey(l.cfg.Account)} {
+	for _, key := range []string{l.auditKey(), BindingsKey(l.account)} {
 		cmd := redis.NewXMessageSliceCmd(ctx, "xrevrange", key, end, "-", "count", n)
 		if err := l.do(ctx, "read the audit trail", cmd); err != nil {
 			return nil, err

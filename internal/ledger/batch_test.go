@@ -254,12 +254,12 @@ func TestNewRefusesABadConfig(t *testing.T) {
 	t.Parallel()
 	rdb := redis.NewClient(&redis.Options{})
 	defer func() { _ = rdb.Close() }()
-	for _, cfg := range []ledger.Config{{}, {Account: "a{b"}, {Account: "wx1", Keep: -1}} {
-		if _, err := ledger.New(rdb, cfg); err == nil {
+	for account, cfg := range map[string]ledger.Config{"": {}, "a{b": {}, "wx1": {Keep: -1}} {
+		if _, err := ledger.New(rdb, account, nil, cfg); err == nil {
 			t.Errorf("took %+v", cfg)
 		}
 	}
-	if _, err := ledger.New(nil, ledger.Config{Account: "wx1"}); err == nil {
+	if _, err := ledger.New(nil, "wx1", nil, ledger.Config{}); err == nil {
 		t.Error("took no client")
 	}
 }

@@ -75,7 +75,7 @@ const missing = "missing"
 // [ReasonRecordExpired]: it may have been sent.
 func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, error) {
 	b := beginning{
-		number: d.N, id: e.ID, to: l.cfg.Names.Seal(seal.OpenID, e.To), user: e.User, template: e.Template, class: classCode(e.Class), hash: e.Hash(),
+		number: d.N, id: e.ID, to: l.sealed.Seal(seal.OpenID, e.To), user: e.User, template: e.Template, class: classCode(e.Class), hash: e.Hash(),
 	}
 	if err := l.guard.Admit(ctx); err != nil {
 		return Start{}, fmt.Errorf("ledger: begin: %w", err)
@@ -95,7 +95,7 @@ func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, 
 	if err != nil {
 		return Start{}, fmt.Errorf("ledger: begin: %w", names.Explain(err))
 	}
-	s.To = cmp.Or(l.cfg.Names.Open(seal.OpenID, s.To), e.To)
+	s.To = cmp.Or(l.sealed.Open(seal.OpenID, s.To), e.To)
 	if expired && s.Decision == Ended {
 		s.Reason = ReasonRecordExpired
 	}
@@ -106,7 +106,7 @@ func (l *Ledger) Begin(ctx context.Context, e job.Envelope, d Delivery) (Start, 
 func (l *Ledger) restore(ctx context.Context, e job.Envelope, hash string, redelivered bool) (ended bool, err error) {
 	now := time.Now()
 	r := Record{
-		State: Queued, Class: e.Class, To: l.cfg.Names.Seal(seal.OpenID, e.To), User: l.cfg.Names.Seal(seal.User, e.User), Template: e.Template, Key: e.Key, Hash: hash,
+		State: Queued, Class: e.Class, To: l.sealed.Seal(seal.OpenID, e.To), User: l.sealed.Seal(seal.User, e.User), Template: e.Template, Key: e.Key, Hash: hash,
 		QueuedAt: e.QueuedAt, NotBefore: e.NotBefore, NotAfter: e.NotAfter,
 	}
 	life := l.life(now, e.NotBefore, e.NotAfter)

@@ -22,7 +22,7 @@ func BenchmarkFindInOneHour(b *testing.B) {
 func benchmarkFind(b *testing.B, now time.Time, span time.Duration) {
 	b.Helper()
 	rdb := redistest.Start(b).Client(b)
-	l, err := ledger.New(rdb, ledger.Config{Account: account})
+	l, err := ledger.New(rdb, account, nil, ledger.Config{})
 	must(b, err)
 	b.Cleanup(func() { _ = l.Close() })
 	const n, call = 1_000_000, 500

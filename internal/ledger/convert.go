@@ -29,7 +29,7 @@ func MovedKeys(account string) []string {
 
 // Convert converts the names of the account's records, indexes and suppressions.
 func Convert(ctx context.Context, rdb redis.UniversalClient, account string, c *names.Conversion) error {
-	l, err := New(rdb, Config{Account: account}) // it reads and writes what lies there as it is
+	l, err := New(rdb, account, nil, Config{}) // it reads and writes what lies there as it is
 	if err != nil {
 		return err
 	}

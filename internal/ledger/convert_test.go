@@ -49,7 +49,7 @@ func TestSuppressionsHoldThroughConversions(t *testing.T) {
 		m.FlushAll()
 		var ways [3]*ledger.Ledger
 		for i := range ways {
-			l, err := ledger.New(rdb, ledger.Config{Account: account, Names: sealedNames(t, i)})
+			l, err := ledger.New(rdb, account, sealedNames(t, i), ledger.Config{})
 			must(t, err)
 			defer func() { _ = l.Close() }()
 			ways[i] = l
@@ -107,7 +107,7 @@ func TestMessagesAreFoundThroughConversions(t *testing.T) {
 	before := []string{}
 	for i, step := range [][2]int{{0, 1}, {1, 2}, {2, 0}} {
 		convert(t, rdb, sealedNames(t, step[0]), sealedNames(t, step[1]))
-		l, err := ledger.New(rdb, ledger.Config{Account: account, Names: sealedNames(t, step[1])})
+		l, err := ledger.New(rdb, account, sealedNames(t, step[1]), ledger.Config{})
 		must(t, err)
 		defer func() { _ = l.Close() }()
 		for want, q := range map[string]ledger.Query{"direct": {To: direct.To}, "to-user": {User: user.User}} {

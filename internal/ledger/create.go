@@ -26,9 +26,9 @@ const CreateArity = 11
 
 // AppendCreate appends the arguments of create for the message of an envelope.
 func (l *Ledger) AppendCreate(args []any, e *job.Envelope, hash string, now time.Time) []any {
-	if l.cfg.Names != nil {
+	if l.sealed != nil {
 		sealed := *e
-		sealed.To, sealed.User = l.cfg.Names.Seal(seal.OpenID, e.To), l.cfg.Names.Seal(seal.User, e.User)
+		sealed.To, sealed.User = l.sealed.Seal(seal.OpenID, e.To), l.sealed.Seal(seal.User, e.User)
 		e = &sealed
 	}
 	state := Queued

@@ -124,7 +124,7 @@ func (l *Ledger) eachPart(ctx context.Context, do func(part []named) error) erro
 
 // eachKey calls do for all keys with a prefix, some at a time.
 func (l *Ledger) eachKey(ctx context.Context, prefix string, do func(keys []string) error) error {
-	if err := names.EachKey(ctx, l.rdb, l.cfg.Account, prefix, do); err != nil {
+	if err := names.EachKey(ctx, l.rdb, l.account, prefix, do); err != nil {
 		return fmt.Errorf("ledger: search the keys: %w", err)
 	}
 	return nil
@@ -145,7 +145,7 @@ func (l *Ledger) names(ctx context.Context, keys []string) ([]named, error) {
 		out[i].key = key
 		to, _ := cmd.Val()[0].(string)
 		user, _ := cmd.Val()[1].(string)
-		out[i].to, out[i].user = l.cfg.Names.Open(seal.OpenID, to), l.cfg.Names.Open(seal.User, user)
+		out[i].to, out[i].user = l.sealed.Open(seal.OpenID, to), l.sealed.Open(seal.User, user)
 	}
 	return out, nil
 }
@@ -251,7 +251,7 @@ func (l *Ledger) suppressionsOf(ctx context.Context, p people) ([]string, error)
 			return found, fmt.Errorf("ledger: search the suppressions: %w", err)
 		}
 		for i := 0; i+1 < len(list); i += 2 {
-			if openid, _, _ := strings.Cut(list[i], "|"); p.openids[l.cfg.Names.Open(seal.OpenID, openid)] {
+			if openid, _, _ := strings.Cut(list[i], "|"); p.openids[l.sealed.Open(seal.OpenID, openid)] {
 				found = append(found, list[i])
 			}
 		}
@@ -277,7 +277,7 @@ func (l *Ledger) eventsOf(ctx context.Context, p people) ([]string, error) {
 					Previous string `json:"previous_openid"`
 				} `json:"data"`
 			}
-			open := l.cfg.Names.Open
+			open := l.sealed.Open
 			if ok && json.Unmarshal([]byte(text), &e) == nil && (p.openids[open(seal.OpenID, e.Data.OpenID)] ||
 				p.openids[open(seal.OpenID, e.Data.Previous)] || p.users[open(seal.User, e.Data.User)]) {
 				found = append(found, m.ID)

@@ -83,7 +83,7 @@ func digest(kind byte, name string) uint16 {
 
 // digestOf is the digest of a name as Redis has it.
 func (l *Ledger) digestOf(kind seal.Kind, name string) uint16 {
-	return digest(byte(kind), l.cfg.Names.Seal(kind, name))
+	return digest(byte(kind), l.sealed.Seal(kind, name))
 }
 
 // indexed is an entry of the index.

@@ -15,7 +15,7 @@ const MaxOpenIDs = 16
 // openid to "bound-at how", the time in Unix milliseconds, of at most
 // [MaxOpenIDs]. The roster writes it, Begin reads it. Openids are sealed, as user is.
 func (l *Ledger) UserKey(user string) string {
-	return l.prefix + userPrefix + l.cfg.Names.Seal(seal.User, user)
+	return l.prefix + userPrefix + l.sealed.Seal(seal.User, user)
 }
 
 // Keys that have a name behind a prefix.
@@ -44,15 +44,15 @@ func (l *Ledger) msgidKey(msgid wechat.MessageID) string { return l.prefix + "i:
 func (l *Ledger) templatesKey() string { return l.prefix + "tpl" }
 
 // suppressionsKey is a hash: openid, or openid|template_id, to "until reason".
-func (l *Ledger) suppressionsKey() string { return l.cfg.Names.Under(l.prefix + suppressions) }
+func (l *Ledger) suppressionsKey() string { return l.sealed.Under(l.prefix + suppressions) }
 
 // suppressionEndsKey is the index by end of those that have one.
-func (l *Ledger) suppressionEndsKey() string { return l.cfg.Names.Under(l.prefix + suppressionEnds) }
+func (l *Ledger) suppressionEndsKey() string { return l.sealed.Under(l.prefix + suppressionEnds) }
 
 // suppressionStartsKey is a hash of the same members to the Unix milliseconds at which
 // they began.
 func (l *Ledger) suppressionStartsKey() string {
-	return l.cfg.Names.Under(l.prefix + suppressionStarts)
+	return l.sealed.Under(l.prefix + suppressionStarts)
 }
 
 // EventsKey is the stream of events of an account. Its entries have one field: m, what
@@ -60,7 +60,7 @@ func (l *Ledger) suppressionStartsKey() string {
 // letter of a state, its number among the message's events, a colon and the ID, with
 // spaces between them; or e, an event of another kind as JSON. It holds about a million
 // entries at most; package events removes those that are old.
-func (l *Ledger) EventsKey() string { return l.cfg.Names.Under(ClearEventsKey(l.cfg.Account)) }
+func (l *Ledger) EventsKey() string { return l.sealed.Under(ClearEventsKey(l.account)) }
 
 // ClearEventsKey is EventsKey without sealed names.
 func ClearEventsKey(account string) string { return redisx.Prefix(account) + events }
@@ -99,7 +99,7 @@ func (l *Ledger) oldDeadLetterKey(id string) string { return l.prefix + "dead:" 
 // the id of a message that was accepted or may have been, and for a short while
 // "!", a receipt with MsgID 0, and the id that it ended. At most 64, for latestKeep.
 func (l *Ledger) latestKey(openid string) string {
-	return l.prefix + latestPrefix + l.cfg.Names.Seal(seal.OpenID, openid)
+	return l.prefix + latestPrefix + l.sealed.Seal(seal.OpenID, openid)
 }
 
 // awaitingReceiptKey is a sorted set of ids by the time of the acceptance. Each

@@ -77,19 +77,18 @@ const (
 
 // Config of one account's ledger.
 type Config struct {
-	Account string        // appid; keys are wxn:{appid}:… Required.
-	Keep    time.Duration // of a record, after the end. Default 72 h.
+	Keep time.Duration // of a record, after the end. Default 72 h.
 	// Resend names the classes whose messages are sent again when the receipt
 	// says that WeChat could not deliver them. Nil: critical alone; empty: none.
 	Resend []job.Class
-	// Names seal the openids and users that Redis has. Nil: they are in clear.
-	Names *seal.Names
 }
 
 // Ledger reads and writes records. Safe for concurrent use.
 type Ledger struct {
 	cfg      Config
 	rdb      redis.UniversalClient
+	account  string
+	sealed   *seal.Names // seals openids and users; nil: they are in clear
 	prefix   string
 	lua      map[string]*redisx.Script // by name
 	begins   *redisx.Group[beginning, string]
@@ -100,13 +99,14 @@ type Ledger struct {
 	reasons  []any // of suppressions that WeChat's answers and events ask for
 }
 
-// New checks cfg. It does not talk to Redis.
-func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) {
+// New checks cfg and the account, an appid: keys are wxn:{appid}:…. sealed seals the
+// openids and users that Redis has; nil: they are in clear. New does not talk to Redis.
+func New(rdb redis.UniversalClient, account string, sealed *seal.Names, cfg Config) (*Ledger, error) {
 	var faults []error
 	if rdb == nil {
 		faults = append(faults, errors.New("a Redis client is required"))
 	}
-	if err := redisx.CheckAccount(cfg.Account); err != nil {
+	if err := redisx.CheckAccount(account); err != nil {
 		faults = append(faults, err)
 	}
 	if cfg.Keep < 0 {
@@ -122,8 +122,8 @@ func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) {
 		cfg.Resend = []job.Class{job.Critical}
 	}
 	l := &Ledger{
-		cfg: cfg, rdb: rdb, prefix: redisx.Prefix(cfg.Account), lua: scripts(), reasons: recipientReasons(),
-		guard: names.NewGuard(rdb, cfg.Account, cfg.Names),
+		cfg: cfg, rdb: rdb, account: account, sealed: sealed, prefix: redisx.Prefix(account), lua: scripts(), reasons: recipientReasons(),
+		guard: names.NewGuard(rdb, account, sealed),
 	}
 	l.begins = redisx.NewGroup(callSize, callsAtOnce, callPause, l.sendBegins)
 	l.accepts = redisx.NewGroup(callSize, callsAtOnce, callPause, l.sendAccepts)
@@ -135,10 +135,10 @@ func New(rdb redis.UniversalClient, cfg Config) (*Ledger, error) {
 func (l *Ledger) Redis() redis.UniversalClient { return l.rdb }
 
 // Account is the appid.
-func (l *Ledger) Account() string { return l.cfg.Account }
+func (l *Ledger) Account() string { return l.account }
 
 // Names seal the names of the account; nil: they are in clear.
-func (l *Ledger) Names() *seal.Names { return l.cfg.Names }
+func (l *Ledger) Names() *seal.Names { return l.sealed }
 
 // Close waits for the calls that are running; later ones get redisx.ErrClosed. The
 // Redis client stays open.

@@ -19,7 +19,7 @@ import (
 // commands, those inside scripts too.
 func BenchmarkLife(b *testing.B) {
 	rdb := redistest.Start(b).Client(b)
-	l, err := ledger.New(rdb, ledger.Config{Account: account})
+	l, err := ledger.New(rdb, account, nil, ledger.Config{})
 	must(b, err)
 	b.Cleanup(func() { _ = l.Close() })
 	const n = 20_000

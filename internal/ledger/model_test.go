@@ -283,7 +283,7 @@ func TestLateAndRepeatedCallsDoNoHarm(t *testing.T) {
 	t.Parallel()
 	check := func(t *testing.T, rdb *redis.Client, virtual bool) {
 		t.Helper()
-		l, err := ledger.New(rdb, ledger.Config{Account: account, Resend: job.Classes()})
+		l, err := ledger.New(rdb, account, nil, ledger.Config{Resend: job.Classes()})
 		must(t, err)
 		defer func() { _ = l.Close() }()
 		id, begun := 0, time.Now()

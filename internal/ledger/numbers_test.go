@@ -97,7 +97,7 @@ func TestLateFailedOverAForgottenConnectionKeepsTheOpenAttempt(t *testing.T) {
 	p := newProxy(t, server.Addr)
 	rdb := redis.NewClient(&redis.Options{Addr: p.Addr().String(), Protocol: 2, ReadTimeout: 300 * time.Millisecond, MaxRetries: 3})
 	defer rdb.Close()
-	a, err := ledger.New(rdb, ledger.Config{Account: account})
+	a, err := ledger.New(rdb, account, nil, ledger.Config{})
 	must(t, err)
 	b := open(t, server.Client(t)) // another process
 	e := envelope("m")
@@ -176,7 +176,7 @@ func TestTaskThatOutlivesItsRecordIsNotSentAgain(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				_, rdb := redistest.Mini(t)
-				l, err := ledger.New(rdb, ledger.Config{Account: account, Keep: tc.keep})
+				l, err := ledger.New(rdb, account, nil, ledger.Config{Keep: tc.keep})
 				must(t, err)
 				defer l.Close()
 				e := envelope("m")

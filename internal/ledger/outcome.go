@@ -60,7 +60,7 @@ func (l *Ledger) Accepted(ctx context.Context, id string, n int64, a Acceptance)
 		return Recorded{}, fmt.Errorf("ledger: record the acceptance: %w", err)
 	}
 	answer, err := l.accepts.Do(ctx, accepting{
-		number: n, msgid: a.MsgID, id: id, to: l.cfg.Names.Seal(seal.OpenID, a.To), class: classCode(a.Class), duplicate: flag(a.Duplicate), payload: a.Payload,
+		number: n, msgid: a.MsgID, id: id, to: l.sealed.Seal(seal.OpenID, a.To), class: classCode(a.Class), duplicate: flag(a.Duplicate), payload: a.Payload,
 	})
 	if err != nil {
 		return Recorded{}, fmt.Errorf("ledger: record the acceptance: %w", err)
@@ -142,7 +142,7 @@ func (l *Ledger) Failed(ctx context.Context, id string, n int64, o Outcome) erro
 	}
 	keys := l.telling(now, l.recordKey(id), l.deadKey(), l.payloadKey(id), l.latestKey(o.To))
 	_, err := l.run(ctx, "failed", keys,
-		"delivery", n, "id", id, "now", stamp(now), "state", o.State.code(), "class", classCode(o.Class), "to", l.cfg.Names.Seal(seal.OpenID, o.To),
+		"delivery", n, "id", id, "now", stamp(now), "state", o.State.code(), "class", classCode(o.Class), "to", l.sealed.Seal(seal.OpenID, o.To),
 		"errcode", strconv.Itoa(int(o.Errcode)), "reason", short(o.Reason, maxReason), "detail", detail, "detail_more", more, "rid", o.RID, "no_call", flag(o.NoCall), "payload", o.Payload,
 		"worker", short(o.Worker, maxReason), "latency", millis(max(o.Latency+time.Millisecond-1, 0)), "kept_reason", keptReason,
 		"attempt", flag(o.Attempt), "ambiguous", flag(o.Ambiguous), "duplicate", flag(o.Duplicate),

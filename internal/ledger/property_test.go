@@ -50,7 +50,7 @@ func TestAnyOrderLeavesATrueState(t *testing.T) {
 			sealed = sealedNames(t, 1)
 		}
 		must(t, names.Check(t.Context(), rdb, account, sealed))
-		l, err := ledger.New(rdb, ledger.Config{Account: account, Resend: job.Classes(), Names: sealed})
+		l, err := ledger.New(rdb, account, sealed, ledger.Config{Resend: job.Classes()})
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -45,8 +45,8 @@ func (l *Ledger) Get(ctx context.Context, ids ...string) ([]*Record, error) {
 // parse reads a record as stored, with its names opened.
 func (l *Ledger) parse(id string, f map[string]string, now time.Time) *Record {
 	r := parse(id, f, now)
-	if r != nil && l.cfg.Names != nil {
-		r.To, r.User = l.cfg.Names.Open(seal.OpenID, r.To), l.cfg.Names.Open(seal.User, r.User)
+	if r != nil && l.sealed != nil {
+		r.To, r.User = l.sealed.Open(seal.OpenID, r.To), l.sealed.Open(seal.User, r.User)
 	}
 	return r
 }

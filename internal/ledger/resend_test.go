@@ -149,13 +149,13 @@ func TestResendIsByClassAndSure(t *testing.T) {
 			accept(t, l, e, msgid)
 			return receipt(t, l, failing(msgid, "failed: system failed"))
 		}
-		usual, err := ledger.New(rdb, ledger.Config{Account: account})
+		usual, err := ledger.New(rdb, account, nil, ledger.Config{})
 		must(t, err)
 		defer usual.Close()
-		none, err := ledger.New(rdb, ledger.Config{Account: account, Resend: []job.Class{}})
+		none, err := ledger.New(rdb, account, nil, ledger.Config{Resend: []job.Class{}})
 		must(t, err)
 		defer none.Close()
-		bulk, err := ledger.New(rdb, ledger.Config{Account: account, Resend: []job.Class{job.Bulk}})
+		bulk, err := ledger.New(rdb, account, nil, ledger.Config{Resend: []job.Class{job.Bulk}})
 		must(t, err)
 		defer bulk.Close()
 		if s := system(usual, envelope("default"), 1); s.State != ledger.Rejected || s.Resend != nil {

@@ -42,7 +42,7 @@ func everywhere(t *testing.T, test func(t *testing.T, rdb *redis.Client)) {
 
 func open(tb testing.TB, rdb redis.UniversalClient) *ledger.Ledger {
 	tb.Helper()
-	l, err := ledger.New(rdb, ledger.Config{Account: account})
+	l, err := ledger.New(rdb, account, nil, ledger.Config{})
 	if err != nil {
 		tb.Fatal(err)
 	}

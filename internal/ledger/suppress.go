@@ -93,7 +93,7 @@ func (l *Ledger) Suppressions(ctx context.Context, cursor uint64) ([]Suppression
 
 // member is the name of a suppression in Redis.
 func (l *Ledger) member(s Suppression) string {
-	openid := l.cfg.Names.Seal(seal.OpenID, s.OpenID)
+	openid := l.sealed.Seal(seal.OpenID, s.OpenID)
 	if s.Template == "" {
 		return openid
 	}
@@ -107,7 +107,7 @@ func (l *Ledger) suppressionOf(member, value string, now time.Time) (Suppression
 	}
 	var s Suppression
 	s.OpenID, s.Template, _ = strings.Cut(member, "|")
-	s.OpenID = l.cfg.Names.Open(seal.OpenID, s.OpenID)
+	s.OpenID = l.sealed.Open(seal.OpenID, s.OpenID)
 	till, reason, _ := strings.Cut(value, " ")
 	s.Reason, s.ByAdmin = strings.CutPrefix(reason, "@")
 	if till != "0" {
@@ -140,7 +140,7 @@ func recipientReasons() []any {
 // single templates. It reports whether there was one.
 func (l *Ledger) Subscribed(ctx context.Context, openid string) (bool, error) {
 	keys := []string{l.suppressionsKey(), l.suppressionEndsKey(), l.suppressionStartsKey()}
-	reply, err := l.run(ctx, "follow", keys, append([]any{l.cfg.Names.Seal(seal.OpenID, openid)}, l.reasons...)...)
+	reply, err := l.run(ctx, "follow", keys, append([]any{l.sealed.Seal(seal.OpenID, openid)}, l.reasons...)...)
 	n, _ := reply.(int64)
 	return n > 0, err
 }

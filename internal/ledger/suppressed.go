@@ -69,7 +69,7 @@ func (l *Ledger) Listed(ctx context.Context, openids ...string) (int, error) {
 		if s == nil || s.ByAdmin || !slices.Contains(reasons, any(s.Reason)) {
 			continue
 		}
-		reply, err := l.run(ctx, "follow", keys, append([]any{l.cfg.Names.Seal(seal.OpenID, openids[i])}, reasons...)...)
+		reply, err := l.run(ctx, "follow", keys, append([]any{l.sealed.Seal(seal.OpenID, openids[i])}, reasons...)...)
 		if err != nil {
 			return lifted, err
 		}

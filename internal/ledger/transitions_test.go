@@ -235,7 +235,7 @@ func (b bench) cell(state, verb string) string {
 func TestTransitions(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, rdb *redis.Client) {
-		l, err := ledger.New(rdb, ledger.Config{Account: account, Resend: job.Classes()})
+		l, err := ledger.New(rdb, account, nil, ledger.Config{Resend: job.Classes()})
 		must(t, err)
 		t.Cleanup(func() { _ = l.Close() })
 		rows := strings.Split(strings.TrimSpace(transitions), "\n")

@@ -40,7 +40,7 @@ func must(t *testing.T, err error) {
 func TestLookForeseesWhatQueueAndWorkerWouldDo(t *testing.T) {
 	t.Parallel()
 	_, rdb := redistest.Mini(t)
-	records, err := ledger.New(rdb, ledger.Config{Account: account})
+	records, err := ledger.New(rdb, account, nil, ledger.Config{})
 	must(t, err)
 	t.Cleanup(func() { _ = records.Close() })
 	p, err := producer.New(rdb, producer.Config{Account: account})
@@ -106,7 +106,7 @@ func TestLookForeseesWhatQueueAndWorkerWouldDo(t *testing.T) {
 func TestForecastWithoutAQuotaSaysNotKnown(t *testing.T) {
 	t.Parallel()
 	_, rdb := redistest.Mini(t)
-	records, err := ledger.New(rdb, ledger.Config{Account: account})
+	records, err := ledger.New(rdb, account, nil, ledger.Config{})
 	must(t, err)
 	t.Cleanup(func() { _ = records.Close() })
 	s, err := shadow.New(t.Context(), records, gate{ResetsAt: time.Now().Add(time.Hour), Pauses: []ratelimit.PauseState{{Pause: ratelimit.Pause{Reason: ratelimit.ReasonManual}}}})

@@ -28,8 +28,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wxnotify/wxnotify/internal/events"
-	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/webhook"
@@ -112,7 +112,7 @@ func everywhere(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)
 
 // records are the account's.
 func records(rdb redis.UniversalClient) *ledger.Ledger {
-	l, err := ledger.New(rdb, ledger.Config{Account: account})
+	l, err := ledger.New(rdb, account, nil, ledger.Config{})
 	if err != nil {
 		panic(err)
 	}
