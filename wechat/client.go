@@ -12,14 +12,31 @@ const SendPath = "/cgi-bin/message/template/send"
 
 // Client calls WeChat's server API for one account. Safe for concurrent use.
 type Client struct {
-	caller       *caller
-	tokens       TokenSource
-	appSecret    Secret // only to keep it out of errors
-	beforeReplay func(context.Context) error
+	caller    *caller
+	tokens    TokenSource
+	appSecret Secret // only to keep it out of errors
 	// unauthorized is the token of the last replay that got 48001 too. A call
 	// with it is not replayed again: the account lacks the permission, and each
 	// replay would cost a token fetch.
 	unauthorized atomic.Pointer[Secret]
+}
+
+type replayKey struct{}
+
+// WithBeforeReplay returns a context for calls that ask before a replay with another
+// token, which is one more call of the day's quota. An error of ask stops the replay and
+// is returned joined with the first answer. Package worker sends with such a context.
+func WithBeforeReplay(ctx context.Context, ask func(context.Context) error) context.Context {
+	return context.WithValue(ctx, replayKey{}, ask)
+}
+
+// BeforeReplay asks the function of WithBeforeReplay; nil: there is none, or the call may
+// be replayed. A Sender that is no Client calls it before its own replay.
+func BeforeReplay(ctx context.Context) error {
+	if ask, ok := ctx.Value(replayKey{}).(func(context.Context) error); ok {
+		return ask(ctx)
+	}
+	return nil
 }
 
 // NewClient checks cfg and reports all its faults at once.
@@ -35,7 +52,7 @@ func NewClient(cfg Config, tokens TokenSource) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{caller: caller, tokens: tokens, appSecret: cfg.AppSecret, beforeReplay: cfg.BeforeReplay}, nil
+	return &Client{caller: caller, tokens: tokens, appSecret: cfg.AppSecret}, nil
 }
 
 // CloseIdleConnections closes the idle connections of the client's HTTP client.
@@ -61,7 +78,7 @@ func (c *Client) SendTemplateBody(ctx context.Context, body []byte) (MessageID, 
 		body = []byte{}
 	}
 	var sent sendAnswer
-	if err := c.do(ctx, call{op: SendPath, body: body}, &sent, c.beforeReplay); err != nil {
+	if err := c.do(ctx, call{op: SendPath, body: body}, &sent); err != nil {
 		return 0, err
 	}
 	if sent.Errcode == nil && sent.MsgID == nil {
@@ -76,7 +93,7 @@ func (c *Client) SendTemplateBody(ctx context.Context, body []byte) (MessageID, 
 
 // get makes a GET.
 func (c *Client) get(ctx context.Context, op string, query url.Values, a answer) error {
-	return c.do(ctx, call{op: op, query: query}, a, nil)
+	return c.do(ctx, call{op: op, query: query}, a)
 }
 
 // post makes a POST with a JSON body.
@@ -85,12 +102,12 @@ func (c *Client) post(ctx context.Context, op string, request any, a answer) err
 	if err != nil {
 		return err
 	}
-	return c.do(ctx, call{op: op, body: body}, a, nil)
+	return c.do(ctx, call{op: op, body: body}, a)
 }
 
 // do makes the call, and replays it once with another token when the first was
 // refused.
-func (c *Client) do(ctx context.Context, k call, a answer, beforeReplay func(context.Context) error) error {
+func (c *Client) do(ctx context.Context, k call, a answer) error {
 	token, err := c.tokens.Token(ctx)
 	if err != nil {
 		return &TokenError{Err: err}
@@ -107,10 +124,8 @@ func (c *Client) do(ctx context.Context, k call, a answer, beforeReplay func(con
 	if another.Value == token.Value {
 		return tokenRefused(refusal, false)
 	}
-	if beforeReplay != nil {
-		if err := beforeReplay(ctx); err != nil {
-			return errors.Join(first, err)
-		}
+	if err := BeforeReplay(ctx); err != nil {
+		return errors.Join(first, err)
 	}
 	second := c.doOnce(ctx, k, another, a)
 	refusal, ok = errors.AsType[*Error](second)

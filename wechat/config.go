@@ -1,7 +1,6 @@
 package wechat
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -47,10 +46,6 @@ type Config struct {
 	Proxy Secret
 	// Timeout limits one call. Zero: 10 s.
 	Timeout time.Duration
-	// BeforeReplay is called before a send is replayed with another token, which
-	// is one more call of the day's quota. An error stops the replay and is
-	// returned joined with the first answer. Nil: always replay.
-	BeforeReplay func(context.Context) error
 }
 
 func (c Config) validate(needSecret bool) error {

@@ -103,7 +103,7 @@ func (c *Client) Followers(ctx context.Context, next string) (FollowerPage, erro
 		Next looseString `json:"next_openid"`
 	}
 	k := call{op: op, query: url.Values{"next_openid": {next}}, secrets: []string{next}}
-	if err := c.do(ctx, k, &answer, nil); err != nil {
+	if err := c.do(ctx, k, &answer); err != nil {
 		return FollowerPage{}, err
 	}
 	if answer.Total == nil {
@@ -171,5 +171,5 @@ func (c *Client) postOpenIDs(ctx context.Context, op string, openids []string, r
 	if err != nil {
 		return err
 	}
-	return c.do(ctx, call{op: op, body: body, secrets: openids}, a, nil)
+	return c.do(ctx, call{op: op, body: body, secrets: openids}, a)
 }

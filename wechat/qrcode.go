@@ -53,7 +53,7 @@ func (c *Client) CreateQR(ctx context.Context, scene string, life time.Duration)
 		Seconds looseInt    `json:"expire_seconds"`
 	}
 	asked := time.Now() // expire_seconds counts from WeChat's answer at the earliest
-	if err := c.do(ctx, call{op: op, body: body, secrets: []string{scene}}, &answer, nil); err != nil {
+	if err := c.do(ctx, call{op: op, body: body, secrets: []string{scene}}, &answer); err != nil {
 		return QRCode{}, err
 	}
 	if answer.Ticket == "" || !isWebURL(string(answer.URL)) {

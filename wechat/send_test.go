@@ -153,10 +153,8 @@ func TestRefusedTokenIsReplayedOnce(t *testing.T) {
 			}
 			tokens.tokenErr = tt.tokenErr
 			asked := 0
-			c := newClient(t, p, tokens, func(cfg *wechat.Config) {
-				cfg.BeforeReplay = func(context.Context) error { asked++; return tt.replayErr }
-			})
-			_, err := c.SendTemplate(t.Context(), orderPaid())
+			ctx := wechat.WithBeforeReplay(t.Context(), func(context.Context) error { asked++; return tt.replayErr })
+			_, err := newClient(t, p, tokens).SendTemplate(ctx, orderPaid())
 			if err == nil {
 				t.Fatal("no error")
 			}

@@ -7,15 +7,11 @@
 //
 //	w, err := worker.New(worker.Config{
 //		Redis:    rdb,
-//		Accounts: []worker.Account{{AppID: appid, Sender: client, Gate: gate, Ledger: records, Suppressor: records, Quota: client}},
+//		Accounts: []worker.Account{{AppID: appid, Sender: client, Gate: gate, Quota: client}},
 //		Logger:   logger,
 //	})
 //	…
 //	err = w.Run(ctx) // cancelling ctx drains; nil after a clean drain
-//
-// Give the client a permit for its replays:
-//
-//	client, err := wechat.NewClient(wechat.Config{…, BeforeReplay: worker.ReplayPermit(gate)}, tokens)
 //
 // # The way of a message
 //

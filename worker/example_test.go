@@ -82,12 +82,3 @@ func ExampleJudge() {
 	// discard unknown 0s WeChat did not answer in time
 	// discard rejected require-subscribe 24h0m0s
 }
-
-func ExampleReplayPermit() {
-	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
-	defer func() { _ = rdb.Close() }()
-	gate, _ := ratelimit.New(rdb, ratelimit.Config{Key: "wxn:{wx1}:", Owner: "example"})
-	cfg := wechat.Config{AppID: "wx1", BeforeReplay: worker.ReplayPermit(gate)}
-	fmt.Println(cfg.BeforeReplay != nil)
-	// Output: true
-}

@@ -248,7 +248,7 @@ func (d *delivery) call(ctx context.Context) (msgid wechat.MessageID, err error)
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	ctx = context.WithValue(ctx, sendKey{}, d)
+	ctx = wechat.WithBeforeReplay(ctx, d.permitReplay)
 	body := d.env.Body
 	if d.env.User != "" {
 		body = job.WithRecipient(body, d.begun.To)

@@ -396,27 +396,33 @@ func TestHandlePanic(t *testing.T) {
 	}
 }
 
-func TestReplayPermit(t *testing.T) {
+// The worker asks, however the client was configured.
+func TestAReplayTakesAPermit(t *testing.T) {
 	t.Parallel()
-	t.Run("takes one", func(t *testing.T) {
-		t.Parallel()
-		g := &gate{}
-		if err := worker.ReplayPermit(g)(t.Context()); err != nil || g.outstanding() != 1 {
-			t.Errorf("err %v, %d permits", err, g.outstanding())
-		}
-	})
-	t.Run("closed", func(t *testing.T) {
-		t.Parallel()
-		g := &gate{closed: &ratelimit.ClosedError{Reason: ratelimit.ReasonQuota}}
-		if err := worker.ReplayPermit(g)(t.Context()); !errors.Is(err, worker.ErrNoPermit) {
-			t.Errorf("got %v", err)
-		}
-	})
-	t.Run("its moment is far", func(t *testing.T) {
-		t.Parallel()
-		g := &gate{at: time.Minute}
-		if err := worker.ReplayPermit(g)(t.Context()); !errors.Is(err, worker.ErrNoPermit) || g.outstanding() != 0 {
-			t.Errorf("got %v, %d permits lost", err, g.outstanding())
-		}
-	})
+	for name, c := range map[string]struct {
+		gate   func(*gate) // after the first permit
+		denied bool
+		taken  int
+	}{
+		"granted":           {func(*gate) {}, false, 2},
+		"closed":            {func(g *gate) { g.closed = &ratelimit.ClosedError{Reason: ratelimit.ReasonQuota} }, true, 1},
+		"its moment is far": {func(g *gate) { g.at = time.Minute }, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var b *bundle
+			var said error
+			b = setup(t, &sender{script: []func(context.Context) (wechat.MessageID, error){func(ctx context.Context) (wechat.MessageID, error) {
+				c.gate(b.gate)
+				said = wechat.BeforeReplay(ctx)
+				return 1, nil
+			}}})
+			if err := b.deliver(t, nil); err != nil {
+				t.Fatal(err)
+			}
+			if errors.Is(said, worker.ErrNoPermit) != c.denied || b.gate.outstanding() != c.taken {
+				t.Errorf("%v, %d permits taken, want %d", said, b.gate.outstanding(), c.taken)
+			}
+		})
+	}
 }

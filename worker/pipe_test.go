@@ -215,7 +215,7 @@ func (w *process) account(appid string) worker.Account {
 	}
 	cfg := wechat.Config{
 		AppID: appid, AppSecret: wechat.NewSecret(wechattest.AppSecret), BaseURL: w.p.BaseURL(),
-		HTTPClient: http, BeforeReplay: worker.ReplayPermit(gate), Timeout: w.terms.callTimeout,
+		HTTPClient: http, Timeout: w.terms.callTimeout,
 	}
 	fetcher, err := wechat.NewTokenFetcher(cfg)
 	fatal(err)

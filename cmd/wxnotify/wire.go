@@ -116,7 +116,7 @@ func (a *account) wire(c *settings.Config, onToken func(tokenstore.Event)) (err 
 		return err
 	}
 	a.wechat = wechat.Config{
-		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, Proxy: a.Proxy, BeforeReplay: worker.ReplayPermit(a.gate),
+		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, Proxy: a.Proxy,
 	}
 	var fetcher tokenstore.Fetcher = noSecret{}
 	secret := ""

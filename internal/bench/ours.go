@@ -51,7 +51,7 @@ func runOurs(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
 	gate := newGate(appID)
 	cfg := wechat.Config{
 		AppID: appID, AppSecret: wechat.NewSecret("0123456789abcdef0123456789abcdef"), BaseURL: j.WeChat,
-		HTTPClient: tunedClient(&m.dials), BeforeReplay: worker.ReplayPermit(gate),
+		HTTPClient: tunedClient(&m.dials),
 	}
 	tokens := must(tokenstore.New(rdb, must(wechat.NewTokenFetcher(cfg)), tokenstore.Config{AppID: appID}))
 	client := must(wechat.NewClient(cfg, tokens))
