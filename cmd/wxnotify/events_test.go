@@ -57,7 +57,7 @@ func TestEventsPrintsOneJSONObjectALine(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	for want, args := range map[string][]string{
-		"--after": {"--after", "yesterday"}, `--types: there is no type "message.sent"`: {"--types", "message.sent"}, "--limit": {"--limit", "-1"},
+		"--after": {"--after", "yesterday"}, `--types: "message.sent" is no type of event`: {"--types", "message.sent"}, "--limit": {"--limit", "-1"},
 	} {
 		if got := run(2, args...); !strings.Contains(got, want) {
 			t.Errorf("%q: %s", args, got)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -123,6 +124,11 @@ type route struct {
 	scope   apikey.Scope // empty: no key
 	do      func(*call) error
 	action  string // in the audit trail; see entry
+}
+
+// takesQuery reports whether do reads the query. Without, each parameter is refused.
+func (r route) takesQuery() bool {
+	return slices.Contains([]string{"GET /v1/messages", "GET /v1/messages/{id}", "GET /v1/events"}, r.pattern)
 }
 
 func (s *server) routes() []route {

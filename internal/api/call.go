@@ -69,6 +69,11 @@ func (c *call) run(r route) error {
 		if c.account = c.server.accounts[c.key.Account]; c.account == nil {
 			return problemf(http.StatusForbidden, codeAccount, "this process does not serve the account %s", c.key.Account)
 		}
+		if !r.takesQuery() {
+			if _, faults := parameters(c.r.URL.RawQuery, nil, ""); len(faults) > 0 {
+				return malformed(faults...)
+			}
+		}
 		if err := c.note(r); err != nil {
 			return err
 		}

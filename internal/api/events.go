@@ -77,20 +77,12 @@ func (s *server) getEvents(c *call) error {
 }
 
 func eventsQuery(c *call) (events.Query, error) {
-	values := c.r.URL.Query()
+	values, faults := parameters(c.r.URL.RawQuery, []string{"after", "types", "limit", "wait"}, "")
 	q := events.Query{After: values.Get("after"), OpenIDs: c.key.May(apikey.ReadOpenID)}
-	var faults []fault
-	for name := range values {
-		switch name {
-		case "after", "types", "limit", "wait":
-		default:
-			faults = append(faults, newFault("/"+name, "field-unknown", "is not a parameter of this call; see /docs"))
-		}
-	}
 	if types := values.Get("types"); types != "" {
 		q.Types = strings.Split(types, ",")
-		if err := events.CheckTypes(q.Types); err != nil {
-			faults = append(faults, newFault("/types", "value-form", err.Error()))
+		if i := events.UnknownType(q.Types); i >= 0 {
+			faults = append(faults, newFault("/types", "value-form", events.NoType))
 		}
 	}
 	if text := values.Get("limit"); text != "" {

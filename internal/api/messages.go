@@ -197,11 +197,14 @@ func (c *call) messageID() string { return c.r.PathValue("id") }
 
 func (s *server) getMessage(c *call) error {
 	views := c.views()
-	switch include := c.r.URL.Query()["include"]; {
-	case len(include) == 1 && include[0] == "attempts":
+	values, faults := parameters(c.r.URL.RawQuery, []string{"include"}, "")
+	switch {
+	case len(faults) > 0:
+		return malformed(faults...)
+	case values.Get("include") == "attempts":
 		views = append(views, producer.Story())
-	case len(include) > 0:
-		return malformed(newFault("/include", "value-form", "must be attempts, once"))
+	case values.Has("include"):
+		return malformed(newFault("/include", "value-form", "must be attempts"))
 	}
 	return c.answerMessage(views)
 }

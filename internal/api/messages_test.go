@@ -344,8 +344,8 @@ func TestAMessageHasItsStoryWhenAsked(t *testing.T) {
 	if !strings.Contains(string(whole.Body), `"story":[{"n":1,"at":"20`) || !strings.Contains(string(whole.Body), `"accepted":true`) {
 		t.Errorf("no story: %s", whole.Body)
 	}
-	for _, query := range []string{"include=receipts", "include=attempts&include=attempts", "include="} {
-		if a := want(t, s.call(t, "GET", "/v1/messages/order-1?"+query, secret, ""), http.StatusBadRequest); !strings.Contains(string(a.Body), `"/include"`) {
+	for _, query := range []string{"include=receipts", "include=attempts&include=attempts", "include=", "includes=attempts"} {
+		if a := want(t, s.call(t, "GET", "/v1/messages/order-1?"+query, secret, ""), http.StatusBadRequest); !strings.Contains(string(a.Body), `"/include`) {
 			t.Errorf("?%s does not name the parameter: %s", query, a.Body)
 		}
 	}

@@ -87,10 +87,42 @@ func TestRefusedLinksNameTheFieldsOfTheRequest(t *testing.T) {
 			t.Errorf("the address %.40s of a webhook in Chinese: %q", address, detail)
 		}
 	}
+	for filter, begin := range map[string]string{
+		`"events":["message.*","message.sent"]`:                       "events/1 不是事件类型",
+		`"classes":["critical",""]`:                                   "classes/1 不是级别",
+		`"keys":["k"," "]`:                                            "keys/1 不是 API 密钥的 ID",
+		`"keys":["wxn_live_secret"]`:                                  "keys/0 不是 API 密钥的 ID",
+		`"keys":["k"` + strings.Repeat(`,"k"`, 100) + `]`:             "keys 超过 100 项",
+		`"url":"https://shop.example/","url":"https://shop.example/"`: "url",
+	} {
+		hook := want(t, s.call(t, "POST", "/v1/webhooks", secret, `{"url":"https://shop.example/",`+filter+`}`, header{"Accept-Language": "zh"}), http.StatusBadRequest)
+		if detail, _ := hook.get(t, "detail").(string); !strings.HasPrefix(detail, begin) || !hasHan(detail) || strings.Contains(detail, "secret") {
+			t.Errorf("a webhook with %.40s in Chinese: %q", filter, detail)
+		}
+	}
 	server.SetError("ERR away")
 	defer server.SetError("")
 	a := want(t, s.call(t, "POST", "/v1/enroll-links", secret, `{"user":"p","data":{"phone":"1"}}`), http.StatusServiceUnavailable)
 	if a.code(t) != "redis-unavailable" {
 		t.Errorf("without Redis: %s", a.Body)
+	}
+}
+
+// What a caller misspells in a query is refused before anything is done.
+func TestParametersOfCallsWithoutAnyAreRefused(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	secret := s.key(t, appid, nil)
+	want(t, s.call(t, "POST", "/v1/messages", secret, body), http.StatusAccepted)
+	for _, call := range []string{"DELETE /v1/messages/order-1", "DELETE /v1/users/patient-401", "GET /v1/templates", "GET /v1/webhooks", "POST /v1/messages"} {
+		method, path, _ := strings.Cut(call, " ")
+		a := want(t, s.call(t, method, path+"?dry_run=true", secret, body), http.StatusBadRequest)
+		if !strings.Contains(string(a.Body), `"pointer":"/dry_run"`) {
+			t.Errorf("%s: %s", call, a.Body)
+		}
+	}
+	a := want(t, s.call(t, "GET", "/v1/messages/order-1", secret, ""), http.StatusOK)
+	if state := a.get(t, "state"); state != "queued" {
+		t.Errorf("after a refused cancellation it is %v", state)
 	}
 }

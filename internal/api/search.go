@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -39,28 +40,41 @@ func (s *server) listMessages(c *call) error {
 	return c.answer(http.StatusOK, listAnswer{page.Messages, page.Next})
 }
 
-// queryOf reads the parameters and names all that are wrong.
-func queryOf(raw string) (q producer.Query, err error) {
-	params, err := url.ParseQuery(raw)
+// parameters reads a query strictly: what cannot be read, a parameter that is not among
+// names, and one that is there twice are faults. many may be there more than once.
+func parameters(raw string, names []string, many string) (url.Values, []fault) {
+	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return q, malformed(newFault("", "value-form", "the query cannot be read"))
+		return nil, []fault{newFault("", "value-form", "the query cannot be read")}
 	}
 	var faults []fault
-	bad := func(name, code, detail string) { faults = append(faults, newFault(pointer(name), code, detail)) }
-	for name, values := range params {
-		if len(values) > 1 && name != "state" {
-			bad(name, "field-repeated", "is there twice")
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch {
+		case !slices.Contains(names, name):
+			faults = append(faults, newFault(pointer(name), "field-unknown", "is not a parameter of this call; see /docs"))
+		case len(values[name]) > 1 && name != many:
+			faults = append(faults, newFault(pointer(name), "field-repeated", "is there twice"))
+		}
+	}
+	return values, faults
+}
+
+// queryOf reads the parameters and names all that are wrong.
+func queryOf(raw string) (q producer.Query, err error) {
+	names := []string{"to", "user", "template_id", "cursor", "state", "errcode", "limit", "since", "until"}
+	values, faults := parameters(raw, names, "state")
+	for _, name := range names {
+		if len(values[name]) == 0 {
 			continue
 		}
-		if code, detail := setParameter(&q, name, values); detail != "" {
-			bad(name, code, detail)
+		if code, detail := setParameter(&q, name, values[name]); detail != "" {
+			faults = append(faults, newFault(pointer(name), code, detail))
 		}
 	}
 	if !q.Until.IsZero() && !q.Until.After(q.Since) {
-		bad("until", "window-empty", "is not later than since")
+		faults = append(faults, newFault("/until", "window-empty", "is not later than since"))
 	}
 	if len(faults) > 0 {
-		slices.SortFunc(faults, func(a, b fault) int { return strings.Compare(a.Pointer, b.Pointer) })
 		return q, malformed(faults...)
 	}
 	return q, nil
@@ -109,8 +123,6 @@ func setParameter(q *producer.Query, name string, values []string) (code, detail
 		} else {
 			q.Until = at
 		}
-	default:
-		return "field-unknown", "is not a field of this call; see /docs"
 	}
 	return "", ""
 }

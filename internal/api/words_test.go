@@ -19,30 +19,44 @@ func hasHan(text string) bool {
 }
 
 // Every text of a problem or of a fault that the code has is in the table, with the
-// same verbs of fmt.
+// same verbs of fmt; those of webhooks, too.
 func TestEveryTextOfTheAPIIsThereInChinese(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")
 	must(t, err)
-	argument := map[string]int{"problemf": 2, "newFault": 2}
+	webhooks, err := filepath.Glob("../webhook/*.go")
+	must(t, err)
+	files = append(files, webhooks...)
+	argument := map[string]int{"problemf": 2, "newFault": 2, "invalidEntry": 2, "InvalidError": 1, "fault": 1}
 	found := 0
 	for _, name := range files {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		must(t, err)
 		ast.Inspect(file, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
+			var fun ast.Expr
+			var args []ast.Expr
+			switch n := n.(type) {
+			case *ast.ReturnStmt: // code, detail
+				if len(n.Results) == 2 {
+					fun, args = ast.NewIdent("fault"), n.Results
+				}
+			case *ast.CallExpr:
+				fun, args = n.Fun, n.Args
+			case *ast.CompositeLit:
+				fun, args = n.Type, n.Elts
+			}
+			name, ok := fun.(*ast.Ident)
+			if !ok || argument[name.Name] == 0 || len(args) <= argument[name.Name] {
+				return true
+			}
+			literal, ok := args[argument[name.Name]].(*ast.BasicLit)
 			if !ok {
 				return true
 			}
-			fun, ok := call.Fun.(*ast.Ident)
-			if !ok || argument[fun.Name] == 0 || len(call.Args) <= argument[fun.Name] {
+			text, err := strconv.Unquote(literal.Value)
+			if err != nil || text == "" {
 				return true
 			}
-			literal, ok := call.Args[argument[fun.Name]].(*ast.BasicLit)
-			if !ok {
-				return true
-			}
-			text, _ := strconv.Unquote(literal.Value)
 			found++
 			zh := api.Chinese(text)
 			if !hasHan(zh) || strings.Count(zh, "%") != strings.Count(text, "%") {

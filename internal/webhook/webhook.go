@@ -73,10 +73,12 @@ type Attempt struct {
 // ErrNotFound says that there is no webhook of this ID.
 var ErrNotFound = errors.New("there is no webhook of this id")
 
-// InvalidError says which field of a webhook is refused, and why.
+// InvalidError says which field of a webhook is refused, and why. Field is the end of a
+// JSON pointer, such as keys/0 for the first of the keys. Detail is the same text for each
+// value, so that it can be translated, and shows none.
 type InvalidError struct{ Field, Detail string }
 
-func (e *InvalidError) Error() string { return "webhook: " + e.Field + ": " + e.Detail }
+func (e *InvalidError) Error() string { return "webhook: " + e.Field + " " + e.Detail }
 
 const (
 	maxWebhooks = 20
@@ -133,24 +135,29 @@ func portOrNone(text string) bool {
 
 // checkFilters refuses what selects no event.
 func checkFilters(w Webhook) error {
-	for _, c := range w.Classes {
-		if _, err := job.ParseClass(string(c)); err != nil {
-			return &InvalidError{"classes", err.Error()}
+	for i, c := range w.Classes {
+		if !slices.Contains(job.Classes(), c) {
+			return invalidEntry("classes", i, "is no class: use critical, default or bulk")
 		}
 	}
 	for i, key := range w.Keys {
 		// The text is not shown: it may be a key's secret.
 		if key == "" || len(key) > maxKey || strings.HasPrefix(key, "wxn_") || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-			return &InvalidError{"keys", fmt.Sprintf("entry %d is no ID of an API key: `wxnotify api keys list` has them", i+1)}
+			return invalidEntry("keys", i, "is no ID of an API key: 'wxnotify api keys list' has them")
 		}
 	}
 	if len(w.Keys) > maxKeys {
-		return &InvalidError{"keys", fmt.Sprintf("%d are too many, at most %d: make another webhook", len(w.Keys), maxKeys)}
+		return &InvalidError{"keys", "has more than 100 entries: make another webhook"}
 	}
-	if err := events.CheckTypes(w.Types); err != nil {
-		return &InvalidError{"events", err.Error()}
+	if i := events.UnknownType(w.Types); i >= 0 {
+		return invalidEntry("events", i, events.NoType)
 	}
 	return nil
+}
+
+// invalidEntry refuses the entry i of a field.
+func invalidEntry(field string, i int, detail string) error {
+	return &InvalidError{field + "/" + strconv.Itoa(i), detail}
 }
 
 // mayBePublic tells from its text that a host is an address that is never called, or a name
@@ -175,7 +182,7 @@ func (s *Store) Add(ctx context.Context, w Webhook) (Webhook, error) {
 	}
 	if n, err := s.rdb.HLen(ctx, s.key()).Result(); err != nil || n >= maxWebhooks {
 		if err == nil {
-			return w, &InvalidError{"url", fmt.Sprintf("there are %d webhooks already; remove one", n)}
+			return w, &InvalidError{"url", "is one too many: the account has 20 webhooks already; remove one"}
 		}
 		return w, fmt.Errorf("webhook: add: %w", err)
 	}
