@@ -296,6 +296,7 @@ func (c *Config) validate(uses Group, found *complaints) {
 	found.warn(len(password) > 0 && len(password) < shortPassword && !isPlaceholder(c.Ops.Login), "ops_login",
 		"has a password of %d characters: take %d or more", len(password), shortPassword)
 	if uses&Publishing != 0 {
+		found.faults = append(found.faults, c.sharedTokens()...)
 		found.clearText("public_url", c.Public.URL, "links and WeChat's pushes can be read and changed on the way")
 	}
 	if uses&Answering != 0 && c.API.Addr != Off && c.API.Addr != "" {
@@ -309,6 +310,34 @@ func (c *Config) validate(uses Group, found *complaints) {
 		found.fault(c.Ops.Login.IsZero() && c.Ops.UsersFile == "" && c.Ops.Addr != Off && c.Ops.Addr != "" && !clientaddr.Loopback(c.Ops.Addr), "ops_login",
 			"is missing: other machines reach %s (%s); set user:password, or listen on 127.0.0.1", usage.Quote(c.Ops.Addr), found.label("ops_addr"))
 	}
+}
+
+// sharedTokens refuses an account in plain mode whose Token another account has, too: a
+// signature for the other one is good for it, with any body.
+func (c *config) sharedTokens() (faults []error) {
+	for i := range c.Accounts {
+		a := &c.Accounts[i]
+		if a.mode() != wechat.CallbackPlain || a.simulated() {
+			continue
+		}
+		for j := range c.Accounts {
+			if b := &c.Accounts[j]; i != j && slices.ContainsFunc(a.tokens(), func(s wechat.Secret) bool { return slices.Contains(b.tokens(), s) }) {
+				faults = append(faults, fmt.Errorf("accounts: %s has the callback_token of %s, and callback_mode plain, so that what is pushed for one can be replayed to the other: give it a Token of its own, here and in 消息推送配置, or choose secure mode", a.AppID, b.AppID))
+				break
+			}
+		}
+	}
+	return faults
+}
+
+// tokens that sign pushes.
+func (a *accountConfig) tokens() (out []wechat.Secret) {
+	for _, s := range []wechat.Secret{a.CallbackToken, a.PreviousToken} {
+		if !s.IsZero() {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // plainHost is the host of an http:// address in small letters; empty for another one.

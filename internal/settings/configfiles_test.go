@@ -153,3 +153,35 @@ func normal(t *testing.T, v any) any {
 	}
 	return out
 }
+
+// In plain mode the signature covers neither the body nor the account: a Token of two
+// accounts would let each take what was pushed for the other.
+func TestPlainModeNeedsATokenOfItsOwn(t *testing.T) {
+	t.Parallel()
+	const a, b, shared, own = "  - {appid: wxa", "  - {appid: wxb", ", callback_token: abcdefghijklmnopq", ", callback_token: qponmlkjihgfedcba"
+	const plain, secure, key, before = ", callback_mode: plain", ", callback_mode: secure", ", encoding_aes_key: " + canaryAESKey, ", callback_previous_until: 2126-12-01T00:00:00+08:00, callback_token_previous: abcdefghijklmnopq"
+	for name, tt := range map[string]struct {
+		accounts string
+		refused  bool
+	}{
+		"both plain":            {a + shared + plain + "}\n" + b + shared + plain, true},
+		"one plain, one secure": {a + shared + key + secure + "}\n" + b + shared + plain, true},
+		"the previous Token":    {a + own + before + plain + "}\n" + b + shared + plain, true},
+		"both secure":           {a + shared + key + "}\n" + b + shared + key, false},
+		"two Tokens":            {a + shared + plain + "}\n" + b + own + plain, false},
+		"one without a Token":   {a + shared + plain + "}\n" + b + plain, false},
+	} {
+		file := write(t, "c.yaml", "accounts:\n"+tt.accounts+"}\n")
+		_, err := loadConfig(file, nil, nil, publishing)
+		if told := err != nil && strings.Contains(err.Error(), "has the callback_token of wx") && strings.Contains(err.Error(), "give it a Token of its own"); told != tt.refused {
+			t.Errorf("%s: refused %v, want %v: %v", name, told, tt.refused, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "abcdefgh") {
+			t.Errorf("%s: the Token is shown: %v", name, err)
+		}
+	}
+	file := write(t, "c.yaml", "callback_token: abcdefghijklmnopq\ncallback_mode: plain\nwechat_base_url: http://127.0.0.1:8090\naccounts:\n  - {appid: wxa}\n  - {appid: wxb}\n")
+	if _, err := loadConfig(file, nil, nil, publishing); err != nil {
+		t.Errorf("with a simulator: %v", err)
+	}
+}
