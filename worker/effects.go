@@ -39,8 +39,7 @@ func (d *delivery) applySideEffects(ctx context.Context, v *Verdict, sent time.T
 		v.Hold, v.Healthy = h, false
 	}
 	if v.Refused {
-		forGood := v.Errcode != wechat.CodeInvalidTemplate
-		if d.templates.refused(d.env.Template, forGood, sent, time.Now()) {
+		if d.templates.refused(d.env.Template, v.Errcode, sent, time.Now()) {
 			d.log.Error("template refused: its messages wait", zap.String("template", d.env.Template),
 				zap.Int("errcode", int(v.Errcode)), zap.String("remedy", v.Errcode.Remedy()))
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
+	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -39,6 +40,42 @@ func TestWorkersReportToTheRegistry(t *testing.T) {
 		_, last, err := heartbeat.List(t.Context(), p.admin, appid)
 		if n := len(alive()); n != 0 || err != nil || time.Since(last) > 90*time.Second {
 			t.Errorf("%d workers listed a minute after the kill, last seen %v, %v", n, last, err)
+		}
+	})
+}
+
+// The registry says that WeChat refuses a template, until the template works again.
+func TestRefusedTemplatesStandInTheRegistry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(t, wechattest.Config{}, terms{concurrency: 8})
+		held := func() (out []heartbeat.Held) {
+			workers, _, err := heartbeat.List(t.Context(), p.admin, appid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range workers {
+				out = append(out, w.Held...)
+			}
+			return out
+		}
+		p.p.Script(wechattest.Errcode(40037).Times(5))
+		p.enqueue(appid, job.Default, ids("m", 5)...)
+		p.start()
+		begun := time.Now()
+		time.Sleep(30 * time.Second) // virtual
+		got := held()
+		if len(got) != 1 || got[0].Errcode != 40037 || got[0].Template != p.record(appid, "m-00000").Template {
+			t.Fatalf("held: %+v", got)
+		}
+		if got[0].Since.Sub(begun).Abs() > 10*time.Second || got[0].Until.Sub(begun).Abs() > 90*time.Second {
+			t.Errorf("held since %v until %v, begun at %v", got[0].Since, got[0].Until, begun)
+		}
+		p.p.ClearScript()
+		p.drained(time.Second, time.Hour)
+		time.Sleep(15 * time.Second) // virtual: the next report
+		if got := held(); len(got) != 0 {
+			t.Errorf("held after the template worked: %+v", got)
 		}
 	})
 }

@@ -1,8 +1,12 @@
 package worker
 
 import (
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/wxnotify/wxnotify/internal/heartbeat"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // templateBreaker holds back the messages of a template that WeChat refuses, so that
@@ -16,6 +20,8 @@ type templateBreaker struct {
 // entry is a refused template.
 type entry struct {
 	failures    int
+	errcode     wechat.Code // of the last failure
+	since       time.Time   // of the first failure
 	lastFailure time.Time
 	until       time.Time // its messages wait until then
 }
@@ -23,6 +29,9 @@ type entry struct {
 // templateGone is how many refusals in a row show that a template was deleted: they
 // take some three hours. WeChat also refuses valid templates for a moment.
 const templateGone = 7
+
+// testedWithin is above the time from the end of a wait to the first message after it.
+const testedWithin = 10 * time.Minute
 
 // maxTemplates bounds the memory; beyond it, refused templates are sent.
 const maxTemplates = 1000
@@ -57,7 +66,7 @@ func (q *templateBreaker) admit(template string, now time.Time) (wait time.Durat
 
 // refused counts a refusal and reports whether it is the first in a row.
 // Answers to calls that went out together count once.
-func (q *templateBreaker) refused(template string, forGood bool, sentAt, now time.Time) bool {
+func (q *templateBreaker) refused(template string, code wechat.Code, sentAt, now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w := q.templates[template]
@@ -66,7 +75,7 @@ func (q *templateBreaker) refused(template string, forGood bool, sentAt, now tim
 		if len(q.templates) >= maxTemplates {
 			return false
 		}
-		w = &entry{}
+		w = &entry{since: now.UTC()}
 		if q.templates == nil {
 			q.templates = make(map[string]*entry)
 		}
@@ -74,10 +83,10 @@ func (q *templateBreaker) refused(template string, forGood bool, sentAt, now tim
 	} else if !sentAt.After(w.lastFailure) {
 		return false
 	}
-	if forGood {
+	if code != wechat.CodeInvalidTemplate { // which WeChat says of valid ones, too, for a moment
 		w.failures = max(w.failures, 1)
 	}
-	w.lastFailure, w.until = now, now.Add(step(templateHolds(), w.failures))
+	w.errcode, w.lastFailure, w.until = code, now, now.Add(step(templateHolds(), w.failures))
 	w.failures++
 	return first
 }
@@ -89,4 +98,19 @@ func (q *templateBreaker) worked(template string) bool {
 	_, held := q.templates[template]
 	delete(q.templates, template)
 	return held
+}
+
+// held lists the templates whose messages wait, those refused first before the others.
+// A template that was not tried when it could be has no messages any more.
+func (q *templateBreaker) held(now time.Time) []heartbeat.Held {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := make([]heartbeat.Held, 0, len(q.templates))
+	for name, w := range q.templates {
+		if now.Sub(w.until) < testedWithin {
+			out = append(out, heartbeat.Held{Template: name, Errcode: int(w.errcode), Since: w.since, Until: w.until.UTC()})
+		}
+	}
+	slices.SortFunc(out, func(a, b heartbeat.Held) int { return a.Since.Compare(b.Since) })
+	return out
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +148,28 @@ func TestAccountWithoutWorkerIsTold(t *testing.T) {
 	r.hasNot(t, "no worker", "every worker")
 	look("queues", "-o", "json").has(t, 0, `"address": "203.0.113.7"`, `"workers_seen": "20`)
 	look("queues", "--lang", "zh").has(t, 0, "账号 wxa：闸门", "微信拒绝其地址", "已等待")
+	status := look("status", "one", "-o", "json").stdout
+	template := regexp.MustCompile(`"template_id": "([^"]+)"`).FindStringSubmatch(status)
+	if template == nil {
+		t.Fatalf("no template in %s", status)
+	}
+	refused := heartbeat.Held{Template: template[1], Errcode: 40037, Since: time.Now(), Until: time.Now().Add(time.Minute)}
+	other := heartbeat.Held{Template: "T-other", Errcode: 40037, Since: time.Now(), Until: time.Now().Add(time.Minute)}
+	for _, id := range []string{"w2", "w3"} {
+		_, err = heartbeat.NewReporter(rdb, "wxa", heartbeat.Worker{ID: id, Host: "host-2", Started: time.Now()}).Beat(t.Context(), nil, refused, other)
+		check(t, err)
+	}
+	text := "WeChat refuses the template " + template[1] + " since 20"
+	r = look("queues")
+	r.has(t, 0, text, "(errcode 40037): its messages wait", "模板消息 > 我的模板", "the template T-other")
+	if strings.Count(r.stdout, text) != 1 {
+		t.Errorf("two workers tell it twice: %s", r.stdout)
+	}
+	look("queues", "-o", "json").has(t, 0, `"template": "T-other"`)
+	r = look("status", "one")
+	r.has(t, 0, text)
+	r.hasNot(t, "T-other")
+	look("status", "one", "--lang", "zh").has(t, 0, "模板 "+template[1]+" 自 20", "起被微信拒绝（errcode 40037）")
 	check(t, rdb.FlushAll(t.Context()).Err())
 }
 

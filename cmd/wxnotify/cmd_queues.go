@@ -131,8 +131,11 @@ func (a *app) showQueues(ctx context.Context, acct *account) error {
 	if text := a.noWorker(acct.AppID, workers, seen); text != "" {
 		_, _ = fmt.Fprintln(w, text)
 	}
-	_, _ = fmt.Fprintln(w)
 	_ = w.Flush()
+	for _, text := range a.heldTexts(workers) {
+		_, _ = fmt.Fprintln(a.Stdout, text)
+	}
+	_, _ = fmt.Fprintln(a.Stdout)
 	_, _ = fmt.Fprintln(w, a.say("class\tpending\tactive\tscheduled\tretry\tarchived\twaiting\tpaused", "类别\t待发\t发送中\t定时\t重试\t归档\t已等待\t暂停"))
 	for _, q := range states {
 		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n",

@@ -134,7 +134,7 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 	if f.shadow {
 		return s.shadow(cmd.Context(), acct, checked)
 	}
-	s.noWorker = func(ctx context.Context) { a.warnNoWorker(ctx, rdb, entry.AppID) }
+	s.noWorker = func(ctx context.Context) { a.warnWaiting(ctx, rdb, map[string][]string{entry.AppID: nil}) }
 	return s.enqueueAll(cmd.Context(), acct.producer, checked)
 }
 

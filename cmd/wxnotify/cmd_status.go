@@ -23,7 +23,7 @@ func (a *app) statusCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return a.withAccounts(cmd, func(ctx context.Context, list []*account) error {
 				waiting, err := a.showStatus(ctx, list, ids, whole)
-				a.warnNoWorker(ctx, list[0].rdb, waiting...)
+				a.warnWaiting(ctx, list[0].rdb, waiting)
 				return err
 			})
 		},
@@ -68,7 +68,8 @@ func (a *app) printCancelled(ctx context.Context, p *producer.Producer, id strin
 
 // showStatus prints the messages of these IDs: an ID may be one of several accounts.
 // It returns the accounts of messages that a worker must still send.
-func (a *app) showStatus(ctx context.Context, list []*account, ids []string, whole bool) (waiting []string, err error) {
+func (a *app) showStatus(ctx context.Context, list []*account, ids []string, whole bool) (waiting map[string][]string, err error) {
+	waiting = map[string][]string{}
 	views := []producer.View{producer.In(a.lang), producer.Story()}
 	if whole {
 		views = append(views, producer.Unmasked())
@@ -87,7 +88,7 @@ func (a *app) showStatus(ctx context.Context, list []*account, ids []string, who
 			}
 			found = true
 			if !settled(s.State) {
-				waiting = append(waiting, s.Account)
+				waiting[s.Account] = append(waiting[s.Account], s.TemplateID)
 			}
 			if printed && a.output != "json" {
 				_, _ = fmt.Fprintln(a.Stdout)

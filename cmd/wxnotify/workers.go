@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -10,19 +11,25 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// warnNoWorker warns, for each account of appids, that no worker serves it. When the
-// registry cannot be read there is no warning: the command itself is not about it.
-func (a *app) warnNoWorker(ctx context.Context, rdb redis.UniversalClient, appids ...string) {
-	slices.Sort(appids)
-	for _, appid := range slices.Compact(appids) {
+// warnWaiting warns, for each account of templates, that no worker serves it, and which
+// of the templates WeChat refuses. When the registry cannot be read there is no warning:
+// the command itself is not about it.
+func (a *app) warnWaiting(ctx context.Context, rdb redis.UniversalClient, templates map[string][]string) {
+	for _, appid := range slices.Sorted(maps.Keys(templates)) {
 		workers, seen, err := heartbeat.List(ctx, rdb, appid)
 		if err != nil {
 			continue
 		}
 		if text := a.noWorker(appid, workers, seen); text != "" {
 			a.warning(text)
+		}
+		if len(templates[appid]) > 0 {
+			for _, text := range a.heldTexts(workers, templates[appid]...) {
+				a.warning(text)
+			}
 		}
 	}
 }
@@ -55,6 +62,24 @@ func addressOf(s *heartbeat.Suspension) string {
 		return "an address that WeChat did not name"
 	}
 	return s.Address
+}
+
+// heldTexts say which templates of the account WeChat refuses, as far as a worker holds
+// their messages back.
+func (a *app) heldTexts(workers []heartbeat.Worker, only ...string) (texts []string) {
+	told := map[string]bool{}
+	for _, w := range workers {
+		for _, h := range w.Held {
+			if told[h.Template] || len(only) > 0 && !slices.Contains(only, h.Template) {
+				continue
+			}
+			told[h.Template] = true
+			code := wechat.Code(h.Errcode)
+			texts = append(texts, fmt.Sprintf(a.say("WeChat refuses the template %s since %s (errcode %d): its messages wait, one of them is tried at %s. %s",
+				"模板 %s 自 %s 起被微信拒绝（errcode %d）：其消息等待，%s 试发其中一条。%s"), h.Template, timeText(h.Since), h.Errcode, timeText(h.Until), code.RemedyIn(a.lang)))
+		}
+	}
+	return texts
 }
 
 // workerText is one worker as `queues` prints it.

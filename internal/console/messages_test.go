@@ -40,6 +40,10 @@ func TestStoryTellsWhyAMessageWaits(t *testing.T) {
 			beat(&heartbeat.Suspension{Errcode: 40164, Address: "192.0.2.9", Since: time.Now()})
 			return nil
 		}, "No worker may send"},
+		{"its template is refused", func() error {
+			_, err := reporter.Beat(t.Context(), nil, heartbeat.Held{Template: body().TemplateID, Errcode: 40037, Since: time.Now(), Until: time.Now()})
+			return err
+		}, "WeChat refuses the template " + body().TemplateID},
 		{"its class is paused", func() error { return in.Pause(t.Context(), account, job.Default, "wang", "holiday") }, "The class default is paused by wang"},
 		{"the gate is closed", func() error {
 			return b.account.Gate.Close(t.Context(), ratelimit.Pause{Reason: ratelimit.ReasonAccount, Detail: "errcode 50001"})

@@ -159,6 +159,7 @@ type workerView struct {
 	Host, Version, Clock, Suspended string
 	Started, Seen                   time.Time
 	Concurrency                     int
+	Held                            []string
 	Bad                             bool
 }
 
@@ -298,7 +299,16 @@ func workerViewOf(r *request, w *heartbeat.Worker) workerView {
 		v.Bad = true
 		v.Suspended = r.text("WeChat refuses its address %s (%d) since %s: put it on the account's IP list", s.Address, s.Errcode, moment(s.Since))
 	}
+	for _, h := range w.Held {
+		v.Held = append(v.Held, heldText(r, h))
+	}
 	return v
+}
+
+// heldText says why the messages of a template wait.
+func heldText(r *request, h heartbeat.Held) string {
+	return r.text("WeChat refuses the template %s since %s (errcode %d): its messages wait, one of them is tried at %s.", mask.Text(h.Template), moment(h.Since), h.Errcode, moment(h.Until)) +
+		" " + wechat.Code(h.Errcode).RemedyIn(r.lang)
 }
 
 func tokenViewOf(r *request, d *reading) tokenView {

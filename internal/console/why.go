@@ -29,7 +29,7 @@ func whyOf(r *request, m *ledger.Record, task *queue.Waiting, d *reading) []stri
 	case ledger.Delivered, ledger.Rejected, ledger.Expired, ledger.Cancelled, ledger.Unknown, ledger.Dead:
 		return nil
 	}
-	out := ownCauses(r, m, task, now)
+	out := ownCauses(r, m, task, d, now)
 	out = append(out, stops(r, m.Class, d)...)
 	if len(out) > 0 {
 		return out
@@ -38,19 +38,34 @@ func whyOf(r *request, m *ledger.Record, task *queue.Waiting, d *reading) []stri
 }
 
 // ownCauses are those of the message itself.
-func ownCauses(r *request, m *ledger.Record, task *queue.Waiting, now time.Time) []string {
+func ownCauses(r *request, m *ledger.Record, task *queue.Waiting, d *reading, now time.Time) []string {
 	var out []string
+	held := heldOf(r, m.Template, d)
 	switch {
 	case m.NotBefore.After(now):
 		out = append(out, r.text("It is not to be sent before %s.", moment(m.NotBefore)))
 	case m.ResendAt.After(now):
 		out = append(out, r.text("WeChat could not deliver it; it is sent again at %s.", moment(m.ResendAt)))
+	case held != "":
+		out = append(out, held)
 	case task != nil && task.Due.After(now):
 		out = append(out, r.text("The last attempt failed; the next one is at %s.", moment(task.Due)))
 	case task == nil:
 		out = append(out, r.text("It has no task on its queue. Running workers repair that within minutes; enqueueing it again with the same ID does so at once."))
 	}
 	return out
+}
+
+// heldOf says that a worker holds the template's messages back; empty: none does.
+func heldOf(r *request, template string, d *reading) string {
+	for i := range d.workers {
+		for _, h := range d.workers[i].Held {
+			if h.Template == template {
+				return heldText(r, h)
+			}
+		}
+	}
+	return ""
 }
 
 // stops are what keeps a class of the account from being sent.

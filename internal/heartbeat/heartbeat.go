@@ -46,6 +46,7 @@ const (
 	// countEvery is how many reports pass between two that clean up: an hour.
 	countEvery = int(time.Hour / Every)
 	maxText    = 64 // bytes of a worker's texts
+	maxHeld    = 10
 	lastField  = "last"
 )
 
@@ -65,6 +66,16 @@ type Worker struct {
 	// Suspended says why the worker fetches no messages of the account; nil: it
 	// fetches them.
 	Suspended *Suspension `json:"suspended,omitempty"`
+	// Held are templates whose messages this worker does not send for now, 10 at most.
+	Held []Held `json:"held,omitempty"`
+}
+
+// Held is a template that WeChat refused. Its messages wait.
+type Held struct {
+	Template string    `json:"template"`
+	Errcode  int       `json:"errcode"` // of the last refusal
+	Since    time.Time `json:"since"`   // on the worker's clock
+	Until    time.Time `json:"until"`   // when one of the messages is tried
 }
 
 // Suspension says why a worker fetches nothing although its account may send: WeChat
@@ -119,18 +130,18 @@ type Reporter struct {
 	beats int // reports that arrived
 }
 
-// NewReporter makes a reporter of w, whose Seen, ClockAhead and Suspended are not
+// NewReporter makes a reporter of w, whose Seen, ClockAhead, Suspended and Held are not
 // used. ID must be unique to the process. Long texts are cut.
 func NewReporter(rdb redis.UniversalClient, appid string, w Worker) *Reporter {
 	w.Host, w.Version = cut(w.Host), cut(w.Version)
-	w.Seen, w.ClockAhead = time.Time{}, 0
+	w.Seen, w.ClockAhead, w.Suspended, w.Held = time.Time{}, 0, nil, nil
 	return &Reporter{rdb: rdb, key: key(appid), worker: w}
 }
 
-// Beat reports that the worker is alive, and whether it is suspended. The counts
-// are read with the first report, with each one of a suspended worker, and once an
+// Beat reports that the worker is alive, whether it is suspended, and the first 10 of
+// the templates that it holds back. The counts are read with the first report, with each one of a suspended worker, and once an
 // hour; otherwise they are zero.
-func (r *Reporter) Beat(ctx context.Context, suspended *Suspension) (Counts, error) {
+func (r *Reporter) Beat(ctx context.Context, suspended *Suspension, held ...Held) (Counts, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := r.worker
@@ -138,6 +149,10 @@ func (r *Reporter) Beat(ctx context.Context, suspended *Suspension) (Counts, err
 		s := *suspended
 		s.Address = cut(s.Address)
 		w.Suspended = &s
+	}
+	for _, h := range held[:min(len(held), maxHeld)] {
+		h.Template = cut(h.Template)
+		w.Held = append(w.Held, h)
 	}
 	entry, err := json.Marshal(w)
 	if err != nil {

@@ -70,6 +70,16 @@ func TestListsWhatWorkersReport(t *testing.T) {
 		if w.ClockAhead.Abs() > time.Minute || time.Since(w.Seen).Abs() > time.Minute || last.Before(w.Seen) {
 			t.Errorf("clock ahead %v, seen %v, last %v", w.ClockAhead, w.Seen, last)
 		}
+		held := make([]heartbeat.Held, 12)
+		for i := range held {
+			held[i] = heartbeat.Held{Template: strings.Repeat("T", 100), Errcode: 40037, Since: since, Until: since}
+		}
+		if _, err := two.Beat(t.Context(), nil, held...); err != nil {
+			t.Fatal(err)
+		}
+		if workers, _, err = heartbeat.List(t.Context(), rdb, appid); err != nil || len(workers[1].Held) != 10 || len(workers[1].Held[0].Template) != 64 || workers[1].Held[0].Errcode != 40037 {
+			t.Errorf("refused templates are listed as %+v, %v", workers, err)
+		}
 		beat(t, two, nil)
 		if err := one.Leave(t.Context()); err != nil {
 			t.Fatal(err)
