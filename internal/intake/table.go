@@ -88,6 +88,9 @@ func (t *Table) header() error {
 		t.first = &row
 		return nil
 	}
+	if errors.As(t.textFault(cells), &invalid) {
+		return fmt.Errorf("has a first line that %s", invalid.Faults[0].Message)
+	}
 	return t.order(names)
 }
 
@@ -169,9 +172,17 @@ func (t *Table) row(cells []string, number int, err error) Row {
 }
 
 func (t *Table) fault(cells []string) error {
+	if err := t.textFault(cells); err != nil {
+		return err
+	}
 	if len(cells) > t.width || len(cells) < t.required {
 		return lineFault(wechat.FaultFieldUnknown, fmt.Sprintf("has %d values: the columns are %s", len(cells), strings.Join(t.columns, ", ")))
 	}
+	return nil
+}
+
+// textFault says why the text of a line cannot be used.
+func (t *Table) textFault(cells []string) error {
 	for _, cell := range cells {
 		switch {
 		case !utf8.ValidString(cell):

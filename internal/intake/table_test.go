@@ -51,6 +51,7 @@ func TestTableReadsWhatSpreadsheetsWrite(t *testing.T) {
 		"a line with a fault":         {"u1,o1\nu2\nu3,o3,x,y\nu4,o\x00\nu5,o5\n", "", "1 u1|o1|\n2 message has 1 values: the columns are user, openid, unionid (field-unknown)\n" + "3 message has 4 values: the columns are user, openid, unionid (field-unknown)\n" + "4 message has a line break or another control character in a value: remove it (control-character)\n5 u5|o5|"},
 		"a line break in a value":     {"\"u\n1\",o1\nu2,o2\n", "", "1 message has a line break or another control character in a value: remove it (control-character)\n3 u2|o2|"},
 		"GBK read as UTF-8":           {gbk, "", "1 message is not UTF-8: --encoding gb18030 reads it (not-utf8)\n2 message is not UTF-8: --encoding gb18030 reads it (not-utf8)"},
+		"GBK, wrongly separated":      {"\xd0\xd5\xa3\xaco1\n", "", "1 message is not UTF-8: --encoding gb18030 reads it (not-utf8)"},
 		"UTF-8 read as GBK":           {"用户,o1\n", "gbk", "1 message is UTF-8, and would become other text: leave out --encoding (not-utf8)"},
 		"a bare quote":                {"u\"1,o1\nu2,o2\n", "", "1 message is not CSV: a value with a quote or a comma is written in quotes, and a quote in it twice (\"\") (not-json)\n2 u2|o2|"},
 	} {
@@ -72,6 +73,8 @@ func TestTableNamesWhatIsNoSuchTable(t *testing.T) {
 		"an unknown column": {"user,openid,phone\n", `the column "phone"`},
 		"a column twice":    {"user,openid,user\n", "the column user twice"},
 		"a column missing":  {"user,unionid\n", "has no column openid"},
+		"a GBK column":      {"\xd0\xd5\xc3\xfb,openid\n", "has a first line that is not UTF-8: --encoding gb18030 reads it"},
+		"a lost column":     {"�,openid\n", "has a first line that has the sign �"},
 		"UTF-16":            {"\xff\xfeu\x00,\x00", "--encoding utf-16"},
 		"a workbook":        {"PK\x03\x04", "an Excel workbook"},
 		"an endless quote":  {"u1,o1\n\"u2,o2\n" + strings.Repeat("u3,o3\n", 50_000), "a quote that is not closed"},
