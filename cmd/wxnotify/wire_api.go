@@ -32,7 +32,7 @@ func newAPI(rdb redis.UniversalClient, c *settings.Config, accounts []*account, 
 	}
 	client := clientaddr.Proxies(c.Public.TrustedProxies).Network
 	cfg := api.Config{
-		Redis: rdb, Keys: keys, PublicURL: c.Public.URL, EnrollKey: c.Public.EnrollKey, ClientIP: client, Logger: watch.log, Audit: audit,
+		Redis: rdb, Keys: keys, PublicURL: c.Public.URL, EnrollKey: c.Public.EnrollKey, ReturnURLs: c.Public.ReturnURLs, ClientIP: client, Logger: watch.log, Audit: audit,
 		OnCall: func(call api.Call) { watch.metrics.ObserveAPI(call.Route, call.Status, call.Took) },
 	}
 	through := gateway.Config{Keys: keys, ClientIP: client, Logger: watch.log, OnCall: watch.passed}

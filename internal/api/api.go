@@ -59,6 +59,8 @@ type Config struct {
 	// PublicURL and EnrollKey make enrolment links. Empty: there are none.
 	PublicURL string
 	EnrollKey wechat.Secret
+	// ReturnURLs are the addresses to which a link may lead afterwards.
+	ReturnURLs []string
 	// ClientIP returns the address of the caller, for the log and the bound of
 	// failed keys. Nil: the connection's.
 	ClientIP func(*http.Request) string

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +55,12 @@ func (s *server) postEnrollLink(c *call) error {
 		e := producer.Enrollment{
 			PublicURL: s.cfg.PublicURL, Account: c.account.AppID, Key: s.cfg.EnrollKey, User: in.User, Life: life,
 			UserInfo: in.Consent, ReturnTo: in.ReturnURL, WithoutConfirm: in.Confirm != nil && !*in.Confirm,
+		}
+		if _, err := producer.EnrollURL(e); err != nil {
+			return linkProblem(err)
+		}
+		if e.ReturnTo != "" && !slices.Contains(s.cfg.ReturnURLs, e.ReturnTo) {
+			return malformed(newFault("/return_url", "value-form", "is not one of WXNOTIFY_RETURN_URLS: the link would be refused when it is opened"))
 		}
 		expires := time.Now().Add(life).UTC().Truncate(time.Second)
 		link, err := c.link(e, in.Data)

@@ -58,8 +58,10 @@ func TestRefusedLinksNameTheFieldsOfTheRequest(t *testing.T) {
 	for body, pointers := range map[string][]string{
 		`{"user":"p 1"}`: {"/user"},
 		`{}`:             {"/user"},
-		`{"user":"","expires_in":"1000h","return_url":"javascript:alert(1)"}`: {"/user", "/expires_in", "/return_url"},
-		`{"user":"p","data":{"":"x"}}`:                                        {"/data"},
+		`{"user":"","expires_in":"1000h","return_url":"javascript:alert(1)"}`:                {"/user", "/expires_in", "/return_url"},
+		`{"user":"p","return_url":"https://shop.example/done"}`:                              {"/return_url"},
+		`{"user":"p","return_url":"https://shop.example/done?x=1&y=2","data":{"phone":"1"}}`: {"/return_url"},
+		`{"user":"p","data":{"":"x"}}`:                                                       {"/data"},
 	} {
 		for _, lang := range []string{"en", "zh"} {
 			a := want(t, s.call(t, "POST", "/v1/enroll-links", secret, body, header{"Accept-Language": lang}), http.StatusBadRequest)
@@ -77,6 +79,10 @@ func TestRefusedLinksNameTheFieldsOfTheRequest(t *testing.T) {
 				t.Errorf("%s: %v, want %v: %s", body, got, pointers, a.Body)
 			}
 		}
+	}
+	a := want(t, s.call(t, "POST", "/v1/enroll-links", secret, `{"user":"p","return_url":"https://shop.example/done?x=1"}`), http.StatusCreated)
+	if link, _ := a.get(t, "url").(string); !strings.Contains(link, "return_to=https%3A%2F%2Fshop.example%2Fdone%3Fx%3D1") {
+		t.Errorf("a listed address: %s", a.Body)
 	}
 	for address, begin := range map[string]string{
 		"https://127.0.0.1/": "url 主机", "http://shop.example/": "url 不是 https", "https://shop.example:0/": "url 不是形如",
@@ -102,7 +108,7 @@ func TestRefusedLinksNameTheFieldsOfTheRequest(t *testing.T) {
 	}
 	server.SetError("ERR away")
 	defer server.SetError("")
-	a := want(t, s.call(t, "POST", "/v1/enroll-links", secret, `{"user":"p","data":{"phone":"1"}}`), http.StatusServiceUnavailable)
+	a = want(t, s.call(t, "POST", "/v1/enroll-links", secret, `{"user":"p","data":{"phone":"1"}}`), http.StatusServiceUnavailable)
 	if a.code(t) != "redis-unavailable" {
 		t.Errorf("without Redis: %s", a.Body)
 	}

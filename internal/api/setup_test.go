@@ -64,7 +64,7 @@ func standWith(tb testing.TB, rdb *redis.Client, change func(*api.Config)) *stan
 	keyring, err := apikey.NewKeyring(rdb, []string{appid, other}, "")
 	must(tb, err)
 	cfg := api.Config{
-		Redis: rdb, Keys: keyring, PublicURL: "https://notify.example.com", EnrollKey: wechat.NewSecret(strings.Repeat("k", 32)),
+		Redis: rdb, Keys: keyring, PublicURL: "https://notify.example.com", ReturnURLs: []string{"https://shop.example/done?x=1"}, EnrollKey: wechat.NewSecret(strings.Repeat("k", 32)),
 		Logger: zap.New(core),
 	}
 	s := &stand{rdb: rdb, logs: logs, keys: map[string]*apikey.Store{}, seen: &sync.Map{}}
