@@ -43,7 +43,7 @@ type presence struct {
 	reporter *heartbeat.Reporter
 	log      *zap.Logger
 	resumed  func() // called when the address is listed again
-	held     func(time.Time) []heartbeat.Held
+	held     func() []heartbeat.Held
 
 	suspension atomic.Pointer[suspension]
 	wake       chan struct{} // capacity 1: suspension or open has changed
@@ -162,7 +162,7 @@ func (p *presence) round(ctx context.Context) {
 	}
 	limited, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
-	counts, err := p.reporter.Beat(limited, reported, p.held(time.Now())...)
+	counts, err := p.reporter.Beat(limited, reported, p.held()...)
 	if err != nil {
 		if !p.failing && ctx.Err() == nil {
 			p.log.Warn("cannot report to the registry of workers, trying again", zap.Error(err))

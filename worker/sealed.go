@@ -3,11 +3,13 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/seal"
 )
@@ -41,13 +43,21 @@ func (m *missingKey) note(id string, now time.Time) bool {
 	return log
 }
 
-func (m *missingKey) err() error {
+// current is the ID of the key; empty when no message met it lately.
+func (m *missingKey) current() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.id == "" || time.Since(m.seen) > keyMissingFor {
-		return nil
+	if time.Since(m.seen) > keyMissingFor {
+		return ""
 	}
-	return fmt.Errorf("worker: messages wait that are %w", &seal.UnknownKeyError{ID: m.id})
+	return m.id
+}
+
+func (m *missingKey) err() error {
+	if id := m.current(); id != "" {
+		return fmt.Errorf("worker: messages wait that are %w", &seal.UnknownKeyError{ID: id})
+	}
+	return nil
 }
 
 // leave puts a message back that this worker cannot open: another one may have the key,
@@ -58,6 +68,15 @@ func (d *delivery) leave(missing *seal.UnknownKeyError) error {
 			zap.String("seal_key", missing.ID), zap.String("id", d.task.ID))
 	}
 	return &queue.Later{After: jitter(sealedWait), Reason: "it is sealed with key " + missing.ID + ", which this worker does not have"}
+}
+
+// held says which messages this worker leaves waiting.
+func (a *account) held() []heartbeat.Held {
+	held := a.templates.held(time.Now())
+	if id := a.missing.current(); id != "" {
+		held = slices.Insert(held, 0, heartbeat.Held{SealKey: id})
+	}
+	return held
 }
 
 // check is nil while the worker fetches the account's messages and can open them.

@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/deadletter"
+	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
@@ -75,6 +77,10 @@ func TestAMessageWaitsForAWorkerWithItsKey(t *testing.T) {
 				p.seenOnce(plain...)
 				if got := p.records(appid, sealed...); got[ledger.Queued] != len(sealed) || p.left(appid) != int64(len(sealed)) {
 					t.Fatalf("records %v, %d tasks; want all %d queued", got, p.left(appid), len(sealed))
+				}
+				workers, _, err := heartbeat.List(t.Context(), p.admin, appid)
+				if err != nil || !slices.ContainsFunc(workers, func(w heartbeat.Worker) bool { return len(w.Held) == 1 && w.Held[0].SealKey == with.Keys.Current() }) {
+					t.Errorf("no worker is listed as one that lacks the key: %+v, %v", workers, err)
 				}
 				if err := without.worker.Check(appid); err == nil || !strings.Contains(err.Error(), with.Keys.Current()) || !strings.Contains(err.Error(), "SealKeys") {
 					t.Errorf("check: %v", err)

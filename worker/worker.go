@@ -168,7 +168,7 @@ func newAccount(cfg Config, a Account, self heartbeat.Worker) (*account, error) 
 		presence: newPresence(cfg.Redis, a, self, log), codec: job.Codec{Account: a.AppID, Keys: keys},
 	}
 	acct.supervisor = newSupervisor(a.Gate, a.Quota, acct.presence, log)
-	acct.presence.resumed, acct.presence.held = acct.supervisor.askSoon, acct.templates.held
+	acct.presence.resumed, acct.presence.held = acct.supervisor.askSoon, acct.held
 	acct.gate = &watchedGate{Gate: a.Gate, log: log, presence: acct.presence, unreconciled: acct.supervisor.askSoon}
 	if cfg.OnGateWait != nil {
 		acct.gate.onWait = func(wait time.Duration) { cfg.OnGateWait(a.AppID, wait) }

@@ -169,7 +169,12 @@ func TestAccountWithoutWorkerIsTold(t *testing.T) {
 	r = look("status", "one")
 	r.has(t, 0, text)
 	r.hasNot(t, "T-other")
-	look("status", "one", "--lang", "zh").has(t, 0, "模板 "+template[1]+" 自 20", "起被微信拒绝（errcode 40037）")
+	_, err = heartbeat.NewReporter(rdb, "wxa", heartbeat.Worker{ID: "w4", Host: "host-4", Started: time.Now()}).Beat(t.Context(), nil, heartbeat.Held{SealKey: "k1a2b3"})
+	check(t, err)
+	sealed := "messages that are sealed with the key k1a2b3 wait: the worker host-4 does not have it"
+	look("queues").has(t, 0, sealed, "WXNOTIFY_SEAL_KEYS")
+	look("status", "one").has(t, 0, sealed)
+	look("status", "one", "--lang", "zh").has(t, 0, "用密钥 k1a2b3 加密的消息等待", "模板 "+template[1]+" 自 20", "起被微信拒绝（errcode 40037）")
 	check(t, rdb.FlushAll(t.Context()).Err())
 }
 

@@ -64,12 +64,17 @@ func addressOf(s *heartbeat.Suspension) string {
 	return s.Address
 }
 
-// heldTexts say which templates of the account WeChat refuses, as far as a worker holds
-// their messages back.
+// heldTexts say which messages of the account a worker leaves waiting, and why. only are
+// the templates to speak of; none: all.
 func (a *app) heldTexts(workers []heartbeat.Worker, only ...string) (texts []string) {
 	told := map[string]bool{}
 	for _, w := range workers {
 		for _, h := range w.Held {
+			if h.SealKey != "" {
+				texts = append(texts, fmt.Sprintf(a.say("messages that are sealed with the key %s wait: the worker %s does not have it. Add it to its WXNOTIFY_SEAL_KEYS, and SIGHUP or restart; another worker that has it sends them, too",
+					"用密钥 %s 加密的消息等待：worker %s 没有该密钥。请加入其 WXNOTIFY_SEAL_KEYS，并 SIGHUP 或重启；其他拥有该密钥的 worker 也会发送"), h.SealKey, w.Host))
+				continue
+			}
 			if told[h.Template] || len(only) > 0 && !slices.Contains(only, h.Template) {
 				continue
 			}

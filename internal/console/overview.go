@@ -305,8 +305,11 @@ func workerViewOf(r *request, w *heartbeat.Worker) workerView {
 	return v
 }
 
-// heldText says why the messages of a template wait.
+// heldText says which messages a worker leaves waiting.
 func heldText(r *request, h heartbeat.Held) string {
+	if h.SealKey != "" {
+		return r.text("Messages that are sealed with the key %s wait: this worker does not have it.", h.SealKey)
+	}
 	return r.text("WeChat refuses the template %s since %s (errcode %d): its messages wait, one of them is tried at %s.", mask.Text(h.Template), moment(h.Since), h.Errcode, moment(h.Until)) +
 		" " + wechat.Code(h.Errcode).RemedyIn(r.lang)
 }

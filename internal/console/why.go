@@ -40,7 +40,7 @@ func whyOf(r *request, m *ledger.Record, task *queue.Waiting, d *reading) []stri
 // ownCauses are those of the message itself.
 func ownCauses(r *request, m *ledger.Record, task *queue.Waiting, d *reading, now time.Time) []string {
 	var out []string
-	held := heldOf(r, m.Template, d)
+	held := heldOf(r, m.Template, task, d)
 	switch {
 	case m.NotBefore.After(now):
 		out = append(out, r.text("It is not to be sent before %s.", moment(m.NotBefore)))
@@ -56,11 +56,18 @@ func ownCauses(r *request, m *ledger.Record, task *queue.Waiting, d *reading, no
 	return out
 }
 
-// heldOf says that a worker holds the template's messages back; empty: none does.
-func heldOf(r *request, template string, d *reading) string {
+// heldOf says that a worker holds the message back; empty: none does.
+func heldOf(r *request, template string, task *queue.Waiting, d *reading) string {
+	key := ""
+	if task != nil {
+		key = job.SealedWith(task.Payload)
+	}
 	for i := range d.workers {
 		for _, h := range d.workers[i].Held {
-			if h.Template == template {
+			switch {
+			case h.SealKey != "" && h.SealKey == key:
+				return r.text("It is sealed with the key %s, which the worker on %s does not have: add it to WXNOTIFY_SEAL_KEYS there.", key, mask.Text(d.workers[i].Host))
+			case h.Template != "" && h.Template == template:
 				return heldText(r, h)
 			}
 		}

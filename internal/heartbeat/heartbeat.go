@@ -66,16 +66,18 @@ type Worker struct {
 	// Suspended says why the worker fetches no messages of the account; nil: it
 	// fetches them.
 	Suspended *Suspension `json:"suspended,omitempty"`
-	// Held are templates whose messages this worker does not send for now, 10 at most.
+	// Held says which messages this worker does not send for now; 10 reasons at most.
 	Held []Held `json:"held,omitempty"`
 }
 
-// Held is a template that WeChat refused. Its messages wait.
+// Held are messages that a worker leaves waiting: those of a template that WeChat
+// refused, or those that are sealed with a key that the worker does not have.
 type Held struct {
-	Template string    `json:"template"`
-	Errcode  int       `json:"errcode"` // of the last refusal
-	Since    time.Time `json:"since"`   // on the worker's clock
-	Until    time.Time `json:"until"`   // when one of the messages is tried
+	Template string    `json:"template,omitempty"`
+	Errcode  int       `json:"errcode,omitempty"` // of the template's last refusal
+	Since    time.Time `json:"since,omitzero"`    // of the refusals; on the worker's clock
+	Until    time.Time `json:"until,omitzero"`    // when a message of the template is tried
+	SealKey  string    `json:"seal_key,omitempty"`
 }
 
 // Suspension says why a worker fetches nothing although its account may send: WeChat
@@ -138,8 +140,8 @@ func NewReporter(rdb redis.UniversalClient, appid string, w Worker) *Reporter {
 	return &Reporter{rdb: rdb, key: key(appid), worker: w}
 }
 
-// Beat reports that the worker is alive, whether it is suspended, and the first 10 of
-// the templates that it holds back. The counts are read with the first report, with each one of a suspended worker, and once an
+// Beat reports that the worker is alive, whether it is suspended, and which messages it
+// holds back, the first 10. The counts are read with the first report, with each one of a suspended worker, and once an
 // hour; otherwise they are zero.
 func (r *Reporter) Beat(ctx context.Context, suspended *Suspension, held ...Held) (Counts, error) {
 	r.mu.Lock()
@@ -151,7 +153,7 @@ func (r *Reporter) Beat(ctx context.Context, suspended *Suspension, held ...Held
 		w.Suspended = &s
 	}
 	for _, h := range held[:min(len(held), maxHeld)] {
-		h.Template = cut(h.Template)
+		h.Template, h.SealKey = cut(h.Template), cut(h.SealKey)
 		w.Held = append(w.Held, h)
 	}
 	entry, err := json.Marshal(w)
