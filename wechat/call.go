@@ -72,11 +72,11 @@ type call struct {
 	once bool
 }
 
-// do makes the call once and returns the answer's body. Every failure is a
-// *TransportError.
-func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
+// do makes the call once and decodes the answer into a. The error is a *TransportError,
+// or the *Error of the answer's errcode.
+func (c *caller) do(ctx context.Context, k call, a answer) error {
 	if err := ctx.Err(); err != nil {
-		return nil, &TransportError{Op: k.op, Err: err}
+		return &TransportError{Op: k.op, Err: err}
 	}
 	limited, cancel := c.limit(ctx)
 	defer cancel()
@@ -84,7 +84,7 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 	defer trace.abort(nil)
 	req, err := c.request(traced, k)
 	if err != nil {
-		return nil, &TransportError{Op: k.op, Err: err}
+		return &TransportError{Op: k.op, Err: err}
 	}
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
@@ -94,21 +94,21 @@ func (c *caller) do(ctx context.Context, k call) ([]byte, error) {
 			err = c.explainTimeout(ctx, limited, mask.WithoutURL(err))
 		}
 		ambiguous := trace.written.Load() && !isDialError(err)
-		return nil, &TransportError{Op: k.op, Ambiguous: ambiguous, Err: k.conceal(err)}
+		return &TransportError{Op: k.op, Ambiguous: ambiguous, Err: k.conceal(err)}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	// The body of another status is read too, so that the connection is reused.
 	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return nil, statusError(k.op, resp.StatusCode)
+		return statusError(k.op, resp.StatusCode)
 	case err != nil:
 		err = fmt.Errorf("read the answer: %w", c.explainTimeout(ctx, limited, err))
-		return nil, &TransportError{Op: k.op, HTTPStatus: resp.StatusCode, Ambiguous: true, Err: k.conceal(err)}
+		return &TransportError{Op: k.op, HTTPStatus: resp.StatusCode, Ambiguous: true, Err: k.conceal(err)}
 	case len(data) > answerLimit:
-		return nil, unreadable(k.op, fmt.Sprintf("the answer is longer than %d bytes", answerLimit))
+		return unreadable(k.op, fmt.Sprintf("the answer is longer than %d bytes", answerLimit))
 	}
-	return data, nil
+	return decodeAnswer(k, data, a)
 }
 
 // limit bounds a call by the timeout, unless the caller's own bound comes first.

@@ -112,7 +112,8 @@ func (c *Client) do(ctx context.Context, k call, a answer) error {
 	if err != nil {
 		return &TokenError{Err: err}
 	}
-	first := c.doOnce(ctx, k, token, a)
+	k.token, k.appSecret = token.Value.Reveal(), c.appSecret
+	first := c.caller.do(ctx, k, a)
 	refusal, ok := errors.AsType[*Error](first)
 	if !ok || !refusal.Code.otherTokenMayHelp() || c.isUnauthorized(refusal.Code, token) {
 		return first
@@ -127,7 +128,8 @@ func (c *Client) do(ctx context.Context, k call, a answer) error {
 	if err := BeforeReplay(ctx); err != nil {
 		return errors.Join(first, err)
 	}
-	second := c.doOnce(ctx, k, another, a)
+	k.token = another.Value.Reveal()
+	second := c.caller.do(ctx, k, a)
 	refusal, ok = errors.AsType[*Error](second)
 	if !ok || !refusal.Code.otherTokenMayHelp() {
 		return second
@@ -159,14 +161,4 @@ func (c *Client) anotherToken(ctx context.Context, stale Token) (Token, error) {
 		return Token{}, err
 	}
 	return c.tokens.Token(ctx)
-}
-
-// doOnce makes one HTTP call with one token.
-func (c *Client) doOnce(ctx context.Context, k call, token Token, a answer) error {
-	k.token, k.appSecret = token.Value.Reveal(), c.appSecret
-	data, err := c.caller.do(ctx, k)
-	if err != nil {
-		return err
-	}
-	return decodeAnswer(k, data, a)
 }

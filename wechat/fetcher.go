@@ -72,16 +72,12 @@ func (f *TokenFetcher) FetchStable(ctx context.Context, force bool) (Token, erro
 func (f *TokenFetcher) fetch(ctx context.Context, k call) (Token, error) {
 	k.appSecret = f.secret
 	asked := time.Now() // expires_in counts from WeChat's answer at the earliest
-	data, err := f.caller.do(ctx, k)
-	if err != nil {
-		return Token{}, err
-	}
 	var answer struct {
 		status
 		Token     looseString `json:"access_token"`
 		ExpiresIn *looseInt   `json:"expires_in"`
 	}
-	if err := decodeAnswer(k, data, &answer); err != nil {
+	if err := f.caller.do(ctx, k, &answer); err != nil {
 		return Token{}, err
 	}
 	if answer.Token == "" || answer.ExpiresIn == nil || *answer.ExpiresIn < 0 {

@@ -237,11 +237,7 @@ func userCall(op string, t UserToken) call {
 
 func (o *OAuth) get(ctx context.Context, k call, a answer) error {
 	k.appSecret = o.secret
-	data, err := o.caller.do(ctx, k)
-	if err != nil {
-		return err
-	}
-	return decodeAnswer(k, data, a)
+	return o.caller.do(ctx, k, a)
 }
 
 func isOAuth(op string) bool { return strings.HasPrefix(op, "/sns/") }

@@ -69,7 +69,7 @@ func (a *account) handle(ctx context.Context, t queue.Task) error {
 		defer d.endSpan()
 	}
 	if write := a.unwritten.take(keyOf(env)); write != nil {
-		return write(ctx, d)
+		return write(ctx)
 	}
 	if wait := time.Until(env.NotBefore); wait > 0 { // asynq knows whole seconds
 		return d.later(wait, "its not-before has not come")
@@ -325,17 +325,11 @@ func (d *delivery) stalled() bool {
 // undo puts the task back after Begin when WeChat was not called: the record must not
 // say that an attempt's outcome is unknown.
 func (d *delivery) undo(ctx context.Context, after time.Duration, reason string) error {
-	return d.undoDelivery(ctx, d.task.Delivery, after, reason)
-}
-
-func (d *delivery) undoDelivery(ctx context.Context, number int64, after time.Duration, reason string) error {
-	err := persist(ctx, func(ctx context.Context) error { return d.records.Undo(ctx, d.env.ID, number) })
+	err := persist(ctx, func(ctx context.Context) error { return d.records.Undo(ctx, d.env.ID, d.task.Delivery) })
 	if err != nil {
-		d.unwritten.put(keyOf(d.env), func(ctx context.Context, next *delivery) error {
-			return next.undoDelivery(ctx, number, after, reason)
-		})
+		d.unwritten.put(keyOf(d.env), func(ctx context.Context) error { return d.undo(ctx, after, reason) })
 		d.log.Warn("cannot undo the begin yet: Redis fails", zap.String("id", d.env.ID), zap.Error(err))
-		after = redisWait
+		return d.later(jitter(redisWait), reason)
 	}
 	return d.later(jitter(after), reason)
 }

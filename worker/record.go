@@ -27,24 +27,16 @@ const (
 // completed: it comes back, and this process remembers.
 func (d *delivery) accept(ctx context.Context, msgid wechat.MessageID) error {
 	d.event.Action, d.event.State, d.event.MsgID = Sent, ledger.Accepted, msgid
-	return d.recordAcceptance(ctx, d.task.Delivery, ledger.Acceptance{
-		To: d.recipient(), MsgID: msgid, Duplicate: d.event.PossibleDuplicate,
-		Class: d.env.Class, Payload: d.task.Payload,
-	}, d.event)
-}
-
-// recordAcceptance writes WeChat's yes to a delivery, which may be an earlier one.
-func (d *delivery) recordAcceptance(ctx context.Context, number int64, yes ledger.Acceptance, event Event) error {
 	var recorded ledger.Recorded
 	err := persist(ctx, func(ctx context.Context) (err error) {
-		recorded, err = d.records.Accepted(ctx, d.env.ID, number, yes)
+		recorded, err = d.records.Accepted(ctx, d.env.ID, d.task.Delivery, ledger.Acceptance{
+			To: d.recipient(), MsgID: msgid, Duplicate: d.event.PossibleDuplicate,
+			Class: d.env.Class, Payload: d.task.Payload,
+		})
 		return err
 	})
 	if err != nil {
-		event := event // the one of above would be moved to the heap for every message
-		d.unwritten.put(keyOf(d.env), func(ctx context.Context, next *delivery) error {
-			return next.recordAcceptance(ctx, number, yes, event)
-		})
+		d.unwritten.put(keyOf(d.env), func(ctx context.Context) error { return d.accept(ctx, msgid) })
 		d.log.Error("accepted by WeChat, but not recorded yet: Redis fails", zap.String("id", d.env.ID), zap.Error(err))
 		return &queue.Later{After: jitter(redisWait), Reason: "accepted by WeChat; the record waits for Redis"}
 	}
@@ -52,12 +44,12 @@ func (d *delivery) recordAcceptance(ctx context.Context, number int64, yes ledge
 		return d.later(time.Until(recorded.Due), "it is sent again after a failed receipt, but not yet")
 	}
 	if recorded.Ended != "" { // its receipt came before WeChat's answer
-		event.State, event.Ended = recorded.Ended, true
+		d.event.State, d.event.Ended = recorded.Ended, true
 		if recorded.Ended != ledger.Delivered {
-			event.Reason = recorded.Receipt
+			d.event.Reason = recorded.Receipt
 		}
 	}
-	d.emit(event)
+	d.emit(d.event)
 	return nil
 }
 
@@ -73,21 +65,14 @@ func (d *delivery) fail(ctx context.Context, v Verdict) error {
 	if v.State == ledger.Dead {
 		o.Payload = d.task.Payload
 	}
-	return d.recordOutcome(ctx, d.task.Delivery, o, v, d.event)
-}
-
-// recordOutcome writes the outcome of a delivery, which may be an earlier one.
-func (d *delivery) recordOutcome(ctx context.Context, number int64, o ledger.Outcome, v Verdict, event Event) error {
-	err := persist(ctx, func(ctx context.Context) error { return d.records.Failed(ctx, d.env.ID, number, o) })
+	err := persist(ctx, func(ctx context.Context) error { return d.records.Failed(ctx, d.env.ID, d.task.Delivery, o) })
 	if err != nil {
-		d.unwritten.put(keyOf(d.env), func(ctx context.Context, next *delivery) error {
-			return next.recordOutcome(ctx, number, o, v, event)
-		})
+		d.unwritten.put(keyOf(d.env), func(ctx context.Context) error { return d.fail(ctx, v) })
 		d.log.Error("an outcome is not recorded yet: Redis fails", zap.String("id", d.env.ID),
 			zap.String("state", string(v.State)), zap.Error(err))
 		return &queue.Later{After: jitter(redisWait), Reason: "the record waits for Redis"}
 	}
-	d.emit(event)
+	d.emit(d.event)
 	if v.Action == Discard {
 		return nil
 	}
@@ -123,8 +108,9 @@ type unwritten struct {
 	writes map[messageKey]write
 }
 
-// write is carried out by the next delivery of the message, and answers for its task.
-type write func(ctx context.Context, next *delivery) error
+// write is of an earlier delivery. The next one of the message carries it out, and returns
+// what it returns.
+type write func(context.Context) error
 
 // messageKey names one message among those that an ID may have over the days.
 type messageKey struct {

@@ -51,41 +51,33 @@ func newClient(rdb redis.UniversalClient, f *fetcher) *client {
 	return c
 }
 
-// EvalSha is what asynq calls first.
-func (c *client) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	if cmd := c.answer(ctx, keys, args); cmd != nil {
-		return cmd
-	}
-	return c.UniversalClient.EvalSha(context.WithoutCancel(ctx), sha, keys, withoutPayloads(keys, args)...)
-}
-
-// Eval is what asynq calls when the server does not know the script.
-func (c *client) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
-	if cmd := c.answer(ctx, keys, args); cmd != nil {
-		return cmd
-	}
-	return c.UniversalClient.Eval(context.WithoutCancel(ctx), script, keys, withoutPayloads(keys, args)...)
-}
-
-// answer is nil for a call that passes unchanged. asynq sends each script with its keys in
-// a fixed order, so the keys tell which one it is. They are compared whole, since a task's
-// ID may end in anything.
-func (c *client) answer(ctx context.Context, k []string, args []any) *redis.Cmd {
+// EvalSha is what asynq calls first. It sends each script with its keys in a fixed order,
+// so the keys tell which one it is. They are compared whole, since a task's ID may end in
+// anything.
+func (c *client) EvalSha(ctx context.Context, sha string, k []string, args ...any) *redis.Cmd {
 	for _, source := range c.fetcher.queues {
 		q := &source.keys
 		switch {
 		case len(k) == 1 && k[0] == q.lease: // expired leases
 			return answered(ctx, []any{}, nil)
 		case slices.Equal(k, []string{q.pending, q.paused, q.active, q.lease}): // dequeue
-			c.fetched.Do(func() { close(c.first) })
 			return c.dequeue(ctx, q == &c.fetcher.queues[0].keys)
-		case len(k) == 5 && k[0] == q.active && k[1] == q.lease && strings.HasPrefix(k[2], q.tasks): // done
+		case len(k) == 5 && len(args) == 3 && k[0] == q.active && k[1] == q.lease && strings.HasPrefix(k[2], q.tasks): // done
 			return c.completed(context.WithoutCancel(ctx), q, k, args)
 		case slices.Contains(k, q.paused):
 			return answered(ctx, nil, errUnknownFetch())
 		}
 	}
-	return nil
+	return c.UniversalClient.EvalSha(context.WithoutCancel(ctx), sha, k, withoutPayloads(k, args)...)
+}
+
+// Eval is what asynq calls when the server does not know the script, so none that EvalSha
+// answers.
+func (c *client) Eval(ctx context.Context, script string, k []string, args ...any) *redis.Cmd {
+	if slices.ContainsFunc(c.fetcher.queues, func(q *source) bool { return slices.Contains(k, q.paused) }) {
+		return answered(ctx, nil, errUnknownFetch())
+	}
+	return c.UniversalClient.Eval(context.WithoutCancel(ctx), script, k, withoutPayloads(k, args)...)
 }
 
 func answered(ctx context.Context, value any, err error) *redis.Cmd {
@@ -98,6 +90,7 @@ func answered(ctx context.Context, value any, err error) *redis.Cmd {
 // dequeue answers with a task of any class: asynq takes the queue from the task. It asks
 // for one queue after the other, critical first. Only that question waits, a second at most.
 func (c *client) dequeue(ctx context.Context, first bool) *redis.Cmd {
+	c.fetched.Do(func() { close(c.first) })
 	if !first {
 		return answered(ctx, nil, redis.Nil)
 	}
@@ -139,13 +132,7 @@ type completion struct{ task, id, processedOfDay string }
 
 // completed answers asynq's done script.
 func (c *client) completed(ctx context.Context, q *keys, keys []string, args []any) *redis.Cmd {
-	if len(args) != 3 {
-		return nil
-	}
-	id, ok := args[0].(string)
-	if !ok {
-		return nil
-	}
+	id, _ := args[0].(string)
 	if c.fetcher.inFlight.wasPutBack(id) {
 		return answered(ctx, "OK", nil)
 	}
