@@ -312,34 +312,6 @@ func (c *Config) validate(uses Group, found *complaints) {
 	}
 }
 
-// sharedTokens refuses an account in plain mode whose Token another account has, too: a
-// signature for the other one is good for it, with any body.
-func (c *config) sharedTokens() (faults []error) {
-	for i := range c.Accounts {
-		a := &c.Accounts[i]
-		if a.mode() != wechat.CallbackPlain || a.simulated() {
-			continue
-		}
-		for j := range c.Accounts {
-			if b := &c.Accounts[j]; i != j && slices.ContainsFunc(a.tokens(), func(s wechat.Secret) bool { return slices.Contains(b.tokens(), s) }) {
-				faults = append(faults, fmt.Errorf("accounts: %s has the callback_token of %s, and callback_mode plain, so that what is pushed for one can be replayed to the other: give it a Token of its own, here and in 消息推送配置, or choose secure mode", a.AppID, b.AppID))
-				break
-			}
-		}
-	}
-	return faults
-}
-
-// tokens that sign pushes.
-func (a *accountConfig) tokens() (out []wechat.Secret) {
-	for _, s := range []wechat.Secret{a.CallbackToken, a.PreviousToken} {
-		if !s.IsZero() {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 // plainHost is the host of an http:// address in small letters; empty for another one.
 func plainHost(address string) string {
 	u, err := url.Parse(address)
