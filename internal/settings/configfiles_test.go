@@ -172,7 +172,7 @@ func TestPlainModeNeedsATokenOfItsOwn(t *testing.T) {
 		"one without a Token":   {a + shared + plain + "}\n" + b + plain, false},
 	} {
 		file := write(t, "c.yaml", "accounts:\n"+tt.accounts+"}\n")
-		_, err := loadConfig(file, nil, nil, publishing)
+		_, err := settings.Load(file, nil, nil, settings.Publishing)
 		if told := err != nil && strings.Contains(err.Error(), "has the callback_token of wx") && strings.Contains(err.Error(), "give it a Token of its own"); told != tt.refused {
 			t.Errorf("%s: refused %v, want %v: %v", name, told, tt.refused, err)
 		}
@@ -181,7 +181,7 @@ func TestPlainModeNeedsATokenOfItsOwn(t *testing.T) {
 		}
 	}
 	file := write(t, "c.yaml", "callback_token: abcdefghijklmnopq\ncallback_mode: plain\nwechat_base_url: http://127.0.0.1:8090\naccounts:\n  - {appid: wxa}\n  - {appid: wxb}\n")
-	if _, err := loadConfig(file, nil, nil, publishing); err != nil {
+	if _, err := settings.Load(file, nil, nil, settings.Publishing); err != nil {
 		t.Errorf("with a simulator: %v", err)
 	}
 }
