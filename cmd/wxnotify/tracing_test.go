@@ -84,9 +84,9 @@ func TestTraceFromTheCallerToTheReceipt(t *testing.T) {
 	const traceID = "0af7651916cd43dd8448eb211c80319c"
 	body := `{"id":"canary-id-7","message":{"touser":"` + storyOpenID + `","template_id":"` + wechattest.TemplateOrderPaid +
 		`","data":{"thing1":{"value":"canary值"},"time2":{"value":"2026-11-25 10:00"},"amount3":{"value":"¥10.00"}}}}`
-	post := func(key, trace string, want int) {
+	post := func(query, key, trace string, want int) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+apiAddr+"/v1/messages?canary=query", strings.NewReader(body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+apiAddr+"/v1/messages"+query, strings.NewReader(body))
 		check(t, err)
 		req.Header.Set("Authorization", "Bearer "+key)
 		req.Header.Set("Content-Type", "application/json")
@@ -100,8 +100,9 @@ func TestTraceFromTheCallerToTheReceipt(t *testing.T) {
 		}
 	}
 	const strangersTrace = "0af7651916cd43dd8448eb211c803100"
-	post("wxn_live_no-such-key", strangersTrace, http.StatusUnauthorized)
-	post(key, traceID, http.StatusAccepted)
+	post("", "wxn_live_no-such-key", strangersTrace, http.StatusUnauthorized)
+	post("?canary=query", key, traceID, http.StatusBadRequest)
+	post("", key, traceID, http.StatusAccepted)
 	w.state(t, "canary-id-7", "delivered")
 	names := []string{"wxnotify api POST /v1/messages", "wxnotify enqueue", "wxnotify process", "wechat template/send", "wxnotify receipt"}
 	var found map[string]*tracepb.Span

@@ -41,6 +41,7 @@ var goNames = map[string]string{
 	"Config.SealKeys":     "WXNOTIFY_SEAL_KEYS",
 	"Config.SealNameKeys": "WXNOTIFY_SEAL_NAME_KEYS",
 	"config.Prefix":       "WXNOTIFY_OPS_PREFIX",
+	"Config.Bind":         "WXNOTIFY_BIND",
 	"Config.Accounts":     "accounts",
 	"Config.Accounts[":    "accounts",
 
