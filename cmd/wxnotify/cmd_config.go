@@ -168,3 +168,9 @@ func buildOf(stamped string, info *debug.BuildInfo) (name, revision string) {
 	}
 	return name, revision
 }
+
+// programVersion is what the registry of workers shows.
+func programVersion() string {
+	version, _ := build()
+	return version
+}

@@ -103,7 +103,7 @@ func settingFaults(err error) []string {
 // installation is what doctor examines, and what is wrong with the settings. Settings
 // that were refused are empty there.
 func (a *app) installation(c *settings.Config, f doctorFlags, faults []string) (doctor.Installation, []string, error) {
-	in := doctor.Installation{Outside: f.public, PublicURL: c.Public.URL, ErrorText: a.errorText, Within: patience}
+	in := doctor.Installation{Outside: f.public, PublicURL: c.Public.URL, ErrorText: a.errorText, Within: c.Patience}
 	if !c.Redis.URL.IsZero() {
 		server, err := redisServer(c)
 		if err != nil {

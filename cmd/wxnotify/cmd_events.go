@@ -7,17 +7,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/events"
-	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
-	"github.com/wxnotify/wxnotify/ratelimit"
 )
-
-var _ events.Gate = (*ratelimit.Gate)(nil)
 
 func (a *app) eventsCommand() *cobra.Command {
 	var q events.Query
@@ -92,33 +86,4 @@ func (a *app) printEvents(ctx context.Context, r *events.Reader, q events.Query,
 		q.After = next
 	}
 	return nil
-}
-
-// watchEvents writes the events that no script writes, of each account.
-func (v *service) watchEvents(ctx context.Context, group *errgroup.Group) {
-	c, log := v.config, v.server.log
-	for _, a := range v.accounts {
-		watch := events.Watch{
-			Gate: a.gate, Records: a.ledger, Keep: c.Redis.EventsKeep, Max: c.Redis.EventsMax, Log: log,
-		}
-		group.Go(func() error {
-			watch.Run(ctx)
-			return nil
-		})
-	}
-}
-
-// rosterChanged writes the event of a binding or an unbinding.
-func rosterChanged(accounts []*account) func(context.Context, enroll.Change) error {
-	records := map[string]*ledger.Ledger{}
-	for _, a := range accounts {
-		records[a.AppID] = a.ledger
-	}
-	return func(ctx context.Context, c enroll.Change) error {
-		kind := events.UserBound
-		if c.Kind == enroll.ChangeUnbound {
-			kind = events.UserUnbound
-		}
-		return events.Publish(ctx, records[c.Account], kind, events.Person{User: c.User, OpenID: c.OpenID, Previous: c.Previous, How: c.How})
-	}
 }

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/job"
@@ -171,17 +169,4 @@ func (a *app) testWebhook(ctx context.Context, acct *account, args []string) err
 		_, err = fmt.Fprintf(a.Stdout, a.say("%d in %d ms\n", "%d，%d 毫秒\n"), t.Status, t.Millis)
 	}
 	return err
-}
-
-// deliverEvents delivers the events of each account to its webhooks.
-func (v *service) deliverEvents(ctx context.Context, group *errgroup.Group) {
-	for _, a := range v.accounts {
-		group.Go(func() error {
-			err := webhook.NewService(a.webhooks, a.events(), v.server.log).Run(ctx)
-			if errors.Is(err, context.Canceled) {
-				return nil
-			}
-			return err
-		})
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -294,9 +295,16 @@ func groupsOf(cmd *cobra.Command) settings.Group {
 	return settings.Group(n)
 }
 
+// patience is settings.Config's, of all commands.
+var patience time.Duration //nolint:gochecknoglobals // tests set it once, before the program runs
+
 // read reads the configuration from cmd's flags, the environment and the file.
 func (a *app) read(cmd *cobra.Command) (*settings.Config, error) {
-	return settings.Load(a.configPath, a.Env, settingFlags(cmd), groupsOf(cmd))
+	c, err := settings.Load(a.configPath, a.Env, settingFlags(cmd), groupsOf(cmd))
+	if c != nil {
+		c.Patience = patience
+	}
+	return c, err
 }
 
 // settingFlags are the flags of cmd that set settings, by the settings' keys.

@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
@@ -134,4 +136,29 @@ func keepToken(ctx context.Context, tokens *tokenstore.Store) error {
 		return fmt.Errorf("token: %w", err)
 	}
 	return nil
+}
+
+// newWorker builds the worker of these accounts. onEvent may be nil.
+func newWorker(rdb redis.UniversalClient, c *settings.Config, accounts []*account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
+	cfg := worker.Config{
+		Redis: rdb, Concurrency: c.Worker.Concurrency, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log, Version: programVersion(),
+		SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys,
+		OnGateWait: watch.metrics.ObserveGateWait,
+		OnEvent: func(e worker.Event) {
+			watch.message(e)
+			if onEvent != nil {
+				onEvent(e)
+			}
+		},
+	}
+	for _, a := range accounts {
+		cfg.Accounts = append(cfg.Accounts, worker.Account{
+			AppID: a.AppID, Sender: a.client, Gate: a.gate, Quota: a.client, Keep: c.Redis.Keep, Resend: a.Resend,
+		})
+	}
+	w, err := worker.New(cfg)
+	if err != nil {
+		return nil, usage.Wrap(err)
+	}
+	return w, nil
 }

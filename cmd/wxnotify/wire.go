@@ -84,15 +84,11 @@ func checkRedis(ctx context.Context, c *settings.Config, server *redisconn.Serve
 	return report, nil
 }
 
-// patience is zero, for the defaults of redisconn and doctor, but in tests: they run side
-// by side on machines that are busy.
-var patience time.Duration //nolint:gochecknoglobals // set once, before the program runs
-
 // redisServer reads the address of Redis. It does not connect.
 func redisServer(c *settings.Config) (*redisconn.Server, error) {
 	server, err := redisconn.Parse(redisconn.Config{
 		URL: c.Redis.URL.Reveal(), CAFile: c.Redis.CA, CertFile: c.Redis.Cert, KeyFile: c.Redis.Key, ServerName: c.Redis.ServerName,
-		Patience: patience,
+		Patience: c.Patience,
 	})
 	if err != nil {
 		return nil, usage.Errorf("%s: %w", c.Label("redis_url"), err)
@@ -201,37 +197,6 @@ func newGate(rdb redis.UniversalClient, a *settings.Account) (*ratelimit.Gate, e
 	})
 }
 
-// newWorker builds the worker of these accounts. onEvent may be nil.
-func newWorker(rdb redis.UniversalClient, c *settings.Config, accounts []*account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
-	cfg := worker.Config{
-		Redis: rdb, Concurrency: c.Worker.Concurrency, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log, Version: programVersion(),
-		SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys,
-		OnGateWait: watch.metrics.ObserveGateWait,
-		OnEvent: func(e worker.Event) {
-			watch.message(e)
-			if onEvent != nil {
-				onEvent(e)
-			}
-		},
-	}
-	for _, a := range accounts {
-		cfg.Accounts = append(cfg.Accounts, worker.Account{
-			AppID: a.AppID, Sender: a.client, Gate: a.gate, Quota: a.client, Keep: c.Redis.Keep, Resend: a.Resend,
-		})
-	}
-	w, err := worker.New(cfg)
-	if err != nil {
-		return nil, usage.Wrap(err)
-	}
-	return w, nil
-}
-
-// programVersion is what the registry of workers shows.
-func programVersion() string {
-	version, _ := build()
-	return version
-}
-
 // close releases what the account holds. Redis stays open.
 func (a *account) close() error {
 	return errors.Join(a.ledger.Close(), a.producer.Close(), a.roster.Close())
@@ -258,4 +223,21 @@ func (noSecret) FetchClassic(context.Context) (wechat.Token, error) {
 
 func (noSecret) FetchStable(context.Context, bool) (wechat.Token, error) {
 	return wechat.Token{}, errNoSecret
+}
+
+// newCallback builds our half of the account's server configuration.
+func newCallback(a *settings.Account) (*wechat.Callback, error) {
+	rotating := func(current, previous wechat.Secret) (out []wechat.RotatingSecret) {
+		if !current.IsZero() {
+			out = append(out, wechat.RotatingSecret{Value: current})
+		}
+		if !previous.IsZero() {
+			out = append(out, wechat.RotatingSecret{Value: previous, Until: a.PreviousUntil})
+		}
+		return out
+	}
+	return wechat.NewCallback(wechat.CallbackConfig{
+		AppID: a.AppID, Mode: a.Mode(),
+		Tokens: rotating(a.CallbackToken, a.PreviousToken), AESKeys: rotating(a.AESKey, a.PreviousKey),
+	})
 }

@@ -77,20 +77,3 @@ func enrollAccount(a *account, c *settings.Config) (out enroll.Account, err erro
 	out.Forward, err = enroll.NewHTTPForwarder(a.ForwardURL, out.Callback, nil)
 	return out, err
 }
-
-// newCallback builds our half of the account's server configuration.
-func newCallback(a *settings.Account) (*wechat.Callback, error) {
-	rotating := func(current, previous wechat.Secret) (out []wechat.RotatingSecret) {
-		if !current.IsZero() {
-			out = append(out, wechat.RotatingSecret{Value: current})
-		}
-		if !previous.IsZero() {
-			out = append(out, wechat.RotatingSecret{Value: previous, Until: a.PreviousUntil})
-		}
-		return out
-	}
-	return wechat.NewCallback(wechat.CallbackConfig{
-		AppID: a.AppID, Mode: a.Mode(),
-		Tokens: rotating(a.CallbackToken, a.PreviousToken), AESKeys: rotating(a.AESKey, a.PreviousKey),
-	})
-}

@@ -46,6 +46,10 @@ type Config struct {
 	// Warnings are accepted settings that are probably mistakes.
 	Warnings []string `koanf:"-"`
 
+	// Patience is how long Redis may take to answer. Load leaves it zero, for the defaults
+	// of redisconn and doctor; tests, which run side by side, set more.
+	Patience time.Duration `koanf:"-"`
+
 	// Rows are the settings as `config` prints them, in the table's order.
 	Rows []Row `koanf:"-"`
 	// AccountRows has one entry for each account of the file's list.
