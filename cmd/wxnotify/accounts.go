@@ -13,6 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 // ofAccount gives cmd, and returns it with, the flag of one account and those of settings.
@@ -31,19 +32,19 @@ func (a *app) ofAccounts(cmd *cobra.Command, groups settings.Group) *cobra.Comma
 
 // accountCommand is a command on what Redis has of one account. The audit trail has its
 // arguments, unless its PreRunE sets change.
-func (a *app) accountCommand(use, short string, args cobra.PositionalArgs, do func(context.Context, *account, []string) error) *cobra.Command {
+func (a *app) accountCommand(use, short string, args cobra.PositionalArgs, do func(context.Context, *wiring.Account, []string) error) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: args}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if a.change == (change{}) {
 			a.change.detail = auditlog.ID(strings.Join(args, " "))
 		}
-		return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return do(ctx, acct, args) })
+		return a.withAccount(cmd, func(ctx context.Context, acct *wiring.Account) error { return do(ctx, acct, args) })
 	}
 	return a.ofAccount(cmd, settings.Connecting)
 }
 
 // changeMessages is an accountCommand that changes messages.
-func (a *app) changeMessages(use, short string, do func(ctx context.Context, acct *account, ids []string) error) *cobra.Command {
+func (a *app) changeMessages(use, short string, do func(ctx context.Context, acct *wiring.Account, ids []string) error) *cobra.Command {
 	cmd := a.accountCommand(use+" ID...", short, cobra.MinimumNArgs(1), do)
 	cmd.PreRun = func(_ *cobra.Command, ids []string) { a.change = changeOf(ids) }
 	return cmd
@@ -51,22 +52,22 @@ func (a *app) changeMessages(use, short string, do func(ctx context.Context, acc
 
 // withAccount loads, connects, wires the account named by --account, or the only one, and
 // writes the command's line into its audit trail before it calls do.
-func (a *app) withAccount(cmd *cobra.Command, do func(context.Context, *account) error) error {
+func (a *app) withAccount(cmd *cobra.Command, do func(context.Context, *wiring.Account) error) error {
 	pick := func(c *settings.Config, appid string) ([]*settings.Account, error) {
 		entry, err := c.Pick(appid)
 		return []*settings.Account{entry}, err
 	}
-	return a.withChosen(cmd, pick, func(ctx context.Context, list []*account) error { return do(ctx, list[0]) })
+	return a.withChosen(cmd, pick, func(ctx context.Context, list []*wiring.Account) error { return do(ctx, list[0]) })
 }
 
 // withAccounts is withAccount for the account named by --account, or all.
-func (a *app) withAccounts(cmd *cobra.Command, do func(context.Context, []*account) error) error {
+func (a *app) withAccounts(cmd *cobra.Command, do func(context.Context, []*wiring.Account) error) error {
 	return a.withChosen(cmd, (*settings.Config).Chosen, do)
 }
 
 // eachAccount is withAccounts that calls do for one account after the other.
-func (a *app) eachAccount(cmd *cobra.Command, do func(ctx context.Context, acct *account, several bool) error) error {
-	return a.withAccounts(cmd, func(ctx context.Context, list []*account) error {
+func (a *app) eachAccount(cmd *cobra.Command, do func(ctx context.Context, acct *wiring.Account, several bool) error) error {
+	return a.withAccounts(cmd, func(ctx context.Context, list []*wiring.Account) error {
 		for _, acct := range list {
 			if err := do(ctx, acct, len(list) > 1); err != nil {
 				return err
@@ -78,9 +79,9 @@ func (a *app) eachAccount(cmd *cobra.Command, do func(ctx context.Context, acct 
 
 // list is eachAccount for a command that lists: do returns how many rows it printed. none is
 // said on stderr when there were none.
-func (a *app) list(cmd *cobra.Command, none string, do func(ctx context.Context, acct *account, several bool) (int, error)) error {
+func (a *app) list(cmd *cobra.Command, none string, do func(ctx context.Context, acct *wiring.Account, several bool) (int, error)) error {
 	printed := 0
-	err := a.eachAccount(cmd, func(ctx context.Context, acct *account, several bool) error {
+	err := a.eachAccount(cmd, func(ctx context.Context, acct *wiring.Account, several bool) error {
 		n, err := do(ctx, acct, several)
 		printed += n
 		return err
@@ -94,19 +95,19 @@ func (a *app) list(cmd *cobra.Command, none string, do func(ctx context.Context,
 // chooser returns the accounts that a command is for, by the one that --account names.
 type chooser func(c *settings.Config, appid string) ([]*settings.Account, error)
 
-func (a *app) withChosen(cmd *cobra.Command, choose chooser, do func(context.Context, []*account) error) error {
+func (a *app) withChosen(cmd *cobra.Command, choose chooser, do func(context.Context, []*wiring.Account) error) error {
 	return a.withRedis(cmd, choose, func(rdb redis.UniversalClient, c *settings.Config, chosen []*settings.Account) error {
-		var list []*account
+		var list []*wiring.Account
 		for _, entry := range chosen {
-			acct, err := wire(rdb, c, entry, nil)
+			acct, err := wiring.Open(rdb, c, entry, nil)
 			if err != nil {
 				return err
 			}
-			defer func() { _ = acct.close() }()
+			defer func() { _ = acct.Close() }()
 			list = append(list, acct)
 		}
 		for _, acct := range list {
-			if err := checkNames(cmd.Context(), rdb, c, acct.AppID); err != nil {
+			if err := wiring.CheckNames(cmd.Context(), rdb, c, acct.AppID); err != nil {
 				return err
 			}
 			if err := a.note(cmd, acct); err != nil {
@@ -127,7 +128,7 @@ func (a *app) withRedis(cmd *cobra.Command, choose chooser, do func(redis.Univer
 	if err != nil {
 		return err
 	}
-	rdb, report, err := connect(cmd.Context(), c)
+	rdb, report, err := wiring.Connect(cmd.Context(), c)
 	if err != nil {
 		return err
 	}

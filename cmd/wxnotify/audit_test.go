@@ -15,6 +15,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 // auditOf opens a console with an audit file, pauses and resumes the account, and closes it.
@@ -23,12 +24,12 @@ func auditOf(t *testing.T, path string) {
 	_, rdb := redistest.Mini(t)
 	c, err := settings.Load("", nil, map[string]string{"appid": "wx1234567890abcdef", "appsecret": canarySecret, "audit_file": path}, settings.Everything)
 	check(t, err)
-	acct, err := wire(rdb, c, &c.Accounts[0], nil)
+	acct, err := wiring.Open(rdb, c, &c.Accounts[0], nil)
 	check(t, err)
-	t.Cleanup(func() { check(t, acct.close()) })
+	t.Cleanup(func() { check(t, acct.Close()) })
 	audit, err := openAudit(c, nil)
 	check(t, err)
-	o, err := newConsole(rdb, c, []*account{acct}, audit, zap.NewNop())
+	o, err := newConsole(rdb, c, []*wiring.Account{acct}, audit, zap.NewNop())
 	check(t, err)
 	for _, do := range []string{"pause", "resume"} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/console/gate", strings.NewReader("confirm=yes&do="+do))

@@ -17,6 +17,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -33,7 +34,7 @@ func (a *app) quotaCommand() *cobra.Command {
 				readOnly(cmd, settings.Connecting|settings.Sending)
 			}
 			blank := a.blankBetween()
-			return a.eachAccount(cmd, func(ctx context.Context, acct *account, _ bool) error {
+			return a.eachAccount(cmd, func(ctx context.Context, acct *wiring.Account, _ bool) error {
 				blank()
 				return a.showQuota(ctx, acct, ask)
 			})
@@ -64,23 +65,23 @@ type closedView struct {
 	Owner  string           `json:"owner,omitempty"`
 }
 
-func (a *app) showQuota(ctx context.Context, acct *account, ask bool) error {
+func (a *app) showQuota(ctx context.Context, acct *wiring.Account, ask bool) error {
 	view := quotaView{Account: acct.AppID}
 	if ask {
-		question, err := acct.gate.AskQuota(ctx)
+		question, err := acct.Gate.AskQuota(ctx)
 		if err != nil {
 			return err
 		}
-		q, err := acct.client.Quota(ctx, wechat.SendPath)
+		q, err := acct.Client.Quota(ctx, wechat.SendPath)
 		if err != nil {
 			return fmt.Errorf("ask WeChat: %w", err)
 		}
 		view.WeChat = &q
-		if err := acct.gate.Reconcile(ctx, question, q.DailyLimit, q.Used); err != nil && !errors.Is(err, ratelimit.ErrStale) {
+		if err := acct.Gate.Reconcile(ctx, question, q.DailyLimit, q.Used); err != nil && !errors.Is(err, ratelimit.ErrStale) {
 			return err
 		}
 	}
-	s, err := acct.gate.State(ctx)
+	s, err := acct.Gate.State(ctx)
 	if err != nil {
 		return err
 	}
@@ -154,7 +155,7 @@ func (a *app) tokenCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			readOnly(cmd, settings.Connecting)
 			blank := a.blankBetween()
-			return a.eachAccount(cmd, func(ctx context.Context, acct *account, _ bool) error {
+			return a.eachAccount(cmd, func(ctx context.Context, acct *wiring.Account, _ bool) error {
 				blank()
 				return a.showToken(ctx, acct)
 			})
@@ -165,12 +166,12 @@ func (a *app) tokenCommand() *cobra.Command {
 		Short: "Fetch a token now, after something was mended, and go on sending",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				if _, err := acct.tokens.Refresh(ctx); err != nil {
+			return a.withAccount(cmd, func(ctx context.Context, acct *wiring.Account) error {
+				if _, err := acct.Tokens.Refresh(ctx); err != nil {
 					return err
 				}
 				// What waited for a token need not wait for its next probe.
-				if err := acct.gate.Open(ctx, ratelimit.ReasonToken); err != nil {
+				if err := acct.Gate.Open(ctx, ratelimit.ReasonToken); err != nil {
 					return err
 				}
 				return a.showToken(ctx, acct)
@@ -182,8 +183,8 @@ func (a *app) tokenCommand() *cobra.Command {
 	return a.ofAccounts(cmd, settings.Connecting|settings.Calling)
 }
 
-func (a *app) showToken(ctx context.Context, acct *account) error {
-	s, err := acct.tokens.State(ctx)
+func (a *app) showToken(ctx context.Context, acct *wiring.Account) error {
+	s, err := acct.Tokens.State(ctx)
 	if err != nil {
 		return err
 	}
@@ -217,12 +218,12 @@ func (a *app) suppressCommand() *cobra.Command {
 	var template, reason string
 	var keep time.Duration
 	add := audited(a.accountCommand("add OPENID", "Suppress a recipient; - reads the openid from stdin", cobra.ExactArgs(1),
-		func(ctx context.Context, acct *account, _ []string) error {
+		func(ctx context.Context, acct *wiring.Account, _ []string) error {
 			s := ledger.Suppression{OpenID: a.change.openid, Template: template, Reason: mask.Text(reason), ByAdmin: true, Since: time.Now().UTC().Truncate(time.Millisecond)}
 			if keep > 0 {
 				s.Until = s.Since.Add(keep)
 			}
-			if err := acct.ledger.Suppress(ctx, s); err != nil {
+			if err := acct.Ledger.Suppress(ctx, s); err != nil {
 				return err
 			}
 			s.OpenID = wechat.MaskOpenID(s.OpenID)
@@ -242,8 +243,8 @@ func (a *app) suppressCommand() *cobra.Command {
 	add.Flags().StringVar(&reason, "reason", "by-admin", "why: `status` of its messages shows it; no personal data")
 	add.Flags().DurationVar(&keep, "for", 0, "how long; 0 is until lifted")
 	lift := audited(a.accountCommand("lift OPENID", "Write to a recipient again; - reads the openid from stdin", cobra.ExactArgs(1),
-		func(ctx context.Context, acct *account, _ []string) error {
-			was, err := acct.ledger.Lift(ctx, a.change.openid, template)
+		func(ctx context.Context, acct *wiring.Account, _ []string) error {
+			was, err := acct.Ledger.Lift(ctx, a.change.openid, template)
 			if err == nil && !was {
 				err = errors.New(a.say("this openid was not suppressed", "此 openid 没有被禁止发送"))
 			}
@@ -298,9 +299,9 @@ func (a *app) fromStdin(value string) (string, error) {
 
 func (a *app) listSuppressed(cmd *cobra.Command, whole bool) error {
 	none := a.say("no recipient is suppressed", "没有被禁止发送的收件人")
-	return a.list(cmd, none, func(ctx context.Context, acct *account, several bool) (printed int, err error) {
+	return a.list(cmd, none, func(ctx context.Context, acct *wiring.Account, several bool) (printed int, err error) {
 		for cursor := uint64(0); ; {
-			page, next, err := acct.ledger.Suppressions(ctx, cursor)
+			page, next, err := acct.Ledger.Suppressions(ctx, cursor)
 			if err != nil {
 				return printed, err
 			}

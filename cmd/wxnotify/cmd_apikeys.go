@@ -15,6 +15,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 // keysCommand is `api keys`.
@@ -31,7 +32,7 @@ func (a *app) createKeyCommand() *cobra.Command {
 	var k apikey.Key
 	var kind, class, guests string
 	var scopes []string
-	cmd := a.accountCommand("create", "Make a key; its secret is printed once", cobra.NoArgs, func(ctx context.Context, acct *account, _ []string) error {
+	cmd := a.accountCommand("create", "Make a key; its secret is printed once", cobra.NoArgs, func(ctx context.Context, acct *wiring.Account, _ []string) error {
 		k.Kind, k.Class = apikey.Kind(kind), job.Class(class)
 		for _, s := range scopes {
 			k.Scopes = append(k.Scopes, apikey.Scope(s))
@@ -40,7 +41,7 @@ func (a *app) createKeyCommand() *cobra.Command {
 		if k.Guests, err = a.readList(guests); err != nil {
 			return err
 		}
-		made, secret, err := acct.keys.Create(ctx, k)
+		made, secret, err := acct.Keys.Create(ctx, k)
 		if err != nil {
 			return usage.Wrap(err)
 		}
@@ -98,8 +99,8 @@ func (a *app) showSecret(k apikey.Key, secret string) error {
 	return err
 }
 
-func (a *app) listKeys(ctx context.Context, acct *account, _ []string) error {
-	list, err := acct.keys.List(ctx)
+func (a *app) listKeys(ctx context.Context, acct *wiring.Account, _ []string) error {
+	list, err := acct.Keys.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -130,8 +131,8 @@ func numberOrDash(f float64) string {
 func (a *app) rotateKeyCommand() *cobra.Command {
 	var overlap time.Duration
 	cmd := a.accountCommand("rotate ID", "Give a key a new secret; the one before is accepted for a while", cobra.ExactArgs(1),
-		func(ctx context.Context, acct *account, args []string) error {
-			k, secret, err := acct.keys.Rotate(ctx, args[0], overlap)
+		func(ctx context.Context, acct *wiring.Account, args []string) error {
+			k, secret, err := acct.Keys.Rotate(ctx, args[0], overlap)
 			if err != nil {
 				return err
 			}
@@ -142,8 +143,8 @@ func (a *app) rotateKeyCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) revokeKey(ctx context.Context, acct *account, args []string) error {
-	if err := acct.keys.Revoke(ctx, args[0]); err != nil {
+func (a *app) revokeKey(ctx context.Context, acct *wiring.Account, args []string) error {
+	if err := acct.Keys.Revoke(ctx, args[0]); err != nil {
 		return err
 	}
 	return a.print(map[string]string{"id": args[0]}, "%s%s", a.say("revoked: ", "已作废："), args[0])

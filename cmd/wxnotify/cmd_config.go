@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -50,7 +51,7 @@ func (a *app) checkConfig(cmd *cobra.Command) error {
 	if err := c.SecretsMissing(); err != nil {
 		return err
 	}
-	if _, err := redisServer(c); err != nil {
+	if _, err := wiring.RedisServer(c); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.Stdout, "the configuration is valid; accounts: %s\n", strings.Join(c.AppIDs(), ", "))

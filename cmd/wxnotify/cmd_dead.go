@@ -9,6 +9,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/deadletter"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -19,8 +20,8 @@ func (a *app) deadCommand() *cobra.Command {
 	}
 	list := &cobra.Command{Use: "list", Short: "List them, newest first", Args: cobra.NoArgs, RunE: cmd.RunE}
 	looks(cmd, list)
-	each := func(did string, do func(context.Context, *account, string) error) func(context.Context, *account, []string) error {
-		return func(ctx context.Context, acct *account, ids []string) error {
+	each := func(did string, do func(context.Context, *wiring.Account, string) error) func(context.Context, *wiring.Account, []string) error {
+		return func(ctx context.Context, acct *wiring.Account, ids []string) error {
 			return a.each(did, ids, func(id string) error { return do(ctx, acct, id) })
 		}
 	}
@@ -35,10 +36,10 @@ func (a *app) listDead(cmd *cobra.Command) error {
 }
 
 // listDeadOf prints the statuses: the JSON of a message is the same everywhere.
-func (a *app) listDeadOf(ctx context.Context, acct *account, several bool) (printed int, err error) {
+func (a *app) listDeadOf(ctx context.Context, acct *wiring.Account, several bool) (printed int, err error) {
 	const page = 500
 	for offset := 0; ; offset += page {
-		letters, total, err := acct.ledger.Dead(ctx, offset, page)
+		letters, total, err := acct.Ledger.Dead(ctx, offset, page)
 		if err != nil {
 			return printed, err
 		}
@@ -46,7 +47,7 @@ func (a *app) listDeadOf(ctx context.Context, acct *account, several bool) (prin
 		for i, r := range letters {
 			ids[i] = r.ID
 		}
-		statuses, err := acct.producer.StatusMany(ctx, ids, producer.In(a.lang))
+		statuses, err := acct.Producer.StatusMany(ctx, ids, producer.In(a.lang))
 		if err != nil {
 			return printed, err
 		}
@@ -71,8 +72,8 @@ func (a *app) printDead(s *producer.Status, several bool) error {
 }
 
 // retryDead sends a dead letter again.
-func (a *app) retryDead(ctx context.Context, acct *account, id string) error {
-	err := deadletter.Retry(ctx, acct.rdb, acct.ledger, acct.AppID, id)
+func (a *app) retryDead(ctx context.Context, acct *wiring.Account, id string) error {
+	err := deadletter.Retry(ctx, acct.Redis, acct.Ledger, acct.AppID, id)
 	switch {
 	case errors.Is(err, ledger.ErrNotDead):
 		return a.notDead()
@@ -83,15 +84,15 @@ func (a *app) retryDead(ctx context.Context, acct *account, id string) error {
 }
 
 // dropDead forgets the payload of a dead letter.
-func (a *app) dropDead(ctx context.Context, acct *account, id string) error {
-	found, err := acct.ledger.Get(ctx, id)
+func (a *app) dropDead(ctx context.Context, acct *wiring.Account, id string) error {
+	found, err := acct.Ledger.Get(ctx, id)
 	if err != nil {
 		return err
 	}
 	if found[0] == nil || found[0].State != ledger.Dead {
 		return a.notDead()
 	}
-	return acct.ledger.Drop(ctx, id)
+	return acct.Ledger.Drop(ctx, id)
 }
 
 func (a *app) notDead() error {

@@ -25,6 +25,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/simserver"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
@@ -94,7 +95,7 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	})
 	g.Go(func() error { return s.run(ctx) })
 	d.hello(st, s)
-	p, err := newProducer(st.rdb, st.config, &st.config.Accounts[0])
+	p, err := wiring.NewProducer(st.rdb, st.config, &st.config.Accounts[0])
 	if err == nil {
 		defer func() { _ = p.Close() }()
 		g.Go(func() error { return d.receipts(ctx, p) })

@@ -18,6 +18,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/doctor"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -105,7 +106,7 @@ func settingFaults(err error) []string {
 func (a *app) installation(c *settings.Config, f doctorFlags, faults []string) (doctor.Installation, []string, error) {
 	in := doctor.Installation{Outside: f.public, PublicURL: c.Public.URL, ErrorText: a.errorText, Within: c.Patience}
 	if !c.Redis.URL.IsZero() {
-		server, err := redisServer(c)
+		server, err := wiring.RedisServer(c)
 		if err != nil {
 			faults = append(faults, err.Error())
 		}
@@ -148,10 +149,10 @@ func examined(c *settings.Config, entry *settings.Account, templates []string) d
 		out.Mode = tokenstore.Classic
 	}
 	if entry.Rate > 0 { // else the setting was refused
-		out.Gate = func(rdb redis.UniversalClient) (*ratelimit.Gate, error) { return newGate(rdb, entry) }
+		out.Gate = func(rdb redis.UniversalClient) (*ratelimit.Gate, error) { return wiring.NewGate(rdb, entry) }
 	}
 	if !entry.CallbackToken.IsZero() {
-		out.Callback, out.CallbackFault = newCallback(entry)
+		out.Callback, out.CallbackFault = wiring.NewCallback(entry)
 	}
 	return out
 }

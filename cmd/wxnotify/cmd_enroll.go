@@ -15,6 +15,7 @@ import (
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -101,8 +102,8 @@ func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
 	if err != nil {
 		return usage.Wrap(fmt.Errorf("--hand-off: %w", err))
 	}
-	return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-		link, err := acct.producer.HandOff(ctx, e, h)
+	return a.withAccount(cmd, func(ctx context.Context, acct *wiring.Account) error {
+		link, err := acct.Producer.HandOff(ctx, e, h)
 		if err != nil {
 			return err
 		}
@@ -174,10 +175,10 @@ func (a *app) printLink(v linkView) error {
 
 func (a *app) enrollList() *cobra.Command {
 	var user string
-	cmd := a.accountCommand("list", "List who has enrolled, openids masked", cobra.NoArgs, func(ctx context.Context, acct *account, _ []string) error {
+	cmd := a.accountCommand("list", "List who has enrolled, openids masked", cobra.NoArgs, func(ctx context.Context, acct *wiring.Account, _ []string) error {
 		if user == "" {
 			none := true
-			err := a.eachBinding(ctx, acct.roster, func(b enroll.Binding) error {
+			err := a.eachBinding(ctx, acct.Roster, func(b enroll.Binding) error {
 				none = false
 				return a.printBinding(b)
 			})
@@ -186,7 +187,7 @@ func (a *app) enrollList() *cobra.Command {
 			}
 			return err
 		}
-		list, err := acct.roster.Of(ctx, user)
+		list, err := acct.Roster.Of(ctx, user)
 		if err == nil && len(list) == 0 {
 			err = errors.New(a.say("this user has not enrolled; `wxnotify enroll link --user …` makes the link for it",
 				"该用户尚未登记；用 `wxnotify enroll link --user …` 为其生成链接"))
@@ -205,8 +206,8 @@ func (a *app) enrollList() *cobra.Command {
 
 func (a *app) enrollExport() *cobra.Command {
 	return a.accountCommand("export", "Print the whole roster as lines of JSON, openids whole: for programs", cobra.NoArgs,
-		func(ctx context.Context, acct *account, _ []string) error {
-			return a.eachBinding(ctx, acct.roster, func(b enroll.Binding) error { return printLine(a.Stdout, viewOf(b, false)) })
+		func(ctx context.Context, acct *wiring.Account, _ []string) error {
+			return a.eachBinding(ctx, acct.Roster, func(b enroll.Binding) error { return printLine(a.Stdout, viewOf(b, false)) })
 		})
 }
 
@@ -261,8 +262,8 @@ func (a *app) printBinding(b enroll.Binding) error {
 
 func (a *app) enrollUnbind() *cobra.Command {
 	var who enroll.Person
-	cmd := audited(a.accountCommand("unbind", "Take one openid, or all, from a user", cobra.NoArgs, func(ctx context.Context, acct *account, _ []string) error {
-		n, err := acct.roster.By(operator()).Unbind(ctx, who.User, who.OpenID)
+	cmd := audited(a.accountCommand("unbind", "Take one openid, or all, from a user", cobra.NoArgs, func(ctx context.Context, acct *wiring.Account, _ []string) error {
+		n, err := acct.Roster.By(operator()).Unbind(ctx, who.User, who.OpenID)
 		if err == nil && n == 0 {
 			err = errors.New(a.say("nothing was bound; `wxnotify enroll list` shows what is", "没有可解除的绑定；用 `wxnotify enroll list` 查看"))
 		}
@@ -311,8 +312,8 @@ When nothing of the person is found, erase fails.`,
 				return err
 			}
 			a.change = change{openid: who.OpenID, user: who.User}
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				found, err := acct.roster.Erase(ctx, who, enroll.WhyAdmin)
+			return a.withAccount(cmd, func(ctx context.Context, acct *wiring.Account) error {
+				found, err := acct.Roster.Erase(ctx, who, enroll.WhyAdmin)
 				if err != nil {
 					return fmt.Errorf("%w; the person is off the roster, repeat the command to erase the rest", err)
 				}
@@ -342,10 +343,10 @@ func (a *app) printErased(found enroll.Erased, who enroll.Person) error {
 	return err
 }
 
-func (a *app) showAudit(ctx context.Context, acct *account, _ []string) error {
+func (a *app) showAudit(ctx context.Context, acct *wiring.Account, _ []string) error {
 	const page = 500
 	for before := ""; ; {
-		entries, err := acct.ledger.Audited(ctx, before, page)
+		entries, err := acct.Ledger.Audited(ctx, before, page)
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/intake"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -26,8 +27,8 @@ var _ enroll.FollowerAPI = (*wechat.Client)(nil)
 
 // withRoster connects and opens the roster for changes by the command.
 func (a *app) withRoster(cmd *cobra.Command, do func(ctx context.Context, r *enroll.Roster, appid string) error) error {
-	return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-		return do(ctx, acct.roster.By("wxnotify "+cmd.Parent().Name()+" "+cmd.Name()), acct.AppID)
+	return a.withAccount(cmd, func(ctx context.Context, acct *wiring.Account) error {
+		return do(ctx, acct.Roster.By("wxnotify "+cmd.Parent().Name()+" "+cmd.Name()), acct.AppID)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 func (a *app) eventsCommand() *cobra.Command {
@@ -31,7 +32,9 @@ quota.low, quota.gone, webhook.disabled and webhook.test; message.* is all of me
   wxnotify events --follow --after 1764147600000-0.0 | your-program`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return a.printEvents(ctx, acct.events(), q, follow) })
+			return a.withAccount(cmd, func(ctx context.Context, acct *wiring.Account) error {
+				return a.printEvents(ctx, acct.Events(), q, follow)
+			})
 		},
 	}
 	looks(cmd)

@@ -13,6 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -47,7 +48,7 @@ Openids are masked, and what looks like one or like a phone number in IDs.`,
 				return err
 			}
 			none := a.say("no message matches", "没有符合条件的消息")
-			return a.list(cmd, none, func(ctx context.Context, acct *account, several bool) (int, error) {
+			return a.list(cmd, none, func(ctx context.Context, acct *wiring.Account, several bool) (int, error) {
 				return a.findIn(ctx, acct, q, f, several)
 			})
 		},
@@ -97,20 +98,20 @@ func (a *app) messageQuery(f messageFlags) (q ledger.Query, err error) {
 }
 
 // findIn prints the messages of one account that match.
-func (a *app) findIn(ctx context.Context, acct *account, q ledger.Query, f messageFlags, several bool) (printed int, err error) {
+func (a *app) findIn(ctx context.Context, acct *wiring.Account, q ledger.Query, f messageFlags, several bool) (printed int, err error) {
 	if q.To != "" {
-		if q.BoundTo, err = acct.roster.Users(ctx, q.To); err != nil {
+		if q.BoundTo, err = acct.Roster.Users(ctx, q.To); err != nil {
 			return 0, err
 		}
 	}
-	show := a.foundPrinter(acct.producer, f.whole, several)
+	show := a.foundPrinter(acct.Producer, f.whole, several)
 	const page = 1000
 	for {
 		q.Limit = page
 		if f.limit > 0 {
 			q.Limit = min(page, f.limit-printed)
 		}
-		found, err := acct.ledger.Find(ctx, q)
+		found, err := acct.Ledger.Find(ctx, q)
 		if err != nil {
 			return printed, err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 func (a *app) queuesCommand() *cobra.Command {
@@ -24,20 +25,20 @@ func (a *app) queuesCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			blank := a.blankBetween()
 			a.redisFaults = true
-			return a.eachAccount(cmd, func(ctx context.Context, acct *account, _ bool) error {
+			return a.eachAccount(cmd, func(ctx context.Context, acct *wiring.Account, _ bool) error {
 				blank()
 				return a.showQueues(ctx, acct)
 			})
 		},
 	}
 	var reason string
-	pause := a.pauseCommand("pause CLASS", "Stop sending a class until `queues resume`", func(ctx context.Context, acct *account, class job.Class) error {
-		return queue.NewInspector(acct.rdb).Pause(ctx, acct.AppID, class, operator(), mask.Text(reason))
+	pause := a.pauseCommand("pause CLASS", "Stop sending a class until `queues resume`", func(ctx context.Context, acct *wiring.Account, class job.Class) error {
+		return queue.NewInspector(acct.Redis).Pause(ctx, acct.AppID, class, operator(), mask.Text(reason))
 	})
 	audited(pause, "paused")
 	pause.Flags().StringVar(&reason, "reason", "no reason given", "shown to colleagues by `queues`")
-	resume := a.pauseCommand("resume CLASS", "Send a paused class again", func(ctx context.Context, acct *account, class job.Class) error {
-		return queue.NewInspector(acct.rdb).Resume(ctx, acct.AppID, class)
+	resume := a.pauseCommand("resume CLASS", "Send a paused class again", func(ctx context.Context, acct *wiring.Account, class job.Class) error {
+		return queue.NewInspector(acct.Redis).Resume(ctx, acct.AppID, class)
 	})
 	audited(resume, "resumed")
 	looks(cmd)
@@ -45,8 +46,8 @@ func (a *app) queuesCommand() *cobra.Command {
 	return a.ofAccounts(cmd, settings.Connecting|settings.Sending)
 }
 
-func (a *app) pauseCommand(use, short string, act func(context.Context, *account, job.Class) error) *cobra.Command {
-	cmd := a.accountCommand(use, short, cobra.ExactArgs(1), func(ctx context.Context, acct *account, args []string) error {
+func (a *app) pauseCommand(use, short string, act func(context.Context, *wiring.Account, job.Class) error) *cobra.Command {
+	cmd := a.accountCommand(use, short, cobra.ExactArgs(1), func(ctx context.Context, acct *wiring.Account, args []string) error {
 		if err := act(ctx, acct, job.Class(args[0])); err != nil {
 			return err
 		}
@@ -100,16 +101,16 @@ type queuesView struct {
 	WorkersSeen time.Time          `json:"workers_seen,omitzero"`
 }
 
-func (a *app) showQueues(ctx context.Context, acct *account) error {
-	states, err := queue.NewInspector(acct.rdb).Queues(ctx, acct.AppID)
+func (a *app) showQueues(ctx context.Context, acct *wiring.Account) error {
+	states, err := queue.NewInspector(acct.Redis).Queues(ctx, acct.AppID)
 	if err != nil {
 		return err
 	}
-	s, err := acct.gate.State(ctx)
+	s, err := acct.Gate.State(ctx)
 	if err != nil {
 		return err
 	}
-	workers, seen, err := heartbeat.List(ctx, acct.rdb, acct.AppID)
+	workers, seen, err := heartbeat.List(ctx, acct.Redis, acct.AppID)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
@@ -37,12 +38,12 @@ that.`,
 					return err
 				}
 			}
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error {
-				if err := a.revokeToken(ctx, acct.AppID, acct.tokens); err != nil {
+			return a.withAccount(cmd, func(ctx context.Context, acct *wiring.Account) error {
+				if err := a.revokeToken(ctx, acct.AppID, acct.Tokens); err != nil {
 					return err
 				}
 				// What waited for a token need not wait for its next probe.
-				return acct.gate.Open(ctx, ratelimit.ReasonToken)
+				return acct.Gate.Open(ctx, ratelimit.ReasonToken)
 			})
 		},
 	}

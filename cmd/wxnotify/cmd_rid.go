@@ -12,6 +12,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/templates"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 func (a *app) ridCommand() *cobra.Command {
@@ -28,7 +29,7 @@ address, with which body, and what was answered. The rid is in the log and in
 			if rid == "" || len(rid) > 128 {
 				return usage.Errorf("the rid is empty or longer than 128 bytes: copy it from the log or from `wxnotify status`")
 			}
-			return a.withAccount(cmd, func(ctx context.Context, acct *account) error { return a.showRequest(ctx, acct, rid, whole) })
+			return a.withAccount(cmd, func(ctx context.Context, acct *wiring.Account) error { return a.showRequest(ctx, acct, rid, whole) })
 		},
 	}
 	looks(cmd)
@@ -48,8 +49,8 @@ type ridView struct {
 	Response  string        `json:"response"`
 }
 
-func (a *app) showRequest(ctx context.Context, acct *account, rid string, whole bool) error {
-	r, err := acct.client.RequestByRID(ctx, rid)
+func (a *app) showRequest(ctx context.Context, acct *wiring.Account, rid string, whole bool) error {
+	r, err := acct.Client.RequestByRID(ctx, rid)
 	if err != nil {
 		return fmt.Errorf("ask WeChat: %w", err)
 	}
@@ -113,8 +114,8 @@ and may leave category templates (类目模板) out.`,
 	return a.ofAccount(cmd, settings.Connecting|settings.Calling)
 }
 
-func (a *app) listTemplates(ctx context.Context, acct *account) error {
-	list, err := acct.client.Templates(ctx)
+func (a *app) listTemplates(ctx context.Context, acct *wiring.Account) error {
+	list, err := acct.Client.Templates(ctx)
 	if err != nil {
 		return fmt.Errorf("ask WeChat: %w", err)
 	}

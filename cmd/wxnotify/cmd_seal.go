@@ -18,6 +18,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 const (
@@ -72,9 +73,9 @@ type sealStore struct {
 }
 
 func (a *app) sealed(cmd *cobra.Command, choose chooser, do func(context.Context, sealStore) error) error {
-	return a.withChosen(cmd, choose, func(ctx context.Context, list []*account) error {
+	return a.withChosen(cmd, choose, func(ctx context.Context, list []*wiring.Account) error {
 		for _, acct := range list {
-			if err := do(ctx, sealStore{acct.codec, queue.NewInspector(acct.rdb), acct.ledger, column(acct.AppID, len(list) > 1)}); err != nil {
+			if err := do(ctx, sealStore{acct.Codec, queue.NewInspector(acct.Redis), acct.Ledger, column(acct.AppID, len(list) > 1)}); err != nil {
 				return err
 			}
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 func (a *app) sealNamesCommand() *cobra.Command {
@@ -78,7 +79,7 @@ func (a *app) sealNamesOf(cmd *cobra.Command, rdb redis.UniversalClient, c *sett
 		return err
 	}
 	defer func() { _ = records.Close() }()
-	if err := a.note(cmd, &account{Account: entry, ledger: records}); err != nil {
+	if err := a.note(cmd, &wiring.Account{Account: entry, Ledger: records}); err != nil {
 		return err
 	}
 	done := sealedNames{Account: entry.AppID, From: from.KeyID(), Key: to.KeyID()}

@@ -13,6 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -94,19 +95,19 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 	if err != nil {
 		return err
 	}
-	server, err := redisServer(c)
+	server, err := wiring.RedisServer(c)
 	if err != nil {
 		return err
 	}
 	rdb := server.Dial() // connects with its first command: Producer.Check has none
 	defer func() { _ = rdb.Close() }()
-	acct, err := wire(rdb, c, entry, nil)
+	acct, err := wiring.Open(rdb, c, entry, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = acct.close() }()
+	defer func() { _ = acct.Close() }()
 	s := &sendRun{
-		app: a, flags: f, account: entry.AppID, sealed: acct.codec.Keys.Seals(), terms: terms, check: acct.producer.Check,
+		app: a, flags: f, account: entry.AppID, sealed: acct.Codec.Keys.Seals(), terms: terms, check: acct.Producer.Check,
 		seen: map[idHash]int{}, warned: map[warningKind]*warningCount{},
 	}
 	checked := s.checked(next)
@@ -123,19 +124,19 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 			return err
 		}
 	}
-	report, err := checkRedis(cmd.Context(), c, server)
+	report, err := wiring.CheckRedis(cmd.Context(), c, server)
 	if err != nil {
 		return err
 	}
 	a.warnOfRedis(report)
-	if err := checkNames(cmd.Context(), rdb, c, entry.AppID); err != nil {
+	if err := wiring.CheckNames(cmd.Context(), rdb, c, entry.AppID); err != nil {
 		return err
 	}
 	if f.shadow {
 		return s.shadow(cmd.Context(), acct, checked)
 	}
 	s.noWorker = func(ctx context.Context) { a.warnWaiting(ctx, rdb, map[string][]string{entry.AppID: nil}) }
-	return s.enqueueAll(cmd.Context(), acct.producer, checked)
+	return s.enqueueAll(cmd.Context(), acct.Producer, checked)
 }
 
 // checkAll keeps all messages, or prints the faults and returns an error.

@@ -14,6 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/logging"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -37,7 +38,7 @@ of China for two years. On a terminal it draws a curve for each; piped it prints
 				return err
 			}
 			blank := a.blankBetween()
-			return a.eachAccount(cmd, func(ctx context.Context, acct *account, _ bool) error {
+			return a.eachAccount(cmd, func(ctx context.Context, acct *wiring.Account, _ bool) error {
 				blank()
 				return a.showStats(ctx, acct, span, from, now)
 			})
@@ -101,8 +102,8 @@ func bucketViewOf(b *ledger.Bucket) bucketView {
 // inChina shows the history's times in the time zone of its days.
 func inChina(t time.Time) time.Time { return t.In(time.FixedZone("", 8*60*60)) }
 
-func (a *app) showStats(ctx context.Context, acct *account, span ledger.Span, from, to time.Time) error {
-	buckets, err := acct.ledger.History(ctx, span, from, to)
+func (a *app) showStats(ctx context.Context, acct *wiring.Account, span ledger.Span, from, to time.Time) error {
+	buckets, err := acct.Ledger.History(ctx, span, from, to)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -21,9 +22,9 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "What became of a message",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			return a.withAccounts(cmd, func(ctx context.Context, list []*account) error {
+			return a.withAccounts(cmd, func(ctx context.Context, list []*wiring.Account) error {
 				waiting, err := a.showStatus(ctx, list, ids, whole)
-				a.warnWaiting(ctx, list[0].rdb, waiting)
+				a.warnWaiting(ctx, list[0].Redis, waiting)
 				return err
 			})
 		},
@@ -34,15 +35,15 @@ func (a *app) statusCommand() *cobra.Command {
 }
 
 func (a *app) cancelCommand() *cobra.Command {
-	return a.changeMessages("cancel", "Cancel messages that have not been sent", func(ctx context.Context, acct *account, ids []string) error {
+	return a.changeMessages("cancel", "Cancel messages that have not been sent", func(ctx context.Context, acct *wiring.Account, ids []string) error {
 		failed := false
 		for _, id := range ids {
-			if err := acct.producer.Cancel(ctx, id); err != nil {
+			if err := acct.Producer.Cancel(ctx, id); err != nil {
 				failed = true
 				a.printError(errorView{Message: a.errorText(err)})
 				continue
 			}
-			if err := a.printCancelled(ctx, acct.producer, id); err != nil {
+			if err := a.printCancelled(ctx, acct.Producer, id); err != nil {
 				return err
 			}
 		}
@@ -68,7 +69,7 @@ func (a *app) printCancelled(ctx context.Context, p *producer.Producer, id strin
 
 // showStatus prints the messages of these IDs: an ID may be one of several accounts.
 // It returns the accounts of messages that a worker must still send.
-func (a *app) showStatus(ctx context.Context, list []*account, ids []string, whole bool) (waiting map[string][]string, err error) {
+func (a *app) showStatus(ctx context.Context, list []*wiring.Account, ids []string, whole bool) (waiting map[string][]string, err error) {
 	waiting = map[string][]string{}
 	views := []producer.View{producer.In(a.lang), producer.Story()}
 	if whole {
@@ -79,7 +80,7 @@ func (a *app) showStatus(ctx context.Context, list []*account, ids []string, who
 		var missing error
 		found := false
 		for _, acct := range list {
-			s, err := acct.producer.Status(ctx, id, views...)
+			s, err := acct.Producer.Status(ctx, id, views...)
 			if errors.Is(err, producer.ErrNotFound) {
 				missing = err
 				continue

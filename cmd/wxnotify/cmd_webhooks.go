@@ -12,6 +12,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/internal/webhook"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 func (a *app) webhooksCommand() *cobra.Command {
@@ -27,15 +28,15 @@ func (a *app) webhooksCommand() *cobra.Command {
 	cmd.AddCommand(a.addWebhookCommand(), a.rotateWebhookCommand(), a.recoverWebhookCommand(),
 		list, test,
 		a.accountCommand("enable ID", "Enable one that was disabled; `recover` sends what it missed", cobra.ExactArgs(1),
-			func(ctx context.Context, acct *account, args []string) error {
-				if _, err := acct.webhooks.Update(ctx, args[0], func(w *webhook.Webhook) { w.Disabled = time.Time{} }); err != nil {
+			func(ctx context.Context, acct *wiring.Account, args []string) error {
+				if _, err := acct.Webhooks.Update(ctx, args[0], func(w *webhook.Webhook) { w.Disabled = time.Time{} }); err != nil {
 					return err
 				}
 				return a.webhookDone("enabled", args[0])
 			}),
 		a.accountCommand("remove ID", "Remove one, with what waits to be sent to it", cobra.ExactArgs(1),
-			func(ctx context.Context, acct *account, args []string) error {
-				if err := acct.webhooks.Remove(ctx, args[0]); err != nil {
+			func(ctx context.Context, acct *wiring.Account, args []string) error {
+				if err := acct.Webhooks.Remove(ctx, args[0]); err != nil {
 					return err
 				}
 				return a.webhookDone("removed", args[0])
@@ -58,12 +59,12 @@ func (a *app) webhookDone(did, id string) error {
 func (a *app) addWebhookCommand() *cobra.Command {
 	var w webhook.Webhook
 	var classes []string
-	cmd := a.accountCommand("add URL", "Add one; its secret is printed once", cobra.ExactArgs(1), func(ctx context.Context, acct *account, args []string) error {
+	cmd := a.accountCommand("add URL", "Add one; its secret is printed once", cobra.ExactArgs(1), func(ctx context.Context, acct *wiring.Account, args []string) error {
 		w.URL = args[0]
 		for _, c := range classes {
 			w.Classes = append(w.Classes, job.Class(c))
 		}
-		made, err := acct.webhooks.Add(ctx, w)
+		made, err := acct.Webhooks.Add(ctx, w)
 		if err != nil {
 			return usage.Wrap(err)
 		}
@@ -81,8 +82,8 @@ func (a *app) addWebhookCommand() *cobra.Command {
 
 func (a *app) rotateWebhookCommand() *cobra.Command {
 	var overlap time.Duration
-	cmd := a.accountCommand("rotate ID", "Give one a new secret; both sign for a while", cobra.ExactArgs(1), func(ctx context.Context, acct *account, args []string) error {
-		w, err := acct.webhooks.Rotate(ctx, args[0], overlap)
+	cmd := a.accountCommand("rotate ID", "Give one a new secret; both sign for a while", cobra.ExactArgs(1), func(ctx context.Context, acct *wiring.Account, args []string) error {
+		w, err := acct.Webhooks.Rotate(ctx, args[0], overlap)
 		if err != nil {
 			return err
 		}
@@ -95,12 +96,12 @@ func (a *app) rotateWebhookCommand() *cobra.Command {
 func (a *app) recoverWebhookCommand() *cobra.Command {
 	var since string
 	cmd := a.accountCommand("recover ID", "Send the events since a time again, as far as they are kept", cobra.ExactArgs(1),
-		func(ctx context.Context, acct *account, args []string) error {
+		func(ctx context.Context, acct *wiring.Account, args []string) error {
 			at, err := momentOrAgo("--since", since)
 			if err != nil {
 				return err
 			}
-			if err := acct.webhooks.Recover(ctx, args[0], at); err != nil {
+			if err := acct.Webhooks.Recover(ctx, args[0], at); err != nil {
 				return err
 			}
 			return a.webhookDone("recovered", args[0])
@@ -119,8 +120,8 @@ func (a *app) showWebhookSecret(w webhook.Webhook) error {
 	return a.print(view, "%s\t%s\n%s", w.ID, w.URL, secret)
 }
 
-func (a *app) listWebhooks(ctx context.Context, acct *account, _ []string) error {
-	list, err := acct.webhooks.List(ctx)
+func (a *app) listWebhooks(ctx context.Context, acct *wiring.Account, _ []string) error {
+	list, err := acct.Webhooks.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -129,7 +130,7 @@ func (a *app) listWebhooks(ctx context.Context, acct *account, _ []string) error
 		return err
 	}
 	for _, w := range list {
-		attempts, err := acct.webhooks.Attempts(ctx, w.ID)
+		attempts, err := acct.Webhooks.Attempts(ctx, w.ID)
 		if err != nil {
 			return err
 		}
@@ -163,8 +164,8 @@ func (a *app) listWebhooks(ctx context.Context, acct *account, _ []string) error
 	return nil
 }
 
-func (a *app) testWebhook(ctx context.Context, acct *account, args []string) error {
-	t, err := webhook.NewService(acct.webhooks, acct.events(), nil).Test(ctx, args[0])
+func (a *app) testWebhook(ctx context.Context, acct *wiring.Account, args []string) error {
+	t, err := webhook.NewService(acct.Webhooks, acct.Events(), nil).Test(ctx, args[0])
 	if err == nil {
 		_, err = fmt.Fprintf(a.Stdout, a.say("%d in %d ms\n", "%d，%d 毫秒\n"), t.Status, t.Millis)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/logging"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 func (a *app) workerCommand() *cobra.Command {
@@ -83,7 +84,7 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 		return err
 	}
 	defer flush()
-	rdb, report, err := connect(ctx, c)
+	rdb, report, err := wiring.Connect(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 	for _, w := range report.Warnings {
 		log.Warn(w)
 	}
-	if err := checkNames(ctx, rdb, c, c.AppIDs()...); err != nil {
+	if err := wiring.CheckNames(ctx, rdb, c, c.AppIDs()...); err != nil {
 		return err
 	}
 	s, err := newServer(rdb, c, roles, log, hooks{stdout: a.Stdout, traces: traces})

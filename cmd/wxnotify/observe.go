@@ -19,6 +19,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/logging"
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -148,13 +149,13 @@ func (o *observer) passed(c gateway.Call) {
 
 // newOps builds the operators' listener of these accounts. w is nil where the process
 // does not send.
-func newOps(rdb redis.UniversalClient, c *settings.Config, accounts []*account, w *worker.Worker, o *observer, con *operators) (*ops.Handler, error) {
-	byID := map[string]*account{}
+func newOps(rdb redis.UniversalClient, c *settings.Config, accounts []*wiring.Account, w *worker.Worker, o *observer, con *operators) (*ops.Handler, error) {
+	byID := map[string]*wiring.Account{}
 	checks := []ops.Check{{Name: "redis", Run: func(ctx context.Context) error { return rdb.Ping(ctx).Err() }}}
 	for _, a := range accounts {
 		byID[a.AppID] = a
 		checks = append(checks, ops.Check{Name: "token", Account: a.AppID, Run: func(ctx context.Context) error {
-			s, err := a.tokens.State(ctx)
+			s, err := a.Tokens.State(ctx)
 			if err != nil {
 				return err
 			}
@@ -177,7 +178,7 @@ func newOps(rdb redis.UniversalClient, c *settings.Config, accounts []*account, 
 	return ops.New(ops.Config{
 		Redis: rdb, Addr: c.Ops.Addr, Hosts: c.Ops.Hosts, Prefix: c.Ops.Prefix, TrustedProxies: c.Public.TrustedProxies, Logins: logins, OIDC: single,
 		Registry: o.registry, Exemplars: o.traceEnd != nil, Checks: checks, Accounts: c.AppIDs(), Logger: o.log, Console: con.serve, Shared: shared,
-		Gate: func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].gate.State(ctx) },
+		Gate: func(ctx context.Context, appid string) (ratelimit.State, error) { return byID[appid].Gate.State(ctx) },
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/shadow"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -26,8 +27,8 @@ type shadowResult struct {
 }
 
 // shadow tells of each message what would become of it, and sends nothing.
-func (s *sendRun) shadow(ctx context.Context, acct *account, next source) error {
-	look, err := shadow.New(ctx, acct.ledger, acct.gate)
+func (s *sendRun) shadow(ctx context.Context, acct *wiring.Account, next source) error {
+	look, err := shadow.New(ctx, acct.Ledger, acct.Gate)
 	if err != nil {
 		return err
 	}

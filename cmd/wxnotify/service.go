@@ -13,6 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 	"github.com/wxnotify/wxnotify/worker"
 )
@@ -22,7 +23,7 @@ import (
 type service struct {
 	server   *server
 	config   *settings.Config
-	accounts []*account
+	accounts []*wiring.Account
 	worker   *worker.Worker  // nil: does not send
 	enroll   *enroll.Service // nil: does not publish
 	console  *operators      // nil without an operators' listener
@@ -48,7 +49,7 @@ func newService(s *server, c *settings.Config) (*service, error) {
 func (v *service) build() (err error) {
 	s, c := v.server, v.config
 	for i := range c.Accounts {
-		a, err := wire(s.rdb, c, &c.Accounts[i], s.watch.token(c.Accounts[i].AppID))
+		a, err := wiring.Open(s.rdb, c, &c.Accounts[i], s.watch.token(c.Accounts[i].AppID))
 		if err != nil {
 			return err
 		}
@@ -93,7 +94,7 @@ func (v *service) close() {
 		v.console.console.Close()
 	}
 	for _, a := range v.accounts {
-		_ = a.close()
+		_ = a.Close()
 	}
 }
 
@@ -105,7 +106,7 @@ func (v *service) run(ctx context.Context) error {
 	var support errgroup.Group
 	if v.callsWeChat() {
 		for _, a := range v.accounts {
-			support.Go(func() error { return keepToken(background, a.tokens) })
+			support.Go(func() error { return keepToken(background, a.Tokens) })
 		}
 	}
 	v.watchEvents(background, &support)
@@ -139,7 +140,7 @@ func keepToken(ctx context.Context, tokens *tokenstore.Store) error {
 }
 
 // newWorker builds the worker of these accounts. onEvent may be nil.
-func newWorker(rdb redis.UniversalClient, c *settings.Config, accounts []*account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
+func newWorker(rdb redis.UniversalClient, c *settings.Config, accounts []*wiring.Account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
 	cfg := worker.Config{
 		Redis: rdb, Concurrency: c.Worker.Concurrency, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log, Version: programVersion(),
 		SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys,
@@ -153,7 +154,7 @@ func newWorker(rdb redis.UniversalClient, c *settings.Config, accounts []*accoun
 	}
 	for _, a := range accounts {
 		cfg.Accounts = append(cfg.Accounts, worker.Account{
-			AppID: a.AppID, Sender: a.client, Gate: a.gate, Quota: a.client, Keep: c.Redis.Keep, Resend: a.Resend,
+			AppID: a.AppID, Sender: a.Client, Gate: a.Gate, Quota: a.Client, Keep: c.Redis.Keep, Resend: a.Resend,
 		})
 	}
 	w, err := worker.New(cfg)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 // trailAction is the annotation of a command that names its action in the audit trail.
@@ -80,12 +81,12 @@ func changeOf(ids []string) change {
 
 // note writes the line of cmd into the audit trail of the account before the change is
 // made. WXNOTIFY_AUDIT_FILE belongs to a running server, so that the file has no line.
-func (a *app) note(cmd *cobra.Command, acct *account) error {
+func (a *app) note(cmd *cobra.Command, acct *wiring.Account) error {
 	action := actionOf(cmd)
 	if action == "" {
 		return nil
 	}
-	return auditlog.Trail{}.Note(cmd.Context(), acct.ledger, auditlog.Entry{
+	return auditlog.Trail{}.Note(cmd.Context(), acct.Ledger, auditlog.Entry{
 		Account: acct.AppID, Action: action, Actor: operator(), OpenID: a.change.openid, User: a.change.user, Count: a.change.count, Detail: a.change.detail,
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 func TestUsersFileGivesEachLoginItsRole(t *testing.T) {
@@ -66,10 +67,10 @@ func TestRolesOfTheUsersFileBoundTheConsole(t *testing.T) {
 	_, rdb := redistest.Mini(t)
 	c, err := settings.Load("", nil, map[string]string{"appid": "wx1234567890abcdef", "appsecret": canarySecret}, settings.Everything)
 	check(t, err)
-	acct, err := wire(rdb, c, &c.Accounts[0], nil)
+	acct, err := wiring.Open(rdb, c, &c.Accounts[0], nil)
 	check(t, err)
-	t.Cleanup(func() { check(t, acct.close()) })
-	o, err := newConsole(rdb, c, []*account{acct}, nil, zap.NewNop())
+	t.Cleanup(func() { check(t, acct.Close()) })
+	o, err := newConsole(rdb, c, []*wiring.Account{acct}, nil, zap.NewNop())
 	check(t, err)
 	t.Cleanup(o.console.Close)
 	ask := func(name string) int {

@@ -10,6 +10,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/webhook"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
@@ -20,7 +21,7 @@ func (v *service) watchEvents(ctx context.Context, group *errgroup.Group) {
 	c, log := v.config, v.server.log
 	for _, a := range v.accounts {
 		watch := events.Watch{
-			Gate: a.gate, Records: a.ledger, Keep: c.Redis.EventsKeep, Max: c.Redis.EventsMax, Log: log,
+			Gate: a.Gate, Records: a.Ledger, Keep: c.Redis.EventsKeep, Max: c.Redis.EventsMax, Log: log,
 		}
 		group.Go(func() error {
 			watch.Run(ctx)
@@ -30,10 +31,10 @@ func (v *service) watchEvents(ctx context.Context, group *errgroup.Group) {
 }
 
 // rosterChanged writes the event of a binding or an unbinding.
-func rosterChanged(accounts []*account) func(context.Context, enroll.Change) error {
+func rosterChanged(accounts []*wiring.Account) func(context.Context, enroll.Change) error {
 	records := map[string]*ledger.Ledger{}
 	for _, a := range accounts {
-		records[a.AppID] = a.ledger
+		records[a.AppID] = a.Ledger
 	}
 	return func(ctx context.Context, c enroll.Change) error {
 		kind := events.UserBound
@@ -48,7 +49,7 @@ func rosterChanged(accounts []*account) func(context.Context, enroll.Change) err
 func (v *service) deliverEvents(ctx context.Context, group *errgroup.Group) {
 	for _, a := range v.accounts {
 		group.Go(func() error {
-			err := webhook.NewService(a.webhooks, a.events(), v.server.log).Run(ctx)
+			err := webhook.NewService(a.Webhooks, a.Events(), v.server.log).Run(ctx)
 			if errors.Is(err, context.Canceled) {
 				return nil
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/testutil"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -96,15 +97,15 @@ func TestAWebhookOfTheHTTPAPIBeginsNowWhereNamesAreSealed(t *testing.T) {
 	_, rdb := redistest.Mini(t)
 	c, err := settings.Load("", nil, map[string]string{"appid": wechattest.AppID, "seal_keys": newerSeal, "seal_name_keys": newerNames}, settings.Everything)
 	check(t, err)
-	acct, err := wire(rdb, c, &c.Accounts[0], nil)
+	acct, err := wiring.Open(rdb, c, &c.Accounts[0], nil)
 	check(t, err)
-	defer func() { _ = acct.close() }()
-	check(t, events.Publish(t.Context(), acct.ledger, events.UserBound, events.Person{User: "patient-401"}))
+	defer func() { _ = acct.Close() }()
+	check(t, events.Publish(t.Context(), acct.Ledger, events.UserBound, events.Person{User: "patient-401"}))
 	watch, err := newObserver(zap.NewNop())
 	check(t, err)
-	api, err := newAPI(rdb, c, []*account{acct}, watch, nil)
+	api, err := newAPI(rdb, c, []*wiring.Account{acct}, watch, nil)
 	check(t, err)
-	_, secret, err := acct.keys.Create(t.Context(), apikey.Key{Name: "k", Kind: apikey.Live, Scopes: []apikey.Scope{apikey.Admin}})
+	_, secret, err := acct.Keys.Create(t.Context(), apikey.Key{Name: "k", Kind: apikey.Live, Scopes: []apikey.Scope{apikey.Admin}})
 	check(t, err)
 	server := httptest.NewServer(api)
 	defer server.Close()
@@ -112,7 +113,7 @@ func TestAWebhookOfTheHTTPAPIBeginsNowWhereNamesAreSealed(t *testing.T) {
 	id, _ := made.field(t, "id").(string)
 	at, err := rdb.HGet(t.Context(), "wxn:{"+acct.AppID+"}:webhook:"+id, "at").Result()
 	check(t, err)
-	if latest, err := acct.events().Latest(t.Context()); err != nil || at != latest || at == "0-0" {
+	if latest, err := acct.Events().Latest(t.Context()); err != nil || at != latest || at == "0-0" {
 		t.Errorf("it begins after %s, and the latest event is %s: %v", at, latest, err)
 	}
 }

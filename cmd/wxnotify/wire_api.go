@@ -14,6 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/gateway"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -25,7 +26,7 @@ func apiLimits() limits {
 
 // newAPI builds the handler of the API listener of these accounts: the API, and with
 // gateway on, WeChat's own paths.
-func newAPI(rdb redis.UniversalClient, c *settings.Config, accounts []*account, watch *observer, audit *auditlog.Log) (http.Handler, error) {
+func newAPI(rdb redis.UniversalClient, c *settings.Config, accounts []*wiring.Account, watch *observer, audit *auditlog.Log) (http.Handler, error) {
 	keys, err := apikey.NewKeyring(rdb, c.AppIDs(), c.API.Keys.Reveal())
 	if err != nil {
 		return nil, usage.Errorf("%s: %w", c.Label("api_keys"), err)
@@ -38,8 +39,8 @@ func newAPI(rdb redis.UniversalClient, c *settings.Config, accounts []*account, 
 	through := gateway.Config{Keys: keys, ClientIP: client, Logger: watch.log, OnCall: watch.passed}
 	for _, a := range accounts {
 		cfg.Accounts = append(cfg.Accounts, api.Account{
-			AppID: a.AppID, Producer: a.producer, Gate: a.gate, Ledger: a.ledger, Roster: a.roster,
-			Webhooks: a.webhooks, Events: a.events(), Templates: a.templates,
+			AppID: a.AppID, Producer: a.Producer, Gate: a.Gate, Ledger: a.Ledger, Roster: a.Roster,
+			Webhooks: a.Webhooks, Events: a.Events(), Templates: a.Templates,
 		})
 		if c.API.Gateway {
 			upstream, err := gatewayAccount(a)
@@ -75,13 +76,13 @@ func oneRequest(h http.Handler) http.Handler {
 	})
 }
 
-func gatewayAccount(a *account) (gateway.Account, error) {
+func gatewayAccount(a *wiring.Account) (gateway.Account, error) {
 	transport, err := wechat.NewTransport(a.Proxy)
 	if err != nil {
 		return gateway.Account{}, err
 	}
 	return gateway.Account{
-		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, Producer: a.producer, Tokens: a.tokens, Gate: a.gate, Transport: transport,
+		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, Producer: a.Producer, Tokens: a.Tokens, Gate: a.Gate, Transport: transport,
 	}, nil
 }
 

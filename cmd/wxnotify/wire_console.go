@@ -14,6 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 )
 
 // operators is the console of a process, with what it opened.
@@ -36,12 +37,12 @@ func openAudit(c *settings.Config, stdout io.Writer) (*auditlog.Log, error) {
 }
 
 // newConsole builds the console of these accounts.
-func newConsole(rdb redis.UniversalClient, c *settings.Config, accounts []*account, audit *auditlog.Log, log *zap.Logger) (*operators, error) {
+func newConsole(rdb redis.UniversalClient, c *settings.Config, accounts []*wiring.Account, audit *auditlog.Log, log *zap.Logger) (*operators, error) {
 	cfg := console.Config{Redis: rdb, Prefix: c.Ops.Prefix, Logger: log, Audit: audit, TwoPersons: c.Ops.TwoPersons, LinkKey: c.Ops.LinkKey}
 	for _, a := range accounts {
 		cfg.Accounts = append(cfg.Accounts, console.Account{
-			AppID: a.AppID, Name: a.Name, Ledger: a.ledger, Producer: a.producer, Gate: a.gate, Tokens: a.tokens, Roster: a.roster,
-			Keys: a.keys, Webhooks: a.webhooks, Templates: a.templates, SealKeys: a.codec.Keys,
+			AppID: a.AppID, Name: a.Name, Ledger: a.Ledger, Producer: a.Producer, Gate: a.Gate, Tokens: a.Tokens, Roster: a.Roster,
+			Keys: a.Keys, Webhooks: a.Webhooks, Templates: a.Templates, SealKeys: a.Codec.Keys,
 		})
 	}
 	con, err := console.New(cfg)

@@ -8,6 +8,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/gateway"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -18,7 +19,7 @@ var (
 
 // newEnroll builds the public service of these accounts. What is not configured
 // is left out with a warning; nothing to serve at all is an error.
-func newEnroll(rdb redis.UniversalClient, c *settings.Config, accounts []*account, watch *observer) (*enroll.Service, error) {
+func newEnroll(rdb redis.UniversalClient, c *settings.Config, accounts []*wiring.Account, watch *observer) (*enroll.Service, error) {
 	cfg := enroll.Config{
 		PublicURL: c.Public.URL, Key: c.Public.EnrollKey, PreviousKey: c.Public.PreviousEnrollKey, ReturnURLs: c.Public.ReturnURLs,
 		Logger: watch.log, OnEvent: watch.enrolled, TrustedProxies: c.Public.TrustedProxies,
@@ -58,9 +59,9 @@ func newEnroll(rdb redis.UniversalClient, c *settings.Config, accounts []*accoun
 	return s, nil
 }
 
-func enrollAccount(a *account, c *settings.Config) (out enroll.Account, err error) {
-	out = enroll.Account{Roster: a.roster, Name: a.Name, Platform: a.client, AuthorizeURL: a.AuthorizeURL}
-	oauth, err := wechat.NewOAuth(a.wechat)
+func enrollAccount(a *wiring.Account, c *settings.Config) (out enroll.Account, err error) {
+	out = enroll.Account{Roster: a.Roster, Name: a.Name, Platform: a.Client, AuthorizeURL: a.AuthorizeURL}
+	oauth, err := wechat.NewOAuth(a.WeChat)
 	if err != nil {
 		return out, err
 	}
@@ -68,7 +69,7 @@ func enrollAccount(a *account, c *settings.Config) (out enroll.Account, err erro
 	if a.CallbackToken.IsZero() {
 		return out, nil
 	}
-	if out.Callback, err = newCallback(a.Account); err != nil || a.ForwardURL == "" {
+	if out.Callback, err = wiring.NewCallback(a.Account); err != nil || a.ForwardURL == "" {
 		return out, err
 	}
 	if c.API.Gateway {

@@ -1,4 +1,6 @@
-package main
+// Package wiring makes what the settings say: the connection to Redis, and what the program
+// uses of one account. Nothing runs by it.
+package wiring
 
 import (
 	"context"
@@ -41,42 +43,42 @@ var (
 	_ worker.Gate        = (*ratelimit.Gate)(nil)
 )
 
-// account is what the commands use of one account.
-type account struct {
+// Account is what commands and servers use of one account.
+type Account struct {
 	*settings.Account
-	wechat wechat.Config
-	tokens *tokenstore.Store
-	client *wechat.Client
+	WeChat wechat.Config
+	Tokens *tokenstore.Store
+	Client *wechat.Client
 
-	rdb      redis.UniversalClient
-	gate     *ratelimit.Gate
-	ledger   *ledger.Ledger
-	producer *producer.Producer
-	roster   *enroll.Roster
-	keys     *apikey.Store
-	webhooks *webhook.Store
-	// templates asks WeChat; nil without an AppSecret.
-	templates *templates.Known
-	codec     job.Codec   // of messages that wait
-	names     *seal.Names // nil: openids and users are in clear
+	Redis    redis.UniversalClient // of all accounts
+	Gate     *ratelimit.Gate
+	Ledger   *ledger.Ledger
+	Producer *producer.Producer
+	Roster   *enroll.Roster
+	Keys     *apikey.Store
+	Webhooks *webhook.Store
+	// Templates asks WeChat; nil without an AppSecret.
+	Templates *templates.Known
+	Codec     job.Codec   // of messages that wait
+	Names     *seal.Names // nil: openids and users are in clear
 }
 
-// connect dials Redis and refuses one that would lose messages. The report has what is
-// only unwise.
-func connect(ctx context.Context, c *settings.Config) (redis.UniversalClient, redisconn.Report, error) {
-	server, err := redisServer(c)
+// Connect dials Redis and refuses one that would lose messages, as wrong configuration. The
+// report has what is only unwise. Close the client.
+func Connect(ctx context.Context, c *settings.Config) (redis.UniversalClient, redisconn.Report, error) {
+	server, err := RedisServer(c)
 	if err != nil {
 		return nil, redisconn.Report{}, err
 	}
-	report, err := checkRedis(ctx, c, server)
+	report, err := CheckRedis(ctx, c, server)
 	if err != nil {
 		return nil, report, err
 	}
 	return server.Dial(), report, nil
 }
 
-// checkRedis connects, and refuses a Redis that would lose messages.
-func checkRedis(ctx context.Context, c *settings.Config, server *redisconn.Server) (redisconn.Report, error) {
+// CheckRedis connects, and refuses a Redis that would lose messages.
+func CheckRedis(ctx context.Context, c *settings.Config, server *redisconn.Server) (redisconn.Report, error) {
 	report, err := server.Check(ctx)
 	if err != nil {
 		return report, usage.Errorf("%s: %w", c.Label("redis_url"), err)
@@ -84,8 +86,8 @@ func checkRedis(ctx context.Context, c *settings.Config, server *redisconn.Serve
 	return report, nil
 }
 
-// redisServer reads the address of Redis. It does not connect.
-func redisServer(c *settings.Config) (*redisconn.Server, error) {
+// RedisServer reads the address of Redis. It does not connect.
+func RedisServer(c *settings.Config) (*redisconn.Server, error) {
 	server, err := redisconn.Parse(redisconn.Config{
 		URL: c.Redis.URL.Reveal(), CAFile: c.Redis.CA, CertFile: c.Redis.Cert, KeyFile: c.Redis.Key, ServerName: c.Redis.ServerName,
 		Patience: c.Patience,
@@ -96,66 +98,67 @@ func redisServer(c *settings.Config) (*redisconn.Server, error) {
 	return server, nil
 }
 
-// wire builds an account from its settings. onToken may be nil.
-func wire(rdb redis.UniversalClient, c *settings.Config, a *settings.Account, onToken func(tokenstore.Event)) (*account, error) {
-	out := &account{
-		Account: a, rdb: rdb, keys: apikey.NewStore(rdb, a.AppID), names: c.Names(a.AppID),
+// Open builds an account of c from its settings, without a call to Redis or WeChat. An error
+// is wrong configuration. onToken may be nil. Close what it returns.
+func Open(rdb redis.UniversalClient, c *settings.Config, a *settings.Account, onToken func(tokenstore.Event)) (*Account, error) {
+	out := &Account{
+		Account: a, Redis: rdb, Keys: apikey.NewStore(rdb, a.AppID), Names: c.Names(a.AppID),
 	}
-	if err := out.wire(c, onToken); err != nil {
+	if err := out.build(c, onToken); err != nil {
 		return nil, usage.Errorf("account %s: %w", a.AppID, err)
 	}
 	return out, nil
 }
 
-func (a *account) wire(c *settings.Config, onToken func(tokenstore.Event)) (err error) {
-	if a.gate, err = newGate(a.rdb, a.Account); err != nil {
+func (a *Account) build(c *settings.Config, onToken func(tokenstore.Event)) (err error) {
+	if a.Gate, err = NewGate(a.Redis, a.Account); err != nil {
 		return err
 	}
-	a.wechat = wechat.Config{
+	a.WeChat = wechat.Config{
 		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, Proxy: a.Proxy,
 	}
 	var fetcher tokenstore.Fetcher = noSecret{}
 	secret := ""
 	if !a.AppSecret.IsZero() {
 		secret = a.AppSecret.Fingerprint()
-		if fetcher, err = wechat.NewTokenFetcher(a.wechat); err != nil {
+		if fetcher, err = wechat.NewTokenFetcher(a.WeChat); err != nil {
 			return err
 		}
 	}
 	mode := map[string]tokenstore.Mode{"stable": tokenstore.Stable, "classic": tokenstore.Classic}[a.TokenMode]
-	if a.tokens, err = tokenstore.New(a.rdb, fetcher, tokenstore.Config{
+	if a.Tokens, err = tokenstore.New(a.Redis, fetcher, tokenstore.Config{
 		AppID: a.AppID, Mode: mode, SecretFingerprint: secret, OnEvent: a.onToken(onToken),
 	}); err != nil {
 		return err
 	}
-	if a.client, err = wechat.NewClient(a.wechat, a.tokens); err != nil {
+	if a.Client, err = wechat.NewClient(a.WeChat, a.Tokens); err != nil {
 		return err
 	}
 	if !a.AppSecret.IsZero() {
-		a.templates = &templates.Known{Ask: a.client.Templates}
+		a.Templates = &templates.Known{Ask: a.Client.Templates}
 	}
-	if a.ledger, err = ledger.New(a.rdb, a.AppID, a.names, ledger.Config{Keep: c.Redis.Keep, Resend: a.Resend}); err != nil {
+	if a.Ledger, err = ledger.New(a.Redis, a.AppID, a.Names, ledger.Config{Keep: c.Redis.Keep, Resend: a.Resend}); err != nil {
 		return err
 	}
-	a.webhooks = webhook.NewStore(a.ledger, c.Redis.WebhookPrivate)
-	if a.producer, err = newProducer(a.rdb, c, a.Account); err != nil {
+	a.Webhooks = webhook.NewStore(a.Ledger, c.Redis.WebhookPrivate)
+	if a.Producer, err = NewProducer(a.Redis, c, a.Account); err != nil {
 		return err
 	}
-	a.codec = c.Codec(a.AppID)
-	a.roster, err = enroll.NewRoster(enroll.RosterConfig{
-		Redis: a.rdb, Account: a.AppID, Keep: c.Redis.Keep, Resend: a.Resend, Bind: enroll.BindPolicy(a.Bind), EraseUnsubscribed: a.EraseUnsubscribed,
-		WeChat: a.client, SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys,
+	a.Codec = c.Codec(a.AppID)
+	a.Roster, err = enroll.NewRoster(enroll.RosterConfig{
+		Redis: a.Redis, Account: a.AppID, Keep: c.Redis.Keep, Resend: a.Resend, Bind: enroll.BindPolicy(a.Bind), EraseUnsubscribed: a.EraseUnsubscribed,
+		WeChat: a.Client, SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys,
 	})
 	return err
 }
 
-// events reads the account's events.
-func (a *account) events() *events.Reader {
-	return events.NewReader(a.ledger, api.Describe(a.producer))
+// Events reads the account's events.
+func (a *Account) Events() *events.Reader {
+	return events.NewReader(a.Ledger, api.Describe(a.Producer))
 }
 
 // onToken opens the gate when there is a token again: its next probe may be minutes away.
-func (a *account) onToken(then func(tokenstore.Event)) func(tokenstore.Event) {
+func (a *Account) onToken(then func(tokenstore.Event)) func(tokenstore.Event) {
 	return func(e tokenstore.Event) {
 		if then != nil {
 			then(e)
@@ -165,18 +168,18 @@ func (a *account) onToken(then func(tokenstore.Event)) func(tokenstore.Event) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second) //nolint:forbidigo // the fetch that it follows outlives its caller, too
 		defer cancel()
-		_ = a.gate.Open(ctx, ratelimit.ReasonToken) // Redis fails: the probe opens it
+		_ = a.Gate.Open(ctx, ratelimit.ReasonToken) // Redis fails: the probe opens it
 	}
 }
 
-// newProducer opens the producer of one account.
-func newProducer(rdb redis.UniversalClient, c *settings.Config, a *settings.Account) (*producer.Producer, error) {
+// NewProducer opens the producer of one account of c.
+func NewProducer(rdb redis.UniversalClient, c *settings.Config, a *settings.Account) (*producer.Producer, error) {
 	return producer.New(rdb, producer.Config{Account: a.AppID, Keep: c.Redis.Keep, SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys})
 }
 
-// checkNames refuses accounts whose openids and users are not sealed in Redis as this
-// process seals them.
-func checkNames(ctx context.Context, rdb redis.UniversalClient, c *settings.Config, appids ...string) error {
+// CheckNames refuses accounts whose openids and users are not sealed in Redis as this
+// process seals them: wrong configuration.
+func CheckNames(ctx context.Context, rdb redis.UniversalClient, c *settings.Config, appids ...string) error {
 	for _, appid := range appids {
 		err := names.Check(ctx, rdb, appid, c.Names(appid))
 		if errors.Is(err, names.ErrMixed) {
@@ -189,17 +192,17 @@ func checkNames(ctx context.Context, rdb redis.UniversalClient, c *settings.Conf
 	return nil
 }
 
-// newGate opens the gate of one account.
-func newGate(rdb redis.UniversalClient, a *settings.Account) (*ratelimit.Gate, error) {
+// NewGate opens the gate of one account.
+func NewGate(rdb redis.UniversalClient, a *settings.Account) (*ratelimit.Gate, error) {
 	return ratelimit.New(rdb, ratelimit.Config{
 		Key: redisx.Prefix(a.AppID), Rate: a.Rate, DailyQuota: a.DailyQuota, Reserve: a.Reserve,
 		UTCOffset: a.UTCOffset, Owner: owner(),
 	})
 }
 
-// close releases what the account holds. Redis stays open.
-func (a *account) close() error {
-	return errors.Join(a.ledger.Close(), a.producer.Close(), a.roster.Close())
+// Close releases what the account holds. Redis stays open.
+func (a *Account) Close() error {
+	return errors.Join(a.Ledger.Close(), a.Producer.Close(), a.Roster.Close())
 }
 
 // owner names this process in leases and pauses.
@@ -225,8 +228,8 @@ func (noSecret) FetchStable(context.Context, bool) (wechat.Token, error) {
 	return wechat.Token{}, errNoSecret
 }
 
-// newCallback builds our half of the account's server configuration.
-func newCallback(a *settings.Account) (*wechat.Callback, error) {
+// NewCallback builds our half of the account's server configuration, which needs a Token.
+func NewCallback(a *settings.Account) (*wechat.Callback, error) {
 	rotating := func(current, previous wechat.Secret) (out []wechat.RotatingSecret) {
 		if !current.IsZero() {
 			out = append(out, wechat.RotatingSecret{Value: current})
