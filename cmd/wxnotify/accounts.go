@@ -128,6 +128,11 @@ func (a *app) withRedis(cmd *cobra.Command, choose chooser, do func(redis.Univer
 	if err != nil {
 		return err
 	}
+	if groupsOf(cmd)&settings.Calling != 0 {
+		if err := settings.SecretsMissing(chosen); err != nil {
+			return err
+		}
+	}
 	rdb, report, err := wiring.Connect(cmd.Context(), c)
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func (a *app) checkConfig(cmd *cobra.Command) error {
 		_, err := c.Pick("")
 		return err
 	}
-	if err := c.SecretsMissing(); err != nil {
+	if err := settings.SecretsMissing(c.All()); err != nil {
 		return err
 	}
 	if _, err := wiring.RedisServer(c); err != nil {

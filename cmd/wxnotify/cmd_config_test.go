@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
@@ -20,6 +21,27 @@ func environ(pairs ...string) map[string]string {
 		m[pairs[i]] = pairs[i+1]
 	}
 	return m
+}
+
+// What calls WeChat without an AppSecret is refused before it tries: a failed fetch of a
+// token is kept in Redis, and holds up the workers of the account.
+func TestACommandThatCallsWeChatNamesAMissingAppSecret(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"WXNOTIFY_REDIS_URL": redistest.Start(t).URL(), "WXNOTIFY_APPID": "wxa"}
+	for _, args := range [][]string{
+		{"token", "refresh"},
+		{"token", "revoke", "--yes"},
+		{"quota", "--ask"},
+		{"templates"},
+		{"rid", "5f8f7f5d-1d2e3f4a-0b0c0d0e"},
+		{"enroll", "sync"},
+		{"enroll", "migrate", "--from", "wx0123456789abcdef"},
+		{"enroll", "import", "--check", write(t, "users.csv", "user,openid\nu,oABCDEFGHIJKLMNOPQRSTUVWXYZ1\n")},
+	} {
+		inProcess(t, env, args...).has(t, exitUsage, "account wxa: the AppSecret is missing", "WXNOTIFY_APPSECRET_FILE")
+	}
+	inProcess(t, env, "enroll", "import", write(t, "users.csv", "user,openid\nu,oABCDEFGHIJKLMNOPQRSTUVWXYZ1\n")).has(t, exitDone)
+	inProcess(t, env, "token").hasNot(t, "error", "fetches today 1")
 }
 
 func TestConfigCommandRedacts(t *testing.T) {

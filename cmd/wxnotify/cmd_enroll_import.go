@@ -60,6 +60,9 @@ another unionid, is refused; one that does not follow is bound and suppressed.`,
 				return usage.Wrap(err)
 			}
 			a.change.detail = auditlog.ID(filepath.Base(args[0]))
+			if !check {
+				readOnly(cmd, settings.Connecting)
+			}
 			return a.withRoster(cmd, func(ctx context.Context, roster *enroll.Roster, _ string) error {
 				run := &importRun{app: a, name: args[0]}
 				return run.all(ctx, roster, table, check)

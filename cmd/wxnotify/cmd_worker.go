@@ -53,7 +53,7 @@ func (a *app) readServer(cmd *cobra.Command, roles role) (*settings.Config, erro
 		_, err := c.Pick("")
 		return c, err
 	}
-	if err := c.SecretsMissing(); err != nil && (roles != answers || c.API.Gateway) {
+	if err := settings.SecretsMissing(c.All()); err != nil && (roles != answers || c.API.Gateway) {
 		return c, err
 	}
 	return c, nil

@@ -350,11 +350,16 @@ func (c *Config) Chosen(appid string) ([]*Account, error) {
 		one, err := c.Pick(appid)
 		return []*Account{one}, err
 	}
+	return c.All(), nil
+}
+
+// All lists the accounts.
+func (c *Config) All() []*Account {
 	list := make([]*Account, len(c.Accounts))
 	for i := range c.Accounts {
 		list[i] = &c.Accounts[i]
 	}
-	return list, nil
+	return list
 }
 
 // AppIDs lists the appids of the accounts.
@@ -366,10 +371,10 @@ func (c *Config) AppIDs() []string {
 	return ids
 }
 
-// SecretsMissing names the accounts that cannot call WeChat; nil: there are none.
-func (c *Config) SecretsMissing() error {
+// SecretsMissing names those of the accounts that cannot call WeChat; nil: there are none.
+func SecretsMissing(accounts []*Account) error {
 	var faults []error
-	for _, a := range c.Accounts {
+	for _, a := range accounts {
 		if a.AppSecret.IsZero() {
 			faults = append(faults, fmt.Errorf(
 				"account %s: the AppSecret is missing; set WXNOTIFY_APPSECRET or WXNOTIFY_APPSECRET_FILE, or appsecret_file in the account's entry", shownAppID(a.AppID)))

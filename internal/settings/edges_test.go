@@ -30,7 +30,7 @@ func readAll(t *testing.T, env map[string]string) (o outcome) {
 	t.Helper()
 	c, err := settings.Load("", env, nil, settings.Everything)
 	if err == nil {
-		err = c.SecretsMissing()
+		err = settings.SecretsMissing(c.All())
 	}
 	if err != nil && !usage.Is(err) {
 		t.Errorf("exit code 1: %v", err)
