@@ -1,19 +1,14 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
@@ -84,45 +79,6 @@ func TestAttacksOnTheAPIListener(t *testing.T) {
 			"GET /v1/templates HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+key+"\r\n\r\n")
 		if n := strings.Count(got, "HTTP/1.1 "); n != 1 || strings.Contains(got, "HTTP/1.1 200") {
 			t.Errorf("%d answers: %.300q", n, got)
-		}
-	})
-}
-
-// A body that comes a byte at a time ends with the listener's time for reading, and so
-// does a client that does not read its answer.
-func TestSlowClientsOfTheAPILoseTheirConnection(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithCancel(t.Context())
-		ln, ended := make(pipes), make(chan error, 1)
-		read := make(chan error, 1)
-		handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			_, err := io.ReadAll(r.Body)
-			read <- err
-		})
-		go func() { ended <- serveHTTP(ctx, ln, handler, apiLimits()) }()
-		near, far := net.Pipe()
-		ln <- far
-		var client sync.WaitGroup // the bubble ends after it
-		client.Go(func() {
-			_, _ = io.WriteString(near, "POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
-			for {
-				if _, err := io.WriteString(near, "x"); err != nil {
-					return
-				}
-				time.Sleep(time.Second) // virtual
-			}
-		})
-		client.Go(func() { _, _ = io.Copy(io.Discard, bufio.NewReader(near)) })
-		began := time.Now()
-		if err := <-read; err == nil || time.Since(began) > 2*time.Minute {
-			t.Errorf("after %s: %v", time.Since(began), err)
-		}
-		_ = near.Close()
-		client.Wait()
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
 		}
 	})
 }

@@ -80,7 +80,8 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	}
 	defer st.close()
 	d := &display{out: a.Stdout, color: logging.IsTerminal(a.Stdout), accepted: map[string]bool{}}
-	s, err := newServer(st.rdb, st.config, sends|publishes|answers, zap.NewNop(), hooks{
+	s, err := newServer(st.rdb, st.config, hooks{
+		roles: sends | publishes | answers, version: programVersion(), log: zap.NewNop(),
 		stdout:  a.Stdout,
 		onEvent: d.event, opsListener: st.opsLn, publicListener: st.publicLn, apiListener: st.apiLn,
 	})
@@ -91,10 +92,10 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 
 	var g errgroup.Group
 	g.Go(func() error {
-		return serveHTTP(ctx, st.pageLn, simserver.New(st.platform, st.pageLn.Addr().String()), limits{})
+		return serve(ctx, st.pageLn, simserver.New(st.platform, st.pageLn.Addr().String()), nil)
 	})
 	g.Go(func() error { return s.run(ctx) })
-	d.hello(st, s)
+	d.hello(st)
 	p, err := wiring.NewProducer(st.rdb, st.config, &st.config.Accounts[0])
 	if err == nil {
 		defer func() { _ = p.Close() }()
@@ -319,7 +320,7 @@ func (d *display) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-func (d *display) hello(st *stage, s *server) {
+func (d *display) hello(st *stage) {
 	_, _ = fmt.Fprintf(d.out, `wxnotify demo: an embedded Redis, a simulated WeChat, a worker, the followers' endpoint
 and the HTTP API in this process.
 
@@ -328,7 +329,7 @@ and the HTTP API in this process.
   followers' endpoint    http://%s/
   HTTP API               http://%s/docs
 
-`, st.pageURL, s.opsLn.Addr(), s.publicLn.Addr(), s.apiLn.Addr())
+`, st.pageURL, st.opsLn.Addr(), st.publicLn.Addr(), st.apiLn.Addr())
 }
 
 // event prints a delivery as it is recorded.

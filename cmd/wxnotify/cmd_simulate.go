@@ -140,7 +140,7 @@ func (a *app) simulate(ctx context.Context, f simulateFlags) error {
 	defer p.Close()
 	base := "http://" + reachable(ln.Addr())
 	_, _ = fmt.Fprint(a.Stderr, f.hints(base, a.self(), p.Accounts()[0].Templates()))
-	return serveHTTP(ctx, ln, simserver.New(p, f.addr), limits{log: logging.New(a.Stderr, "warn", "")})
+	return serve(ctx, ln, simserver.New(p, f.addr), logging.New(a.Stderr, "warn", ""))
 }
 
 // reachable is addr, or its port on the loopback when it is every address.

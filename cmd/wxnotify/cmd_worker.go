@@ -79,7 +79,7 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 		log.Warn("configuration", zap.String("warning", w))
 	}
 	ctx := cmd.Context()
-	traces, flush, err := startTracing(ctx, a.Env, log)
+	traces, flush, err := startTracing(ctx, a.Env, programVersion(), log)
 	if err != nil {
 		return err
 	}
@@ -95,11 +95,13 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 	if err := wiring.CheckNames(ctx, rdb, c, c.AppIDs()...); err != nil {
 		return err
 	}
-	s, err := newServer(rdb, c, roles, log, hooks{stdout: a.Stdout, traces: traces})
+	s, err := newServer(rdb, c, hooks{
+		roles: roles, version: programVersion(), log: log, stdout: a.Stdout, traces: traces,
+		reloads: a.HangUp, read: func() (*settings.Config, error) { return a.readServer(cmd, roles) },
+	})
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	s.reloads, s.read = a.HangUp, func() (*settings.Config, error) { return a.readServer(cmd, roles) }
 	return s.run(ctx)
 }

@@ -31,11 +31,18 @@ const (
 	answers                    // serves the HTTP API
 )
 
-// hooks let demo observe a server and choose its listeners.
+// hooks are what a server is given beside its configuration.
 type hooks struct {
+	roles   role
+	version string // of the program
+	log     *zap.Logger
 	onEvent func(worker.Event) // nil: no observer
 	stdout  io.Writer          // of WXNOTIFY_AUDIT_FILE=-
-	traces  bool               // spans are exported
+	traces  bool               // spans are exported, see startTracing
+	// reloads gets a value for each wish to read the configuration again; nil: never.
+	reloads <-chan os.Signal
+	// read reads the configuration again. Required with reloads.
+	read func() (*settings.Config, error)
 	// opsListener, publicListener and apiListener replace ops_addr, public_addr and
 	// api_addr; nil: these are opened.
 	opsListener    net.Listener
@@ -49,6 +56,7 @@ type server struct {
 	rdb     redis.UniversalClient
 	log     *zap.Logger
 	watch   *observer
+	version string
 	roles   role
 	onEvent func(worker.Event) // nil: no observer
 	traces  bool               // spans are exported
@@ -60,16 +68,16 @@ type server struct {
 	audit                        *auditlog.Log // nil: no audit file
 
 	service *service // the one that works now
-	// reloads gets a value for each wish to read the configuration again; nil: never.
 	reloads <-chan os.Signal
-	// read reads the configuration again. Required with reloads.
-	read func() (*settings.Config, error)
+	read    func() (*settings.Config, error)
 }
 
 // newServer builds everything and opens the listeners, so that every fault is
 // found before a message is sent.
-func newServer(rdb redis.UniversalClient, c *settings.Config, roles role, log *zap.Logger, h hooks) (*server, error) {
-	s := &server{log: log, rdb: rdb, roles: roles, onEvent: h.onEvent, traces: h.traces}
+func newServer(rdb redis.UniversalClient, c *settings.Config, h hooks) (*server, error) {
+	s := &server{
+		rdb: rdb, log: h.log, version: h.version, roles: h.roles, onEvent: h.onEvent, traces: h.traces, reloads: h.reloads, read: h.read,
+	}
 	if err := s.build(c, h); err != nil {
 		s.close()
 		return nil, err
@@ -124,7 +132,7 @@ func (s *server) open(c *settings.Config, h hooks) (err error) {
 	if s.opsLn == nil && s.apiLn == nil {
 		return nil // nothing is changed by this process that an operator decides
 	}
-	s.audit, err = openAudit(c, h.stdout)
+	s.audit, err = openAudit(c, h.stdout, s.version)
 	return err
 }
 

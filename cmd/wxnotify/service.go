@@ -8,8 +8,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
@@ -56,7 +54,7 @@ func (v *service) build() (err error) {
 		v.accounts = append(v.accounts, a)
 	}
 	if s.roles&sends != 0 {
-		if v.worker, err = newWorker(s.rdb, c, v.accounts, s.watch, s.onEvent); err != nil {
+		if v.worker, err = newWorker(s, c, v.accounts); err != nil {
 			return err
 		}
 	}
@@ -139,16 +137,16 @@ func keepToken(ctx context.Context, tokens *tokenstore.Store) error {
 	return nil
 }
 
-// newWorker builds the worker of these accounts. onEvent may be nil.
-func newWorker(rdb redis.UniversalClient, c *settings.Config, accounts []*wiring.Account, watch *observer, onEvent func(worker.Event)) (*worker.Worker, error) {
+// newWorker builds the worker of these accounts.
+func newWorker(s *server, c *settings.Config, accounts []*wiring.Account) (*worker.Worker, error) {
 	cfg := worker.Config{
-		Redis: rdb, Concurrency: c.Worker.Concurrency, DrainTimeout: c.Worker.DrainTimeout, Logger: watch.log, Version: programVersion(),
+		Redis: s.rdb, Concurrency: c.Worker.Concurrency, DrainTimeout: c.Worker.DrainTimeout, Logger: s.log, Version: s.version,
 		SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys,
-		OnGateWait: watch.metrics.ObserveGateWait,
+		OnGateWait: s.watch.metrics.ObserveGateWait,
 		OnEvent: func(e worker.Event) {
-			watch.message(e)
-			if onEvent != nil {
-				onEvent(e)
+			s.watch.message(e)
+			if s.onEvent != nil {
+				s.onEvent(e)
 			}
 		},
 	}

@@ -3,8 +3,6 @@ package main
 import (
 	"strings"
 	"testing"
-
-	"go.uber.org/zap"
 )
 
 func TestSimulateTurnsTheDayWhereItIsTold(t *testing.T) {
@@ -29,23 +27,4 @@ func TestSimulatePrintsTheVariablesThatPointToIt(t *testing.T) {
 	for _, name := range []string{"APPID", "APPSECRET", "WECHAT_BASE_URL", "WECHAT_AUTHORIZE_URL"} {
 		p.says(t, "export WXNOTIFY_"+name+"=")
 	}
-}
-
-// Growth shows in a process's own figures, which operators watch.
-func TestMetricsTellTheProcess(t *testing.T) {
-	t.Parallel()
-	watch, err := newObserver(zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	families, err := watch.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == "go_goroutines" {
-			return
-		}
-	}
-	t.Error("no go_goroutines among the metrics")
 }

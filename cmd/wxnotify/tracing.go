@@ -56,7 +56,7 @@ const flushTimeout = 5 * time.Second
 // startTracing exports the spans of this process where an endpoint is set. Without one
 // nothing is started, and stop does nothing. OpenTelemetry's variables hold for the rest:
 // OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS.
-func startTracing(ctx context.Context, env map[string]string, log *zap.Logger) (on bool, stop func(), err error) {
+func startTracing(ctx context.Context, env map[string]string, version string, log *zap.Logger) (on bool, stop func(), err error) {
 	endpoint, err := tracesEndpoint(env)
 	if endpoint == "" || err != nil {
 		return false, func() {}, err
@@ -67,7 +67,7 @@ func startTracing(ctx context.Context, env map[string]string, log *zap.Logger) (
 	}
 	// Neither the host nor the arguments of the process: those may hold what no span should.
 	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithFromEnv(), resource.WithAttributes(
-		attribute.String("service.name", cmp.Or(env["OTEL_SERVICE_NAME"], "wxnotify")), attribute.String("service.version", programVersion())))
+		attribute.String("service.name", cmp.Or(env["OTEL_SERVICE_NAME"], "wxnotify")), attribute.String("service.version", version)))
 	if err != nil {
 		return false, nil, usage.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}

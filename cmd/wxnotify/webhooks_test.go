@@ -10,15 +10,9 @@ import (
 	"testing"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-	"go.uber.org/zap"
 
-	"github.com/wxnotify/wxnotify/internal/apikey"
-	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/redistest"
-	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/testutil"
-	"github.com/wxnotify/wxnotify/internal/wiring"
-	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
 // A webhook gets what became of a message, from a worker that was killed after the
@@ -88,32 +82,5 @@ func TestWebhooksGetWhatBecameOfAMessage(t *testing.T) {
 	delete(strict, "WXNOTIFY_WEBHOOK_PRIVATE")
 	if r := inProcess(t, strict, "webhooks", "add", shop.URL); r.code != 2 || !strings.Contains(r.stderr, "WXNOTIFY_WEBHOOK_PRIVATE") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
-	}
-}
-
-// A webhook gets the events from when it was added, wherever sealed names have the stream.
-func TestAWebhookOfTheHTTPAPIBeginsNowWhereNamesAreSealed(t *testing.T) {
-	t.Parallel()
-	_, rdb := redistest.Mini(t)
-	c, err := settings.Load("", nil, map[string]string{"appid": wechattest.AppID, "seal_keys": newerSeal, "seal_name_keys": newerNames}, settings.Everything)
-	check(t, err)
-	acct, err := wiring.Open(rdb, c, &c.Accounts[0], nil)
-	check(t, err)
-	defer func() { _ = acct.Close() }()
-	check(t, events.Publish(t.Context(), acct.Ledger, events.UserBound, events.Person{User: "patient-401"}))
-	watch, err := newObserver(zap.NewNop())
-	check(t, err)
-	api, err := newAPI(rdb, c, []*wiring.Account{acct}, watch, nil)
-	check(t, err)
-	_, secret, err := acct.Keys.Create(t.Context(), apikey.Key{Name: "k", Kind: apikey.Live, Scopes: []apikey.Scope{apikey.Admin}})
-	check(t, err)
-	server := httptest.NewServer(api)
-	defer server.Close()
-	made := ask(t, "POST", server.URL+"/v1/webhooks", secret, `{"url":"https://shop.example/hook"}`)
-	id, _ := made.field(t, "id").(string)
-	at, err := rdb.HGet(t.Context(), "wxn:{"+acct.AppID+"}:webhook:"+id, "at").Result()
-	check(t, err)
-	if latest, err := acct.Events().Latest(t.Context()); err != nil || at != latest || at == "0-0" {
-		t.Errorf("it begins after %s, and the latest event is %s: %v", at, latest, err)
 	}
 }

@@ -25,11 +25,11 @@ type operators struct {
 }
 
 // openAudit opens WXNOTIFY_AUDIT_FILE. nil: there is none.
-func openAudit(c *settings.Config, stdout io.Writer) (*auditlog.Log, error) {
+func openAudit(c *settings.Config, stdout io.Writer, version string) (*auditlog.Log, error) {
 	if c.Ops.Audit == "" {
 		return nil, nil //nolint:nilnil // the documented meaning of a nil *auditlog.Log
 	}
-	audit, err := auditlog.Open(c.Ops.Audit, stdout, thisProcess())
+	audit, err := auditlog.Open(c.Ops.Audit, stdout, processName(version))
 	if err != nil {
 		return nil, usage.Errorf("%s: %w", c.Label("audit_file"), err)
 	}
@@ -64,9 +64,8 @@ func (o *operators) serve(w http.ResponseWriter, r *http.Request, who ops.Operat
 	o.console.ServeHTTP(w, console.WithOperator(r, console.Operator{Name: who.Name, Subject: who.Subject, LogOut: who.Role != "", Address: who.Address, Role: role, Stop: who.Stop}))
 }
 
-// thisProcess names the process in the first line of its audit log.
-func thisProcess() string {
-	version, _ := build()
+// processName names this one in the first line of its audit log.
+func processName(version string) string {
 	host, _ := os.Hostname()
 	return fmt.Sprintf("version %s, host %s, process %d", version, host, os.Getpid())
 }

@@ -216,3 +216,42 @@ func TestRequestsInFlightFinishWhenAListenerStops(t *testing.T) {
 		}
 	})
 }
+
+// A body that comes a byte at a time ends with the listener's time for reading, and so
+// does a client that does not read its answer.
+func TestSlowClientsOfTheAPILoseTheirConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		ln, ended := make(pipes), make(chan error, 1)
+		read := make(chan error, 1)
+		handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, err := io.ReadAll(r.Body)
+			read <- err
+		})
+		go func() { ended <- serveHTTP(ctx, ln, handler, apiLimits()) }()
+		near, far := net.Pipe()
+		ln <- far
+		var client sync.WaitGroup // the bubble ends after it
+		client.Go(func() {
+			_, _ = io.WriteString(near, "POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+			for {
+				if _, err := io.WriteString(near, "x"); err != nil {
+					return
+				}
+				time.Sleep(time.Second) // virtual
+			}
+		})
+		client.Go(func() { _, _ = io.Copy(io.Discard, bufio.NewReader(near)) })
+		began := time.Now()
+		if err := <-read; err == nil || time.Since(began) > 2*time.Minute {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		_ = near.Close()
+		client.Wait()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -94,3 +94,22 @@ func TestEveryEndIsCountedAndLoggedOnce(t *testing.T) {
 		t.Errorf("lines %+v", lines)
 	}
 }
+
+// Growth shows in a process's own figures, which operators watch.
+func TestMetricsTellTheProcess(t *testing.T) {
+	t.Parallel()
+	watch, err := newObserver(zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	families, err := watch.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "go_goroutines" {
+			return
+		}
+	}
+	t.Error("no go_goroutines among the metrics")
+}
