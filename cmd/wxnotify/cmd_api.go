@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/wxnotify/wxnotify/internal/server"
 	"github.com/wxnotify/wxnotify/internal/settings"
 )
 
@@ -15,7 +16,7 @@ them. It enqueues, and workers send. With --gateway true it serves WeChat's own 
 (docs/gateway.md), which needs the AppSecret. Beyond this machine put a proxy with TLS
 before it. Its subcommands keep the keys.`,
 	}
-	a.serverCommand(cmd, answers, settings.Connecting|settings.Calling|settings.Answering|settings.Operating|settings.Logging)
+	a.serverCommand(cmd, server.Answers, settings.Connecting|settings.Calling|settings.Answering|settings.Operating|settings.Logging)
 	cmd.AddCommand(a.keysCommand())
 	return cmd
 }

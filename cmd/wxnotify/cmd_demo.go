@@ -22,6 +22,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/logging"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
+	"github.com/wxnotify/wxnotify/internal/server"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/simserver"
 	"github.com/wxnotify/wxnotify/internal/usage"
@@ -80,21 +81,21 @@ func (a *app) demo(ctx context.Context, messages int, once bool) error {
 	}
 	defer st.close()
 	d := &display{out: a.Stdout, color: logging.IsTerminal(a.Stdout), accepted: map[string]bool{}}
-	s, err := newServer(st.rdb, st.config, hooks{
-		roles: sends | publishes | answers, version: programVersion(), log: zap.NewNop(),
-		stdout:  a.Stdout,
-		onEvent: d.event, opsListener: st.opsLn, publicListener: st.publicLn, apiListener: st.apiLn,
+	s, err := server.New(st.rdb, st.config, server.Options{
+		Roles: server.Sends | server.Publishes | server.Answers, Version: programVersion(), Log: zap.NewNop(),
+		Stdout:  a.Stdout,
+		OnEvent: d.event, OpsListener: st.opsLn, PublicListener: st.publicLn, APIListener: st.apiLn,
 	})
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 
 	var g errgroup.Group
 	g.Go(func() error {
-		return serve(ctx, st.pageLn, simserver.New(st.platform, st.pageLn.Addr().String()), nil)
+		return server.Serve(ctx, st.pageLn, simserver.New(st.platform, st.pageLn.Addr().String()), nil)
 	})
-	g.Go(func() error { return s.run(ctx) })
+	g.Go(func() error { return s.Run(ctx) })
 	d.hello(st)
 	p, err := wiring.NewProducer(st.rdb, st.config, &st.config.Accounts[0])
 	if err == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/enroll"
+	"github.com/wxnotify/wxnotify/internal/server"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/internal/wiring"
@@ -28,7 +29,7 @@ func (a *app) enrollCommand() *cobra.Command {
 the address that WeChat pushes events and receipts to. Run any number of them
 behind TLS. Its subcommands look at the roster and change it.`,
 	}
-	a.serverCommand(cmd, publishes, settings.Connecting|settings.Calling|settings.Publishing|settings.Operating|settings.Logging)
+	a.serverCommand(cmd, server.Publishes, settings.Connecting|settings.Calling|settings.Publishing|settings.Operating|settings.Logging)
 	audit := a.accountCommand("audit", "List who was bound, unbound and erased, when and how; users and openids masked", cobra.NoArgs, a.showAudit)
 	looks(audit)
 	cmd.AddCommand(a.enrollLink(), a.enrollList(), a.enrollExport(), a.enrollUnbind(), a.enrollErase(), audit)

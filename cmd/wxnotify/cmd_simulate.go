@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/internal/logging"
+	"github.com/wxnotify/wxnotify/internal/server"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/simserver"
 	"github.com/wxnotify/wxnotify/internal/usage"
@@ -140,7 +141,7 @@ func (a *app) simulate(ctx context.Context, f simulateFlags) error {
 	defer p.Close()
 	base := "http://" + reachable(ln.Addr())
 	_, _ = fmt.Fprint(a.Stderr, f.hints(base, a.self(), p.Accounts()[0].Templates()))
-	return serve(ctx, ln, simserver.New(p, f.addr), logging.New(a.Stderr, "warn", ""))
+	return server.Serve(ctx, ln, simserver.New(p, f.addr), logging.New(a.Stderr, "warn", ""))
 }
 
 // reachable is addr, or its port on the loopback when it is every address.

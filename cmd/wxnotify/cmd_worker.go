@@ -6,6 +6,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/gcpercent"
 	"github.com/wxnotify/wxnotify/internal/logging"
+	"github.com/wxnotify/wxnotify/internal/server"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/internal/wiring"
@@ -20,7 +21,7 @@ the outcome of each. SIGTERM and SIGINT drain: sends in flight finish, the rest 
 queued. SIGHUP reads the configuration file and the files of secrets again. A closed log
 pipe does not end it.`,
 	}
-	return a.serverCommand(cmd, sends, settings.Connecting|settings.Calling|settings.Sending|settings.Operating|settings.Logging)
+	return a.serverCommand(cmd, server.Sends, settings.Connecting|settings.Calling|settings.Sending|settings.Operating|settings.Logging)
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -30,11 +31,11 @@ func (a *app) serveCommand() *cobra.Command {
 		Long: `serve is worker, enroll and api in one process. A larger installation runs any number
 of each.`,
 	}
-	return a.serverCommand(cmd, sends|publishes|answers, settings.Connecting|settings.Calling|settings.Sending|settings.Publishing|settings.Answering|settings.Operating|settings.Logging)
+	return a.serverCommand(cmd, server.Sends|server.Publishes|server.Answers, settings.Connecting|settings.Calling|settings.Sending|settings.Publishing|settings.Answering|settings.Operating|settings.Logging)
 }
 
 // serverCommand makes cmd run a process of these roles.
-func (a *app) serverCommand(cmd *cobra.Command, roles role, groups settings.Group) *cobra.Command {
+func (a *app) serverCommand(cmd *cobra.Command, roles server.Role, groups settings.Group) *cobra.Command {
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd, roles) }
 	a.addSettings(cmd, groups)
@@ -44,7 +45,7 @@ func (a *app) serverCommand(cmd *cobra.Command, roles role, groups settings.Grou
 
 // readServer reads the configuration of a process of these roles. It is returned with an
 // error, too.
-func (a *app) readServer(cmd *cobra.Command, roles role) (*settings.Config, error) {
+func (a *app) readServer(cmd *cobra.Command, roles server.Role) (*settings.Config, error) {
 	c, err := a.read(cmd)
 	if err != nil {
 		return c, err
@@ -53,24 +54,24 @@ func (a *app) readServer(cmd *cobra.Command, roles role) (*settings.Config, erro
 		_, err := c.Pick("")
 		return c, err
 	}
-	if err := settings.SecretsMissing(c.All()); err != nil && (roles != answers || c.API.Gateway) {
+	if err := settings.SecretsMissing(c.All()); err != nil && (roles != server.Answers || c.API.Gateway) {
 		return c, err
 	}
 	return c, nil
 }
 
 // runServer runs a process of these roles until cmd's context ends.
-func (a *app) runServer(cmd *cobra.Command, roles role) error {
+func (a *app) runServer(cmd *cobra.Command, roles server.Role) error {
 	c, err := a.readServer(cmd, roles)
 	if err != nil {
 		a.warn(c)
 		return err
 	}
-	if roles == answers && c.API.Addr == settings.Off {
+	if roles == server.Answers && c.API.Addr == settings.Off {
 		return usage.Errorf("%s: is - for nowhere, and api does nothing else", c.Label("api_addr"))
 	}
 	surviveClosedPipes()
-	if roles&sends != 0 {
+	if roles&server.Sends != 0 {
 		gcpercent.Set(a.Env)
 	}
 	log := logging.New(a.Stderr, c.Log.Level, c.Log.Format)
@@ -79,7 +80,7 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 		log.Warn("configuration", zap.String("warning", w))
 	}
 	ctx := cmd.Context()
-	traces, flush, err := startTracing(ctx, a.Env, programVersion(), log)
+	traces, flush, err := server.StartTracing(ctx, a.Env, programVersion(), log)
 	if err != nil {
 		return err
 	}
@@ -95,13 +96,13 @@ func (a *app) runServer(cmd *cobra.Command, roles role) error {
 	if err := wiring.CheckNames(ctx, rdb, c, c.AppIDs()...); err != nil {
 		return err
 	}
-	s, err := newServer(rdb, c, hooks{
-		roles: roles, version: programVersion(), log: log, stdout: a.Stdout, traces: traces,
-		reloads: a.HangUp, read: func() (*settings.Config, error) { return a.readServer(cmd, roles) },
+	s, err := server.New(rdb, c, server.Options{
+		Roles: roles, Version: programVersion(), Log: log, Stdout: a.Stdout, Traces: traces,
+		Reloads: a.HangUp, Read: func() (*settings.Config, error) { return a.readServer(cmd, roles) },
 	})
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	return s.run(ctx)
+	defer s.Close()
+	return s.Run(ctx)
 }

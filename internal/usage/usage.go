@@ -26,8 +26,8 @@ func Errorf(format string, args ...any) error { return Wrap(fmt.Errorf(format, a
 
 // Is reports whether err is, or wraps, wrong usage.
 func Is(err error) bool {
-	var wrong wrongUsage
-	return errors.As(err, &wrong)
+	_, is := errors.AsType[wrongUsage](err)
+	return is
 }
 
 // Quote shows a short text. A longer one, and a word of eight or more characters that

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -62,7 +62,7 @@ func endingWith(ctx context.Context, h http.Handler) http.Handler {
 
 // runServices runs the service until ctx ends. On a reload the next one starts before the
 // one before it drains: as with two processes, no account stops sending in between.
-func (s *server) runServices(ctx context.Context) error {
+func (s *Server) runServices(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	start := func(v *service) (drain func()) {
 		own, cancel := context.WithCancel(ctx)
@@ -110,7 +110,7 @@ func (s *server) runServices(ctx context.Context) error {
 // ran returns the error with which a service ended. own is the context that it ran with, a
 // child of ctx: where only own has ended, a reload replaced the service. Sends that outlast
 // its drain are back on their queue then, and the next service goes on.
-func (s *server) ran(ctx, own context.Context, err error) error {
+func (s *Server) ran(ctx, own context.Context, err error) error {
 	if err == nil || own.Err() == nil || ctx.Err() != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (s *server) ran(ctx, own context.Context, err error) error {
 
 // next reads the configuration again and builds the service of it, with what cannot
 // change while the process runs as it was. changed names the settings that differ.
-func (s *server) next() (v *service, changed []string, err error) {
+func (s *Server) next() (v *service, changed []string, err error) {
 	c, err := s.read()
 	if err != nil {
 		return nil, nil, err
@@ -138,7 +138,7 @@ func (s *server) next() (v *service, changed []string, err error) {
 
 // forgetAccounts removes the gauges of the accounts that were removed, so that no alert
 // is about them.
-func (s *server) forgetAccounts(before, now *settings.Config) {
+func (s *Server) forgetAccounts(before, now *settings.Config) {
 	for _, id := range before.AppIDs() {
 		if !slices.Contains(now.AppIDs(), id) {
 			s.watch.metrics.Forget(id)

@@ -1,4 +1,6 @@
-package main
+// Package server is a process that runs on: it sends, serves followers and the HTTP API, or
+// all of it, with its listeners, logs, metrics and spans, and takes a changed configuration.
+package server
 
 import (
 	"cmp"
@@ -22,42 +24,43 @@ import (
 	"github.com/wxnotify/wxnotify/worker"
 )
 
-// role is what a process does.
-type role int
+// Role is what a process does.
+type Role int
 
+// The roles, of which a process may have several.
 const (
-	sends     role = 1 << iota // fetches messages and sends them
-	publishes                  // serves followers and WeChat's callback
-	answers                    // serves the HTTP API
+	Sends     Role = 1 << iota // fetches messages and sends them
+	Publishes                  // serves followers and WeChat's callback
+	Answers                    // serves the HTTP API
 )
 
-// hooks are what a server is given beside its configuration.
-type hooks struct {
-	roles   role
-	version string // of the program
-	log     *zap.Logger
-	onEvent func(worker.Event) // nil: no observer
-	stdout  io.Writer          // of WXNOTIFY_AUDIT_FILE=-
-	traces  bool               // spans are exported, see startTracing
-	// reloads gets a value for each wish to read the configuration again; nil: never.
-	reloads <-chan os.Signal
-	// read reads the configuration again. Required with reloads.
-	read func() (*settings.Config, error)
-	// opsListener, publicListener and apiListener replace ops_addr, public_addr and
+// Options are what a server is given beside its configuration.
+type Options struct {
+	Roles   Role
+	Version string      // of the program, for the registry of workers and the audit file
+	Log     *zap.Logger // required
+	OnEvent func(worker.Event) // nil: no observer
+	Stdout  io.Writer          // of WXNOTIFY_AUDIT_FILE=-
+	Traces  bool               // spans are exported, see StartTracing
+	// Reloads gets a value for each wish to read the configuration again; nil: never.
+	Reloads <-chan os.Signal
+	// Read reads the configuration again. Required with Reloads.
+	Read func() (*settings.Config, error)
+	// OpsListener, PublicListener and APIListener replace ops_addr, public_addr and
 	// api_addr; nil: these are opened.
-	opsListener    net.Listener
-	publicListener net.Listener
-	apiListener    net.Listener
+	OpsListener    net.Listener
+	PublicListener net.Listener
+	APIListener    net.Listener
 }
 
-// server is one long-running process: the listeners and the audit file, which stay open,
+// Server is one long-running process: the listeners and the audit file, which stay open,
 // and the service behind them, which a reload replaces.
-type server struct {
+type Server struct {
 	rdb     redis.UniversalClient
 	log     *zap.Logger
 	watch   *observer
 	version string
-	roles   role
+	roles   Role
 	onEvent func(worker.Event) // nil: no observer
 	traces  bool               // spans are exported
 
@@ -72,20 +75,20 @@ type server struct {
 	read    func() (*settings.Config, error)
 }
 
-// newServer builds everything and opens the listeners, so that every fault is
-// found before a message is sent.
-func newServer(rdb redis.UniversalClient, c *settings.Config, h hooks) (*server, error) {
-	s := &server{
-		rdb: rdb, log: h.log, version: h.version, roles: h.roles, onEvent: h.onEvent, traces: h.traces, reloads: h.reloads, read: h.read,
+// New builds everything and opens the listeners, so that every fault is found before a
+// message is sent. Close the server.
+func New(rdb redis.UniversalClient, c *settings.Config, h Options) (*Server, error) {
+	s := &Server{
+		rdb: rdb, log: h.Log, version: h.Version, roles: h.Roles, onEvent: h.OnEvent, traces: h.Traces, reloads: h.Reloads, read: h.Read,
 	}
 	if err := s.build(c, h); err != nil {
-		s.close()
+		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *server) build(c *settings.Config, h hooks) (err error) {
+func (s *Server) build(c *settings.Config, h Options) (err error) {
 	if s.watch, err = newObserver(s.log); err != nil {
 		return err
 	}
@@ -103,16 +106,16 @@ func (s *server) build(c *settings.Config, h hooks) (err error) {
 }
 
 // open opens the listeners and the audit file.
-func (s *server) open(c *settings.Config, h hooks) (err error) {
-	if s.roles&publishes != 0 {
-		if s.publicLn, err = listen(c.Label("public_addr"), c.Public.Addr, h.publicListener); err != nil {
+func (s *Server) open(c *settings.Config, h Options) (err error) {
+	if s.roles&Publishes != 0 {
+		if s.publicLn, err = listen(c.Label("public_addr"), c.Public.Addr, h.PublicListener); err != nil {
 			return err
 		}
 	}
-	if s.roles&answers != 0 && c.API.Addr != settings.Off {
-		s.apiLn, err = listen(c.Label("api_addr"), c.API.Addr, h.apiListener)
+	if s.roles&Answers != 0 && c.API.Addr != settings.Off {
+		s.apiLn, err = listen(c.Label("api_addr"), c.API.Addr, h.APIListener)
 		switch {
-		case err != nil && (s.roles == answers || !c.IsDefault("api_addr")):
+		case err != nil && (s.roles == Answers || !c.IsDefault("api_addr")):
 			return err
 		case err != nil: // a process that has other roles goes on without it
 			s.log.Warn("no HTTP API: its default address is taken, probably by another process of this machine; "+
@@ -120,7 +123,7 @@ func (s *server) open(c *settings.Config, h hooks) (err error) {
 		}
 	}
 	if c.Ops.Addr != settings.Off {
-		s.opsLn, err = listen(c.Label("ops_addr"), c.Ops.Addr, h.opsListener)
+		s.opsLn, err = listen(c.Label("ops_addr"), c.Ops.Addr, h.OpsListener)
 		switch {
 		case err != nil && !c.IsDefault("ops_addr"):
 			return fmt.Errorf("%w, or - for none", err)
@@ -132,7 +135,7 @@ func (s *server) open(c *settings.Config, h hooks) (err error) {
 	if s.opsLn == nil && s.apiLn == nil {
 		return nil // nothing is changed by this process that an operator decides
 	}
-	s.audit, err = openAudit(c, h.stdout, s.version)
+	s.audit, err = openAudit(c, h.Stdout, s.version)
 	return err
 }
 
@@ -150,7 +153,7 @@ func listen(label, addr string, given net.Listener) (net.Listener, error) {
 
 // serveBy puts v behind the listeners. answered returns when the requests that the
 // service before has begun are answered.
-func (s *server) serveBy(v *service) (answered func()) {
+func (s *Server) serveBy(v *service) (answered func()) {
 	var waits []func()
 	for at, h := range map[*handlerSwitch]http.Handler{&s.publicHTTP: v.public, &s.apiHTTP: v.api, &s.opsHTTP: v.ops} {
 		if h != nil {
@@ -164,7 +167,8 @@ func (s *server) serveBy(v *service) (answered func()) {
 	}
 }
 
-func (s *server) close() {
+// Close closes listeners, accounts and the audit file. Redis stays open.
+func (s *Server) Close() {
 	if s.service != nil {
 		s.service.close()
 	}
@@ -176,9 +180,9 @@ func (s *server) close() {
 	_ = s.audit.Close()
 }
 
-// run runs until ctx ends. The operators' listener is open until the last send has
+// Run runs until ctx ends. The operators' listener is open until the last send has
 // finished.
-func (s *server) run(ctx context.Context) error {
+func (s *Server) Run(ctx context.Context) error {
 	s.announce()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -202,7 +206,7 @@ func (s *server) run(ctx context.Context) error {
 	if err = errors.Join(err, support.Wait()); err != nil {
 		return err
 	}
-	if s.roles&sends != 0 {
+	if s.roles&Sends != 0 {
 		s.log.Info("worker stopped: every send in flight has finished or was requeued")
 	}
 	if s.publicLn != nil {
@@ -225,12 +229,12 @@ const (
 )
 
 // announce logs what runs, with its addresses.
-func (s *server) announce() {
+func (s *Server) announce() {
 	fields := []zap.Field{zap.String("accounts", strings.Join(s.service.config.AppIDs(), ","))}
 	if s.opsLn != nil {
 		fields = append(fields, zap.String("ops", "http://"+s.opsLn.Addr().String()+"/"))
 	}
-	if s.roles&sends != 0 {
+	if s.roles&Sends != 0 {
 		s.log.Info("worker started", fields...)
 	}
 	if s.publicLn != nil {
@@ -244,7 +248,7 @@ func (s *server) announce() {
 
 // announceCallbacks logs the address that WeChat must push to, of each account whose
 // pushes are accepted.
-func (s *server) announceCallbacks() {
+func (s *Server) announceCallbacks() {
 	for _, a := range s.service.accounts {
 		if a.CallbackToken.IsZero() {
 			continue

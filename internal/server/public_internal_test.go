@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"bufio"
@@ -86,7 +86,7 @@ func TestUnsignedBodyIsAnsweredBeforeItComes(t *testing.T) {
 func TestVerifyFilesThatAreMissingStopTheStart(t *testing.T) {
 	t.Parallel()
 	for want, folder := range map[string]string{"cannot be opened": filepath.Join(t.TempDir(), "missing"), "holds no file": t.TempDir()} {
-		c, err := settings.Load("", environ("WXNOTIFY_APPID", "wxa", "WXNOTIFY_VERIFY_FILES", folder, "WXNOTIFY_WECHAT_BASE_URL", "http://127.0.0.1"), nil, settings.Publishing)
+		c, err := settings.Load("", map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_VERIFY_FILES": folder, "WXNOTIFY_WECHAT_BASE_URL": "http://127.0.0.1"}, nil, settings.Publishing)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"bytes"
@@ -60,9 +60,9 @@ func connections(files, share int) int {
 	return max(min(files-ownFiles, 2*mostConnections)/max(share, 2), 1)
 }
 
-// serve answers on ln until ctx ends, for a tool: a request may take any time. log gets
+// Serve answers on ln until ctx ends, for a tool: a request may take any time. log gets
 // what an operator can act on; nil: nothing.
-func serve(ctx context.Context, ln net.Listener, h http.Handler, log *zap.Logger) error {
+func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *zap.Logger) error {
 	return serveHTTP(ctx, ln, h, limits{log: log})
 }
 

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -92,7 +92,7 @@ func TestADrainThatFailsAfterAReloadDoesNotEndTheProcess(t *testing.T) {
 	defer end()
 	replaced, replace := context.WithCancel(all)
 	core, logged := logs.New(zap.InfoLevel)
-	s := &server{log: zap.New(core)}
+	s := &Server{log: zap.New(core)}
 	if err := s.ran(all, replaced, late); !errors.Is(err, late) {
 		t.Errorf("a service that fails while it works: %v", err)
 	}

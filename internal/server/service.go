@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 // service is what one configuration makes of a server: the accounts, what is done with
 // them, and the handlers of the listeners.
 type service struct {
-	server   *server
+	server   *Server
 	config   *settings.Config
 	accounts []*wiring.Account
 	worker   *worker.Worker  // nil: does not send
@@ -34,7 +34,7 @@ type service struct {
 
 // newService builds all of it. It calls neither Redis nor WeChat, and nothing runs
 // before run.
-func newService(s *server, c *settings.Config) (*service, error) {
+func newService(s *Server, c *settings.Config) (*service, error) {
 	v := &service{server: s, config: c}
 	v.pages, v.endPages = context.WithCancel(context.Background()) //nolint:forbidigo // close ends it
 	if err := v.build(); err != nil {
@@ -53,7 +53,7 @@ func (v *service) build() (err error) {
 		}
 		v.accounts = append(v.accounts, a)
 	}
-	if s.roles&sends != 0 {
+	if s.roles&Sends != 0 {
 		if v.worker, err = newWorker(s, c, v.accounts); err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ func keepToken(ctx context.Context, tokens *tokenstore.Store) error {
 }
 
 // newWorker builds the worker of these accounts.
-func newWorker(s *server, c *settings.Config, accounts []*wiring.Account) (*worker.Worker, error) {
+func newWorker(s *Server, c *settings.Config, accounts []*wiring.Account) (*worker.Worker, error) {
 	cfg := worker.Config{
 		Redis: s.rdb, Concurrency: c.Worker.Concurrency, DrainTimeout: c.Worker.DrainTimeout, Logger: s.log, Version: s.version,
 		SealKeys: c.Redis.SealKeys, SealNameKeys: c.Redis.SealNameKeys,

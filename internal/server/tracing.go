@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"cmp"
@@ -53,10 +53,10 @@ func tracesEndpoint(env map[string]string) (string, error) {
 // flushTimeout is how long the end of a process waits for its last spans.
 const flushTimeout = 5 * time.Second
 
-// startTracing exports the spans of this process where an endpoint is set. Without one
+// StartTracing exports the spans of this process where an endpoint is set. Without one
 // nothing is started, and stop does nothing. OpenTelemetry's variables hold for the rest:
 // OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS.
-func startTracing(ctx context.Context, env map[string]string, version string, log *zap.Logger) (on bool, stop func(), err error) {
+func StartTracing(ctx context.Context, env map[string]string, version string, log *zap.Logger) (on bool, stop func(), err error) {
 	endpoint, err := tracesEndpoint(env)
 	if endpoint == "" || err != nil {
 		return false, func() {}, err
@@ -126,7 +126,7 @@ func (w *statusWriter) WriteHeader(status int) {
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // traceEnd continues the trace of a message whose end its receipt told.
-func (s *server) traceEnd(appid, id, state string) {
+func (s *Server) traceEnd(appid, id, state string) {
 	ctx := context.Background() //nolint:forbidigo // of enroll, whose events have none
 	_, span := tracing.Continue(ctx, tracing.Kept(ctx, s.rdb, appid, id), "wxnotify receipt", trace.SpanKindConsumer)
 	span.Text("account", appid)

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"encoding/json"
@@ -21,7 +21,7 @@ import (
 func TestAWebhookOfTheHTTPAPIBeginsNowWhereNamesAreSealed(t *testing.T) {
 	t.Parallel()
 	_, rdb := redistest.Mini(t)
-	c, err := settings.Load("", nil, map[string]string{"appid": wechattest.AppID, "seal_keys": newerSeal, "seal_name_keys": newerNames}, settings.Everything)
+	c, err := settings.Load("", nil, map[string]string{"appid": wechattest.AppID, "seal_keys": sealKey, "seal_name_keys": nameKey}, settings.Everything)
 	check(t, err)
 	acct, err := wiring.Open(rdb, c, &c.Accounts[0], nil)
 	check(t, err)

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"bufio"
@@ -130,7 +130,7 @@ func TestAcceptErrorsAreLoggedNowAndThen(t *testing.T) {
 			t.Errorf("%d lines tell of 20 failing accepts: %v", len(accepts), accepts)
 		}
 		panics := logs.FilterMessageSnippet("panic").All()
-		if len(panics) != 1 || !strings.Contains(fmt.Sprint(panics[0].ContextMap()), "listen_test.go") || strings.Contains(fmt.Sprint(panics[0].ContextMap()), "oSECRET") {
+		if len(panics) != 1 || !strings.Contains(fmt.Sprint(panics[0].ContextMap()), "listen_internal_test.go") || strings.Contains(fmt.Sprint(panics[0].ContextMap()), "oSECRET") {
 			t.Errorf("%v", panics)
 		}
 	})
