@@ -116,9 +116,10 @@ type Service struct {
 // account is what the handlers of one account share.
 type account struct {
 	Account
-	AppID    string
-	keys     keys
-	tickets  *ticket.Sealer // nil: no one can enrol
+	AppID string
+	keys  keys
+	// Nil: no one can enrol.
+	tickets  *ticket.Sealer
 	handOffs *ticket.HandOffStore
 	base     string // PublicURL/enroll/{appid}
 	inbox    *inbox // nil: no callback
@@ -165,11 +166,11 @@ func New(cfg Config) (*Service, error) {
 }
 
 func (s *Service) newAccount(a Account) (acct *account, err error) {
-	r, key, previous := a.Roster, []byte(s.cfg.Key.Reveal()), []byte(s.cfg.PreviousKey.Reveal())
-	acct = &account{
-		Account: a, AppID: r.account, keys: r.keys, handOffs: ticket.NewHandOffStore(r.rdb, r.account, key, previous), erasing: make(chan struct{}, 1),
-	}
+	r := a.Roster
+	acct = &account{Account: a, AppID: r.account, keys: r.keys, erasing: make(chan struct{}, 1)}
 	if s.cfg.enrols() && a.OAuth != nil && a.Platform != nil {
+		key, previous := []byte(s.cfg.Key.Reveal()), []byte(s.cfg.PreviousKey.Reveal())
+		acct.handOffs = ticket.NewHandOffStore(r.rdb, r.account, key, previous)
 		if acct.tickets, err = ticket.NewSealer(key, r.account, previous); err != nil {
 			return nil, err
 		}

@@ -97,25 +97,24 @@ const (
 
 // inbox keeps one account's events until they are applied.
 type inbox struct {
-	rdb      redis.UniversalClient
-	keys     keys
+	*Roster
+
 	consumer string
-	guard    *names.Guard
 }
 
 func newInbox(r *Roster, consumer string) *inbox {
 	if consumer == "" {
 		consumer = "enroll-" + randomName()
 	}
-	return &inbox{rdb: r.rdb, keys: r.keys, consumer: consumer, guard: r.guard}
+	return &inbox{r, consumer}
 }
 
 // take is the one write before a push is acknowledged: it checks that the push
 // is no replay and was not seen, and puts e, unless that is nil, into the inbox.
 // Nothing is marked as seen that is not in the inbox.
 func (b *inbox) take(ctx context.Context, p *wechat.Push, e *entry) (taken, error) {
-	if err := b.guard.Admit(ctx); err != nil {
-		return "", wrap(err, "take a push")
+	if err := b.admit(ctx); err != nil {
+		return "", err
 	}
 	text := ""
 	if e != nil {
@@ -217,8 +216,8 @@ func (b *inbox) forgetReaders(ctx context.Context) {
 
 // round takes what has waited for a second look, then what is new.
 func (b *inbox) round(ctx context.Context, log *quietLog, apply func(context.Context, entry) error) error {
-	if err := b.guard.Admit(ctx); err != nil {
-		return wrap(err, "read the inbox")
+	if err := b.admit(ctx); err != nil {
+		return err
 	}
 	again, err := b.unfinished(ctx)
 	if err != nil {

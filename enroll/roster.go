@@ -15,7 +15,6 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
-	"github.com/wxnotify/wxnotify/internal/names"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/seal"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -88,7 +87,6 @@ type Roster struct {
 	keys    keys
 	account string
 	actor   string // for the audit trail
-	guard   *names.Guard
 	records *ledger.Ledger
 	tasks   *queue.Inspector
 	codec   job.Codec // of messages that wait
@@ -106,7 +104,7 @@ func NewRoster(cfg RosterConfig) (*Roster, error) {
 		return nil, fmt.Errorf("enroll: %w", err)
 	}
 	return &Roster{
-		cfg: cfg, rdb: cfg.Redis, account: cfg.Account, keys: keys{cfg.Account, sealed}, guard: names.NewGuard(cfg.Redis, cfg.Account, sealed),
+		cfg: cfg, rdb: cfg.Redis, account: cfg.Account, keys: keys{cfg.Account, sealed},
 		records: records, tasks: queue.NewInspector(cfg.Redis), codec: job.Codec{Account: cfg.Account, Keys: messages},
 	}, nil
 }
@@ -118,7 +116,7 @@ func (r *Roster) Close() error { return r.records.Close() }
 func (r *Roster) names() *seal.Names { return r.keys.names }
 
 // admit returns an error unless names are sealed in Redis as this process seals them.
-func (r *Roster) admit(ctx context.Context) error { return wrap(r.guard.Admit(ctx), "begin") }
+func (r *Roster) admit(ctx context.Context) error { return wrap(r.records.Admit(ctx), "begin") }
 
 // Follow notes that a bound openid follows the account or has stopped to.
 func (r *Roster) Follow(ctx context.Context, openid string, follows bool) error {

@@ -140,6 +140,9 @@ func (l *Ledger) Account() string { return l.account }
 // Names seal the names of the account; nil: they are in clear.
 func (l *Ledger) Names() *seal.Names { return l.sealed }
 
+// Admit returns an error unless names are sealed in Redis as this process seals them.
+func (l *Ledger) Admit(ctx context.Context) error { return l.guard.Admit(ctx) }
+
 // Close waits for the calls that are running; later ones get redisx.ErrClosed. The
 // Redis client stays open.
 func (l *Ledger) Close() error {
