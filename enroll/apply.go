@@ -30,9 +30,9 @@ func (s *Service) apply(ctx context.Context, a *account, e entry) error {
 	case wechat.EventUnsubscribe:
 		return s.unfollows(ctx, a, e)
 	case wechat.EventAuthorizationRevoked:
-		return s.erase(ctx, a, e.Subject, WhyRevoked)
+		return s.erase(ctx, a, e.Subject, whyRevoked)
 	case wechat.EventAuthorizationCancelled:
-		return s.erase(ctx, a, e.Subject, WhyCancelled)
+		return s.erase(ctx, a, e.Subject, whyCancelled)
 	}
 	return nil // of a newer version that shares the inbox: acknowledged, and nothing to be done
 }
@@ -146,7 +146,7 @@ func (s *Service) writeFollows(ctx context.Context, a *account, openid string, f
 			return fmt.Errorf("enroll: subscribe: %w", err)
 		}
 	case a.Roster.cfg.EraseUnsubscribed:
-		return s.erase(ctx, a, openid, WhyUnsubscribed)
+		return s.erase(ctx, a, openid, whyUnsubscribed)
 	default:
 		if err := a.Roster.records.Unsubscribed(ctx, openid); err != nil {
 			return fmt.Errorf("enroll: unsubscribe: %w", err)

@@ -133,7 +133,7 @@ func TestSpentLinksCostNothingAndStaySpent(t *testing.T) {
 
 func (w *world) erase(p enroll.Person) {
 	w.t.Helper()
-	_, err := w.roster.Erase(w.t.Context(), p, enroll.WhyAdmin)
+	_, err := w.roster.Erase(w.t.Context(), p)
 	must(w.t, err)
 }
 

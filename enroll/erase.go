@@ -17,12 +17,12 @@ import (
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
-// Why a person's data was erased; the audit trail keeps the word.
+// Why a person's data is erased. The notes of erasures and the audit trail keep the word.
 const (
-	WhyRevoked      = "authorization-revoked" // user_authorization_revoke
-	WhyCancelled    = "account-cancelled"     // user_authorization_cancellation
-	WhyUnsubscribed = "unsubscribed"          // with RosterConfig.EraseUnsubscribed
-	WhyAdmin        = "by-admin"
+	whyRevoked      = "authorization-revoked" // user_authorization_revoke
+	whyCancelled    = "account-cancelled"     // user_authorization_cancellation
+	whyUnsubscribed = "unsubscribed"          // with RosterConfig.EraseUnsubscribed
+	whyAdmin        = "by-admin"              // by Roster.Erase
 )
 
 // Person is whose data goes: an openid, or one of the business's users with all
@@ -58,14 +58,14 @@ var ErrSending = errors.New("enroll: messages of the person are still being sent
 // went to. It waits up to 30 s for messages that are being sent. After an error,
 // [ErrSending] among them, some of it may be gone: repeat it, or leave it to the next
 // process that serves the account.
-func (r *Roster) Erase(ctx context.Context, p Person, why string) (Erased, error) {
+func (r *Roster) Erase(ctx context.Context, p Person) (Erased, error) {
 	users, openids := []string{p.User}, []string{p.OpenID} // an empty one matches nothing
 	before, err := r.records.Search(ctx, users, openids)
 	if err != nil {
 		return Erased{}, fmt.Errorf("enroll: erase: %w", err)
 	}
 	found := Erased{Messages: before.Messages, Suppressions: before.Suppressions}
-	if found.Bindings, found.OpenIDs, err = r.beginErasure(ctx, p, why, before.Recipients...); err != nil {
+	if found.Bindings, found.OpenIDs, err = r.beginErasure(ctx, p, whyAdmin, before.Recipients...); err != nil {
 		return found, err
 	}
 	did, err := r.finishErasures(ctx)
@@ -179,7 +179,7 @@ return 0
 func (r *Roster) auditErasure(ctx context.Context, name, note string) error {
 	why, _, _ := strings.Cut(note, " ")
 	entry := ledger.Entry{Action: "erased", Actor: "wechat", Detail: why}
-	if why == WhyAdmin {
+	if why == whyAdmin {
 		entry.Actor = "operator" // the line before it names the person
 	}
 	if openid, ok := strings.CutPrefix(name, "o:"); ok {

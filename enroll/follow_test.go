@@ -222,7 +222,7 @@ func TestEraseUser(t *testing.T) {
 		w.enrolled(w.link("child"), openID)
 		w.enrolled(w.link("child"), shared)
 		w.enrolled(w.link("parent"), shared)
-		found, err := w.roster.Erase(t.Context(), enroll.Person{User: "child"}, enroll.WhyAdmin)
+		found, err := w.roster.Erase(t.Context(), enroll.Person{User: "child"})
 		must(t, err)
 		if found.Bindings != 2 {
 			t.Errorf("%+v", found)
@@ -231,7 +231,7 @@ func TestEraseUser(t *testing.T) {
 			t.Errorf("child %v, parent %v", w.bound("child"), w.bound("parent"))
 		}
 		for _, bad := range []enroll.Person{{}, {OpenID: "o", User: "u"}} {
-			if _, err := w.roster.Erase(t.Context(), bad, enroll.WhyAdmin); err == nil {
+			if _, err := w.roster.Erase(t.Context(), bad); err == nil {
 				t.Errorf("accepted %+v", bad)
 			}
 		}
@@ -250,7 +250,7 @@ func TestAnErasedMessageIsRememberedForKeep(t *testing.T) {
 			ToUser: openID, TemplateID: wechattest.TemplateOrderPaid, Data: map[string]wechat.Field{"thing1": {Value: "苹果"}},
 		})
 		must(t, err)
-		_, err = w.roster.Erase(t.Context(), enroll.Person{OpenID: openID}, enroll.WhyAdmin)
+		_, err = w.roster.Erase(t.Context(), enroll.Person{OpenID: openID})
 		must(t, err)
 		if left := w.rdb.PTTL(t.Context(), w.records.RecordKey("order-1")).Val(); left != keep {
 			t.Errorf("remembered for %v, want %v", left, keep)

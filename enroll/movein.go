@@ -133,7 +133,7 @@ func (r *Roster) tell(ctx context.Context, openid string, follows bool) error {
 		_, err := r.records.Listed(ctx, openid)
 		return wrap(err, "lift a suppression")
 	case r.cfg.EraseUnsubscribed:
-		_, _, err := r.beginErasure(ctx, Person{OpenID: openid}, WhyUnsubscribed)
+		_, _, err := r.beginErasure(ctx, Person{OpenID: openid}, whyUnsubscribed)
 		return err
 	default:
 		return wrap(r.records.Unsubscribed(ctx, openid), "suppress a follower who left")

@@ -44,7 +44,7 @@ func TestSealedMessagesAreErased(t *testing.T) {
 		}
 		keys, err := seal.New(key)
 		must(t, err)
-		_, err = w.roster.Erase(t.Context(), enroll.Person{OpenID: openID}, enroll.WhyAdmin)
+		_, err = w.roster.Erase(t.Context(), enroll.Person{OpenID: openID})
 		if err == nil || !strings.Contains(err.Error(), "its record is lost, and it is sealed with key "+keys.Current()) {
 			t.Fatalf("without the key: %v", err)
 		}
@@ -52,7 +52,7 @@ func TestSealedMessagesAreErased(t *testing.T) {
 			t.Errorf("tasks %v are left", got)
 		}
 		with := newRoster(t, w.rdb, appID, func(c *enroll.RosterConfig) { c.SealKeys = wechat.NewSecret(key) })
-		_, err = with.Erase(t.Context(), enroll.Person{OpenID: openID}, enroll.WhyAdmin)
+		_, err = with.Erase(t.Context(), enroll.Person{OpenID: openID})
 		must(t, err)
 		if got := tasks(); !slices.Equal(got, []string{"other-1", "other-lost"}) {
 			t.Errorf("with the key tasks %v are left", got)

@@ -314,7 +314,7 @@ When nothing of the person is found, erase fails.`,
 			}
 			a.change = change{openid: who.OpenID, user: who.User}
 			return a.withAccount(cmd, func(ctx context.Context, acct *wiring.Account) error {
-				found, err := acct.Roster.Erase(ctx, who, enroll.WhyAdmin)
+				found, err := acct.Roster.Erase(ctx, who)
 				if err != nil {
 					return fmt.Errorf("%w; the person is off the roster, repeat the command to erase the rest", err)
 				}

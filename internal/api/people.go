@@ -164,7 +164,7 @@ func (s *server) postUser(c *call) error {
 }
 
 func (s *server) deleteUser(c *call) error {
-	found, err := c.account.Roster.Erase(c.r.Context(), enroll.Person{User: c.r.PathValue("user")}, enroll.WhyAdmin)
+	found, err := c.account.Roster.Erase(c.r.Context(), enroll.Person{User: c.r.PathValue("user")})
 	if err != nil {
 		return err
 	}

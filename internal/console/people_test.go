@@ -52,7 +52,8 @@ func TestPeopleAreFoundUnboundAndErased(t *testing.T) {
 	}
 	b.confirm(t, question, "/person").must(t, "once more", http.StatusNotFound, "Nothing of this person was found")
 	b.post(t, "/person", append(page.hidden(t, "/console/person"), "do", "promote")...).must(t, "an unknown action", http.StatusBadRequest)
-	if trail := b.trail(t); !strings.Contains(trail, "li (console) unbind") || !strings.Contains(trail, "li (console) erase") || strings.Contains(trail, user) {
+	if trail := b.trail(t); !strings.Contains(trail, "li (console) unbind") || !strings.Contains(trail, "li (console) erase") ||
+		!strings.Contains(trail, "operator erased ") || !strings.Contains(trail, " by-admin\n") || strings.Contains(trail, "wechat erased") || strings.Contains(trail, user) {
 		t.Errorf("trail:\n%s", trail)
 	}
 }

@@ -167,7 +167,7 @@ func (c *Console) erase(r *request, who personRef) error {
 	if who.User == "" {
 		person.OpenID = who.OpenID
 	}
-	found, err := r.account.Roster.Erase(r.ctx(), person, "asked for in the console")
+	found, err := r.account.Roster.Erase(r.ctx(), person)
 	switch {
 	case err != nil:
 		return err
