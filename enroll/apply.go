@@ -38,11 +38,11 @@ func (s *Service) apply(ctx context.Context, a *account, e entry) error {
 }
 
 // settle gives a receipt to its message. One that names no message that we know
-// gets a second look: the answer to the send may not be recorded yet.
+// is tried again: the answer to the send may not be recorded yet.
 func (s *Service) settle(ctx context.Context, a *account, e entry) error {
 	settled, err := a.Roster.records.Receipt(ctx, e.receipt())
 	if err == nil && settled == nil {
-		if e.Looks == 0 {
+		if e.Tries == 0 {
 			return errLater
 		}
 		settled, err = a.Roster.records.Match(ctx, e.receipt())
@@ -63,7 +63,7 @@ func (s *Service) settle(ctx context.Context, a *account, e entry) error {
 			return errLater // the receipt was faster than the completion of the first task
 		}
 	}
-	if e.Looks <= 1 { // later ones only forward it
+	if e.Tries <= 1 { // later ones only forward it
 		s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindSettled, Name: string(settled.State)})
 	}
 	if settled.Now {
@@ -74,14 +74,14 @@ func (s *Service) settle(ctx context.Context, a *account, e entry) error {
 
 // follows lifts what a follow proves wrong, and binds by the scene of a code.
 func (s *Service) follows(ctx context.Context, a *account, e entry) error {
-	if err := s.heard(ctx, a, e, true); err != nil {
+	if err := s.applyFollow(ctx, a, e, true); err != nil {
 		return err
 	}
 	id, ours := ticketOfScene(e.Scene)
 	if !ours || a.tickets == nil {
 		return nil
 	}
-	p, err := a.parked(ctx, id)
+	p, err := a.storedTicket(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -106,27 +106,27 @@ func (s *Service) follows(ctx context.Context, a *account, e entry) error {
 // unfollows suppresses the openid at once: what is queued for it then ends
 // without a call.
 func (s *Service) unfollows(ctx context.Context, a *account, e entry) error {
-	return s.heard(ctx, a, e, false)
+	return s.applyFollow(ctx, a, e, false)
 }
 
-// heard writes whether a follower follows, as the latest event says. Another
+// applyFollow writes whether a follower follows, as the latest event says. Another
 // event of the same follower may be applied beside this one: a process that finds, after
 // its own effect, that a later one was heard, has that one's effect follow.
-func (s *Service) heard(ctx context.Context, a *account, e entry, follows bool) error {
-	said, err := a.Roster.latest(ctx, e, follows)
-	if said == unplaced {
+func (s *Service) applyFollow(ctx context.Context, a *account, e entry, follows bool) error {
+	latest, err := a.Roster.noteFollowEvent(ctx, e, follows)
+	if latest == orderUnknown {
 		e.Late = false
-		said, err = a.Roster.latest(ctx, e, s.followsNow(ctx, a, e.OpenID))
+		latest, err = a.Roster.noteFollowEvent(ctx, e, s.followsNow(ctx, a, e.OpenID))
 	}
 	for err == nil {
-		if err = s.writeFollows(ctx, a, e.OpenID, strings.HasSuffix(said, " 1")); err != nil {
+		if err = s.writeFollows(ctx, a, e.OpenID, strings.HasSuffix(latest, " 1")); err != nil {
 			return err
 		}
-		now := ""
-		if now, err = a.Roster.heard(ctx, e.OpenID); now == said || now == "" {
+		newest := ""
+		if newest, err = a.Roster.latestFollowEvent(ctx, e.OpenID); newest == latest || newest == "" {
 			return err
 		}
-		said = now
+		latest = newest
 	}
 	return err
 }

@@ -75,11 +75,11 @@ func (r *Roster) Bind(ctx context.Context, b Binding, t *ticket.Ticket) (Bound, 
 		keys = append(keys, r.keys.ticket(t.ID), r.keys.ticketsOf(b.OpenID))
 		args[bindTicket], args[bindTicketEnds] = t.ID.String(), ticketEnds(*t).UnixMilli()
 	}
-	said, err := bindScript.Run(ctx, r.rdb, keys, args...).Text()
+	reply, err := bindScript.Run(ctx, r.rdb, keys, args...).Text()
 	if err != nil {
 		return "", fmt.Errorf("enroll: bind: %w", names.Explain(err))
 	}
-	return Bound(said), nil
+	return Bound(reply), nil
 }
 
 // Places in the arguments of bind.lua, for a binding by a ticket.

@@ -57,23 +57,23 @@ const (
 
 // issueState counts one state and stores the ticket for it. It writes nothing if the
 // ticket is used, void or over its budget.
-func (a *account) issueState(ctx context.Context, p parkedTicket) (ticketStatus, error) {
-	said, err := openScript.Run(ctx, a.Roster.rdb, []string{a.keys.ticket(p.ticket.ID)},
+func (a *account) issueState(ctx context.Context, p openedTicket) (ticketStatus, error) {
+	reply, err := openScript.Run(ctx, a.Roster.rdb, []string{a.keys.ticket(p.ticket.ID)},
 		p.text, ticketEnds(p.ticket).UnixMilli(), mostStates).Text()
-	return ticketStatus(said), wrap(err, "open the ticket")
+	return ticketStatus(reply), wrap(err, "open the ticket")
 }
 
-// parkedTicket is a ticket that was opened, its text and its status.
-type parkedTicket struct {
+// openedTicket is a ticket that was opened, its text and its status.
+type openedTicket struct {
 	ticket ticket.Ticket
 	text   string
 	status ticketStatus
 }
 
-// parked reads the ticket that a state or a scene names. A ticket that expired after it
+// storedTicket reads the ticket that a state or a scene names. A ticket that expired after it
 // was opened is still valid. One that is not stored any more is void and has only its ID.
-func (a *account) parked(ctx context.Context, id ticket.ID) (parkedTicket, error) {
-	p := parkedTicket{ticket: ticket.Ticket{ID: id}, status: ticketVoid}
+func (a *account) storedTicket(ctx context.Context, id ticket.ID) (openedTicket, error) {
+	p := openedTicket{ticket: ticket.Ticket{ID: id}, status: ticketVoid}
 	v, err := a.Roster.rdb.HMGet(ctx, a.keys.ticket(id), "s", "u").Result()
 	if err != nil {
 		return p, wrap(err, "read the ticket")
@@ -87,8 +87,8 @@ func (a *account) parked(ctx context.Context, id ticket.ID) (parkedTicket, error
 	return p, nil
 }
 
-// look reads the status of a ticket and writes nothing.
-func (a *account) look(ctx context.Context, id ticket.ID) (ticketStatus, error) {
+// statusOf reads the status of a ticket and writes nothing.
+func (a *account) statusOf(ctx context.Context, id ticket.ID) (ticketStatus, error) {
 	mark, err := a.Roster.rdb.HGet(ctx, a.keys.ticket(id), "u").Result()
 	if errors.Is(err, redis.Nil) {
 		return ticketOpen, nil

@@ -91,7 +91,7 @@ func convertChange(field, value string, c *names.Conversion) string {
 	return value
 }
 
-// convertPerson converts the name of a note of Roster.note.
+// convertPerson converts the name of a note of Roster.noteErasure.
 func convertPerson(name string, c *names.Conversion) string {
 	if openid, ok := strings.CutPrefix(name, "o:"); ok {
 		return "o:" + c.Name(seal.OpenID, openid)

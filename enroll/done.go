@@ -11,10 +11,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// finish redirects the follower to a clean address, so that neither code nor state stay
+// redirectDone redirects the follower to a clean address, so that neither code nor state stay
 // in the browser's history. The address holds a signed proof, valid for half an hour and
 // for this browser: another person who opens it must not read that they are enrolled.
-func (s *Service) finish(w http.ResponseWriter, r *http.Request, a *account, st state, word Bound) {
+func (s *Service) redirectDone(w http.ResponseWriter, r *http.Request, a *account, st state, word Bound) {
 	target := s.returns[st.ReturnTo]
 	if target == "" || word != BoundNow && word != BoundAgain {
 		proof := s.states.seal(state{
@@ -46,9 +46,9 @@ func (s *Service) showDone(w http.ResponseWriter, r *http.Request, a *account, w
 	st, err := s.states.openOf(q.Get("p"), a.AppID, kindDone)
 	proved := err == nil && st.Nonce == browserMark(r)
 	if proved {
-		p, err := a.parked(ctx, st.Ticket)
+		p, err := a.storedTicket(ctx, st.Ticket)
 		if err != nil {
-			s.fail(w, r, a, err)
+			s.showFailure(w, r, a, err)
 			return
 		}
 		v.Link, v.User = s.returns[st.ReturnTo], maskUser(p.ticket.User)

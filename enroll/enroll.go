@@ -188,9 +188,9 @@ func (s *Service) newAccount(a Account) (acct *account, err error) {
 // of it. It bounds the requests of one client address.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /enroll/{appid}", s.enrolling(s.start))
-	mux.HandleFunc("GET /enroll/{appid}/callback", s.enrolling(s.comeBack))
-	mux.HandleFunc("POST /enroll/{appid}/callback", s.enrolling(s.answered))
+	mux.HandleFunc("GET /enroll/{appid}", s.withAccount(s.openLink))
+	mux.HandleFunc("GET /enroll/{appid}/callback", s.withAccount(s.oauthCallback))
+	mux.HandleFunc("POST /enroll/{appid}/callback", s.withAccount(s.postAnswer))
 	mux.HandleFunc("GET /healthz", s.health)
 	s.serveVerifyFiles(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

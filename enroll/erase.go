@@ -82,7 +82,7 @@ func (r *Roster) beginErasure(ctx context.Context, p Person, why string, known .
 	if (p.OpenID == "") == (p.User == "") {
 		return 0, 0, errors.New("enroll: erase takes either an openid or a user")
 	}
-	t, err := r.traces(ctx, p)
+	t, err := r.findTraces(ctx, p)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -96,13 +96,13 @@ func (r *Roster) beginErasure(ctx context.Context, p Person, why string, known .
 			openids++
 		}
 	}
-	if err := r.note(ctx, t, why); err != nil {
+	if err := r.noteErasure(ctx, t, why); err != nil {
 		return 0, 0, err
 	}
-	if bindings, err = r.forget(ctx, t); err != nil {
+	if bindings, err = r.forgetTraces(ctx, t); err != nil {
 		return bindings, openids, err
 	}
-	return bindings, openids, r.note(ctx, t, why)
+	return bindings, openids, r.noteErasure(ctx, t, why)
 }
 
 // searched is what one search found.
@@ -208,9 +208,9 @@ type traces struct {
 	pairs   [][2]string
 }
 
-// traces finds the openids of a user that no other user has, or the users of an
+// findTraces finds the openids of a user that no other user has, or the users of an
 // openid that have no other.
-func (r *Roster) traces(ctx context.Context, p Person) (traces, error) {
+func (r *Roster) findTraces(ctx context.Context, p Person) (traces, error) {
 	t := traces{person: p}
 	if p.OpenID != "" {
 		t.openids = []string{p.OpenID}
@@ -248,9 +248,9 @@ func (r *Roster) traces(ctx context.Context, p Person) (traces, error) {
 	return t, nil
 }
 
-// note remembers whom to search for, why, and which event was the latest then; each
+// noteErasure remembers whom to search for, why, and which event was the latest then; each
 // note is one of its own.
-func (r *Roster) note(ctx context.Context, t traces, why string) error {
+func (r *Roster) noteErasure(ctx context.Context, t traces, why string) error {
 	latest, err := r.rdb.XRevRangeN(ctx, r.keys.inbox(), "+", "-", 1).Result()
 	if err != nil {
 		return wrap(err, "begin the erasure")
@@ -272,8 +272,8 @@ func (r *Roster) note(ctx context.Context, t traces, why string) error {
 	return wrap(r.rdb.HSet(ctx, r.keys.erasing(), notes...).Err(), "begin the erasure")
 }
 
-// forget takes the traces off the roster.
-func (r *Roster) forget(ctx context.Context, t traces) (int, error) {
+// forgetTraces takes the traces off the roster.
+func (r *Roster) forgetTraces(ctx context.Context, t traces) (int, error) {
 	n := 0
 	for _, pair := range t.pairs {
 		gone, err := r.forgetBinding(ctx, pair[0], pair[1])

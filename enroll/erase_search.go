@@ -26,7 +26,7 @@ type people struct {
 	users   map[string]bool
 }
 
-// peopleOf reads the notes that Roster.note wrote. Versions before December 2026 noted
+// peopleOf reads the notes that Roster.noteErasure wrote. Versions before December 2026 noted
 // no event.
 func (r *Roster) peopleOf(notes map[string]string) people {
 	p := people{openids: map[string]string{}, users: map[string]bool{}}
@@ -56,9 +56,9 @@ type unopened struct {
 	err error // names the key of one of them
 }
 
-// waiting returns the tasks whose payload names one of them, and those that it cannot
+// findWaiting returns the tasks whose payload names one of them, and those that it cannot
 // open.
-func (r *Roster) waiting(ctx context.Context, who people) (tasks []queue.Ref, closed unopened, err error) {
+func (r *Roster) findWaiting(ctx context.Context, who people) (tasks []queue.Ref, closed unopened, err error) {
 	_, _, err = r.tasks.Each(ctx, r.account, func(t queue.Ref, payload []byte) []byte {
 		m, err := r.codec.Parse(t.ID, payload)
 		if missing := (*seal.UnknownKeyError)(nil); errors.As(err, &missing) {
@@ -72,9 +72,9 @@ func (r *Roster) waiting(ctx context.Context, who people) (tasks []queue.Ref, cl
 	return tasks, closed, wrap(err, "search the queues")
 }
 
-// recorded returns an error when one of the messages has no record: then only its payload
+// checkRecorded returns an error when one of the messages has no record: then only its payload
 // tells whom it is to. Those of people who are erased were found by their records.
-func (r *Roster) recorded(ctx context.Context, messages unopened) error {
+func (r *Roster) checkRecorded(ctx context.Context, messages unopened) error {
 	records, err := r.records.Get(ctx, messages.ids...)
 	if err != nil {
 		return wrap(err, "read the records of sealed messages")
@@ -101,9 +101,9 @@ func (r *Roster) dropTasks(ctx context.Context, tasks []queue.Ref) (active []que
 // dropRest removes the tasks whose record is gone, and waits for those that workers
 // hold: a worker may put one back, to be tried later.
 func (r *Roster) dropRest(ctx context.Context, who people, sending []queue.Ref) error {
-	rest, closed, err := r.waiting(ctx, who)
+	rest, closed, err := r.findWaiting(ctx, who)
 	if err == nil {
-		err = r.recorded(ctx, closed)
+		err = r.checkRecorded(ctx, closed)
 	}
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (r *Roster) dropEvents(ctx context.Context, who people) (dropped int, err e
 		var ids []string
 		for _, m := range list {
 			from = "(" + m.ID
-			event, err := entryIn(looked{m, 0}, r.names())
+			event, err := entryIn(pendingEntry{m, 0}, r.names())
 			if err == nil && (who.erases(event.OpenID, m.ID) || who.erases(event.Subject, m.ID)) {
 				ids = append(ids, m.ID)
 			}

@@ -78,7 +78,7 @@ func (s *Service) forwardReceipt(ctx context.Context, a *account, e entry, m *le
 
 // laterReceipt leaves the receipt for its next look, or gives it up after the last.
 func (s *Service) laterReceipt(a *account, e entry) error {
-	if e.Looks < receiptTries-1 {
+	if e.Tries < receiptTries-1 {
 		return errLater
 	}
 	s.log.warn("receipts "+a.AppID, "a receipt was not forwarded: the business's own server did not take it for ten minutes",

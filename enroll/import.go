@@ -108,7 +108,7 @@ func (r *Roster) checkImport(ctx context.Context, list []Binding, out []Imported
 			openids, asked[b.OpenID] = append(openids, b.OpenID), true
 		}
 	}
-	users, err := r.ask(ctx, openids)
+	users, err := r.askFollowers(ctx, openids)
 	if err != nil {
 		return err
 	}
@@ -149,11 +149,11 @@ func (r *Roster) bindImported(ctx context.Context, list []Binding, out []Importe
 	redisx.Exec(ctx, r.rdb, calls...)
 	for j, c := range calls {
 		call, _ := c.(*redisx.Call)
-		said, err := call.Text()
+		reply, err := call.Text()
 		if err != nil {
 			return wrap(err, "bind")
 		}
-		out[at[j]].Bound = Bound(said)
+		out[at[j]].Bound = Bound(reply)
 	}
 	return nil
 }
@@ -166,11 +166,11 @@ func (r *Roster) noteImported(ctx context.Context, list []Binding, out []Importe
 			facts = append(facts, fact{openid: b.OpenID, follows: b.Follows, unionid: b.UnionID})
 		}
 		if !out[i].Refused() && b.Follows != nil {
-			if err := r.tell(ctx, b.OpenID, *b.Follows); err != nil {
+			if err := r.applyFollows(ctx, b.OpenID, *b.Follows); err != nil {
 				return err
 			}
 		}
 	}
-	_, err := r.learn(ctx, facts)
+	_, err := r.noteFacts(ctx, facts)
 	return err
 }

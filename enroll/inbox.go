@@ -32,16 +32,16 @@ const (
 	// inboxBlock is how long a read waits for an event. It is also how long a
 	// stop may take.
 	inboxBlock = 2 * time.Second
-	// secondLook is when an event that was not finished is taken again, by any
+	// retryAfter is when an event that was not finished is taken again, by any
 	// process: a receipt that named no message, one that Redis failed, one whose
 	// process was killed.
-	secondLook = time.Minute
+	retryAfter = time.Minute
 	// goneReader is how long a process without events may be silent before it is
 	// forgotten; a living one reads every two seconds.
 	goneReader = time.Hour
-	// maxLooks ends what cannot be applied; it then lies in the list of stuck
+	// maxTries ends what cannot be applied; it then lies in the list of stuck
 	// events for a week.
-	maxLooks  = 50
+	maxTries  = 50
 	keepStuck = 7 * 24 * time.Hour
 	mostStuck = 1000
 	// seenLife is how long an event is recognised when it is pushed again:
@@ -49,7 +49,7 @@ const (
 	seenLife = time.Hour
 )
 
-// errLater leaves an event for a second look.
+// errLater has an event tried again after retryAfter.
 var errLater = errors.New("not finished yet")
 
 // entry is an event as it waits: what is needed of it and nothing more.
@@ -64,7 +64,7 @@ type entry struct {
 	To      string           `json:"g,omitempty"` // the account's gh_ id, of a receipt
 	// Late: it was delivered when WeChat had given up a first try, or is a repetition.
 	Late  bool   `json:"l,omitempty"`
-	Looks int    `json:"-"` // how often it was taken before
+	Tries int    `json:"-"` // how often it was taken before
 	Place string `json:"-"` // in the inbox: its stream ID
 }
 
@@ -84,15 +84,15 @@ var takeLua string
 
 var takeScript = redis.NewScript(takeLua)
 
-// taken is what became of a push.
-type taken string
+// pushResult is what became of a push.
+type pushResult string
 
 // The outcomes of take.
 const (
-	takenNow    taken = "new"
-	takenBefore taken = "seen"   // acknowledged before: nothing is to be done
-	takenReplay taken = "replay" // its query belongs to another body
-	takenFull   taken = "full"
+	pushNew      pushResult = "new"
+	pushSeen     pushResult = "seen"   // acknowledged before: nothing is to be done
+	pushReplayed pushResult = "replay" // its query belongs to another body
+	inboxFull    pushResult = "full"
 )
 
 // inbox keeps one account's events until they are applied.
@@ -112,7 +112,7 @@ func newInbox(r *Roster, consumer string) *inbox {
 // take is the one write before a push is acknowledged: it checks that the push
 // is no replay and was not seen, and puts e, unless that is nil, into the inbox.
 // Nothing is marked as seen that is not in the inbox.
-func (b *inbox) take(ctx context.Context, p *wechat.Push, e *entry) (taken, error) {
+func (b *inbox) take(ctx context.Context, p *wechat.Push, e *entry) (pushResult, error) {
 	if err := b.admit(ctx); err != nil {
 		return "", err
 	}
@@ -124,13 +124,13 @@ func (b *inbox) take(ctx context.Context, p *wechat.Push, e *entry) (taken, erro
 		}
 		text = string(data)
 	}
-	said, err := takeScript.Run(ctx, b.rdb,
+	reply, err := takeScript.Run(ctx, b.rdb,
 		[]string{b.keys.nonce(p.Nonce), b.keys.seen(dedupeKey(p)), b.keys.inbox()},
 		p.Digest, (time.Until(p.FreshUntil) + time.Minute).Milliseconds(), seenLife.Milliseconds(), maxInbox, text, randomName()).Text()
 	if err != nil {
 		return "", fmt.Errorf("enroll: take a push: %w", names.Explain(err))
 	}
-	return taken(said), nil
+	return pushResult(reply), nil
 }
 
 // forwardOnce lets one request hand the push to the business, also when an
@@ -175,7 +175,7 @@ const repeatAfter = 4 * time.Second
 // pushes may be the same to the letter: receipts without a msgid, and follow events of
 // one second, the resolution of CreateTime (follow, unfollow, follow). They are told
 // apart by their signed query. A repetition that is signed anew then counts as another
-// push: to apply a follow event twice does no harm, see Service.heard.
+// push: to apply a follow event twice does no harm, see Service.applyFollow.
 func dedupeKey(p *wechat.Push) string {
 	receipt := p.Event.Is(wechat.EventTemplateFinished) && p.Event.MsgID == 0
 	if receipt || isFollow(p.Event) {
@@ -214,7 +214,7 @@ func (b *inbox) forgetReaders(ctx context.Context) {
 	}
 }
 
-// round takes what has waited for a second look, then what is new.
+// round takes what is to be tried again, then what is new.
 func (b *inbox) round(ctx context.Context, log *quietLog, apply func(context.Context, entry) error) error {
 	if err := b.admit(ctx); err != nil {
 		return err
@@ -235,25 +235,25 @@ func (b *inbox) round(ctx context.Context, log *quietLog, apply func(context.Con
 	if err != nil {
 		return fmt.Errorf("enroll: read the inbox: %w", err)
 	}
-	var fresh []looked
+	var fresh []pendingEntry
 	for _, s := range streams {
 		for _, m := range s.Messages {
-			fresh = append(fresh, looked{m, 0})
+			fresh = append(fresh, pendingEntry{m, 0})
 		}
 	}
 	return b.applyAll(ctx, log, fresh, apply)
 }
 
-// looked is an entry in the stream, and how often it was taken before.
-type looked struct {
+// pendingEntry is an entry in the stream, and how often it was taken before.
+type pendingEntry struct {
 	redis.XMessage
-	looks int
+	tries int
 }
 
 // unfinished claims entries that were taken a while ago and are still there.
-func (b *inbox) unfinished(ctx context.Context) ([]looked, error) {
+func (b *inbox) unfinished(ctx context.Context) ([]pendingEntry, error) {
 	pending, err := b.rdb.XPendingExt(ctx, &redis.XPendingExtArgs{
-		Stream: b.keys.inbox(), Group: inboxGroup, Idle: secondLook, Start: "-", End: "+", Count: inboxBatch,
+		Stream: b.keys.inbox(), Group: inboxGroup, Idle: retryAfter, Start: "-", End: "+", Count: inboxBatch,
 	}).Result()
 	if err != nil && strings.HasPrefix(err.Error(), "NOGROUP") {
 		err = b.rdb.XGroupCreateMkStream(ctx, b.keys.inbox(), inboxGroup, "0").Err()
@@ -265,22 +265,22 @@ func (b *inbox) unfinished(ctx context.Context) ([]looked, error) {
 		return nil, wrap(err, "look through the inbox")
 	}
 	ids := make([]string, len(pending))
-	looks := make(map[string]int, len(pending))
+	tries := make(map[string]int, len(pending))
 	for i, p := range pending {
-		ids[i], looks[p.ID] = p.ID, int(p.RetryCount)
+		ids[i], tries[p.ID] = p.ID, int(p.RetryCount)
 	}
 	claimed, err := b.rdb.XClaim(ctx, &redis.XClaimArgs{
-		Stream: b.keys.inbox(), Group: inboxGroup, Consumer: b.consumer, MinIdle: secondLook, Messages: ids,
+		Stream: b.keys.inbox(), Group: inboxGroup, Consumer: b.consumer, MinIdle: retryAfter, Messages: ids,
 	}).Result()
-	out := make([]looked, len(claimed))
+	out := make([]pendingEntry, len(claimed))
 	for i, m := range claimed {
-		out[i] = looked{m, looks[m.ID]}
+		out[i] = pendingEntry{m, tries[m.ID]}
 	}
 	return out, wrap(err, "claim from the inbox")
 }
 
 // applyAll applies entries side by side and takes the finished ones out.
-func (b *inbox) applyAll(ctx context.Context, log *quietLog, list []looked, apply func(context.Context, entry) error) error {
+func (b *inbox) applyAll(ctx context.Context, log *quietLog, list []pendingEntry, apply func(context.Context, entry) error) error {
 	done := make([]bool, len(list))
 	var g errgroup.Group
 	for _, places := range byFollower(list, b.keys.names) {
@@ -309,7 +309,7 @@ func (b *inbox) applyAll(ctx context.Context, log *quietLog, list []looked, appl
 }
 
 // byFollower keeps the events of one follower in their order.
-func byFollower(list []looked, n *seal.Names) map[string][]int {
+func byFollower(list []pendingEntry, n *seal.Names) map[string][]int {
 	places := map[string][]int{}
 	for i, m := range list {
 		openid := ""
@@ -321,15 +321,15 @@ func byFollower(list []looked, n *seal.Names) map[string][]int {
 	return places
 }
 
-func entryIn(m looked, n *seal.Names) (entry, error) {
-	e := entry{Looks: m.looks, Place: m.ID}
+func entryIn(m pendingEntry, n *seal.Names) (entry, error) {
+	e := entry{Tries: m.tries, Place: m.ID}
 	text, _ := m.Values["e"].(string)
 	err := json.Unmarshal([]byte(text), &e)
 	return e.named(n.Open), wrap(err, "read an event")
 }
 
 // applyOne reports whether the entry is done with.
-func (b *inbox) applyOne(ctx context.Context, log *quietLog, m looked, apply func(context.Context, entry) error) bool {
+func (b *inbox) applyOne(ctx context.Context, log *quietLog, m pendingEntry, apply func(context.Context, entry) error) bool {
 	e, err := entryIn(m, b.keys.names)
 	if err == nil {
 		err = apply(ctx, e)
@@ -339,7 +339,7 @@ func (b *inbox) applyOne(ctx context.Context, log *quietLog, m looked, apply fun
 		return true
 	case errors.Is(err, errLater), ctx.Err() != nil:
 		return false
-	case m.looks < maxLooks:
+	case m.tries < maxTries:
 		log.warn("apply", "an event is tried again in a minute", zap.String("event", e.Name), zap.Error(err))
 		return false
 	}

@@ -62,15 +62,15 @@ func (s *Service) limited(next http.Handler) http.Handler {
 		// address is counted when it is refused.
 		if appid, ok := callbackPath(r.URL.Path); ok {
 			s.callback(w, r, s.calledAccount(appid))
-		} else if !s.spent(w, r) {
+		} else if !s.overLimit(w, r) {
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-// spent counts r. It answers r and returns true when its client address has no
+// overLimit counts r. It answers r and returns true when its client address has no
 // request left in this minute.
-func (s *Service) spent(w http.ResponseWriter, r *http.Request) bool {
+func (s *Service) overLimit(w http.ResponseWriter, r *http.Request) bool {
 	if s.limits.requests == nil || !s.limits.requests.OnLimit(w, r, s.limits.proxies.Network(r)) {
 		return false
 	}
@@ -80,9 +80,9 @@ func (s *Service) spent(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// slow counts a refused call of a callback address. When the client address has made
+// delayRefusal counts a refused call of a callback address. When the client address has made
 // many, it waits a second.
-func (s *Service) slow(w http.ResponseWriter, r *http.Request) {
+func (s *Service) delayRefusal(w http.ResponseWriter, r *http.Request) {
 	if !s.limits.refusals.OnLimit(w, r, s.limits.proxies.Network(r)) {
 		return
 	}

@@ -98,7 +98,7 @@ func (r *Roster) migrateBatch(ctx context.Context, from *Roster, fromID string, 
 		c := Converted{User: b.User, Old: b.OpenID, New: a.New, Message: a.Message}
 		if c.New != "" {
 			c.Message = ""
-			if c.Bound, err = r.move(ctx, from, b, c.New); err != nil {
+			if c.Bound, err = r.moveBinding(ctx, from, b, c.New); err != nil {
 				return err
 			}
 		}
@@ -109,9 +109,9 @@ func (r *Roster) migrateBatch(ctx context.Context, from *Roster, fromID string, 
 	return nil
 }
 
-// move moves one binding. The old binding is removed last: until then everything is
+// moveBinding moves one binding. The old binding is removed last: until then everything is
 // repeated after a crash.
-func (r *Roster) move(ctx context.Context, from *Roster, old Binding, openid string) (Bound, error) {
+func (r *Roster) moveBinding(ctx context.Context, from *Roster, old Binding, openid string) (Bound, error) {
 	if err := r.takeSuppression(ctx, from, old.OpenID, openid); err != nil {
 		return "", err
 	}
@@ -120,13 +120,13 @@ func (r *Roster) move(ctx context.Context, from *Roster, old Binding, openid str
 	if err != nil {
 		return "", wrap(err, "read the roster")
 	}
-	said := BoundBefore
+	result := BoundBefore
 	if !bound {
 		// The time of the old binding keeps the order of a user's openids.
 		keys, args := r.bindCall(b, old.BoundAt)
 		text, err := bindCalls.Run(ctx, r.rdb, keys, args...).Text()
-		if said = Bound(text); err != nil || said != BoundNow {
-			return said, wrap(err, "bind")
+		if result = Bound(text); err != nil || result != BoundNow {
+			return result, wrap(err, "bind")
 		}
 	}
 	for _, of := range []*Roster{r, from} {
@@ -137,7 +137,7 @@ func (r *Roster) move(ctx context.Context, from *Roster, old Binding, openid str
 			return "", err
 		}
 	}
-	return said, nil
+	return result, nil
 }
 
 // takeSuppression gives the new openid the suppression of the old one. That of a

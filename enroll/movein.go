@@ -38,8 +38,8 @@ type fact struct {
 	number  string // of the synchronization
 }
 
-// learned is what was known of a follower before.
-type learned struct {
+// knownBefore is what was known of a follower before.
+type knownBefore struct {
 	bound   bool
 	follows *bool
 	event   bool // an event said something within the last hour
@@ -49,8 +49,8 @@ type learned struct {
 // than a millisecond.
 const noteSize = 200
 
-// learn writes facts about those of the followers that are bound.
-func (r *Roster) learn(ctx context.Context, facts []fact) ([]learned, error) {
+// noteFacts writes facts about those of the followers that are bound.
+func (r *Roster) noteFacts(ctx context.Context, facts []fact) ([]knownBefore, error) {
 	if err := r.admit(ctx); err != nil {
 		return nil, err
 	}
@@ -68,33 +68,33 @@ func (r *Roster) learn(ctx context.Context, facts []fact) ([]learned, error) {
 		calls = append(calls, noteCalls.Call(ctx, keys, args...))
 	}
 	redisx.Exec(ctx, r.rdb, calls...)
-	out := make([]learned, 0, len(facts))
+	out := make([]knownBefore, 0, len(facts))
 	for _, c := range calls {
 		call, _ := c.(*redisx.Call)
-		said, err := call.StringSlice()
+		reply, err := call.StringSlice()
 		if err != nil {
 			return nil, wrap(err, "note what is known of followers")
 		}
-		for _, s := range said {
-			out = append(out, learnedOf(s))
+		for _, s := range reply {
+			out = append(out, knownBeforeOf(s))
 		}
 	}
 	return out, nil
 }
 
-func learnedOf(said string) learned {
-	n := learned{bound: said[0] != '-', event: len(said) > 1}
-	if said[0] == '0' || said[0] == '1' {
-		follows := said[0] == '1'
+func knownBeforeOf(reply string) knownBefore {
+	n := knownBefore{bound: reply[0] != '-', event: len(reply) > 1}
+	if reply[0] == '0' || reply[0] == '1' {
+		follows := reply[0] == '1'
 		n.follows = &follows
 	}
 	return n
 }
 
-// ask asks WeChat for users. What it refuses as a whole because of openids of another
+// askFollowers asks WeChat for users. What it refuses as a whole because of openids of another
 // account it asks for in parts: those are missing in what is returned, and so are openids that
 // the answer lacks.
-func (r *Roster) ask(ctx context.Context, openids []string) (map[string]wechat.UserInfo, error) {
+func (r *Roster) askFollowers(ctx context.Context, openids []string) (map[string]wechat.UserInfo, error) {
 	known := make(map[string]wechat.UserInfo, len(openids))
 	for part := range slices.Chunk(openids, wechat.MaxBatch) {
 		if err := r.askPart(ctx, part, known); err != nil {
@@ -125,9 +125,9 @@ func (r *Roster) askPart(ctx context.Context, openids []string, into map[string]
 	return nil
 }
 
-// tell writes whether an openid follows, as WeChat has just answered: to the suppressions
+// applyFollows writes whether an openid follows, as WeChat has just answered: to the suppressions
 // or, with EraseUnsubscribed, by an erasure.
-func (r *Roster) tell(ctx context.Context, openid string, follows bool) error {
+func (r *Roster) applyFollows(ctx context.Context, openid string, follows bool) error {
 	switch {
 	case follows:
 		_, err := r.records.Listed(ctx, openid)

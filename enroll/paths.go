@@ -34,7 +34,7 @@ func (s *Service) callback(w http.ResponseWriter, r *http.Request, a *account) {
 		s.cfg.OnEvent(Event{Kind: KindRefused, Name: "path"})
 		s.log.warn("path", "a callback address was called that is none of ours: compare the URL of 消息推送配置 with https://<your host>/callback/<appid>",
 			zap.String("path", cut(r.URL.Path, 80)), zap.String("method", cut(r.Method, 16)))
-		if !s.spent(w, r) {
+		if !s.overLimit(w, r) {
 			answer(w, http.StatusNotFound, "no callback is configured for this path")
 		}
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
@@ -42,7 +42,7 @@ func (s *Service) callback(w http.ResponseWriter, r *http.Request, a *account) {
 	case r.Method == http.MethodPost:
 		s.receive(w, r, a)
 	default:
-		if !s.spent(w, r) {
+		if !s.overLimit(w, r) {
 			w.Header().Set("Allow", "GET, HEAD, POST")
 			answer(w, http.StatusMethodNotAllowed, "this address takes GET and POST")
 		}

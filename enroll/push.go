@@ -15,9 +15,9 @@ import (
 const (
 	// maxPush bounds a push; WeChat's own have a few kilobytes.
 	maxPush = 64 << 10
-	// lingerFor and lingerMost bound what is read of a refused body.
-	lingerFor  = time.Second
-	lingerMost = 4 << 20
+	// drainFor and drainMost bound what is read of a refused body.
+	drainFor  = time.Second
+	drainMost = 4 << 20
 	// answerWithin is when a push is acknowledged whatever else goes on: WeChat
 	// hangs up after 5 s and pushes again (docs: 被动回复用户消息).
 	answerWithin = 4500 * time.Millisecond
@@ -62,9 +62,9 @@ func (s *Service) receive(w http.ResponseWriter, r *http.Request, a *account) {
 		err = errForwarded
 	}
 	if err != nil {
-		beginAnswer(w)
+		answerEarly(w)
 		s.refuse(w, r, a, err)
-		linger(w, r)
+		drainBody(w, r)
 		return
 	}
 	body, err := readPush(w, r)
@@ -86,21 +86,21 @@ func (s *Service) receive(w http.ResponseWriter, r *http.Request, a *account) {
 	}
 	ctx, cancel := context.WithDeadline(r.Context(), began.Add(answerWithin))
 	defer cancel()
-	said, err := inTime(ctx, func() (taken, error) { return a.inbox.take(ctx, push, entryOf(push, began)) })
+	result, err := inTime(ctx, func() (pushResult, error) { return a.inbox.take(ctx, push, entryOf(push, began)) })
 	switch {
 	case err != nil:
 		s.log.warn("take", "a push is not acknowledged, WeChat will come again: Redis fails", zap.String("account", a.AppID), zap.Error(err))
 		answer(w, http.StatusServiceUnavailable, "try again")
 		return
-	case said == takenFull:
+	case result == inboxFull:
 		s.log.warn("full", "a push is not acknowledged: the inbox is full; run more enroll processes", zap.String("account", a.AppID))
 		answer(w, http.StatusServiceUnavailable, "try again")
 		return
-	case said == takenReplay:
-		s.refused(a, "replay", nil)
+	case result == pushReplayed:
+		s.countRefusal(a, "replay", nil)
 		answer(w, http.StatusForbidden, "this query has been used for another body")
 		return
-	case said == takenBefore:
+	case result == pushSeen:
 		kind = KindRepeated
 	}
 	reply := s.forwardOnce(ctx, a, push, began)
@@ -131,14 +131,14 @@ func (s *Service) forwardOnce(ctx context.Context, a *account, push *wechat.Push
 
 // refuseBody answers a body that is too long or does not come.
 func (s *Service) refuseBody(w http.ResponseWriter, r *http.Request, a *account, err error) {
-	defer linger(w, r)
+	defer drainBody(w, r)
 	status, text := http.StatusBadRequest, "the body could not be read"
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		s.refused(a, "size", nil)
+		s.countRefusal(a, "size", nil)
 		status, text = http.StatusRequestEntityTooLarge, "the body is longer than 64 KB"
 	}
-	if !s.spent(w, r) {
+	if !s.overLimit(w, r) {
 		answer(w, status, text)
 	}
 }
@@ -146,26 +146,26 @@ func (s *Service) refuseBody(w http.ResponseWriter, r *http.Request, a *account,
 // readPush reads the body, whose length is checked first.
 func readPush(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > maxPush {
-		beginAnswer(w)
+		answerEarly(w)
 		return nil, &http.MaxBytesError{Limit: maxPush}
 	}
 	return io.ReadAll(http.MaxBytesReader(w, r.Body, maxPush)) //nolint:wrapcheck // the caller answers it
 }
 
-// beginAnswer lets the answer go out before the body is read; the connection is
+// answerEarly lets the answer go out before the body is read; the connection is
 // closed afterwards.
-func beginAnswer(w http.ResponseWriter) {
+func answerEarly(w http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
 	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 and test recorders need it not
 }
 
-// linger drops what is left of a refused body, for a second at most, so that the
+// drainBody drops what is left of a refused body, for a second at most, so that the
 // client reads the answer and not that the connection was reset.
-func linger(w http.ResponseWriter, r *http.Request) {
+func drainBody(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	_ = control.Flush()
-	_ = control.SetReadDeadline(time.Now().Add(lingerFor))
-	_, _ = io.CopyN(io.Discard, r.Body, lingerMost) // it is of no use
+	_ = control.SetReadDeadline(time.Now().Add(drainFor))
+	_, _ = io.CopyN(io.Discard, r.Body, drainMost) // it is of no use
 }
 
 // inTime waits for f no longer than ctx lets it: a Redis client waits for its own
@@ -217,17 +217,17 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, a *account, err
 	case errors.Is(err, errForwarded):
 		fault = "forwarded"
 	}
-	s.refused(a, fault, err)
-	s.slow(w, r)
-	if s.spent(w, r) {
+	s.countRefusal(a, fault, err)
+	s.delayRefusal(w, r)
+	if s.overLimit(w, r) {
 		return
 	}
 	answer(w, http.StatusForbidden, "refused: "+fault)
 }
 
-// refused counts a refusal, and logs the first of its kind in a while: who can
+// countRefusal counts a refusal, and logs the first of its kind in a while: who can
 // reach the endpoint can make many.
-func (s *Service) refused(a *account, fault string, err error) {
+func (s *Service) countRefusal(a *account, fault string, err error) {
 	s.cfg.OnEvent(Event{Account: a.AppID, Kind: KindRefused, Name: fault})
 	s.log.warn("refused "+a.AppID+" "+fault, "a call of the callback address was refused",
 		zap.String("account", a.AppID), zap.String("fault", fault), zap.Error(err))

@@ -23,8 +23,8 @@ const (
 	exchangeWait = 15 * time.Second
 	// askWait bounds what is only nice to know: whether the follower follows.
 	askWait = 3 * time.Second
-	// glance is how often a second request looks for the outcome of the first.
-	glance = 50 * time.Millisecond
+	// pollEvery is how often a second request looks for the outcome of the first.
+	pollEvery = 50 * time.Millisecond
 	// maxAnswer bounds the body of an answer to the question, in bytes.
 	maxAnswer = 4 << 10
 	// weChatPages is where Account.AuthorizeURL is by default.
@@ -53,10 +53,10 @@ const (
 	answerNo  = "no"
 )
 
-// comeBack is where WeChat's page sends the follower: redirect_uri (docs:
+// oauthCallback is where WeChat's page sends the follower: redirect_uri (docs:
 // 网页授权). The same address may be asked for twice, by a WebView that loads a
 // page twice or a user who goes back: the code is exchanged once.
-func (s *Service) comeBack(w http.ResponseWriter, r *http.Request, a *account) {
+func (s *Service) oauthCallback(w http.ResponseWriter, r *http.Request, a *account) {
 	if r.Method == http.MethodHead { // HEAD must not use up the code
 		answer(w, http.StatusOK, "")
 		return
@@ -65,13 +65,13 @@ func (s *Service) comeBack(w http.ResponseWriter, r *http.Request, a *account) {
 	s.resume(w, r, a, returned{state: q.Get("state"), code: q.Get("code")})
 }
 
-// answered receives the form of the confirmation page. The signed state in the form
+// postAnswer receives the form of the confirmation page. The signed state in the form
 // replaces a cookie. Another site cannot send the form for a visitor, because it does not
 // have the visitor's code.
-func (s *Service) answered(w http.ResponseWriter, r *http.Request, a *account) {
+func (s *Service) postAnswer(w http.ResponseWriter, r *http.Request, a *account) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxAnswer)
 	if err := r.ParseForm(); err != nil {
-		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: a.base})
+		s.showRefusal(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: a.base})
 		return
 	}
 	f := r.PostForm
@@ -84,14 +84,14 @@ func (s *Service) resume(w http.ResponseWriter, r *http.Request, a *account, v r
 	st, err := s.states.openOf(v.state, a.AppID, kindFirst, kindAgain)
 	expired := errors.Is(err, errStateExpired)
 	if err != nil && !expired {
-		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: a.base})
+		s.showRefusal(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: a.base})
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), exchangeWait)
 	defer cancel()
-	p, err := a.parked(ctx, st.Ticket)
+	p, err := a.storedTicket(ctx, st.Ticket)
 	if err != nil {
-		s.fail(w, r, a, err)
+		s.showFailure(w, r, a, err)
 		return
 	}
 	if p.status == ticketVoid {
@@ -105,20 +105,20 @@ func (s *Service) resume(w http.ResponseWriter, r *http.Request, a *account, v r
 		s.refuseTicket(w, r, a, p)
 		return
 	case expired:
-		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: s.retryLink(a, p, st.ReturnTo)})
+		s.showRefusal(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: s.retryLink(a, p, st.ReturnTo)})
 		return
 	case !plainCode(v.code):
-		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: s.retryLink(a, p, st.ReturnTo)})
+		s.showRefusal(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: s.retryLink(a, p, st.ReturnTo)})
 		return
 	case v.code == "", v.code == "authdeny", v.answer == answerNo: // WeChat does not document how a refusal comes back
-		s.turnAway(w, r, a, page{Name: pageRefused, Wrong: "E-REFUSED", Link: s.retryLink(a, p, st.ReturnTo)})
+		s.showRefusal(w, r, a, page{Name: pageRefused, Wrong: "E-REFUSED", Link: s.retryLink(a, p, st.ReturnTo)})
 		return
 	case p.ticket.AsksFirst() && v.answer != answerYes:
-		s.ask(w, r, a, p, st, v)
+		s.askConfirmation(w, r, a, p, st, v)
 		return
 	}
 	if err == nil && word == "" {
-		word, err = s.once(ctx, a, st, v.code, func(ctx context.Context) (Bound, error) {
+		word, err = s.exchangeOnce(ctx, a, st, v.code, func(ctx context.Context) (Bound, error) {
 			return s.enrol(ctx, a, p.ticket, v.code)
 		})
 	}
@@ -132,9 +132,9 @@ func plainCode(code string) bool {
 	return len(code) <= most && !strings.ContainsFunc(code, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
-// ask shows the confirmation page: for which user, yes or no. Before the answer nothing
+// askConfirmation shows the confirmation page: for which user, yes or no. Before the answer nothing
 // is bound or stored, and WeChat is not called.
-func (s *Service) ask(w http.ResponseWriter, r *http.Request, a *account, p parkedTicket, st state, v returned) {
+func (s *Service) askConfirmation(w http.ResponseWriter, r *http.Request, a *account, p openedTicket, st state, v returned) {
 	s.pages.show(w, r, page{
 		Name: pageConfirm, Account: a.Name, User: maskUser(p.ticket.User),
 		Form: &pageForm{State: v.state, Code: v.code, LeadsTo: []string{cmp.Or(a.AuthorizeURL, weChatPages), s.returns[st.ReturnTo]}},
@@ -142,13 +142,13 @@ func (s *Service) ask(w http.ResponseWriter, r *http.Request, a *account, p park
 }
 
 // conclude answers with the outcome of an exchange.
-func (s *Service) conclude(ctx context.Context, w http.ResponseWriter, r *http.Request, a *account, p parkedTicket, st state, word Bound, err error) {
+func (s *Service) conclude(ctx context.Context, w http.ResponseWriter, r *http.Request, a *account, p openedTicket, st state, word Bound, err error) {
 	retry := s.retryLink(a, p, st.ReturnTo)
 	var late *waitError
 	var shut *ticketError
 	switch {
 	case errors.Is(err, errState): // the state came back with another code
-		s.turnAway(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: retry})
+		s.showRefusal(w, r, a, page{Name: pageInvalid, Status: http.StatusBadRequest, Wrong: "E-STATE", Link: retry})
 	case errors.As(err, &shut):
 		p.status = shut.status
 		s.refuseTicket(w, r, a, p)
@@ -156,21 +156,21 @@ func (s *Service) conclude(ctx context.Context, w http.ResponseWriter, r *http.R
 		s.log.warn("crowd "+a.AppID, "followers are asked to wait: more enrol at once than the account's limit",
 			zap.String("account", a.AppID), zap.Int("exchanges_per_minute", exchangesPerMinute))
 		w.Header().Set("Retry-After", strconv.Itoa(seconds(late.left)))
-		s.turnAway(w, r, a, page{Name: pageTooMany, Wrong: "E-WAIT", Link: retry, Wait: late.left})
+		s.showRefusal(w, r, a, page{Name: pageTooMany, Wrong: "E-WAIT", Link: retry, Wait: late.left})
 	case err != nil:
-		s.fail(w, r, a, err)
+		s.showFailure(w, r, a, err)
 	case word == wordBusy && st.Kind == kindFirst:
 		// A code is never tried twice: a new one is asked for, once.
 		s.authorize(ctx, w, r, a, p, st.ReturnTo, kindAgain)
 	case word == wordBusy:
-		s.turnAway(w, r, a, page{Name: pageBusy, Wrong: "E-WECHAT", Link: retry})
+		s.showRefusal(w, r, a, page{Name: pageBusy, Wrong: "E-WECHAT", Link: retry})
 	case word == wordConsent:
-		s.turnAway(w, r, a, page{Name: pageRefused, Wrong: "E-CONSENT", Link: retry})
+		s.showRefusal(w, r, a, page{Name: pageRefused, Wrong: "E-CONSENT", Link: retry})
 	case word == wordSnapshot:
 		secure(w)
 		http.Redirect(w, r, retry+"&done="+string(word), http.StatusSeeOther)
 	default:
-		s.finish(w, r, a, st, word)
+		s.redirectDone(w, r, a, st, word)
 	}
 }
 
@@ -178,42 +178,42 @@ func (s *Service) conclude(ctx context.Context, w http.ResponseWriter, r *http.R
 // came of it; empty: it is under way. The error is errState when the state was used with
 // another code.
 func (s *Service) outcome(ctx context.Context, a *account, st state, code string) (begun bool, word Bound, err error) {
-	said, err := a.Roster.rdb.Get(ctx, a.keys.once(st.Nonce)).Result()
+	reply, err := a.Roster.rdb.Get(ctx, a.keys.once(st.Nonce)).Result()
 	if errors.Is(err, redis.Nil) {
 		return false, "", nil
 	}
 	if err != nil {
 		return false, "", wrap(err, "read the outcome")
 	}
-	whose, text, _ := strings.Cut(said, " ")
+	whose, text, _ := strings.Cut(reply, " ")
 	if whose != fingerprint(code) {
 		return true, "", errState
 	}
 	return true, Bound(text), nil
 }
 
-// once does enrol for the first request that brings this state and code, and
+// exchangeOnce does enrol for the first request that brings this state and code, and
 // returns its outcome to the others, in all processes. The error is errState when the
 // state was used with another code, *ticketError when the ticket cannot be used, and
 // *waitError when the account's limit per minute is reached.
-func (s *Service) once(ctx context.Context, a *account, st state, code string, enrol func(context.Context) (Bound, error)) (Bound, error) {
+func (s *Service) exchangeOnce(ctx context.Context, a *account, st state, code string, enrol func(context.Context) (Bound, error)) (Bound, error) {
 	key, mine := a.keys.once(st.Nonce), fingerprint(code)
 	keys := []string{key, a.keys.ticket(st.Ticket), a.keys.used("x")}
-	said, err := onceScript.Run(ctx, a.Roster.rdb, keys,
+	reply, err := onceScript.Run(ctx, a.Roster.rdb, keys,
 		mine, (2 * exchangeWait).Milliseconds(), mostExchanges, exchangesPerMinute, time.Minute.Milliseconds()).Text()
 	if err != nil {
 		return "", wrap(err, "note the code")
 	}
-	if said == "" {
+	if reply == "" {
 		return s.exchange(ctx, a, st, mine, enrol)
 	}
-	if why, denied := strings.CutPrefix(said, "! "); denied {
+	if why, denied := strings.CutPrefix(reply, "! "); denied {
 		return "", denial(why)
 	}
-	tick := time.NewTicker(glance)
+	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		whose, word, done := strings.Cut(said, " ")
+		whose, word, done := strings.Cut(reply, " ")
 		switch {
 		case whose != mine:
 			return "", errState
@@ -225,7 +225,7 @@ func (s *Service) once(ctx context.Context, a *account, st state, code string, e
 			return wordBusy, nil
 		case <-tick.C:
 		}
-		if said, err = a.Roster.rdb.Get(ctx, key).Result(); errors.Is(err, redis.Nil) {
+		if reply, err = a.Roster.rdb.Get(ctx, key).Result(); errors.Is(err, redis.Nil) {
 			return wordBusy, nil // the first one's process has gone
 		} else if err != nil {
 			return "", wrap(err, "read the outcome")

@@ -61,9 +61,9 @@ type RosterConfig struct {
 	Resend []Class
 	// Bind says what a further openid of a user does. Default BindLatest.
 	Bind BindPolicy
-	// EraseUnsubscribed forgets who unfollows, as WeChat's rules ask of who has
-	// no other ground to keep the data. False: their openid stays on the roster,
-	// suppressed until they follow again.
+	// EraseUnsubscribed erases the data of those who unfollow. WeChat's rules ask for it
+	// unless the business has another ground to keep the data. False: their openid stays
+	// on the roster, suppressed until they follow again.
 	EraseUnsubscribed bool
 	// WeChat answers for the account. Nil: Import cannot check, Sync and Migrate fail.
 	WeChat FollowerAPI
@@ -75,12 +75,12 @@ type RosterConfig struct {
 	SealNameKeys wechat.Secret
 }
 
-// Roster says which openids the users of one account have. It lies in Redis
-// without an end: its bound is the number of users, some 400 bytes each.
+// Roster keeps which openids the users of one account have, in Redis and without an end:
+// some 400 bytes for each user. Safe for concurrent use.
 //
-// Import, Sync and Migrate bring users and followers along: from another system, what
-// events missed, from an account that moved. Each may be repeated, and goes on where it was
-// stopped. Erase forgets persons.
+// Import binds users of another system, Sync writes which followers events missed, Migrate
+// takes the roster of an account that moved. Each may be repeated, and goes on where it was
+// stopped. Erase removes a person's data from the whole account.
 type Roster struct {
 	cfg     RosterConfig
 	rdb     redis.UniversalClient
@@ -92,8 +92,8 @@ type Roster struct {
 	codec   job.Codec // of messages that wait
 }
 
-// NewRoster checks cfg and names all its faults. It does not talk to Redis. Close the
-// roster after use.
+// NewRoster checks cfg and returns all its faults in one error. It does not talk to Redis.
+// Close the roster after use.
 func NewRoster(cfg RosterConfig) (*Roster, error) {
 	messages, sealed, err := seal.Read(cfg.SealKeys.Reveal(), cfg.SealNameKeys.Reveal(), cfg.Account)
 	if cfg.Bind != "" && cfg.Bind != BindLatest && cfg.Bind != BindFirst {
@@ -129,29 +129,30 @@ func (r *Roster) Follow(ctx context.Context, openid string, follows bool) error 
 	return nil
 }
 
-// unplaced is what latest returns for an event whose order is not known.
-const unplaced = "ask"
+// orderUnknown is what noteFollowEvent returns for an event whose order is not known.
+const orderUnknown = "ask"
 
-// latest takes what an event says of its follower's following, and returns the
-// latest that was heard: events may be applied out of their order, and side by side.
-// It returns unplaced for an event that WeChat delivered late and that contradicts
+// noteFollowEvent stores a follow event unless a later one is stored, and returns the
+// latest: events may be applied out of their order, and at once.
+// It returns orderUnknown for an event that WeChat delivered late and that contradicts
 // another one of its second.
-func (r *Roster) latest(ctx context.Context, e entry, follows bool) (string, error) {
+func (r *Roster) noteFollowEvent(ctx context.Context, e entry, follows bool) (string, error) {
 	if err := r.admit(ctx); err != nil {
 		return "", err
 	}
-	said, err := latestScript.Run(ctx, r.rdb, []string{r.keys.followed(e.OpenID)},
+	reply, err := latestScript.Run(ctx, r.rdb, []string{r.keys.followed(e.OpenID)},
 		e.At, flag(follows), seenLife.Milliseconds(), e.Place, flag(e.Late)).Text()
-	return said, wrap(err, "order the events of a follower")
+	return reply, wrap(err, "order the events of a follower")
 }
 
-// heard is the latest that was heard of openid; empty when it is too long ago.
-func (r *Roster) heard(ctx context.Context, openid string) (string, error) {
-	said, err := r.rdb.Get(ctx, r.keys.followed(openid)).Result()
+// latestFollowEvent is the latest follow event of openid; empty: there was none within the
+// last hour.
+func (r *Roster) latestFollowEvent(ctx context.Context, openid string) (string, error) {
+	reply, err := r.rdb.Get(ctx, r.keys.followed(openid)).Result()
 	if errors.Is(err, redis.Nil) {
 		return "", nil
 	}
-	return said, wrap(err, "order the events of a follower")
+	return reply, wrap(err, "order the events of a follower")
 }
 
 // Users are those that openid is bound to.

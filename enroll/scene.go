@@ -31,7 +31,7 @@ var errNoCode = errors.New("no QR code is requested from WeChat now")
 type codeTerms struct {
 	name, scene string
 	life        time.Duration
-	parked      *parkedTicket // the ticket that the scene names and whose budget it counts against; nil: none
+	against     *openedTicket // the ticket that the scene names and whose budget it counts against; nil: none
 }
 
 // code is the content of a parametric QR code. The code is made once for all
@@ -49,16 +49,16 @@ func (s *Service) code(ctx context.Context, a *account, c codeTerms) (string, er
 	}
 	keys := []string{key + ":lock", a.keys.used("q")}
 	args := []any{leastCode.Milliseconds(), codesPerMinute, time.Minute.Milliseconds()}
-	if c.parked != nil {
-		keys = append(keys, a.keys.ticket(c.parked.ticket.ID))
-		args = append(args, mostCodes, c.parked.text, ticketEnds(c.parked.ticket).UnixMilli())
+	if c.against != nil {
+		keys = append(keys, a.keys.ticket(c.against.ticket.ID))
+		args = append(args, mostCodes, c.against.text, ticketEnds(c.against.ticket).UnixMilli())
 	}
-	said, err := codeScript.Run(ctx, a.Roster.rdb, keys, args...).Text()
+	reply, err := codeScript.Run(ctx, a.Roster.rdb, keys, args...).Text()
 	if err != nil {
 		return "", wrap(err, "ask for a QR code")
 	}
-	if said != "yes" {
-		return "", fmt.Errorf("%w: %s", errNoCode, said)
+	if reply != "yes" {
+		return "", fmt.Errorf("%w: %s", errNoCode, reply)
 	}
 	life := min(max(c.life, 2*leastCode), ticket.MaxLife)
 	made, err := a.Platform.CreateQR(ctx, c.scene, life.Truncate(time.Second))

@@ -88,7 +88,7 @@ func (r *Roster) syncPage(ctx context.Context, s *syncState) error {
 	for _, openid := range page.OpenIDs {
 		facts = append(facts, fact{openid: openid, follows: &follows, number: s.number})
 	}
-	known, err := r.learn(ctx, facts)
+	known, err := r.noteFacts(ctx, facts)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (r *Roster) syncLeavers(ctx context.Context, s *syncState) error {
 	if err != nil {
 		return err
 	}
-	users, err := r.ask(ctx, absent)
+	users, err := r.askFollowers(ctx, absent)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (r *Roster) syncLeavers(ctx context.Context, s *syncState) error {
 			s.done.NotOurs++
 			continue
 		}
-		before, err := r.learn(ctx, []fact{{openid: openid, follows: &u.Subscribed, number: s.number}})
+		before, err := r.noteFacts(ctx, []fact{{openid: openid, follows: &u.Subscribed, number: s.number}})
 		if err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func (r *Roster) syncLeavers(ctx context.Context, s *syncState) error {
 		if !u.Subscribed {
 			s.done.Left++
 		}
-		if err := r.tell(ctx, openid, u.Subscribed); err != nil {
+		if err := r.applyFollows(ctx, openid, u.Subscribed); err != nil {
 			return err
 		}
 	}
