@@ -33,11 +33,11 @@ type Bound string
 
 // The outcomes of Bind.
 const (
-	BoundNow   Bound = "bound"
-	BoundAgain Bound = "again" // this openid was bound by the ticket before: nothing changed
-	Spent      Bound = "spent" // the ticket has been used
-	Taken      Bound = "taken" // with BindFirst: the user has another openid
-	Full       Bound = "full"  // the user has 16 openids
+	BoundNow    Bound = "bound"
+	BoundAgain  Bound = "again" // this openid was bound by the ticket before: nothing changed
+	TicketSpent Bound = "spent" // the ticket has been used
+	UserTaken   Bound = "taken" // with BindFirst: the user has another openid
+	UserFull    Bound = "full"  // the user has 16 openids
 )
 
 //go:embed lua/bind.lua

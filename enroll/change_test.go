@@ -169,7 +169,7 @@ func TestTicketBindsOnce(t *testing.T) {
 	two := ticket.Ticket{ID: ticket.ID{2}, User: "u-1", ExpiresAt: time.Now().Add(2 * time.Hour)}
 	bind("o-1", one, enroll.BoundNow)
 	bind("o-1", one, enroll.BoundAgain)
-	bind("o-2", one, enroll.Spent)
+	bind("o-2", one, enroll.TicketSpent)
 	bind("o-1", two, enroll.BoundNow)
 	const tickets = "wxn:{" + appID + "}:k:o-1"
 	if n, ttl := rdb.ZCard(t.Context(), tickets).Val(), rdb.TTL(t.Context(), tickets).Val(); n != 2 || ttl < 2*time.Hour || ttl > 3*time.Hour {
@@ -178,8 +178,8 @@ func TestTicketBindsOnce(t *testing.T) {
 	if n, err := r.Unbind(t.Context(), "u-1", "o-1"); n != 1 || err != nil {
 		t.Errorf("%d %v", n, err)
 	}
-	bind("o-1", one, enroll.Spent)
-	bind("o-1", two, enroll.Spent)
+	bind("o-1", one, enroll.TicketSpent)
+	bind("o-1", two, enroll.TicketSpent)
 	if n := rdb.Exists(t.Context(), tickets).Val(); n != 0 {
 		t.Error("the follower's tickets are still named")
 	}

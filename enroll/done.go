@@ -53,7 +53,7 @@ func (s *Service) showDone(w http.ResponseWriter, r *http.Request, a *account, w
 		}
 		v.Link, v.User = s.returns[st.ReturnTo], maskUser(p.ticket.User)
 		if p.status == ticketVoid {
-			v.User, word = "", Spent // unbound or erased since
+			v.User, word = "", TicketSpent // unbound or erased since
 		}
 	}
 	switch word { //nolint:exhaustive // the others are words of Bind, which no link asks for
@@ -64,11 +64,11 @@ func (s *Service) showDone(w http.ResponseWriter, r *http.Request, a *account, w
 		} else if proved {
 			v.Name = pageBound
 		}
-	case Spent:
+	case TicketSpent:
 		v.Name, v.Status, v.Wrong = pageSpent, http.StatusGone, "E-SPENT"
-	case Taken:
+	case UserTaken:
 		v.Name, v.Status, v.Wrong = pageTaken, http.StatusConflict, "E-TAKEN"
-	case Full:
+	case UserFull:
 		v.Name, v.Status, v.Wrong = pageTaken, http.StatusConflict, "E-FULL"
 	case wordMismatch:
 		v.Name, v.Status, v.Wrong = pageMismatch, http.StatusForbidden, "E-PERSON"

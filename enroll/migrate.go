@@ -18,7 +18,7 @@ const ByMigration = "migration"
 type Converted struct {
 	User, Old string
 	New       string // empty: WeChat did not convert it, and the binding stays where it is
-	Bound     Bound  // BoundNow or BoundBefore; Full and Taken: the binding stays where it is
+	Bound     Bound  // BoundNow or BoundBefore; UserFull and UserTaken: the binding stays where it is
 	Message   string // WeChat's reason where it did not convert it
 }
 

@@ -110,7 +110,7 @@ func TestImportKeepsTheBindPolicyAndTellsUnionIDsLater(t *testing.T) {
 	m := newRoster(t, rdb, appID, func(c *enroll.RosterConfig) { c.Bind = enroll.BindFirst })
 	got, err := m.Import(t.Context(), []enroll.Binding{binding("u1", "o1"), binding("u1", "o2"), {User: "u1", OpenID: "o1", UnionID: "oU1"}}, false)
 	must(t, err)
-	if said := boundOf(got); !slices.Equal(said, []enroll.Bound{enroll.BoundNow, enroll.Taken, enroll.BoundBefore}) || !got[1].Refused() || got[2].Refused() {
+	if said := boundOf(got); !slices.Equal(said, []enroll.Bound{enroll.BoundNow, enroll.UserTaken, enroll.BoundBefore}) || !got[1].Refused() || got[2].Refused() {
 		t.Errorf("%v", said)
 	}
 	if of, _ := m.Of(t.Context(), "u1"); len(of) != 1 || of[0].UnionID != "oU1" {

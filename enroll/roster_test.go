@@ -107,7 +107,7 @@ func TestRosterBounds(t *testing.T) {
 			said, err := w.roster.Bind(t.Context(), binding("u-1", fmt.Sprint("o-", i)), nil)
 			want := enroll.BoundNow
 			if i == 16 {
-				want = enroll.Full
+				want = enroll.UserFull
 			}
 			if err != nil || said != want {
 				t.Errorf("openid %d: %s %v", i, said, err)

@@ -230,12 +230,12 @@ func (a *app) importRefusal(bound enroll.Bound) string {
 	case enroll.OtherUnionID:
 		return a.say("WeChat knows this openid with another unionid: correct the line, or leave the unionid out",
 			"微信中此 openid 的 unionid 不同：请更正该行，或去掉 unionid")
-	case enroll.Taken:
+	case enroll.UserTaken:
 		return a.say("the user has another openid, and WXNOTIFY_BIND is first: unbind that one by `wxnotify enroll unbind`",
 			"该用户已绑定其他 openid，且 WXNOTIFY_BIND 为 first：请先用 wxnotify enroll unbind 解绑")
-	case enroll.Full:
+	case enroll.UserFull:
 		return a.say("the user has 16 openids: unbind one by `wxnotify enroll unbind`", "该用户已有 16 个 openid：请先用 wxnotify enroll unbind 解绑一个")
-	case enroll.BoundNow, enroll.BoundAgain, enroll.BoundBefore, enroll.Spent: // no refusals
+	case enroll.BoundNow, enroll.BoundAgain, enroll.BoundBefore, enroll.TicketSpent: // no refusals
 	}
 	return string(bound)
 }
