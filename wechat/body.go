@@ -1,12 +1,12 @@
 package wechat
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/wxnotify/wxnotify/internal/rawjson"
 )
 
 // MarshalBody encodes m as WeChat requires: raw UTF-8 with only those \u escapes
@@ -143,13 +143,11 @@ func (m *TemplateMessage) fieldFaults(check func(key string, f Field) []Fault) [
 
 // marshalRaw encodes the request of a management call without HTML escapes.
 func marshalRaw(request any) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(request); err != nil {
+	body, err := rawjson.Marshal(request)
+	if err != nil {
 		return nil, fmt.Errorf("wechat: encode the request: %w", err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return body, nil
 }
 
 // recipientOf returns the openid in an encoded message, only to keep it out of

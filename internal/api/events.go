@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/rawjson"
 	"github.com/wxnotify/wxnotify/producer"
 )
 
@@ -62,17 +62,17 @@ func (s *server) getEvents(c *call) error {
 	if err != nil {
 		return err
 	}
-	var body bytes.Buffer
-	lines := json.NewEncoder(&body)
-	lines.SetEscapeHTML(false)
+	var body []byte
 	for i := range list {
-		if err := lines.Encode(list[i]); err != nil {
+		line, err := rawjson.Marshal(list[i])
+		if err != nil {
 			return fmt.Errorf("encode an event: %w", err)
 		}
+		body = append(append(body, line...), '\n')
 	}
 	c.w.Header().Set("Content-Type", "application/x-ndjson")
 	c.w.Header().Set("Events-Cursor", next)
-	c.write(http.StatusOK, body.Bytes())
+	c.write(http.StatusOK, body)
 	return nil
 }
 

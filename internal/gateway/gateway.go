@@ -4,8 +4,6 @@
 package gateway
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
+	"github.com/wxnotify/wxnotify/internal/rawjson"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -251,12 +250,9 @@ func (q *request) refused(err error) {
 // answer writes v as WeChat does: JSON without escapes for HTML and without a line
 // break at its end, which co-wechat-api cannot read.
 func (q *request) answer(v any) {
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // texts and numbers only: it cannot fail
+	text, _ := rawjson.Marshal(v) // texts and numbers only: it cannot fail
 	q.w.Header().Set("Content-Type", "application/json; encoding=utf-8")
-	_, _ = q.w.Write(bytes.TrimSpace(text.Bytes())) // the caller is gone: nothing to tell it
+	_, _ = q.w.Write(text) // the caller is gone: nothing to tell it
 }
 
 // body reads a small body whole.

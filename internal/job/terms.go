@@ -1,11 +1,12 @@
 package job
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/wxnotify/wxnotify/internal/rawjson"
 )
 
 // line is the first line of an encoded envelope. It shadows the fields that
@@ -35,14 +36,12 @@ func usual(text string) bool {
 // encoding.
 func appendTerms(out []byte, l *line) ([]byte, error) {
 	if !usual(l.ID) || !usual(l.To) || !usual(l.User) || !usual(l.Template) || !usual(l.Trace) || !usual(l.Key) || l.Test {
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
 		escaping := *l // so that l itself stays on the stack
-		if err := enc.Encode(&escaping); err != nil {
+		text, err := rawjson.Marshal(&escaping)
+		if err != nil {
 			return nil, fmt.Errorf("encode envelope: %w", err)
 		}
-		return append(out, bytes.TrimSuffix(b.Bytes(), []byte{'\n'})...), nil
+		return append(out, text...), nil
 	}
 	text := func(name, value string) {
 		if value != "" {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/wxnotify/wxnotify/internal/rawjson"
 )
 
 // JSON masks a JSON document: each string and json.Number by leaf, which gets the name of
@@ -20,13 +22,11 @@ func JSON(doc []byte, leaf func(field string, v any) any) ([]byte, error) {
 	if d.More() {
 		return nil, errors.New("read JSON: more than one value")
 	}
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(walk("", v, leaf)); err != nil {
+	out, err := rawjson.Marshal(walk("", v, leaf))
+	if err != nil {
 		return nil, fmt.Errorf("write JSON: %w", err)
 	}
-	return bytes.TrimSpace(out.Bytes()), nil
+	return out, nil
 }
 
 func walk(field string, v any, leaf func(field string, v any) any) any {

@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/internal/rawjson"
 )
 
 // masker masks what asynqmon shows. asynqmon's page needs distinct row keys, which ids are.
@@ -117,11 +117,9 @@ func (m *masker) answerLeaf(field string, v any) any {
 
 // encodeJSON leaves & < > unescaped: asynqmon encodes the text as JSON once more.
 func encodeJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	text, err := rawjson.Marshal(v)
+	if err != nil {
 		return nil, fmt.Errorf("write JSON: %w", err)
 	}
-	return bytes.TrimSpace(b.Bytes()), nil
+	return text, nil
 }

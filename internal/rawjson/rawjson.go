@@ -2,7 +2,8 @@
 // checks and copies a value again for each json.RawMessage that it is put into, and a
 // message in a batch has five levels.
 //
-// All functions take text for which json.Valid holds. They panic or loop on other text.
+// All functions that take text need one for which json.Valid holds. They panic or loop on
+// other text.
 package rawjson
 
 import (
@@ -12,6 +13,15 @@ import (
 	"strings"
 	"unicode/utf8"
 )
+
+// Marshal is json.Marshal without escapes for HTML: people and WeChat read the text.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err //nolint:wrapcheck // as json.Marshal
+}
 
 // Scanner goes over the tokens of Data.
 type Scanner struct {

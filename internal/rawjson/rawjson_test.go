@@ -62,3 +62,13 @@ func TestObjectKeepsWhatIsThereTwice(t *testing.T) {
 		t.Error("Has does not find the names")
 	}
 }
+
+func TestMarshalLeavesHTMLAsItIs(t *testing.T) {
+	t.Parallel()
+	if text, err := rawjson.Marshal(map[string]string{"a": "<您好 & 你>"}); err != nil || string(text) != `{"a":"<您好 & 你>"}` {
+		t.Errorf("%s %v", text, err)
+	}
+	if _, err := rawjson.Marshal(func() {}); err == nil {
+		t.Error("wrote a function")
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/clientaddr"
+	"github.com/wxnotify/wxnotify/internal/rawjson"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -105,9 +106,8 @@ func (call controlCall) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(out) // the caller may have gone
+	text, _ := rawjson.Marshal(out)    // cannot fail
+	_, _ = w.Write(append(text, '\n')) // the caller may have gone
 }
 
 // decode decodes the body of a control call. An empty body is an empty object.
