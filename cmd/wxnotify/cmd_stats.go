@@ -89,7 +89,7 @@ type causeView struct {
 }
 
 func bucketViewOf(b *ledger.Bucket) bucketView {
-	v := bucketView{At: inChina(b.At), Counts: map[ledger.State]int64{}}
+	v := bucketView{At: ledger.InChina(b.At), Counts: map[ledger.State]int64{}}
 	for _, s := range ledger.Counted() {
 		v.Counts[s] = b.Counts[s]
 	}
@@ -98,9 +98,6 @@ func bucketViewOf(b *ledger.Bucket) bucketView {
 	}
 	return v
 }
-
-// inChina shows the history's times in the time zone of its days.
-func inChina(t time.Time) time.Time { return t.In(time.FixedZone("", 8*60*60)) }
 
 func (a *app) showStats(ctx context.Context, acct *wiring.Account, span ledger.Span, from, to time.Time) error {
 	buckets, err := acct.Ledger.History(ctx, span, from, to)
@@ -148,7 +145,7 @@ func (a *app) countText(s ledger.State) string {
 
 // spanText is a bucket's start.
 func spanText(span ledger.Span, at time.Time) string {
-	return inChina(at).Format(map[ledger.Span]string{
+	return ledger.InChina(at).Format(map[ledger.Span]string{
 		ledger.Minute: "2006-01-02 15:04 -07:00", ledger.Hour: "2006-01-02 15:04 -07:00", ledger.Day: "2006-01-02",
 	}[span])
 }

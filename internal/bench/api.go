@@ -21,6 +21,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/gateway"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -187,7 +188,7 @@ func serveAPI(ctx context.Context, rdb redis.UniversalClient, class string) (add
 	records := must(ledger.New(rdb, appID, nil, ledger.Config{}))
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", must(api.New(api.Config{Redis: rdb, Keys: keys, Accounts: []api.Account{{
-		AppID: appID, Producer: p, Gate: must(ratelimit.New(rdb, ratelimit.Config{Key: "wxn:{" + appID + "}:", Owner: "bench"})),
+		AppID: appID, Producer: p, Gate: must(ratelimit.New(rdb, ratelimit.Config{Key: redisx.Prefix(appID), Owner: "bench"})),
 		Ledger: records, Roster: must(enroll.NewRoster(enroll.RosterConfig{Redis: rdb, Account: appID})),
 		Webhooks: webhook.NewStore(records, false), Events: events.NewReader(records, api.Describe(p)),
 	}}})))

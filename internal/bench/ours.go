@@ -17,6 +17,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/redisconn"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -44,7 +45,7 @@ func runOurs(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
 	rdb.AddHook(&m.redis)
 	newGate := func(appID string) *ratelimit.Gate {
 		return must(ratelimit.New(gateRedis, ratelimit.Config{
-			Key: "wxn:{" + appID + "}:", Rate: j.Rate, DailyQuota: j.Quota, Reserve: 0.02,
+			Key: redisx.Prefix(appID), Rate: j.Rate, DailyQuota: j.Quota, Reserve: 0.02,
 			UTCOffset: 8 * time.Hour, Owner: fmt.Sprintf("bench:%d", os.Getpid()),
 		}))
 	}

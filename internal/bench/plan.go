@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
@@ -339,7 +340,7 @@ return sum`, nil, pattern, hours).Float64())
 	j.Keep = true
 	l.start(ctx, j)(false)
 	acknowledged := l.push(ctx, j)
-	events := "wxn:{" + appID + "}:events"
+	events := ledger.ClearEventsKey(appID)
 	perEvent := weigh(events, 48) / 2 // accepted, delivered
 	read := readEvents(ctx, l.rdb)
 	check(l.rdb.Del(ctx, events).Err()) // bounded in all, whatever the messages

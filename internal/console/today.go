@@ -112,7 +112,7 @@ func todayOf(r *request, t *today, runsOut time.Time) todayView {
 }
 
 // clock is a time of day in China.
-func clock(t time.Time) string { return t.In(time.FixedZone("", 8*60*60)).Format("15:04") }
+func clock(t time.Time) string { return ledger.InChina(t).Format("15:04") }
 
 // failuresOf are the causes of messages that did not arrive, the most frequent first. What
 // has no cause of its own is counted by its state.

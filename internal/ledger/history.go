@@ -63,6 +63,11 @@ func (s Span) Kept() time.Duration {
 // time zone of a process is.
 const chinaOffset = 8 * time.Hour
 
+// InChina returns t in the time zone of the history's days.
+func InChina(t time.Time) time.Time {
+	return t.In(time.FixedZone("", int(chinaOffset/time.Second)))
+}
+
 // Truncate is the start of the bucket that t lies in.
 func (s Span) Truncate(t time.Time) time.Time {
 	if s == Day {
@@ -172,7 +177,7 @@ func (s Span) prefix(at time.Time) string {
 	case Minute:
 		return at.UTC().Format("04")
 	case Hour:
-		return at.UTC().Add(chinaOffset).Format("15")
+		return InChina(at).Format("15")
 	case Day:
 	}
 	return ""

@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 // maxClaims is how many wrong claims are compared before a ticket matches none:
@@ -25,11 +27,11 @@ var ErrMismatch = errors.New("the claim does not match the data stored with the 
 
 // Key returns the Redis key of a ticket's state, a hash; package enroll says what is
 // in it.
-func Key(account string, id ID) string { return "wxn:{" + account + "}:t:" + id.String() }
+func Key(account string, id ID) string { return redisx.Prefix(account) + "t:" + id.String() }
 
 // HandOffKey returns the Redis key of the digests that Save writes: c of the
 // claim, u of the unionid; x counts wrong claims.
-func HandOffKey(account string, id ID) string { return "wxn:{" + account + "}:h:" + id.String() }
+func HandOffKey(account string, id ID) string { return redisx.Prefix(account) + "h:" + id.String() }
 
 // claimLength is the length of a claim: any other text is none.
 const claimLength = 2 * sha256.Size

@@ -18,6 +18,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 // scope names our spans in what is exported.
@@ -106,7 +108,7 @@ const (
 // it may name a person, whose erasure does not find this key.
 func receiptKey(account, id string) string {
 	sum := sha256.Sum256([]byte(id))
-	return "wxn:{" + account + "}:tp:" + hex.EncodeToString(sum[:8])
+	return redisx.Prefix(account) + "tp:" + hex.EncodeToString(sum[:8])
 }
 
 // Keep stores the trace of ctx for the receipt of the message. A failure is not told: the
