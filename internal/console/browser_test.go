@@ -171,6 +171,11 @@ func TestChromiumShowsEveryPageOnDesktopAndPhone(t *testing.T) {
 				if wide > 0 {
 					t.Errorf("%s: wider than the screen by %v px", picture, wide)
 				}
+				unmarked := browsertest.Do(t, browser, "tables that go on without a mark", chromedp.Evaluate[float64](
+					`[...document.querySelectorAll("table")].filter((e) => { const s = e.closest(".scroll"); return s ? s.scrollWidth > s.clientWidth && !getComputedStyle(s).backgroundImage.includes("gradient") : e.scrollWidth > e.parentElement.clientWidth }).length`))
+				if unmarked > 0 {
+					t.Errorf("%s: %v tables go on without a mark", picture, unmarked)
+				}
 			}
 		}
 	}
