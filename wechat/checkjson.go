@@ -28,12 +28,35 @@ func CheckJSON(data []byte) error {
 
 // jsonFaults also returns data as readable makes it, or nil when it is not JSON.
 func jsonFaults(data []byte) ([]byte, []Fault) {
+	if f := foreignForm(bytes.TrimLeft(data, " \t\r\n")); f != nil {
+		return nil, []Fault{*f}
+	}
 	w := jsonWalker{Scanner: rawjson.Scanner{Data: readable(data)}}
 	if !json.Valid(w.Data) {
 		return nil, []Fault{syntaxFault(bytes.TrimRight(bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")), " \t\r\n"))}
 	}
 	w.value()
 	return w.Data, w.faults
+}
+
+// foreignForm is what data are when they are no text of JSON in UTF-8 at all; nil: they
+// may be JSON. encoding/json would quote a character that is invisible or meaningless.
+func foreignForm(data []byte) *Fault {
+	starts := func(prefix string) bool { return bytes.HasPrefix(data, []byte(prefix)) }
+	form := words{}
+	code := FaultJSON
+	switch {
+	case starts("\xFF\xFE"), starts("\xFE\xFF"), len(data) > 1 && (data[0] == 0) != (data[1] == 0):
+		code, form = FaultEncoding, words{"is UTF-16 or UTF-32: convert it to UTF-8", "是 UTF-16 或 UTF-32：请转换为 UTF-8"}
+	case starts("\x1F\x8B"):
+		form = words{"is compressed by gzip: decompress it", "是 gzip 压缩数据：请先解压"}
+	case starts("<"):
+		form = words{"is XML or HTML, not JSON", "是 XML 或 HTML，不是 JSON"}
+	default:
+		return nil
+	}
+	f := faultOf("", code, form)
+	return &f
 }
 
 // syntaxFault names the place. encoding/json quotes one character at most.

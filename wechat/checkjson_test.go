@@ -46,6 +46,15 @@ func TestCheckJSONNamesWhatADecoderWouldRepairOrDrop(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "line 2, character 8") {
 		t.Errorf("%v does not name the place", err)
 	}
+	for text, want := range map[string]string{
+		"\xff\xfe{\x00}\x00": "is UTF-16", "\xfe\xff\x00{\x00}": "is UTF-16", "{\x00}\x00": "is UTF-16", "\x00{\x00}": "is UTF-16", "\xff\xfe\x00\x00{\x00\x00\x00": "UTF-32",
+		"\x1f\x8b\x08\x00": "gzip", "<xml><a>1</a></xml>": "XML", " <html>": "XML",
+	} {
+		var invalid *wechat.InvalidError
+		if err := wechat.CheckJSON([]byte(text)); !errors.As(err, &invalid) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "invalid character") || invalid.In(wechat.Chinese) == invalid.Error() {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
 	if err := wechat.CheckJSON([]byte(`{"oABCDEFGHIJKLMNOPQRSTUVWXYZ12":"\ud83d"}`)); strings.Contains(err.Error(), "GHIJKLMNOP") {
 		t.Errorf("%v shows an openid", err)
 	}
