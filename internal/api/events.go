@@ -81,7 +81,7 @@ func eventsQuery(c *call) (events.Query, error) {
 	q := events.Query{After: values.Get("after"), OpenIDs: c.key.May(apikey.ReadOpenID)}
 	if types := values.Get("types"); types != "" {
 		q.Types = strings.Split(types, ",")
-		if i := events.UnknownType(q.Types); i >= 0 {
+		if events.CheckTypes(q.Types) != nil {
 			faults = append(faults, newFault("/types", "value-form", events.NoType))
 		}
 	}

@@ -46,26 +46,35 @@ func (s *server) postEnrollLink(c *call) error {
 		if s.cfg.PublicURL == "" || s.cfg.EnrollKey.IsZero() {
 			return problemf(http.StatusServiceUnavailable, codeNoEnrolment, "set WXNOTIFY_PUBLIC_URL and WXNOTIFY_ENROLL_KEY")
 		}
+		var faults []fault
 		life := 24 * time.Hour
-		if in.ExpiresIn != "" {
-			if life, err = time.ParseDuration(in.ExpiresIn); err != nil || life <= 0 {
-				return malformed(newFault("/expires_in", "value-form", "is not a duration such as 24h"))
-			}
+		if asked, err := time.ParseDuration(in.ExpiresIn); err == nil && asked > 0 {
+			life = asked
+		} else if in.ExpiresIn != "" {
+			faults = append(faults, newFault("/expires_in", "value-form", "is not a duration such as 24h"))
 		}
 		e := producer.Enrollment{
 			PublicURL: s.cfg.PublicURL, Account: c.account.AppID, Key: s.cfg.EnrollKey, User: in.User, Life: life,
 			UserInfo: in.Consent, ReturnTo: in.ReturnURL, WithoutConfirm: in.Confirm != nil && !*in.Confirm,
 		}
 		if _, err := producer.EnrollURL(e); err != nil {
-			return linkProblem(err)
+			refused, ok := linkFaults(err)
+			if !ok {
+				return err
+			}
+			faults = append(faults, refused...)
+		} else if e.ReturnTo != "" && !slices.Contains(s.cfg.ReturnURLs, e.ReturnTo) {
+			faults = append(faults, newFault("/return_url", "value-form", "is not one of WXNOTIFY_RETURN_URLS: the link would be refused when it is opened"))
 		}
-		if e.ReturnTo != "" && !slices.Contains(s.cfg.ReturnURLs, e.ReturnTo) {
-			return malformed(newFault("/return_url", "value-form", "is not one of WXNOTIFY_RETURN_URLS: the link would be refused when it is opened"))
+		if len(faults) > 0 {
+			return malformed(faults...)
 		}
 		expires := time.Now().Add(life).UTC().Truncate(time.Second)
 		link, err := c.link(e, in.Data)
-		if err != nil {
-			return linkProblem(err)
+		if refused, ok := linkFaults(err); ok {
+			return malformed(refused...)
+		} else if err != nil {
+			return err
 		}
 		return c.answer(http.StatusCreated, linkAnswer{link, expires})
 	})
@@ -86,28 +95,23 @@ func (c *call) link(e producer.Enrollment, values map[string]*string) (string, e
 	return c.account.Producer.HandOff(c.r.Context(), e, producer.HandOff{Data: data})
 }
 
-// linkProblem names the fields of the request that the producer refuses. What the caller
-// did not write, such as a setting or Redis, is another kind of problem.
-func linkProblem(err error) error {
-	all := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		all = joined.Unwrap()
-	}
-	var faults []fault
-	for _, one := range all {
+// linkFaults names the fields of the request that the producer refuses. What the caller
+// did not write, such as a setting or Redis, is another kind of problem: ok is false.
+func linkFaults(err error) (faults []fault, ok bool) {
+	for _, one := range leaves(err) {
 		var refused *producer.EnrollmentError
 		if !errors.As(one, &refused) {
-			return err
+			return nil, false
 		}
 		field, ofCaller := map[string]string{
 			"Enrollment.User": "user", "Enrollment.Life": "expires_in", "Enrollment.ReturnTo": "return_url", "HandOff.Data": "data",
 		}[refused.Field]
 		if !ofCaller {
-			return err
+			return nil, false
 		}
 		faults = append(faults, newFault(pointer(field), "value-form", refused.Detail))
 	}
-	return malformed(faults...)
+	return faults, true
 }
 
 // userView is what is known of one of the business's users.
@@ -169,6 +173,18 @@ func (s *server) deleteUser(c *call) error {
 		return err
 	}
 	return c.answer(http.StatusOK, map[string]int{"bindings": found.Bindings, "messages": found.Messages})
+}
+
+// leaves are the errors that errors.Join joined, at any depth; err itself when it is one.
+func leaves(err error) (out []error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	for _, one := range joined.Unwrap() {
+		out = append(out, leaves(one)...)
+	}
+	return out
 }
 
 // malformed is a request of which the listed parts are wrong.

@@ -61,6 +61,8 @@ func TestRefusedLinksNameTheFieldsOfTheRequest(t *testing.T) {
 		`{"user":"","expires_in":"1000h","return_url":"javascript:alert(1)"}`:                {"/user", "/expires_in", "/return_url"},
 		`{"user":"p","return_url":"https://shop.example/done"}`:                              {"/return_url"},
 		`{"user":"p","return_url":"https://shop.example/done?x=1&y=2","data":{"phone":"1"}}`: {"/return_url"},
+		`{"user":"","expires_in":"2 days"}`:                                                  {"/expires_in", "/user"},
+		`{"user":"p","expires_in":"-1h","return_url":"https://shop.example/"}`:               {"/expires_in", "/return_url"},
 		`{"user":"p","data":{"":"x"}}`:                                                       {"/data"},
 	} {
 		for _, lang := range []string{"en", "zh"} {
@@ -104,6 +106,12 @@ func TestRefusedLinksNameTheFieldsOfTheRequest(t *testing.T) {
 		hook := want(t, s.call(t, "POST", "/v1/webhooks", secret, `{"url":"https://shop.example/",`+filter+`}`, header{"Accept-Language": "zh"}), http.StatusBadRequest)
 		if detail, _ := hook.get(t, "detail").(string); !strings.HasPrefix(detail, begin) || !hasHan(detail) || strings.Contains(detail, "secret") {
 			t.Errorf("a webhook with %.40s in Chinese: %q", filter, detail)
+		}
+	}
+	many := want(t, s.call(t, "POST", "/v1/webhooks", secret, `{"url":"https://127.0.0.1/","events":["message.sent","quota.*","x"],"classes":["urgent"],"keys":[""]}`), http.StatusBadRequest)
+	for _, at := range []string{"/url", "/events/0", "/events/2", "/classes/0", "/keys/0"} {
+		if !strings.Contains(string(many.Body), `"pointer":"`+at+`"`) {
+			t.Errorf("%s is not named: %s", at, many.Body)
 		}
 	}
 	server.SetError("ERR away")

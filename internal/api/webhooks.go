@@ -69,9 +69,16 @@ func webhookProblem(err error) error {
 	if errors.Is(err, webhook.ErrNotFound) {
 		return problemf(http.StatusNotFound, codeNotFound, "there is no webhook of this id")
 	}
-	var invalid *webhook.InvalidError
-	if errors.As(err, &invalid) {
-		return malformed(newFault("/"+invalid.Field, "value-form", invalid.Detail))
+	var faults []fault
+	for _, one := range leaves(err) {
+		var invalid *webhook.InvalidError
+		if !errors.As(one, &invalid) {
+			return err
+		}
+		faults = append(faults, newFault("/"+invalid.Field, "value-form", invalid.Detail))
+	}
+	if len(faults) > 0 {
+		return malformed(faults...)
 	}
 	return err
 }

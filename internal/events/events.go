@@ -68,18 +68,13 @@ func Types() []Type {
 // NoType says of a name that no event has it.
 const NoType = "is no type of event: use message.*, user.*, account.*, quota.*, webhook.* or one such as message.accepted"
 
-// UnknownType is the index of the first name that no event has; -1: there is none. A name
-// may be a type, or the part before its dot with a star, such as message.*.
-func UnknownType(names []string) int {
-	return slices.IndexFunc(names, func(name string) bool {
-		return !slices.ContainsFunc(Types(), func(t Type) bool { return t.in(name) })
-	})
-}
-
-// CheckTypes refuses what no event has, as UnknownType finds it.
+// CheckTypes refuses what no event has. A name may be a type, or the part before its
+// dot with a star, such as message.*.
 func CheckTypes(names []string) error {
-	if i := UnknownType(names); i >= 0 {
-		return fmt.Errorf("%.40q %s", names[i], NoType)
+	for _, name := range names {
+		if !slices.ContainsFunc(Types(), func(t Type) bool { return t.in(name) }) {
+			return fmt.Errorf("%.40q %s", name, NoType)
+		}
 	}
 	return nil
 }

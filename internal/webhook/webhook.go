@@ -82,7 +82,7 @@ func (e *InvalidError) Error() string { return "webhook: " + e.Field + " " + e.D
 
 const (
 	maxWebhooks = 20
-	maxKeys     = 100
+	maxEntries  = 100 // of a filter
 	maxKey      = 128 // bytes of an ID
 	maxURL      = 2048
 	maxHost     = 253 // of DNS
@@ -133,31 +133,34 @@ func portOrNone(text string) bool {
 	return text == "" || err == nil && n > 0
 }
 
-// checkFilters refuses what selects no event.
+// checkFilters refuses what selects no event. The error wraps an InvalidError for each
+// entry that is wrong.
 func checkFilters(w Webhook) error {
-	for i, c := range w.Classes {
-		if !slices.Contains(job.Classes(), c) {
-			return invalidEntry("classes", i, "is no class: use critical, default or bulk")
-		}
-	}
-	for i, key := range w.Keys {
-		// The text is not shown: it may be a key's secret.
-		if key == "" || len(key) > maxKey || strings.HasPrefix(key, "wxn_") || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-			return invalidEntry("keys", i, "is no ID of an API key: 'wxnotify api keys list' has them")
-		}
-	}
-	if len(w.Keys) > maxKeys {
-		return &InvalidError{"keys", "has more than 100 entries: make another webhook"}
-	}
-	if i := events.UnknownType(w.Types); i >= 0 {
-		return invalidEntry("events", i, events.NoType)
-	}
-	return nil
+	return errors.Join(
+		checkEntries("classes", w.Classes, "is no class: use critical, default or bulk", func(c job.Class) bool { return slices.Contains(job.Classes(), c) }),
+		checkEntries("keys", w.Keys, "is no ID of an API key: 'wxnotify api keys list' has them", mayBeKey),
+		checkEntries("events", w.Types, events.NoType, func(name string) bool { return events.CheckTypes([]string{name}) == nil }),
+	)
 }
 
-// invalidEntry refuses the entry i of a field.
-func invalidEntry(field string, i int, detail string) error {
-	return &InvalidError{field + "/" + strconv.Itoa(i), detail}
+// checkEntries refuses the entries of a field that are not valid. None is shown: it may be
+// a secret.
+func checkEntries[T any](field string, entries []T, detail string, valid func(T) bool) error {
+	if len(entries) > maxEntries {
+		return &InvalidError{field, "has more than 100 entries: make another webhook"}
+	}
+	var faults []error
+	for i, entry := range entries {
+		if !valid(entry) {
+			faults = append(faults, &InvalidError{field + "/" + strconv.Itoa(i), detail})
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// mayBeKey reports whether the text may be the ID of an API key: a secret is none.
+func mayBeKey(key string) bool {
+	return key != "" && len(key) <= maxKey && !strings.HasPrefix(key, "wxn_") && !strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // mayBePublic tells from its text that a host is an address that is never called, or a name
@@ -174,10 +177,7 @@ func mayBePublic(host string) bool {
 
 // Add stores a new webhook and returns it with its secret. It gets the events from now on.
 func (s *Store) Add(ctx context.Context, w Webhook) (Webhook, error) {
-	if err := s.checkURL(w.URL); err != nil {
-		return w, err
-	}
-	if err := checkFilters(w); err != nil {
+	if err := errors.Join(s.checkURL(w.URL), checkFilters(w)); err != nil {
 		return w, err
 	}
 	if n, err := s.rdb.HLen(ctx, s.key()).Result(); err != nil || n >= maxWebhooks {
@@ -275,14 +275,13 @@ func (s *Store) Update(ctx context.Context, id string, change func(*Webhook)) (W
 		w := before
 		w.Secrets = slices.Clone(before.Secrets)
 		change(&w)
-		if err := checkFilters(w); err != nil {
-			return w, err
-		}
+		invalid := checkFilters(w)
 		// One that is called no longer, since the setting changed, can be disabled.
 		if enabled := w.Disabled.IsZero() && !before.Disabled.IsZero(); enabled || w.URL != before.URL {
-			if err := s.checkURL(w.URL); err != nil {
-				return w, err
-			}
+			invalid = errors.Join(s.checkURL(w.URL), invalid)
+		}
+		if invalid != nil {
+			return w, invalid
 		}
 		if w.Disabled.IsZero() {
 			w.Reason = ""
