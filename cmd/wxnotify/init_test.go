@@ -215,3 +215,24 @@ func TestInitSimulatePrintsLinesThatRunAsPrinted(t *testing.T) {
 		}
 	}
 }
+
+// The commands of the first day that follow `wxnotify init` name no file: what the page
+// exports before them has them read the one of init.
+func TestTheFirstDayReadsTheFileOfInit(t *testing.T) {
+	t.Parallel()
+	for _, page := range []string{"../../docs/first-day.md", "../../docs/first-day.zh-CN.md"} {
+		text, err := os.ReadFile(page)
+		check(t, err)
+		_, after, _ := strings.Cut(string(text), "\n   wxnotify init ")
+		before, _, found := strings.Cut(after, "\n   wxnotify doctor ")
+		if !found || !strings.Contains(before, "\n   export WXNOTIFY_CONFIG=$PWD/wxnotify.yaml ") {
+			t.Errorf("%s does not name the file of init before its next command: %q", page, before)
+		}
+	}
+	r, file := initIn(t, nil, "wx0123456789abcdef\nfedc9ab04d2f6385be90c47a1d35f268\nhttps://notify.example.com\n", "--no-check")
+	r.has(t, 0, "is written")
+	for _, args := range [][]string{{"queues"}, {"enroll", "link", "--user", "me"}, {"send", "--user", "me", "--template", "T", "--data", "thing1=x", "--id", "first", "--dry-run"}} {
+		inProcess(t, map[string]string{"WXNOTIFY_CONFIG": file, "WXNOTIFY_REDIS_URL": "redis://127.0.0.1:1"}, args...).hasNot(t, "no account")
+		inProcess(t, nil, args...).has(t, 2, "no account: set WXNOTIFY_APPID, or name the file that `wxnotify init` wrote", "--config or WXNOTIFY_CONFIG")
+	}
+}

@@ -65,7 +65,7 @@ var catalogue = map[Code]row{
 		Fatal,
 		text{"No account is configured.", "没有配置账号。"},
 		text{"Nothing can be sent.", "无法发送任何消息。"},
-		text{"Run `wxnotify init`, or set WXNOTIFY_APPID, or accounts in the file given by --config.", "运行 `wxnotify init`，或设置 WXNOTIFY_APPID，或在 --config 指定的文件中填写 accounts。"},
+		text{"Run `wxnotify init` and name its file by --config or WXNOTIFY_CONFIG, or set WXNOTIFY_APPID.", "运行 `wxnotify init`，并用 --config 或 WXNOTIFY_CONFIG 指定它写出的文件；或设置 WXNOTIFY_APPID。"},
 	},
 	"appsecret-missing": {
 		Fatal,

@@ -330,7 +330,7 @@ func plainHost(address string) string {
 func (c *Config) Pick(appid string) (*Account, error) {
 	switch {
 	case len(c.Accounts) == 0:
-		return nil, usage.Errorf("no account: set WXNOTIFY_APPID, or accounts in the file given by --config")
+		return nil, usage.Errorf("no account: set WXNOTIFY_APPID, or name the file that `wxnotify init` wrote, or one with accounts, by --config or WXNOTIFY_CONFIG")
 	case appid == "" && len(c.Accounts) > 1:
 		return nil, usage.Errorf("several accounts: name one with --account (%s)", strings.Join(c.AppIDs(), ", "))
 	case appid == "":

@@ -195,6 +195,7 @@ func TestConfigFileThatIsNoConfiguration(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ text, want string }{
 		"tab":          {"accounts:\n\t- appid: wxa\n", "tab"},
+		"GBK":          {"account_name: \xd6\xd0\xce\xc4\n", "is not UTF-8: save it as UTF-8"},
 		"a secret":     {canarySecret + "\n", "must hold settings"},
 		"text":         {"accounts: here\n", "accounts: must be a list"},
 		"entry":        {"accounts: [wxa]\n", "accounts[0]: must hold settings"},

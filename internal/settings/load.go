@@ -343,6 +343,8 @@ func parseFile(path string) (map[string]any, error) {
 		return tree, nil
 	case strings.Contains(err.Error(), "cannot unmarshal"): // it would show the text
 		return nil, fmt.Errorf("%s: must hold settings, one a line, such as `appid: wx0123456789abcdef`", path)
+	case !utf8.Valid(text) && !bytes.HasPrefix(text, []byte("\xFF\xFE")) && !bytes.HasPrefix(text, []byte("\xFE\xFF")): // YAML may be UTF-16
+		return nil, fmt.Errorf("%s is not UTF-8: save it as UTF-8, not as GBK or ANSI", path)
 	case bytes.Contains(text, []byte("\t")):
 		return nil, fmt.Errorf("%s is not YAML: %w; it holds a tab, and YAML is indented by spaces", path, err)
 	default:
