@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"regexp"
@@ -175,6 +176,22 @@ func TestAccountWithoutWorkerIsTold(t *testing.T) {
 	look("queues").has(t, 0, sealed, "WXNOTIFY_SEAL_KEYS")
 	look("status", "one").has(t, 0, sealed)
 	look("status", "one", "--lang", "zh").has(t, 0, "用密钥 k1a2b3 加密的消息等待", "模板 "+template[1]+" 自 20", "起被微信拒绝（errcode 40037）")
+	check(t, rdb.FlushAll(t.Context()).Err())
+
+	clock := func(id string, ahead time.Duration, more string) {
+		t.Helper()
+		check(t, rdb.HSet(t.Context(), "wxn:{wxa}:workers", id, fmt.Sprintf(`%d %d {"id":%q,"host":%q%s}`, time.Now().UnixMilli(), ahead.Milliseconds(), id, id, more)).Err())
+	}
+	clock("slow", -40*time.Second, "")
+	const wrong = "no worker of account wxa sends, since clocks differ from Redis' by more than 10s"
+	look("queues").has(t, 0, "worker slow", "sends nothing: its clock differs from Redis' by 40s", wrong)
+	look(sendArgs("four")...).has(t, 0, wrong)
+	look("status", "four", "--lang", "zh").has(t, 0, "时钟与 Redis 相差超过 10s")
+	clock("refused", 0, `,"suspended":{"errcode":40164,"address":"203.0.113.7"}`)
+	look("status", "four").has(t, 0, wrong)
+	look("queues").has(t, 0, "WeChat refuses its address 203.0.113.7", wrong)
+	clock("good", time.Second, "")
+	look("status", "four").hasNot(t, "worker")
 	check(t, rdb.FlushAll(t.Context()).Err())
 }
 

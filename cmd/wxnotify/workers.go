@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
+	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -37,6 +38,7 @@ func (a *app) warnWaiting(ctx context.Context, rdb redis.UniversalClient, templa
 // noWorker says why no worker sends for the account; empty: one does.
 func (a *app) noWorker(appid string, workers []heartbeat.Worker, seen time.Time) string {
 	suspended := func(w heartbeat.Worker) bool { return w.Suspended != nil }
+	wrongClock := func(w heartbeat.Worker) bool { return w.ClockAhead.Abs() > redisx.ClockLimit }
 	switch {
 	case len(workers) == 0 && seen.IsZero():
 		return fmt.Sprintf(a.say("no worker of account %s has been seen in the last 90 days: start `wxnotify worker`, or correct the account",
@@ -52,6 +54,9 @@ func (a *app) noWorker(appid string, workers []heartbeat.Worker, seen time.Time)
 		slices.Sort(addresses)
 		return fmt.Sprintf(a.say("every worker of account %s is suspended, WeChat refuses their addresses: put %s on the account's IP list",
 			"账号 %s 的所有 worker 都已暂停，微信拒绝其地址：请把 %s 加入该账号的 IP 白名单"), appid, strings.Join(slices.Compact(addresses), ", "))
+	case !slices.ContainsFunc(workers, func(w heartbeat.Worker) bool { return !suspended(w) && !wrongClock(w) }):
+		return fmt.Sprintf(a.say("no worker of account %s sends, since clocks differ from Redis' by more than %s: set them by NTP; `wxnotify queues` names the workers",
+			"账号 %s 没有 worker 在发送，因为时钟与 Redis 相差超过 %s：请用 NTP 校时；`wxnotify queues` 列出这些 worker"), appid, redisx.ClockLimit)
 	}
 	return ""
 }
@@ -90,6 +95,9 @@ func (a *app) heldTexts(workers []heartbeat.Worker, only ...string) (texts []str
 // workerText is one worker as `queues` prints it.
 func (a *app) workerText(w heartbeat.Worker) string {
 	state := a.say("sends", "发送中")
+	if w.ClockAhead.Abs() > redisx.ClockLimit {
+		state = fmt.Sprintf(a.say("sends nothing: its clock differs from Redis' by %s", "不发送：时钟与 Redis 相差 %s"), w.ClockAhead.Abs().Round(time.Second))
+	}
 	if s := w.Suspended; s != nil {
 		state = fmt.Sprintf(a.say("suspended since %s: WeChat refuses its address %s (errcode %d)", "自 %s 起暂停：微信拒绝其地址 %s（errcode %d）"),
 			timeText(s.Since), addressOf(s), s.Errcode)
