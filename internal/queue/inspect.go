@@ -27,8 +27,16 @@ const sampleSize = 5
 var (
 	stateScript  = script("state")
 	sampleScript = script("sample")
-	deleteScript = script("delete")
 )
+
+// deleteScript: KEYS are those of PutKeys, and the task. ARGV[1]: ID. Returns the state that
+// the task was in, an empty text where there is none.
+var deleteScript = redisx.NewScript(PutLua, `
+local state = task_state(KEYS[7])
+if state and state ~= 'active' then
+  remove(KEYS[7], ARGV[1], state)
+end
+return state or ''`)
 
 // Inspector reads queues and acts on them. It is used in place of asynq's
 // inspector, which takes no context, returns an error for a queue that was never
@@ -187,9 +195,7 @@ func (s *State) fail(err error) {
 // Delete removes a task that waits. The error is ErrActive for a task that a
 // worker is processing and ErrNotFound when there is none.
 func (n *Inspector) Delete(ctx context.Context, account string, class job.Class, id string) error {
-	q := keysOf(account, class)
-	state, err := deleteScript.Run(ctx, n.rdb,
-		[]string{q.tasks + id, q.pending, q.scheduled, q.retry, q.archived, q.completed}, id).Text()
+	state, err := deleteScript.Run(ctx, n.rdb, append(PutKeys(account, class), TaskKey(account, class, id)), id).Text()
 	switch {
 	case err != nil:
 		return wrap("delete", err)

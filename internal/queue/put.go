@@ -32,7 +32,7 @@ type Item struct {
 	Replace bool
 }
 
-// PutLua defines three functions for a script of the producer: task_state(task),
+// PutLua defines functions for a script of the producer: task_state(task),
 // put(task, at, state) and push(). The script's KEYS start with [PutKeys] and
 // its ARGV with [PutArgs]; the arguments of an item are [AppendItem]'s.
 //
