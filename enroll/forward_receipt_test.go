@@ -122,7 +122,8 @@ func TestAReceiptOfAMessageThatIsSentAgainStays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		taken := 0
-		w := newWorld(t, settings{roster: func(c *enroll.RosterConfig) { c.Resend = []job.Class{job.Bulk} },
+		w := newWorld(t, settings{
+			roster: func(c *enroll.RosterConfig) { c.Resend = []job.Class{job.Bulk} },
 			change: withReceipts(func(context.Context, *wechat.Push) ([]byte, error) { taken++; return nil, nil }),
 		})
 		records, err := ledger.New(w.rdb, appID, nil, ledger.Config{Resend: []job.Class{job.Bulk}})

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/enroll"
@@ -19,7 +18,7 @@ var (
 
 // newEnroll builds the public service of these accounts. What is not configured
 // is left out with a warning; nothing to serve at all is an error.
-func newEnroll(rdb redis.UniversalClient, c *settings.Config, accounts []*wiring.Account, watch *observer) (*enroll.Service, error) {
+func newEnroll(c *settings.Config, accounts []*wiring.Account, watch *observer) (*enroll.Service, error) {
 	cfg := enroll.Config{
 		PublicURL: c.Public.URL, Key: c.Public.EnrollKey, PreviousKey: c.Public.PreviousEnrollKey, ReturnURLs: c.Public.ReturnURLs,
 		Logger: watch.log, OnEvent: watch.enrolled, TrustedProxies: c.Public.TrustedProxies,

@@ -94,7 +94,7 @@ func TestVerifyFilesThatAreMissingStopTheStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = newEnroll(nil, c, nil, watch)
+		_, err = newEnroll(c, nil, watch)
 		if err == nil || !strings.Contains(err.Error(), "WXNOTIFY_VERIFY_FILES: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}

@@ -37,8 +37,8 @@ const (
 // Options are what a server is given beside its configuration.
 type Options struct {
 	Roles   Role
-	Version string      // of the program, for the registry of workers and the audit file
-	Log     *zap.Logger // required
+	Version string             // of the program, for the registry of workers and the audit file
+	Log     *zap.Logger        // required
 	OnEvent func(worker.Event) // nil: no observer
 	Stdout  io.Writer          // of WXNOTIFY_AUDIT_FILE=-
 	Traces  bool               // spans are exported, see StartTracing

@@ -59,7 +59,7 @@ func (v *service) build() (err error) {
 		}
 	}
 	if s.publicLn != nil {
-		if v.enroll, err = newEnroll(s.rdb, c, v.accounts, s.watch); err != nil {
+		if v.enroll, err = newEnroll(c, v.accounts, s.watch); err != nil {
 			return err
 		}
 		v.public = v.enroll.Handler()
