@@ -117,17 +117,17 @@ func (a *Account) build(c *settings.Config, onToken func(tokenstore.Event)) (err
 	a.WeChat = wechat.Config{
 		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, Proxy: a.Proxy,
 	}
-	var fetcher tokenstore.Fetcher = noSecret{}
-	secret := ""
+	var fetcher tokenstore.Fetcher
+	secret, never := "", error(errNoSecret)
 	if !a.AppSecret.IsZero() {
-		secret = a.AppSecret.Fingerprint()
+		secret, never = a.AppSecret.Fingerprint(), nil
 		if fetcher, err = wechat.NewTokenFetcher(a.WeChat); err != nil {
 			return err
 		}
 	}
 	mode := map[string]tokenstore.Mode{"stable": tokenstore.Stable, "classic": tokenstore.Classic}[a.TokenMode]
 	if a.Tokens, err = tokenstore.New(a.Redis, fetcher, tokenstore.Config{
-		AppID: a.AppID, Mode: mode, SecretFingerprint: secret, OnEvent: a.onToken(onToken),
+		AppID: a.AppID, Mode: mode, SecretFingerprint: secret, NeverFetch: never, OnEvent: a.onToken(onToken),
 	}); err != nil {
 		return err
 	}
@@ -216,17 +216,7 @@ func owner() string {
 
 // errNoSecret is the error of a command that needs a token where no AppSecret is
 // configured. Reading Redis needs none.
-var errNoSecret = errors.New("appsecret is missing; set WXNOTIFY_APPSECRET or WXNOTIFY_APPSECRET_FILE")
-
-type noSecret struct{}
-
-func (noSecret) FetchClassic(context.Context) (wechat.Token, error) {
-	return wechat.Token{}, errNoSecret
-}
-
-func (noSecret) FetchStable(context.Context, bool) (wechat.Token, error) {
-	return wechat.Token{}, errNoSecret
-}
+var errNoSecret = errors.New("there is no access token, or another one is asked for, and the AppSecret is missing; set WXNOTIFY_APPSECRET or WXNOTIFY_APPSECRET_FILE")
 
 // NewCallback builds our half of the account's server configuration, which needs a Token.
 func NewCallback(a *settings.Account) (*wechat.Callback, error) {

@@ -51,6 +51,10 @@ type Config struct {
 	// fingerprint differs from that of the last failed fetch asks WeChat at once: the
 	// secret was corrected. Empty: it waits for the end of the back-off like all others.
 	SecretFingerprint string
+	// NeverFetch, when it is not nil, keeps this process from fetching, as one without the
+	// AppSecret: it uses what others fetched, and the error of Token without one, of Refresh
+	// and of Revoke wraps NeverFetch. The fetcher may be nil then.
+	NeverFetch error
 	// Owner names this process in leases. Default: host, process id and a
 	// random part.
 	Owner string

@@ -46,6 +46,9 @@ func (l lease) args(more args) args {
 // lookup asks Redis until there is a token. If this process gets the lease, it
 // fetches the token. previous is the generation that modeAdmin replaces.
 func (s *Store) lookup(ctx context.Context, mode askMode, previous int64) (wechat.Token, error) {
+	if s.cfg.NeverFetch != nil {
+		return s.read(ctx, mode)
+	}
 	deadline := time.Now().Add(s.cfg.Wait)
 	for n := 0; ; n++ {
 		changed := s.changes() // before asking, so that no change is missed
@@ -76,6 +79,26 @@ func (s *Store) lookup(ctx context.Context, mode askMode, previous int64) (wecha
 		if err := ctx.Err(); err != nil {
 			return wechat.Token{}, err
 		}
+	}
+}
+
+// read is lookup for a process that never fetches. It leaves lease and back-off to the
+// processes that can fetch.
+func (s *Store) read(ctx context.Context, mode askMode) (wechat.Token, error) {
+	never := fmt.Errorf("tokenstore: %w", s.cfg.NeverFetch)
+	if mode == modeAdmin {
+		return wechat.Token{}, never
+	}
+	a, err := s.ask(ctx, modePeek, 0)
+	switch {
+	case err != nil:
+		return wechat.Token{}, s.redisDown(err)
+	case a.kind == "token":
+		return a.token, nil
+	case a.down != nil:
+		return wechat.Token{}, a.down
+	default:
+		return wechat.Token{}, never
 	}
 }
 

@@ -57,6 +57,9 @@ func (s *Store) Revoke(ctx context.Context, step func(RevokeStep)) error {
 	if step == nil {
 		step = func(RevokeStep) {}
 	}
+	if s.cfg.NeverFetch != nil {
+		return fmt.Errorf("tokenstore: revoke: %w", s.cfg.NeverFetch)
+	}
 	st, err := s.State(ctx)
 	if err != nil {
 		return s.redisDown(err)

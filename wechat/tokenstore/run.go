@@ -2,6 +2,7 @@ package tokenstore
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -18,6 +19,9 @@ const runEvery = time.Minute
 // it; one of them fetches. Token works without Run, but then a send waits at the end
 // of each token's life.
 func (s *Store) Run(ctx context.Context) error {
+	if s.cfg.NeverFetch != nil {
+		return fmt.Errorf("tokenstore: %w", s.cfg.NeverFetch)
+	}
 	subscription := s.rdb.Subscribe(ctx, s.channel())
 	defer func() { _ = subscription.Close() }()
 	notices := subscription.Channel(redis.WithChannelHealthCheckInterval(10 * time.Second))

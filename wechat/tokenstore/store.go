@@ -43,7 +43,7 @@ func New(rdb redis.UniversalClient, fetcher Fetcher, cfg Config) (*Store, error)
 	if rdb == nil {
 		faults = errors.Join(faults, errors.New("tokenstore: the redis client is nil: the token is shared through it"))
 	}
-	if fetcher == nil {
+	if fetcher == nil && cfg.NeverFetch == nil {
 		faults = errors.Join(faults, errors.New("tokenstore: the fetcher is nil: pass a *wechat.TokenFetcher"))
 	}
 	if faults != nil {
