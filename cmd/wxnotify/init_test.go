@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -202,6 +203,13 @@ func TestInitSimulatePrintsLinesThatRunAsPrinted(t *testing.T) {
 	server := redistest.Start(t, redistest.AOF()...)
 	file := filepath.Join(t.TempDir(), "local.yaml")
 	sh := newShell(t, map[string]string{"WXNOTIFY_REDIS_URL": server.URL()})
+	// The usual ports may be taken while the lines run, by another run of this test. With
+	// them taken before, init chooses others.
+	for _, usual := range []string{"127.0.0.1:8090", "127.0.0.1:8080", "127.0.0.1:9090", "127.0.0.1:8081"} {
+		if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", usual); err == nil {
+			defer func() { _ = l.Close() }()
+		}
+	}
 	printed := sh.run("unset WXNOTIFY_OPS_ADDR; wxnotify init --simulate " + file)
 	var all strings.Builder
 	for _, line := range lines(printed) {
