@@ -37,13 +37,17 @@ func takeOnce(f *pflag.Flag) {
 	}
 }
 
-// emptyFlags refuses flags that are given without a text: where a script's variable is
-// empty, a search by it would find everything.
+// emptyFlags refuses flags that are given without a text, where a script's variable is
+// empty: a search by it would find everything. It also refuses durations below zero, which
+// would mean none, or no end.
 func emptyFlags(fs *pflag.FlagSet) error {
 	var faults []error
 	fs.Visit(func(f *pflag.Flag) {
-		if text := strings.TrimSpace(f.Value.String()); text == "" || text == "[]" {
+		switch text := strings.TrimSpace(f.Value.String()); {
+		case text == "" || text == "[]":
 			faults = append(faults, fmt.Errorf("--%s is empty: give a value, or leave it out", f.Name))
+		case f.Value.Type() == "duration" && strings.HasPrefix(text, "-"):
+			faults = append(faults, fmt.Errorf("--%s: %s is below zero: give how long, such as 10m", f.Name, text))
 		}
 	})
 	if len(faults) == 0 {

@@ -94,6 +94,8 @@ func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
 	switch {
 	case err != nil:
 		return usage.Wrap(err)
+	case f.expires == 0:
+		return usage.Errorf("--expires: 0s is no time in which the link could be opened: give how long, such as 24h")
 	case f.returnTo != "" && !slices.Contains(c.Public.ReturnURLs, f.returnTo):
 		return usage.Wrap(errors.New("--return-to: not one of return_urls (WXNOTIFY_RETURN_URLS), so enroll would refuse the link"))
 	case f.handOff == "":

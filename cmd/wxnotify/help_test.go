@@ -157,3 +157,24 @@ func TestCallbackURLIsPrintedAtStart(t *testing.T) {
 		p.kill()
 	}
 }
+
+// A duration below zero is refused by every command that takes one: taken as it is, it
+// would suppress for good, or wait for nothing.
+func TestDurationsBelowZeroAreRefused(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{
+		"WXNOTIFY_APPID": "wxa", "WXNOTIFY_REDIS_URL": "redis://127.0.0.1:1", "WXNOTIFY_PUBLIC_URL": "https://n.example", "WXNOTIFY_ENROLL_KEY": "5f1d0c9a7be34428d1a6f0937c25be81402f6e9a",
+	}
+	for flag, args := range map[string][]string{
+		"--for":      {"suppress", "add", "oABCDEFGHIJKLMNOPQRSTUVWXYZ12", "--reason", "x", "--for", "-1h"},
+		"--expires":  {"enroll", "link", "--user", "p", "--expires", "-1h"},
+		"--wait-for": {"send", "--to", "oABCDEFGHIJKLMNOPQRSTUVWXYZ12", "--template", "T", "--data", "thing1=x", "--wait", "--wait-for", "-1s"},
+		"--overlap":  {"api", "keys", "rotate", "k", "--overlap", "-1h"},
+		"--timeout":  {"healthcheck", "--timeout", "-5s"},
+		"--latency":  {"simulate", "--latency", "-5s"},
+	} {
+		inProcess(t, env, args...).has(t, 2, flag+": -", "is below zero")
+	}
+	inProcess(t, env, "enroll", "link", "--user", "p", "--expires", "0s").has(t, 2, "--expires: 0s is no time")
+	inProcess(t, env, "enroll", "link", "--user", "p").has(t, 0, "https://n.example/enroll/wxa")
+}
