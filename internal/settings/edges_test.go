@@ -75,6 +75,8 @@ func TestSecretsAreCheckedBeforeTheyAreUsed(t *testing.T) {
 		"AES key, padded":              {"WXNOTIFY_ENCODING_AES_KEY", canaryAESKey[:42] + "=", "43 letters or digits"},
 		"AES key, quoted":              {"WXNOTIFY_ENCODING_AES_KEY", "'" + canaryAESKey + "'", "quote"},
 		"enrolment key, 31 bytes":      {"WXNOTIFY_ENROLL_KEY", canarySecret[:31], "32 bytes or more"},
+		"enrolment key, a NUL":         {"WXNOTIFY_ENROLL_KEY", canarySecret + "\x00", "holds a control character"},
+		"login, an escape":             {"WXNOTIFY_OPS_LOGIN", "admin:\x1b[31mcanary-canary", "holds a control character"},
 		"enrolment key, blank":         {"WXNOTIFY_ENROLL_KEY", " " + canarySecret, "starts with a blank"},
 		"login without password":       {"WXNOTIFY_OPS_LOGIN", "canarycanary", "user:password"},
 		"redis, quotes":                {"WXNOTIFY_REDIS_URL", `"redis://:` + canarySecret + `@h/0"`, "quote"},

@@ -293,6 +293,7 @@ func traps(text string) string {
 	add(strings.HasSuffix(text, "\n"), "ends with a line break: write it with printf, not echo")
 	add(strings.Contains(text, "\r"), "holds a carriage return (CR): the file has the line ends of Windows")
 	add(strings.Contains(rest, "\n"), "holds a line break: it has more than one line")
+	add(strings.ContainsFunc(rest, func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\r\n\t", r) }), "holds a control character: copy it anew")
 	add(!utf8.ValidString(text), "is not UTF-8: convert it to UTF-8")
 	first, _ := utf8.DecodeRuneInString(rest)
 	last, size := utf8.DecodeLastRuneInString(rest)
