@@ -236,7 +236,8 @@ func TestFetchIdle(t *testing.T) {
 			got <- time.Now()
 			return h.handle(t.Context(), task)
 		}})
-		testutil.Until(t, "idle", func() bool { return rdb.Exists(t.Context(), "wxn:{"+account+":bulk}:idle").Val() == 1 })
+		const wake = "wxn:{" + account + "}:wake"
+		testutil.Until(t, "listening", func() bool { return rdb.PubSubNumSub(t.Context(), wake).Val()[wake] == 1 })
 		for i, item := range items(40, job.Default) {
 			if i%10 == 0 { // fall asleep
 				testutil.Until(t, "idle", func() bool {
