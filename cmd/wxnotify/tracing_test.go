@@ -84,7 +84,7 @@ func TestTraceFromTheCallerToTheReceipt(t *testing.T) {
 	const traceID = "0af7651916cd43dd8448eb211c80319c"
 	body := `{"id":"canary-id-7","message":{"touser":"` + storyOpenID + `","template_id":"` + wechattest.TemplateOrderPaid +
 		`","data":{"thing1":{"value":"canary值"},"time2":{"value":"2026-11-25 10:00"},"amount3":{"value":"¥10.00"}}}}`
-	post := func(query, key, trace string, want int) {
+	post := func(key, trace, query string, want int) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+apiAddr+"/v1/messages"+query, strings.NewReader(body))
 		check(t, err)
@@ -99,10 +99,10 @@ func TestTraceFromTheCallerToTheReceipt(t *testing.T) {
 			t.Fatalf("%d %s", resp.StatusCode, answer)
 		}
 	}
-	const strangersTrace = "0af7651916cd43dd8448eb211c803100"
-	post("", "wxn_live_no-such-key", strangersTrace, http.StatusUnauthorized)
-	post("?canary=query", key, traceID, http.StatusBadRequest)
-	post("", key, traceID, http.StatusAccepted)
+	const strangersTrace, queryTrace = "0af7651916cd43dd8448eb211c803100", "0af7651916cd43dd8448eb211c803200"
+	post("wxn_live_no-such-key", strangersTrace, "", http.StatusUnauthorized)
+	post(key, queryTrace, "?canary=query", http.StatusBadRequest)
+	post(key, traceID, "", http.StatusAccepted)
 	w.state(t, "canary-id-7", "delivered")
 	names := []string{"wxnotify api POST /v1/messages", "wxnotify enqueue", "wxnotify process", "wechat template/send", "wxnotify receipt"}
 	var found map[string]*tracepb.Span
@@ -114,6 +114,13 @@ func TestTraceFromTheCallerToTheReceipt(t *testing.T) {
 	if strangers, _ := spans.trace(strangersTrace); len(strangers) > 0 {
 		t.Errorf("a request without a key is exported: %v", strangers)
 	}
+	testutil.Until(t, "the span of a call with a query is exported", func() bool {
+		refused, text := spans.trace(queryTrace)
+		if strings.Contains(text, "canary") || strings.Contains(fmt.Sprint(refused[names[0]].GetAttributes()), "?") {
+			t.Fatalf("the span of a call holds its query: %v", refused)
+		}
+		return refused[names[0]] != nil
+	})
 	for i, name := range names {
 		if found[name] == nil {
 			t.Fatalf("no span %q, but %v", name, found)
