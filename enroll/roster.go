@@ -105,7 +105,7 @@ func NewRoster(cfg RosterConfig) (*Roster, error) {
 	}
 	return &Roster{
 		cfg: cfg, rdb: cfg.Redis, account: cfg.Account, keys: keys{cfg.Account, sealed},
-		records: records, tasks: queue.NewInspector(cfg.Redis), codec: job.Codec{Account: cfg.Account, Keys: messages},
+		records: records, tasks: queue.NewInspector(cfg.Redis), codec: job.NewCodec(cfg.Account, messages),
 	}, nil
 }
 

@@ -62,7 +62,7 @@ func TestSealedMessagesAreErased(t *testing.T) {
 				t.Errorf("still readable: %.300s", entry)
 			}
 		}
-		codec := job.Codec{Account: appID, Keys: keys}
+		codec := job.NewCodec(appID, keys)
 		task, err := queue.NewInspector(w.rdb).Task(t.Context(), appID, job.Default, "other-lost")
 		must(t, err)
 		if e, err := codec.Parse("other-lost", task.Payload); err != nil || e.To != other {

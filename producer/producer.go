@@ -163,7 +163,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 	p := &Producer{
 		rdb: rdb, cfg: cfg, ledger: records, tasks: queue.NewInspector(rdb),
 		guard:  names.NewGuard(rdb, cfg.Account, sealed),
-		memory: redisx.NewMemoryGuard(rdb), codec: job.Codec{Account: cfg.Account, Keys: keys}, singles: map[job.Class]*redisx.Group[*entry, reply]{},
+		memory: redisx.NewMemoryGuard(rdb), codec: job.NewCodec(cfg.Account, keys), singles: map[job.Class]*redisx.Group[*entry, reply]{},
 	}
 	for _, class := range job.Classes() {
 		p.singles[class] = redisx.NewGroup(callSize, callsAtOnce, 0, func(ctx context.Context, entries []*entry) ([]reply, error) {

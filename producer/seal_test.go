@@ -35,7 +35,7 @@ func unsealed(tb testing.TB, rdb redis.UniversalClient, appid, id string) job.En
 	must(tb, err)
 	task, err := queue.NewInspector(rdb).Task(tb.Context(), appid, producer.Default, id)
 	must(tb, err)
-	e, err := job.Codec{Account: appid, Keys: k}.Parse(id, task.Payload)
+	e, err := job.NewCodec(appid, k).Parse(id, task.Payload)
 	must(tb, err)
 	return e
 }

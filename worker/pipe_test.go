@@ -255,12 +255,12 @@ func (p *pipe) enqueue(appid string, class job.Class, ids ...string) {
 
 func (p *pipe) enqueueAll(appid string, class job.Class, ids []string, change func(i int, e *job.Envelope)) {
 	p.Helper()
-	p.enqueueWith(job.Codec{Account: appid}, class, ids, change)
+	p.enqueueWith(job.NewCodec(appid, nil), class, ids, change)
 }
 
 func (p *pipe) enqueueWith(codec job.Codec, class job.Class, ids []string, change func(i int, e *job.Envelope)) {
 	p.Helper()
-	appid := codec.Account
+	appid := codec.Account()
 	items := make([]queue.Item, len(ids))
 	records := p.ledgerOn(p.admin, p.terms.keep)
 	for i, id := range ids {

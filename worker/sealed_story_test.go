@@ -32,7 +32,7 @@ func codec(t *testing.T, keys string) job.Codec {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return job.Codec{Account: appid, Keys: k}
+	return job.NewCodec(appid, k)
 }
 
 // A fleet that is switched on, and later rotated: what waits in clear, under the older
@@ -79,10 +79,10 @@ func TestAMessageWaitsForAWorkerWithItsKey(t *testing.T) {
 					t.Fatalf("records %v, %d tasks; want all %d queued", got, p.left(appid), len(sealed))
 				}
 				workers, _, err := heartbeat.List(t.Context(), p.admin, appid)
-				if err != nil || !slices.ContainsFunc(workers, func(w heartbeat.Worker) bool { return len(w.Held) == 1 && w.Held[0].SealKey == with.Keys.Current() }) {
+				if err != nil || !slices.ContainsFunc(workers, func(w heartbeat.Worker) bool { return len(w.Held) == 1 && w.Held[0].SealKey == with.Keys().Current() }) {
 					t.Errorf("no worker is listed as one that lacks the key: %+v, %v", workers, err)
 				}
-				if err := without.worker.Check(appid); err == nil || !strings.Contains(err.Error(), with.Keys.Current()) || !strings.Contains(err.Error(), "SealKeys") {
+				if err := without.worker.Check(appid); err == nil || !strings.Contains(err.Error(), with.Keys().Current()) || !strings.Contains(err.Error(), "SealKeys") {
 					t.Errorf("check: %v", err)
 				}
 				if lines := p.logs.FilterMessageSnippet("sealed with a key").Len(); lines < 1 || lines > 3 {
@@ -190,7 +190,7 @@ func TestNoValueIsInRedisOnTheWholeWay(t *testing.T) {
 		look("sent again")
 		p.drained(time.Second, 5*time.Minute)
 		p.seenOnce("order-1")
-		if kept, err := records.Payload(t.Context(), "order-1"); err != nil || job.SealedWith(kept) != with.Keys.Current() {
+		if kept, err := records.Payload(t.Context(), "order-1"); err != nil || job.SealedWith(kept) != with.Keys().Current() {
 			t.Errorf("until the receipt %d bytes are kept, sealed with %q, %v", len(kept), job.SealedWith(kept), err)
 		}
 		look("accepted")

@@ -165,7 +165,7 @@ func newAccount(cfg Config, a Account, self heartbeat.Worker) (*account, error) 
 	acct := &account{
 		appID: a.AppID, name: processName(self), redis: cfg.Redis, sender: a.Sender, records: a.records,
 		policy: a.Policy.withDefaults(), log: log, onEvent: cfg.OnEvent,
-		presence: newPresence(cfg.Redis, a, self, log), codec: job.Codec{Account: a.AppID, Keys: keys},
+		presence: newPresence(cfg.Redis, a, self, log), codec: job.NewCodec(a.AppID, keys),
 	}
 	acct.supervisor = newSupervisor(a.Gate, a.Quota, acct.presence, log)
 	acct.presence.resumed, acct.presence.held = acct.supervisor.askSoon, acct.held

@@ -142,7 +142,7 @@ func (a *app) installation(c *settings.Config, f doctorFlags, faults []string) (
 
 func examined(c *settings.Config, entry *settings.Account, templates []string) doctor.Account {
 	out := doctor.Account{
-		AppID: entry.AppID, Mode: tokenstore.Stable, CallbackMode: entry.Mode(), DailyQuota: entry.DailyQuota, Templates: templates, SealKeys: c.Codec(entry.AppID).Keys, Names: c.Names(entry.AppID),
+		AppID: entry.AppID, Mode: tokenstore.Stable, CallbackMode: entry.Mode(), DailyQuota: entry.DailyQuota, Templates: templates, SealKeys: c.Codec(entry.AppID).Keys(), Names: c.Names(entry.AppID),
 		WeChat: wechat.Config{AppID: entry.AppID, AppSecret: entry.AppSecret, BaseURL: entry.BaseURL, Proxy: entry.Proxy},
 	}
 	if entry.TokenMode == "classic" {

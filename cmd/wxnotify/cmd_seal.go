@@ -49,7 +49,7 @@ receipt with the first key of WXNOTIFY_SEAL_KEYS: those of other keys, and those
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			choose := func(c *settings.Config, appid string) ([]*settings.Account, error) {
-				keys := c.Codec(appid).Keys
+				keys := c.Codec(appid).Keys()
 				if !keys.Seals() {
 					return nil, usage.Errorf("there is no key: set WXNOTIFY_SEAL_KEYS")
 				}
@@ -86,7 +86,7 @@ func (a *app) sealed(cmd *cobra.Command, choose chooser, do func(context.Context
 // each calls change for each payload, those that wait first: a worker writes what is kept
 // before its task is done.
 func (s sealStore) each(ctx context.Context, waiting, kept func(id string, payload []byte) []byte) (written, left int, err error) {
-	written, left, err = s.tasks.Each(ctx, s.codec.Account, func(t queue.Ref, payload []byte) []byte { return waiting(t.ID, payload) })
+	written, left, err = s.tasks.Each(ctx, s.codec.Account(), func(t queue.Ref, payload []byte) []byte { return waiting(t.ID, payload) })
 	if err != nil {
 		return written, left, err
 	}
@@ -107,12 +107,12 @@ func (s sealStore) count(ctx context.Context) ([]*keyCount, error) {
 	rows := map[string]*keyCount{}
 	row := func(key string) *keyCount {
 		if rows[key] == nil {
-			rows[key] = &keyCount{Account: s.codec.Account, Key: key, Use: "missing"}
+			rows[key] = &keyCount{Account: s.codec.Account(), Key: key, Use: "missing"}
 		}
 		return rows[key]
 	}
 	row("").Use = "clear"
-	for i, key := range s.codec.Keys.IDs() {
+	for i, key := range s.codec.Keys().IDs() {
 		row(key).Use = "opens"
 		if i == 0 {
 			row(key).Use = "seals"
@@ -162,7 +162,7 @@ type rotation struct {
 }
 
 func (a *app) sealRotate(ctx context.Context, s sealStore) error {
-	done := rotation{Account: s.codec.Account, Key: s.codec.Keys.Current()}
+	done := rotation{Account: s.codec.Account(), Key: s.codec.Keys().Current()}
 	var missing *seal.UnknownKeyError
 	change := func(id string, payload []byte) []byte {
 		out, err := s.codec.Reseal(id, payload)

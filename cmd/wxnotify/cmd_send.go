@@ -107,7 +107,7 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 	}
 	defer func() { _ = acct.Close() }()
 	s := &sendRun{
-		app: a, flags: f, account: entry.AppID, sealed: acct.Codec.Keys.Seals(), terms: terms, check: acct.Producer.Check,
+		app: a, flags: f, account: entry.AppID, sealed: acct.Codec.Keys().Seals(), terms: terms, check: acct.Producer.Check,
 		seen: map[idHash]int{}, warned: map[warningKind]*warningCount{},
 	}
 	checked := s.checked(next)

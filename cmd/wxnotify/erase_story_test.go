@@ -65,9 +65,9 @@ func newHospital(t *testing.T, keys ...string) *hospital {
 	h.p, err = producer.New(h.rdb, producer.Config{Account: wechattest.AppID, SealKeys: wechat.NewSecret(text)})
 	check(t, err)
 	t.Cleanup(func() { _ = h.p.Close() })
-	h.codec.Account = wechattest.AppID
-	h.codec.Keys, err = seal.New(text)
+	ring, err := seal.New(text)
 	check(t, err)
+	h.codec = job.NewCodec(wechattest.AppID, ring)
 	h.roster, err = enroll.NewRoster(enroll.RosterConfig{Redis: h.rdb, Account: wechattest.AppID})
 	check(t, err)
 	h.records, err = ledger.New(h.rdb, wechattest.AppID, nil, ledger.Config{Resend: []job.Class{job.Critical}})
@@ -104,7 +104,7 @@ func (h *hospital) envelope(id string, class job.Class) (job.Envelope, []byte) {
 	e := job.Envelope{ID: id, Class: class, To: erasedOpenID, Template: "T", QueuedAt: time.Now(), Body: body}
 	payload, hash, err := h.codec.Encode(e)
 	check(h.t, err)
-	if h.codec.Keys.Seals() {
+	if h.codec.Keys().Seals() {
 		e.Fingerprint = hash
 	}
 	return e, payload

@@ -35,7 +35,7 @@ func TestASealedMessageIsShownWithItsKeyAndRetriedWithoutIt(t *testing.T) {
 
 	tasks := queue.NewInspector(b.rdb)
 	task := must[*queue.Waiting](t)(tasks.Task(t.Context(), account, job.Default, "visit-1"))
-	e := must[job.Envelope](t)(job.Codec{Account: account, Keys: keys}.Parse("visit-1", task.Payload))
+	e := must[job.Envelope](t)(job.NewCodec(account, keys).Parse("visit-1", task.Payload))
 	if err := tasks.Delete(t.Context(), account, job.Default, "visit-1"); err != nil {
 		t.Fatal(err)
 	}

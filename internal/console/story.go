@@ -185,7 +185,7 @@ func (c *Console) cardOf(r *request, m *ledger.Record, task *queue.Waiting) (*ca
 		}
 		payload = kept
 	}
-	e, err := job.Codec{Account: r.account.AppID, Keys: r.account.SealKeys}.Parse(m.ID, payload)
+	e, err := job.NewCodec(r.account.AppID, r.account.SealKeys).Parse(m.ID, payload)
 	if missing := (*seal.UnknownKeyError)(nil); errors.As(err, &missing) {
 		return &cardView{Title: m.Template, Key: missing.ID}, nil
 	}

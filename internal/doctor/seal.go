@@ -17,7 +17,7 @@ import (
 const sealShare = 2.0 / 3
 
 // messages reads what waits.
-func (a Account) messages() job.Codec { return job.Codec{Account: a.AppID, Keys: a.SealKeys} }
+func (a Account) messages() job.Codec { return job.NewCodec(a.AppID, a.SealKeys) }
 
 // checkSeal finds waiting messages that the configured keys do not open, and those in
 // clear where keys are configured. It looks at the first ones when there are many.

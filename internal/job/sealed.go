@@ -30,21 +30,30 @@ func (e *SealedError) Error() string { return "the message is sealed with key " 
 
 // Codec writes and reads the envelopes of one account.
 type Codec struct {
-	Account string
-	Keys    *seal.Keyring // nil: writes in clear, and opens none that is sealed
+	account string
+	keys    *seal.Keyring
 }
+
+// NewCodec of an account. keys nil: it writes in clear, and opens none that is sealed.
+func NewCodec(account string, keys *seal.Keyring) Codec { return Codec{account, keys} }
+
+// Account is the appid.
+func (c Codec) Account() string { return c.account }
+
+// Keys are those of NewCodec.
+func (c Codec) Keys() *seal.Keyring { return c.keys }
 
 // Encode writes the envelope and returns its fingerprint with it, as Parse's has it. It
 // is sealed when there is a key; the fingerprint is then keyed, so that it confirms no
 // guess of the content.
 func (c Codec) Encode(e Envelope) (payload []byte, hash string, err error) {
 	payload, err = Encode(e)
-	if err != nil || !c.Keys.Seals() {
+	if err != nil || !c.keys.Seals() {
 		return payload, e.Hash(), err
 	}
 	hash = e.Fingerprint
 	if hash == "" {
-		hash = c.hash(c.Keys.Current(), e)
+		hash = c.hash(c.keys.Current(), e)
 	}
 	return c.seal(e.ID, hash, payload), hash, nil
 }
@@ -73,7 +82,7 @@ func (c Codec) Parse(id string, payload []byte) (Envelope, error) {
 // those of Parse.
 func (c Codec) Reseal(id string, payload []byte) ([]byte, error) {
 	s, ok := parseSealed(payload)
-	if ok && s.key == c.Keys.Current() {
+	if ok && s.key == c.keys.Current() {
 		return nil, nil
 	}
 	if ok {
@@ -96,7 +105,7 @@ func (c Codec) SameContent(e Envelope, hash string) bool {
 	if e.Hash() == hash {
 		return true
 	}
-	for _, key := range c.Keys.IDs() {
+	for _, key := range c.keys.IDs() {
 		if c.hash(key, e) == hash {
 			return true
 		}
@@ -111,20 +120,20 @@ func SealedWith(payload []byte) string {
 }
 
 func (c Codec) hash(key string, e Envelope) string {
-	sum := c.Keys.Digest(key, []byte("content\x00"+c.Account+"\x00"+e.contentPrefix()), e.Body)
+	sum := c.keys.Digest(key, []byte("content\x00"+c.account+"\x00"+e.contentPrefix()), e.Body)
 	return base64.RawURLEncoding.EncodeToString(sum[:hashSize])
 }
 
 func (c Codec) seal(id, hash string, plain []byte) []byte {
-	key := c.Keys.Current()
+	key := c.keys.Current()
 	out := make([]byte, 0, len(sealedHead)+len(key)+len(sealedHash)+len(hash)+len(sealedTail)+1+len(plain)+seal.Overhead)
 	out = append(append(append(append(append(out, sealedHead...), key...), sealedHash...), hash...), sealedTail...)
 	context := c.context(id, out)
-	return c.Keys.Seal(append(out, '\n'), plain, context)
+	return c.keys.Seal(append(out, '\n'), plain, context)
 }
 
 func (c Codec) open(id string, s sealed) ([]byte, error) {
-	plain, err := c.Keys.Open(s.key, s.text, c.context(id, s.line))
+	plain, err := c.keys.Open(s.key, s.text, c.context(id, s.line))
 	if errors.Is(err, seal.ErrChanged) {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
@@ -133,8 +142,8 @@ func (c Codec) open(id string, s sealed) ([]byte, error) {
 
 // context is what a sealed envelope is bound to.
 func (c Codec) context(id string, line []byte) []byte {
-	out := make([]byte, 0, len("envelope")+3+len(c.Account)+len(id)+len(line))
-	out = append(append(append(out, "envelope\x00"...), c.Account...), 0)
+	out := make([]byte, 0, len("envelope")+3+len(c.account)+len(id)+len(line))
+	out = append(append(append(out, "envelope\x00"...), c.account...), 0)
 	return append(append(append(out, id...), 0), line...)
 }
 

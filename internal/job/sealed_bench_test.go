@@ -16,7 +16,7 @@ func BenchmarkCodec(b *testing.B) {
 	for _, c := range []struct {
 		name  string
 		codec job.Codec
-	}{{"clear", job.Codec{Account: "wx1"}}, {"sealed", job.Codec{Account: "wx1", Keys: keys}}} {
+	}{{"clear", job.NewCodec("wx1", nil)}, {"sealed", job.NewCodec("wx1", keys)}} {
 		e := full()
 		payload, _, err := c.codec.Encode(e)
 		if err != nil {

@@ -23,7 +23,7 @@ func codec(t *testing.T, keys string) job.Codec {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return job.Codec{Account: "wx1", Keys: k}
+	return job.NewCodec("wx1", k)
 }
 
 func encode(t *testing.T, c job.Codec, e job.Envelope) ([]byte, string) {
@@ -53,7 +53,7 @@ func TestASealedEnvelopeShowsNothingOfTheMessageAndComesBackWhole(t *testing.T) 
 		if diff := cmp.Diff(e, got); diff != "" {
 			t.Errorf("%s: it came back changed (-want +got):\n%s", name, diff)
 		}
-		if got.Hash() != hash || len(hash) != 11 || job.SealedWith(payload) != c.Keys.Current() {
+		if got.Hash() != hash || len(hash) != 11 || job.SealedWith(payload) != c.Keys().Current() {
 			t.Errorf("%s: fingerprint %q and %q, sealed with %q", name, got.Hash(), hash, job.SealedWith(payload))
 		}
 	}
@@ -91,12 +91,12 @@ func TestASealedEnvelopeWaitsForAProcessWithItsKey(t *testing.T) {
 	for _, keys := range []string{"", olderKey} {
 		_, err := codec(t, keys).Parse(full().ID, payload)
 		unknown := (*seal.UnknownKeyError)(nil)
-		if !errors.As(err, &unknown) || unknown.ID != c.Keys.Current() || errors.Is(err, job.ErrMalformed) {
+		if !errors.As(err, &unknown) || unknown.ID != c.Keys().Current() || errors.Is(err, job.ErrMalformed) {
 			t.Errorf("with the keys %.8s: %v", keys, err)
 		}
 	}
 	_, err := job.Parse(payload)
-	if sealed := (*job.SealedError)(nil); !errors.As(err, &sealed) || sealed.Key != c.Keys.Current() || errors.Is(err, job.ErrMalformed) {
+	if sealed := (*job.SealedError)(nil); !errors.As(err, &sealed) || sealed.Key != c.Keys().Current() || errors.Is(err, job.ErrMalformed) {
 		t.Errorf("without a codec: %v", err)
 	}
 }
@@ -114,8 +114,7 @@ func TestAChangedOrMovedEnvelopeIsMalformed(t *testing.T) {
 		}
 	}
 	refuse("of another message", c, "order-1002-paid", payload)
-	other := c
-	other.Account = "wx2"
+	other := job.NewCodec("wx2", c.Keys())
 	refuse("of another account", other, full().ID, payload)
 	head, tail := bytes.IndexByte(payload, '\n')+1, len(payload)
 	for at := head; at < tail; at++ {
@@ -125,7 +124,7 @@ func TestAChangedOrMovedEnvelopeIsMalformed(t *testing.T) {
 		refuse("a cut text", c, full().ID, payload[:at])
 	}
 	refuse("another fingerprint", c, full().ID, bytes.Replace(payload, []byte(hash), []byte("AAAAAAAAAAA"), 1))
-	refuse("another key of ours", c, full().ID, bytes.Replace(payload, []byte(c.Keys.IDs()[0]), []byte(c.Keys.IDs()[1]), 1))
+	refuse("another key of ours", c, full().ID, bytes.Replace(payload, []byte(c.Keys().IDs()[0]), []byte(c.Keys().IDs()[1]), 1))
 	refuse("cut in the line", c, full().ID, payload[:head-1])
 }
 
@@ -135,7 +134,7 @@ func TestResealingKeepsTheMessageAndItsFingerprint(t *testing.T) {
 	for what, from := range map[string]job.Codec{"sealed": before, "in clear": codec(t, "")} {
 		payload, hash := encode(t, from, full())
 		resealed, err := both.Reseal(full().ID, payload)
-		if err != nil || job.SealedWith(resealed) != after.Keys.Current() {
+		if err != nil || job.SealedWith(resealed) != after.Keys().Current() {
 			t.Fatalf("%s: sealed with %q, %v", what, job.SealedWith(resealed), err)
 		}
 		got, err := after.Parse(full().ID, resealed)
@@ -190,8 +189,7 @@ func TestAFingerprintComparesAcrossKeys(t *testing.T) {
 	if codec(t, newerKey).SameContent(full(), hash) || codec(t, "").SameContent(full(), hash) {
 		t.Error("a fingerprint was confirmed without its key")
 	}
-	elsewhere := codec(t, olderKey)
-	elsewhere.Account = "wx2"
+	elsewhere := job.NewCodec("wx2", codec(t, olderKey).Keys())
 	if _, there := encode(t, elsewhere, full()); there == hash {
 		t.Error("two accounts have one fingerprint")
 	}

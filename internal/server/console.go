@@ -42,7 +42,7 @@ func newConsole(rdb redis.UniversalClient, c *settings.Config, accounts []*wirin
 	for _, a := range accounts {
 		cfg.Accounts = append(cfg.Accounts, console.Account{
 			AppID: a.AppID, Name: a.Name, Ledger: a.Ledger, Producer: a.Producer, Gate: a.Gate, Tokens: a.Tokens, Roster: a.Roster,
-			Keys: a.Keys, Webhooks: a.Webhooks, Templates: a.Templates, SealKeys: a.Codec.Keys,
+			Keys: a.Keys, Webhooks: a.Webhooks, Templates: a.Templates, SealKeys: a.Codec.Keys(),
 		})
 	}
 	con, err := console.New(cfg)

@@ -424,7 +424,7 @@ func (c *Config) row(name string) Row {
 // Codec writes and reads the messages of one account that wait.
 func (c *Config) Codec(appid string) job.Codec {
 	keys, _ := seal.New(c.Redis.SealKeys.Reveal()) // was checked
-	return job.Codec{Account: appid, Keys: keys}
+	return job.NewCodec(appid, keys)
 }
 
 // Names seal the openids and users of one account; nil: they are in clear.
