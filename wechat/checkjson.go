@@ -43,7 +43,7 @@ func jsonFaults(data []byte) ([]byte, []Fault) {
 // may be JSON. encoding/json would quote a character that is invisible or meaningless.
 func foreignForm(data []byte) *Fault {
 	starts := func(prefix string) bool { return bytes.HasPrefix(data, []byte(prefix)) }
-	form := words{}
+	var form words
 	code := FaultJSON
 	switch {
 	case starts("\xFF\xFE"), starts("\xFE\xFF"), len(data) > 1 && (data[0] == 0) != (data[1] == 0):

@@ -59,7 +59,8 @@ type Config struct {
 	// PublicURL and EnrollKey make enrolment links. Empty: there are none.
 	PublicURL string
 	EnrollKey wechat.Secret
-	// ReturnURLs are the addresses to which a link may lead afterwards.
+	// ReturnURLs are the addresses to which a link may lead afterwards. None: those that
+	// another process serves enrolment with, which refuses others when the link is opened.
 	ReturnURLs []string
 	// ClientIP returns the address of the caller, for the log and the bound of
 	// failed keys. Nil: the connection's.

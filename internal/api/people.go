@@ -63,7 +63,7 @@ func (s *server) postEnrollLink(c *call) error {
 				return err
 			}
 			faults = append(faults, refused...)
-		} else if e.ReturnTo != "" && !slices.Contains(s.cfg.ReturnURLs, e.ReturnTo) {
+		} else if e.ReturnTo != "" && len(s.cfg.ReturnURLs) > 0 && !slices.Contains(s.cfg.ReturnURLs, e.ReturnTo) {
 			faults = append(faults, newFault("/return_url", "value-form", "is not one of WXNOTIFY_RETURN_URLS: the link would be refused when it is opened"))
 		}
 		if len(faults) > 0 {

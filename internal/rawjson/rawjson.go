@@ -20,7 +20,7 @@ func Marshal(v any) ([]byte, error) {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	err := e.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err //nolint:wrapcheck // as json.Marshal
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
 }
 
 // Scanner goes over the tokens of Data.

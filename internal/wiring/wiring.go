@@ -118,7 +118,7 @@ func (a *Account) build(c *settings.Config, onToken func(tokenstore.Event)) (err
 		AppID: a.AppID, AppSecret: a.AppSecret, BaseURL: a.BaseURL, Proxy: a.Proxy,
 	}
 	var fetcher tokenstore.Fetcher
-	secret, never := "", error(errNoSecret)
+	secret, never := "", errNoSecret
 	if !a.AppSecret.IsZero() {
 		secret, never = a.AppSecret.Fingerprint(), nil
 		if fetcher, err = wechat.NewTokenFetcher(a.WeChat); err != nil {
