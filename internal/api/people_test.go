@@ -86,6 +86,8 @@ func TestRefusedLinksNameTheFieldsOfTheRequest(t *testing.T) {
 	if link, _ := a.get(t, "url").(string); !strings.Contains(link, "return_to=https%3A%2F%2Fshop.example%2Fdone%3Fx%3D1") {
 		t.Errorf("a listed address: %s", a.Body)
 	}
+	unlisted := standWith(t, s.rdb, func(c *api.Config) { c.ReturnURLs = nil })
+	want(t, unlisted.call(t, "POST", "/v1/enroll-links", secret, `{"user":"p","return_url":"https://shop.example/other"}`), http.StatusCreated)
 	for address, begin := range map[string]string{
 		"https://127.0.0.1/": "url 主机", "http://shop.example/": "url 不是 https", "https://shop.example:0/": "url 不是形如",
 		"https://shop.example/" + strings.Repeat("x", 2048): "url 超过",
