@@ -17,8 +17,7 @@ func TestHealthcheckFollowsReadyz(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.AOF()...)
 	w := newWorld(t, server.URL())
-	_, port, _ := strings.Cut(testutil.FreeAddr(t), ":")
-	env := w.with("WXNOTIFY_OPS_ADDR", "0.0.0.0:"+port, "WXNOTIFY_OPS_LOGIN", "ops:long-Canary-password-91")
+	env := w.with("WXNOTIFY_OPS_ADDR", testutil.FreeWildcard(t), "WXNOTIFY_OPS_LOGIN", "ops:long-Canary-password-91")
 	start(t, env, "worker").says(t, "worker started")
 
 	r := inProcess(t, env, "healthcheck")

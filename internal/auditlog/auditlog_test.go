@@ -13,11 +13,18 @@ import (
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/auditlog"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 func open(t *testing.T, path string) *auditlog.Log {
 	t.Helper()
-	l, err := auditlog.Open(path, nil, "test")
+	var l *auditlog.Log
+	var err error
+	// A process that another test begins holds the lock of a closed file until it runs.
+	testutil.Until(t, "nothing writes "+path, func() bool {
+		l, err = auditlog.Open(path, nil, "test")
+		return !errors.Is(err, auditlog.ErrInUse)
+	})
 	must(t, err)
 	return l
 }

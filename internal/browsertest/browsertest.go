@@ -138,7 +138,7 @@ func (b *Browser) Shows(t *testing.T, text, picture string) string {
 	t.Helper()
 	Poll[bool](t, b, "the page shows "+text, `!!document.body && document.body.innerText.includes("`+strings.ReplaceAll(text, `"`, `\"`)+`")`)
 	b.Screenshot(t, picture)
-	return Do(t, b, "DOM", chromedp.OuterHTML(chromedp.CSS("html")))
+	return Poll[string](t, b, "DOM", "document.documentElement.outerHTML")
 }
 
 // Poll waits until an expression is true on the page, or on one that follows it, and
@@ -161,7 +161,7 @@ func Poll[T any](t *testing.T, b *Browser, what, expression string) T {
 // isLeft reports whether a page was left while it was asked. Chromium has several words
 // for that.
 func isLeft(err error) bool {
-	return slices.ContainsFunc([]string{"navigated", "Cannot find context", "context was destroyed"}, func(word string) bool {
+	return slices.ContainsFunc([]string{"navigated", "Cannot find context", "context was destroyed", "No node with given id"}, func(word string) bool {
 		return strings.Contains(err.Error(), word)
 	})
 }
@@ -174,7 +174,9 @@ func (b *Browser) Click(t *testing.T, selector string) {
 	testutil.Until(t, "a click on "+selector, func() bool {
 		Do(t, b, "find "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
 		Do(t, b, "watch clicks", chromedp.Evaluate[bool](watch))
-		Do(t, b, "click "+selector, chromedp.Click(chromedp.CSS(selector)))
+		if _, err := chromedp.Run(b.Ctx, chromedp.Click(chromedp.CSS(selector))); err != nil && !isLeft(err) {
+			Do(t, b, "click "+selector, chromedp.Click(chromedp.CSS(selector)))
+		}
 		missed, err := chromedp.Run(b.Ctx, chromedp.Evaluate[bool](`window.clicked === false`))
 		return err != nil || !missed // the next page knows of no click, or is not there yet
 	})

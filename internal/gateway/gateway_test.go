@@ -134,7 +134,7 @@ func errcode(t *testing.T, a map[string]any, want float64) {
 	}
 }
 
-const card = `{"touser":"oSIM1","template_id":"sim-order-paid-T0aXc9mB3kQvR7yLwEzH1uJdGpN2","client_msg_id":"order-1","data":{"thing1":{"value":"tea"}}}`
+const card = `{"touser":"oSIM1","template_id":"sim-order-paid-T0aXc9mB3kQvR7yLwEzH1uJdGpN2","client_msg_id":"order-1","data":{"thing1":{"value":"a cup of tea"}}}`
 
 func TestATokenOfOursIsNoTokenOfWeChats(t *testing.T) {
 	t.Parallel()
@@ -206,11 +206,11 @@ func TestASendIsQueuedAndAnsweredAsWeChatDoes(t *testing.T) {
 		t.Errorf("%d sends at WeChat before a worker ran", n)
 	}
 	for change, want := range map[[2]string]float64{
-		{"oSIM1", "not an openid"}:                                40003,
-		{"sim-order-paid-T0aXc9mB3kQvR7yLwEzH1uJdGpN2", "no id!"}: 40037,
-		{`"tea"`, `""`}:     47003,
-		{`"tea"`, `7`}:      47001,
-		{`"tea"`, `"milk"`}: 40241,
+		{"oSIM1", "not an openid"}:                                   40003,
+		{"sim-order-paid-T0aXc9mB3kQvR7yLwEzH1uJdGpN2", "no id!"}:    40037,
+		{`"a cup of tea"`, `""`}:                                     47003,
+		{`"a cup of tea"`, `7`}:                                      47001,
+		{`"a cup of tea"`, `"milk"`}:                                 40241,
 		{`{"touser"`, `{"topcolour":"#f00","touser"`}:                47001,
 		{`"client_msg_id":"order-1"`, `"url":"javascript:alert(1)"`}: 40048,
 		{card, `{"message":` + card + `,"id":"x"}`}:                  47001,
@@ -466,7 +466,7 @@ func TestTheLogHasPathErrcodeAndTimeAlone(t *testing.T) {
 	}
 	for _, line := range s.logs.All() {
 		text := fmt.Sprint(line.Message, line.ContextMap())
-		for _, bad := range []string{secret, token, wechattest.AppSecret, fleet.Value.Reveal(), "oSIM1", "tea"} {
+		for _, bad := range []string{secret, token, wechattest.AppSecret, fleet.Value.Reveal(), "oSIM1", "cup of tea"} {
 			if strings.Contains(text, bad) {
 				t.Errorf("the log has %q: %s", bad, text)
 			}

@@ -95,7 +95,7 @@ func TestLateFailedOverAForgottenConnectionKeepsTheOpenAttempt(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	p := newProxy(t, server.Addr)
-	rdb := redis.NewClient(&redis.Options{Addr: p.Addr().String(), Protocol: 2, ReadTimeout: 300 * time.Millisecond, MaxRetries: 3})
+	rdb := redis.NewClient(&redis.Options{Addr: p.Addr().String(), Protocol: 2, ReadTimeout: 2 * time.Second, MaxRetries: 3})
 	defer rdb.Close()
 	a, err := ledger.New(rdb, account, nil, ledger.Config{})
 	must(t, err)

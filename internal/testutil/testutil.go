@@ -45,8 +45,9 @@ func Receive[T any](tb testing.TB, what string, from <-chan T) T {
 }
 
 // Ports of FreeAddr begin here. They and the ports 10 000 above them, which a Redis
-// cluster listens on too, are below those that Linux gives to clients: 32768.
-const firstPort, ports = 10_000, 10_000
+// cluster listens on too, and those of FreeWildcard above, are below those that Linux
+// gives to clients: 32768.
+const firstPort, ports, wildcards = 10_000, 10_000, 2_700
 
 // given counts the ports that FreeAddr tried.
 var given atomic.Uint32 //nolint:gochecknoglobals // a port is given to one test of the process
@@ -68,9 +69,20 @@ func Host(tb testing.TB) string {
 // returns each once: a test may listen there later, and again after a restart.
 func FreeAddr(tb testing.TB) string {
 	tb.Helper()
-	host := Host(tb)
-	for range ports {
-		port := firstPort + (given.Add(1)+uint32(os.Getpid())*7919)%ports //nolint:gosec // any start will do
+	return freeAddr(tb, Host(tb), firstPort, ports)
+}
+
+// FreeWildcard is as FreeAddr, on all addresses of the machine: its port is none that
+// FreeAddr gives in another process, on another address.
+func FreeWildcard(tb testing.TB) string {
+	tb.Helper()
+	return freeAddr(tb, "0.0.0.0", firstPort+2*ports, wildcards)
+}
+
+func freeAddr(tb testing.TB, host string, first, count uint32) string {
+	tb.Helper()
+	for range count {
+		port := first + (given.Add(1)+uint32(os.Getpid())*7919)%count //nolint:gosec // any start will do
 		if addr := net.JoinHostPort(host, strconv.Itoa(int(port))); isFree(tb, addr) {
 			return addr
 		}
