@@ -39,13 +39,13 @@ type inFlight struct {
 	handed    map[taskKey]*delivery // handed to asynq, handler not started
 	running   map[string]bool       // IDs whose handler is running: whether in a slot
 	recording int                   // of them, those whose slot is free, see Task.FreeSlot
-	putBack   map[string]bool       // IDs that are back on their queue, not completed by asynq yet
+	putBack   map[string]int        // IDs that are back on their queue: completions that asynq has yet to ask for
 }
 
 func newInFlight(slots int) *inFlight {
 	return &inFlight{
 		slots: slots, freed: make(chan struct{}, 1),
-		handed: map[taskKey]*delivery{}, running: map[string]bool{}, putBack: map[string]bool{},
+		handed: map[taskKey]*delivery{}, running: map[string]bool{}, putBack: map[string]int{},
 	}
 }
 
@@ -111,20 +111,27 @@ func (f *inFlight) end(id string, putBack bool) {
 	}
 	delete(f.running, id)
 	if putBack {
-		f.putBack[id] = true
+		f.putBack[id]++
 	}
 	f.mu.Unlock()
 	f.signal()
 }
 
-// wasPutBack reports it once. An entry that asynq never asks for, since its lease was
-// over, costs a later completion of the same ID, which then waits for its lease.
+// wasPutBack reports it once for each time: a task may be fetched again, and put back
+// again, before asynq completes its first delivery. Which delivery a completion is of does
+// not matter, as long as none too many is carried out. An entry that asynq never asks for,
+// since its lease was over, costs a later completion of the same ID, which then waits for
+// its lease.
 func (f *inFlight) wasPutBack(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	was := f.putBack[id]
-	delete(f.putBack, id)
-	return was
+	n := f.putBack[id]
+	if n > 1 {
+		f.putBack[id] = n - 1
+	} else {
+		delete(f.putBack, id)
+	}
+	return n > 0
 }
 
 // take removes what was handed to asynq longer ago than age and never started:
