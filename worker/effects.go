@@ -34,12 +34,12 @@ func outageSign(err error) (bad, known bool) {
 }
 
 // applySideEffects carries out what the verdict says about others than this message.
-func (d *delivery) applySideEffects(ctx context.Context, v *Verdict, sent time.Time) {
+func (d *delivery) applySideEffects(ctx context.Context, v *Verdict) {
 	if h := d.streak.note(v.Errcode, d.recipient()); h.Reason != "" {
 		v.Hold, v.Healthy = h, false
 	}
 	if v.Refused {
-		if d.templates.refused(d.env.Template, v.Errcode, sent, time.Now()) {
+		if d.templates.refused(d.env.Template, v.Errcode, d.start, time.Now()) {
 			d.log.Error("template refused: its messages wait", zap.String("template", d.env.Template),
 				zap.Int("errcode", int(v.Errcode)), zap.String("remedy", v.Errcode.Remedy()))
 		}

@@ -213,7 +213,7 @@ func (d *delivery) send(ctx context.Context, a Attempt) error {
 	}
 	v := Judge(err, a, d.policy)
 	d.event.RID = ridOf(err)
-	d.applySideEffects(ctx, &v, sent)
+	d.applySideEffects(ctx, &v)
 	if v.Reached {
 		d.permit = nil // spent
 	}

@@ -65,8 +65,9 @@ func (q *templateBreaker) admit(template string, now time.Time) (wait time.Durat
 }
 
 // refused counts a refusal and reports whether it is the first in a row.
-// Answers to calls that went out together count once.
-func (q *templateBreaker) refused(template string, code wechat.Code, sentAt, now time.Time) bool {
+// A message that was begun before the last refusal tests nothing: many may be on their
+// way to WeChat when the first one is refused.
+func (q *templateBreaker) refused(template string, code wechat.Code, begun, now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w := q.templates[template]
@@ -80,7 +81,7 @@ func (q *templateBreaker) refused(template string, code wechat.Code, sentAt, now
 			q.templates = make(map[string]*entry)
 		}
 		q.templates[template] = w
-	} else if !sentAt.After(w.lastFailure) {
+	} else if !begun.After(w.lastFailure) {
 		return false
 	}
 	if code != wechat.CodeInvalidTemplate { // which WeChat says of valid ones, too, for a moment

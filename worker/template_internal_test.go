@@ -24,3 +24,19 @@ func TestATemplateWithoutMessagesIsNotHeld(t *testing.T) {
 		t.Errorf("after it worked: %+v", held)
 	}
 }
+
+// Messages that were begun before the first refusal count with it, also those that are
+// sent after it.
+func TestRefusalsOfOneWaveCountOnce(t *testing.T) {
+	t.Parallel()
+	var q templateBreaker
+	begin := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	q.admit("T", begin)
+	q.admit("T", begin.Add(5*time.Millisecond))
+	if !q.refused("T", 40037, begin, begin.Add(10*time.Millisecond)) || q.refused("T", 40037, begin.Add(5*time.Millisecond), begin.Add(20*time.Millisecond)) {
+		t.Error("the first refusal alone is the first")
+	}
+	if held := q.held(begin.Add(time.Second)); len(held) != 1 || held[0].Until != begin.Add(time.Minute+10*time.Millisecond) {
+		t.Errorf("held: %+v", held)
+	}
+}
