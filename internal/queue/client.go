@@ -19,10 +19,11 @@ import (
 var doneScript = script("done")
 
 // client is the Redis client that asynq's server is given. It differs from a
-// plain one in three answers:
+// plain one in four answers:
 //
 //   - a dequeue gets a task of the fetch loop, or "empty" after a second;
 //   - completions of concurrent handlers share one script call;
+//   - a retry without a wait puts the task at the head of its queue;
 //   - the list of expired leases is empty: recovery is ours (tend.go).
 //
 // Every script is written even when asynq's context is over: asynq cancels it
@@ -64,6 +65,10 @@ func (c *client) EvalSha(ctx context.Context, sha string, k []string, args ...an
 			return c.dequeue(ctx, q == &c.fetcher.queues[0].keys)
 		case len(k) == 5 && len(args) == 3 && k[0] == q.active && k[1] == q.lease && strings.HasPrefix(k[2], q.tasks): // done
 			return c.completed(context.WithoutCancel(ctx), q, k, args)
+		case len(k) == 8 && len(args) == 6 && k[1] == q.active && k[3] == q.retry && atHead(args[2]): // retry
+			id, _ := args[0].(string) // asynq has extended the lease
+			_, err := c.fetcher.toHead(ctx, []delivery{{queue: q, id: id, lease: math.MaxInt64, redelivered: true}})
+			return answered(ctx, "OK", err)
 		case slices.Contains(k, q.paused):
 			return answered(ctx, nil, errUnknownFetch())
 		}
@@ -133,9 +138,6 @@ type completion struct{ task, id, processedOfDay string }
 // completed answers asynq's done script.
 func (c *client) completed(ctx context.Context, q *keys, keys []string, args []any) *redis.Cmd {
 	id, _ := args[0].(string)
-	if c.fetcher.inFlight.wasPutBack(id) {
-		return answered(ctx, "OK", nil)
-	}
 	n, err := c.done[q.queue].Do(ctx, completion{keys[2], id, keys[3]})
 	switch {
 	case err != nil:

@@ -59,7 +59,7 @@ type fetcher struct {
 	stopped  chan struct{}  // closed when the loop has ended
 
 	queues     []*source     // critical, default, bulk
-	changed    chan struct{} // capacity 1: a queue was woken
+	changed    chan struct{} // capacity 1: a queue was woken, or a slot became free
 	wrongClock atomic.Bool   // set by tend
 
 	closed     [2]closure // by tier
@@ -84,9 +84,9 @@ type closure struct {
 func newFetcher(cfg *ServerConfig) *fetcher {
 	f := &fetcher{
 		rdb: cfg.Redis, account: cfg.Account, gate: cfg.Gate, log: cfg.Logger,
-		inFlight: newInFlight(cfg.Concurrency), out: make(chan *delivery), stopped: make(chan struct{}),
-		changed: make(chan struct{}, 1),
+		out: make(chan *delivery), stopped: make(chan struct{}), changed: make(chan struct{}, 1),
 	}
+	f.inFlight = newInFlight(cfg.Concurrency, f.signal)
 	for _, q := range allKeysOf(cfg.Account) {
 		f.queues = append(f.queues, &source{keys: q})
 	}
@@ -151,7 +151,6 @@ func (f *fetcher) wait(ctx context.Context, now time.Time) {
 	defer timer.Stop()
 	select {
 	case <-f.changed:
-	case <-f.inFlight.freed:
 	case <-opened[ratelimit.General]:
 		f.closed[ratelimit.General] = closure{}
 	case <-opened[ratelimit.Reserved]:

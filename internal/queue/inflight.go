@@ -16,6 +16,7 @@ type delivery struct {
 	redelivered bool
 	lease       int64 // its end in Unix seconds, as the fetch wrote it
 	fetched     time.Time
+	freed       bool // its slot; guarded by inFlight.mu
 }
 
 // late reports that asynq must not get the task any more: it was fetched over a
@@ -32,46 +33,35 @@ type taskKey struct{ queue, id string }
 // handler. It carries permit and delivery number from the fetch, which asynq does
 // not know of, to the handler.
 type inFlight struct {
-	slots int
-	freed chan struct{} // capacity 1: a slot became free
+	slots  int
+	signal func() // a slot became free
 
-	mu        sync.Mutex
-	handed    map[taskKey]*delivery // handed to asynq, handler not started
-	running   map[string]bool       // IDs whose handler is running: whether in a slot
-	recording int                   // of them, those whose slot is free, see Task.FreeSlot
-	putBack   map[string]int        // IDs that are back on their queue: completions that asynq has yet to ask for
+	mu      sync.Mutex
+	handed  map[taskKey]*delivery // handed to asynq, handler not started
+	running map[string]bool       // IDs whose handler is running
+	used    int                   // slots of tasks whose handler has started
 }
 
-func newInFlight(slots int) *inFlight {
-	return &inFlight{
-		slots: slots, freed: make(chan struct{}, 1),
-		handed: map[taskKey]*delivery{}, running: map[string]bool{}, putBack: map[string]int{},
-	}
+func newInFlight(slots int, signal func()) *inFlight {
+	return &inFlight{slots: slots, signal: signal, handed: map[taskKey]*delivery{}, running: map[string]bool{}}
 }
 
 // free is how many tasks asynq can take now.
 func (f *inFlight) free() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.slots - len(f.handed) - len(f.running) + f.recording
+	return f.slots - len(f.handed) - f.used
 }
 
-// freeSlot frees the slot of a task whose handler still runs.
-func (f *inFlight) freeSlot(id string) {
+// freeSlot frees the slot of a task whose handler has started. Later calls do nothing.
+func (f *inFlight) freeSlot(d *delivery) {
 	f.mu.Lock()
-	if f.running[id] {
-		f.running[id] = false
-		f.recording++
+	if !d.freed {
+		d.freed = true
+		f.used--
 	}
 	f.mu.Unlock()
 	f.signal()
-}
-
-func (f *inFlight) signal() {
-	select {
-	case f.freed <- struct{}{}:
-	default:
-	}
 }
 
 func (f *inFlight) hand(d *delivery) {
@@ -95,43 +85,19 @@ func (f *inFlight) start(k taskKey) (d *delivery, ok bool) {
 	defer f.mu.Unlock()
 	d = f.handed[k]
 	delete(f.handed, k)
-	if _, twin := f.running[k.id]; d == nil || twin {
+	if d == nil || f.running[k.id] {
 		return d, false
 	}
 	f.running[k.id] = true
+	f.used++
 	return d, true
 }
 
-// end is called when the handler has returned. putBack: the task is back on its queue,
-// so that asynq's completion of it must not be carried out.
-func (f *inFlight) end(id string, putBack bool) {
-	f.mu.Lock()
-	if !f.running[id] {
-		f.recording--
-	}
-	delete(f.running, id)
-	if putBack {
-		f.putBack[id]++
-	}
-	f.mu.Unlock()
-	f.signal()
-}
-
-// wasPutBack reports it once for each time: a task may be fetched again, and put back
-// again, before asynq completes its first delivery. Which delivery a completion is of does
-// not matter, as long as none too many is carried out. An entry that asynq never asks for,
-// since its lease was over, costs a later completion of the same ID, which then waits for
-// its lease.
-func (f *inFlight) wasPutBack(id string) bool {
+// end is called when the handler has returned.
+func (f *inFlight) end(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := f.putBack[id]
-	if n > 1 {
-		f.putBack[id] = n - 1
-	} else {
-		delete(f.putBack, id)
-	}
-	return n > 0
+	delete(f.running, id)
 }
 
 // take removes what was handed to asynq longer ago than age and never started:

@@ -56,13 +56,14 @@ type Task struct {
 	Redelivered bool
 
 	inFlight *inFlight
+	delivery *delivery
 }
 
 // FreeSlot has another task fetched in the place of this one, whose handler has only to
 // record what it did. A server has at most 128 such handlers.
 func (t Task) FreeSlot() {
 	if t.inFlight != nil { // a test calls the handler otherwise
-		t.inFlight.freeSlot(t.ID)
+		t.inFlight.freeSlot(t.delivery)
 	}
 }
 

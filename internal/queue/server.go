@@ -220,34 +220,42 @@ func (r *run) process(ctx context.Context, t *asynq.Task) (err error) {
 		}
 		return &Later{twinWait, "another task of this ID is being handled"}
 	}
-	putBack := false
 	defer func() {
 		if x := recover(); x != nil { // asynq would store its value, which may hold the payload
 			r.cfg.Logger.Error("queue: the handler panicked",
 				zap.String("id", id), zap.String("value_type", fmt.Sprintf("%T", x)), zap.ByteString("stack", debug.Stack()))
 			err = fmt.Errorf("the handler panicked with a value of type %T: see the worker's log", x)
 		}
-		r.fetcher.inFlight.end(id, putBack)
+		r.fetcher.inFlight.end(id)
+		if err == nil {
+			r.fetcher.inFlight.freeSlot(d)
+			return
+		}
+		// asynq ends the context when it has put the task where it goes. Until then no other
+		// task is fetched in its place, which would overtake it at the head of the queue.
+		context.AfterFunc(ctx, func() { r.fetcher.inFlight.freeSlot(d) })
 	}()
 	// Not asynq's context: asynq gives a task back the moment that ends, while the
 	// handler still runs.
 	bound := r.bounds.Of(r.work, r.cfg.TaskTimeout, time.Second)
 	err = r.cfg.Handler(bound, Task{ //nolint:contextcheck // of the run
 		ID: id, Queue: queue, Payload: t.Payload(), Permit: d.permit, Delivery: d.number, Redelivered: d.redelivered,
-		inFlight: r.fetcher.inFlight,
+		inFlight: r.fetcher.inFlight, delivery: d,
 	})
-	if stopped := err != nil && r.work.Err() != nil && errors.Is(err, context.Canceled); stopped {
+	if r.work.Err() != nil && errors.Is(err, context.Canceled) {
 		err = &Later{Reason: "the worker stopped"}
 	}
-	var later *Later
-	switch {
-	case !errors.As(err, &later):
-		return err
-	case later.After > 0 || !r.fetcher.putBack(r.work, d): //nolint:contextcheck // of the run
-		return &Later{max(later.After, time.Second), later.Reason}
-	}
-	putBack = true
-	return nil
+	return err
+}
+
+// headDelay asks for the head of the queue: a retry that is due before 1970. Should the
+// client not recognise it, it is the first of the due retries.
+const headDelay = -100 * 365 * 24 * time.Hour
+
+// atHead tells such a retry by its due time in Unix seconds.
+func atHead(due any) bool {
+	at, ok := due.(int64)
+	return ok && at < 0
 }
 
 // retryDelay is asynq's RetryDelayFunc.
@@ -255,7 +263,10 @@ func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 	var later *Later
 	switch {
 	case errors.As(err, &later):
-		return later.After
+		if later.After > 0 {
+			return max(later.After, time.Second)
+		}
+		return headDelay
 	case errors.Is(err, asynq.ErrLeaseExpired), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		// Soon: WeChat drops a repeated message for ten minutes only. Spread, so
 		// that what one outage ended does not start again at one moment.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -162,9 +161,6 @@ func (f *fetcher) mend(ctx context.Context, q *source, found *tended) error {
 	return nil
 }
 
-// anyLease is later than the end of every lease.
-const anyLease = math.MaxInt32
-
 // giveBack puts fetched tasks that asynq did not take back at the head of their queue.
 func (f *fetcher) giveBack(ctx context.Context, left []delivery) {
 	for i := range left {
@@ -174,19 +170,6 @@ func (f *fetcher) giveBack(ctx context.Context, left []delivery) {
 		f.log.Warn("queue: returning fetched tasks failed; they are recovered when their lease ends",
 			zap.Int("tasks", len(left)), zap.Error(err))
 	}
-}
-
-// putBack puts the task of a handler back at the head of its queue. It is done before
-// the slot is free, so that the next task does not overtake it.
-func (f *fetcher) putBack(ctx context.Context, d *delivery) bool {
-	handled := *d
-	handled.lease, handled.redelivered = anyLease, true // asynq has extended the lease
-	if _, err := f.toHead(ctx, []delivery{handled}); err != nil {
-		f.log.Warn("queue: putting a task back failed; it is retried in a second",
-			zap.String("id", d.id), zap.Error(err))
-		return false
-	}
-	return true
 }
 
 // toHead runs tohead.lua for tasks of one queue.

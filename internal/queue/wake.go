@@ -16,6 +16,11 @@ func (f *fetcher) wake(class job.Class) {
 			q.filled.Store(true)
 		}
 	}
+	f.signal()
+}
+
+// signal has the loop look again, should it wait.
+func (f *fetcher) signal() {
 	select {
 	case f.changed <- struct{}{}:
 	default:
