@@ -21,7 +21,7 @@ var doneScript = script("done")
 // client is the Redis client that asynq's server is given. It differs from a
 // plain one in four answers:
 //
-//   - a dequeue gets a task of the fetch loop, or "empty" after a second;
+//   - a dequeue gets a task of the fetcher;
 //   - completions of concurrent handlers share one script call;
 //   - a retry without a wait puts the task at the head of its queue;
 //   - the list of expired leases is empty: recovery is ours (tend.go).
@@ -33,13 +33,14 @@ type client struct {
 	redis.UniversalClient
 	fetcher *fetcher
 	done    map[string]*redisx.Group[completion, int64] // by queue
+	next    func() *delivery                            // waits for a task; nil: the server stops
 	fetched sync.Once
 	first   chan struct{} // closed when asynq's dequeue was recognised
 }
 
-func newClient(rdb redis.UniversalClient, f *fetcher) *client {
+func newClient(rdb redis.UniversalClient, f *fetcher, next func() *delivery) *client {
 	c := &client{
-		UniversalClient: rdb, fetcher: f, first: make(chan struct{}),
+		UniversalClient: rdb, fetcher: f, next: next, first: make(chan struct{}),
 		done: map[string]*redisx.Group[completion, int64]{},
 	}
 	for _, source := range f.queues {
@@ -93,24 +94,13 @@ func answered(ctx context.Context, value any, err error) *redis.Cmd {
 }
 
 // dequeue answers with a task of any class: asynq takes the queue from the task. It asks
-// for one queue after the other, critical first. Only that question waits, a second at most.
+// for one queue after the other, critical first. Only that question waits.
 func (c *client) dequeue(ctx context.Context, first bool) *redis.Cmd {
 	c.fetched.Do(func() { close(c.first) })
-	if !first {
-		return answered(ctx, nil, redis.Nil)
-	}
-	select {
-	case d := <-c.fetcher.out:
-		return answered(ctx, d.message, nil)
-	default:
-	}
-	timer := time.NewTimer(time.Second)
-	defer timer.Stop()
-	select {
-	case d := <-c.fetcher.out:
-		return answered(ctx, d.message, nil)
-	case <-timer.C:
-	case <-c.fetcher.stopped:
+	if first {
+		if d := c.next(); d != nil {
+			return answered(ctx, d.message, nil)
+		}
 	}
 	return answered(ctx, nil, redis.Nil)
 }

@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"slices"
@@ -20,7 +21,7 @@ import (
 	"github.com/wxnotify/wxnotify/ratelimit"
 )
 
-// isFetch and isDone tell a fetch and a completion by their keys.
+// isFetch tells a fetch by its keys.
 func isFetch(cmd redis.Cmder) bool { return hasKeys(cmd, ":pending", ":paused") }
 
 // isOpen tells the second half of a fetch: all its keys are tasks.
@@ -32,7 +33,6 @@ func isOpen(cmd redis.Cmder) bool {
 	}
 	return len(cmd.Args()) > 3
 }
-func isDone(cmd redis.Cmder) bool { return hasKeys(cmd, ":active", ":lease") }
 
 func hasKeys(cmd redis.Cmder, first, second string) bool {
 	args := cmd.Args()
@@ -44,12 +44,13 @@ func hasKeys(cmd redis.Cmder, first, second string) bool {
 	return a != nil && b != nil && strings.HasSuffix(*a, first) && strings.HasSuffix(*b, second)
 }
 
-// wireTap counts the fetches of a client, may hold completions up, and may lose the
-// answer of a fetch.
+// wireTap counts the fetches of a client, may hold commands up, and may lose the answer of
+// a fetch.
 type wireTap struct {
 	fetches atomic.Int64  // script calls that fetch
-	hold    chan struct{} // completions wait until it is closed; nil: they do not
-	cut     atomic.Bool   // the answer of the next fetch of over 8 tasks is lost
+	hold    chan struct{} // commands that are held wait until it is closed
+	held    func(redis.Cmder) bool
+	cut     atomic.Bool // the answer of the next fetch of over 8 tasks is lost
 	half    func(redis.Cmder) bool
 	lost    atomic.Int64 // how many tasks it had
 }
@@ -80,7 +81,7 @@ func (w *wireTap) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 }
 
 func (w *wireTap) before(cmds ...redis.Cmder) {
-	if w.hold != nil && slices.ContainsFunc(cmds, isDone) && !slices.ContainsFunc(cmds, isGiveBack) {
+	if w.hold != nil && slices.ContainsFunc(cmds, w.held) {
 		<-w.hold
 	}
 }
@@ -89,6 +90,13 @@ func (w *wireTap) before(cmds ...redis.Cmder) {
 func isGiveBack(cmd redis.Cmder) bool {
 	return hasKeys(cmd, ":active", ":lease") && strings.HasSuffix(*cmd.Args()[5].(*string), ":pending")
 }
+
+// openOfMany: it reads at least many tasks.
+func openOfMany(cmd redis.Cmder) bool { return isOpen(cmd) && len(cmd.Args()) >= 3+many }
+
+const many = 5
+
+func isCompletion(cmd redis.Cmder) bool { return hasKeys(cmd, ":active", ":lease") && !isGiveBack(cmd) }
 
 func (w *wireTap) after(cmds ...redis.Cmder) {
 	if !slices.ContainsFunc(cmds, isFetch) && !slices.ContainsFunc(cmds, isOpen) {
@@ -145,117 +153,146 @@ func TestFetchBringsManyTasksInOneCall(t *testing.T) {
 	}
 }
 
-// taken is how many tasks asynq takes of stuck, whose server has 8 slots.
-const taken = 8 + queue.SpareSlots
+// While asynq's semaphore is full, since completions wait for Redis, nothing is fetched:
+// no task waits in the process for a place.
+func TestFetchBringsNothingThatAsynqCannotTake(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, slow := redistest.Mini(t)
+		rdb, tap, g, h := redistest.MiniClient(t, m), &wireTap{hold: make(chan struct{}), held: isCompletion}, &gate{}, patient()
+		const slots, most = 8, 8 + queue.SpareSlots
+		list := items(most+60, job.Default)
+		put(t, slow, job.Default, list...) // teaches Redis the scripts
+		slow.AddHook(tap)
+		stop := serve(t, queue.ServerConfig{Redis: slow, Gate: g, Handler: h.handle, Concurrency: slots})
+		h.wait(t, most)
+		time.Sleep(5 * time.Second) // virtual
+		active := rdb.LLen(t.Context(), key(job.Default, "active")).Val()
+		if taken, returned := g.counts(); len(h.ids()) != most || active != most || taken-returned != most {
+			t.Errorf("%d tasks were handled, %d are active, %d permits are spent, want %d of each", len(h.ids()), active, taken-returned, most)
+		}
+		close(tap.hold)
+		h.wait(t, 60)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
 
-// stuck is a server in a bubble whose completions are held up, so that tasks fetched
-// ahead find no slot: handled so far, and how many wait in its hands.
-type stuck struct {
+// slow is a server in a bubble of which a fetch has taken tasks, and waits for their
+// messages until release.
+type slow struct {
 	rdb     *redis.Client // not held up
-	tap     *wireTap
 	gate    *gate
 	h       *handled
 	stop    func() error
 	release func()
-	list    []queue.Item
+	left    []queue.Item // that were not handled
+	fetched int          // of them, those that the fetch has taken
 }
 
-func newStuck(t *testing.T) *stuck {
+func newSlow(t *testing.T) *slow {
 	t.Helper()
-	m, slow := redistest.Mini(t)
-	k := &stuck{rdb: redistest.MiniClient(t, m), tap: &wireTap{}, gate: &gate{}, h: patient()}
-	put(t, slow, job.Bulk, items(16, job.Bulk)...) // teaches Redis the scripts and the fetch the depth
-	warm := serve(t, queue.ServerConfig{Redis: slow, Handler: newHandled().handle, Concurrency: 1})
-	testutil.Until(t, "warm", func() bool { // pending first: a fetch moves tasks from there to active
-		return k.rdb.LLen(t.Context(), key(job.Bulk, "pending")).Val() == 0 && k.rdb.LLen(t.Context(), key(job.Bulk, "active")).Val() == 0
-	})
-	if err := warm(); err != nil {
-		t.Fatal(err)
-	}
-	hold := make(chan struct{})
-	k.release = sync.OnceFunc(func() { close(hold) })
-	k.tap.hold = hold
-	slow.AddHook(k.tap)
-	k.list = items(taken+60, job.Default)
-	put(t, k.rdb, job.Default, k.list...)
-	k.stop = serve(t, queue.ServerConfig{Redis: slow, Gate: k.gate, Handler: k.h.handle, Concurrency: 8})
+	m, own := redistest.Mini(t)
+	tap := &wireTap{hold: make(chan struct{}), held: openOfMany}
+	k := &slow{rdb: redistest.MiniClient(t, m), gate: &gate{}, h: patient(), release: sync.OnceFunc(func() { close(tap.hold) })}
+	list := items(40, job.Default)
+	put(t, own, job.Default, list...)
+	own.AddHook(tap)
+	k.stop = serve(t, queue.ServerConfig{Redis: own, Gate: k.gate, Handler: k.h.handle, Concurrency: 32})
 	t.Cleanup(k.release) // before the stop
-	k.h.wait(t, taken)   // all slots wait for their completion
-	if k.kept(t) == 0 {
-		t.Fatal("nothing was fetched ahead: the test tests nothing")
+	synctest.Wait()
+	time.Sleep(500 * time.Millisecond) // virtual
+	k.left = list[len(k.h.ids()):]
+	if k.fetched = k.active(t); k.fetched < many || k.fetched == len(k.left) {
+		t.Fatalf("%d of %d tasks are fetched: the test tests nothing", k.fetched, len(k.left))
 	}
 	return k
 }
 
-// kept is how many tasks are active beside those that were handled.
-func (k *stuck) kept(t *testing.T) int {
+func (k *slow) active(t *testing.T) int {
 	t.Helper()
-	return int(k.rdb.LLen(t.Context(), key(job.Default, "active")).Val()) - len(k.h.ids())
+	return int(k.rdb.LLen(t.Context(), key(job.Default, "active")).Val())
 }
 
 // whole checks that the tasks that were not handled wait in their order.
-func (k *stuck) whole(t *testing.T) {
+func (k *slow) whole(t *testing.T) {
 	t.Helper()
-	testutil.Until(t, "what was fetched ahead is back", func() bool { return k.kept(t) == 0 })
+	testutil.Until(t, "what was fetched is back", func() bool { return k.active(t) == 0 })
 	ids := k.rdb.LRange(t.Context(), key(job.Default, "pending"), 0, -1).Val()
 	slices.Reverse(ids)
-	var want []string
-	for _, item := range k.list[taken:] {
-		want = append(want, item.ID)
-	}
-	if !slices.Equal(ids, want) {
+	if want := idsOf(k.left); !slices.Equal(ids, want) {
 		t.Errorf("the queue is %v, want %v", ids, want)
 	}
-	if n := k.rdb.ZCard(t.Context(), key(job.Default, "lease")).Val(); n != taken {
-		t.Errorf("%d leases, want those in flight", n)
+	if n := k.rdb.ZCard(t.Context(), key(job.Default, "lease")).Val(); n != 0 {
+		t.Errorf("%d leases are left", n)
 	}
-	if state := k.rdb.HGet(t.Context(), key(job.Default, "t:"+k.list[taken].ID), "state").Val(); state != "pending" {
-		t.Errorf("the state of the first is %q", state)
+	first := k.rdb.HMGet(t.Context(), key(job.Default, "t:"+k.left[0].ID), "state", "delivered").Val()
+	if first[0] != "pending" || first[1] != nil {
+		t.Errorf("the first has the state %v, delivered %v", first[0], first[1])
 	}
 	testutil.Until(t, "the permits are back", func() bool {
 		permits, returned := k.gate.counts()
-		return permits-returned <= taken
+		return permits-returned == len(k.h.ids())
 	})
+}
+
+func idsOf(list []queue.Item) []string {
+	ids := make([]string, len(list))
+	for i, item := range list {
+		ids[i] = item.ID
+	}
+	return ids
 }
 
 func TestFetchGivesBack(t *testing.T) {
 	t.Parallel()
-	t.Run("when the gate closes", func(t *testing.T) {
+	shut := &ratelimit.ClosedError{Reason: ratelimit.ReasonQuota}
+	t.Run("when the gate has closed", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			k := newStuck(t)
-			closed := time.Now()
-			k.gate.set(&ratelimit.ClosedError{Reason: ratelimit.ReasonQuota}, ratelimit.General, ratelimit.Reserved)
-			k.whole(t)
-			if took := time.Since(closed); took > 900*time.Millisecond {
-				t.Errorf("it took %s, as without the gate's notice", took)
-			}
-		})
-	})
-	t.Run("what no slot comes for", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			k := newStuck(t)
-			began := time.Now()
-			k.whole(t)
-			if took := time.Since(began); took > 2*time.Second {
-				t.Errorf("tasks were kept for %s", took)
-			}
-		})
-	})
-	t.Run("when the worker stops, before its handlers have ended", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			k := newStuck(t)
-			done := make(chan error, 1)
-			began := time.Now()
-			go func() { done <- k.stop() }()
-			k.whole(t)
-			if took := time.Since(began); took > 900*time.Millisecond {
-				t.Errorf("it took %s", took)
-			}
+			k := newSlow(t)
+			k.gate.set(shut, ratelimit.General, ratelimit.Reserved)
 			k.release()
+			k.whole(t)
+		})
+	})
+	t.Run("when the worker has stopped", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			k := newSlow(t)
+			done := make(chan error, 1)
+			go func() { done <- k.stop() }()
+			synctest.Wait()
+			k.release()
+			k.whole(t)
 			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("when the process stood still, and goes on in order", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			k := newSlow(t)
+			handled := len(k.h.ids())
+			time.Sleep(3 * time.Second) // virtual; a fetch takes milliseconds
+			k.release()
+			k.h.wait(t, handled+len(k.left))
+			slices.SortFunc(k.h.tasks, func(a, b queue.Task) int { return cmp.Compare(a.Delivery, b.Delivery) })
+			if ids, want := k.h.ids()[handled:], idsOf(k.left); !slices.Equal(ids, want) {
+				t.Errorf("delivered %v, want %v", ids, want)
+			}
+			for _, task := range k.h.tasks {
+				if task.Redelivered {
+					t.Errorf("%s: no handler had it before", task.ID)
+				}
+			}
+			_, returned := k.gate.counts()
+			if len(k.h.count) != len(k.h.tasks) || returned < k.fetched {
+				t.Errorf("%d tasks were handled %d times, %d permits returned", len(k.h.count), len(k.h.tasks), returned)
+			}
+			if err := k.stop(); err != nil {
 				t.Error(err)
 			}
 		})
@@ -263,12 +300,12 @@ func TestFetchGivesBack(t *testing.T) {
 	t.Run("but nothing that another worker has by now", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			k := newStuck(t)
-			ctx := t.Context()
-			first := k.list[taken].ID // the oldest that is kept
+			k := newSlow(t)
+			ctx, first := t.Context(), k.left[0].ID
 			k.rdb.ZAdd(ctx, key(job.Default, "lease"), zAt(first, time.Minute))
-			k.gate.set(&ratelimit.ClosedError{Reason: ratelimit.ReasonQuota}, ratelimit.General, ratelimit.Reserved)
-			testutil.Until(t, "the others are back", func() bool { return k.kept(t) == 1 })
+			k.gate.set(shut, ratelimit.General, ratelimit.Reserved)
+			k.release()
+			testutil.Until(t, "the others are back", func() bool { return k.active(t) == 1 })
 			if ids := k.rdb.LRange(ctx, key(job.Default, "active"), 0, -1).Val(); !slices.Contains(ids, first) {
 				t.Errorf("%s was taken from the worker that has it", first)
 			}

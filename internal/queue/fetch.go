@@ -31,7 +31,7 @@ const (
 	// of several, so that the next one has several too: calls for single tasks cost
 	// Redis and the worker twice as much. After a full fetch there is none.
 	fetchPause = 2 * time.Millisecond
-	// maxHandOver is how long a fetched task may wait for asynq to take it.
+	// maxHandOver is how long a fetched task may wait until asynq takes it.
 	maxHandOver = time.Second
 	// idleLife outlives two looks of tend, so that the idle mark has no gaps.
 	idleLife = 3 * time.Second
@@ -41,11 +41,11 @@ const (
 	staleAfter = 30 * time.Second
 )
 
-// fetcher is the fetch loop of one account. It alone decides what asynq's server
-// gets and when: it waits for a free slot, chooses the class, takes permits from the
-// gate, waits for the first permit's slot, fetches in one script call, and hands
-// each task to asynq when it asks for one. Its fields belong to the loop's
-// goroutine, except those that say otherwise.
+// fetcher decides for one account what asynq's server gets and when. asynq's processor
+// asks it for one task after the other. It waits for a free slot, chooses the class, takes
+// permits from the gate, waits for the first permit's slot, and fetches in one trip as many
+// tasks as asynq can take at once. Its fields belong to the processor's goroutine, except
+// those that say otherwise.
 //
 // critical goes first, but one fetch in 16 goes to the rest, so that it cannot
 // starve; default and bulk share 3 : 1.
@@ -54,9 +54,10 @@ type fetcher struct {
 	account  string
 	gate     Gate
 	log      *zap.Logger
-	inFlight *inFlight      // shared with the handlers
-	out      chan *delivery // unbuffered: to asynq's dequeues
-	stopped  chan struct{}  // closed when the loop has ended
+	inFlight *inFlight // shared with the handlers
+
+	batch       []delivery      // fetched, not yet asked for by asynq
+	gateChanged <-chan struct{} // since the permits of the batch were taken
 
 	queues     []*source     // critical, default, bulk
 	changed    chan struct{} // capacity 1: a queue was woken, or a slot became free
@@ -64,6 +65,7 @@ type fetcher struct {
 
 	closed     [2]closure // by tier
 	resumeAt   time.Time  // Redis failed: nothing is asked before this
+	pauseUntil time.Time  // see fetchPause
 	turns      int        // choices between critical and the rest
 	restsTurns int        // choices between default and bulk
 }
@@ -82,10 +84,7 @@ type closure struct {
 }
 
 func newFetcher(cfg *ServerConfig) *fetcher {
-	f := &fetcher{
-		rdb: cfg.Redis, account: cfg.Account, gate: cfg.Gate, log: cfg.Logger,
-		out: make(chan *delivery), stopped: make(chan struct{}), changed: make(chan struct{}, 1),
-	}
+	f := &fetcher{rdb: cfg.Redis, account: cfg.Account, gate: cfg.Gate, log: cfg.Logger, changed: make(chan struct{}, 1)}
 	f.inFlight = newInFlight(cfg.Concurrency, f.signal)
 	for _, q := range allKeysOf(cfg.Account) {
 		f.queues = append(f.queues, &source{keys: q})
@@ -93,42 +92,57 @@ func newFetcher(cfg *ServerConfig) *fetcher {
 	return f
 }
 
-// run fetches until ctx ends. Then nothing is fetched any more, and what asynq did
-// not take is back on its queue.
-func (f *fetcher) run(ctx context.Context) {
-	defer close(f.stopped)
+// next returns the next task with its permit as soon as there is one; nil when ctx has
+// ended. What was fetched goes back when the gate has changed since, as it may have closed,
+// and when it is late.
+func (f *fetcher) next(ctx context.Context) *delivery {
 	for ctx.Err() == nil {
-		now := time.Now()
-		if now.Before(f.resumeAt) || f.wrongClock.Load() {
-			f.wait(ctx, now)
+		if len(f.batch) == 0 {
+			f.batch = f.fetchNext(ctx)
 			continue
 		}
-		var q *source
-		free := f.inFlight.free()
-		if free > 0 {
-			q = f.choose(now)
-		}
-		if q == nil {
-			f.wait(ctx, now)
+		d := &f.batch[0]
+		if isClosed(f.gateChanged) || d.late(time.Now()) {
+			f.giveBack(ctx)
 			continue
 		}
-		critical := f.queues[0]
-		waited := critical.filled.Load()
-		changed := f.gate.Changed() // before the permits, so that no change is missed
-		permits := f.permits(ctx, TierOf(q.class), min(free, maxFetch, max(q.depth, 1)), changed)
-		if len(permits) == 0 {
-			continue
-		}
-		if !waited && critical.filled.Load() { // it arrived while the permit's slot was awaited
-			q = critical
-		}
-		deliveries := f.fetch(ctx, q, permits)
-		fetched := time.Now()
-		f.deliver(ctx, deliveries, changed)
-		if n := len(deliveries); n > 1 && n < maxFetch {
-			_ = redisx.Sleep(ctx, fetchPause-time.Since(fetched))
-		}
+		f.batch = f.batch[1:]
+		f.inFlight.hand(d)
+		return d
 	}
+	return nil
+}
+
+// fetchNext fetches tasks. None: it has waited, or there are none.
+func (f *fetcher) fetchNext(ctx context.Context) []delivery {
+	if pause := time.Until(f.pauseUntil); pause > 0 {
+		_ = redisx.Sleep(ctx, pause)
+	}
+	now := time.Now()
+	var q *source
+	free := f.inFlight.free()
+	if free > 0 && !now.Before(f.resumeAt) && !f.wrongClock.Load() {
+		q = f.choose(now)
+	}
+	if q == nil {
+		f.wait(ctx, now)
+		return nil
+	}
+	critical := f.queues[0]
+	waited := critical.filled.Load()
+	f.gateChanged = f.gate.Changed() // before the permits, so that no change is missed
+	permits := f.permits(ctx, TierOf(q.class), min(free, maxFetch, max(q.depth, 1)))
+	if len(permits) == 0 {
+		return nil
+	}
+	if !waited && critical.filled.Load() { // it arrived while the permit's slot was awaited
+		q = critical
+	}
+	deliveries := f.fetch(ctx, q, permits)
+	if n := len(deliveries); n > 1 && n < maxFetch {
+		f.pauseUntil = time.Now().Add(fetchPause)
+	}
+	return deliveries
 }
 
 // wait returns when something may have changed: a wake-up, a free slot, an opened gate,
@@ -156,7 +170,7 @@ func (f *fetcher) wait(ctx context.Context, now time.Time) {
 	case <-opened[ratelimit.Reserved]:
 		f.closed[ratelimit.Reserved] = closure{}
 	case <-timer.C:
-		for _, d := range f.inFlight.take(staleAfter) {
+		for _, d := range f.inFlight.takeBack(staleAfter) {
 			f.gate.Return(d.permit)
 		}
 	case <-ctx.Done():
@@ -191,22 +205,27 @@ func (f *fetcher) choose(now time.Time) *source {
 // shut reports that the gate refused the tier and has told of no change since.
 func (f *fetcher) shut(tier ratelimit.Tier, now time.Time) bool {
 	c := f.closed[tier]
+	return now.Before(c.until) && !isClosed(c.changed)
+}
+
+// isClosed reports that a channel which carries nothing is closed. A nil one is not.
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-c.changed: // never for a nil channel
-		return false
+	case <-c:
+		return true
 	default:
-		return now.Before(c.until)
+		return false
 	}
 }
 
 // permits takes up to n permits and waits for the slot of the first one; the slots
 // of the others have come by then. None: the gate is closed, or has changed.
-func (f *fetcher) permits(ctx context.Context, tier ratelimit.Tier, n int, changed <-chan struct{}) []ratelimit.Permit {
+func (f *fetcher) permits(ctx context.Context, tier ratelimit.Tier, n int) []ratelimit.Permit {
 	var permits []ratelimit.Permit
 	for len(permits) < n {
 		p, err := f.gate.Take(ctx, tier)
 		if err != nil {
-			f.refused(ctx, tier, err, changed)
+			f.refused(ctx, tier, err)
 			break
 		}
 		if len(permits) > 0 && (p.Probe() || time.Until(p.At) > 0) {
@@ -225,7 +244,7 @@ func (f *fetcher) permits(ctx context.Context, tier ratelimit.Tier, n int, chang
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-		case <-changed: // the gate may have closed, which makes the permit void
+		case <-f.gateChanged: // the gate may have closed, which makes the permit void
 			f.returnAll(permits)
 			return nil
 		case <-ctx.Done():
@@ -240,7 +259,7 @@ func (f *fetcher) permits(ctx context.Context, tier ratelimit.Tier, n int, chang
 	return permits
 }
 
-func (f *fetcher) refused(ctx context.Context, tier ratelimit.Tier, err error, changed <-chan struct{}) {
+func (f *fetcher) refused(ctx context.Context, tier ratelimit.Tier, err error) {
 	var refused *ratelimit.ClosedError
 	if !errors.As(err, &refused) {
 		f.trouble(ctx, "cannot ask the gate", err)
@@ -254,7 +273,7 @@ func (f *fetcher) refused(ctx context.Context, tier ratelimit.Tier, err error, c
 	if soonest := now.Add(time.Millisecond); until.Before(soonest) {
 		until = soonest // the closure ends at this moment: the gate opens when it is asked
 	}
-	f.closed[tier] = closure{until: until, changed: changed}
+	f.closed[tier] = closure{until: until, changed: f.gateChanged}
 }
 
 // fetch spends permits on as many tasks of q, and returns those that are left. Two script
@@ -317,36 +336,6 @@ func (f *fetcher) removeGone(ctx context.Context, gone []delivery) {
 		_, err := f.toHead(ctx, gone)
 		f.log.Warn("queue: tasks without a message are removed: Redis evicted them, or they were deleted by hand",
 			zap.Int("without_message", len(gone)), zap.Error(err))
-	}
-}
-
-// deliver hands the tasks to asynq, which asks for one after the other. What it does not
-// take within a second goes back to the head of its queue; so does what is left when ctx
-// ends or the gate has changed, since it may have closed.
-func (f *fetcher) deliver(ctx context.Context, deliveries []delivery, changed <-chan struct{}) {
-	if len(deliveries) == 0 {
-		return
-	}
-	timer := time.NewTimer(maxHandOver)
-	defer timer.Stop()
-	for i := range deliveries {
-		d := &deliveries[i]
-		if d.late(time.Now()) {
-			f.giveBack(ctx, deliveries[i:])
-			return
-		}
-		f.inFlight.hand(d)
-		select {
-		case f.out <- d:
-			continue
-		case <-timer.C: // the completions of asynq's handlers are waiting for Redis
-			f.resumeAt = time.Now().Add(maxHandOver)
-		case <-changed:
-		case <-ctx.Done():
-		}
-		f.inFlight.forget(d)
-		f.giveBack(ctx, deliveries[i:])
-		return
 	}
 }
 

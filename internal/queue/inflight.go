@@ -16,7 +16,7 @@ type delivery struct {
 	redelivered bool
 	lease       int64 // its end in Unix seconds, as the fetch wrote it
 	fetched     time.Time
-	freed       bool // its slot; guarded by inFlight.mu
+	freed       bool // its slot, see Task.FreeSlot; guarded by inFlight.mu
 }
 
 // late reports that asynq must not get the task any more: it was fetched over a
@@ -39,21 +39,32 @@ type inFlight struct {
 	mu      sync.Mutex
 	handed  map[taskKey]*delivery // handed to asynq, handler not started
 	running map[string]bool       // IDs whose handler is running
-	used    int                   // slots of tasks whose handler has started
+	used    int                   // slots
+	taken   int                   // tasks that asynq has: a place of its semaphore each
 }
 
 func newInFlight(slots int, signal func()) *inFlight {
 	return &inFlight{slots: slots, signal: signal, handed: map[taskKey]*delivery{}, running: map[string]bool{}}
 }
 
-// free is how many tasks asynq can take now.
+// free is how many tasks may be fetched now. asynq can take each of them at once, so that
+// none waits in this process.
 func (f *inFlight) free() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.slots - len(f.handed) - f.used
+	return min(f.slots-f.used, f.slots+spareSlots-f.taken)
 }
 
-// freeSlot frees the slot of a task whose handler has started. Later calls do nothing.
+// hand is called before asynq gets the task.
+func (f *inFlight) hand(d *delivery) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.handed[taskKey{d.queue.queue, d.id}] = d
+	f.used++
+	f.taken++
+}
+
+// freeSlot frees the slot of a task that asynq has. Later calls do nothing.
 func (f *inFlight) freeSlot(d *delivery) {
 	f.mu.Lock()
 	if !d.freed {
@@ -64,17 +75,12 @@ func (f *inFlight) freeSlot(d *delivery) {
 	f.signal()
 }
 
-func (f *inFlight) hand(d *delivery) {
+// left is called once when asynq has put the task where it goes, or has given it up.
+func (f *inFlight) left(d *delivery) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.handed[taskKey{d.queue.queue, d.id}] = d
-}
-
-// forget drops a task that asynq did not take.
-func (f *inFlight) forget(d *delivery) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.handed, taskKey{d.queue.queue, d.id})
+	f.taken--
+	f.mu.Unlock()
+	f.freeSlot(d)
 }
 
 // start is called by the handler: d is nil when the task was not fetched by the
@@ -89,7 +95,6 @@ func (f *inFlight) start(k taskKey) (d *delivery, ok bool) {
 		return d, false
 	}
 	f.running[k.id] = true
-	f.used++
 	return d, true
 }
 
@@ -100,19 +105,22 @@ func (f *inFlight) end(id string) {
 	delete(f.running, id)
 }
 
-// take removes what was handed to asynq longer ago than age and never started:
+// takeBack removes what was handed to asynq longer ago than age and never started:
 // asynq could not decode it, or its context was over. age 0 takes all.
-func (f *inFlight) take(age time.Duration) []*delivery {
+func (f *inFlight) takeBack(age time.Duration) []*delivery {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	var taken []*delivery
+	var stale []*delivery
 	for k, d := range f.handed {
 		if time.Since(d.fetched) >= age {
-			taken = append(taken, d)
+			stale = append(stale, d)
 			delete(f.handed, k)
 		}
 	}
-	return taken
+	f.mu.Unlock()
+	for _, d := range stale {
+		f.left(d)
+	}
+	return stale
 }
 
 func (f *inFlight) count() int {

@@ -102,13 +102,12 @@ func (s *Server) Run(ctx context.Context) error {
 	r := &run{cfg: &cfg, work: work, fetcher: newFetcher(&cfg)}
 
 	r.fetcher.look(ctx) // before anything goes by the clock
-	c := newClient(cfg.Redis, r.fetcher)
+	c := newClient(cfg.Redis, r.fetcher, func() *delivery { return r.fetcher.next(fetching) })
 	server := asynq.NewServerFromRedisClient(c, r.config())
 	if err := server.Start(asynq.HandlerFunc(r.process)); err != nil {
 		return fmt.Errorf("queue: start asynq: %w", err)
 	}
 	var background sync.WaitGroup
-	background.Go(func() { r.fetcher.run(fetching) })
 	background.Go(func() { r.fetcher.tend(fetching) })
 	background.Go(func() { r.fetcher.listen(fetching) })
 	err := c.awaitFirstFetch(ctx)
@@ -117,8 +116,10 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	stopFetching()
 	background.Wait()
+	server.Stop() // asks for no more tasks
+	r.fetcher.giveBack(lasting)
 	err = errors.Join(err, r.drain(server, interrupt))
-	for _, d := range r.fetcher.inFlight.take(0) {
+	for _, d := range r.fetcher.inFlight.takeBack(0) {
 		cfg.Gate.Return(d.permit) // asynq never started it; it is recovered when its lease ends
 	}
 	return err
@@ -214,6 +215,11 @@ func (r *run) process(ctx context.Context, t *asynq.Task) (err error) {
 	id, _ := asynq.GetTaskID(ctx)
 	queue, _ := asynq.GetQueueName(ctx)
 	d, ok := r.fetcher.inFlight.start(taskKey{queue, id})
+	if d != nil {
+		// asynq ends the context when it has put the task where it goes. Until then no other
+		// task is fetched in the place of one that goes back, which would overtake it.
+		defer context.AfterFunc(ctx, func() { r.fetcher.inFlight.left(d) })
+	}
 	if !ok {
 		if d != nil {
 			r.fetcher.gate.Return(d.permit)
@@ -229,11 +235,7 @@ func (r *run) process(ctx context.Context, t *asynq.Task) (err error) {
 		r.fetcher.inFlight.end(id)
 		if err == nil {
 			r.fetcher.inFlight.freeSlot(d)
-			return
 		}
-		// asynq ends the context when it has put the task where it goes. Until then no other
-		// task is fetched in its place, which would overtake it at the head of the queue.
-		context.AfterFunc(ctx, func() { r.fetcher.inFlight.freeSlot(d) })
 	}()
 	// Not asynq's context: asynq gives a task back the moment that ends, while the
 	// handler still runs.

@@ -161,15 +161,19 @@ func (f *fetcher) mend(ctx context.Context, q *source, found *tended) error {
 	return nil
 }
 
-// giveBack puts fetched tasks that asynq did not take back at the head of their queue.
-func (f *fetcher) giveBack(ctx context.Context, left []delivery) {
-	for i := range left {
-		f.gate.Return(left[i].permit)
+// giveBack puts fetched tasks that asynq does not get back at the head of their queue.
+func (f *fetcher) giveBack(ctx context.Context) {
+	if len(f.batch) == 0 {
+		return
 	}
-	if _, err := f.toHead(ctx, left); err != nil {
+	for i := range f.batch {
+		f.gate.Return(f.batch[i].permit)
+	}
+	if _, err := f.toHead(ctx, f.batch); err != nil {
 		f.log.Warn("queue: returning fetched tasks failed; they are recovered when their lease ends",
-			zap.Int("tasks", len(left)), zap.Error(err))
+			zap.Int("tasks", len(f.batch)), zap.Error(err))
 	}
+	f.batch = nil
 }
 
 // toHead runs tohead.lua for tasks of one queue.
