@@ -71,14 +71,15 @@ func replyOf(v any) reply {
 	}
 }
 
-// enqueue writes records and tasks of one class in as few round trips as Redis allows.
+// enqueue writes records and tasks of one class in as few round trips as Redis allows,
+// unless the producer is closed, ctx has ended or Redis is nearly full.
 func (p *Producer) enqueue(ctx context.Context, class job.Class, entries []*entry) []reply {
-	if !p.listed.Load() {
-		if err := queue.List(ctx, p.rdb, p.cfg.Account); err != nil {
-			return lost(len(entries), err)
-		}
-		p.listed.Store(true)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if err := p.admit(ctx, entries); err != nil {
+		return lost(len(entries), err)
 	}
+	ctx = context.WithoutCancel(ctx) // the answer tells what was enqueued
 	if redisx.IsCluster(p.rdb) {
 		return p.enqueueApart(ctx, class, entries)
 	}

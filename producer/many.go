@@ -160,7 +160,7 @@ func (p *Producer) enqueueChunk(ctx context.Context, chunk []Message, before <-c
 	replies := map[job.Class][]reply{}
 	for _, class := range job.Classes() {
 		if len(entries[class]) > 0 {
-			replies[class] = p.send(ctx, class, entries[class])
+			replies[class] = p.enqueue(ctx, class, entries[class])
 		}
 	}
 	close(sent)
@@ -171,13 +171,4 @@ func (p *Producer) enqueueChunk(ctx context.Context, chunk []Message, before <-c
 		}
 	}
 	return results
-}
-
-// send enqueues unless the producer is closed, ctx has ended or Redis is nearly full.
-func (p *Producer) send(ctx context.Context, class job.Class, entries []*entry) []reply {
-	if err := p.begin(ctx, entries); err != nil {
-		return lost(len(entries), err)
-	}
-	defer p.running.Done()
-	return p.enqueue(context.WithoutCancel(ctx), class, entries) // the answer tells what was enqueued
 }

@@ -128,9 +128,8 @@ type Producer struct {
 	listed  atomic.Bool                                // the account's queues are on asynq's list
 	singles map[job.Class]*redisx.Group[*entry, reply] // single messages that share calls
 
-	mu      sync.Mutex
-	closed  bool
-	running sync.WaitGroup
+	mu     sync.RWMutex // held for reading while messages are written
+	closed bool
 }
 
 // New checks cfg and names all faults at once. It does not talk to Redis. The
@@ -179,14 +178,16 @@ func (p *Producer) Close() error {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
-	p.running.Wait()
 	return p.ledger.Close()
 }
 
-// begin refuses, or counts a call that is running: the caller ends it.
-func (p *Producer) begin(ctx context.Context, entries []*entry) error {
-	if err := ctx.Err(); err != nil {
+// admit refuses what must not be written now.
+func (p *Producer) admit(ctx context.Context, entries []*entry) error {
+	switch {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case p.closed:
+		return ErrClosed
 	}
 	bytes := 0
 	for _, e := range entries {
@@ -195,20 +196,12 @@ func (p *Producer) begin(ctx context.Context, entries []*entry) error {
 	if err := p.memory.Allow(ctx, len(entries), bytes); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	closed := p.closed
-	if !closed {
-		p.running.Add(1)
-	}
-	p.mu.Unlock()
-	if closed {
-		return ErrClosed
-	}
-	if err := p.guard.Look(ctx); err != nil {
-		p.running.Done()
+	if err := p.guard.Look(ctx); err != nil || p.listed.Load() {
 		return err
 	}
-	return nil
+	err := queue.List(ctx, p.rdb, p.cfg.Account)
+	p.listed.Store(err == nil)
+	return err
 }
 
 // Ticket says that a message is on its way.
@@ -248,10 +241,6 @@ func (p *Producer) Enqueue(ctx context.Context, id string, m *wechat.TemplateMes
 	if err != nil {
 		return Ticket{ID: id}, err
 	}
-	if err := p.begin(ctx, []*entry{e}); err != nil {
-		return Ticket{ID: id}, failed(err)
-	}
-	defer p.running.Done()
 	r, err := p.singles[e.envelope.Class].Do(ctx, e)
 	if err != nil {
 		return Ticket{ID: id}, failed(err)

@@ -2,7 +2,6 @@ package producer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -31,8 +30,8 @@ type Page struct {
 	Next string
 }
 
-// ErrCursor says that Query.Cursor is none that Search gave out.
-var ErrCursor = errors.New("the cursor is not one that was given out: begin without one")
+// ErrCursor says that Query.Cursor is none that Search gave out: begin without one.
+var ErrCursor = ledger.ErrCursor
 
 // Search returns messages, the newest first, as long as their records are kept
 // (Config.Keep after their end). A call takes less than a second: of very many messages
@@ -46,9 +45,6 @@ func (p *Producer) Search(ctx context.Context, q Query, views ...View) (Page, er
 		To: q.To, User: q.User, Template: q.TemplateID, States: q.States, Errcode: q.Errcode,
 		Since: q.Since, Until: q.Until, Limit: q.Limit, Cursor: q.Cursor,
 	})
-	if errors.Is(err, ledger.ErrCursor) {
-		return Page{}, fmt.Errorf("producer: search: %w", ErrCursor)
-	}
 	if err != nil {
 		return Page{}, fmt.Errorf("producer: search: %w", err)
 	}

@@ -41,7 +41,7 @@ type Page struct {
 }
 
 // ErrCursor says that Query.Cursor is none that Find gave out.
-var ErrCursor = errors.New("the cursor is not one that was given out")
+var ErrCursor = errors.New("the cursor is not one that was given out: begin without one")
 
 const (
 	defaultFound = 50
