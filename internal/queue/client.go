@@ -63,7 +63,11 @@ func (c *client) EvalSha(ctx context.Context, sha string, k []string, args ...an
 		case len(k) == 1 && k[0] == q.lease: // expired leases
 			return answered(ctx, []any{}, nil)
 		case slices.Equal(k, []string{q.pending, q.paused, q.active, q.lease}): // dequeue
-			return c.dequeue(ctx, q == &c.fetcher.queues[0].keys)
+			c.fetched.Do(func() { close(c.first) })
+			if d := c.next(); d != nil { // of any class: asynq takes the queue from the task
+				return answered(ctx, d.message, nil)
+			}
+			return answered(ctx, nil, redis.Nil)
 		case len(k) == 5 && len(args) == 3 && k[0] == q.active && k[1] == q.lease && strings.HasPrefix(k[2], q.tasks): // done
 			return c.completed(context.WithoutCancel(ctx), q, k, args)
 		case len(k) == 8 && len(args) == 6 && k[1] == q.active && k[3] == q.retry && atHead(args[2]): // retry
@@ -91,18 +95,6 @@ func answered(ctx context.Context, value any, err error) *redis.Cmd {
 	cmd.SetVal(value)
 	cmd.SetErr(err)
 	return cmd
-}
-
-// dequeue answers with a task of any class: asynq takes the queue from the task. It asks
-// for one queue after the other, critical first. Only that question waits.
-func (c *client) dequeue(ctx context.Context, first bool) *redis.Cmd {
-	c.fetched.Do(func() { close(c.first) })
-	if first {
-		if d := c.next(); d != nil {
-			return answered(ctx, d.message, nil)
-		}
-	}
-	return answered(ctx, nil, redis.Nil)
 }
 
 // errUnknownFetch fails closed: a fetch that is not recognised would take tasks

@@ -24,14 +24,10 @@ import (
 // isFetch tells a fetch by its keys.
 func isFetch(cmd redis.Cmder) bool { return hasKeys(cmd, ":pending", ":paused") }
 
-// isOpen tells the second half of a fetch: all its keys are tasks.
+// isOpen tells the second half of a fetch: its third key is a task, where a completion has
+// a count.
 func isOpen(cmd redis.Cmder) bool {
-	for _, arg := range cmd.Args()[min(3, len(cmd.Args())):] {
-		if k, ok := arg.(*string); !ok || !strings.Contains(*k, ":t:") {
-			return false
-		}
-	}
-	return len(cmd.Args()) > 3
+	return hasKeys(cmd, ":active", ":lease") && strings.Contains(*cmd.Args()[5].(*string), ":t:")
 }
 
 func hasKeys(cmd redis.Cmder, first, second string) bool {
@@ -86,17 +82,19 @@ func (w *wireTap) before(cmds ...redis.Cmder) {
 	}
 }
 
-// isGiveBack: its third key is a list, where a completion has a count.
+// isGiveBack: its third key is a list.
 func isGiveBack(cmd redis.Cmder) bool {
 	return hasKeys(cmd, ":active", ":lease") && strings.HasSuffix(*cmd.Args()[5].(*string), ":pending")
 }
 
 // openOfMany: it reads at least many tasks.
-func openOfMany(cmd redis.Cmder) bool { return isOpen(cmd) && len(cmd.Args()) >= 3+many }
+func openOfMany(cmd redis.Cmder) bool { return isOpen(cmd) && len(cmd.Args()) >= 3+2+2*many }
 
 const many = 5
 
-func isCompletion(cmd redis.Cmder) bool { return hasKeys(cmd, ":active", ":lease") && !isGiveBack(cmd) }
+func isCompletion(cmd redis.Cmder) bool {
+	return hasKeys(cmd, ":active", ":lease") && strings.Contains(*cmd.Args()[5].(*string), ":processed:")
+}
 
 func (w *wireTap) after(cmds ...redis.Cmder) {
 	if !slices.ContainsFunc(cmds, isFetch) && !slices.ContainsFunc(cmds, isOpen) {

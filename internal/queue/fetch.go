@@ -92,57 +92,50 @@ func newFetcher(cfg *ServerConfig) *fetcher {
 	return f
 }
 
-// next returns the next task with its permit as soon as there is one; nil when ctx has
-// ended. What was fetched goes back when the gate has changed since, as it may have closed,
-// and when it is late.
+// next returns a task with its permit as soon as there is one; nil when ctx has ended. What
+// was fetched goes back when the gate has changed since, as it may have closed, and when it
+// is late.
 func (f *fetcher) next(ctx context.Context) *delivery {
 	for ctx.Err() == nil {
-		if len(f.batch) == 0 {
-			f.batch = f.fetchNext(ctx)
+		if len(f.batch) > 0 {
+			d := &f.batch[0]
+			if isClosed(f.gateChanged) || d.late(time.Now()) {
+				f.giveBack(ctx)
+				continue
+			}
+			f.batch = f.batch[1:]
+			f.inFlight.hand(d)
+			return d
+		}
+		if pause := time.Until(f.pauseUntil); pause > 0 {
+			_ = redisx.Sleep(ctx, pause)
+		}
+		now := time.Now()
+		var q *source
+		free := f.inFlight.free()
+		if free > 0 && !now.Before(f.resumeAt) && !f.wrongClock.Load() {
+			q = f.choose(now)
+		}
+		if q == nil {
+			f.wait(ctx, now)
 			continue
 		}
-		d := &f.batch[0]
-		if isClosed(f.gateChanged) || d.late(time.Now()) {
-			f.giveBack(ctx)
+		critical := f.queues[0]
+		waited := critical.filled.Load()
+		f.gateChanged = f.gate.Changed() // before the permits, so that no change is missed
+		permits := f.permits(ctx, TierOf(q.class), min(free, maxFetch, max(q.depth, 1)))
+		if len(permits) == 0 {
 			continue
 		}
-		f.batch = f.batch[1:]
-		f.inFlight.hand(d)
-		return d
+		if !waited && critical.filled.Load() { // it arrived while the permit's slot was awaited
+			q = critical
+		}
+		f.batch = f.fetch(ctx, q, permits)
+		if n := len(f.batch); n > 1 && n < maxFetch {
+			f.pauseUntil = time.Now().Add(fetchPause)
+		}
 	}
 	return nil
-}
-
-// fetchNext fetches tasks. None: it has waited, or there are none.
-func (f *fetcher) fetchNext(ctx context.Context) []delivery {
-	if pause := time.Until(f.pauseUntil); pause > 0 {
-		_ = redisx.Sleep(ctx, pause)
-	}
-	now := time.Now()
-	var q *source
-	free := f.inFlight.free()
-	if free > 0 && !now.Before(f.resumeAt) && !f.wrongClock.Load() {
-		q = f.choose(now)
-	}
-	if q == nil {
-		f.wait(ctx, now)
-		return nil
-	}
-	critical := f.queues[0]
-	waited := critical.filled.Load()
-	f.gateChanged = f.gate.Changed() // before the permits, so that no change is missed
-	permits := f.permits(ctx, TierOf(q.class), min(free, maxFetch, max(q.depth, 1)))
-	if len(permits) == 0 {
-		return nil
-	}
-	if !waited && critical.filled.Load() { // it arrived while the permit's slot was awaited
-		q = critical
-	}
-	deliveries := f.fetch(ctx, q, permits)
-	if n := len(deliveries); n > 1 && n < maxFetch {
-		f.pauseUntil = time.Now().Add(fetchPause)
-	}
-	return deliveries
 }
 
 // wait returns when something may have changed: a wake-up, a free slot, an opened gate,
@@ -291,12 +284,12 @@ func (f *fetcher) fetch(ctx context.Context, q *source, permits []ratelimit.Perm
 	if err == nil && len(ids) > 0 {
 		number, err = strconv.ParseInt(ids[0], 10, 64)
 		ids = ids[1:]
-		tasks := make([]string, len(ids))
+		keys, args := []string{q.active, q.lease}, make([]any, len(ids))
 		for i, id := range ids {
-			tasks[i] = q.tasks + id
+			keys, args[i] = append(keys, q.tasks+id), id
 		}
 		if err == nil {
-			opened, err = openScript.Texts(ctx, f.rdb, true, tasks)
+			opened, err = openScript.Texts(ctx, f.rdb, true, keys, args...)
 		}
 	}
 	if err == nil && len(opened) != 2*len(ids) {
@@ -308,35 +301,25 @@ func (f *fetcher) fetch(ctx context.Context, q *source, permits []ratelimit.Perm
 		f.trouble(ctx, "cannot fetch tasks", err)
 		return nil
 	}
-	var gone []delivery
 	now, deliveries := time.Now(), make([]delivery, 0, len(ids))
 	for i, id := range ids {
 		d := delivery{
 			queue: &q.keys, id: id, message: opened[2*i], redelivered: opened[2*i+1] == "1",
 			number: number + int64(i), lease: lease, fetched: now,
 		}
-		if d.message == "" {
-			gone = append(gone, d)
-			continue
+		if d.message != "" {
+			d.permit = permits[len(deliveries)]
+			deliveries = append(deliveries, d)
 		}
-		d.permit = permits[len(deliveries)]
-		deliveries = append(deliveries, d)
 	}
 	f.returnAll(permits[len(deliveries):])
-	f.removeGone(ctx, gone)
+	if gone := len(ids) - len(deliveries); gone > 0 {
+		f.log.Warn("queue: tasks without a message are removed: Redis evicted them, or they were deleted by hand", zap.Int("without_message", gone))
+	}
 	if q.depth = 2 * len(ids); len(ids) == len(permits) {
 		q.filled.Store(true)
 	}
 	return deliveries
-}
-
-// removeGone removes tasks whose message is gone.
-func (f *fetcher) removeGone(ctx context.Context, gone []delivery) {
-	if len(gone) > 0 {
-		_, err := f.toHead(ctx, gone)
-		f.log.Warn("queue: tasks without a message are removed: Redis evicted them, or they were deleted by hand",
-			zap.Int("without_message", len(gone)), zap.Error(err))
-	}
 }
 
 func (f *fetcher) returnAll(permits []ratelimit.Permit) {

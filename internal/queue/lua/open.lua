@@ -2,16 +2,22 @@
 -- as active. Until then they lie in the active list under a lease, with the state
 -- pending: a worker that ends in between leaves them to recovery. pending_since, which asynq
 -- deletes here, stays: it is read of pending tasks only, and each way back there sets it.
--- KEYS: the tasks.
--- Returns for each its message ('' when it has none: recovery removes it), and '1' when it
--- was delivered before, else false.
+-- KEYS: active, lease, then the tasks. ARGV: their IDs.
+-- Returns for each its message ('' when it has none: it is removed), and '1' when it was
+-- delivered before, else false.
 local out = {}
-for _, task in ipairs(KEYS) do
+for i, id in ipairs(ARGV) do
+  local task = KEYS[2 + i]
   local old = redis.pcall('HMGET', task, 'msg', 'delivered')
-  if not old.err and old[1] then
+  local message = not old.err and old[1]
+  if message then
     redis.call('HSET', task, 'state', 'active', 'delivered', '1')
+  else
+    redis.call('LREM', KEYS[1], 1, id)
+    redis.call('ZREM', KEYS[2], id)
+    redis.call('DEL', task)
   end
-  out[#out + 1] = not old.err and old[1] or ''
-  out[#out + 1] = not old.err and old[2]
+  out[#out + 1] = message or ''
+  out[#out + 1] = message and old[2]
 end
 return out
