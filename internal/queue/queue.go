@@ -8,10 +8,10 @@
 //
 // # Out
 //
-// A [Server] runs the asynq server of one account. A fetch loop feeds it: it
-// takes permits from the [Gate], fetches as many tasks as there are free slots in
-// one script call, and hands each one with its permit to asynq. asynq's server,
-// handlers, retries and inspection are its own. See fetch.go and client.go.
+// A [Server] runs the asynq server of one account. asynq's dequeue is answered by a loop
+// that takes permits from the [Gate] and fetches as many tasks as there are free slots in
+// one trip. asynq's server, handlers, retries and inspection are its own. See fetch.go and
+// client.go.
 //
 // # Around
 //
