@@ -35,53 +35,61 @@ const (
 	callsAtOnce = 2
 )
 
-// reply is what Redis said of one message: either field, or neither for a message that
-// was enqueued.
-type reply struct {
-	old *ledger.Existing
-	err error
-}
-
-// lost is the reply to all messages of a call that failed as a whole.
-func lost(n int, err error) []reply {
+// fail is for a call that failed as a whole.
+func fail(entries []*entry, err error) {
 	if redis.HasErrorPrefix(err, "OOM") {
 		err = fmt.Errorf("%w: %w", redisx.ErrFull, err)
 	}
-	replies := make([]reply, n)
-	for i := range replies {
-		replies[i].err = err
+	for _, e := range entries {
+		e.err = err
 	}
-	return replies
 }
 
-func replyOf(v any) reply {
+// readAnswers reads those of calls for callSize entries each.
+func readAnswers(calls []redis.Cmder, entries []*entry) {
+	for chunk := range slices.Chunk(entries, callSize) {
+		answers, err := calls[0].(*redisx.Call).Slice()
+		calls = calls[1:]
+		if err == nil && len(answers) != len(chunk) {
+			err = fmt.Errorf("redis answered %d times for %d messages", len(answers), len(chunk))
+		}
+		if err != nil {
+			fail(chunk, err)
+			continue
+		}
+		for i, e := range chunk {
+			e.readAnswer(answers[i])
+		}
+	}
+}
+
+func (e *entry) readAnswer(v any) {
 	switch v := v.(type) {
 	case int64:
-		return reply{}
 	case []any:
-		old, err := ledger.ParseExisting(v)
-		return reply{old, err}
+		e.old, e.err = ledger.ParseExisting(v)
 	case string:
-		if v == "active" {
-			return reply{err: ErrBusy}
+		if e.err = ErrBusy; v != "active" {
+			e.err = fmt.Errorf("redis: %.200s", v)
 		}
-		return reply{err: fmt.Errorf("redis: %.200s", v)}
 	default:
-		return reply{err: fmt.Errorf("redis answered %T", v)}
+		e.err = fmt.Errorf("redis answered %T", v)
 	}
 }
 
 // enqueue writes records and tasks of one class in as few round trips as Redis allows,
 // unless the producer is closed, ctx has ended or Redis is nearly full.
-func (p *Producer) enqueue(ctx context.Context, class job.Class, entries []*entry) []reply {
+func (p *Producer) enqueue(ctx context.Context, class job.Class, entries []*entry) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if err := p.admit(ctx, entries); err != nil {
-		return lost(len(entries), err)
+		fail(entries, err)
+		return
 	}
 	ctx = context.WithoutCancel(ctx) // the answer tells what was enqueued
 	if redisx.IsCluster(p.rdb) {
-		return p.enqueueApart(ctx, class, entries)
+		p.enqueueApart(ctx, class, entries)
+		return
 	}
 	now := time.Now()
 	var calls []redis.Cmder
@@ -97,33 +105,13 @@ func (p *Producer) enqueue(ctx context.Context, class job.Class, entries []*entr
 		calls = append(calls, enqueueScript.Call(ctx, keys, args...))
 	}
 	redisx.Exec(ctx, p.rdb, calls...)
-	return repliesOf(calls, len(entries))
-}
-
-// repliesOf gathers the answers to n messages, of calls for at most callSize each.
-func repliesOf(calls []redis.Cmder, n int) []reply {
-	replies := make([]reply, 0, n)
-	for _, call := range calls {
-		size := min(callSize, n-len(replies))
-		answers, err := call.(*redisx.Call).Slice()
-		if err == nil && len(answers) != size {
-			err = fmt.Errorf("redis answered %d times for %d messages", len(answers), size)
-		}
-		if err != nil {
-			replies = append(replies, lost(size, err)...)
-			continue
-		}
-		for _, v := range answers {
-			replies = append(replies, replyOf(v))
-		}
-	}
-	return replies
+	readAnswers(calls, entries)
 }
 
 // enqueueApart is enqueue for a cluster, where records and tasks lie on different nodes:
 // records first. A process that is killed in between leaves records without tasks, which
 // the caller's repetition completes, or the workers' sweep deletes.
-func (p *Producer) enqueueApart(ctx context.Context, class job.Class, entries []*entry) []reply {
+func (p *Producer) enqueueApart(ctx context.Context, class job.Class, entries []*entry) {
 	now := time.Now()
 	var creates []redis.Cmder
 	for chunk := range slices.Chunk(entries, callSize) {
@@ -137,75 +125,72 @@ func (p *Producer) enqueueApart(ctx context.Context, class job.Class, entries []
 		creates = append(creates, createScript.Call(ctx, keys, args...))
 	}
 	redisx.Exec(ctx, p.rdb, creates...)
-	replies := repliesOf(creates, len(entries))
+	readAnswers(creates, entries)
 
-	var index []int // of the entries that need a task
-	for i, r := range replies {
-		if r.err == nil && r.old != nil && r.old.Waits() && p.same(entries[i], r.old) {
-			replies[i].err = p.adopt(entries[i], r.old)
-		}
-		if r.err == nil && (r.old == nil || r.old.Waits() && r.old.Class == class && r.old.Hash == entries[i].hash) {
-			index = append(index, i)
-		}
-	}
+	var puts []*entry // those that need a task
 	var items []queue.Item
-	for _, i := range index {
-		item := entries[i].item()
-		item.Replace = replies[i].old == nil // the record is new: a task is one of an earlier message
-		items = append(items, item)
+	for _, e := range entries {
+		if e.err == nil && e.old != nil && e.old.Waits() && p.same(e) {
+			e.err = p.adopt(e)
+		}
+		if e.err == nil && (e.old == nil || e.old.Waits() && e.old.Class == class && e.old.Hash == e.hash) {
+			item := e.item()
+			item.Replace = e.old == nil // the record is new: a task is one of an earlier message
+			puts, items = append(puts, e), append(items, item)
+		}
 	}
 	existing, err := queue.Put(ctx, p.rdb, p.cfg.Account, class, items...)
-	var put []any
-	for n, i := range index {
-		switch {
-		case err != nil:
-			replies[i].err = lost(1, err)[0].err
-		case items[n].Replace && existing[n] == "active":
-			replies[i].err = ErrBusy
-		default:
-			put = append(put, ledger.Unput(class, items[n].ID))
+	if err != nil {
+		fail(puts, err)
+		return
+	}
+	var listed []any
+	for i, e := range puts {
+		if items[i].Replace && existing[i] == "active" {
+			e.err = ErrBusy
+			continue
 		}
+		listed = append(listed, ledger.Unput(class, items[i].ID))
 	}
-	if len(put) > 0 {
+	if len(listed) > 0 {
 		// Should this fail, the sweep finds the tasks and takes the records off the list.
-		_ = p.rdb.ZRem(ctx, p.ledger.UnputKey(), put...).Err()
+		_ = p.rdb.ZRem(ctx, p.ledger.UnputKey(), listed...).Err()
 	}
-	return replies
 }
 
-// ticket makes the ticket out of what was found.
-func (p *Producer) ticket(ctx context.Context, e *entry, r reply) (Ticket, error) {
+// ticket makes the ticket out of what Redis answered.
+func (p *Producer) ticket(ctx context.Context, e *entry) (Ticket, error) {
 	mine := Ticket{ID: e.envelope.ID, Class: e.envelope.Class, State: e.state, Truncated: e.truncated}
-	switch old := r.old; {
-	case r.err != nil:
-		return Ticket{ID: mine.ID}, failed(r.err)
+	switch old := e.old; {
+	case e.err != nil:
+		return Ticket{ID: mine.ID}, failed(e.err)
 	case old == nil:
 		mine.QueuedAt = e.envelope.QueuedAt.UTC()
 		return mine, nil
-	case old.Hash != "" && !p.same(e, old):
+	case old.Hash != "" && !p.same(e):
 		return Ticket{ID: mine.ID}, &IDReusedError{ID: mine.ID, State: old.State}
 	case old.Waits() && (old.Class != "" && old.Class != mine.Class || old.Hash != "" && old.Hash != e.hash):
-		if err := p.putAsFirst(ctx, e, old); err != nil {
+		if err := p.putAsFirst(ctx, e); err != nil {
 			return Ticket{ID: mine.ID}, err
 		}
 	}
-	mine.Duplicate, mine.State = true, r.old.State
-	if r.old.Class != "" {
-		mine.Class = r.old.Class
+	mine.Duplicate, mine.State = true, e.old.State
+	if e.old.Class != "" {
+		mine.Class = e.old.Class
 	}
 	return mine, nil
 }
 
-// same reports whether the message of an existing record has this content.
-func (p *Producer) same(e *entry, old *ledger.Existing) bool {
-	return old.Hash == e.hash || p.codec.SameContent(e.envelope, old.Hash)
+// same reports whether the message of the existing record has this content.
+func (p *Producer) same(e *entry) bool {
+	return e.old.Hash == e.hash || p.codec.SameContent(e.envelope, e.old.Hash)
 }
 
 // adopt gives e the fingerprint of its record, which was made with another key, so that
 // the worker knows them as one message.
-func (p *Producer) adopt(e *entry, old *ledger.Existing) (err error) {
-	if old.Hash != "" && old.Hash != e.hash {
-		e.envelope.Fingerprint = old.Hash
+func (p *Producer) adopt(e *entry) (err error) {
+	if e.old.Hash != "" && e.old.Hash != e.hash {
+		e.envelope.Fingerprint = e.old.Hash
 		e.payload, e.hash, err = p.codec.Encode(e.envelope)
 	}
 	return err
@@ -213,8 +198,8 @@ func (p *Producer) adopt(e *entry, old *ledger.Existing) (err error) {
 
 // putAsFirst puts the task of a message that was first enqueued in another class, or
 // sealed with another key, should it be missing there. The terms of the first stand.
-func (p *Producer) putAsFirst(ctx context.Context, e *entry, old *ledger.Existing) error {
-	first := &entry{envelope: e.envelope}
+func (p *Producer) putAsFirst(ctx context.Context, e *entry) error {
+	first, old := &entry{envelope: e.envelope}, e.old
 	if old.Class != "" {
 		first.envelope.Class = old.Class
 	}

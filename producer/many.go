@@ -157,17 +157,15 @@ func (p *Producer) enqueueChunk(ctx context.Context, chunk []Message, before <-c
 		entries[e.envelope.Class] = append(entries[e.envelope.Class], e)
 	}
 	<-before
-	replies := map[job.Class][]reply{}
 	for _, class := range job.Classes() {
 		if len(entries[class]) > 0 {
-			replies[class] = p.enqueue(ctx, class, entries[class])
+			p.enqueue(ctx, class, entries[class])
 		}
 	}
 	close(sent)
-	for class, list := range replies {
-		for n, r := range list {
-			e := entries[class][n]
-			results[e.index].Ticket, results[e.index].Err = p.ticket(ctx, e, r)
+	for _, list := range entries {
+		for _, e := range list {
+			results[e.index].Ticket, results[e.index].Err = p.ticket(ctx, e)
 		}
 	}
 	return results

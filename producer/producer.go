@@ -125,8 +125,8 @@ type Producer struct {
 	memory  *redisx.MemoryGuard
 	guard   *names.Guard
 	codec   job.Codec
-	listed  atomic.Bool                                // the account's queues are on asynq's list
-	singles map[job.Class]*redisx.Group[*entry, reply] // single messages that share calls
+	listed  atomic.Bool                                   // the account's queues are on asynq's list
+	singles map[job.Class]*redisx.Group[*entry, struct{}] // single messages that share calls
 
 	mu     sync.RWMutex // held for reading while messages are written
 	closed bool
@@ -162,11 +162,12 @@ func New(rdb redis.UniversalClient, cfg Config) (*Producer, error) {
 	p := &Producer{
 		rdb: rdb, cfg: cfg, ledger: records, tasks: queue.NewInspector(rdb),
 		guard:  names.NewGuard(rdb, cfg.Account, sealed),
-		memory: redisx.NewMemoryGuard(rdb), codec: job.NewCodec(cfg.Account, keys), singles: map[job.Class]*redisx.Group[*entry, reply]{},
+		memory: redisx.NewMemoryGuard(rdb), codec: job.NewCodec(cfg.Account, keys), singles: map[job.Class]*redisx.Group[*entry, struct{}]{},
 	}
 	for _, class := range job.Classes() {
-		p.singles[class] = redisx.NewGroup(callSize, callsAtOnce, 0, func(ctx context.Context, entries []*entry) ([]reply, error) {
-			return p.enqueue(ctx, class, entries), nil
+		p.singles[class] = redisx.NewGroup(callSize, callsAtOnce, 0, func(ctx context.Context, entries []*entry) ([]struct{}, error) {
+			p.enqueue(ctx, class, entries)
+			return make([]struct{}, len(entries)), nil
 		})
 	}
 	return p, nil
@@ -241,9 +242,8 @@ func (p *Producer) Enqueue(ctx context.Context, id string, m *wechat.TemplateMes
 	if err != nil {
 		return Ticket{ID: id}, err
 	}
-	r, err := p.singles[e.envelope.Class].Do(ctx, e)
-	if err != nil {
+	if _, err := p.singles[e.envelope.Class].Do(ctx, e); err != nil {
 		return Ticket{ID: id}, failed(err)
 	}
-	return p.ticket(ctx, e, r)
+	return p.ticket(ctx, e)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/fault"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/tracing"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -29,6 +30,10 @@ type entry struct {
 	state     State
 	truncated []string
 	index     int // in its chunk
+
+	// What Redis answered: either, or neither for a message that was enqueued.
+	old *ledger.Existing // the record that has its ID
+	err error
 }
 
 func (e *entry) item() queue.Item {
