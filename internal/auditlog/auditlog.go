@@ -110,8 +110,11 @@ func Open(path string, stdout io.Writer, about string) (*Log, error) {
 	return l, nil
 }
 
-// open opens path and takes its lock.
+// open opens path and takes its lock. To open a pipe would block.
 func (l *Log) open() error {
+	if info, err := os.Stat(l.path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("audit log: %s is not a regular file, whose end a further line could name: name one, or - for stdout", l.path)
+	}
 	file, err := os.OpenFile(l.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("audit log: %w", err)

@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
+
+	"github.com/wxnotify/wxnotify/internal/textfile"
 )
 
 // tlsConfig is nil for a connection without TLS. There is no way to skip the check
@@ -27,7 +28,7 @@ func tlsConfig(cfg Config, encrypted bool) (*tls.Config, error) {
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cfg.ServerName}
 	if cfg.CAFile != "" {
-		pem, err := os.ReadFile(cfg.CAFile)
+		pem, err := textfile.Read(cfg.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("WXNOTIFY_REDIS_CA_FILE cannot be read: %w", err)
 		}
@@ -46,7 +47,12 @@ func tlsConfig(cfg Config, encrypted bool) (*tls.Config, error) {
 	}
 	// Read again for each connection, so that a renewed certificate needs no restart.
 	load := func() (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+		cert, errCert := textfile.Read(cfg.CertFile)
+		key, errKey := textfile.Read(cfg.KeyFile)
+		if err := errors.Join(errCert, errKey); err != nil {
+			return nil, fmt.Errorf("WXNOTIFY_REDIS_CERT_FILE or WXNOTIFY_REDIS_KEY_FILE cannot be read: %w", err)
+		}
+		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
 			return nil, fmt.Errorf("WXNOTIFY_REDIS_CERT_FILE and WXNOTIFY_REDIS_KEY_FILE are no pair: %w", err)
 		}

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/ops"
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/textfile"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -37,7 +37,7 @@ func loginsOf(c *settings.Config) (logins []ops.Login, byName map[string]console
 	if c.Ops.UsersFile == "" {
 		return logins, byName, checkTwoPersons(c, byName)
 	}
-	text, err := os.ReadFile(c.Ops.UsersFile)
+	text, err := textfile.Read(c.Ops.UsersFile)
 	if err != nil {
 		return nil, nil, usage.Errorf("%s: %w", c.Label("ops_users_file"), err)
 	}

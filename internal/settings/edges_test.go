@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/settings"
@@ -93,6 +95,25 @@ func TestSecretsAreCheckedBeforeTheyAreUsed(t *testing.T) {
 				t.Errorf("the error shows the secret:\n%s", r.text)
 			}
 		})
+	}
+}
+
+// TestPathsThatAreNoFilesAreNamed: a wrong path of a secret or of the configuration does
+// not block the start, and is named under its setting.
+func TestPathsThatAreNoFilesAreNamed(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{pipe: "is a pipe that no program writes to", "/dev/zero": "has more than 4 MB", t.TempDir(): "is a directory"} {
+		r := readAll(t, map[string]string{"WXNOTIFY_APPID": "wx0123456789abcdef", "WXNOTIFY_APPSECRET_FILE": path})
+		if r.accepted || !strings.Contains(r.text, "WXNOTIFY_APPSECRET_FILE: ") || !strings.Contains(r.text, want) {
+			t.Errorf("%s as a secret: accepted %t, want %q:\n%s", path, r.accepted, want, r.text)
+		}
+		if _, err := settings.Load(path, nil, nil, settings.Everything); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s as the configuration: %v, want %q", path, err, want)
+		}
 	}
 }
 

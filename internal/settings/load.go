@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 
+	"github.com/wxnotify/wxnotify/internal/textfile"
 	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
@@ -263,7 +263,7 @@ func holdsPassword(url string) bool {
 // editors put behind the last line of a file is no part of the secret.
 func (l *loader) follow(text string) (string, error) {
 	if path, ok := strings.CutPrefix(text, "file:"); ok {
-		content, err := os.ReadFile(path) // #nosec G304 -- the operator names the file
+		content, err := textfile.Read(path)
 		if err != nil {
 			return "", err //nolint:wrapcheck // it names the file
 		}
@@ -334,7 +334,7 @@ func (l *loader) readFile(path string) (common map[string]string, entries []map[
 }
 
 func parseFile(path string) (map[string]any, error) {
-	text, err := os.ReadFile(path) // #nosec G304 -- the operator names the file
+	text, err := textfile.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("the configuration file cannot be read: %w", err)
 	}
