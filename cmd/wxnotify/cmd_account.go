@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -229,7 +226,7 @@ func (a *app) suppressCommand() *cobra.Command {
 			s.OpenID = wechat.MaskOpenID(s.OpenID)
 			return a.printSuppressed(acct.AppID, s, false)
 		}), "suppress")
-	add.PreRunE = func(_ *cobra.Command, args []string) (err error) {
+	add.PreRunE = func(cmd *cobra.Command, args []string) (err error) {
 		if len(reason) > ledger.MaxSuppressionReason {
 			return usage.Errorf("--reason: has %d bytes, at most %d are kept: shorten it", len(reason), ledger.MaxSuppressionReason)
 		}
@@ -237,7 +234,7 @@ func (a *app) suppressCommand() *cobra.Command {
 		if keep > 0 {
 			a.change.detail += " for " + keep.String()
 		}
-		a.change.openid, err = a.fromStdin(args[0])
+		a.change.openid, err = a.fromStdin(cmd.Context(), args[0])
 		return err
 	}
 	add.Flags().StringVar(&reason, "reason", "by-admin", "why: `status` of its messages shows it; no personal data")
@@ -254,9 +251,9 @@ func (a *app) suppressCommand() *cobra.Command {
 			view := suppressionView{Account: acct.AppID, OpenID: wechat.MaskOpenID(a.change.openid), TemplateID: template}
 			return a.print(view, a.say("%s is written to again", "%s 可以再次接收消息"), view.OpenID)
 		}), "lift")
-	lift.PreRunE = func(_ *cobra.Command, args []string) (err error) {
+	lift.PreRunE = func(cmd *cobra.Command, args []string) (err error) {
 		a.change.detail = strings.TrimSpace("suppression " + template)
-		a.change.openid, err = a.fromStdin(args[0])
+		a.change.openid, err = a.fromStdin(cmd.Context(), args[0])
 		return err
 	}
 	looks(cmd, list)
@@ -269,32 +266,6 @@ func (a *app) suppressCommand() *cobra.Command {
 	}
 	cmd.AddCommand(list, add, lift)
 	return cmd
-}
-
-// open opens the file at path, or stdin for "-". name is what its errors call it. The error
-// names the file.
-func (a *app) open(path string) (in io.ReadCloser, name string, err error) {
-	if path == "-" {
-		return io.NopCloser(a.Stdin), "standard input", nil
-	}
-	in, err = os.Open(path) // #nosec G304 -- the operator names the file
-	return in, path, err    //nolint:wrapcheck // it names the file
-}
-
-// fromStdin returns value, or for "-" the first line of stdin: every user of the machine
-// can list the arguments of a command.
-func (a *app) fromStdin(value string) (string, error) {
-	if value != "-" {
-		return value, nil
-	}
-	line, err := bufio.NewReader(io.LimitReader(a.Stdin, 4096)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("read standard input: %w", err)
-	}
-	if line = strings.TrimSpace(line); line == "" {
-		return "", usage.Errorf("-: the first line of standard input is empty")
-	}
-	return line, nil
 }
 
 func (a *app) listSuppressed(cmd *cobra.Command, whole bool) error {

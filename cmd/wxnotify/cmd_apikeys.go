@@ -38,7 +38,7 @@ func (a *app) createKeyCommand() *cobra.Command {
 			k.Scopes = append(k.Scopes, apikey.Scope(s))
 		}
 		var err error
-		if k.Guests, err = a.readList(guests); err != nil {
+		if k.Guests, err = a.readList(ctx, guests); err != nil {
 			return err
 		}
 		made, secret, err := acct.Keys.Create(ctx, k)
@@ -67,11 +67,11 @@ func (a *app) createKeyCommand() *cobra.Command {
 }
 
 // readList reads lines of a file, or of stdin for "-". Blank lines are left out.
-func (a *app) readList(path string) (list []string, err error) {
+func (a *app) readList(ctx context.Context, path string) (list []string, err error) {
 	if path == "" {
 		return nil, nil
 	}
-	in, _, err := a.open(path)
+	in, _, err := a.open(ctx, path)
 	if err != nil {
 		return nil, usage.Wrap(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -32,10 +33,10 @@ that one of its lines must have. The log has it as audit_hash.`,
 		Example: `  wxnotify audit verify audit.ndjson.1 audit.ndjson
   wxnotify audit verify --expect 3f7a… audit.ndjson`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, paths []string) error {
+		RunE: func(cmd *cobra.Command, paths []string) error {
 			v.Expect(expect)
 			for _, path := range paths {
-				if err := a.verifyFile(&v, path); err != nil {
+				if err := a.verifyFile(cmd.Context(), &v, path); err != nil {
 					return err
 				}
 			}
@@ -49,8 +50,8 @@ that one of its lines must have. The log has it as audit_hash.`,
 	return cmd
 }
 
-func (a *app) verifyFile(v *auditlog.Verifier, path string) error {
-	in, _, err := a.open(path)
+func (a *app) verifyFile(ctx context.Context, v *auditlog.Verifier, path string) error {
+	in, _, err := a.open(ctx, path)
 	if err != nil {
 		return usage.Wrap(err)
 	}

@@ -101,7 +101,7 @@ func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
 	case f.handOff == "":
 		return a.printLink(linkView{URL: link})
 	}
-	h, err := a.readHandOff(f.handOff)
+	h, err := a.readHandOff(cmd.Context(), f.handOff)
 	if err != nil {
 		return usage.Wrap(fmt.Errorf("--hand-off: %w", err))
 	}
@@ -116,9 +116,9 @@ func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
 
 // readHandOff reads {"data": {…}, "unionid": "…"} from a file, or from standard input.
 // Its errors show none of it.
-func (a *app) readHandOff(name string) (producer.HandOff, error) {
+func (a *app) readHandOff(ctx context.Context, name string) (producer.HandOff, error) {
 	const most = 64 << 10
-	in, _, err := a.open(name)
+	in, _, err := a.open(ctx, name)
 	if err != nil {
 		return producer.HandOff{}, err
 	}
@@ -275,11 +275,11 @@ func (a *app) enrollUnbind() *cobra.Command {
 		}
 		return a.print(map[string]int{"bindings": n}, a.say("%d unbound", "已解除 %d 个绑定"), n)
 	}), "unbind")
-	cmd.PreRunE = func(*cobra.Command, []string) (err error) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if who.User == "" {
 			return usage.Errorf("--user is missing: your own id of the user")
 		}
-		who.OpenID, err = a.fromStdin(who.OpenID)
+		who.OpenID, err = a.fromStdin(cmd.Context(), who.OpenID)
 		a.change = change{openid: who.OpenID, user: who.User}
 		return err
 	}
@@ -311,7 +311,7 @@ When nothing of the person is found, erase fails.`,
 				return usage.Wrap(errors.New("name the person by either --openid or --user"))
 			}
 			var err error
-			if who.OpenID, err = a.fromStdin(who.OpenID); err != nil {
+			if who.OpenID, err = a.fromStdin(cmd.Context(), who.OpenID); err != nil {
 				return err
 			}
 			a.change = change{openid: who.OpenID, user: who.User}

@@ -76,11 +76,11 @@ another unionid, is refused; one that does not follow is bound and suppressed.`,
 
 // bindingTable opens a CSV file of bindings.
 func (a *app) bindingTable(ctx context.Context, name, encoding string) (*intake.Table, error) {
-	in, said, err := a.open(name) // closed by the end of the process
+	in, said, err := a.open(ctx, name) // closed by the end of the process
 	if err != nil {
 		return nil, err
 	}
-	table, err := intake.NewTable(untilDone(ctx, in), encoding, []string{"user", "openid", "unionid"}, 2)
+	table, err := intake.NewTable(in, encoding, []string{"user", "openid", "unionid"}, 2)
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", said, err)
 	}

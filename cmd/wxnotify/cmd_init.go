@@ -87,7 +87,7 @@ func (a *app) runInit(cmd *cobra.Command, f initFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.askFor(&s, c); err != nil {
+	if err := a.askFor(cmd.Context(), &s, c); err != nil {
 		return err
 	}
 	if !f.noCheck {
@@ -110,8 +110,8 @@ func (a *app) readWithoutFile(cmd *cobra.Command) (*settings.Config, error) {
 }
 
 // askFor asks what flags and environment do not say.
-func (a *app) askFor(s *setup, c *settings.Config) error {
-	in := &initAnswers{a: a, lines: bufio.NewReader(a.Stdin)}
+func (a *app) askFor(ctx context.Context, s *setup, c *settings.Config) error {
+	in := &initAnswers{a: a, lines: bufio.NewReader(untilDone(ctx, a.Stdin))}
 	s.baseURL = c.Account.BaseURL
 	if s.baseURL == settings.Lookup("wechat_base_url").Default {
 		s.baseURL = ""
@@ -122,7 +122,7 @@ func (a *app) askFor(s *setup, c *settings.Config) error {
 		s.appid = in.ask("appid", a.say("appid (wx…): ", "appid（wx…）："))
 	}
 	if s.secret = c.Account.AppSecret; s.secret.IsZero() {
-		s.secret = wechat.NewSecret(in.askHidden("AppSecret", a.say("AppSecret (not shown): ", "AppSecret（不显示）：")))
+		s.secret = wechat.NewSecret(in.askHidden(ctx, "AppSecret", a.say("AppSecret (not shown): ", "AppSecret（不显示）：")))
 	}
 	if s.public = c.Public.URL; s.public == "" {
 		s.public = in.askOptional(a.say("public address, such as https://notify.example.com (Enter: later): ",
@@ -183,7 +183,7 @@ func (in *initAnswers) askOptional(prompt string) string {
 
 // askHidden does not show what is typed on a terminal. What was pasted with the answer
 // before is in the reader already, and is shown.
-func (in *initAnswers) askHidden(what, prompt string) string {
+func (in *initAnswers) askHidden(ctx context.Context, what, prompt string) string {
 	file, isFile := in.a.Stdin.(*os.File)
 	if !isFile || !term.IsTerminal(int(file.Fd())) || in.lines.Buffered() > 0 || in.err != nil {
 		return in.ask(what, prompt)
@@ -196,7 +196,7 @@ func (in *initAnswers) askHidden(what, prompt string) string {
 		return ""
 	}
 	defer func() { _ = term.Restore(int(file.Fd()), before) }()
-	text, err := term.NewTerminal(terminalKeys{byteReader{file}, in.a.Stderr}, "").ReadPassword(prompt)
+	text, err := term.NewTerminal(terminalKeys{untilDone(ctx, byteReader{file}), in.a.Stderr}, "").ReadPassword(prompt)
 	if err != nil {
 		in.err = fmt.Errorf("read the %s: %w", what, err)
 	}

@@ -43,7 +43,7 @@ Openids are masked, and what looks like one or like a phone number in IDs.`,
   wxnotify messages --errcode 47003 --limit 0 --output json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := a.messageQuery(f)
+			q, err := a.messageQuery(cmd.Context(), f)
 			if err != nil {
 				return err
 			}
@@ -68,7 +68,7 @@ Openids are masked, and what looks like one or like a phone number in IDs.`,
 }
 
 // messageQuery reads the flags.
-func (a *app) messageQuery(f messageFlags) (q ledger.Query, err error) {
+func (a *app) messageQuery(ctx context.Context, f messageFlags) (q ledger.Query, err error) {
 	q = ledger.Query{User: f.user, Template: f.template, Errcode: wechat.Code(f.errcode)}
 	if f.limit < 0 {
 		return q, usage.Errorf("--limit: %d is not a number of messages", f.limit)
@@ -93,7 +93,7 @@ func (a *app) messageQuery(f messageFlags) (q ledger.Query, err error) {
 	if !q.Until.IsZero() && !q.Until.After(q.Since) {
 		return q, usage.Errorf("--until: is not later than --since: no message is between them")
 	}
-	q.To, err = a.fromStdin(f.openid)
+	q.To, err = a.fromStdin(ctx, f.openid)
 	return q, err
 }
 

@@ -65,7 +65,7 @@ func (a *app) confirmRevoke(cmd *cobra.Command) error {
 	_, _ = fmt.Fprintf(a.Stderr, a.say("This ends the access token of %s. Other systems that use stable_token of this account are refused\n"+
 		"until they fetch again. Type yes to go on: ",
 		"这会作废 %s 的 access token。其他使用该账号 stable_token 的系统在重新获取之前会被拒绝。\n输入 yes 继续："), acct.AppID)
-	answer, err := bufio.NewReader(a.Stdin).ReadString('\n')
+	answer, err := bufio.NewReader(untilDone(cmd.Context(), a.Stdin)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the answer: %w", err)
 	}

@@ -55,12 +55,12 @@ func (f sendFlags) source(ctx context.Context, a *app, terms producer.Terms) (so
 }
 
 func (f sendFlags) fileSource(ctx context.Context, a *app) (source, error) {
-	in, name, err := a.open(f.json) // closed by the end of the process
+	in, name, err := a.open(ctx, f.json) // closed by the end of the process
 	if err != nil {
 		return nil, fmt.Errorf("--json: %w", err)
 	}
 	// On a terminal or a pipe this waits for the first line.
-	reader, err := intake.NewReader(untilDone(ctx, in), f.encoding)
+	reader, err := intake.NewReader(in, f.encoding)
 	if err != nil {
 		return nil, fmt.Errorf("--json: %s %w", name, err)
 	}
@@ -71,35 +71,6 @@ func (f sendFlags) fileSource(ctx context.Context, a *app) (source, error) {
 		}
 		return item{line: line.Number, request: line.Request, err: line.Err}, err
 	}, nil
-}
-
-// readerFunc is an io.Reader made of a function.
-type readerFunc func([]byte) (int, error)
-
-// Read implements io.Reader.
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
-// untilDone reads from in until ctx ends: Ctrl-C ends a command that waits for its
-// input.
-func untilDone(ctx context.Context, in io.Reader) io.Reader {
-	type result struct {
-		data []byte
-		err  error
-	}
-	return readerFunc(func(p []byte) (int, error) {
-		done := make(chan result, 1)
-		go func() {
-			data := make([]byte, len(p)) // p is the caller's again when ctx ends
-			n, err := in.Read(data)
-			done <- result{data[:n], err}
-		}()
-		select {
-		case r := <-done:
-			return copy(p, r.data), r.err
-		case <-ctx.Done():
-			return 0, context.Cause(ctx)
-		}
-	})
 }
 
 // sendRun is one run of `send`.

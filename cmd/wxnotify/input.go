@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/wxnotify/wxnotify/internal/usage"
+)
+
+// open opens the file at path, or stdin for "-". name is what its errors call it. The error
+// names the file. Ctrl-C ends the wait for its content, and that for the program that
+// writes to a pipe.
+func (a *app) open(ctx context.Context, path string) (in io.ReadCloser, name string, err error) {
+	if path == "-" {
+		return io.NopCloser(untilDone(ctx, a.Stdin)), "standard input", nil
+	}
+	type result struct {
+		file *os.File
+		err  error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		file, err := os.Open(path) // #nosec G304 -- the operator names the file
+		opened <- result{file, err}
+	}()
+	select {
+	case r := <-opened:
+		if r.err != nil {
+			return nil, path, r.err
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{untilDone(ctx, r.file), r.file}, path, nil
+	case <-ctx.Done():
+		return nil, path, fmt.Errorf("open %s: %w", path, context.Cause(ctx))
+	}
+}
+
+// fromStdin returns value, or for "-" the first line of stdin: every user of the machine
+// can list the arguments of a command.
+func (a *app) fromStdin(ctx context.Context, value string) (string, error) {
+	if value != "-" {
+		return value, nil
+	}
+	line, err := bufio.NewReader(io.LimitReader(untilDone(ctx, a.Stdin), 4096)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read standard input: %w", err)
+	}
+	if line = strings.TrimSpace(line); line == "" {
+		return "", usage.Errorf("-: the first line of standard input is empty")
+	}
+	return line, nil
+}
+
+// readerFunc is an io.Reader made of a function.
+type readerFunc func([]byte) (int, error)
+
+// Read implements io.Reader.
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// untilDone reads from in until ctx ends: Ctrl-C ends a command that waits for its
+// input.
+func untilDone(ctx context.Context, in io.Reader) io.Reader {
+	type result struct {
+		data []byte
+		err  error
+	}
+	return readerFunc(func(p []byte) (int, error) {
+		done := make(chan result, 1)
+		go func() {
+			data := make([]byte, len(p)) // p is the caller's again when ctx ends
+			n, err := in.Read(data)
+			done <- result{data[:n], err}
+		}()
+		select {
+		case r := <-done:
+			return copy(p, r.data), r.err
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	})
+}
