@@ -170,6 +170,10 @@ func TestAccountWithoutWorkerIsTold(t *testing.T) {
 	r = look("status", "one")
 	r.has(t, 0, text)
 	r.hasNot(t, "T-other")
+	r = look(sendArgs("of-a-refused-template")...)
+	r.has(t, 0, text)
+	r.hasNot(t, "T-other")
+	look(sendArgs("waits", "--wait", "--wait-for", "1ms", "--lang", "zh")...).has(t, 1, "模板 "+template[1]+" 自 20")
 	_, err = heartbeat.NewReporter(rdb, "wxa", heartbeat.Worker{ID: "w4", Host: "host-4", Started: time.Now()}).Beat(t.Context(), nil, heartbeat.Held{SealKey: "k1a2b3"})
 	check(t, err)
 	sealed := "messages that are sealed with the key k1a2b3 wait: the worker host-4 does not have it"
@@ -284,7 +288,7 @@ func TestWaitTellsTheReasonOfAMessageThatIsRetried(t *testing.T) {
 	t.Parallel()
 	var stderr strings.Builder
 	asked := 0
-	s := &sendRun{app: &app{environment: environment{Stderr: &stderr}}, noWorker: func(context.Context) { asked++ }}
+	s := &sendRun{app: &app{environment: environment{Stderr: &stderr}}, whyHeld: func(context.Context) { asked++ }}
 	s.whyWaiting(t.Context(), []*producer.Status{
 		nil,
 		{ID: "m-0", State: producer.Rejected, Reason: "ended"},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +110,7 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 	defer func() { _ = acct.Close() }()
 	s := &sendRun{
 		app: a, flags: f, account: entry.AppID, sealed: acct.Codec.Keys().Seals(), terms: terms, check: acct.Producer.Check,
-		seen: map[idHash]int{}, warned: map[warningKind]*warningCount{},
+		seen: map[idHash]int{}, warned: map[warningKind]*warningCount{}, templates: map[string]bool{},
 	}
 	checked := s.checked(next)
 	if f.dryRun {
@@ -135,7 +137,9 @@ func (a *app) send(cmd *cobra.Command, f sendFlags) error {
 	if f.shadow {
 		return s.shadow(cmd.Context(), acct, checked)
 	}
-	s.noWorker = func(ctx context.Context) { a.warnWaiting(ctx, rdb, map[string][]string{entry.AppID: nil}) }
+	s.whyHeld = func(ctx context.Context) {
+		a.warnWaiting(ctx, rdb, map[string][]string{entry.AppID: slices.Collect(maps.Keys(s.templates))})
+	}
 	return s.enqueueAll(cmd.Context(), acct.Producer, checked)
 }
 
@@ -198,7 +202,7 @@ func (s *sendRun) enqueueAll(ctx context.Context, p *producer.Producer, next sou
 	s.flushWarnings()
 	s.unread = broken != nil && s.flags.goOn
 	if s.tally.Enqueued > 0 && !s.flags.wait {
-		s.noWorker(ctx) // --wait says so only when nothing moves
+		s.whyHeld(ctx) // --wait says so only when nothing moves
 	}
 	s.summary()
 	if s.flags.wait {

@@ -237,10 +237,10 @@ func (s *sendRun) waitFor(ctx context.Context, p *producer.Producer, ids []strin
 	return nil
 }
 
-// whyWaiting warns when no worker sends, and tells the reason of the first message that
+// whyWaiting warns when no worker sends or WeChat refuses a template, and tells the reason of the first message that
 // was tried and waits for another attempt.
 func (s *sendRun) whyWaiting(ctx context.Context, states []*producer.Status) {
-	s.noWorker(ctx)
+	s.whyHeld(ctx)
 	for _, m := range states {
 		if m != nil && !settled(m.State) && m.Reason != "" {
 			s.warning(strings.TrimRight(fmt.Sprintf("%s: %s: %s; %s", m.ID, m.State.In(s.lang), m.Reason, m.Remedy), "; "))

@@ -177,6 +177,7 @@ func (s *sendRun) enqueued(it item, t producer.Ticket) error {
 	} else {
 		s.tally.Enqueued++
 	}
+	s.templates[it.request.Message.Message.TemplateID] = true
 	if s.flags.wait {
 		if t.Duplicate && s.output != "json" {
 			_, err := fmt.Fprintf(s.Stderr, "wxnotify: %s%s\n", where(it.line, t.ID), s.knownText(t.State))

@@ -86,8 +86,10 @@ type sendRun struct {
 	shown   int  // refused messages that were printed
 	unread  bool // the input goes on
 	warned  map[warningKind]*warningCount
-	// noWorker warns when no worker serves the account.
-	noWorker func(context.Context)
+	// templates are those of the messages that were enqueued.
+	templates map[string]bool
+	// whyHeld warns when no worker serves the account, or WeChat refuses one of templates.
+	whyHeld func(context.Context)
 }
 
 // idHash is the start of an ID's SHA-256: a million of them take 50 MB.
