@@ -115,6 +115,8 @@ func TestRefusals(t *testing.T) {
 		"id with a space":    {"a b", nil, nil, map[string]wechat.FaultCode{"id": producer.FaultIDInvalid}},
 		"id with a brace":    {"a{b", nil, nil, map[string]wechat.FaultCode{"id": producer.FaultIDInvalid}},
 		"id with a letter Ü": {"aÜ", nil, nil, map[string]wechat.FaultCode{"id": producer.FaultIDInvalid}},
+		"id of a dot":        {".", nil, nil, map[string]wechat.FaultCode{"id": producer.FaultIDInvalid}},
+		"id of two dots":     {"..", nil, nil, map[string]wechat.FaultCode{"id": producer.FaultIDInvalid}},
 		"id of 129":          {strings.Repeat("i", 129), nil, nil, map[string]wechat.FaultCode{"id": producer.FaultIDInvalid}},
 		"class":              {"i", nil, []producer.Option{producer.Class("urgent")}, map[string]wechat.FaultCode{"class": producer.FaultClassUnknown}},
 		"not-after past":     {"i", nil, []producer.Option{producer.NotAfter(now.Add(-time.Second))}, map[string]wechat.FaultCode{"not_after": producer.FaultNotAfterPast}},
@@ -133,6 +135,11 @@ func TestRefusals(t *testing.T) {
 		"bad user": {
 			"i", func(m *wechat.TemplateMessage) { m.ToUser = "" },
 			[]producer.Option{producer.ToUser("u\n")},
+			map[string]wechat.FaultCode{"user": producer.FaultUserInvalid},
+		},
+		"user of two dots": {
+			"i", func(m *wechat.TemplateMessage) { m.ToUser = "" },
+			[]producer.Option{producer.ToUser("..")},
 			map[string]wechat.FaultCode{"user": producer.FaultUserInvalid},
 		},
 		"bad key":           {"i", nil, []producer.Option{func(t *producer.Terms) { t.Key = "a b" }}, map[string]wechat.FaultCode{"key": producer.FaultUserInvalid}},

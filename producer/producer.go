@@ -33,9 +33,9 @@
 //   - Same ID, another message: [ErrIDReused]. Nothing is sent.
 //   - After its end a message is remembered for Config.Keep; then its ID is free.
 //
-// An ID has 1 to 128 printable ASCII characters without spaces and braces. It
-// is seen by operators in logs and pages: do not put an openid or a phone
-// number into it.
+// An ID has 1 to 128 printable ASCII characters without spaces and braces, and
+// is neither "." nor "..", which URLs lose. It is seen by operators in logs and
+// pages: do not put an openid or a phone number into it.
 //
 // A message that WeChat would refuse is refused here, before the queue: the
 // error is a *[wechat.InvalidError] with all faults at once.

@@ -111,7 +111,7 @@ func idFaults(id string) []wechat.Fault {
 	if id == "" {
 		return []wechat.Fault{fault.New("id", fault.IDMissing)}
 	}
-	ok := len(id) <= maxID
+	ok := len(id) <= maxID && !isDots(id)
 	for i := range len(id) {
 		ok = ok && id[i] > ' ' && id[i] < 0x7f && id[i] != '{' && id[i] != '}'
 	}
@@ -144,8 +144,12 @@ func termFaults(t Terms, now time.Time) []wechat.Fault {
 	return faults
 }
 
+// isDots reports the names of no file, which clients and servers take out of a path: a
+// message or user of this name could not be asked for under its address.
+func isDots(name string) bool { return name == "." || name == ".." }
+
 func usable(user string) bool {
-	if len(user) > maxUser || !utf8.ValidString(user) {
+	if len(user) > maxUser || !utf8.ValidString(user) || isDots(user) {
 		return false
 	}
 	for _, r := range user {

@@ -6,7 +6,7 @@ import (
 )
 
 // CheckUser checks your own id of a user: 1 to 128 bytes of printable UTF-8 without spaces
-// and braces. The error is a *wechat.InvalidError with the path user.
+// and braces, and neither "." nor "..". The error is a *wechat.InvalidError with the path user.
 func CheckUser(user string) error {
 	if user != "" && usable(user) {
 		return nil
