@@ -64,7 +64,10 @@ func syntaxFault(data []byte) Fault {
 	var value any
 	err := json.Unmarshal(data, &value)
 	var syntax *json.SyntaxError
-	if len(data) == 0 || !errors.As(err, &syntax) {
+	if len(data) == 0 {
+		return faultOf("", FaultJSON, words{"is empty: write a JSON object", "为空：请写一个 JSON 对象"})
+	}
+	if !errors.As(err, &syntax) {
 		return newFault("", FaultJSON)
 	}
 	before := data[:min(max(syntax.Offset-1, 0), int64(len(data)))]

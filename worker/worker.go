@@ -290,7 +290,7 @@ func (c Config) validate() error {
 	seen := make(map[string]bool)
 	for i, a := range c.Accounts {
 		need(a.AppID != "", "Accounts[%d].AppID is required", i)
-		need(!seen[a.AppID], "Accounts[%d].AppID %q is there twice", i, a.AppID)
+		need(!seen[a.AppID], "Accounts[%d].AppID %q is there twice: list each account once", i, a.AppID)
 		seen[a.AppID] = true
 		need(a.Sender != nil, "Accounts[%d].Sender is required", i)
 		need(a.Gate != nil, "Accounts[%d].Gate is required", i)

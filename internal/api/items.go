@@ -17,8 +17,8 @@ type item struct {
 	problem *problem // nil: it is not refused so far
 }
 
-// refused makes a problem of what Parse or the producer found, with pointers that
-// begin at the body's root.
+// refused makes a problem of what the producer found, with pointers that begin at the
+// body's root.
 func (it *item) refused(err error) *problem {
 	p := problemOf(err)
 	var invalid *wechat.InvalidError
@@ -26,6 +26,16 @@ func (it *item) refused(err error) *problem {
 		p = refusal(it.Faults(err), it.base)
 	}
 	return p
+}
+
+// misread makes a problem of what intake found, whose paths begin at the message: it lies
+// at the JSON pointer base.
+func misread(err error, base string) *problem {
+	var invalid *wechat.InvalidError
+	if errors.As(err, &invalid) {
+		return refusal(invalid.Faults, base)
+	}
+	return problemOf(err)
 }
 
 // refusal lists the faults of a message that lies at the JSON pointer base.
@@ -44,11 +54,7 @@ func refusal(faults []wechat.Fault, base string) *problem {
 func readItems(body []byte) (items []item, many bool, err error) {
 	results, many, err := intake.ParseBody(body, MaxMessages)
 	if err != nil {
-		it := item{Request: intake.Request{Bare: true}} // the faults have the paths of the body
-		if !many {
-			it.Request = results[0].Request
-		}
-		return nil, many, bodyProblem(it.refused(err))
+		return nil, many, bodyProblem(misread(err, ""))
 	}
 	for i, r := range results {
 		it := item{Request: r.Request}
@@ -56,7 +62,7 @@ func readItems(body []byte) (items []item, many bool, err error) {
 			it.base = "/messages/" + strconv.Itoa(i)
 		}
 		if r.Err != nil {
-			it.problem = it.refused(r.Err)
+			it.problem = misread(r.Err, it.base)
 		}
 		items = append(items, it)
 	}
@@ -93,7 +99,7 @@ func (s *server) validateMessage(c *call) error {
 	view := validation{Faults: []fault{}, Warnings: []fault{}, Preview: wechat.Preview{Lines: []wechat.PreviewLine{}}}
 	it := item{}
 	if it.Request, err = intake.Parse(body); err != nil {
-		view.Faults = it.refused(err).Faults
+		view.Faults = misread(err, "").Faults
 		translate(view.Faults, c.lang())
 		return c.answer(http.StatusOK, view)
 	}

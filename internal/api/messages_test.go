@@ -101,6 +101,16 @@ func TestAllFaultsOfAMessageAreNamed(t *testing.T) {
 			t.Errorf("no fault at %s in %s", pointer, a.Body)
 		}
 	}
+	for wrong, pointer := range map[string]string{
+		strings.Replace(body, `"class"`, `"clazz"`, 1):                        "/clazz",
+		strings.Replace(body, `"class"`, `"message":{},"class"`, 1):           "/message",
+		`{"messages":[` + strings.Replace(body, `"class"`, `"a/b"`, 1) + `]}`: "/messages/0/a~1b",
+		`null`: "", `{"id":`: "",
+	} {
+		if a := s.call(t, "POST", "/v1/messages", secret, wrong); !strings.Contains(string(a.Body), `"pointer":"`+pointer+`"`) {
+			t.Errorf("no fault at %q for %s: %d %s", pointer, wrong, a.Status, a.Body)
+		}
+	}
 	for name, wrong := range map[string]string{
 		"unknown field": strings.Replace(body, `"class"`, `"clazz"`, 1),
 		"two values":    body + body,

@@ -129,8 +129,21 @@ type bindingView struct {
 	How     string    `json:"how"`
 }
 
+// checkUser refuses what can be no user, such as a name in another encoding: that nothing
+// was found, or erased, would be taken for an answer about a person.
+func checkUser(user string) error {
+	var invalid *wechat.InvalidError
+	if errors.As(producer.CheckUser(user), &invalid) {
+		return malformed(faultOf("", invalid.Faults[0]))
+	}
+	return nil
+}
+
 func (s *server) getUser(c *call) error {
 	user := c.r.PathValue("user")
+	if err := checkUser(user); err != nil {
+		return err
+	}
 	list, err := c.account.Roster.Of(c.r.Context(), user)
 	if err != nil {
 		return err
@@ -160,6 +173,9 @@ func (s *server) postUser(c *call) error {
 	if !ok {
 		return problemf(http.StatusNotFound, codeNotFound, "there is no %s; see /docs", c.r.URL.Path)
 	}
+	if err := checkUser(user); err != nil {
+		return err
+	}
 	n, err := c.account.Roster.By(c.actor()).Unbind(c.r.Context(), user, "")
 	if err != nil {
 		return err
@@ -168,7 +184,11 @@ func (s *server) postUser(c *call) error {
 }
 
 func (s *server) deleteUser(c *call) error {
-	found, err := c.account.Roster.Erase(c.r.Context(), enroll.Person{User: c.r.PathValue("user")})
+	user := c.r.PathValue("user")
+	if err := checkUser(user); err != nil {
+		return err
+	}
+	found, err := c.account.Roster.Erase(c.r.Context(), enroll.Person{User: user})
 	if err != nil {
 		return err
 	}
@@ -213,7 +233,7 @@ func decode(body []byte, into any) error {
 	}
 	members, _ := rawjson.Object(bytes.TrimPrefix(body, []byte("\ufeff")))
 	if members == nil {
-		return malformed(newFault("", "not-json", "the body is not a JSON object"))
+		return malformed(newFault("", "not-json", "the body is not a JSON object; see /docs"))
 	}
 	for _, m := range members {
 		if v := fieldOf(into, m.Name); !v.IsValid() {

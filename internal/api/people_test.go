@@ -125,6 +125,22 @@ func TestRefusedLinksNameTheFieldsOfTheRequest(t *testing.T) {
 	}
 }
 
+// An erasure that found nothing must be about the person that is meant.
+func TestWhatCanBeNoUserIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	secret := s.key(t, appid, nil)
+	for _, user := range []string{"%b2%e2", "a%20b", "%00", strings.Repeat("u", 129), "%7bx%7d"} {
+		for _, call := range []string{"GET /v1/users/" + user, "DELETE /v1/users/" + user, "POST /v1/users/" + user + ":unbind"} {
+			method, path, _ := strings.Cut(call, " ")
+			if a := s.call(t, method, path, secret, ""); a.Status != http.StatusBadRequest || !strings.Contains(string(a.Body), `"pointer":"/user"`) {
+				t.Errorf("%.60s: %d %s", call, a.Status, a.Body)
+			}
+		}
+	}
+	want(t, s.call(t, "DELETE", "/v1/users/%E6%B5%8B%E8%AF%95", secret, ""), http.StatusOK)
+}
+
 // What a caller misspells in a query is refused before anything is done.
 func TestParametersOfCallsWithoutAnyAreRefused(t *testing.T) {
 	t.Parallel()

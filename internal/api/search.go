@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/producer"
@@ -45,15 +46,17 @@ func (s *server) listMessages(c *call) error {
 func parameters(raw string, names []string, many string) (url.Values, []fault) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, []fault{newFault("", "value-form", "the query cannot be read")}
+		return nil, []fault{newFault("", "value-form", "the query cannot be read: percent-encode the values, and separate parameters by &")}
 	}
 	var faults []fault
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		switch {
 		case !slices.Contains(names, name):
 			faults = append(faults, newFault(pointer(name), "field-unknown", "is not a parameter of this call; see /docs"))
+		case slices.ContainsFunc(values[name], func(v string) bool { return !utf8.ValidString(v) }):
+			faults = append(faults, newFault(pointer(name), "not-utf8", "is not UTF-8: percent-encode it as UTF-8"))
 		case len(values[name]) > 1 && name != many:
-			faults = append(faults, newFault(pointer(name), "field-repeated", "is there twice"))
+			faults = append(faults, newFault(pointer(name), "field-repeated", "is there twice: give it once"))
 		}
 	}
 	return values, faults

@@ -190,11 +190,11 @@ func (q *request) checkPath() error {
 	q.path = u.Path
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil || strings.ContainsAny(u.RawQuery, ";#") {
-		return refuse(codeInvalidURL, "invalid url: the query cannot be read")
+		return refuse(codeInvalidURL, "invalid url: the query cannot be read: percent-encode the values, and separate parameters by &")
 	}
 	for _, name := range []string{"access_token", "secret", "appid"} {
 		if len(query[name]) > 1 {
-			return refuse(codeInvalidURL, "invalid url: the query has "+name+" twice")
+			return refuse(codeInvalidURL, "invalid url: the query has "+name+" twice: give it once")
 		}
 	}
 	q.query = query

@@ -65,7 +65,7 @@ func New(text string) (*Keyring, error) {
 	for i, field := range fields {
 		one, err := newKey(field)
 		if err == nil && k.find(one.id) != nil {
-			err = errors.New("is there twice")
+			err = errors.New("is there twice: remove one")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("key %d of %d %w", i+1, len(fields), err)
