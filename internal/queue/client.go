@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"runtime/debug"
@@ -19,11 +18,12 @@ import (
 var doneScript = script("done")
 
 // client is the Redis client that asynq's server is given. It differs from a
-// plain one in four answers:
+// plain one in five answers:
 //
 //   - a dequeue gets a task of the fetcher;
 //   - completions of concurrent handlers share one script call;
 //   - a retry without a wait puts the task at the head of its queue;
+//   - a task that is not active is no error of a completion or a retry;
 //   - the list of expired leases is empty: recovery is ours (tend.go).
 //
 // Every script is written even when asynq's context is over: asynq cancels it
@@ -78,7 +78,7 @@ func (c *client) EvalSha(ctx context.Context, sha string, k []string, args ...an
 			return answered(ctx, nil, errUnknownFetch())
 		}
 	}
-	return c.UniversalClient.EvalSha(context.WithoutCancel(ctx), sha, k, withoutPayloads(k, args)...)
+	return carriedOut(c.UniversalClient.EvalSha(context.WithoutCancel(ctx), sha, k, withoutPayloads(k, args)...))
 }
 
 // Eval is what asynq calls when the server does not know the script, so none that EvalSha
@@ -87,7 +87,18 @@ func (c *client) Eval(ctx context.Context, script string, k []string, args ...an
 	if slices.ContainsFunc(c.fetcher.queues, func(q *source) bool { return slices.Contains(k, q.paused) }) {
 		return answered(ctx, nil, errUnknownFetch())
 	}
-	return c.UniversalClient.Eval(context.WithoutCancel(ctx), script, k, withoutPayloads(k, args)...)
+	return carriedOut(c.UniversalClient.Eval(context.WithoutCancel(ctx), script, k, withoutPayloads(k, args)...))
+}
+
+// carriedOut answers "OK" where asynq's script says that the task is not active: the call
+// was carried out before and its answer was lost, or the lease was over. asynq would repeat
+// it for 30 s, also on a later delivery of the task.
+func carriedOut(cmd *redis.Cmd) *redis.Cmd {
+	if redis.HasErrorPrefix(cmd.Err(), "NOT FOUND") {
+		cmd.SetErr(nil)
+		cmd.SetVal("OK")
+	}
+	return cmd
 }
 
 func answered(ctx context.Context, value any, err error) *redis.Cmd {
@@ -120,18 +131,9 @@ type completion struct{ task, id, processedOfDay string }
 // completed answers asynq's done script.
 func (c *client) completed(ctx context.Context, q *keys, keys []string, args []any) *redis.Cmd {
 	id, _ := args[0].(string)
-	n, err := c.done[q.queue].Do(ctx, completion{keys[2], id, keys[3]})
-	switch {
-	case err != nil:
-		return answered(ctx, nil, err)
-	case n == 0:
-		return answered(ctx, nil, errNotActive)
-	}
-	return answered(ctx, "OK", nil)
+	_, err := c.done[q.queue].Do(ctx, completion{keys[2], id, keys[3]})
+	return answered(ctx, "OK", err) // also where the task is not active, see carriedOut
 }
-
-// errNotActive is what asynq's own script answers.
-var errNotActive = errors.New("NOT FOUND")
 
 // complete runs done.lua for completions of one queue. At midnight UTC some are
 // counted to the day of the first one.
