@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -65,7 +66,17 @@ func (d *delivery) fail(ctx context.Context, v Verdict) error {
 	if v.State == ledger.Dead {
 		o.Payload = d.task.Payload
 	}
-	err := persist(ctx, func(ctx context.Context) error { return d.records.Failed(ctx, d.env.ID, d.task.Delivery, o) })
+	var void bool
+	err := persist(ctx, func(ctx context.Context) error {
+		err := d.records.Failed(ctx, d.env.ID, d.task.Delivery, o)
+		if void = errors.Is(err, ledger.ErrSuperseded); void {
+			return nil
+		}
+		return err
+	})
+	if void {
+		return d.later(supersededWait, "another worker has the message")
+	}
 	if err != nil {
 		d.unwritten.put(keyOf(d.env), func(ctx context.Context) error { return d.fail(ctx, v) })
 		d.log.Error("an outcome is not recorded yet: Redis fails", zap.String("id", d.env.ID),

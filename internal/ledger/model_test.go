@@ -183,7 +183,7 @@ func (w *network) fail(a *attempt, state ledger.State, ambiguous bool) {
 	err := w.l.Failed(w.Context(), w.e.ID, a.n, ledger.Outcome{
 		To: w.e.To, Class: w.e.Class, State: state, Attempt: true, Ambiguous: ambiguous, Payload: []byte("p"),
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, ledger.ErrSuperseded) {
 		w.Fatal(err)
 	}
 }

@@ -119,10 +119,14 @@ type Outcome struct {
 	Latency   time.Duration // of the call, rounded up to milliseconds; zero: not known
 }
 
-// Failed records the outcome of delivery n. It does nothing when another delivery
-// has written since, when this outcome was recorded before, or when the message
-// is accepted or has ended. A later delivery than the recorded one may fail
-// without Begin: its task cannot be read.
+// ErrSuperseded says that an outcome is void: another delivery of the message has written
+// since, or the message was set up to be sent again. Its task must not be completed.
+var ErrSuperseded = errors.New("the message has gone on since")
+
+// Failed records the outcome of delivery n. It does nothing when this outcome was
+// recorded before, or when the message is accepted or has ended, and returns
+// [ErrSuperseded] when the message has gone on since. A later delivery than the recorded
+// one may fail without Begin: its task cannot be read.
 //
 // OpenSince of an earlier attempt than this one is kept in any case: nothing that
 // this attempt learned tells what became of that one. A message whose recipient
@@ -141,13 +145,16 @@ func (l *Ledger) Failed(ctx context.Context, id string, n int64, o Outcome) erro
 		keptReason = "" // Attempt has it from the errcode
 	}
 	keys := l.telling(now, l.recordKey(id), l.deadKey(), l.payloadKey(id), l.latestKey(o.To))
-	_, err := l.run(ctx, "failed", keys,
+	reply, err := l.run(ctx, "failed", keys,
 		"delivery", n, "id", id, "now", stamp(now), "state", o.State.code(), "class", classCode(o.Class), "to", l.sealed.Seal(seal.OpenID, o.To),
 		"errcode", strconv.Itoa(int(o.Errcode)), "reason", short(o.Reason, maxReason), "detail", detail, "detail_more", more, "rid", o.RID, "no_call", flag(o.NoCall), "payload", o.Payload,
 		"worker", short(o.Worker, maxReason), "latency", millis(max(o.Latency+time.Millisecond-1, 0)), "kept_reason", keptReason,
 		"attempt", flag(o.Attempt), "ambiguous", flag(o.Ambiguous), "duplicate", flag(o.Duplicate),
 		"keep", millis(l.cfg.Keep), "life", millis(live), "latest_life", millis(latestKeep),
 		"keep_dead", millis(keepDead), "oldest_dead", stamp(now.Add(-keepDead)))
+	if err == nil && reply == int64(2) {
+		err = fmt.Errorf("ledger: record the outcome: %w", ErrSuperseded)
+	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -154,6 +155,22 @@ func accepted(tb testing.TB, l *ledger.Ledger, id string, a ledger.Acceptance) l
 func failed(tb testing.TB, l *ledger.Ledger, id string, o ledger.Outcome) {
 	tb.Helper()
 	must(tb, l.Failed(tb.Context(), id, delivery(l, id), o))
+}
+
+// mayBeVoid is must for the outcome of a delivery that may be superseded.
+func mayBeVoid(tb testing.TB, err error) {
+	tb.Helper()
+	if !errors.Is(err, ledger.ErrSuperseded) {
+		must(tb, err)
+	}
+}
+
+// void fails the test unless err says that the message has gone on since.
+func void(tb testing.TB, err error) {
+	tb.Helper()
+	if !errors.Is(err, ledger.ErrSuperseded) {
+		tb.Fatalf("got %v, want that the outcome is void", err)
+	}
 }
 
 func get(tb testing.TB, l *ledger.Ledger, id string) *ledger.Record {

@@ -23,27 +23,27 @@ import (
 // alone or no arrow: not one field of the record has changed. "?" behind a state: the
 // outcome of an attempt is not known.
 const transitions = `
-state       | Begin 5       Begin 10      Begin 11       | Accepted 5 Accepted 10 Accepted 11 | Failed 5  Failed 10  Failed 11  | Undo 5  Undo 10  Undo 11    | Cancel        Revive         Receipt    Match      Erase
-missing     | send→sending? send→sending? send→sending?  | →accepted  →accepted   →accepted   | →retrying →retrying  →retrying  | ·       ·        ·          | ·             not-dead       ·          ·          ·
-redelivered | ended→unknown ended→unknown ended→unknown  | →accepted  →accepted   →accepted   | →retrying →retrying  →retrying  | ·       ·        ·          | ·             not-dead       ·          ·          ·
-queued      | send→sending? send→sending? send→sending?  | →accepted  →accepted   →accepted   | →retrying →retrying  →retrying  | →queued →queued  →queued    | yes→cancelled not-dead       ·          ·          →cancelled
-scheduled   | send→sending? send→sending? send→sending?  | →accepted  →accepted   →accepted   | →retrying →retrying  →retrying  | →queued →queued  →queued    | yes→cancelled not-dead       ·          ·          →cancelled
-sending     | superseded    send          send→sending?  | →accepted  →accepted   →accepted   | ·         →retrying  →retrying? | ·       →queued  →queued?   | ·             not-dead       ·          ·          →sending?
-replaying   | superseded    send          send→sending?  | →accepted  →accepted   →accepted   | ·         →retrying? →retrying? | ·       →queued? →queued?   | ·             not-dead       ·          ·          →sending?
-retrying    | superseded    superseded    send→sending?  | →accepted  →accepted   →accepted   | ·         ·          →retrying  | ·       ·        →retrying  | yes→cancelled not-dead       ·          ·          →cancelled
-retrying?   | superseded    superseded    send→sending?  | →accepted  →accepted   →accepted   | ·         ·          →retrying? | ·       ·        →retrying? | ·             not-dead       ·          →delivered →unknown?
-undone      | superseded    superseded    send→sending?  | →accepted  →accepted   →accepted   | ·         ·          →retrying  | ·       ·        →queued    | yes→cancelled not-dead       ·          ·          →cancelled
-resend      | superseded    superseded    not-yet        | again      again       →accepted   | ·         ·          →retrying  | ·       ·        →retrying  | yes→cancelled not-dead       resend     ·          →cancelled
-accepted    | ended         ended         ended          | recorded   recorded    recorded    | ·         ·          ·          | ·       ·        ·          | ·             not-dead       →delivered ·          →accepted
-delivered   | ended         ended         ended          | recorded   recorded    recorded    | ·         ·          ·          | ·       ·        ·          | ·             not-dead       ·          ·          →delivered
-rejected    | ended         ended         ended          | →accepted  →accepted   →accepted   | ·         ·          ·          | ·       ·        ·          | ·             not-dead       ·          ·          →rejected
-expired     | ended         ended         ended          | →accepted  →accepted   →accepted   | ·         ·          ·          | ·       ·        ·          | ·             not-dead       ·          ·          →expired
-cancelled   | ended         ended         ended          | →accepted  →accepted   →accepted   | ·         ·          ·          | ·       ·        ·          | yes           not-dead       ·          ·          →cancelled
-unknown     | ended         ended         ended          | →accepted  →accepted   →accepted   | ·         ·          ·          | ·       ·        ·          | ·             not-dead       ·          →delivered →unknown?
-dead        | ended         ended         ended          | →accepted  →accepted   →accepted   | ·         ·          ·          | ·       ·        ·          | ·             payload→queued ·          ·          →dead
-revived     | superseded    superseded    send→sending?  | again      again       →accepted   | ·         ·          →retrying  | ·       ·        →queued    | yes→cancelled payload        ·          ·          →cancelled
-erased      | superseded    send          ended→unknown? | →accepted  →accepted   →accepted   | ·         →cancelled →unknown?  | ·       →queued  →queued?   | ·             not-dead       ·          ·          ·
-foreign     | foreign       foreign       foreign        | →accepted  →accepted   →accepted   | ·         ·          ·          | →queued →queued  →queued    | yes→cancelled not-dead       ·          ·          →cancelled
+state       | Begin 5       Begin 10      Begin 11       | Accepted 5 Accepted 10 Accepted 11 | Failed 5  Failed 10  Failed 11  Ends 10    | Undo 5  Undo 10  Undo 11    | Cancel        Revive         Receipt    Match      Erase
+missing     | send→sending? send→sending? send→sending?  | →accepted  →accepted   →accepted   | →retrying →retrying  →retrying  →rejected  | ·       ·        ·          | ·             not-dead       ·          ·          ·
+redelivered | ended→unknown ended→unknown ended→unknown  | →accepted  →accepted   →accepted   | →retrying →retrying  →retrying  →rejected  | ·       ·        ·          | ·             not-dead       ·          ·          ·
+queued      | send→sending? send→sending? send→sending?  | →accepted  →accepted   →accepted   | →retrying →retrying  →retrying  →rejected  | →queued →queued  →queued    | yes→cancelled not-dead       ·          ·          →cancelled
+scheduled   | send→sending? send→sending? send→sending?  | →accepted  →accepted   →accepted   | →retrying →retrying  →retrying  →rejected  | →queued →queued  →queued    | yes→cancelled not-dead       ·          ·          →cancelled
+sending     | superseded    send          send→sending?  | →accepted  →accepted   →accepted   | void      →retrying  →retrying? →rejected  | ·       →queued  →queued?   | ·             not-dead       ·          ·          →sending?
+replaying   | superseded    send          send→sending?  | →accepted  →accepted   →accepted   | void      →retrying? →retrying? →rejected? | ·       →queued? →queued?   | ·             not-dead       ·          ·          →sending?
+retrying    | superseded    superseded    send→sending?  | →accepted  →accepted   →accepted   | void      ·          →retrying  void       | ·       ·        →retrying  | yes→cancelled not-dead       ·          ·          →cancelled
+retrying?   | superseded    superseded    send→sending?  | →accepted  →accepted   →accepted   | void      ·          →retrying? void       | ·       ·        →retrying? | ·             not-dead       ·          →delivered →unknown?
+undone      | superseded    superseded    send→sending?  | →accepted  →accepted   →accepted   | void      ·          →retrying  void       | ·       ·        →queued    | yes→cancelled not-dead       ·          ·          →cancelled
+resend      | superseded    superseded    not-yet        | again      again       →accepted   | void      ·          →retrying  void       | ·       ·        →retrying  | yes→cancelled not-dead       resend     ·          →cancelled
+accepted    | ended         ended         ended          | recorded   recorded    recorded    | ·         ·          ·          ·          | ·       ·        ·          | ·             not-dead       →delivered ·          →accepted
+delivered   | ended         ended         ended          | recorded   recorded    recorded    | ·         ·          ·          ·          | ·       ·        ·          | ·             not-dead       ·          ·          →delivered
+rejected    | ended         ended         ended          | →accepted  →accepted   →accepted   | ·         ·          ·          ·          | ·       ·        ·          | ·             not-dead       ·          ·          →rejected
+expired     | ended         ended         ended          | →accepted  →accepted   →accepted   | ·         ·          ·          ·          | ·       ·        ·          | ·             not-dead       ·          ·          →expired
+cancelled   | ended         ended         ended          | →accepted  →accepted   →accepted   | ·         ·          ·          ·          | ·       ·        ·          | yes           not-dead       ·          ·          →cancelled
+unknown     | ended         ended         ended          | →accepted  →accepted   →accepted   | ·         ·          ·          ·          | ·       ·        ·          | ·             not-dead       ·          →delivered →unknown?
+dead        | ended         ended         ended          | →accepted  →accepted   →accepted   | ·         ·          ·          ·          | ·       ·        ·          | ·             payload→queued ·          ·          →dead
+revived     | superseded    superseded    send→sending?  | again      again       →accepted   | void      ·          →retrying  void       | ·       ·        →queued    | yes→cancelled payload        ·          ·          →cancelled
+erased      | superseded    send          ended→unknown? | →accepted  →accepted   →accepted   | void      →cancelled →unknown?  →rejected  | ·       →queued  →queued?   | ·             not-dead       ·          ·          ·
+foreign     | foreign       foreign       foreign        | →accepted  →accepted   →accepted   | ·         ·          ·          ·          | →queued →queued  →queued    | yes→cancelled not-dead       ·          ·          →cancelled
 `
 
 // bench leads a message into the state of a row, by delivery 10.
@@ -62,11 +62,13 @@ func (b bench) begin(n int64) {
 	}
 }
 
-func (b bench) fail(n int64, state ledger.State, ambiguous bool) {
+func (b bench) fail(n int64, state ledger.State, ambiguous bool) error {
 	b.Helper()
-	must(b, b.l.Failed(b.Context(), b.e.ID, n, ledger.Outcome{
+	err := b.l.Failed(b.Context(), b.e.ID, n, ledger.Outcome{
 		To: b.e.To, Class: b.e.Class, State: state, Attempt: true, Ambiguous: ambiguous, Reason: "r", Payload: []byte("payload"),
-	}))
+	})
+	mayBeVoid(b, err)
+	return err
 }
 
 func (b bench) accept(n int64) ledger.Recorded {
@@ -112,17 +114,17 @@ func (b bench) reach(state string) {
 	}
 	switch state {
 	case "retrying":
-		b.fail(10, ledger.Retrying, false)
+		must(b, b.fail(10, ledger.Retrying, false))
 	case "retrying?":
-		b.fail(10, ledger.Retrying, true)
+		must(b, b.fail(10, ledger.Retrying, true))
 	case "rejected":
-		b.fail(10, ledger.Rejected, false)
+		must(b, b.fail(10, ledger.Rejected, false))
 	case "expired":
-		b.fail(10, ledger.Expired, false)
+		must(b, b.fail(10, ledger.Expired, false))
 	case "unknown":
-		b.fail(10, ledger.Unknown, true)
+		must(b, b.fail(10, ledger.Unknown, true))
 	case "dead", "revived":
-		b.fail(10, ledger.Dead, false)
+		must(b, b.fail(10, ledger.Dead, false))
 	case "undone":
 		must(b, b.l.Undo(b.Context(), b.e.ID, 10))
 	case "resend", "accepted", "delivered":
@@ -160,8 +162,11 @@ func (b bench) call(verb string, redelivered bool) string {
 			return "again"
 		}
 		return "recorded"
-	case "Failed":
-		b.fail(n, ledger.Retrying, false)
+	case "Failed", "Ends":
+		state := map[string]ledger.State{"Failed": ledger.Retrying, "Ends": ledger.Rejected}[name]
+		if err := b.fail(n, state, false); errors.Is(err, ledger.ErrSuperseded) {
+			return "void"
+		}
 	case "Undo":
 		must(b, b.l.Undo(b.Context(), b.e.ID, n))
 	case "Cancel":

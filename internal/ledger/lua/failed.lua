@@ -1,7 +1,8 @@
 -- Records an attempt that was not accepted: the one that is being made, or that of
 -- a delivery which never began.
 -- KEYS: the record, the index of dead letters, the payload, the latest messages to
--- the openid, and those of tell. Returns 1 when something was written.
+-- the openid, and those of tell. Returns 1 when something was written, 0 when nothing was,
+-- and 2 when that is because the message has gone on since.
 local record, dead, payload_key, latest = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local arg = named()
 local before, class, last, open, open_earlier, erased =
@@ -9,10 +10,14 @@ local before, class, last, open, open_earlier, erased =
 local mine = tonumber(arg.delivery)
 last = tonumber(last) or 0
 local begun = mine == last and before == SENDING
-if before == ACCEPTED or ENDS[before] or not (begun or mine > last) then
+if before == ACCEPTED or ENDS[before] then
   return 0
 elseif class and arg.class ~= '' and class ~= arg.class then
   return 0 -- another message's record
+elseif mine < last or (not begun and mine == last and ENDS[arg.state]) then
+  return 2 -- another delivery has written, or the end that this one wrote was revoked
+elseif not begun and mine == last then
+  return 0 -- this very call, repeated
 end
 local state, reason, to, payload, keep = arg.state, arg.reason, arg.to, arg.payload, arg.keep
 if not before then
