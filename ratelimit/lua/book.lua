@@ -1,6 +1,6 @@
 -- Takes back what a process did not use and books its next permits.
 --
--- ARGV seq      number of this call: the same number again repeats the reply
+-- ARGV seq      number of this call: the same number again repeats the reply, an earlier one does nothing
 --      want     permits wanted, 0: none
 --      tier     0 general, 1 reserved
 --      version  the last one of the count that the process knows, 0: none
@@ -124,6 +124,8 @@ local function first_slot(rate)
 end
 
 if remembered.seq == arg.seq then return reply(remembered) end
+-- A later call is made when this one was answered: it is a copy that comes late.
+if (tonumber(remembered.seq) or 0) > number('seq') then return reply({granted = 0}) end
 begin_day()
 find_lost_writes()
 take_back()

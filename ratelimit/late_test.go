@@ -1,0 +1,58 @@
+package ratelimit_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/ratelimit"
+)
+
+// lastCall keeps the last call of a script.
+type lastCall struct{ args []any }
+
+func (*lastCall) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*lastCall) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (l *lastCall) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		l.args = slices.Clone(cmd.Args())
+		return next(ctx, cmd)
+	}
+}
+
+// A copy of a booking may reach Redis when a later one of the process is there already: the
+// connection was silent, and go-redis repeated the call on another one. It takes nothing
+// back a second time, books nothing, and is not taken for a sign of lost writes.
+func TestABookingThatComesAfterALaterOneDoesNothing(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, rdb *redis.Client) {
+		calls := &lastCall{}
+		rdb.AddHook(calls)
+		cfg := config("a")
+		cfg.MaxBlock = 2
+		g := reconciled(t, rdb, cfg)
+		g.Return(take(t, g, ratelimit.General)) // two are booked
+		time.Sleep(2 * time.Second)             // and expire
+		take(t, g, ratelimit.General)
+		copied := calls.args // returns two, of a lease in which two later ones are
+		take(t, g, ratelimit.General)
+		take(t, g, ratelimit.General)
+		before := state(t, g)
+		must(t, rdb.Do(t.Context(), copied...).Err())
+		if after := state(t, g); after.Used != before.Used || after.Leased != before.Leased {
+			t.Errorf("used %d, leased %d; before the copy %d, %d", after.Used, after.Leased, before.Used, before.Leased)
+		}
+		take(t, g, ratelimit.General)
+		take(t, g, ratelimit.General)
+		if !state(t, g).Trusted {
+			t.Error("the count is taken for lost")
+		}
+	})
+}
