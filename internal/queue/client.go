@@ -33,7 +33,7 @@ type client struct {
 	redis.UniversalClient
 	fetcher *fetcher
 	done    map[string]*redisx.Group[completion, int64] // by queue
-	next    func() *delivery                            // waits for a task; nil: the server stops
+	next    func() *delivery                            // see fetcher.next
 	fetched sync.Once
 	first   chan struct{} // closed when asynq's dequeue was recognised
 }

@@ -31,6 +31,9 @@ const (
 	// of several, so that the next one has several too: calls for single tasks cost
 	// Redis and the worker twice as much. After a full fetch there is none.
 	fetchPause = 2 * time.Millisecond
+	// dequeueWait is about how long a dequeue waits for a task. asynq takes the question's
+	// time for that of the fetch, from which it counts the lease.
+	dequeueWait = time.Second
 	// maxHandOver is how long a fetched task may wait until asynq takes it.
 	maxHandOver = time.Second
 	// idleLife outlives two looks of tend, so that the idle mark has no gaps.
@@ -92,11 +95,11 @@ func newFetcher(cfg *ServerConfig) *fetcher {
 	return f
 }
 
-// next returns a task with its permit as soon as there is one; nil when ctx has ended. What
-// was fetched goes back when the gate has changed since, as it may have closed, and when it
-// is late.
+// next returns a task with its permit as soon as there is one; nil after a second or two,
+// and when ctx has ended. What was fetched goes back when the gate has changed since, as it
+// may have closed, and when it is late.
 func (f *fetcher) next(ctx context.Context) *delivery {
-	for ctx.Err() == nil {
+	for asked := time.Now(); ctx.Err() == nil && time.Since(asked) < dequeueWait; {
 		if len(f.batch) > 0 {
 			d := &f.batch[0]
 			if isClosed(f.gateChanged) || d.late(time.Now()) {
@@ -212,7 +215,8 @@ func isClosed(c <-chan struct{}) bool {
 }
 
 // permits takes up to n permits and waits for the slot of the first one; the slots
-// of the others have come by then. None: the gate is closed, or has changed.
+// of the others have come by then. None: the gate is closed or has changed, or the slot is
+// far.
 func (f *fetcher) permits(ctx context.Context, tier ratelimit.Tier, n int) []ratelimit.Permit {
 	var permits []ratelimit.Permit
 	for len(permits) < n {
@@ -232,21 +236,22 @@ func (f *fetcher) permits(ctx context.Context, tier ratelimit.Tier, n int) []rat
 	if len(permits) == 0 {
 		return nil
 	}
+	usable := true
 	if wait := time.Until(permits[0].At); wait > 0 {
-		timer := time.NewTimer(wait)
+		usable = wait <= dequeueWait // else the gate keeps the permit until the next dequeue
+		timer := time.NewTimer(min(wait, dequeueWait))
 		defer timer.Stop()
 		select {
 		case <-timer.C:
 		case <-f.gateChanged: // the gate may have closed, which makes the permit void
-			f.returnAll(permits)
-			return nil
+			usable = false
 		case <-ctx.Done():
-			f.returnAll(permits)
-			return nil
+			usable = false
 		}
 	}
-	if now := time.Now(); slices.ContainsFunc(permits, func(p ratelimit.Permit) bool { return p.Expired(now) }) {
-		f.returnAll(permits) // the process stood still, or the day of the permits has ended
+	now := time.Now() // after it the process stood still, or the day of the permits has ended
+	if !usable || slices.ContainsFunc(permits, func(p ratelimit.Permit) bool { return p.Expired(now) }) {
+		f.returnAll(permits)
 		return nil
 	}
 	return permits

@@ -357,3 +357,28 @@ func TestFetchedTaskThatNeverStartsFreesItsSlot(t *testing.T) {
 		}
 	})
 }
+
+// asynq counts a task's lease from its question, not from the answer: what it asked for
+// an hour ago it would not complete.
+func TestTaskAfterAnIdleHourIsCompleted(t *testing.T) {
+	t.Parallel()
+	for name, g := range map[string]*gate{"queue empty": {}, "gate closed": shutGate()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				_, rdb := redistest.Mini(t)
+				h := patient()
+				serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Handler: h.handle})
+				time.Sleep(time.Hour) // virtual
+				put(t, rdb, job.Default, items(1, job.Default)...)
+				g.set(nil, ratelimit.General, ratelimit.Reserved)
+				h.wait(t, 1)
+				testutil.Until(t, "completed", func() bool { return rdb.LLen(t.Context(), key(job.Default, "active")).Val() == 0 })
+				time.Sleep(time.Minute)
+				if n := len(h.ids()); n != 1 {
+					t.Errorf("handled %d times", n)
+				}
+			})
+		})
+	}
+}

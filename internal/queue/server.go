@@ -44,7 +44,8 @@ const (
 	drainGrace = 2 * time.Second
 	// twinWait is how long a task waits while a handler runs one of the same ID.
 	twinWait = 2 * time.Second
-	// checkEvery is asynq's pause after a dequeue without a task, which is when it stops.
+	// checkEvery is asynq's pause between fetches that found nothing. Our client
+	// does the waiting, so it can be short.
 	checkEvery = 2 * time.Millisecond
 	// never is the interval of asynq's actors whose work is ours.
 	never = 24 * time.Hour
