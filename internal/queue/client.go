@@ -74,6 +74,10 @@ func (c *client) EvalSha(ctx context.Context, sha string, k []string, args ...an
 			id, _ := args[0].(string) // asynq has extended the lease
 			_, err := c.fetcher.toHead(ctx, []delivery{{queue: q, id: id, lease: math.MaxInt64, redelivered: true}})
 			return answered(ctx, "OK", err)
+		case len(k) == 8 && len(args) == 6 && k[3] == q.retry: // asynq took the due time from this machine's clock
+			if due, ok := args[2].(int64); ok {
+				args[2] = c.fetcher.byRedis(time.Unix(due, 0)).Round(time.Second).Unix()
+			}
 		case slices.Contains(k, q.paused):
 			return answered(ctx, nil, errUnknownFetch())
 		}

@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -48,6 +49,37 @@ func TestAWorkerWithAWrongClockTouchesNothing(t *testing.T) {
 				h.wait(t, 2)
 				if slices.Contains(h.ids(), "later") && skew > 0 {
 					t.Error("a scheduled message was handled before its hour")
+				}
+				_ = stop()
+			})
+		})
+	}
+}
+
+// The clock of a worker jumps while a handler runs: its task waits as long as the handler
+// said all the same, by Redis' clock.
+func TestARetryIsDueByRedisClock(t *testing.T) {
+	t.Parallel()
+	for name, jump := range map[string]time.Duration{"an hour ahead": time.Hour, "an hour back": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m, rdb := redistest.Mini(t)
+				put(t, rdb, job.Default, items(1, job.Default)...)
+				h := patient()
+				var wall time.Time // Redis'
+				stop := serve(t, queue.ServerConfig{Redis: rdb, Handler: func(_ context.Context, task queue.Task) error {
+					h.add(task)
+					wall = time.Now().Add(-jump)
+					m.SetTime(wall)
+					time.Sleep(2 * time.Second) // virtual; past a look
+					return &queue.Later{After: time.Minute, Reason: "busy"}
+				}})
+				h.wait(t, 1)
+				time.Sleep(3 * time.Second)
+				due := time.Unix(int64(rdb.ZScore(t.Context(), key(job.Default, "retry"), "default-000000").Val()), 0)
+				if wait := due.Sub(wall); wait < 58*time.Second || wait > 62*time.Second {
+					t.Errorf("the task waits for %s, want a minute", wait)
 				}
 				_ = stop()
 			})

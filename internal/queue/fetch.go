@@ -62,9 +62,10 @@ type fetcher struct {
 	batch       []delivery      // fetched, not yet asked for by asynq
 	gateChanged <-chan struct{} // since the permits of the batch were taken
 
-	queues     []*source     // critical, default, bulk
-	changed    chan struct{} // capacity 1: a queue was woken, or a slot became free
-	wrongClock atomic.Bool   // set by tend
+	queues     []*source              // critical, default, bulk
+	changed    chan struct{}          // capacity 1: a queue was woken, or a slot became free
+	wrongClock atomic.Bool            // set by tend
+	looked     atomic.Pointer[moment] // of tend's last look; nil: none
 
 	closed     [2]closure // by tier
 	resumeAt   time.Time  // Redis failed: nothing is asked before this

@@ -29,6 +29,8 @@ const (
 	// leaseSlack is how long after the end of its lease a task is taken for abandoned: a
 	// killed worker's tasks are back within 40 s.
 	leaseSlack = 5 * time.Second
+	// longestLease ends as late as one may by Redis' clock.
+	longestLease = leaseTime + redisx.ClockLimit + time.Second
 )
 
 // tend looks at the account's queues once a second until ctx ends.
@@ -52,7 +54,7 @@ func (f *fetcher) look(ctx context.Context) (more bool) {
 	cmds := []redis.Cmder{list}
 	for _, q := range f.queues {
 		cmds = append(cmds, tendScript.Call(ctx, []string{q.idle, q.pending, q.paused, q.retry, q.scheduled, q.active, q.lease},
-			idleLife.Milliseconds(), int(leaseSlack/time.Second), tendBatch))
+			idleLife.Milliseconds(), int(leaseSlack/time.Second), tendBatch, int(longestLease/time.Second)))
 	}
 	redisx.Exec(ctx, f.rdb, cmds...)
 	answered := time.Now()
@@ -64,6 +66,7 @@ func (f *fetcher) look(ctx context.Context) (more bool) {
 			err = failed
 			continue
 		}
+		f.looked.Store(&moment{found[i].at, answered})
 		// Round removes the monotonic reading: the wall clock may be set at any time.
 		if skew := answered.Round(0).Sub(found[i].at); skew.Abs() > ahead.Abs() {
 			ahead = skew
@@ -85,6 +88,20 @@ func (f *fetcher) look(ctx context.Context) (more bool) {
 		f.log.Warn("queue: cannot look after the queues, trying again", zap.Error(err))
 	}
 	return more && err == nil
+}
+
+// moment is one moment by two clocks. The reading of this machine's is monotonic, too.
+type moment struct{ redis, local time.Time }
+
+// byRedis is a time of this machine's wall clock, which may have been set since the last
+// look, by Redis' clock.
+func (f *fetcher) byRedis(t time.Time) time.Time {
+	m := f.looked.Load()
+	if m == nil {
+		return t
+	}
+	now := time.Now()
+	return m.redis.Add(now.Sub(m.local)).Add(t.Sub(now.Round(0)))
 }
 
 // tended is what tend.lua found in a queue.

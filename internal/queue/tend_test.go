@@ -3,6 +3,7 @@ package queue_test
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/job"
@@ -49,4 +50,28 @@ func TestTendPutsBackWhatNoWorkerHas(t *testing.T) {
 	if n := rdb.Exists(ctx, key(job.Bulk, "t:"+list[5].ID)).Val(); n != 0 {
 		t.Error("the task without a message is still there")
 	}
+}
+
+// A worker whose clock jumped ahead wrote a lease that ends in an hour, and was killed to
+// set its clock.
+func TestALeaseOfAClockThatWasAheadIsCut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		ctx := t.Context()
+		put(t, rdb, job.Default, items(2, job.Default)...)
+		pending, active, lease := key(job.Default, "pending"), key(job.Default, "active"), key(job.Default, "lease")
+		for _, ends := range []time.Duration{time.Hour, 39 * time.Second} { // the other one's is 9 s ahead, which is tolerated
+			id := rdb.LMove(ctx, pending, active, "RIGHT", "LEFT").Val()
+			rdb.ZAdd(ctx, lease, zAt(id, ends))
+		}
+		began := time.Now()
+		h := patient()
+		stop := serve(t, queue.ServerConfig{Redis: rdb, Handler: h.handle})
+		h.wait(t, 2)
+		if took := time.Since(began); took > 50*time.Second || took < 30*time.Second {
+			t.Errorf("the tasks are back after %s", took)
+		}
+		_ = stop()
+	})
 }

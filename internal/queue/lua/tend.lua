@@ -2,7 +2,7 @@
 -- next enqueue wakes this worker.
 -- KEYS: idle, pending, paused, retry, scheduled, active, lease. ARGV: life of the mark in
 -- ms; seconds after the end of a lease until its task is taken for abandoned; how many
--- tasks of a kind.
+-- tasks of a kind; the longest lease in seconds, clocks that differ included.
 -- Returns Redis' time in Unix microseconds, whether a task may be fetched, and how many
 -- scheduled tasks are due; then the IDs of these, and of the active tasks that no worker
 -- has any more.
@@ -23,6 +23,10 @@ if #oldest == 0 then
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], '-inf', now - ARGV[2], 'LIMIT', 0, ARGV[3])) do
   out[#out + 1] = id
+end
+-- A clock that was further ahead wrote these. A worker that lives extends them.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], '(' .. now + ARGV[4], '+inf', 'LIMIT', 0, ARGV[3])) do
+  redis.call('ZADD', KEYS[7], now + ARGV[4], id)
 end
 for i = #oldest, 1, -1 do
   if not redis.call('ZSCORE', KEYS[7], oldest[i]) then
