@@ -1,12 +1,16 @@
 package worker_test
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/wechat/wechattest"
 	"github.com/wxnotify/wxnotify/worker"
 )
 
@@ -34,4 +38,23 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := worker.New(worker.Config{Redis: rdb}); err == nil || !strings.Contains(err.Error(), "at least one account") {
 		t.Errorf("without accounts: %v", err)
 	}
+}
+
+// A worker whose run has ended writes no record any more: a second run would fetch
+// messages, and send none of them.
+func TestAWorkerRunsOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(t, wechattest.Config{}, terms{})
+		w := p.start()
+		time.Sleep(time.Second)
+		w.cancel()
+		w.done <- <-w.done // for stop
+		p.enqueue(appid, job.Default, "m")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := w.worker.Run(ctx); err == nil || !strings.Contains(err.Error(), "make a new one") {
+			t.Errorf("the second run returned %v, and left %d messages", err, p.left(appid))
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -111,7 +112,10 @@ func (c Config) withDefaults() Config {
 }
 
 // Worker sends the messages of its accounts.
-type Worker struct{ accounts []*account }
+type Worker struct {
+	accounts []*account
+	ran      atomic.Bool
+}
 
 // account is what one account's deliveries share.
 type account struct {
@@ -194,8 +198,11 @@ func newAccount(cfg Config, a Account, self heartbeat.Worker) (*account, error) 
 // Run sends until ctx ends, then drains: sends in flight finish within
 // DrainTimeout, what is not finished goes back to its queue. It returns nil
 // after a clean drain. Accounts do not share slots: a closed or slow one takes
-// no slot of another.
+// no slot of another. A Worker runs once: a second call returns an error.
 func (w *Worker) Run(ctx context.Context) error {
+	if w.ran.Swap(true) {
+		return errors.New("worker: run: this worker has run before: make a new one")
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, a := range w.accounts {
 		g.Go(func() error {
