@@ -17,20 +17,45 @@ import (
 
 var doneScript = script("done")
 
-// client is the Redis client that asynq's server is given. It differs from a
-// plain one in five answers:
+// base is the Redis client that asynq's servers are given. Every script is written even
+// when asynq's context is over: asynq cancels it before it repeats a failed completion, and
+// the task would run twice. A completion or a retry of a task that is not active is no
+// error. What asynq writes about its workers has no payloads.
+type base struct{ redis.UniversalClient }
+
+// EvalSha is what asynq calls first.
+func (b base) EvalSha(ctx context.Context, sha string, k []string, args ...any) *redis.Cmd {
+	return carriedOut(b.UniversalClient.EvalSha(context.WithoutCancel(ctx), sha, k, withoutPayloads(k, args)...))
+}
+
+// Eval is what asynq calls when the server does not know the script.
+func (b base) Eval(ctx context.Context, script string, k []string, args ...any) *redis.Cmd {
+	return carriedOut(b.UniversalClient.Eval(context.WithoutCancel(ctx), script, k, withoutPayloads(k, args)...))
+}
+
+// carriedOut answers "OK" where asynq's script says that the task is not active: the call
+// was carried out before and its answer was lost, or the lease was over. asynq would repeat
+// it for 30 s, also on a later delivery of the task.
+func carriedOut(cmd *redis.Cmd) *redis.Cmd {
+	if redis.HasErrorPrefix(cmd.Err(), "NOT FOUND") {
+		cmd.SetErr(nil)
+		cmd.SetVal("OK")
+	}
+	return cmd
+}
+
+// client is the Redis client of the asynq server of an account. It differs from base in
+// these:
 //
 //   - a dequeue gets a task of the fetcher;
 //   - completions of concurrent handlers share one script call;
 //   - a retry without a wait puts the task at the head of its queue;
-//   - a task that is not active is no error of a completion or a retry;
+//   - another retry is due by Redis' clock;
 //   - the list of expired leases is empty: recovery is ours (tend.go).
 //
-// Every script is written even when asynq's context is over: asynq cancels it
-// before it repeats a failed completion, and the task would run twice. What asynq
-// writes about its workers has no payloads. All else passes unchanged.
+// All else is as base has it.
 type client struct {
-	redis.UniversalClient
+	base
 	fetcher *fetcher
 	done    map[string]*redisx.Group[completion, int64] // by queue
 	next    func() *delivery                            // see fetcher.next
@@ -40,7 +65,7 @@ type client struct {
 
 func newClient(rdb redis.UniversalClient, f *fetcher, next func() *delivery) *client {
 	c := &client{
-		UniversalClient: rdb, fetcher: f, next: next, first: make(chan struct{}),
+		base: base{rdb}, fetcher: f, next: next, first: make(chan struct{}),
 		done: map[string]*redisx.Group[completion, int64]{},
 	}
 	for _, source := range f.queues {
@@ -82,7 +107,7 @@ func (c *client) EvalSha(ctx context.Context, sha string, k []string, args ...an
 			return answered(ctx, nil, errUnknownFetch())
 		}
 	}
-	return carriedOut(c.UniversalClient.EvalSha(context.WithoutCancel(ctx), sha, k, withoutPayloads(k, args)...))
+	return c.base.EvalSha(ctx, sha, k, args...)
 }
 
 // Eval is what asynq calls when the server does not know the script, so none that EvalSha
@@ -91,18 +116,7 @@ func (c *client) Eval(ctx context.Context, script string, k []string, args ...an
 	if slices.ContainsFunc(c.fetcher.queues, func(q *source) bool { return slices.Contains(k, q.paused) }) {
 		return answered(ctx, nil, errUnknownFetch())
 	}
-	return carriedOut(c.UniversalClient.Eval(context.WithoutCancel(ctx), script, k, withoutPayloads(k, args)...))
-}
-
-// carriedOut answers "OK" where asynq's script says that the task is not active: the call
-// was carried out before and its answer was lost, or the lease was over. asynq would repeat
-// it for 30 s, also on a later delivery of the task.
-func carriedOut(cmd *redis.Cmd) *redis.Cmd {
-	if redis.HasErrorPrefix(cmd.Err(), "NOT FOUND") {
-		cmd.SetErr(nil)
-		cmd.SetVal("OK")
-	}
-	return cmd
+	return c.base.Eval(ctx, script, k, args...)
 }
 
 func answered(ctx context.Context, value any, err error) *redis.Cmd {

@@ -48,7 +48,7 @@ type Side struct {
 
 // Run handles tasks until ctx ends; what runs then has ten seconds to finish.
 func (s Side) Run(ctx context.Context) error {
-	server := asynq.NewServerFromRedisClient(s.Redis, asynq.Config{
+	server := asynq.NewServerFromRedisClient(base{s.Redis}, asynq.Config{
 		Concurrency:     s.Concurrency,
 		Queues:          map[string]int{SideName(s.Account, s.Name): 1},
 		RetryDelayFunc:  func(n int, _ error, _ *asynq.Task) time.Duration { return s.Delays(n) },
