@@ -163,7 +163,7 @@ func TestDesignFollowsTheCalls(t *testing.T) {
 			}
 		}
 	}
-	if arrows < 25 {
+	if arrows < 20 {
 		t.Errorf("found %d arrows only", arrows)
 	}
 }

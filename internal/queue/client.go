@@ -58,14 +58,14 @@ type client struct {
 	base
 	fetcher *fetcher
 	done    map[string]*redisx.Group[completion, int64] // by queue
-	next    func() *delivery                            // see fetcher.next
+	running context.Context                             //nolint:containedctx // of all dequeues
 	fetched sync.Once
 	first   chan struct{} // closed when asynq's dequeue was recognised
 }
 
-func newClient(rdb redis.UniversalClient, f *fetcher, next func() *delivery) *client {
+func newClient(running context.Context, rdb redis.UniversalClient, f *fetcher) *client {
 	c := &client{
-		base: base{rdb}, fetcher: f, next: next, first: make(chan struct{}),
+		base: base{rdb}, fetcher: f, running: running, first: make(chan struct{}),
 		done: map[string]*redisx.Group[completion, int64]{},
 	}
 	for _, source := range f.queues {
@@ -89,7 +89,7 @@ func (c *client) EvalSha(ctx context.Context, sha string, k []string, args ...an
 			return answered(ctx, []any{}, nil)
 		case slices.Equal(k, []string{q.pending, q.paused, q.active, q.lease}): // dequeue
 			c.fetched.Do(func() { close(c.first) })
-			if d := c.next(); d != nil { // of any class: asynq takes the queue from the task
+			if d := c.fetcher.next(c.running); d != nil { // of any class: asynq takes the queue from the task
 				return answered(ctx, d.message, nil)
 			}
 			return answered(ctx, nil, redis.Nil)

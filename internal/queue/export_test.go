@@ -14,7 +14,7 @@ func NewAsynqLog(log *zap.Logger) asynq.Logger { return newAsynqLog(log) }
 
 // NewClient is the Redis client that asynq gets.
 func NewClient(rdb redis.UniversalClient, account string) redis.UniversalClient {
-	return newClient(rdb, newFetcher(&ServerConfig{Redis: rdb, Account: account}), nil)
+	return newClient(context.Background(), rdb, newFetcher(&ServerConfig{Redis: rdb, Account: account}))
 }
 
 // Tend looks after an account's queues once, as each server does every second, and

@@ -102,7 +102,7 @@ func (s *Server) Run(ctx context.Context) error {
 	r := &run{cfg: &cfg, work: work, fetcher: newFetcher(&cfg)}
 
 	r.fetcher.look(ctx) // before anything goes by the clock
-	c := newClient(cfg.Redis, r.fetcher, func() *delivery { return r.fetcher.next(fetching) })
+	c := newClient(fetching, cfg.Redis, r.fetcher)
 	server := asynq.NewServerFromRedisClient(c, r.config())
 	if err := server.Start(asynq.HandlerFunc(r.process)); err != nil {
 		return fmt.Errorf("queue: start asynq: %w", err)
