@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,11 +17,12 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redistest"
 )
 
-// repeats carries out twice the first n calls of a script that has this key, as go-redis
-// does after a lost answer.
+// repeats loses the answers of the first n calls of a script that has this key, and carries
+// each out a second time, as go-redis does where it may.
 type repeats struct {
-	key string
-	n   atomic.Int64
+	key   string
+	n     atomic.Int64
+	after time.Duration
 }
 
 func (*repeats) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -33,7 +35,11 @@ func (r *repeats) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
 		if err == nil && slices.ContainsFunc(cmd.Args(), r.isKey) && r.n.Add(-1) >= 0 {
-			err = next(ctx, cmd)
+			err = io.ErrUnexpectedEOF
+			if !cmd.NoRetry() {
+				time.Sleep(r.after) // virtual
+				err = next(ctx, cmd)
+			}
 			cmd.SetErr(err)
 		}
 		return err
@@ -105,4 +111,40 @@ func TestWhatWasCarriedOutTwiceIsNotRepeatedOnALaterDelivery(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A task that goes back to the head of its queue is fetched by another worker before the
+// call that put it back is repeated: it stays with that worker.
+func TestATaskThatWasPutBackTwiceIsNotTakenFromAnotherWorker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, rdb := redistest.Mini(t)
+		twice := &repeats{key: "}:t:m", after: 300 * time.Millisecond}
+		h, a := patient(), &atOnce{}
+		handler := func(_ context.Context, task queue.Task) error {
+			defer a.enter()()
+			if h.add(task) == 1 {
+				twice.n.Store(1) // from here on, the first call with the task's key is the one that puts it back
+				return &queue.Later{Reason: "the gate is closed"}
+			}
+			time.Sleep(10 * time.Second) // virtual
+			return nil
+		}
+		put(t, rdb, job.Default, queue.Item{ID: "m", Payload: []byte("x")})
+		rdb.AddHook(twice)
+		first := serve(t, queue.ServerConfig{Redis: rdb, Handler: handler, Concurrency: 1})
+		h.wait(t, 1)
+		second := serve(t, queue.ServerConfig{Redis: redistest.MiniClient(t, m), Handler: handler})
+		third := serve(t, queue.ServerConfig{Redis: redistest.MiniClient(t, m), Handler: handler})
+		time.Sleep(time.Minute)
+		for _, stop := range []func() error{first, second, third} {
+			_ = stop()
+		}
+		if twice.n.Load() >= 1 {
+			t.Fatal("no call was repeated: the test tests nothing")
+		}
+		if a.max != 1 || len(h.ids()) != 2 {
+			t.Errorf("%d deliveries, %d at once", len(h.ids()), a.max)
+		}
+	})
 }
