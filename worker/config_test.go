@@ -19,17 +19,24 @@ func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	_, err := worker.New(worker.Config{
 		Concurrency: -1, TaskTimeout: 1500 * time.Millisecond, DrainTimeout: 5 * time.Second,
-		Accounts: []worker.Account{{AppID: "wx1", Policy: worker.Policy{ReplayWindow: time.Hour}}, {AppID: "wx1"}},
+		Accounts: []worker.Account{{AppID: "wx1", Policy: worker.Policy{ReplayWindow: time.Hour}}, {AppID: "wx1"}, {AppID: "a b"}, {}},
 	})
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, field := range []string{
-		"Redis is required", "Concurrency must be positive", "TaskTimeout must be whole seconds",
+		"Redis is required", "Concurrency must be from 1 to 1000, got -1", "TaskTimeout must be whole seconds from 1s to 50s, got 1.5s",
 		"Accounts[0].Sender", "Accounts[0].Gate", "Accounts[0].Policy.ReplayWindow",
-		"Accounts[1].AppID \"wx1\" is there twice", "shorter than DrainTimeout", "shorter than TaskTimeout",
+		"Accounts[1].AppID \"wx1\" is there twice", "Accounts[2].AppID: the account is no appid", "Accounts[3].AppID: the account is empty", "shorter than DrainTimeout", "shorter than TaskTimeout",
 	} {
 		if !strings.Contains(err.Error(), field) {
+			t.Errorf("not named: %s\n%v", field, err)
+		}
+	}
+	// T11, T14: asynq takes whole seconds, and its list of active tasks is bounded.
+	_, err = worker.New(worker.Config{Concurrency: 1001, TaskTimeout: 51 * time.Second})
+	for _, field := range []string{"Concurrency must be from 1 to 1000, got 1001", "TaskTimeout must be whole seconds from 1s to 50s, got 51s"} {
+		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("not named: %s\n%v", field, err)
 		}
 	}

@@ -70,10 +70,11 @@ type Account struct {
 type Config struct {
 	Redis    redis.UniversalClient // required; stays open
 	Accounts []Account             // at least one
-	// Concurrency is sends in flight of each account in this process. Default 64.
+	// Concurrency is sends in flight of each account in this process, at most 1000.
+	// Default 64.
 	Concurrency int
-	// TaskTimeout bounds the handling of one task, give or take a second; whole seconds.
-	// Default 30 s.
+	// TaskTimeout bounds the handling of one task, give or take a second; whole seconds, at
+	// most 50. Default 30 s.
 	TaskTimeout time.Duration
 	// DrainTimeout bounds the stop; longer than a send. Default 15 s.
 	DrainTimeout time.Duration
@@ -139,7 +140,7 @@ type account struct {
 	bounds     queue.Bounds // of calls
 	supervisor *supervisor
 	presence   *presence
-	server     *queue.Server
+	tasks      queue.ServerConfig
 }
 
 // New checks cfg and names all faults at once. It does not talk to Redis.
@@ -184,13 +185,9 @@ func newAccount(cfg Config, a Account, self heartbeat.Worker) (*account, error) 
 		}
 		acct.records = acct.ledger
 	}
-	acct.server, err = queue.NewServer(queue.ServerConfig{
+	acct.tasks = queue.ServerConfig{
 		Redis: cfg.Redis, Account: a.AppID, Gate: acct.gate, Handler: acct.handle,
-		Concurrency: cfg.Concurrency,
-		TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Logger: cfg.Logger,
-	})
-	if err != nil {
-		return nil, err
+		Concurrency: cfg.Concurrency, TaskTimeout: cfg.TaskTimeout, DrainTimeout: cfg.DrainTimeout, Logger: cfg.Logger,
 	}
 	return acct, nil
 }
@@ -240,7 +237,7 @@ func (a *account) run(ctx context.Context) error {
 	}
 	stop := alongside(context.WithoutCancel(ctx), background...)
 	defer stop()
-	err := a.server.Run(ctx)
+	err := queue.Serve(ctx, a.tasks)
 	if a.ledger != nil {
 		err = errors.Join(err, a.ledger.Close())
 	}
@@ -288,15 +285,18 @@ func (c Config) validate() error {
 	}
 	need(c.Redis != nil, "Redis is required")
 	need(len(c.Accounts) > 0, "Accounts must name at least one account")
-	need(c.Concurrency > 0, "Concurrency must be positive, got %d", c.Concurrency)
-	need(c.TaskTimeout >= time.Second && c.TaskTimeout%time.Second == 0,
-		"TaskTimeout must be whole seconds, got %s", c.TaskTimeout)
+	need(c.Concurrency > 0 && c.Concurrency <= queue.MaxConcurrency,
+		"Concurrency must be from 1 to %d, got %d", queue.MaxConcurrency, c.Concurrency)
+	need(c.TaskTimeout >= time.Second && c.TaskTimeout <= queue.MaxTaskTimeout && c.TaskTimeout%time.Second == 0,
+		"TaskTimeout must be whole seconds from 1s to %s, got %s", queue.MaxTaskTimeout, c.TaskTimeout)
 	if _, _, err := seal.Read(c.SealKeys.Reveal(), c.SealNameKeys.Reveal(), ""); err != nil {
 		faults = append(faults, fmt.Errorf("worker: %w", err))
 	}
 	seen := make(map[string]bool)
 	for i, a := range c.Accounts {
-		need(a.AppID != "", "Accounts[%d].AppID is required", i)
+		if err := redisx.CheckAccount(a.AppID); err != nil {
+			faults = append(faults, fmt.Errorf("worker: Accounts[%d].AppID: %w", i, err))
+		}
 		need(!seen[a.AppID], "Accounts[%d].AppID %q is there twice: list each account once", i, a.AppID)
 		seen[a.AppID] = true
 		need(a.Sender != nil, "Accounts[%d].Sender is required", i)

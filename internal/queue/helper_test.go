@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/wxnotify/wxnotify/internal/job"
@@ -111,13 +113,14 @@ func serve(tb testing.TB, cfg queue.ServerConfig) (stop func() error) {
 			cfg.Logger = zaptest.NewLogger(tt)
 		}
 	}
-	s, err := queue.NewServer(cfg)
-	if err != nil {
-		tb.Fatal(err)
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
 	}
+	cfg.Concurrency = cmp.Or(cfg.Concurrency, 64)
+	cfg.TaskTimeout, cfg.DrainTimeout = cmp.Or(cfg.TaskTimeout, 30*time.Second), cmp.Or(cfg.DrainTimeout, 15*time.Second)
 	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	go func() { done <- queue.Serve(ctx, cfg) }()
 	var once sync.Once
 	stop = func() (err error) {
 		once.Do(func() {

@@ -8,7 +8,7 @@
 //
 // # Out
 //
-// A [Server] runs the asynq server of one account. asynq's dequeue is answered by a loop
+// [Serve] runs the asynq server of one account. asynq's dequeue is answered by a loop
 // that takes permits from the [Gate] and fetches as many tasks as there are free slots in
 // one trip. asynq's server, handlers, retries and inspection are its own. See fetch.go and
 // client.go.

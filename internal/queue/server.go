@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,27 +14,30 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/job"
-	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
-// ServerConfig of one account's servers in one process.
+// ServerConfig of one account's tasks in one process. All fields are required, and checked
+// by who takes them from a user.
 type ServerConfig struct {
-	Redis       redis.UniversalClient
-	Account     string
-	Gate        Gate
-	Handler     Handler
-	Concurrency int // tasks in flight, see Task.FreeSlot. Default 64, at most 1000.
-	// TaskTimeout bounds one handler call, give or take a second; whole seconds up to
-	// 50. Default 30 s.
+	Redis   redis.UniversalClient
+	Account string
+	Gate    Gate
+	Handler Handler
+	// Concurrency is tasks in flight, see Task.FreeSlot: 1 to MaxConcurrency.
+	Concurrency int
+	// TaskTimeout bounds one handler call, give or take a second: whole seconds, at most
+	// MaxTaskTimeout.
 	TaskTimeout time.Duration
-	// DrainTimeout bounds the stop; longer than a send. Default 15 s.
+	// DrainTimeout bounds the stop. It is longer than a send.
 	DrainTimeout time.Duration
-	Logger       *zap.Logger // default: none
+	Logger       *zap.Logger
 }
 
 const (
-	// maxConcurrency bounds the active list: the time of a completion grows with it.
-	maxConcurrency = 1000
+	// MaxConcurrency bounds the active list: the time of a completion grows with it.
+	MaxConcurrency = 1000
+	// MaxTaskTimeout leaves time until taskLimit.
+	MaxTaskTimeout = 50 * time.Second
 	// spareSlots are those of asynq beyond Concurrency: for tasks that WeChat has accepted,
 	// while their record and their completion each wait to share a call of Redis.
 	spareSlots = 2 * maxFetch
@@ -53,52 +55,17 @@ const (
 	startTime = 5 * time.Second
 )
 
-// Server fetches and handles one account's tasks.
-type Server struct{ cfg ServerConfig }
-
-// NewServer checks cfg and names every fault.
-func NewServer(cfg ServerConfig) (*Server, error) {
-	var faults []error
-	refuse := func(bad bool, text string) {
-		if bad {
-			faults = append(faults, errors.New("queue: "+text))
-		}
-	}
-	cfg.Concurrency = cmp.Or(cfg.Concurrency, 64)
-	cfg.TaskTimeout, cfg.DrainTimeout = cmp.Or(cfg.TaskTimeout, 30*time.Second), cmp.Or(cfg.DrainTimeout, 15*time.Second)
-	if cfg.Logger == nil {
-		cfg.Logger = zap.NewNop()
-	}
-	cfg.Logger = cfg.Logger.With(zap.String("account", cfg.Account))
-	if err := redisx.CheckAccount(cfg.Account); err != nil {
-		refuse(true, "Account: "+err.Error())
-	}
-	refuse(cfg.Redis == nil, "Redis is missing")
-	refuse(cfg.Gate == nil, "Gate is missing: nothing may be fetched without one")
-	refuse(cfg.Handler == nil, "Handler is missing")
-	refuse(cfg.Concurrency < 1 || cfg.Concurrency > maxConcurrency, "Concurrency: use 1 to 1000")
-	refuse(cfg.TaskTimeout < time.Second || cfg.TaskTimeout > 50*time.Second || cfg.TaskTimeout%time.Second != 0,
-		"TaskTimeout: use whole seconds from 1s to 50s")
-	refuse(cfg.DrainTimeout < 0, "DrainTimeout: use 0 for the default of 15s, or more")
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
-	}
-	return &Server{cfg: cfg}, nil
-}
-
-// Run fetches until ctx ends, then drains: handlers go on for at most DrainTimeout,
+// Serve fetches and handles tasks until ctx ends, then drains: handlers go on for at most DrainTimeout,
 // then their context is cancelled and what they did not finish goes back to the head
 // of its queue. It returns nil after a clean drain.
-func (s *Server) Run(ctx context.Context) error {
+func Serve(ctx context.Context, cfg ServerConfig) error {
 	lasting := context.WithoutCancel(ctx)
 	fetching, stopFetching := context.WithCancel(ctx)
 	defer stopFetching()
 	work, interrupt := context.WithCancel(lasting)
 	defer interrupt()
 
-	log := sampled(s.cfg.Logger)
-	cfg := s.cfg
-	cfg.Logger = log
+	cfg.Logger = sampled(cfg.Logger.With(zap.String("account", cfg.Account)))
 	r := &run{cfg: &cfg, work: work, fetcher: newFetcher(&cfg)}
 
 	r.fetcher.look(ctx) // before anything goes by the clock
@@ -139,7 +106,7 @@ func (c *client) awaitFirstFetch(ctx context.Context) error {
 	return nil
 }
 
-// run is one Run of a Server.
+// run is one call of Serve.
 type run struct {
 	cfg     *ServerConfig
 	fetcher *fetcher

@@ -120,17 +120,6 @@ func TestTrapT10DrainBeforeAsynqGivesUp(t *testing.T) {
 	})
 }
 
-func TestTrapT11WholeSeconds(t *testing.T) {
-	t.Parallel()
-	_, rdb := redistest.Mini(t)
-	_, err := queue.NewServer(queue.ServerConfig{
-		Redis: rdb, Account: account, Gate: &gate{}, Handler: newHandled().handle, TaskTimeout: 1500 * time.Millisecond,
-	})
-	if err == nil || !strings.Contains(err.Error(), "TaskTimeout") {
-		t.Errorf("error = %v, want one that names TaskTimeout", err)
-	}
-}
-
 func TestTrapT12SameIDInTwoClasses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -169,17 +158,6 @@ func TestTrapT13UnknownQueue(t *testing.T) {
 	}
 }
 
-func TestTrapT14ActiveIsBounded(t *testing.T) {
-	t.Parallel()
-	_, rdb := redistest.Mini(t)
-	_, err := queue.NewServer(queue.ServerConfig{
-		Redis: rdb, Account: account, Gate: &gate{}, Handler: newHandled().handle, Concurrency: 1001,
-	})
-	if err == nil || !strings.Contains(err.Error(), "Concurrency") {
-		t.Errorf("error = %v, want one that names Concurrency", err)
-	}
-}
-
 func TestTrapT15NoUniqueLocks(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
@@ -192,16 +170,6 @@ func TestTrapT15NoUniqueLocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, rdb, job.Default, list...) // fails when an ID still conflicts
-}
-
-func TestNewServerNamesEveryFault(t *testing.T) {
-	t.Parallel()
-	_, err := queue.NewServer(queue.ServerConfig{Account: "a b", Concurrency: -1, DrainTimeout: -1})
-	for _, name := range []string{"Redis", "Account", "Gate", "Handler", "Concurrency", "DrainTimeout"} {
-		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("error does not name %s: %v", name, err)
-		}
-	}
 }
 
 func TestPanicKeepsThePayloadOut(t *testing.T) {
