@@ -67,14 +67,16 @@ func newBusiness() *business {
 	return b
 }
 
-// answer records a request.
+// answer records a request. The status is that of before the request is told: a test may
+// change it for the next one as soon as it knows of this one.
 func (b *business) answer(r *http.Request) int {
+	status := int(b.status.Load())
 	body, _ := io.ReadAll(r.Body)
 	b.mu.Lock()
 	b.got = append(b.got, received{r.URL.Path, r.Header, string(body)})
 	b.mu.Unlock()
 	b.news <- struct{}{}
-	return int(b.status.Load())
+	return status
 }
 
 // RoundTrip lets tests in virtual time do without a network.
