@@ -42,6 +42,19 @@ func TestRetryPutsADeadLetterOnItsQueueAgainOnce(t *testing.T) {
 		if err := l.Failed(t.Context(), e.ID, 1, ledger.Outcome{State: ledger.Dead, Class: e.Class, Payload: payload}); err != nil {
 			t.Fatal(err)
 		}
+		// The worker has recorded the end, and completes the task in a moment.
+		if _, err := queue.Put(t.Context(), rdb, appid, e.Class, queue.Item{ID: e.ID, Payload: payload}); err != nil {
+			t.Fatal(err)
+		}
+		taskKey := queue.TaskKey(appid, e.Class, e.ID)
+		rdb.HSet(t.Context(), taskKey, "state", "active")
+		if err := deadletter.Retry(t.Context(), rdb, l, appid, e.ID); !errors.Is(err, queue.ErrActive) {
+			t.Errorf("while a worker has the task: %v", err)
+		}
+		if found, err := l.Get(t.Context(), e.ID); err != nil || found[0].State != ledger.Dead {
+			t.Errorf("refused, and the message is %s, with a task that is completed in a moment (%v)", found[0].State, err)
+		}
+		rdb.HSet(t.Context(), taskKey, "state", "pending")
 		for range 2 { // a repeated call completes one that was cut off
 			if err := deadletter.Retry(t.Context(), rdb, l, appid, e.ID); err != nil {
 				t.Fatal(err)
