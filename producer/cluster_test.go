@@ -168,4 +168,24 @@ func TestEnqueueOnACluster(t *testing.T) { //nolint:tparallel // the subtests sh
 			t.Errorf("left on the list: %v, %v", left, err)
 		}
 	})
+	t.Run("a worker completes the task of an earlier message: the repetition comes too soon as well", func(t *testing.T) {
+		p := open(t, nil)
+		if _, err := queue.Put(t.Context(), rdb, appid, producer.Default, queue.Item{ID: "busy", Payload: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		old := queue.TaskKey(appid, producer.Default, "busy")
+		must(t, rdb.HSet(t.Context(), old, "state", "active").Err())
+		for range 2 {
+			if ticket, err := p.Enqueue(t.Context(), "busy", message("x")); !errors.Is(err, producer.ErrBusy) {
+				t.Fatalf("ticket %+v, %v, though the task will be gone", ticket, err)
+			}
+			if s, err := p.Status(t.Context(), "busy"); !errors.Is(err, producer.ErrNotFound) {
+				t.Errorf("status %+v, %v, want none", s, err)
+			}
+		}
+		must(t, rdb.Del(t.Context(), old).Err())
+		if ticket, err := p.Enqueue(t.Context(), "busy", message("x")); err != nil || ticket.Duplicate || !task("busy") {
+			t.Errorf("ticket %+v, %v, task %v", ticket, err, task("busy"))
+		}
+	})
 }

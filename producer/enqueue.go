@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"cmp"
 	"context"
 	_ "embed" // the scripts
 	"fmt"
@@ -147,7 +148,9 @@ func (p *Producer) enqueueApart(ctx context.Context, class job.Class, entries []
 	var listed []any
 	for i, e := range puts {
 		if items[i].Replace && existing[i] == "active" {
-			e.err = ErrBusy
+			// The repetition would take the task for that of the record.
+			_, failed := p.ledger.Resolve(ctx, ledger.Orphan{ID: items[i].ID, Class: class}, false)
+			e.err = cmp.Or(failed, ErrBusy)
 			continue
 		}
 		listed = append(listed, ledger.Unput(class, items[i].ID))
