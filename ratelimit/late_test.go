@@ -56,3 +56,23 @@ func TestABookingThatComesAfterALaterOneDoesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A closure that a reset connection has carried out twice is one: it closes this process
+// too, whose permits are good for nothing, and the caller is told.
+func TestARepeatedClosureRevokesThePermits(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb func() *redis.Client) {
+		g, calls := counted(t, rdb(), config("a"))
+		reconcile(t, g, 0, 0)
+		stop := run(t, g)
+		refusedOne := take(t, g, ratelimit.General) // others lie in the cache
+		calls.twice.Store(true)
+		if err := g.Close(t.Context(), ratelimit.Pause{
+			Reason: ratelimit.ReasonRefused, Until: time.Now().Add(time.Hour), Probe: true, Permit: refusedOne,
+		}); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		refused(t, g, ratelimit.General, ratelimit.ReasonRefused)
+		must(t, stop())
+	})
+}

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -119,7 +120,7 @@ func (g *Gate) Close(ctx context.Context, p Pause) error {
 		probe = 1
 	}
 	in, err := g.runScript(ctx, "close", "reason", string(p.Reason), "detail", cut(p.Detail), "owner", cut(g.cfg.Owner),
-		"wait", wait, "probe", probe, "booked", p.Permit.booked, "day", p.Permit.Day)
+		"wait", wait, "probe", probe, "booked", p.Permit.booked, "day", p.Permit.Day, "call", rand.Text())
 	if err == nil && in.int("stale") == 1 {
 		return fmt.Errorf("ratelimit: close: the refused call is %w", ErrStale)
 	}

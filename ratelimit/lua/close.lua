@@ -4,11 +4,14 @@
 --      wait    ms from now, -1: until Open, but for quota-refused the end of the day and for minute-rate of the minute
 --      probe   "1": probe when that has passed
 --      booked  when the permit of the refused call was booked, us, 0: no call was refused   day  of that permit
+--      call    names this call: repeated, it replies the same
 --
 -- Replies {closed = 1 when the gate closed or closed for longer, stale = 1 when the
 -- refusal proves nothing new: its call was booked before the last closure, or on another day}
 begin_day()
 local reason, wait, probe, booked = arg.reason, number('wait'), number('probe'), number('booked')
+local old = pauses[reason]
+if old and old.call == arg.call then return reply({closed = 1, stale = 0}) end
 local last = tonumber(redis.call('HGET', gate, 'closed:' .. reason) or nil) or 0
 if last > now then last = 0 end -- the clock went back
 local of_another_day = reason == 'quota-refused' and number('day') ~= day
@@ -17,7 +20,6 @@ if booked > 0 and (booked <= last or of_another_day) then return reply({closed =
 if wait < 0 and reason == 'minute-rate' then wait = 60000 - now_ms % 60000 end
 if reason == 'manual' then probe = 0 end
 
-local old = pauses[reason]
 local in_force = old and (old.ends == 0 or now_ms < old.ends)
 local failures = 0
 if old and not in_force and old.probe == 1 then
@@ -50,7 +52,7 @@ if in_force and (old.ends == 0 or (ends ~= 0 and ends <= old.ends)) then return 
 redis.call('HSET', gate, 'closed:' .. reason, int(now))
 pauses[reason] = {
   ends = ends, probe = probe, since = old and old.since or now_ms, owner = arg.owner,
-  detail = arg.detail, failures = failures, lease = 0,
+  detail = arg.detail, failures = failures, lease = 0, call = arg.call,
 }
 save_pauses()
 keep_alive()

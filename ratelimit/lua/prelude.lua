@@ -78,7 +78,8 @@ end
 set_limit(tonumber(h.limit) or 0)
 
 -- A pause has ends (ms, 0: with Open), probe (1: probe then), since, owner,
--- detail, failures (probes that failed in a row) and lease (of the probe, ms).
+-- detail, failures (probes that failed in a row), lease (of the probe, ms) and call (that
+-- made it).
 local pauses = {}
 if h.pauses then pauses = cjson.decode(h.pauses) end
 
