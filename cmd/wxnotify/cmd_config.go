@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxnotify/wxnotify/internal/server"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/wiring"
 )
@@ -51,7 +52,13 @@ func (a *app) checkConfig(cmd *cobra.Command) error {
 	if err := settings.SecretsMissing(c.All()); err != nil {
 		return err
 	}
-	if _, err := wiring.RedisServer(c); err != nil {
+	redisServer, err := wiring.RedisServer(c)
+	if err != nil {
+		return err
+	}
+	rdb := redisServer.Dial() // connects with its first command, of which there is none
+	defer func() { _ = rdb.Close() }()
+	if err := server.Check(rdb, c); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.Stdout, "the configuration is valid; accounts: %s\n", strings.Join(c.AppIDs(), ", "))

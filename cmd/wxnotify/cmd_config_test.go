@@ -121,6 +121,29 @@ func TestConfigCheckReadsTheRedisAddress(t *testing.T) {
 	}
 }
 
+// What passes the check starts: files that settings name are read, and settings that need
+// others are seen.
+func TestConfigCheckRefusesWhatTheStartRefuses(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ variable, value, want string }{
+		"list of logins, missing":     {"WXNOTIFY_OPS_USERS_FILE", "/nonexistent", "WXNOTIFY_OPS_USERS_FILE: "},
+		"list of logins, wrong":       {"WXNOTIFY_OPS_USERS_FILE", write(t, "users", "li:boss:x\n"), "WXNOTIFY_OPS_USERS_FILE: line 1: the role is not one of"},
+		"two persons, no login":       {"WXNOTIFY_OPS_TWO_PERSONS", "true", "WXNOTIFY_OPS_TWO_PERSONS: needs two logins"},
+		"OIDC, in part":               {"WXNOTIFY_OPS_OIDC_ISSUER", "https://sso.example.com", "required together"},
+		"audit file, a folder":        {"WXNOTIFY_AUDIT_FILE", t.TempDir(), "WXNOTIFY_AUDIT_FILE: "},
+		"files of domains, missing":   {"WXNOTIFY_VERIFY_FILES", "/nonexistent", "WXNOTIFY_VERIFY_FILES: "},
+		"authority of Redis, no file": {"WXNOTIFY_REDIS_CA_FILE", "/nonexistent", "WXNOTIFY_REDIS_CA_FILE"},
+		"a port above 65535":          {"WXNOTIFY_PUBLIC_ADDR", ":70000", "WXNOTIFY_PUBLIC_ADDR: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			vars := environ("WXNOTIFY_APPID", "wx0000000000000001", "WXNOTIFY_APPSECRET", canarySecret, "WXNOTIFY_REDIS_URL", "rediss://127.0.0.1:1/0", c.variable, c.value)
+			inProcess(t, vars, "config", "check").has(t, exitUsage, c.want)
+			inProcess(t, vars, "doctor").has(t, exitFailed, c.want)
+		})
+	}
+}
+
 // The list of processes shows a command line to every user of the machine: a password
 // does not stand there, wherever the URL holds it. The error does not repeat it.
 func TestPasswordInTheFlagOfRedisIsRefused(t *testing.T) {

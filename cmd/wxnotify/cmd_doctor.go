@@ -16,6 +16,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/doctor"
+	"github.com/wxnotify/wxnotify/internal/server"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/internal/wiring"
@@ -124,6 +125,13 @@ func (a *app) installation(c *settings.Config, f doctorFlags, faults []string) (
 			faults = append(faults, c.Label("verify_files")+": "+err.Error())
 		}
 		in.VerifyFiles = files
+	}
+	if len(faults) == 0 && len(c.Accounts) > 0 && in.Redis != nil {
+		rdb := in.Redis.Dial()
+		if err := server.Check(rdb, c); err != nil {
+			faults = append(faults, settings.WithNames(err.Error()))
+		}
+		_ = rdb.Close()
 	}
 	for i := range c.Accounts {
 		if entry := &c.Accounts[i]; entry.AppID != "" && (a.account == "" || a.account == entry.AppID) {

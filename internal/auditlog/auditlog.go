@@ -110,10 +110,19 @@ func Open(path string, stdout io.Writer, about string) (*Log, error) {
 	return l, nil
 }
 
+// CheckPath refuses a path that is there and is not a regular file: the chain goes on from
+// a file's last line.
+func CheckPath(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("audit log: %s is not a regular file: name one, or - for stdout", path)
+	}
+	return nil
+}
+
 // open opens path and takes its lock. To open a pipe would block.
 func (l *Log) open() error {
-	if info, err := os.Stat(l.path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("audit log: %s is not a regular file, whose end a further line could name: name one, or - for stdout", l.path)
+	if err := CheckPath(l.path); err != nil {
+		return err
 	}
 	file, err := os.OpenFile(l.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {

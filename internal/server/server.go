@@ -69,6 +69,7 @@ type Server struct {
 	apiLn                        net.Listener // nil: no HTTP API
 	opsHTTP, publicHTTP, apiHTTP handlerSwitch
 	audit                        *auditlog.Log // nil: no audit file
+	operates, publishes, answers bool          // what the service has handlers of
 
 	service *service // the one that works now
 	reloads <-chan os.Signal
@@ -132,7 +133,8 @@ func (s *Server) open(c *settings.Config, h Options) (err error) {
 				"set WXNOTIFY_OPS_ADDR to another one, or to - for none", zap.String("ops_addr", c.Ops.Addr))
 		}
 	}
-	if s.opsLn == nil && s.apiLn == nil {
+	s.operates, s.publishes, s.answers = s.opsLn != nil, s.publicLn != nil, s.apiLn != nil
+	if !s.operates && !s.answers {
 		return nil // nothing is changed by this process that an operator decides
 	}
 	s.audit, err = openAudit(c, h.Stdout, s.version)

@@ -58,13 +58,13 @@ func (v *service) build() (err error) {
 			return err
 		}
 	}
-	if s.publicLn != nil {
+	if s.publishes {
 		if v.enroll, err = newEnroll(c, v.accounts, s.watch); err != nil {
 			return err
 		}
 		v.public = v.enroll.Handler()
 	}
-	if s.apiLn != nil {
+	if s.answers {
 		if v.api, err = newAPI(s.rdb, c, v.accounts, s.watch, s.audit); err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func (v *service) build() (err error) {
 			v.api = traceRequests(v.api)
 		}
 	}
-	if s.opsLn == nil {
+	if !s.operates {
 		return nil
 	}
 	if v.console, err = newConsole(s.rdb, c, v.accounts, s.audit, s.log); err != nil {

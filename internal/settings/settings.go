@@ -351,8 +351,12 @@ func address(text, arg string) (any, error) {
 	if text == Off && arg == "or -" {
 		return text, nil
 	}
-	if _, port, err := net.SplitHostPort(text); err != nil || port == "" {
-		return nil, fmt.Errorf("%s is not host:port, such as 127.0.0.1:9090 or :8080", usage.Quote(text))
+	_, port, err := net.SplitHostPort(text)
+	if err == nil && port != "" {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil || port == "" {
+		return nil, fmt.Errorf("%s is not host:port, such as 127.0.0.1:9090 or :8080, with a port up to 65535", usage.Quote(text))
 	}
 	return text, nil
 }
