@@ -41,7 +41,7 @@ type Terms struct {
 	// WeChat: it costs no quota and no follower sees it. Default: it is sent.
 	Test bool
 	// Key is the ID of the API key that the message was enqueued with, for filters of
-	// events. At most 128 printable characters. Default: none.
+	// events. At most 128 bytes of printable characters. Default: none.
 	Key string
 }
 

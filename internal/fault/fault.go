@@ -40,7 +40,7 @@ func Rows() []Row {
 		row(IDMissing, "is missing", "缺失", "give the message an id of your own, such as order-1001-paid: with it a repeated call does not send twice", "请自行给消息一个 ID，例如 order-1001-paid：有了它，重复调用不会发送两次"),
 		row(IDInvalid, "is not an id", "不是合法的 ID", "use up to 128 printable ASCII characters without spaces and braces, and neither . nor .. alone", "请使用最多 128 个可打印 ASCII 字符，不含空格和花括号，也不能只是 . 或 .."),
 		row(AddressTwice, "has both an openid and a user", "同时有 openid 和用户", "give one of them", "请只给其中一个"),
-		row(UserInvalid, "is not a user id", "不是合法的用户标识", "use up to 128 printable characters, and neither . nor .. alone", "请使用最多 128 个可打印字符，也不能只是 . 或 .."),
+		row(UserInvalid, "is not a user id", "不是合法的用户标识", "use up to 128 bytes of printable characters, of which a Chinese one has 3, without spaces and braces, and neither . nor .. alone", "请使用最多 128 字节的可打印字符（一个汉字为 3 字节），不含空格和花括号，也不能只是 . 或 .."),
 		row(ClassUnknown, "is not a class", "不是优先级类别", "use critical, default or bulk", "请使用 critical、default 或 bulk"),
 		row(TemplateUnknown, "is not a template of the account", "不是该账号的模板", "refresh the template list, or correct the id", "请刷新模板列表，或更正 ID"),
 		row(NotAfterPast, "is in the past", "已过去", "choose a later not-after, or do not send the message", "请选择更晚的 not-after，或不再发送"),
