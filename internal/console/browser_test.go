@@ -152,10 +152,12 @@ func TestChromiumShowsEveryPageOnDesktopAndPhone(t *testing.T) {
 	b.askToDrop(t)
 	made := b.post(t, "/share", append(b.get(t, "/message?id=dead-1").hidden(t, "/console/share"), "hours", "8")...)
 	link := regexp.MustCompile(`href="/console(/shared/[^"]*)"`).FindStringSubmatch(made.body)[1]
+	found := b.post(t, "/messages", "template", strings.Repeat("T", 60))
+	search := "/messages?query=" + regexp.MustCompile(`query=([^"&]*)`).FindStringSubmatch(found.body)[1]
 	for _, s := range screens() {
 		use(t, browser, s)
 		for lang, overview := range map[string]string{"en": "Overview", "zh": "概览"} {
-			for _, path := range append(pages(), "/approvals", link) {
+			for _, path := range append(pages(), "/approvals", search, link) {
 				if path == "/none" {
 					continue
 				}
