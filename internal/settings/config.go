@@ -226,6 +226,19 @@ func (c *complaints) clearText(name, address, what string) {
 	c.warn(host != "" && !clientaddr.Loopback(host), name, "is http:// and not on this machine: %s; use https://", what)
 }
 
+// reachable warns of an address that WeChat's servers or its consoles do not take.
+// Docs: 消息推送配置 (ports), 网页授权域名 (names).
+func (c *complaints) reachable(name, address string) {
+	u, err := url.Parse(address)
+	if err != nil || clientaddr.Loopback(u.Host) {
+		return
+	}
+	_, notIP := netip.ParseAddr(u.Hostname())
+	c.warn(notIP == nil, name, "has an IP address in place of a name: 网页授权域名 takes names alone, so that followers cannot enrol; use a domain of yours")
+	standard := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	c.warn(u.Port() != "" && u.Port() != standard, name, "has the port %s: WeChat pushes to http:// on port 80 and https:// on port 443 alone; put a proxy there", u.Port())
+}
+
 var (
 	appIDForm     = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
 	appSecretForm = regexp.MustCompile(`^[0-9a-fA-F]{32}$`)
@@ -302,7 +315,12 @@ func (c *Config) validate(uses Group, found *complaints) {
 	if uses&Publishing != 0 {
 		found.faults = append(found.faults, c.sharedTokens()...)
 		found.clearText("public_url", c.Public.URL, "links and WeChat's pushes can be read and changed on the way")
+		if !simulated {
+			found.reachable("public_url", c.Public.URL)
+		}
 	}
+	found.warn(slices.ContainsFunc(c.Public.TrustedProxies, func(n netip.Prefix) bool { return n.Bits() == 0 }), "trusted_proxies",
+		"trusts every address: a client that writes X-Forwarded-For chooses the address under which it is limited; name the networks of the proxies alone")
 	if uses&Answering != 0 && c.API.Addr != Off && c.API.Addr != "" {
 		found.warn(!clientaddr.Loopback(c.API.Addr) && len(c.Public.TrustedProxies) == 0, "api_addr",
 			"other machines reach %s by http://: API keys and messages can be read on the way; put a proxy with TLS before it and name it in WXNOTIFY_TRUSTED_PROXIES, or listen on 127.0.0.1",

@@ -98,6 +98,30 @@ func TestSecretsAreCheckedBeforeTheyAreUsed(t *testing.T) {
 	}
 }
 
+// TestAddressesThatWeChatDoesNotTakeAreWarnedOf: WeChat's consoles refuse them on the first
+// day, in other words.
+func TestAddressesThatWeChatDoesNotTakeAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"https://203.0.113.7": "has an IP address in place of a name", "https://[2001:db8::7]/wx": "has an IP address in place of a name",
+		"https://notify.example.com:8443": "has the port 8443", "https://notify.example.com:80": "has the port 80",
+		"https://notify.example.com": "", "https://notify.example.com:443": "", "http://127.0.0.1:8080": "", "http://localhost:8080": "",
+	} {
+		r := checked(t, map[string]string{"WXNOTIFY_PUBLIC_URL": value})
+		if !r.accepted || want == "" && strings.Contains(r.text, "PUBLIC_URL") || !strings.Contains(r.text, want) {
+			t.Errorf("%s: accepted %t, want %q:\n%s", value, r.accepted, want, r.text)
+		}
+		if r := checked(t, map[string]string{"WXNOTIFY_PUBLIC_URL": value, "WXNOTIFY_WECHAT_BASE_URL": "http://127.0.0.1:1"}); strings.Contains(r.text, "has ") {
+			t.Errorf("%s with a simulator:\n%s", value, r.text)
+		}
+	}
+	for value, warned := range map[string]bool{"0.0.0.0/0": true, "10.0.0.0/8,::/0": true, "10.0.0.0/8,127.0.0.1": false} {
+		if r := checked(t, map[string]string{"WXNOTIFY_TRUSTED_PROXIES": value}); !r.accepted || strings.Contains(r.text, "trusts every address") != warned {
+			t.Errorf("%s: %s", value, r.text)
+		}
+	}
+}
+
 // TestPathsThatAreNoFilesAreNamed: a wrong path of a secret or of the configuration does
 // not block the start, and is named under its setting.
 func TestPathsThatAreNoFilesAreNamed(t *testing.T) {
