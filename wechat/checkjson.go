@@ -76,8 +76,11 @@ func syntaxFault(data []byte) Fault {
 	if bytes.ContainsRune(data, '\n') {
 		place = words{fmt.Sprintf("line %d, %s", line, place.en), fmt.Sprintf("第 %d 行，%s", line, place.zh)}
 	}
-	cause := scrub(syntax.Error(), nil)
-	return faultOf("", FaultJSON, words{"is not JSON: " + place.en + ": " + cause, "不是 JSON：" + place.zh + "：" + cause})
+	cause := words{scrub(syntax.Error(), nil), scrub(syntax.Error(), nil)}
+	if rawjson.NotASCII(syntax) {
+		cause = words{"a character outside its texts is not ASCII, such as “ ” ： or ，: write the ASCII one", "文本之外有非 ASCII 字符，例如 “ ” ： ，：请改为半角字符"}
+	}
+	return faultOf("", FaultJSON, words{"is not JSON: " + place.en + ": " + cause.en, "不是 JSON：" + place.zh + "：" + cause.zh})
 }
 
 // jsonWalker walks over JSON that is valid.

@@ -49,6 +49,7 @@ func TestCheckJSONNamesWhatADecoderWouldRepairOrDrop(t *testing.T) {
 	for text, want := range map[string]string{
 		"\xff\xfe{\x00}\x00": "is UTF-16", "\xfe\xff\x00{\x00}": "is UTF-16", "{\x00}\x00": "is UTF-16", "\x00{\x00}": "is UTF-16", "\xff\xfe\x00\x00{\x00\x00\x00": "UTF-32",
 		"\x1f\x8b\x08\x00": "gzip", "<xml><a>1</a></xml>": "XML", " <html>": "XML",
+		`{“a”:1}`: "write the ASCII one", `{"a"：1}`: "character 5: a character outside", "": "is empty: write",
 	} {
 		var invalid *wechat.InvalidError
 		if err := wechat.CheckJSON([]byte(text)); !errors.As(err, &invalid) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "invalid character") || invalid.In(wechat.Chinese) == invalid.Error() {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
+
+	"github.com/wxnotify/wxnotify/internal/rawjson"
 )
 
 // document reads an array of JSON values, or values one after another.
@@ -81,7 +83,9 @@ func (d *document) fault(err error) error {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &syntax):
-		at = max(at, syntax.Offset)
+		if at = max(at, syntax.Offset); rawjson.NotASCII(syntax) {
+			err = errors.New("a character outside its texts is not ASCII, such as “ ” ： or ，: write the ASCII one")
+		}
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return fmt.Errorf("is not JSON: the text ends too early, in what begins on line %d or after it", d.in.lineAt(at))
 	case errors.Is(err, errLong):

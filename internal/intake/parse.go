@@ -166,6 +166,9 @@ func (p *parser) body(root string, data []byte) *wechat.TemplateMessage {
 // own explains fields of our form that stand beside those of WeChat's.
 func (p *parser) own(object []rawjson.Member) {
 	for i, f := range p.faults {
+		if f.Code == wechat.FaultFieldUnknown && f.Path == fieldMessages {
+			p.faults[i].Message = "is a batch of the HTTP API: write its messages as an array, [{…},{…}], or one a line"
+		}
 		if f.Code == wechat.FaultFieldUnknown && slices.Contains(fields(), f.Path) && rawjson.Has(object, f.Path) {
 			p.faults[i].Message = `stands beside the fields of WeChat's message: put those under "message"`
 		}

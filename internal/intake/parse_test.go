@@ -200,3 +200,10 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestABatchOfTheAPIIsNamedInAFile(t *testing.T) {
+	t.Parallel()
+	if _, err := intake.Parse([]byte(`{"messages":[` + body + `]}`)); err == nil || !strings.Contains(err.Error(), "messages is a batch of the HTTP API: write its messages as an array") {
+		t.Errorf("%v", err)
+	}
+}

@@ -71,6 +71,7 @@ func TestReaderReadsLinesArraysAndDocuments(t *testing.T) {
 		"a long line":                  {a + "\n{" + strings.Repeat(" ", 1<<20) + "}\n" + b, "1 a 一 | 2  body-too-large | 3 b 二"},
 		"lines that are not UTF-8":     {a + "\n" + ours("c", "\xca\xd6\xb3\xe5") + "\n" + b, "1 a 一 | 2  not-utf8 | 3 b 二"},
 		"an array with faults":         {"[" + a + ",7,\n" + ours("c", "\xca\xd6") + "]", "1 a 一 | 1  not-json | 2  not-utf8"},
+		"typographic quotes":           {"[{“id”:1}]", "ends: is not JSON on line 1: a character outside its texts is not ASCII, such as “ ” ： or ，: write the ASCII one; the rest was not read"},
 		"an array that does not end":   {"[" + a + ",\n", "1 a 一 | ends: is not JSON: the text ends too early, in what begins on line 1 or after it"},
 		"text after an array":          {"[" + a + "]\n[" + b + "]", "1 a 一 | ends: has text after the array, on line 2, which was not read: write one array with all messages"},
 		"syntax in an array":           {"[" + a + "\n" + b + "]", "1 a 一 | ends: is not JSON on line 2: expected comma after array element; the rest was not read"},

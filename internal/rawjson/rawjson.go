@@ -156,3 +156,12 @@ func Unquote(raw []byte) string {
 	_ = json.Unmarshal(raw, &text) // valid
 	return text
 }
+
+// NotASCII reports whether JSON is refused for a character outside its texts that is not
+// ASCII, such as a typographic quote or a full-width colon. The error quotes one byte of it
+// as if it were a character.
+func NotASCII(err *json.SyntaxError) bool {
+	_, quoted, _ := strings.Cut(err.Error(), "invalid character '")
+	first, _ := utf8.DecodeRuneInString(quoted)
+	return quoted != "" && first >= utf8.RuneSelf || strings.HasPrefix(quoted, `\u00`)
+}

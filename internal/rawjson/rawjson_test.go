@@ -2,6 +2,7 @@ package rawjson_test
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -70,5 +71,20 @@ func TestMarshalLeavesHTMLAsItIs(t *testing.T) {
 	}
 	if _, err := rawjson.Marshal(func() {}); err == nil {
 		t.Error("wrote a function")
+	}
+}
+
+func TestNotASCIIFindsWhatPeopleTypeForJSON(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		`{“a”:1}`: true, `{"a"：1}`: true, `{"a":1，"b":2}`: true, `｛"a":1}`: true, "{\u2028}": true, "\u0085": true, "{\u0080}": true,
+		`{'a':1}`: false, `{a:1}`: false, "{\x00}": false, `{"a":"\x"}`: false, `{"a":1`: false, `{"é":"：“"}x`: false, `{"a":"é` + "\n": false,
+	} {
+		var v any
+		err := json.Unmarshal([]byte(text), &v)
+		syntax, ok := errors.AsType[*json.SyntaxError](err)
+		if !ok || rawjson.NotASCII(syntax) != want {
+			t.Errorf("%q: %v, want %t", text, err, want)
+		}
 	}
 }
