@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,6 +43,20 @@ func Receive[T any](tb testing.TB, what string, from <-chan T) T {
 		tb.Fatalf("not within %s: %s", patience, what)
 		return *new(T)
 	}
+}
+
+// Concurrently calls do with the n numbers from from on, in 64 goroutines.
+func Concurrently(from, n int, do func(i int)) {
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range 64 {
+		group.Go(func() {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				do(from + int(i) - 1)
+			}
+		})
+	}
+	group.Wait()
 }
 
 // Ports of FreeAddr begin here. They and the ports 10 000 above them, which a Redis

@@ -4,6 +4,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,4 +94,19 @@ func TestFreeAddrIsFree(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = l.Close()
+}
+
+func TestConcurrentlyCallsWithEachNumberOnce(t *testing.T) {
+	t.Parallel()
+	var called [1000]atomic.Int32
+	testutil.Concurrently(10, 900, func(i int) { called[i].Add(1) })
+	for i := range called {
+		want := int32(1)
+		if i < 10 || i >= 910 {
+			want = 0
+		}
+		if got := called[i].Load(); got != want {
+			t.Errorf("number %d: %d calls, want %d", i, got, want)
+		}
+	}
 }
