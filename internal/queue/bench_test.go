@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/cost"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
@@ -62,10 +62,10 @@ func wait(d time.Duration) {
 
 // counter counts handled tasks, and what they cost.
 type counter struct {
-	rdb         *redis.Client
-	left        atomic.Int64
-	done        chan struct{}
-	self, redis time.Duration
+	rdb  *redis.Client
+	left atomic.Int64
+	done chan struct{}
+	used cost.Used // before
 }
 
 func prepare(b *testing.B, rdb *redis.Client) *counter {
@@ -77,7 +77,7 @@ func prepare(b *testing.B, rdb *redis.Client) *counter {
 	put(b, rdb, job.Default, list...)
 	c := &counter{rdb: rdb, done: make(chan struct{})}
 	c.left.Store(int64(b.N))
-	c.self, c.redis = c.cpu(b)
+	c.used = c.read(b)
 	b.ResetTimer()
 	return c
 }
@@ -92,29 +92,17 @@ func (c *counter) report(b *testing.B) {
 	b.Helper()
 	<-c.done
 	b.StopTimer()
-	self, server := c.cpu(b)
-	n := float64(b.N)
+	used, n := c.read(b), float64(b.N)
 	b.ReportMetric(n/b.Elapsed().Seconds(), "msg/s")
-	b.ReportMetric(float64((self-c.self).Microseconds())/n, "own-µs/msg")
-	b.ReportMetric(float64((server-c.redis).Microseconds())/n, "redis-µs/msg")
+	b.ReportMetric(1e6*(used.Process-c.used.Process)/n, "own-µs/msg")
+	b.ReportMetric(1e6*(used.Redis-c.used.Redis)/n, "redis-µs/msg")
 }
 
-func (c *counter) cpu(b *testing.B) (self, server time.Duration) {
+func (c *counter) read(b *testing.B) cost.Used {
 	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+	used, err := cost.Read(b.Context(), c.rdb)
+	if err != nil {
 		b.Fatal(err)
 	}
-	self = time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	for line := range strings.Lines(c.rdb.Info(b.Context(), "cpu").Val()) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		if name == "used_cpu_sys" || name == "used_cpu_user" {
-			d, err := time.ParseDuration(value + "s")
-			if err != nil {
-				b.Fatal(err)
-			}
-			server += d
-		}
-	}
-	return self, server
+	return used
 }
