@@ -1,6 +1,6 @@
 // Command bench measures what a message costs, side by side in one run:
 //
-//   - ours: wxnotify with all its guarantees, through its public API
+//   - ours: wxnotify's own processes, with all guarantees, log and metrics
 //   - bare: asynq with the same HTTP client, four servers and no guarantee
 //   - naive: Go's default transport, four Redis calls and a log line a message
 //
@@ -19,11 +19,15 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/wxnotify/wxnotify/producer"
 )
 
 func main() {
@@ -38,17 +42,16 @@ const childCommand = "child"
 
 // run returns the exit code: 0 measured, 1 failed, 2 wrong usage or no redis-server.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == childCommand {
-		return exit(stderr, 1, capture(func() { runChild(ctx, stdin, stdout) }))
-	}
-	o, err := parse(args, stderr)
-	if err != nil {
-		return exit(stderr, 2, err)
-	}
-	return exit(stderr, 1, capture(func() { measure(ctx, o, stdout, stderr) }))
-}
-
-func exit(stderr io.Writer, code int, err error) int {
+	code := 2
+	err := capture(func() {
+		if len(args) > 0 && args[0] == childCommand {
+			runChild(ctx, stdin, stdout)
+			return
+		}
+		o := parse(args, stderr)
+		code = 1
+		measure(ctx, o, stdout, stderr)
+	})
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
@@ -74,11 +77,10 @@ func must[T any](v T, err error) T {
 // capture returns the error with which f failed.
 func capture(f func()) (err error) {
 	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case failure:
-			err = r.error
-		default:
+		r := recover()
+		if failed, ok := r.(failure); ok {
+			err = failed.error
+		} else if r != nil {
 			panic(r)
 		}
 	}()
@@ -95,74 +97,66 @@ type options struct {
 	args []string // as given
 }
 
-func parse(args []string, stderr io.Writer) (options, error) {
-	o := options{args: args}
+func parse(args []string, stderr io.Writer) options {
+	o := options{rounds: 5, messages: 20_000, backlog: 1_000_000, samples: 100, args: args}
+	if slices.Contains(args, "-quick") {
+		o.rounds, o.messages, o.backlog, o.samples = 1, 8000, 50_000, 30
+	}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	quick := slices.Contains(args, "-quick")
-	size := func(into *int, name string, full, small int, usage string) {
-		if quick {
-			full = small
-		}
-		f.IntVar(into, name, full, usage)
-	}
 	f.Bool("quick", false, "one round with small numbers; other flags overrule it")
-	size(&o.rounds, "rounds", 5, 1, "interleaved rounds of each comparison, 1 or more")
-	size(&o.messages, "messages", 20_000, 8000, "messages of one build in one round, 200 or more")
-	size(&o.backlog, "backlog", 1_000_000, 50_000, "messages that wait in P9 and P14, and that P7 enqueues, 1 or more")
-	size(&o.samples, "samples", 100, 30, "messages timed in P8 and P9, 1 or more")
+	f.IntVar(&o.rounds, "rounds", o.rounds, "interleaved rounds of each comparison, 1 or more")
+	f.IntVar(&o.messages, "messages", o.messages, "messages of one build in one round, 200 or more")
+	f.IntVar(&o.backlog, "backlog", o.backlog, "messages that wait in P9 and P14, and that P7 enqueues, 1 or more")
+	f.IntVar(&o.samples, "samples", o.samples, "messages timed in P8 and P9, 1 or more")
 	f.StringVar(&o.doc, "doc", "", "file to write the report to, with CPU profiles of missed goals")
-	only := f.String("only", "", "goals to measure, such as P1,P3; default all: "+strings.Join(goals(), ","))
-	if err := f.Parse(args); err != nil {
-		return o, err //nolint:wrapcheck // names the flag
-	}
-	for _, goal := range strings.FieldsFunc(*only, func(r rune) bool { return r == ',' }) {
-		if !slices.Contains(goals(), goal) {
-			return o, fmt.Errorf("-only %s: unknown goal: use %s", goal, strings.Join(goals(), ","))
+	all := strings.Join(goals(), ",")
+	f.Func("only", "goals to measure, such as P1,P3; default all: "+all, func(text string) error {
+		o.only = strings.Split(text, ",")
+		for _, goal := range o.only {
+			if !slices.Contains(goals(), goal) {
+				return fmt.Errorf("unknown goal %s: use %s", goal, all)
+			}
 		}
-		o.only = append(o.only, goal)
-	}
+		return nil
+	})
+	check(f.Parse(args))
 	if f.NArg() > 0 {
-		return o, fmt.Errorf("%q is not a flag: see -help", f.Arg(0))
+		check(fmt.Errorf("%q is not a flag: see -help", f.Arg(0)))
 	}
 	if o.messages < 200 || min(o.rounds, o.backlog, o.samples) < 1 {
-		return o, errors.New("a number is too small: see -help")
+		check(errors.New("a number is too small: see -help"))
 	}
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		return o, errors.New("redis-server is not installed: apt-get install redis-server")
+		check(errors.New("redis-server is not installed: apt-get install redis-server"))
 	}
-	return o, nil
+	return o
 }
 
 // job is what one child process does.
 type job struct {
-	Build         string
+	Build         string // or a Go benchmark, see runBenchmark
 	Label         string // in the report; empty: the build
 	Redis, WeChat string // URLs
-	Listen        string // address of the build receive
-	Prefix        string // of the message IDs
-	Class         string
-
-	Messages int     // in all
-	Warm     int     // of them, before the measurement starts
-	Backlog  int     // messages on the queue beyond them
-	InFlight int     // sends at once
-	Servers  int     // asynq servers of bare
-	Accounts int     // of ours; all but the first are idle
-	Rate     float64 // sends a second
-	Quota    int64   // calls a day
-	Repeat   bool    // enqueue the same IDs again
-	Open     bool    // run until stdin ends
-	Keep     bool    // leave what is in Redis
-	Profile  string  // file for a CPU profile; empty: none
+	Class         producer.ClassName
+	Messages      int     // in all
+	Warm          int     // of them, before the measurement starts
+	Backlog       int     // messages on the queue beyond them
+	InFlight      int     // sends at once
+	Servers       int     // asynq servers of bare
+	Accounts      int     // of ours; all but the first are idle; zero: one
+	Processes     int     // zero: one
+	Rate          float64 // sends a second
+	Quota         int64   // calls a day
+	Open          bool    // run until stdin ends
+	Profile       string  // file for a CPU profile; empty: none
 }
 
 // runChild reads a job from stdin, does it and writes the result to stdout.
 func runChild(ctx context.Context, stdin io.Reader, stdout io.Writer) {
 	var j job
 	check(gob.NewDecoder(stdin).Decode(&j))
-	const limit = 10 * time.Minute // a message was lost
-	ctx, stop := context.WithTimeout(ctx, limit)
+	ctx, stop := context.WithTimeout(ctx, 10*time.Minute) // it ends when a message was lost
 	defer stop()
 	go func() {
 		_, _ = io.Copy(io.Discard, stdin) // ends with the parent too
@@ -192,4 +186,41 @@ func startChild(ctx context.Context, j job, stderr io.Writer) (wait func(stop bo
 		check(errors.Join(cmd.Wait(), err))
 		return r
 	}
+}
+
+const module = "github.com/wxnotify/wxnotify/"
+
+// runBenchmark runs a Go benchmark in a process of its own, with as many operations as j has
+// messages. j.Build is its package and its name, such as "producer Enqueue/asynq".
+func (l *lab) runBenchmark(ctx context.Context, j job) reading {
+	pkg, name, _ := strings.Cut(j.Build, " ")
+	binary := filepath.Join(l.dir, filepath.Base(pkg)+".test")
+	if _, err := os.Stat(binary); err != nil {
+		l.output(exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, module+pkg))
+	}
+	text := l.output(exec.CommandContext(ctx, binary, "-test.run=^$", "-test.bench=^Benchmark"+strings.ReplaceAll(name, "/", "$/^")+"$",
+		"-test.benchtime="+strconv.Itoa(j.Messages)+"x", "-test.cpuprofile="+j.Profile, "-test.timeout=10m"))
+	r := reading{}
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); strings.HasPrefix(line, "Benchmark") {
+			for i := 3; i < len(fields); i += 2 {
+				r[fields[i]] = must(strconv.ParseFloat(fields[i-1], 64))
+			}
+		}
+	}
+	if r["ns/op"] == 0 {
+		check(fmt.Errorf("%s measured nothing: %s", j.Build, text))
+	}
+	r[rate] = 1e9 / r["ns/op"]
+	return r
+}
+
+// output runs a command and returns what it prints.
+func (l *lab) output(cmd *exec.Cmd) string {
+	cmd.Stderr = l.stderr
+	text, err := cmd.Output()
+	if err != nil {
+		check(fmt.Errorf("%s: %w: %s", cmd, err, text))
+	}
+	return string(text)
 }

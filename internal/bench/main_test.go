@@ -14,7 +14,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -132,16 +131,15 @@ func TestRunWritesTheDocument(t *testing.T) {
 func TestProfilesShowTheBuildBehindAMissedGoal(t *testing.T) {
 	t.Parallel()
 	l := testLab(t)
-	l.o.messages = 2000 // so that the profile has samples
+	enqueue := job{Build: "producer Enqueue/producer", Messages: 2000}
 	text := l.profiles(t.Context(), []row{
-		{goal: "P5", bound: atLeast(1), ours: 0.5, build: oneByOne},
-		{goal: "P5", bound: atLeast(1), ours: 0.5, build: oneByOne},
-		{goal: "P6", bound: atLeast(1), ours: 2, build: many},
-		{goal: "P19", bound: atMost(1), ours: 2, build: polls},
+		{goal: "P5", bound: "≥ 1", ours: 0.5, job: enqueue},
+		{goal: "P5", bound: "≥ 1", ours: 0.5, job: enqueue},
+		{goal: "P6", bound: "≥ 1", ours: 2, job: job{Build: "producer EnqueueMany/producer"}},
 		{goal: "P7", ours: 1},
-		{goal: "P8", bound: atMost(1), ours: 2},
+		{goal: "P8", bound: "≤ 1", ours: 2},
 	})
-	if !strings.HasPrefix(text, "\n## Missed: P5\n\nCPU time of one by one:\n\n```\nDuration:") || !strings.Contains(text, "cum%") {
+	if !strings.HasPrefix(text, "\n## Missed: P5\n\nCPU time of producer Enqueue/producer:\n\n```\nDuration:") || !strings.Contains(text, "cum%") {
 		t.Errorf("no profile of P5 in\n%s", text)
 	}
 	if strings.Count(text, "## Missed") != 1 {
@@ -159,7 +157,7 @@ func TestParseRefusesWrongUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		"unknown goal":     {[]string{"-only", "P1,P99"}, "-only P99: unknown goal: use P0,P1,"},
+		"unknown goal":     {[]string{"-only", "P1,P99"}, "-only: unknown goal P99: use P0,P1,"},
 		"no round":         {[]string{"-rounds", "0"}, "too small"},
 		"too few messages": {[]string{"-messages", "199"}, "too small"},
 		"no sample":        {[]string{"-samples", "0"}, "too small"},
@@ -183,18 +181,15 @@ func TestParseRefusesWrongUsage(t *testing.T) {
 func TestParseQuickLeavesGivenNumbers(t *testing.T) {
 	t.Parallel()
 	needRedis(t)
-	o, err := parse([]string{"-samples", "7", "-quick", "-only", "P3,P8b"}, &bytes.Buffer{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	o := parse([]string{"-samples", "7", "-quick", "-only", "P3,P8b"}, &bytes.Buffer{})
 	if o.rounds != 1 || o.messages != 8000 || o.backlog != 50_000 || o.samples != 7 {
 		t.Errorf("got %+v", o)
 	}
 	if strings.Join(o.only, ",") != "P3,P8b" {
 		t.Errorf("only %q", o.only)
 	}
-	if o, err = parse(nil, &bytes.Buffer{}); err != nil || o.rounds != 5 || o.messages != 20_000 || o.backlog != 1_000_000 || o.only != nil {
-		t.Errorf("got %+v, %v", o, err)
+	if o = parse(nil, &bytes.Buffer{}); o.rounds != 5 || o.messages != 20_000 || o.backlog != 1_000_000 || o.only != nil {
+		t.Errorf("got %+v", o)
 	}
 }
 
@@ -240,48 +235,53 @@ func TestChildReportsItsError(t *testing.T) {
 	l := testLab(t)
 	var stderr output
 	err := capture(func() {
-		startChild(t.Context(), l.complete(job{Build: bare, Redis: "nonsense", Messages: 1}), &stderr)(false)
+		l.stderr = &stderr
+		l.start(t.Context(), job{Build: bare, Redis: "nonsense", Messages: 1})(false)
 	})
 	if err == nil || !strings.Contains(stderr.String(), "redis url") {
 		t.Errorf("got %v, stderr %q", err, stderr.String())
 	}
 }
 
-// Bare sends tasks of the same size as ours, so that Redis and the sender move
-// the same bytes.
-func TestBareTasksHaveTheBytesOfOurs(t *testing.T) {
+func TestABuildSendsAllOnTheQueueOnce(t *testing.T) {
 	t.Parallel()
 	l := testLab(t)
-	var payloads []string
-	for _, build := range []string{ours, bare} {
-		j := l.complete(job{Build: build, Messages: 1, Prefix: "same"})
-		l.fill(t.Context(), j)
-		task, err := asynq.NewInspectorFromRedisClient(l.rdb).GetTaskInfo(queueOf(j.Class), messageID(j.Prefix, 0))
-		if err != nil {
-			t.Fatal(err)
+	for _, build := range []string{ours, bare, naive} {
+		before := l.platform.sent.Load()
+		r := l.run(t.Context(), job{Build: build, Messages: 300, Warm: 100})
+		sent := l.platform.sent.Load() - before
+		left, err := l.rdb.LLen(t.Context(), "asynq:{"+defaultQueue+"}:pending").Result()
+		if err != nil || left != 0 || sent != 300 {
+			t.Errorf("%s: %d messages sent, %d on the queue, %v", build, sent, left, err)
 		}
-		payloads = append(payloads, regexp.MustCompile(`"q":\d{13}`).ReplaceAllString(string(task.Payload), `"q":0`))
-	}
-	if payloads[0] != payloads[1] {
-		t.Errorf("ours %s\nbare %s", payloads[0], payloads[1])
+		for _, unit := range []string{rate, ownCPU, redisCPU, allCPU, allocations, peak, commands} {
+			if r[unit] <= 0 {
+				t.Errorf("%s: %s is %v", build, unit, r[unit])
+			}
+		}
+		if r[messages] > 200 || r[dials] != 0 {
+			t.Errorf("%s: %v", build, r)
+		}
 	}
 }
 
-func TestEveryBuildQueuesItsMessagesOnce(t *testing.T) {
+func TestAFigureThatABuildLacksIsAnError(t *testing.T) {
+	t.Parallel()
+	err := capture(func() {
+		figure{goal: "P5", unit: "gold/op"}.row([]job{{Build: "producer Enqueue/producer"}}, [][]reading{{{rate: 1}}})
+	})
+	if err == nil || !strings.Contains(err.Error(), "producer Enqueue/producer has no gold/op") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestABenchmarkThatDoesNotExistIsAnError(t *testing.T) {
 	t.Parallel()
 	l := testLab(t)
-	for _, build := range []string{oneByOne, many, stream, apiOne, apiMany, gatewayOne, plain, raw} {
-		j := l.complete(job{Build: build, Messages: 700, Warm: 100, Repeat: build != raw})
-		r := l.start(t.Context(), j)(false)
-		left, err := l.rdb.LLen(t.Context(), pendingKey(classDefault)).Result()
-		if err != nil || left != 700 {
-			t.Errorf("%s: %d messages on the queue, %v", build, left, err)
-		}
-		if r[messages] > 600 || r[seconds] <= 0 {
-			t.Errorf("%s: cost %v", build, r)
-		}
-		if (r[repeated] > 0) != j.Repeat || r[peak] < 1<<20 {
-			t.Errorf("%s: repeated %v/s, peak %v bytes", build, r[repeated], r[peak])
+	for build, want := range map[string]string{"internal/cost Nothing": "measured nothing", "nothing Enqueue": "go test -c"} {
+		err := capture(func() { l.run(t.Context(), job{Build: build, Messages: 1}) })
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", build, err, want)
 		}
 	}
 }
@@ -293,7 +293,7 @@ func TestMeasureFailsWhenABuildEndsEarly(t *testing.T) {
 		run  build
 		want string
 	}{
-		"ended":  {func(_ context.Context, _ job, _ redis.UniversalClient, m *meter) { m.add(3) }, "ended before the last message"},
+		"ended":  {func(_ context.Context, _ job, _ redis.UniversalClient, m *meter) { m.add() }, "ended before the last message"},
 		"failed": {func(context.Context, job, redis.UniversalClient, *meter) { check(errors.New("no route")) }, "no route"},
 	} {
 		err := capture(func() { newMeter(2, 9).measure(t.Context(), job{}, l.rdb, tc.run) })
@@ -309,42 +309,41 @@ func TestMeasureReadsFromTheWarmUpToTheLastMessage(t *testing.T) {
 	var calls tripCounter
 	l.rdb.AddHook(&calls)
 	r := newMeter(4, 10).measure(t.Context(), job{}, l.rdb, func(_ context.Context, _ job, _ redis.UniversalClient, m *meter) {
-		m.add(3)
-		m.add(1)
+		for range 4 {
+			m.add()
+		}
 		for calls.all.Load() == 0 { // Redis is asked after the messages are counted
 			runtime.Gosched()
 		}
-		m.add(5)
-		m.add(1)
+		for range 6 {
+			m.add()
+		}
 	})
-	if r[messages] != 6 || r[seconds] <= 0 || r[commands] < 1 {
+	if r[messages] != 6 || r[seconds] <= 0 || r[commands] <= 0 || r[rate] != 6/r[seconds] {
 		t.Errorf("cost %v", r)
-	}
-	if got := per(2, messages)(r); got != 2 {
-		t.Errorf("messages a message, times 2: %v", got)
 	}
 }
 
-func TestTripCounterTellsOwnKeysFromAsynqs(t *testing.T) {
+func TestTripCounterTellsOwnKeysFromAsynqsAndTheGates(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	command := func(args ...any) redis.Cmder { return redis.NewCmd(ctx, args...) }
 	own := command("evalsha", "5ha", 2, "wxn:{wx}:m:1", "asynq:{wx:default}:t:1")
 	key, queueKey := "wxn:{wx}:sup", "asynq:{wx:default}:active"
 	queue := command("evalsha", "5ha", 2, "asynq:{wx:default}:pending", "wxn:{wx}:idle", []byte("x"), 1)
+	gate := command("evalsha", "5ha", 2, "wxn:{wx}:gate", "wxn:{wx}:gate:leases")
 	for name, tc := range map[string]struct {
-		cmds         []redis.Cmder
-		want         int64 // of our own
-		unrecognised int64 // script calls without a known key
+		cmds      []redis.Cmder
+		own, gate int64
 	}{
-		"a script of our own":  {[]redis.Cmder{own}, 1, 0},
-		"a script of asynq":    {[]redis.Cmder{queue}, 0, 0},
-		"a pipeline of both":   {[]redis.Cmder{queue, own, own}, 1, 0},
-		"a command of our own": {[]redis.Cmder{command("get", "wxn:{wx}:token")}, 1, 0},
-		"a key by pointer":     {[]redis.Cmder{command("evalsha", "5ha", 2, &key, &queueKey)}, 1, 0},
-		"asynq's by pointer":   {[]redis.Cmder{command("evalsha", "5ha", 2, &queueKey, &key)}, 0, 0},
-		"no key":               {[]redis.Cmder{command("ping")}, 0, 0},
-		"a script without key": {[]redis.Cmder{command("evalsha", "5ha", 1, []byte("wxn:{wx}:m:1"))}, 0, 1},
+		"a script of our own":   {[]redis.Cmder{own}, 1, 0},
+		"a script of asynq":     {[]redis.Cmder{queue}, 0, 0},
+		"a script of the gate":  {[]redis.Cmder{gate}, 0, 1},
+		"a pipeline of all":     {[]redis.Cmder{queue, own, gate, own}, 1, 1},
+		"a command of our own":  {[]redis.Cmder{command("get", "wxn:{wx}:token")}, 1, 0},
+		"a key by pointer":      {[]redis.Cmder{command("evalsha", "5ha", 2, &key, &queueKey)}, 1, 0},
+		"asynq's by pointer":    {[]redis.Cmder{command("evalsha", "5ha", 2, &queueKey, &key)}, 0, 0},
+		"a command without key": {[]redis.Cmder{command("ping")}, 0, 0},
 	} {
 		var c tripCounter
 		var err error
@@ -353,8 +352,8 @@ func TestTripCounterTellsOwnKeysFromAsynqs(t *testing.T) {
 		} else {
 			err = c.ProcessPipelineHook(func(context.Context, []redis.Cmder) error { return redis.Nil })(ctx, tc.cmds)
 		}
-		if c.all.Load() != 1 || c.own.Load() != tc.want || c.unknown.Load() != tc.unrecognised || !errors.Is(err, redis.Nil) {
-			t.Errorf("%s: %d round trips, %d of our own, %d not recognised, %v", name, c.all.Load(), c.own.Load(), c.unknown.Load(), err)
+		if c.all.Load() != 1 || c.own.Load() != tc.own || c.gate.Load() != tc.gate || !errors.Is(err, redis.Nil) {
+			t.Errorf("%s: %d round trips, %d of our own, %d of the gate, %v", name, c.all.Load(), c.own.Load(), c.gate.Load(), err)
 		}
 	}
 }

@@ -7,120 +7,90 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/cost"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 )
 
 const (
-	sendPath = "/cgi-bin/message/template/send"
-	instant  = "/instant" // prefix of paths that are answered without latency
-
+	sendPath    = "/cgi-bin/message/template/send"
 	plenty      = 100_000_000               // a day's quota that no run uses up
 	firstMsgID  = 4_000_000_000_000_000_000 // plus a message's number is its msgid: 19 digits, as WeChat's
-	firstSample = 10_000_000_000            // number of the first message whose arrival is noted
+	firstSample = 10_000_000_000            // number of the first sample, a message whose arrival is timed
 )
 
 // platform is WeChat with one account that accepts every message. It reads and
 // writes connections itself: net/http's server would take 40 to 57 µs a message
 // from the cores that are measured.
 type platform struct {
-	latency time.Duration
-
-	mu sync.Mutex
-	seen
-}
-
-// seen is what a platform has noted of the sends.
-type seen struct {
-	sent    int
-	seconds map[int64]int     // sends by Unix second
-	arrived map[int]time.Time // the arrival of a sample, by its number
+	latency      time.Duration
+	sent, opened atomic.Int64   // sends and connections
+	samples      chan time.Time // their arrivals
 }
 
 func newPlatform(latency time.Duration) *platform {
-	return &platform{latency: latency, seen: seen{seconds: map[int64]int{}, arrived: map[int]time.Time{}}}
+	return &platform{latency: latency, samples: make(chan time.Time, 1)}
 }
 
-// noted returns what was noted so far.
-func (p *platform) noted() seen {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return seen{p.sent, maps.Clone(p.seconds), maps.Clone(p.arrived)}
-}
-
+// serve answers requests as Go's client writes them. http.ReadRequest would take twice
+// as long, from the cores that are measured.
 func (p *platform) serve(conn net.Conn) {
+	p.opened.Add(1)
 	in := bufio.NewReader(conn)
-	var body, out []byte // of the request before
+	var body, out []byte // the memory of the request before
 	for {
-		target, read, err := readRequest(in, body)
-		if err != nil {
+		var path string
+		length := 0
+		for line := []byte("first"); len(line) > len("\r\n"); {
+			var err error
+			if line, err = in.ReadSlice('\n'); err != nil {
+				return
+			}
+			if value, found := bytes.CutPrefix(line, []byte("Content-Length: ")); found {
+				length = must(strconv.Atoi(string(bytes.TrimSpace(value))))
+			} else if path == "" {
+				_, target, _ := bytes.Cut(line, []byte(" "))
+				path = string(target[:max(bytes.IndexAny(target, "? "), 0)])
+			}
+		}
+		body = slices.Grow(body[:0], length)[:length]
+		if _, err := io.ReadFull(in, body); err != nil {
 			return
 		}
-		body = read
-		path, quick := strings.CutPrefix(target, instant)
-		answer := p.answer(path, body, time.Now())
-		if path == sendPath && !quick {
+		answer := p.answer(path, body)
+		if path == sendPath {
 			time.Sleep(p.latency) //nolint:forbidigo // the latency itself
 		}
 		out = fmt.Appendf(out[:0], "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)
-		if _, err = conn.Write(out); err != nil {
+		if _, err := conn.Write(out); err != nil {
 			return
 		}
 	}
 }
 
-// readRequest reads a request as Go's client writes it, and its body into the memory of
-// body. http.ReadRequest takes twice as long, from the cores that are measured.
-func readRequest(in *bufio.Reader, body []byte) (path string, _ []byte, err error) {
-	line, err := in.ReadSlice('\n')
-	if err != nil {
-		return "", nil, err //nolint:wrapcheck // ends the connection
-	}
-	_, target, _ := bytes.Cut(line, []byte(" "))
-	path = string(target[:max(bytes.IndexAny(target, "? "), 0)])
-	length := 0
-	for len(bytes.TrimSpace(line)) > 0 {
-		if line, err = in.ReadSlice('\n'); err != nil {
-			return "", nil, err //nolint:wrapcheck // ends the connection
-		}
-		if value, found := bytes.CutPrefix(line, []byte("Content-Length: ")); found {
-			length = must(strconv.Atoi(string(bytes.TrimSpace(value))))
-		}
-	}
-	body = slices.Grow(body[:0], length)[:length]
-	_, err = io.ReadFull(in, body)
-	return path, body, err //nolint:wrapcheck // ends the connection
-}
-
-func (p *platform) answer(path string, body []byte, at time.Time) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *platform) answer(path string, body []byte) string {
 	switch path {
 	case sendPath:
-		_, rest, _ := bytes.Cut(body, []byte(openIDPrefix))
-		letters, _, _ := bytes.Cut(rest, []byte(`"`))
-		n, _ := strconv.Atoi(string(bytes.Map(func(letter rune) rune { return letter - lettersAbove }, letters)))
-		p.sent++
-		p.seconds[at.Unix()]++
-		if n >= firstSample {
-			p.arrived[n] = at
+		n := cost.NumberIn(body)
+		if p.sent.Add(1); n >= firstSample {
+			p.samples <- time.Now()
 		}
 		return fmt.Sprintf(`{"errcode":0,"errmsg":"ok","msgid":%d}`, firstMsgID+n)
 	case "/cgi-bin/stable_token":
 		return `{"access_token":"` + accessToken() + `","expires_in":7200}`
 	case "/cgi-bin/openapi/quota/get":
-		return fmt.Sprintf(`{"errcode":0,"errmsg":"ok","quota":{"daily_limit":%d,"used":%d,"remain":%d}}`, plenty, p.sent, plenty-p.sent)
+		used := p.sent.Load()
+		return fmt.Sprintf(`{"errcode":0,"errmsg":"ok","quota":{"daily_limit":%d,"used":%d,"remain":%d}}`, plenty, used, plenty-used)
 	}
 	return `{"errcode":40066,"errmsg":"invalid url"}`
 }
@@ -154,49 +124,43 @@ func relay(ctx context.Context, conn net.Conn, target string, latency time.Durat
 		_, _ = io.Copy(server, conn)
 		_ = server.Close() // ends the reader, which closes the channel
 	}()
-	type piece struct {
-		due  time.Time
-		data []byte
-	}
-	pieces := make(chan piece, 1024)
+	answers := make(chan func(), 1024)
 	go func() {
-		defer close(pieces)
+		defer close(answers)
 		for {
 			data := make([]byte, 64<<10)
 			n, err := server.Read(data)
 			if err != nil {
 				return
 			}
-			pieces <- piece{time.Now().Add(latency), data[:n]}
+			due := time.Now().Add(latency)
+			answers <- func() {
+				time.Sleep(time.Until(due)) //nolint:forbidigo // the latency itself
+				_, _ = conn.Write(data[:n]) // after an error the other direction ends too
+			}
 		}
 	}()
-	for p := range pieces {
-		time.Sleep(time.Until(p.due)) //nolint:forbidigo // the latency itself
-		_, _ = conn.Write(p.data)     // after an error the other direction ends too
+	for deliver := range answers {
+		deliver()
 	}
 }
 
-// freeAddr is a loopback address that a server can listen on.
-func freeAddr() string {
+// startRedis starts a redis-server without persistence on a free port.
+func startRedis(ctx context.Context) (addr string, rdb redis.UniversalClient, end func()) {
 	l := must(net.Listen("tcp", "127.0.0.1:0")) //nolint:noctx // opens at once or fails
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
-// startRedis starts a redis-server without persistence.
-func startRedis(ctx context.Context) (addr string, rdb redis.UniversalClient, cmd *exec.Cmd) {
-	addr = freeAddr()
+	addr = l.Addr().String()
 	_, port, _ := net.SplitHostPort(addr)
-	cmd = exec.CommandContext(ctx, "redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", os.TempDir(),
+	check(l.Close())
+	cmd := exec.CommandContext(ctx, "redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", os.TempDir(),
 		"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction")
 	check(cmd.Start())
-	rdb = must(dial("redis://" + addr + "/0"))
+	rdb = must(redisconn.Dial("redis://" + addr + "/0"))
 	starting, stop := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("redis-server did not start"))
 	defer stop()
 	for rdb.Ping(starting).Err() != nil {
 		pause(starting, 10*time.Millisecond)
 	}
-	return addr, rdb, cmd
+	return addr, rdb, func() { _ = errors.Join(rdb.Close(), cmd.Process.Kill(), cmd.Wait()) }
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,38 +9,33 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/wxnotify/wxnotify/internal/cost"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
+func tunedClient() *http.Client {
+	return &http.Client{Transport: must(wechat.NewTransport(wechat.Secret{}))}
+}
+
 func TestPlatformAcceptsWhatTheBuildsPost(t *testing.T) {
 	t.Parallel()
-	p := newPlatform(time.Hour) // an answer with latency would not come
-	base := "http://" + listen(p.serve) + instant
-	var opened atomic.Int64
-	hc := tunedClient(&opened)
+	p := newPlatform(0)
+	base, hc := "http://"+listen(p.serve), tunedClient()
 	defer hc.CloseIdleConnections()
-	for i := range 3 {
-		if err := post(t.Context(), hc, base, accessToken(), must(json.Marshal(message(i)))); err != nil {
+	for _, i := range []int{0, 1, 2, firstSample + 7} {
+		if err := capture(func() { post(t.Context(), hc, base, accessToken(), must(json.Marshal(cost.Message(i)))) }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := post(t.Context(), hc, base, accessToken(), must(json.Marshal(message(firstSample+7)))); err != nil {
-		t.Fatal(err)
+	if p.opened.Load() != 1 || p.sent.Load() != 4 {
+		t.Errorf("%d connections and %d sends, want 1 and 4", p.opened.Load(), p.sent.Load())
 	}
-	if opened.Load() != 1 {
-		t.Errorf("%d connections were opened for sends in turn, want 1", opened.Load())
-	}
-	n := p.noted()
-	sum := 0
-	for _, sends := range n.seconds {
-		sum += sends
-	}
-	if n.sent != 4 || sum != 4 || len(n.arrived) != 1 || time.Since(n.arrived[firstSample+7]) > time.Minute {
-		t.Errorf("noted %+v", n)
+	if arrived := testutil.Receive(t, "a sample's arrival", p.samples); time.Since(arrived) > time.Minute || len(p.samples) > 0 {
+		t.Errorf("it came at %s, and %d more", arrived, len(p.samples))
 	}
 }
 
@@ -50,7 +44,7 @@ func TestPlatformAnswersWeChatsClient(t *testing.T) {
 	p := newPlatform(time.Millisecond)
 	cfg := wechat.Config{
 		AppID: appID, AppSecret: wechat.NewSecret(strings.Repeat("0", 32)),
-		BaseURL: "http://" + listen(p.serve), HTTPClient: tunedClient(new(atomic.Int64)),
+		BaseURL: "http://" + listen(p.serve), HTTPClient: tunedClient(),
 	}
 	token, err := must(wechat.NewTokenFetcher(cfg)).FetchStable(t.Context(), false)
 	if err != nil || token.Value.Reveal() != accessToken() {
@@ -58,7 +52,7 @@ func TestPlatformAnswersWeChatsClient(t *testing.T) {
 	}
 	client := must(wechat.NewClient(cfg, wechat.StaticToken(accessToken())))
 	for _, i := range []int{0, 7, 12345678} {
-		id, err := client.SendTemplate(t.Context(), message(i))
+		id, err := client.SendTemplate(t.Context(), cost.Message(i))
 		if err != nil || id != wechat.MessageID(firstMsgID+i) || len(id.String()) != 19 {
 			t.Errorf("message %d: msgid %s, %v", i, id, err)
 		}
@@ -67,7 +61,7 @@ func TestPlatformAnswersWeChatsClient(t *testing.T) {
 	if err != nil || quota.DailyLimit != plenty || quota.Used != 3 {
 		t.Errorf("quota %+v, %v", quota, err)
 	}
-	if got := p.answer("/elsewhere", nil, time.Now()); !strings.Contains(got, "40066") {
+	if got := p.answer("/elsewhere", nil); !strings.Contains(got, "40066") {
 		t.Errorf("another path: %s", got)
 	}
 }
@@ -77,7 +71,7 @@ func TestPlatformDelaysSendsAlone(t *testing.T) {
 	const late = 100 * time.Millisecond
 	base := "http://" + listen(newPlatform(late).serve)
 	start := time.Now()
-	if err := post(t.Context(), http.DefaultClient, base, accessToken(), nil); err != nil {
+	if err := capture(func() { post(t.Context(), http.DefaultClient, base, accessToken(), nil) }); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(start); took < late {
@@ -92,7 +86,7 @@ func TestPostDoesNotShowTheToken(t *testing.T) {
 	}))
 	defer refusing.Close()
 	for _, base := range []string{refusing.URL, "http://127.0.0.1:1"} {
-		err := post(t.Context(), refusing.Client(), base, "s3cret", nil)
+		err := capture(func() { post(t.Context(), refusing.Client(), base, "s3cret", nil) })
 		if err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("got %v", err)
 		}
@@ -126,21 +120,5 @@ func TestRelayDelaysAnswersThatOverlap(t *testing.T) {
 	}
 	if took := time.Since(start); took > pieces/2*late {
 		t.Errorf("%d answers took %s: they do not overlap", pieces, took)
-	}
-}
-
-func TestMessageIDsAndNumbersFitTogether(t *testing.T) {
-	t.Parallel()
-	if a, b := messageID("r001", 7), messageID("r001", 12345678); len(a) != len(b) || a == b {
-		t.Errorf("%q and %q", a, b)
-	}
-	if err := message(12345678).Validate(); err != nil {
-		t.Error(err)
-	}
-	if err := message(firstSample + 12_345_678).Validate(); err != nil {
-		t.Error(err)
-	}
-	if bytes.Contains(payload("r001", 1), []byte("\n\n")) || bytes.Count(payload("r001", 1), []byte("\n")) != 1 {
-		t.Errorf("the terms and the body are not two lines: %s", payload("r001", 1))
 	}
 }
