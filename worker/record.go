@@ -74,8 +74,8 @@ func (d *delivery) fail(ctx context.Context, v Verdict) error {
 		}
 		return err
 	})
-	if void {
-		return d.later(supersededWait, "another worker has the message")
+	if void { // the task goes to the head of its queue, unless another delivery has it by now
+		return d.later(0, "the message has gone on since")
 	}
 	if err != nil {
 		d.unwritten.put(keyOf(d.env), func(ctx context.Context) error { return d.fail(ctx, v) })
