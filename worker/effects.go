@@ -72,6 +72,13 @@ func (d *delivery) recovered(ctx context.Context) {
 	d.gate.Succeed(context.WithoutCancel(ctx))
 }
 
+// forgetTrouble is called when sending goes on after a closure, which another process'
+// probe may have ended: what this process saw before it says nothing any more.
+func (a *account) forgetTrouble() {
+	a.breaker.reset()
+	a.streak.reset()
+}
+
 // hold closes the gate when the verdict asks for it. A probe that fails for
 // WeChat's outage, or without telling anything about its pause, is kept and not
 // reported: the next one comes when its lease ends.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
@@ -359,4 +360,45 @@ func TestQue06LoneMessage(t *testing.T) {
 			t.Errorf("recorded %+v, want a deferral", o)
 		}
 	})
+}
+
+// The probe of another process has opened the gate: what this process saw before does not
+// close it again with the next answer.
+func TestTroubleThatAnotherProcessEndedIsForgotten(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer error
+		calls  int // until the gate is closed
+	}{
+		"outage":                          {transport(503, true, errors.New("x")), 5},
+		"one errcode for many recipients": {refusal(wechat.CodeUserLimited), 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t, answers(test.answer))
+				deliver := func(n int) error {
+					return b.deliver(t, func(e *job.Envelope) { e.To = fmt.Sprintf("%s%02d", openid[:26], n) })
+				}
+				for n := range test.calls {
+					var back *queue.Later
+					if errors.As(deliver(n), &back) {
+						time.Sleep(back.After) // virtual
+					}
+				}
+				if len(b.gate.pauses) != 1 {
+					t.Fatalf("%d pauses: the test tests nothing", len(b.gate.pauses))
+				}
+				b.gate.shut(&ratelimit.ClosedError{Reason: b.gate.pauses[0].Reason})
+				if err := deliver(7); err == nil {
+					t.Fatal("a closed gate granted a permit")
+				}
+				b.gate.shut(nil)
+				_ = deliver(8)
+				if len(b.gate.pauses) != 1 {
+					t.Errorf("closed again after one answer: %+v", b.gate.pauses[1])
+				}
+			})
+		})
+	}
 }

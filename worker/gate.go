@@ -32,6 +32,7 @@ type watchedGate struct {
 	log          *zap.Logger
 	presence     *presence // whether this worker may fetch
 	unreconciled func()
+	reopened     func()                           // called when sending goes on after a closure; nil: not
 	closedFor    atomic.Pointer[ratelimit.Reason] // nil: open
 
 	onWait func(time.Duration) // nil: waits are not measured
@@ -87,6 +88,9 @@ func (g *watchedGate) take(ctx context.Context, tier ratelimit.Tier) (ratelimit.
 	if err == nil {
 		if !p.Probe() && g.closedFor.Load() != nil && g.closedFor.Swap(nil) != nil {
 			g.log.Info("the gate is open again")
+			if g.reopened != nil {
+				g.reopened()
+			}
 		}
 		return p, nil
 	}

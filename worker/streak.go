@@ -31,6 +31,12 @@ func streakLimit(code wechat.Code) int {
 	}
 }
 
+func (a *sameCodeStreak) reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.code, a.seen = 0, nil
+}
+
 // note counts an answer and returns the hold that it asks for, if any.
 func (a *sameCodeStreak) note(code wechat.Code, openid string) Hold {
 	limit := streakLimit(code)

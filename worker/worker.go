@@ -174,7 +174,7 @@ func newAccount(cfg Config, a Account, self heartbeat.Worker) (*account, error) 
 	}
 	acct.supervisor = newSupervisor(a.Gate, a.Quota, acct.presence, log)
 	acct.presence.resumed, acct.presence.held = acct.supervisor.askSoon, acct.held
-	acct.gate = &watchedGate{Gate: a.Gate, log: log, presence: acct.presence, unreconciled: acct.supervisor.askSoon}
+	acct.gate = &watchedGate{Gate: a.Gate, log: log, presence: acct.presence, unreconciled: acct.supervisor.askSoon, reopened: acct.forgetTrouble}
 	if cfg.OnGateWait != nil {
 		acct.gate.onWait = func(wait time.Duration) { cfg.OnGateWait(a.AppID, wait) }
 	}
