@@ -194,7 +194,7 @@ func inTime[T any](ctx context.Context, f func() (T, error)) (T, error) {
 func (s *Service) acknowledge(w http.ResponseWriter, a *account, push *wechat.Push, reply []byte) {
 	sealed, err := a.Callback.Seal(push, reply)
 	if err != nil {
-		s.log.warn("seal", "a passive reply could not be encrypted", zap.String("account", a.AppID), zap.Error(err))
+		s.log.warn("seal", "a reply of the business's own server is not relayed; WeChat got success instead", zap.String("account", a.AppID), zap.Error(err))
 		sealed = nil
 	}
 	if len(sealed) == 0 || string(sealed) == success {

@@ -1,6 +1,7 @@
 package wechat
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -308,19 +310,23 @@ func (c *Callback) Nonce(query url.Values) (name string, keep time.Duration) {
 	return hexSHA256([]byte(query.Get("signature"))), 2 * c.window
 }
 
-// Seal returns the body of a passive reply to p. In secure mode it is the document
-// with Encrypt, MsgSignature, TimeStamp and Nonce, made with the Token and key of
-// p. In plain and compat mode, and when reply is empty, "success" or encrypted
-// already, it is reply. A reply that is not WeChat's XML is a *CallbackError.
+// ErrReply is a passive reply for which WeChat would show the follower an error.
+var ErrReply = errors.New(`wechat: the reply is neither one <xml> element in UTF-8, nor "success", nor empty: correct the program that made it`)
+
+// Seal returns the body of a passive reply to p, without a byte order mark and blanks
+// around it. In secure mode it is the document with Encrypt, MsgSignature, TimeStamp and
+// Nonce, made with the Token and key of p. In plain and compat mode, and when reply is
+// empty, "success" or encrypted already, it is reply. Another text is ErrReply.
 func (c *Callback) Seal(p *Push, reply []byte) ([]byte, error) {
-	if c.mode != CallbackSecure || len(reply) == 0 || string(reply) == "success" {
+	reply = bytes.Trim(reply, "\ufeff \t\r\n")
+	if len(reply) == 0 || string(reply) == "success" {
 		return reply, nil
 	}
-	fields, err := parseXMLDocument(tidy(reply)) // WeChat shows followers an error for a JSON reply
-	if err != nil {
-		return nil, refused(CallbackFaultDocument, "the reply: "+detail(err))
+	fields, err := parseXMLDocument(tidy(reply))
+	if err != nil || !utf8.Valid(reply) {
+		return nil, ErrReply
 	}
-	if fields["Encrypt"] != "" {
+	if c.mode != CallbackSecure || fields["Encrypt"] != "" {
 		return reply, nil
 	}
 	text, err := encrypt(p.aesKey, c.appID, reply)
