@@ -212,7 +212,8 @@ func (q *request) authorize() error {
 	}
 	key, err := q.g.keys.VerifyToken(q.r.Context(), token)
 	if errors.Is(err, apikey.ErrUnknown) {
-		return refuse(wechat.CodeInvalidCredential, "invalid credential, access_token is invalid or not latest: it is none of this gateway's, or its key was revoked")
+		return refuse(wechat.CodeInvalidCredential, "invalid credential, access_token is invalid or not latest: its key was revoked, or it is none of this gateway's, "+
+			"such as WeChat's own, which a key of the scope token gets: that is for WeChat's host")
 	}
 	if err != nil {
 		return err

@@ -232,6 +232,16 @@ func TestColoursOfSDKsAreDropped(t *testing.T) {
 	errcode(t, s.do(t, "POST", wechat.SendPath+"?access_token="+token, strings.Replace(coloured, `"touser"`, `"touser":"o1","touser"`, 1)), 47001)
 }
 
+// What is wrong is named as the program wrote it.
+func TestRefusalsNameTheFieldsOfWeChatsBody(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	a := s.do(t, "POST", wechat.SendPath+"?access_token="+s.token(t, s.key(t, nil)), strings.Replace(card, "order-1", "order 1", 1))
+	if text, _ := a["errmsg"].(string); !strings.Contains(text, "client_msg_id is not an id") {
+		t.Errorf("%v", a)
+	}
+}
+
 // numbered is card under another client_msg_id.
 func numbered(i int) string { return strings.Replace(card, "order-1", fmt.Sprint("order-", i), 1) }
 
@@ -302,6 +312,8 @@ func TestWithoutAGoodTokenNothingIsDone(t *testing.T) {
 		for _, path := range []string{wechat.SendPath, "/cgi-bin/user/info"} {
 			if a := s.do(t, "POST", path+"?access_token="+bad, card); a["errcode"] != want {
 				t.Errorf("%s on %s: %v, want %v", name, path, a, want)
+			} else if text, _ := a["errmsg"].(string); bad != "" && !strings.Contains(text, "which a key of the scope token gets") {
+				t.Errorf("%s on %s: %q", name, path, text)
 			}
 		}
 	}

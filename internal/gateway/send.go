@@ -123,7 +123,7 @@ func codeOf(err error) wechat.Code {
 	return wechat.CodeInvalidArgument
 }
 
-// faultsText is what WeChat's errmsg says of all faults.
+// faultsText is what WeChat's errmsg says of all faults, with the names of WeChat's body.
 func faultsText(err error) string {
 	var invalid *wechat.InvalidError
 	if !errors.As(err, &invalid) {
@@ -131,6 +131,9 @@ func faultsText(err error) string {
 	}
 	parts := make([]string, len(invalid.Faults))
 	for i, f := range invalid.Faults {
+		if f.Path == "id" {
+			f.Path = "client_msg_id"
+		}
 		parts[i] = f.String()
 	}
 	return "argument invalid! " + strings.Join(parts, "; ")
