@@ -75,6 +75,15 @@ func ValidateOpenID(openid string) error {
 	return invalid((&TemplateMessage{ToUser: openid}).recipientFaults())
 }
 
+// ValidateTemplateID checks the form of a template id, as Validate does. The path of its
+// fault is template_id.
+func ValidateTemplateID(id string) error {
+	if isToken(id, templateIDLimit) {
+		return nil
+	}
+	return invalid([]Fault{newFault("template_id", FaultTemplateInvalid)})
+}
+
 // KeyFaults compares the keys of Data with those of the template.
 func (m *TemplateMessage) KeyFaults(keys []string) []Fault {
 	var faults []Fault
@@ -109,6 +118,8 @@ func (m *TemplateMessage) recipientFaults() []Fault {
 		return nil // see encodingFaults
 	case isOpenIDList(to):
 		return []Fault{newFault("touser", FaultOpenIDSeveral)}
+	case strings.Contains(to, "…") || strings.Contains(to, "**"):
+		return []Fault{faultOf("touser", FaultOpenIDInvalid, words{"is masked, as lists and pages show it: give the whole openid", "是打码后的 openid：请给出完整的 openid"})}
 	default:
 		return []Fault{newFault("touser", FaultOpenIDInvalid)}
 	}

@@ -234,8 +234,10 @@ func (a *app) suppressCommand() *cobra.Command {
 		if keep > 0 {
 			a.change.detail += " for " + keep.String()
 		}
-		a.change.openid, err = a.fromStdin(cmd.Context(), args[0])
-		return err
+		if a.change.openid, err = a.fromStdin(cmd.Context(), args[0]); err != nil {
+			return err
+		}
+		return a.checkNames(a.change.openid, template)
 	}
 	add.Flags().StringVar(&reason, "reason", "by-admin", "why: `status` of its messages shows it; no personal data")
 	add.Flags().DurationVar(&keep, "for", 0, "how long; 0 is until lifted")

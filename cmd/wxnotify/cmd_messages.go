@@ -93,8 +93,10 @@ func (a *app) messageQuery(ctx context.Context, f messageFlags) (q ledger.Query,
 	if !q.Until.IsZero() && !q.Until.After(q.Since) {
 		return q, usage.Errorf("--until: is not later than --since: no message is between them")
 	}
-	q.To, err = a.fromStdin(ctx, f.openid)
-	return q, err
+	if q.To, err = a.fromStdin(ctx, f.openid); err != nil {
+		return q, err
+	}
+	return q, a.checkNames(q.To, q.Template)
 }
 
 // findIn prints the messages of one account that match.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // open opens the file at path, or stdin for "-". name is what its errors call it. The error
@@ -56,6 +57,28 @@ func (a *app) fromStdin(ctx context.Context, value string) (string, error) {
 		return "", usage.Errorf("-: the first line of standard input is empty")
 	}
 	return line, nil
+}
+
+// checkNames refuses what can be no openid or template id, such as a masked one that was
+// copied from a list: a command would do nothing, and say that it is done. Empty ones are
+// not given.
+func (a *app) checkNames(openid, template string) error {
+	var faults []error
+	check := func(name string, err error) {
+		if invalid, ok := errors.AsType[*wechat.InvalidError](err); ok {
+			faults = append(faults, fmt.Errorf("%s %s", name, invalid.Faults[0].MessageIn(a.lang)))
+		}
+	}
+	if openid != "" {
+		check("the openid", wechat.ValidateOpenID(openid))
+	}
+	if template != "" {
+		check("--template", wechat.ValidateTemplateID(template))
+	}
+	if len(faults) > 0 {
+		return usage.Wrap(errors.Join(faults...))
+	}
+	return nil
 }
 
 // readerFunc is an io.Reader made of a function.

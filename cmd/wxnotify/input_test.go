@@ -70,3 +70,21 @@ func TestInputComesFromAPipe(t *testing.T) {
 	env := map[string]string{"WXNOTIFY_APPID": "wx0000000000000001"}
 	inProcess(t, env, "send", "--json", pipe, "--dry-run").has(t, exitDone, "messages read: 1; refused 0")
 }
+
+// An openid that was copied from a list is masked: a suppression of it stops nothing.
+func TestMaskedOpenIDsAreRefused(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"WXNOTIFY_APPID": "wx0000000000000001", "WXNOTIFY_REDIS_URL": "redis://127.0.0.1:1/0"}
+	for _, c := range [][]string{
+		{"suppress", "add", "oSIM…02"}, {"messages", "--openid", "oSIM…02"}, {"messages", "--openid", "*********02"}, {"suppress", "add", "oSIM…02", "--lang", "zh"},
+	} {
+		want := "the openid is masked, as lists and pages show it: give the whole openid"
+		if len(c) > 3 {
+			want = "the openid 是打码后的 openid"
+		}
+		inProcess(t, env, c...).has(t, exitUsage, want)
+	}
+	inProcess(t, env, "suppress", "add", "张三").has(t, exitUsage, "the openid is not an openid: use the openid exactly as WeChat returned it")
+	inProcess(t, env, "suppress", "add", "oSIM6t0follower0000000000001", "--template", "订单支付成功通知").has(t, exitUsage, "--template is not a template id: copy")
+	inProcess(t, env, "messages", "--template", "订单支付成功通知").has(t, exitUsage, "--template is not a template id: copy")
+}

@@ -92,6 +92,9 @@ func setParameter(q *producer.Query, name string, values []string) (code, detail
 	var err error
 	switch name {
 	case "to":
+		if wechat.ValidateOpenID(value) != nil {
+			return "value-form", "is not an openid: give it whole, as WeChat returned it"
+		}
 		q.To = value
 	case "user":
 		q.User = value

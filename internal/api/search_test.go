@@ -76,7 +76,7 @@ func TestWrongParametersOfTheListAreNamedAtOnce(t *testing.T) {
 		}
 	}
 	for _, query := range []string{
-		"?cursor=x", "?cursor=-", "?cursor=zz%2d", "?limit=1001", "?errcode=0", "?a=%zz", "?user=%b2%e2", "?user=", "?to=", "?template_id=&user=u", "?state=",
+		"?cursor=x", "?cursor=-", "?cursor=zz%2d", "?limit=1001", "?errcode=0", "?a=%zz", "?user=%b2%e2", "?to=oSIM%E2%80%A601", "?to=%E6%B5%8B", "?user=", "?to=", "?template_id=&user=u", "?state=",
 		"?since=2026-11-26T00:00:00Z&until=2026-11-26T00:00:00Z", "?since=2026-11-27T00:00:00Z&until=2026-11-26T00:00:00Z",
 	} {
 		want(t, s.call(t, "GET", "/v1/messages"+query, secret, ""), http.StatusBadRequest)

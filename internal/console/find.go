@@ -200,6 +200,9 @@ func (c *Console) find(r *request) error {
 // the time zone of the process.
 func queryOf(value func(string) string) (ledger.Query, error) {
 	q := ledger.Query{To: value("openid"), User: value("user"), Template: value("template")}
+	if q.To != "" && wechat.ValidateOpenID(q.To) != nil {
+		return q, wrong("This is not an openid: give it whole, not masked.")
+	}
 	if state := ledger.State(value("state")); state != "" {
 		if !slices.Contains(ledger.States(), state) {
 			return q, wrong("There is no such state.")

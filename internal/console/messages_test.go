@@ -106,7 +106,7 @@ func TestMessagesAreFoundWithoutPersonalDataInAddresses(t *testing.T) {
 	}
 	for explanation, fields := range map[string][]string{
 		"A msgid has digits only.": {"msgid", "12x"}, "An errcode is a number": {"errcode", "x"}, "There is no such state.": {"state", "gone"},
-		"A time is written like": {"since", "yesterday"},
+		"A time is written like": {"since", "yesterday"}, "This is not an openid: give it whole": {"openid", "oSIM…01"},
 	} {
 		b.post(t, "/messages", fields...).must(t, explanation, http.StatusBadRequest, explanation)
 	}
