@@ -25,7 +25,7 @@ import (
 // helpDesk is an environment of two accounts whose AppSecrets cannot be read.
 func helpDesk(t *testing.T, server *redistest.Server) map[string]string {
 	t.Helper()
-	file := write(t, "wxnotify.yaml", "redis_url: "+server.URL()+`
+	file := testutil.File(t, "wxnotify.yaml", "redis_url: "+server.URL()+`
 accounts:
   - {appid: wxone, appsecret_file: /run/secrets/not-mine}
   - {appid: wxtwo, appsecret: "env:NOT_SET", callback_token: "env:NOT_SET"}

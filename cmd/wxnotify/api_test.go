@@ -139,7 +139,7 @@ func TestAPIAlone(t *testing.T) {
 	static := "billing:" + strings.Repeat("5f", 20)
 	env := map[string]string{
 		"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_OPS_ADDR": "-",
-		"WXNOTIFY_WECHAT_BASE_URL": "http://127.0.0.1:1", "WXNOTIFY_API_KEYS_FILE": write(t, "keys", static+"\nshop:"+strings.Repeat("6e", 20)+"\n"),
+		"WXNOTIFY_WECHAT_BASE_URL": "http://127.0.0.1:1", "WXNOTIFY_API_KEYS_FILE": testutil.File(t, "keys", static+"\nshop:"+strings.Repeat("6e", 20)+"\n"),
 	}
 	for _, addr := range []string{first, second} {
 		start(t, env, "api", "--api-addr", addr).says(t, "api started")
@@ -173,7 +173,7 @@ func TestKeysAreMadeListedRotatedAndRevoked(t *testing.T) {
 	use := func(secret string) int {
 		return ask(t, "GET", "http://"+addr+"/v1/templates", secret, "").status
 	}
-	guests := write(t, "guests", "oGuest1\n\n patient-401 \n")
+	guests := testutil.File(t, "guests", "oGuest1\n\n patient-401 \n")
 	id, secret := newKey(t, env, "--kind", "guest", "--guests-file", guests, "--class", "bulk", "--share", "0.25")
 	if got := use(secret); got != http.StatusOK {
 		t.Errorf("a new key: %d", got)

@@ -35,7 +35,7 @@ func clickedWorld(t *testing.T) (w *world, ops string) {
 	public := testutil.FreeAddr(t)
 	ops = testutil.FreeAddr(t)
 	w = newWorld(t, redistest.Start(t).UserURL(t), "--callback-url", "http://"+public+"/callback/"+wechattest.AppID, "--callback-token", "clickstoken")
-	w.env = w.with("WXNOTIFY_OPS_ADDR", ops, "WXNOTIFY_OPS_USERS_FILE", write(t, "users", users.String()), "WXNOTIFY_RATE", "250",
+	w.env = w.with("WXNOTIFY_OPS_ADDR", ops, "WXNOTIFY_OPS_USERS_FILE", testutil.File(t, "users", users.String()), "WXNOTIFY_RATE", "250",
 		"WXNOTIFY_PUBLIC_ADDR", public, "WXNOTIFY_API_ADDR", "-", "WXNOTIFY_CALLBACK_TOKEN", "clickstoken")
 	var replies []map[string]any
 	for i := range 15 {
@@ -68,7 +68,7 @@ func enqueueClicked(t *testing.T, w *world) {
 		_, _ = fmt.Fprintf(&lines, `{"id":"order-%d","message":{"touser":%q,"template_id":%q,"data":{"thing1":{"value":"茶"},"time2":{"value":"2026-11-26 10:00"},"amount3":{"value":"¥1.00"}}}}`+"\n",
 			i, openid, wechattest.TemplateOrderPaid)
 	}
-	inProcess(t, w.env, "send", "--json", write(t, "run.ndjson", lines.String())).has(t, exitDone)
+	inProcess(t, w.env, "send", "--json", testutil.File(t, "run.ndjson", lines.String())).has(t, exitDone)
 }
 
 // seat is a browser with a login.

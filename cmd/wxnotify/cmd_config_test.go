@@ -7,6 +7,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
 const (
@@ -36,11 +37,11 @@ func TestACommandThatCallsWeChatNamesAMissingAppSecret(t *testing.T) {
 		{"rid", "5f8f7f5d-1d2e3f4a-0b0c0d0e"},
 		{"enroll", "sync"},
 		{"enroll", "migrate", "--from", "wx0123456789abcdef"},
-		{"enroll", "import", "--check", write(t, "users.csv", "user,openid\nu,oABCDEFGHIJKLMNOPQRSTUVWXYZ1\n")},
+		{"enroll", "import", "--check", testutil.File(t, "users.csv", "user,openid\nu,oABCDEFGHIJKLMNOPQRSTUVWXYZ1\n")},
 	} {
 		inProcess(t, env, args...).has(t, exitUsage, "account wxa: the AppSecret is missing", "WXNOTIFY_APPSECRET_FILE")
 	}
-	inProcess(t, env, "enroll", "import", write(t, "users.csv", "user,openid\nu,oABCDEFGHIJKLMNOPQRSTUVWXYZ1\n")).has(t, exitDone)
+	inProcess(t, env, "enroll", "import", testutil.File(t, "users.csv", "user,openid\nu,oABCDEFGHIJKLMNOPQRSTUVWXYZ1\n")).has(t, exitDone)
 	inProcess(t, env, "token").hasNot(t, "error", "fetches today 1")
 }
 
@@ -85,7 +86,7 @@ func TestConfigCommandRedacts(t *testing.T) {
 
 func TestConfigCommandShowsWhatAnAccountSetsItself(t *testing.T) {
 	t.Parallel()
-	file := write(t, "c.yaml", "rate: 40\naccounts:\n  - {appid: wxone, rate: 80, appsecret: "+canarySecret+"}\n  - {appid: wxtwo}\n")
+	file := testutil.File(t, "c.yaml", "rate: 40\naccounts:\n  - {appid: wxone, rate: 80, appsecret: "+canarySecret+"}\n  - {appid: wxtwo}\n")
 	text := inProcess(t, nil, "config", "--config", file)
 	fields := strings.Join(strings.Fields(text.stdout), " ")
 	for _, want := range []string{"rate 40 file WXNOTIFY_RATE", "account wxone", "rate 80 file", "account wxtwo"} {
@@ -127,7 +128,7 @@ func TestConfigCheckRefusesWhatTheStartRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ variable, value, want string }{
 		"list of logins, missing":     {"WXNOTIFY_OPS_USERS_FILE", "/nonexistent", "WXNOTIFY_OPS_USERS_FILE: "},
-		"list of logins, wrong":       {"WXNOTIFY_OPS_USERS_FILE", write(t, "users", "li:boss:x\n"), "WXNOTIFY_OPS_USERS_FILE: line 1: the role is not one of"},
+		"list of logins, wrong":       {"WXNOTIFY_OPS_USERS_FILE", testutil.File(t, "users", "li:boss:x\n"), "WXNOTIFY_OPS_USERS_FILE: line 1: the role is not one of"},
 		"two persons, no login":       {"WXNOTIFY_OPS_TWO_PERSONS", "true", "WXNOTIFY_OPS_TWO_PERSONS: needs two logins"},
 		"OIDC, in part":               {"WXNOTIFY_OPS_OIDC_ISSUER", "https://sso.example.com", "required together"},
 		"audit file, a folder":        {"WXNOTIFY_AUDIT_FILE", t.TempDir(), "WXNOTIFY_AUDIT_FILE: "},
@@ -164,7 +165,7 @@ func TestPasswordInTheFlagOfRedisIsRefused(t *testing.T) {
 			t.Errorf("%s: %s", url, r.stderr)
 		}
 	}
-	file := write(t, "redis", "redis://:"+password+"@127.0.0.1:1/0")
+	file := testutil.File(t, "redis", "redis://:"+password+"@127.0.0.1:1/0")
 	for name, r := range map[string]result{
 		"flag":     inProcess(t, map[string]string{"WXNOTIFY_APPID": "wx1"}, "queues", "--redis-url-file", file),
 		"file":     inProcess(t, map[string]string{"WXNOTIFY_APPID": "wx1", "WXNOTIFY_REDIS_URL_FILE": file}, "queues"),

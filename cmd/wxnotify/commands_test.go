@@ -164,7 +164,7 @@ func TestSeveralAccounts(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	one, two := newWorld(t, server.URL(), "--appid", "wxone", "--appsecret", "secret-of-one"), newWorld(t, server.URL(), "--appid", "wxtwo", "--appsecret", "secret-of-two")
-	file := write(t, "wxnotify.yaml", "redis_url: "+server.URL()+`
+	file := testutil.File(t, "wxnotify.yaml", "redis_url: "+server.URL()+`
 ops_addr: "-"
 accounts:
   - {appid: wxone, appsecret: env:ONE, wechat_base_url: `+one.base+`}

@@ -160,7 +160,7 @@ func beat(c *clinic, ahead time.Duration, version string) {
 func TestDoctorAsksFromOutside(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
-	files := filepath.Dir(write(t, "MP_verify_abc123.txt", "abc123"))
+	files := filepath.Dir(testutil.File(t, "MP_verify_abc123.txt", "abc123"))
 	public, ops := testutil.FreeAddr(t), testutil.FreeAddr(t)
 	base := "http://" + public
 	c.set("WXNOTIFY_PUBLIC_URL", base)

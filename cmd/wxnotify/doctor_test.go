@@ -15,6 +15,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/doctor"
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
@@ -225,18 +226,18 @@ func TestDoctorNamesBrokenSettings(t *testing.T) {
 		"a key of wrong form":  {variableIs("WXNOTIFY_ENCODING_AES_KEY", "Canary"), "setting-fault", "43 letters or digits"},
 		"no verification file": {func(c *clinic) { c.set("WXNOTIFY_VERIFY_FILES", c.t.TempDir()) }, "setting-fault", "WXNOTIFY_VERIFY_FILES"},
 		"a secret for all": {func(c *clinic) {
-			path := write(c.t, "appsecret", wechattest.AppSecret)
+			path := testutil.File(c.t, "appsecret", wechattest.AppSecret)
 			chmod(c.t, path, 0o644)
 			delete(c.env, "WXNOTIFY_APPSECRET")
 			c.set("WXNOTIFY_APPSECRET_FILE", path)
 		}, "file-readable", "appsecret (mode 0644)"},
 		"a configuration for all": {func(c *clinic) {
-			path := write(c.t, "wxnotify.yaml", "ops_login: \""+doctorLogin+"\"\nenroll_key: env:WXNOTIFY_ENROLL_KEY\n")
+			path := testutil.File(c.t, "wxnotify.yaml", "ops_login: \""+doctorLogin+"\"\nenroll_key: env:WXNOTIFY_ENROLL_KEY\n")
 			chmod(c.t, path, 0o604)
 			c.set("WXNOTIFY_CONFIG", path)
 		}, "file-readable", "holds ops_login (mode 0604)"},
 		"a configuration that others change": {func(c *clinic) {
-			path := write(c.t, "wxnotify.yaml", "rate: 5\n")
+			path := testutil.File(c.t, "wxnotify.yaml", "rate: 5\n")
 			chmod(c.t, path, 0o646)
 			c.set("WXNOTIFY_CONFIG", path)
 		}, "file-writable", "mode 0646"},
@@ -336,7 +337,7 @@ func TestDoctorTellsOneAccountFromAnother(t *testing.T) {
 		delete(c.env, "WXNOTIFY_"+name)
 	}
 	c.set("GOOD", common["WXNOTIFY_APPSECRET"])
-	c.set("WXNOTIFY_CONFIG", write(t, "wxnotify.yaml", "accounts:\n- {appid: "+wechattest.AppID+", appsecret: 'env:GOOD'}\n- {appid: "+broken+", appsecret: 'env:GOOD'}\n"))
+	c.set("WXNOTIFY_CONFIG", testutil.File(t, "wxnotify.yaml", "accounts:\n- {appid: "+wechattest.AppID+", appsecret: 'env:GOOD'}\n- {appid: "+broken+", appsecret: 'env:GOOD'}\n"))
 	report := c.examine()
 	if len(report.Findings) != 1 || report.Findings[0].Code != "appid-wrong" || report.Findings[0].Account != broken {
 		t.Errorf("%+v", report.Findings)

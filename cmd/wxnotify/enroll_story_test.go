@@ -267,7 +267,7 @@ func TestHandOffIsReadFromAFile(t *testing.T) {
 		"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": "wxsim0000000000001", "WXNOTIFY_PUBLIC_URL": "https://n.example",
 		"WXNOTIFY_ENROLL_KEY": strings.Repeat("k", 32),
 	}
-	good := write(t, "person", `{"data": {"phone": "13800004567"}, "unionid": "canary-unionid"}`)
+	good := testutil.File(t, "person", `{"data": {"phone": "13800004567"}, "unionid": "canary-unionid"}`)
 	r := inProcess(t, env, "enroll", "link", "--user", "u", "--hand-off", good, "-o", "json")
 	var link linkView
 	if err := json.Unmarshal([]byte(r.stdout), &link); r.code != exitDone || err != nil || len(link.Claim) != 64 || !strings.Contains(link.URL, "ticket=") {
@@ -278,7 +278,7 @@ func TestHandOffIsReadFromAFile(t *testing.T) {
 		"number": `{"data": {"phone": 13800004567}}`, "two values": `{"data": {"phone": "13800004567"}} {}`, "empty": "",
 		"line break": `{"data": {"phone": "13800004567\nname=x"}}`,
 	} {
-		r := inProcess(t, env, "enroll", "link", "--user", "u", "--hand-off", write(t, "bad", text))
+		r := inProcess(t, env, "enroll", "link", "--user", "u", "--hand-off", testutil.File(t, "bad", text))
 		if r.code == exitDone || strings.Contains(r.stderr, "13800004567") || strings.Contains(r.stderr, "canary") {
 			t.Errorf("%s: exit %d %s", name, r.code, r.stderr)
 		}

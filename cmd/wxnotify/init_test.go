@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -77,7 +78,7 @@ func TestInitWritesWhatServeTakes(t *testing.T) {
 // TestInitOverwritesNothing and asks nothing then.
 func TestInitOverwritesNothing(t *testing.T) {
 	t.Parallel()
-	file := write(t, "wxnotify.yaml", "rate: 5\n")
+	file := testutil.File(t, "wxnotify.yaml", "rate: 5\n")
 	for _, args := range [][]string{{"init", file}, {"init", "--config", file}, {"init", "--simulate", file}} {
 		r := inProcess(t, nil, args...)
 		if r.code != exitUsage || !strings.Contains(r.stderr, "exists and is not overwritten") {

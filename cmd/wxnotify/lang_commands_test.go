@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat"
 	"github.com/wxnotify/wxnotify/wechat/tokenstore"
 )
@@ -18,7 +19,7 @@ func TestCommandsSpeakChinese(t *testing.T) {
 	server := redistest.Start(t)
 	env := map[string]string{"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": "wxa", "LC_ALL": "zh_CN.UTF-8", "WXNOTIFY_APPSECRET": canarySecret}
 	look := func(args ...string) result { t.Helper(); return inProcess(t, env, args...) }
-	file := func(name, text string) string { t.Helper(); return write(t, name, text) }
+	file := func(name, text string) string { t.Helper(); return testutil.File(t, name, text) }
 	body := func(thing string) string {
 		return `{"touser":"oLanguage000000000000000001","template_id":"T","data":{"thing1":{"value":"` + thing + `"}}}` + "\n"
 	}
@@ -58,7 +59,7 @@ func (s steps) Revoke(_ context.Context, step func(tokenstore.RevokeStep)) error
 // TestAppIDBesideAListOfAccountsIsWarnedOf: it would choose none of them.
 func TestAppIDBesideAListOfAccountsIsWarnedOf(t *testing.T) {
 	t.Parallel()
-	file := write(t, "wxnotify.yaml", "accounts: [{appid: wx1111111111111111, rate: 20}]\n")
+	file := testutil.File(t, "wxnotify.yaml", "accounts: [{appid: wx1111111111111111, rate: 20}]\n")
 	env := map[string]string{"WXNOTIFY_CONFIG": file, "WXNOTIFY_APPID": "wx2222222222222222"}
 	r := inProcess(t, env, "config")
 	r.has(t, 0, "warning: WXNOTIFY_APPID: has no effect, since "+file+" lists accounts: name one of them with --account")

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/redistest"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat/wechattest"
 )
 
@@ -72,12 +73,12 @@ func TestPasswordCutByADelimiterIsShownNowhere(t *testing.T) {
 
 func TestProxyIsASecret(t *testing.T) {
 	t.Parallel()
-	env := map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_WECHAT_PROXY_FILE": write(t, "proxy", "http://u:canary@proxy.invalid:3128\n")}
+	env := map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_WECHAT_PROXY_FILE": testutil.File(t, "proxy", "http://u:canary@proxy.invalid:3128\n")}
 	r := inProcess(t, env, "config")
 	if r.code != exitDone || !strings.Contains(r.stdout, "wechat_proxy") || strings.Contains(r.stdout+r.stderr, "canary") {
 		t.Errorf("code %d:\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	env["WXNOTIFY_WECHAT_PROXY_FILE"] = write(t, "proxy", "ftp://u:canary@proxy.invalid:3128")
+	env["WXNOTIFY_WECHAT_PROXY_FILE"] = testutil.File(t, "proxy", "ftp://u:canary@proxy.invalid:3128")
 	if r = inProcess(t, env, "config"); r.code != exitUsage || !strings.Contains(r.stderr, "socks5") || strings.Contains(r.stderr, "canary") {
 		t.Errorf("code %d: %s", r.code, r.stderr)
 	}
@@ -86,7 +87,7 @@ func TestProxyIsASecret(t *testing.T) {
 // TestRedisFilesAreTheirOwnSettings: not the files of secrets named redis_ca and so on.
 func TestRedisFilesAreTheirOwnSettings(t *testing.T) {
 	t.Parallel()
-	file := write(t, "wxnotify.yaml", "redis_url: rediss://127.0.0.1:1\nredis_ca_file: /nowhere.pem\n")
+	file := testutil.File(t, "wxnotify.yaml", "redis_url: rediss://127.0.0.1:1\nredis_ca_file: /nowhere.pem\n")
 	r := inProcess(t, map[string]string{"WXNOTIFY_APPID": "wxa", "WXNOTIFY_CONFIG": file}, "queues")
 	if r.code != exitUsage || !strings.Contains(r.stderr, "WXNOTIFY_REDIS_CA_FILE cannot be read: open /nowhere.pem") {
 		t.Errorf("code %d: %s", r.code, r.stderr)
@@ -102,14 +103,14 @@ func TestRedisFilesAreTheirOwnSettings(t *testing.T) {
 func TestEachAccountHasItsProxy(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	file := write(t, "wxnotify.yaml", "redis_url: "+server.URL()+`
+	file := testutil.File(t, "wxnotify.yaml", "redis_url: "+server.URL()+`
 wechat_base_url: http://127.0.0.1:1
 appsecret: `+wechattest.AppSecret+`
 wechat_proxy: http://u:canary-common@127.0.0.1:2
 accounts:
   - appid: wxone
   - appid: wxtwo
-    wechat_proxy_file: `+write(t, "proxy", "http://u:canary-own@127.0.0.1:3\n")+`
+    wechat_proxy_file: `+testutil.File(t, "proxy", "http://u:canary-own@127.0.0.1:3\n")+`
 `)
 	env := map[string]string{"WXNOTIFY_CONFIG": file}
 	for account, proxy := range map[string]string{"wxone": "127.0.0.1:2", "wxtwo": "127.0.0.1:3"} {

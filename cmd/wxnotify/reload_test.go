@@ -59,7 +59,7 @@ func newReloading(t *testing.T, command, text string) *reloading {
 	t.Cleanup(w.platform.Close)
 	weixin := httptest.NewServer(w.platform)
 	t.Cleanup(weixin.Close)
-	w.secrets = map[string]string{reloadA: write(t, "a", "secret-a"), reloadB: write(t, "b", "secret-b")}
+	w.secrets = map[string]string{reloadA: testutil.File(t, "a", "secret-a"), reloadB: testutil.File(t, "b", "secret-b")}
 	w.write(t, text)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	go func() {

@@ -332,7 +332,7 @@ func TestTheWholeStoryWithSealedNames(t *testing.T) {
 		}
 	}
 	w.follower(t, "subscribe")
-	w.run(t, "enroll", "import", write(t, "users.csv", "user,openid\npatient-401,"+storyOpenID+"\n"))
+	w.run(t, "enroll", "import", testutil.File(t, "users.csv", "user,openid\npatient-401,"+storyOpenID+"\n"))
 	serve := start(t, w.env, "serve")
 	serve.says(t, "enroll started")
 	w.control(t, "POST", "/_sim/callback/verify", nil, nil)

@@ -91,7 +91,7 @@ func died(t *testing.T, w *world, server *redistest.Server, id string) {
 // its file, a SIGHUP is enough.
 func TestAKeyComesWithAReload(t *testing.T) {
 	t.Parallel()
-	file := write(t, "seal-keys", olderSeal+"\n")
+	file := testutil.File(t, "seal-keys", olderSeal+"\n")
 	text := reloadHead + "seal_keys_file: " + file + "\naccounts:\n{" + reloadA + "}"
 	w := newReloading(t, "worker", text)
 	p, err := producer.New(w.rdb, producer.Config{Account: reloadA, SealKeys: wechat.NewSecret(newerSeal)})
@@ -153,9 +153,9 @@ func TestASealedMessageOfAFileNeedsAnID(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"WXNOTIFY_APPID": wechattest.AppID, "WXNOTIFY_SEAL_KEYS": newerSeal}
 	message := `"message":{"touser":"oCommand000000000000000000001","template_id":"` + wechattest.TemplateOrderPaid + `","data":{"thing1":{"value":"x"}}}}` + "\n"
-	args := []string{"send", "--dry-run", "--json", write(t, "messages.ndjson", "{"+message)}
+	args := []string{"send", "--dry-run", "--json", testutil.File(t, "messages.ndjson", "{"+message)}
 	inProcess(t, env, args...).has(t, 1, "id is missing", "WXNOTIFY_SEAL_KEYS")
-	inProcess(t, env, "send", "--dry-run", "--json", write(t, "named.ndjson", `{"id":"visit-1",`+message)).has(t, 0, "visit-1")
+	inProcess(t, env, "send", "--dry-run", "--json", testutil.File(t, "named.ndjson", `{"id":"visit-1",`+message)).has(t, 0, "visit-1")
 	delete(env, "WXNOTIFY_SEAL_KEYS")
 	inProcess(t, env, args...).has(t, 0)
 }

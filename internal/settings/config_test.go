@@ -8,12 +8,13 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
 func TestConfigLayersFileThenEnvironmentThenFlag(t *testing.T) {
 	t.Parallel()
-	file := write(t, "wxnotify.yaml", "rate: 10\nconcurrency: 7\nquota_utc_offset: \"+09:00\"\nappid: wxfile\n")
+	file := testutil.File(t, "wxnotify.yaml", "rate: 10\nconcurrency: 7\nquota_utc_offset: \"+09:00\"\nappid: wxfile\n")
 	c, err := settings.Load(file, map[string]string{"WXNOTIFY_RATE": "20", "WXNOTIFY_APPID": "wxenv"}, map[string]string{"rate": "30"}, settings.Everything)
 	if err != nil {
 		t.Fatal(err)
@@ -51,8 +52,8 @@ func TestConfigResendOffIsNotTheDefault(t *testing.T) {
 
 func TestConfigSecretsByReference(t *testing.T) {
 	t.Parallel()
-	secret := write(t, "secret", canarySecret+"\n")
-	windows := write(t, "windows", canarySecret+"\r\n")
+	secret := testutil.File(t, "secret", canarySecret+"\n")
+	windows := testutil.File(t, "windows", canarySecret+"\r\n")
 	for name, c := range map[string]struct {
 		file string
 		env  []string
@@ -70,7 +71,7 @@ func TestConfigSecretsByReference(t *testing.T) {
 			t.Parallel()
 			path := ""
 			if c.file != "" {
-				path = write(t, "c.yaml", c.file+"\n")
+				path = testutil.File(t, "c.yaml", c.file+"\n")
 			}
 			got, err := settings.Load(path, environ(append(c.env, "WXNOTIFY_APPID", "wxa")...), nil, settings.Calling)
 			if err != nil {
@@ -85,7 +86,7 @@ func TestConfigSecretsByReference(t *testing.T) {
 
 func TestConfigAccountsInheritCommonValues(t *testing.T) {
 	t.Parallel()
-	file := write(t, "c.yaml", `
+	file := testutil.File(t, "c.yaml", `
 rate: 40
 resend: [critical, default]
 wechat_base_url: http://sim
@@ -126,7 +127,7 @@ accounts:
 // its remedy, in one go.
 func TestConfigFaultsAllAtOnce(t *testing.T) {
 	t.Parallel()
-	file := write(t, "c.yaml", "raet: 5\nkeep: [a]\naccounts:\n  - rate: fast\n  - appid: wxa\n  - appid: wxa\n    aPPid: x\n")
+	file := testutil.File(t, "c.yaml", "raet: 5\nkeep: [a]\naccounts:\n  - rate: fast\n  - appid: wxa\n  - appid: wxa\n    aPPid: x\n")
 	_, err := settings.Load(file, environ(
 		"WXNOTIFY_RATE", "-1", "WXNOTIFY_RESERVE_CRITICAL", "1.5",
 		"WXNOTIFY_QUOTA_UTC_OFFSET", "Beijing", "WXNOTIFY_OPS_ADDR", "9090", "WXNOTIFY_WECHAT_BASE_URL", "api.weixin.qq.com",
@@ -207,7 +208,7 @@ func TestConfigFileThatIsNoConfiguration(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := settings.Load(write(t, "c.yaml", c.text), nil, nil, settings.Everything)
+			_, err := settings.Load(testutil.File(t, "c.yaml", c.text), nil, nil, settings.Everything)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "c.yaml") {
 				t.Fatalf("%v, want one that says %q", err, c.want)
 			}
@@ -220,7 +221,7 @@ func TestConfigFileThatIsNoConfiguration(t *testing.T) {
 
 func TestConfigFileOfWindows(t *testing.T) {
 	t.Parallel()
-	c, err := settings.Load(write(t, "c.yaml", "\ufeffappid: wxsim0000000000001\r\nrate: 20\r\nforward_url:\r\n"), nil, nil, settings.Everything)
+	c, err := settings.Load(testutil.File(t, "c.yaml", "\ufeffappid: wxsim0000000000001\r\nrate: 20\r\nforward_url:\r\n"), nil, nil, settings.Everything)
 	if err != nil {
 		t.Fatal(err)
 	}

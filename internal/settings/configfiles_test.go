@@ -133,7 +133,7 @@ func TestConfigSchemaAcceptsWhatTheProgramAccepts(t *testing.T) {
 			t.Fatal(err)
 		}
 		bySchema := schema.Validate(normal(t, file))
-		_, byProgram := settings.Load(write(t, "c.yaml", text), map[string]string{"PATH": "secret", "WXNOTIFY_WECHAT_BASE_URL": "http://sim"}, nil, settings.Everything)
+		_, byProgram := settings.Load(testutil.File(t, "c.yaml", text), map[string]string{"PATH": "secret", "WXNOTIFY_WECHAT_BASE_URL": "http://sim"}, nil, settings.Everything)
 		if (bySchema == nil) != accepted || (byProgram == nil) != accepted {
 			t.Errorf("%q: accepted should be %v\nschema: %v\nprogram: %v", text, accepted, bySchema, byProgram)
 		}
@@ -171,7 +171,7 @@ func TestPlainModeNeedsATokenOfItsOwn(t *testing.T) {
 		"two Tokens":            {a + shared + plain + "}\n" + b + own + plain, false},
 		"one without a Token":   {a + shared + plain + "}\n" + b + plain, false},
 	} {
-		file := write(t, "c.yaml", "accounts:\n"+tt.accounts+"}\n")
+		file := testutil.File(t, "c.yaml", "accounts:\n"+tt.accounts+"}\n")
 		_, err := settings.Load(file, nil, nil, settings.Publishing)
 		if told := err != nil && strings.Contains(err.Error(), "has the callback_token of wx") && strings.Contains(err.Error(), "give it a Token of its own"); told != tt.refused {
 			t.Errorf("%s: refused %v, want %v: %v", name, told, tt.refused, err)
@@ -180,7 +180,7 @@ func TestPlainModeNeedsATokenOfItsOwn(t *testing.T) {
 			t.Errorf("%s: the Token is shown: %v", name, err)
 		}
 	}
-	file := write(t, "c.yaml", "callback_token: abcdefghijklmnopq\ncallback_mode: plain\nwechat_base_url: http://127.0.0.1:8090\naccounts:\n  - {appid: wxa}\n  - {appid: wxb}\n")
+	file := testutil.File(t, "c.yaml", "callback_token: abcdefghijklmnopq\ncallback_mode: plain\nwechat_base_url: http://127.0.0.1:8090\naccounts:\n  - {appid: wxa}\n  - {appid: wxb}\n")
 	if _, err := settings.Load(file, nil, nil, settings.Publishing); err != nil {
 		t.Errorf("with a simulator: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/internal/usage"
 )
 
@@ -150,7 +151,7 @@ func TestSecretFilesAreChecked(t *testing.T) {
 		canarySecret + " \n": "ends with a blank", "\ufeff" + canarySecret + "\r\n": "byte order mark",
 		`"` + canarySecret + "\"\n": "quote", canarySecret + "\r\n" + canarySecret + "\r\n": "more than one line", "\n": "missing",
 	} {
-		env := map[string]string{"WXNOTIFY_APPID": "wx0123456789abcdef", "WXNOTIFY_APPSECRET_FILE": write(t, "secret", content)}
+		env := map[string]string{"WXNOTIFY_APPID": "wx0123456789abcdef", "WXNOTIFY_APPSECRET_FILE": testutil.File(t, "secret", content)}
 		r := readAll(t, env)
 		if want == "" && r.accepted {
 			continue
@@ -182,7 +183,7 @@ func TestValueAndFileOfASecretAreRefusedTogether(t *testing.T) {
 		if !s.Secret() {
 			continue
 		}
-		r := checked(t, map[string]string{s.Env(): canarySecret, s.Env() + "_FILE": write(t, "secret", canarySecret)})
+		r := checked(t, map[string]string{s.Env(): canarySecret, s.Env() + "_FILE": testutil.File(t, "secret", canarySecret)})
 		if want := s.Env() + " and " + s.Env() + "_FILE are both set"; r.accepted || !strings.Contains(r.text, want) {
 			t.Errorf("accepted %t, want %q:\n%s", r.accepted, want, r.text)
 		}
@@ -235,7 +236,7 @@ func TestNoWarningWithoutAMistake(t *testing.T) {
 	if !r.accepted || r.text != "" {
 		t.Errorf("accepted %t:\n%s", r.accepted, r.text)
 	}
-	file := write(t, "c.yaml", "appid: wx0123456789abcdef\nappsecret: env:WXNOTIFY_MY_SECRET\n")
+	file := testutil.File(t, "c.yaml", "appid: wx0123456789abcdef\nappsecret: env:WXNOTIFY_MY_SECRET\n")
 	for _, uses := range []settings.Group{settings.Everything, settings.Connecting} {
 		c, err := settings.Load(file, environ("WXNOTIFY_MY_SECRET", canarySecret), nil, uses)
 		if err != nil || len(c.Warnings) > 0 {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/settings"
+	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -67,7 +68,7 @@ func TestAReloadKeepsWhatCannotChangeAndNamesTheRest(t *testing.T) {
 	t.Parallel()
 	load := func(text string) *settings.Config {
 		t.Helper()
-		c, err := settings.Load(write(t, "c.yaml", text), nil, nil, settings.Everything)
+		c, err := settings.Load(testutil.File(t, "c.yaml", text), nil, nil, settings.Everything)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -113,6 +114,16 @@ func isFree(tb testing.TB, addr string) bool {
 		_ = l.Close()
 	}
 	return err == nil
+}
+
+// File puts text into a file of a directory of its own, and returns its path.
+func File(tb testing.TB, name, text string) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return path
 }
 
 // Golden fails the test where the file at path is not want, or with update writes it.
