@@ -173,7 +173,7 @@ func TestKeysAreMadeListedRotatedAndRevoked(t *testing.T) {
 	use := func(secret string) int {
 		return ask(t, "GET", "http://"+addr+"/v1/templates", secret, "").status
 	}
-	guests := testutil.File(t, "guests", "oGuest1\n\n patient-401 \n")
+	guests := testutil.File(t, "guests", "\ufeffoGuest1\r\n\n patient-401 \n")
 	id, secret := newKey(t, env, "--kind", "guest", "--guests-file", guests, "--class", "bulk", "--share", "0.25")
 	if got := use(secret); got != http.StatusOK {
 		t.Errorf("a new key: %d", got)

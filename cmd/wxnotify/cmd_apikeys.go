@@ -78,7 +78,7 @@ func (a *app) readList(ctx context.Context, path string) (list []string, err err
 	defer func() { err = errors.Join(err, in.Close()) }()
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
-		if line := strings.TrimSpace(lines.Text()); line != "" {
+		if line := strings.Trim(lines.Text(), "\ufeff \t\r"); line != "" {
 			list = append(list, line)
 		}
 	}

@@ -117,6 +117,25 @@ func TestARevokedKeyIsRefusedAtOnceByANewProcess(t *testing.T) {
 	}
 }
 
+// A guest who can never be written to is a fault of the list, not of each call later.
+func TestGuestsThatAreNoNamesAreRefused(t *testing.T) {
+	t.Parallel()
+	_, rdb := open(t)
+	for _, guest := range []string{"", "oSIM…01", "*********67", "\ufeffo1", "o1,o2", "张三 李四", "\xb2\xe2", "o1\x00", "o1；o2"} {
+		_, _, err := apikey.NewStore(rdb, account).Create(t.Context(), apikey.Key{
+			Name: "n", Kind: apikey.Guest, Scopes: []apikey.Scope{apikey.Send}, Guests: []string{"o1", guest},
+		})
+		if err == nil || !strings.Contains(err.Error(), "guests: the one with the number 2 is neither an openid nor a user") {
+			t.Errorf("%q: %v", guest, err)
+		}
+	}
+	if _, _, err := apikey.NewStore(rdb, account).Create(t.Context(), apikey.Key{
+		Name: "n", Kind: apikey.Guest, Scopes: []apikey.Scope{apikey.Send}, Guests: []string{"oSIM6t0follower0000000000001", "患者-401", "a/b:c@d"},
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFaultsOfAKeyAreNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	_, rdb := open(t)

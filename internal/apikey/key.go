@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/wxnotify/wxnotify/internal/job"
 )
@@ -137,11 +138,21 @@ func (k *Key) validate() error {
 	fault(len(k.Guests) > MaxGuests, "guests: %d are too many, at most %d", len(k.Guests), MaxGuests)
 	fault(k.Kind == Guest && len(k.Guests) == 0, "guests: a guest key needs the openids or users that it may write to")
 	fault(k.Kind != Guest && len(k.Guests) > 0, "guests: only a guest key has a guest list")
+	for i, g := range k.Guests {
+		fault(g == "" || !utf8.ValidString(g) || strings.ContainsFunc(g, neverInNames) || strings.Contains(g, "**"),
+			"guests: the one with the number %d is neither an openid nor a user: give each whole, not masked, one a line, in UTF-8", i+1)
+	}
 	fault(len(k.Paths) > 0 && !slices.Contains(k.Scopes, Gateway), "paths: only a key with the scope gateway has paths")
 	for _, p := range k.Paths {
 		fault(!pathForm.MatchString(p) || strings.Contains(p, ".."), "paths: %q is no path such as /cgi-bin/menu/", p)
 	}
 	return errors.Join(faults...)
+}
+
+// neverInNames reports what no openid and no user of ours has, but lists that were read as
+// one name, and masked names.
+func neverInNames(r rune) bool {
+	return !unicode.IsPrint(r) || strings.ContainsRune(" {},;，；、…", r)
 }
 
 func join[T ~string](list []T) string {

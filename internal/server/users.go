@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -41,8 +42,11 @@ func loginsOf(c *settings.Config) (logins []ops.Login, byName map[string]console
 	if err != nil {
 		return nil, nil, usage.Errorf("%s: %w", c.Label("ops_users_file"), err)
 	}
+	if !utf8.Valid(text) {
+		return nil, nil, usage.Errorf("%s: is not UTF-8: save it as UTF-8", c.Label("ops_users_file"))
+	}
 	var faults []error
-	for i, line := range strings.Split(string(text), "\n") {
+	for i, line := range strings.Split(strings.TrimPrefix(string(text), "\ufeff"), "\n") {
 		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}

@@ -32,7 +32,7 @@ func TestUsersFileGivesEachLoginItsRole(t *testing.T) {
 		logins, byName, err := loginsOf(c)
 		return byName, len(logins), err
 	}
-	byName, n, err := read("# help desk\nli:support:" + string(hash) + "\r\n\nwang:view:" + string(hash) + "\nzhao:operate:" + string(hash) + "\nsun:admin:" + string(hash))
+	byName, n, err := read("\ufeffli:support:" + string(hash) + "\r\n\nwang:view:" + string(hash) + "\nzhao:operate:" + string(hash) + "\nsun:admin:" + string(hash))
 	check(t, err)
 	for name, want := range map[string]console.Role{"boss": console.Admin, "li": console.Support, "wang": console.View, "zhao": console.Operate, "sun": console.Admin} {
 		if got, known := byName[name]; !known || got != want {
@@ -41,6 +41,9 @@ func TestUsersFileGivesEachLoginItsRole(t *testing.T) {
 	}
 	if n != 5 {
 		t.Errorf("%d logins", n)
+	}
+	if _, _, err := read("\xc0\xee:view:" + string(hash)); err == nil || !strings.Contains(err.Error(), "is not UTF-8: save it") {
+		t.Errorf("a name in GBK: %v", err)
 	}
 	_, _, err = read("li\nli:root:" + string(hash) + "\nli:view:canary-password\nboss:view:" + string(hash) + "\n:view:" + string(hash))
 	if err == nil {
