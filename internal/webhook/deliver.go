@@ -87,16 +87,17 @@ func (s *Service) dispatch(ctx context.Context) {
 	lease := redisx.NewLease(redisx.Prefix(s.store.account)+"webhooks:lease", leaseTime)
 	for failed := false; ctx.Err() == nil; {
 		mine, err := lease.Hold(ctx, s.rdb)
-		at := ""
+		at, enabled := "", false
 		if err == nil && mine {
 			if at, err = s.reader.Latest(ctx); err == nil {
-				err = s.dispatchAll(ctx)
+				enabled, err = s.dispatchAll(ctx)
 			}
 		}
 		if err != nil && ctx.Err() == nil && !failed {
 			s.log.Warn("webhooks are late: Redis fails", zap.Error(err))
 		}
-		if failed = err != nil; at == "" || failed {
+		// Without an enabled webhook the events of each message would be read for nothing.
+		if failed = err != nil; at == "" || !enabled || failed {
 			_ = redisx.Sleep(ctx, dispatchEvery)
 			continue
 		}
@@ -104,24 +105,23 @@ func (s *Service) dispatch(ctx context.Context) {
 	}
 }
 
-// dispatchAll puts the tasks of each webhook up to the latest event.
-func (s *Service) dispatchAll(ctx context.Context) error {
+// dispatchAll puts the tasks of each webhook up to the latest event, and reports whether
+// one is enabled.
+func (s *Service) dispatchAll(ctx context.Context) (enabled bool, err error) {
 	list, err := s.store.List(ctx)
-	if err != nil {
-		return err
-	}
 	for _, w := range list {
 		for w.Disabled.IsZero() {
+			enabled = true
 			more, err := s.dispatchOne(ctx, w)
 			if err != nil {
-				return err
+				return enabled, err
 			}
 			if !more {
 				break
 			}
 		}
 	}
-	return nil
+	return enabled, err
 }
 
 // moveScript moves the cursor of a webhook unless it was set back since.

@@ -14,7 +14,10 @@ import (
 func (s *Service) Use(t http.RoundTripper) { s.client.Transport = t }
 
 // Dispatch puts the tasks of all events there are.
-func (s *Service) Dispatch(ctx context.Context) error { return s.dispatchAll(ctx) }
+func (s *Service) Dispatch(ctx context.Context) error {
+	_, err := s.dispatchAll(ctx)
+	return err
+}
 
 // Post sends one event.
 func Post(ctx context.Context, private bool, w Webhook, e *events.Event) (Attempt, error) {
