@@ -5,6 +5,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"pgregory.net/rapid"
+
 	"github.com/wxnotify/wxnotify/internal/mask"
 )
 
@@ -138,7 +140,7 @@ func FuzzText(f *testing.F) {
 }
 
 func BenchmarkTextOfALogField(b *testing.B) {
-	for _, s := range []string{"accepted", "order-1001-paid", "message finished"} {
+	for _, s := range []string{"accepted", "order-1001-paid", "message finished", "r001-00000007", "order-20261127-000123", "oABC…AA"} {
 		b.Run(s, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -158,4 +160,19 @@ func TestShortestNumbersAreMasked(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Most patterns are left out for most texts. What is masked does not depend on that.
+func TestNoPatternIsLeftOutThatWouldMatch(t *testing.T) {
+	t.Parallel()
+	part := rapid.SampledFrom([]string{
+		"secret", "access_token", "Authorization", "basic ", "bearer ", "code", "ticket", "=", ":", `"`, "'", " ", "@", "＠", "%40", "%", ".", "example.com", "li",
+		openid, card, "13812345678", "+1 2 34 56", "A123456(A)", "１３８", "-", "_", "x", "order-20261127-000123", "(", ")", "0", "1", "010", "0571", "+86", "4567", "890", "/", "é", "\xff", "123456", "geheim-geheim-geheim",
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		s := strings.Join(rapid.SliceOfN(part, 0, 8).Draw(t, "parts"), "")
+		if got, want := mask.Text(s), mask.TextByAll(s); got != want {
+			t.Errorf("%q is shown as %q, want %q", s, got, want)
+		}
+	})
 }
