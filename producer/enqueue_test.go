@@ -408,3 +408,13 @@ func TestNew(t *testing.T) {
 		t.Errorf("a closed producer says %v", err)
 	}
 }
+
+func TestATestMessageIsMarkedForTheWorker(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.Enqueue(t.Context(), "order-1001-paid", message("x"), producer.Test())
+	must(t, err)
+	if !b.envelope(t, producer.Default, "order-1001-paid").Test {
+		t.Error("the worker would call WeChat")
+	}
+}
