@@ -27,7 +27,7 @@ func TestNewRefuses(t *testing.T) {
 	for _, field := range []string{
 		"Redis is required", "Concurrency must be from 1 to 1000, got -1", "TaskTimeout must be whole seconds from 1s to 50s, got 1.5s",
 		"Accounts[0].Sender", "Accounts[0].Gate", "Accounts[0].Policy.ReplayWindow",
-		"Accounts[1].AppID \"wx1\" is there twice", "Accounts[2].AppID: the account is no appid", "Accounts[3].AppID: the account is empty", "shorter than DrainTimeout", "shorter than TaskTimeout",
+		"Accounts[1].AppID \"wx1\" is there twice", "Accounts[2].AppID: the account is no appid", "Accounts[3].AppID: the account is empty", "shorter than Config.DrainTimeout", "shorter than TaskTimeout",
 	} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("not named: %s\n%v", field, err)

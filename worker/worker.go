@@ -286,7 +286,7 @@ func (c Config) validate() error {
 	need(c.Redis != nil, "Redis is required")
 	need(len(c.Accounts) > 0, "Accounts must name at least one account")
 	need(c.Concurrency > 0 && c.Concurrency <= queue.MaxConcurrency,
-		"Concurrency must be from 1 to %d, got %d", queue.MaxConcurrency, c.Concurrency)
+		"Config.Concurrency must be from 1 to %d, got %d", queue.MaxConcurrency, c.Concurrency)
 	need(c.TaskTimeout >= time.Second && c.TaskTimeout <= queue.MaxTaskTimeout && c.TaskTimeout%time.Second == 0,
 		"TaskTimeout must be whole seconds from 1s to %s, got %s", queue.MaxTaskTimeout, c.TaskTimeout)
 	if _, _, err := seal.Read(c.SealKeys.Reveal(), c.SealNameKeys.Reveal(), ""); err != nil {
@@ -305,7 +305,7 @@ func (c Config) validate() error {
 		need(p.SendTimeout > 0 && p.SendTimeout < c.TaskTimeout,
 			"Accounts[%d].Policy.SendTimeout %s must be shorter than TaskTimeout %s", i, p.SendTimeout, c.TaskTimeout)
 		need(p.SendTimeout < c.DrainTimeout,
-			"Accounts[%d].Policy.SendTimeout %s must be shorter than DrainTimeout %s, or a stop cuts sends", i, p.SendTimeout, c.DrainTimeout)
+			"Accounts[%d].Policy.SendTimeout %s must be shorter than Config.DrainTimeout %s, or a stop cuts sends", i, p.SendTimeout, c.DrainTimeout)
 		need(p.ReplayWindow > 0 && p.ReplayWindow <= maxReplayWindow,
 			"Accounts[%d].Policy.ReplayWindow must be at most %s, got %s", i, maxReplayWindow, p.ReplayWindow)
 	}

@@ -85,7 +85,7 @@ func TestSettingsRefusedByAPackageAreNamed(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, value, want string }{
 		{"WXNOTIFY_WECHAT_BASE_URL", "http://127.0.0.1:1/#x", "WXNOTIFY_WECHAT_BASE_URL must have scheme"},
-		{"WXNOTIFY_CONCURRENCY", "5000", "WXNOTIFY_CONCURRENCY: use 1 to 1000"},
+		{"WXNOTIFY_CONCURRENCY", "5000", "WXNOTIFY_CONCURRENCY must be from 1 to 1000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -29,6 +29,8 @@ var goNames = map[string]string{
 	"Config.AppID":        "WXNOTIFY_APPID",
 	"Config.AppSecret":    "WXNOTIFY_APPSECRET",
 	"Config.BaseURL":      "WXNOTIFY_WECHAT_BASE_URL",
+	"Config.Concurrency":  "WXNOTIFY_CONCURRENCY",
+	"Config.DrainTimeout": "WXNOTIFY_DRAIN_TIMEOUT",
 	"Config.Rate":         "WXNOTIFY_RATE",
 	"Config.DailyQuota":   "WXNOTIFY_DAILY_QUOTA",
 	"Config.Reserve":      "WXNOTIFY_RESERVE_CRITICAL",
@@ -49,13 +51,10 @@ var goNames = map[string]string{
 	"config.Hosts[":  "WXNOTIFY_OPS_HOSTS",
 	"config.Logins[": "WXNOTIFY_OPS_LOGIN",
 	"config.OIDC":    "WXNOTIFY_OPS_OIDC_ISSUER, _CLIENT_ID, _CLIENT_SECRET, _REDIRECT_URL",
-
-	"queue: Concurrency":  "WXNOTIFY_CONCURRENCY",
-	"queue: DrainTimeout": "WXNOTIFY_DRAIN_TIMEOUT",
 }
 
 // goName matches what may be a key of goNames, with its index.
-var goName = regexp.MustCompile(`\b((?:Enrollment|HandOff|Authorize|CallbackConfig|Config|config)\.[A-Z]\w*|queue: [A-Z]\w*)(\[\d+\](?:\.(?:AppID|Until))?)?`)
+var goName = regexp.MustCompile(`\b((?:Enrollment|HandOff|Authorize|CallbackConfig|Config|config)\.[A-Z]\w*)(\[\d+\](?:\.(?:AppID|Until))?)?`)
 
 // WithNames writes the names of settings and flags for those of Go fields, which the errors
 // of our packages have.

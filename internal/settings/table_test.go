@@ -94,12 +94,12 @@ func TestAReloadKeepsWhatCannotChangeAndNamesTheRest(t *testing.T) {
 func TestErrorsNameSettingsForGoFields(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"wechat: CallbackConfig.AESKeys[0] is not 43":            "wechat: WXNOTIFY_ENCODING_AES_KEY or WXNOTIFY_ENCODING_AES_KEY_PREVIOUS is not 43",
-		"producer: Enrollment.PublicURL is not an address":       "producer: WXNOTIFY_PUBLIC_URL is not an address",
-		"operators' listener: config.Logins[0]: the password":    "operators' listener: WXNOTIFY_OPS_LOGIN: the password",
-		"worker: account wx1: queue: Concurrency: use 1 to 1000": "worker: account wx1: WXNOTIFY_CONCURRENCY: use 1 to 1000",
-		"enroll: Config.Accounts[1].AppID is required":           "enroll: accounts is required",
-		"a sentence about Config.":                               "a sentence about Config.",
+		"wechat: CallbackConfig.AESKeys[0] is not 43":         "wechat: WXNOTIFY_ENCODING_AES_KEY or WXNOTIFY_ENCODING_AES_KEY_PREVIOUS is not 43",
+		"producer: Enrollment.PublicURL is not an address":    "producer: WXNOTIFY_PUBLIC_URL is not an address",
+		"operators' listener: config.Logins[0]: the password": "operators' listener: WXNOTIFY_OPS_LOGIN: the password",
+		"worker: Config.Concurrency must be from 1 to 1000":   "worker: WXNOTIFY_CONCURRENCY must be from 1 to 1000",
+		"enroll: Config.Accounts[1].AppID is required":        "enroll: accounts is required",
+		"a sentence about Config.":                            "a sentence about Config.",
 	} {
 		if got := settings.WithNames(text); got != want {
 			t.Errorf("%q reads %q, want %q", text, got, want)
