@@ -95,12 +95,14 @@ func (c *client) EvalSha(ctx context.Context, sha string, k []string, args ...an
 			return answered(ctx, nil, redis.Nil)
 		case len(k) == 5 && len(args) == 3 && k[0] == q.active && k[1] == q.lease && strings.HasPrefix(k[2], q.tasks): // done
 			return c.completed(context.WithoutCancel(ctx), q, k, args)
-		case len(k) == 8 && len(args) == 6 && k[1] == q.active && k[3] == q.retry && atHead(args[2]): // retry
-			id, _ := args[0].(string) // asynq has extended the lease
-			c.fetcher.putBack(ctx, []delivery{{queue: q, id: id, lease: math.MaxInt64, redelivered: true}})
-			return answered(ctx, "OK", nil) // or asynq would repeat it, maybe on a later delivery
-		case len(k) == 8 && len(args) == 6 && k[3] == q.retry: // asynq took the due time from this machine's clock
-			if due, ok := args[2].(int64); ok {
+		case len(k) == 8 && len(args) == 6 && k[1] == q.active && k[3] == q.retry: // retry
+			due, ok := args[2].(int64)
+			if ok && due < 0 { // headDelay
+				id, _ := args[0].(string) // asynq has extended the lease
+				c.fetcher.putBack(ctx, []delivery{{queue: q, id: id, lease: math.MaxInt64, redelivered: true}})
+				return answered(ctx, "OK", nil) // or asynq would repeat it, maybe on a later delivery
+			}
+			if ok { // asynq took it from this machine's clock
 				args[2] = c.fetcher.byRedis(time.Unix(due, 0)).Round(time.Second).Unix()
 			}
 		case slices.Contains(k, q.paused):

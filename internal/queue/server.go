@@ -221,12 +221,6 @@ func (r *run) process(ctx context.Context, t *asynq.Task) (err error) {
 // client not recognise it, it is the first of the due retries.
 const headDelay = -100 * 365 * 24 * time.Hour
 
-// atHead tells such a retry by its due time in Unix seconds.
-func atHead(due any) bool {
-	at, ok := due.(int64)
-	return ok && at < 0
-}
-
 // retryDelay is asynq's RetryDelayFunc.
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 	var later *Later
