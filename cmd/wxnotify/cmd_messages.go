@@ -43,6 +43,9 @@ Openids are masked, and what looks like one or like a phone number in IDs.`,
   wxnotify messages --errcode 47003 --limit 0 --output json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("errcode") && f.errcode == 0 {
+				return usage.Errorf("--errcode: 0 is not an errcode: leave the flag out, or use --state accepted,delivered")
+			}
 			q, err := a.messageQuery(cmd.Context(), f)
 			if err != nil {
 				return err

@@ -72,7 +72,7 @@ func TestInputComesFromAPipe(t *testing.T) {
 }
 
 // An openid that was copied from a list is masked: a suppression of it stops nothing.
-func TestMaskedOpenIDsAreRefused(t *testing.T) {
+func TestNamesThatMatchNothingAreRefused(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"WXNOTIFY_APPID": "wx0000000000000001", "WXNOTIFY_REDIS_URL": "redis://127.0.0.1:1/0"}
 	for _, c := range [][]string{
@@ -86,5 +86,6 @@ func TestMaskedOpenIDsAreRefused(t *testing.T) {
 	}
 	inProcess(t, env, "suppress", "add", "张三").has(t, exitUsage, "the openid is not an openid: use the openid exactly as WeChat returned it")
 	inProcess(t, env, "suppress", "add", "oSIM6t0follower0000000000001", "--template", "订单支付成功通知").has(t, exitUsage, "--template is not a template id: copy")
+	inProcess(t, env, "messages", "--errcode", "0").has(t, exitUsage, "--errcode: 0 is not an errcode")
 	inProcess(t, env, "messages", "--template", "订单支付成功通知").has(t, exitUsage, "--template is not a template id: copy")
 }
