@@ -3,15 +3,26 @@ package enroll
 import (
 	"net/http"
 	"strings"
+	"unicode"
 
 	"go.uber.org/zap"
 )
 
 // callbackPath returns what stands behind /callback/. People type the address into
-// the console: capitals and more slashes do not matter.
+// the console: capitals, more slashes and blanks around it do not matter, nor does a path
+// before it that a proxy leaves there.
 func callbackPath(path string) (appid string, ok bool) {
-	first, rest, _ := strings.Cut(strings.TrimLeft(path, "/"), "/")
-	return strings.Trim(rest, "/"), strings.EqualFold(first, "callback")
+	segments := strings.Split(strings.TrimLeft(path, "/"), "/")
+	for i, segment := range segments {
+		if !strings.EqualFold(segment, "callback") {
+			continue
+		}
+		appid = strings.TrimFunc(strings.Join(segments[i+1:], "/"), func(r rune) bool { return r == '/' || unicode.IsSpace(r) })
+		if appid != "" || i == 0 { // not /enroll/{appid}/callback
+			return appid, true
+		}
+	}
+	return "", false
 }
 
 // calledAccount finds the account of a callback path; nil: there is none.
