@@ -105,7 +105,7 @@ func variable(key string) string { return Setting{Name: key}.Env() }
 
 func defaults() map[string]string {
 	m := map[string]string{}
-	for _, s := range Table() {
+	for _, s := range table() {
 		m[s.Name] = s.Default
 	}
 	return m
@@ -177,7 +177,7 @@ func (l *loader) accounts(c *Config, path string, entries []map[string]string, c
 
 // read parses the texts of settings into typed, and returns the rows to print.
 func (l *loader) read(texts map[string]any, origins map[string]origin, typed map[string]any) (rows []Row) {
-	for _, s := range Table() {
+	for _, s := range table() {
 		if text, ok := texts[s.Name].(string); ok {
 			from := origins[s.Name]
 			text = l.readOne(s, text, from, typed)

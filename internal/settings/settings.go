@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
@@ -73,8 +74,12 @@ func (s Setting) Secret() bool { return s.Type == reflect.TypeFor[wechat.Secret]
 func (s Setting) isPath() bool { return strings.HasSuffix(s.Name, "_file") && s.Usage != "" }
 
 // Table lists all settings in the order of Config's fields.
-func Table() []Setting {
-	var rows []Setting
+func Table() []Setting { return slices.Clone(table()) }
+
+// Each of thirty commands asks for the table when the program starts.
+//
+//nolint:gochecknoglobals // read once, from Config's tags
+var table = sync.OnceValue(func() (rows []Setting) {
 	for area := range reflect.TypeFor[Config]().Fields() {
 		if _, squashed := strings.CutPrefix(area.Tag.Get("koanf"), ","); !squashed {
 			continue
@@ -91,13 +96,13 @@ func Table() []Setting {
 		}
 	}
 	return rows
-}
+})
 
 // keys lists the settings by their key in the file, or in an entry of its
 // accounts list; a secret is there by <name>_file, too.
 func keys(inAccount bool) map[string]Setting {
 	out := map[string]Setting{}
-	for _, s := range Table() {
+	for _, s := range table() {
 		if inAccount && !s.Account {
 			continue
 		}
