@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/redisx"
@@ -13,8 +14,11 @@ import (
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// scripts are those of lua/, by name, each behind the functions that all of them share.
-func scripts() map[string]*redisx.Script {
+// scripts are those of lua/, by name, each behind the functions that all of them share. Every
+// command opens a ledger.
+//
+//nolint:gochecknoglobals // never changed
+var scripts = sync.OnceValue(func() map[string]*redisx.Script {
 	prelude, list := redisx.Lua(luaFiles, "history")+redisx.Lua(luaFiles, "prelude"), map[string]*redisx.Script{}
 	files, _ := luaFiles.ReadDir("lua")
 	for _, f := range files {
@@ -22,7 +26,7 @@ func scripts() map[string]*redisx.Script {
 		list[name] = redisx.NewScript(prelude, redisx.Lua(luaFiles, name))
 	}
 	return list
-}
+})
 
 // stringList reads a script's list of texts, at least n of them.
 func stringList(reply any, n int) ([]string, error) {
