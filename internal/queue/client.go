@@ -98,9 +98,11 @@ func (c *client) EvalSha(ctx context.Context, sha string, k []string, args ...an
 		case len(k) == 8 && len(args) == 6 && k[1] == q.active && k[3] == q.retry: // retry
 			due, ok := args[2].(int64)
 			if ok && due < 0 { // headDelay
-				id, _ := args[0].(string) // asynq has extended the lease
-				c.fetcher.putBack(ctx, []delivery{{queue: q, id: id, lease: math.MaxInt64, redelivered: true}})
-				return answered(ctx, "OK", nil) // or asynq would repeat it, maybe on a later delivery
+				id, _ := args[0].(string)
+				_, err := c.fetcher.toHead(ctx, []delivery{{
+					queue: q, id: id, number: c.fetcher.inFlight.numberOf(taskKey{q.queue, id}), redelivered: true,
+				}})
+				return answered(ctx, "OK", err)
 			}
 			if ok { // asynq took it from this machine's clock
 				args[2] = c.fetcher.byRedis(time.Unix(due, 0)).Round(time.Second).Unix()

@@ -290,9 +290,9 @@ func (f *fetcher) fetch(ctx context.Context, q *source, permits []ratelimit.Perm
 	if err == nil && len(ids) > 0 {
 		number, err = strconv.ParseInt(ids[0], 10, 64)
 		ids = ids[1:]
-		keys, args := []string{q.active, q.lease}, make([]any, len(ids))
-		for i, id := range ids {
-			keys, args[i] = append(keys, q.tasks+id), id
+		keys, args := []string{q.active, q.lease}, []any{number}
+		for _, id := range ids {
+			keys, args = append(keys, q.tasks+id), append(args, id)
 		}
 		if err == nil {
 			opened, err = openScript.Texts(ctx, f.rdb, true, keys, args...)
@@ -310,7 +310,7 @@ func (f *fetcher) fetch(ctx context.Context, q *source, permits []ratelimit.Perm
 	now, deliveries := time.Now(), make([]delivery, 0, len(ids))
 	for i, id := range ids {
 		d := delivery{
-			queue: &q.keys, id: id, message: opened[2*i], redelivered: opened[2*i+1] == "1",
+			queue: &q.keys, id: id, message: opened[2*i], redelivered: opened[2*i+1] != "",
 			number: number + int64(i), lease: lease, fetched: now,
 		}
 		if d.message != "" {

@@ -16,7 +16,10 @@ type delivery struct {
 	redelivered bool
 	lease       int64 // its end in Unix seconds, as the fetch wrote it
 	fetched     time.Time
-	freed       bool // its slot, see Task.FreeSlot; guarded by inFlight.mu
+
+	// Guarded by inFlight.mu.
+	started bool // the handler was
+	freed   bool // its slot, see Task.FreeSlot
 }
 
 // late reports that asynq must not get the task any more: it was fetched over a
@@ -29,15 +32,15 @@ func (d *delivery) late(now time.Time) bool {
 // taskKey names a task: an ID alone may stand in two queues.
 type taskKey struct{ queue, id string }
 
-// inFlight is the tasks of this process between the fetch and the end of their
-// handler. It carries permit and delivery number from the fetch, which asynq does
-// not know of, to the handler.
+// inFlight is the tasks of this process that asynq has. It carries permit and delivery
+// number from the fetch, which asynq does not know of, to the handler, and the number to
+// where the task goes.
 type inFlight struct {
 	slots  int
 	signal func() // a slot became free
 
 	mu      sync.Mutex
-	handed  map[taskKey]*delivery // handed to asynq, handler not started
+	handed  map[taskKey]*delivery // the last delivery of a task that asynq has
 	running map[string]bool       // IDs whose handler is running
 	used    int                   // slots
 	taken   int                   // tasks that asynq has: a place of its semaphore each
@@ -79,8 +82,21 @@ func (f *inFlight) freeSlot(d *delivery) {
 func (f *inFlight) left(d *delivery) {
 	f.mu.Lock()
 	f.taken--
+	if k := (taskKey{d.queue.queue, d.id}); f.handed[k] == d {
+		delete(f.handed, k)
+	}
 	f.mu.Unlock()
 	f.freeSlot(d)
+}
+
+// numberOf is the number of the task's delivery; 0: asynq has none.
+func (f *inFlight) numberOf(k taskKey) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if d := f.handed[k]; d != nil {
+		return d.number
+	}
+	return 0
 }
 
 // start is called by the handler: d is nil when the task was not fetched by the
@@ -90,8 +106,11 @@ func (f *inFlight) start(k taskKey) (d *delivery, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	d = f.handed[k]
-	delete(f.handed, k)
-	if d == nil || f.running[k.id] {
+	if d == nil || d.started {
+		return nil, false
+	}
+	d.started = true
+	if f.running[k.id] {
 		return d, false
 	}
 	f.running[k.id] = true
@@ -110,10 +129,10 @@ func (f *inFlight) end(id string) {
 func (f *inFlight) takeBack(age time.Duration) []*delivery {
 	f.mu.Lock()
 	var stale []*delivery
-	for k, d := range f.handed {
-		if time.Since(d.fetched) >= age {
+	for _, d := range f.handed {
+		if !d.started && time.Since(d.fetched) >= age {
+			d.started = true // never
 			stale = append(stale, d)
-			delete(f.handed, k)
 		}
 	}
 	f.mu.Unlock()

@@ -186,33 +186,23 @@ func (f *fetcher) giveBack(ctx context.Context) {
 	for i := range f.batch {
 		f.gate.Return(f.batch[i].permit)
 	}
-	f.putBack(ctx, f.batch)
+	if _, err := f.toHead(ctx, f.batch); err != nil {
+		f.log.Warn("queue: returning fetched tasks failed; they are recovered when their lease ends",
+			zap.Int("tasks", len(f.batch)), zap.Error(err))
+	}
 	f.batch = nil
 }
 
-// putBack has tasks of one queue fetched again, before others.
-func (f *fetcher) putBack(ctx context.Context, tasks []delivery) {
-	if _, err := f.toHead(ctx, tasks); err != nil {
-		f.log.Warn("queue: returning fetched tasks failed; they are recovered when their lease ends",
-			zap.Int("tasks", len(tasks)), zap.Error(err))
-	}
-}
-
-// toHead runs tohead.lua for tasks of one queue. It is not repeated after a lost
-// connection, since another worker may have fetched the tasks in between.
+// toHead runs tohead.lua for tasks of one queue.
 func (f *fetcher) toHead(ctx context.Context, tasks []delivery) (moved int, err error) {
 	q := tasks[0].queue
-	keys, args := []string{q.active, q.lease, q.pending}, make([]any, 0, 3*len(tasks))
+	keys, args := []string{q.active, q.lease, q.pending}, make([]any, 0, 4*len(tasks))
 	for i := range tasks {
 		d := &tasks[i]
-		keys, args = append(keys, q.tasks+d.id), append(args, d.id, d.lease, d.redelivered)
+		keys, args = append(keys, q.tasks+d.id), append(args, d.id, d.number, d.lease, d.redelivered)
 	}
 	defer f.wake(q.class)
-	ctx = context.WithoutCancel(ctx)
-	call := toHeadScript.Call(ctx, keys, args...)
-	call.Once = true
-	redisx.Exec(ctx, f.rdb, call)
-	return call.Int() //nolint:wrapcheck // the callers say what failed
+	return toHeadScript.Run(context.WithoutCancel(ctx), f.rdb, keys, args...).Int() //nolint:wrapcheck // the callers say what failed
 }
 
 func wrap(what string, err error) error {

@@ -52,11 +52,7 @@ func (s *Script) line(keys []string, args []any) []any {
 type Call struct {
 	*redis.Cmd
 	script *Script
-	Once   bool // go-redis does not repeat it after a lost connection
 }
-
-// NoRetry is asked by go-redis.
-func (c *Call) NoRetry() bool { return c.Once }
 
 // Call prepares a call.
 func (s *Script) Call(ctx context.Context, keys []string, args ...any) *Call {
