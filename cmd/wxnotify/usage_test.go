@@ -35,7 +35,7 @@ func TestWrongUsage(t *testing.T) {
 		"too many arguments":  {account, []string{"worker", "now"}, 2, []string{"worker takes flags alone; see `wxnotify worker --help`"}},
 		"class":               {account, []string{"queues", "pause", "urgent"}, 2, []string{"urgent", "critical"}},
 		"link without a key":  {account, []string{"enroll", "link", "--user", "u"}, 2, []string{"WXNOTIFY_PUBLIC_URL and WXNOTIFY_ENROLL_KEY"}},
-		"public address":      {servable, []string{"enroll", "--public-addr", "127.0.0.1:99999"}, 2, []string{"--public-addr", "with a port up to 65535"}},
+		"public address":      {servable, []string{"enroll", "--public-addr", "192.0.2.1:8080"}, 2, []string{"--public-addr", "choose another address"}},
 		"unknown output":      {account, []string{"config", "--output", "xml"}, 2, []string{"--output", "json"}},
 		"no account":          {nil, []string{"status", "x"}, 2, []string{"WXNOTIFY_APPID"}},
 		"no secret":           {account, []string{"worker"}, 2, []string{"WXNOTIFY_APPSECRET"}},
