@@ -46,6 +46,7 @@ type wireTap struct {
 	fetches atomic.Int64  // script calls that fetch
 	hold    chan struct{} // commands that are held wait until it is closed
 	held    func(redis.Cmder) bool
+	then    func() // after each of them
 	cut     atomic.Bool // the answer of the next fetch of over 8 tasks is lost
 	half    func(redis.Cmder) bool
 	lost    atomic.Int64 // how many tasks it had
@@ -58,6 +59,9 @@ func (w *wireTap) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		w.before(cmd)
 		err := next(ctx, cmd)
 		w.after(cmd)
+		if w.then != nil && w.held(cmd) {
+			w.then()
+		}
 		if n := fetched(cmd); err == nil && n > 8 && w.half != nil && w.half(cmd) && w.cut.CompareAndSwap(true, false) {
 			w.lost.Store(int64(n))
 			err = io.ErrUnexpectedEOF
@@ -185,6 +189,7 @@ type slow struct {
 	h       *handled
 	stop    func() error
 	release func()
+	tap     *wireTap
 	left    []queue.Item // that were not handled
 	fetched int          // of them, those that the fetch has taken
 }
@@ -193,7 +198,7 @@ func newSlow(t *testing.T) *slow {
 	t.Helper()
 	m, own := redistest.Mini(t)
 	tap := &wireTap{hold: make(chan struct{}), held: openOfMany}
-	k := &slow{rdb: redistest.MiniClient(t, m), gate: &gate{}, h: patient(), release: sync.OnceFunc(func() { close(tap.hold) })}
+	k := &slow{rdb: redistest.MiniClient(t, m), gate: &gate{}, h: patient(), tap: tap, release: sync.OnceFunc(func() { close(tap.hold) })}
 	list := items(40, job.Default)
 	put(t, own, job.Default, list...)
 	own.AddHook(tap)
@@ -300,7 +305,9 @@ func TestFetchGivesBack(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			k := newSlow(t)
 			ctx, first := t.Context(), k.left[0].ID
-			k.rdb.HSet(ctx, key(job.Default, "t:"+first), "delivered", 1764250000000000) // as its fetch does
+			k.tap.then = func() { // as its fetch does
+				k.rdb.HSet(ctx, key(job.Default, "t:"+first), "delivered", 1764250000000000)
+			}
 			k.gate.set(shut, ratelimit.General, ratelimit.Reserved)
 			k.release()
 			testutil.Until(t, "the others are back", func() bool { return k.active(t) == 1 })
