@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -126,8 +127,8 @@ func sendOurs(ctx context.Context, j job, rdb redis.UniversalClient, m *meter) {
 	rdb.AddHook(&m.redis)
 	c := must(settings.Load("", map[string]string{
 		"WXNOTIFY_APPID": appID, "WXNOTIFY_APPSECRET": strings.Repeat("0", 32), "WXNOTIFY_WECHAT_BASE_URL": j.WeChat,
-		"WXNOTIFY_RATE": fmt.Sprint(j.Rate), "WXNOTIFY_DAILY_QUOTA": fmt.Sprint(j.Quota),
-		"WXNOTIFY_CONCURRENCY": fmt.Sprint(j.InFlight), "WXNOTIFY_OPS_ADDR": settings.Off,
+		"WXNOTIFY_RATE": fmt.Sprint(j.Rate), "WXNOTIFY_DAILY_QUOTA": strconv.FormatInt(j.Quota, 10),
+		"WXNOTIFY_CONCURRENCY": strconv.Itoa(j.InFlight), "WXNOTIFY_OPS_ADDR": settings.Off,
 	}, nil, settings.Everything))
 	for i := 1; i < j.Accounts; i++ {
 		idle := c.Accounts[0]

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -239,14 +240,11 @@ func (l *lab) plan() []part {
 		l.timed("P8", "Enqueue to wire when idle", 20, producer.Default, job{Build: ours, Open: true, InFlight: 64}),
 		l.timed("P9", "critical to wire, bulk waits at 50/s", 50, producer.Critical, bulk(50)),
 		l.timed("P9", "critical to wire, bulk waits at 500/s", 50, producer.Critical, bulk(500)),
-		l.compare(min(rounds, 3), []job{ // filling takes long
-			sender(ours, n, job{Backlog: l.o.backlog}), sender(ours, n, job{Backlog: 1000, Label: "at 1000"}),
-		},
+		l.compare(min(rounds, 3), // filling takes long
+			[]job{sender(ours, n, job{Backlog: l.o.backlog}), sender(ours, n, job{Backlog: 1000, Label: "at 1000"})},
 			figure{"P14", "messages/s at a backlog of " + backlog, 1, "≥ 0.95", rate},
 			figure{"P14", "worker + Redis CPU µs/message", 1, "", allCPU}),
-		l.compare(rounds, []job{
-			sender(ours, n, far), sender(bare, n/8, job{Redis: l.far, Servers: 1, Label: "one server"}), sender(bare, n/4, far),
-		},
+		l.compare(rounds, []job{sender(ours, n, far), sender(bare, n/8, job{Redis: l.far, Servers: 1, Label: "one server"}), sender(bare, n/4, far)},
 			figure{"P11", "messages/s, Redis 1 ms away", 1, "≥ 8", rate},
 			figure{"P11", "messages/s, Redis 1 ms away", 2, "", rate}),
 		l.compare(rounds, []job{sender(ours, n, job{Accounts: 50}), sender(ours, n, job{Label: "one account"})},
@@ -315,7 +313,7 @@ func (l *lab) timed(goal, measure string, most int, class producer.ClassName, j 
 		wait(true)
 		return []row{
 			{goal: goal, measure: measure + ", p50, ms", ours: percentile(times, 0.5)},
-			{goal: goal, measure: fmt.Sprintf("p99 of %d, ms", l.o.samples), bound: fmt.Sprintf("≤ %d", most), ours: percentile(times, 0.99)},
+			{goal: goal, measure: fmt.Sprintf("p99 of %d, ms", l.o.samples), bound: "≤ " + strconv.Itoa(most), ours: percentile(times, 0.99)},
 		}
 	}}
 }
