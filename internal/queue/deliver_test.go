@@ -46,7 +46,7 @@ type wireTap struct {
 	fetches atomic.Int64  // script calls that fetch
 	hold    chan struct{} // commands that are held wait until it is closed
 	held    func(redis.Cmder) bool
-	then    func() // after each of them
+	then    func()      // after each of them
 	cut     atomic.Bool // the answer of the next fetch of over 8 tasks is lost
 	half    func(redis.Cmder) bool
 	lost    atomic.Int64 // how many tasks it had
