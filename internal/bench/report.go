@@ -75,12 +75,13 @@ Other programs used %.1f %% of the machine. Over 5 %%, measure again.
 
 // report is what is printed, and the first part of the document.
 func (l *lab) report(ctx context.Context, rows []row, others float64) string {
-	text := fmt.Sprintf(preface, strings.Join(append([]string{"go run ./internal/bench"}, l.o.args...), " "), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(),
+	var text strings.Builder
+	fmt.Fprintf(&text, preface, strings.Join(append([]string{"go run ./internal/bench"}, l.o.args...), " "), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(),
 		must(redisx.Info(ctx, l.rdb, "server"))["redis_version"], l.o.rounds, l.o.messages, latency, inFlight, 100*others)
 	for _, r := range rows {
-		text += r.String()
+		text.WriteString(r.String())
 	}
-	return text
+	return text.String()
 }
 
 // profiles runs the builds behind the missed goals once more and lists where

@@ -89,7 +89,7 @@ func (c *client) EvalSha(ctx context.Context, sha string, k []string, args ...an
 			return answered(ctx, []any{}, nil)
 		case slices.Equal(k, []string{q.pending, q.paused, q.active, q.lease}): // dequeue
 			c.fetched.Do(func() { close(c.first) })
-			if d := c.fetcher.next(c.running); d != nil { // of any class: asynq takes the queue from the task
+			if d := c.fetcher.next(c.running); d != nil { //nolint:contextcheck // of the run. A task of any class: asynq takes the queue from it
 				return answered(ctx, d.message, nil)
 			}
 			return answered(ctx, nil, redis.Nil)

@@ -56,10 +56,9 @@ func start(b *testing.B, rdb redis.UniversalClient, role server.Role, onEvent fu
 	ln, err := new(net.ListenConfig).Listen(b.Context(), "tcp", "127.0.0.1:0")
 	must(b, err)
 	options := server.Options{Roles: role, Log: zap.NewNop(), OnEvent: onEvent}
-	switch role {
-	case server.Publishes:
+	if role == server.Publishes {
 		options.PublicListener = ln
-	case server.Answers:
+	} else {
 		options.APIListener = ln
 	}
 	s, err := server.New(rdb, c, options)

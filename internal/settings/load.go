@@ -265,7 +265,7 @@ func (l *loader) follow(text string) (string, error) {
 	if path, ok := strings.CutPrefix(text, "file:"); ok {
 		content, err := textfile.Read(path)
 		if err != nil {
-			return "", err //nolint:wrapcheck // it names the file
+			return "", err
 		}
 		return strings.TrimRight(string(content), "\r\n"), nil
 	}

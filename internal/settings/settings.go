@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -358,7 +359,7 @@ func address(text, arg string) (any, error) {
 	}
 	_, port, err := net.SplitHostPort(text)
 	if err == nil && port != "" {
-		_, err = net.LookupPort("tcp", port)
+		_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port) //nolint:forbidigo // it asks no server: a number, or a name of /etc/services
 	}
 	if err != nil || port == "" {
 		return nil, fmt.Errorf("%s is not host:port, such as 127.0.0.1:9090 or :8080, with a port up to 65535", usage.Quote(text))
