@@ -59,7 +59,7 @@ func (w *wireTap) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		w.before(cmd)
 		err := next(ctx, cmd)
 		w.after(cmd)
-		if w.then != nil && w.held(cmd) {
+		if w.held != nil && w.held(cmd) && w.then != nil { // written before hold was closed
 			w.then()
 		}
 		if n := fetched(cmd); err == nil && n > 8 && w.half != nil && w.half(cmd) && w.cut.CompareAndSwap(true, false) {
