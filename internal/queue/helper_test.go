@@ -229,3 +229,12 @@ func (h *handled) ids() []string {
 func zAt(id string, in time.Duration) redis.Z {
 	return redis.Z{Score: float64(time.Now().Add(in).Unix()), Member: id}
 }
+
+// singleCalls is the rest of a hook that is for single calls alone.
+type singleCalls struct{}
+
+func (singleCalls) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (singleCalls) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}

@@ -19,15 +19,11 @@ import (
 // repeats carries out twice the first n calls of a script that has this key, as go-redis
 // does after a lost answer.
 type repeats struct {
+	singleCalls
+
 	key   string
 	n     atomic.Int64
 	after time.Duration
-}
-
-func (*repeats) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (*repeats) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
 }
 
 func (r *repeats) ProcessHook(next redis.ProcessHook) redis.ProcessHook {

@@ -115,7 +115,7 @@ type run struct {
 }
 
 // config is asynq's. One server is enough: it asks for one task after the other, but
-// the fetch loop has them already.
+// a fetch brings several.
 func (r *run) config() asynq.Config {
 	return asynq.Config{
 		Concurrency: r.cfg.Concurrency + spareSlots,

@@ -18,14 +18,10 @@ import (
 
 // cut loses the first n calls that have a key on their way to the server.
 type cut struct {
+	singleCalls
+
 	key string
 	n   atomic.Int64
-}
-
-func (*cut) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (*cut) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
 }
 
 func (c *cut) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
