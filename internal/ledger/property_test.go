@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -131,10 +132,14 @@ func (w *world) accept(t *testing.T, rt *rapid.T) {
 func (w *world) fail(t *testing.T, rt *rapid.T) {
 	t.Helper()
 	ends := []ledger.State{ledger.Retrying, ledger.Queued, ledger.Rejected, ledger.Expired, ledger.Unknown, ledger.Dead}
-	failed(t, w.ledger, w.envelope.ID, ledger.Outcome{
+	err := w.ledger.Failed(t.Context(), w.envelope.ID, delivery(w.ledger, w.envelope.ID), ledger.Outcome{
 		To: w.envelope.To, State: rapid.SampledFrom(ends).Draw(rt, "outcome"), Attempt: rapid.Bool().Draw(rt, "attempt"),
 		Ambiguous: rapid.Bool().Draw(rt, "ambiguous"), Payload: []byte("p"),
 	})
+	mayBeVoid(t, err)
+	if now := get(t, w.ledger, w.envelope.ID); err != nil && (w.before.State == ledger.Sending || !reflect.DeepEqual(now, w.before)) {
+		rt.Fatalf("void, but %+v became %+v", w.before, now)
+	}
 }
 
 func (w *world) revive(t *testing.T, rt *rapid.T) {
