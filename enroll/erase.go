@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/events"
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/queue"
@@ -38,6 +39,7 @@ type Erased struct {
 	OpenIDs      int
 	Suppressions int // of an openid that was named
 	Events       int // of WeChat that waited to be applied
+	Guests       int // entries of guest lists of API keys
 }
 
 // Nothing reports that nothing of the person was found.
@@ -49,7 +51,7 @@ var ErrSending = errors.New("enroll: messages of the person are still being sent
 
 // Erase forgets p, and all others who are noted, everywhere in the account: the roster,
 // their tickets, the records of messages, payloads that wait in whatever queue,
-// suppressions, events that wait. What stays tells nothing of them: a message's ID, state
+// suppressions, events that wait, guest lists of API keys. What stays tells nothing of them: a message's ID, state
 // and times, and that a ticket was used. Each erasure leaves a line in the audit trail.
 //
 // Records and tasks are found by reading through all of the account, so all who are
@@ -70,7 +72,7 @@ func (r *Roster) Erase(ctx context.Context, p Person) (Erased, error) {
 	}
 	did, err := r.finishErasures(ctx)
 	// Another process may have begun with it, and have counted some of the messages.
-	found.Messages, found.Events = max(found.Messages, did.messages), did.events
+	found.Messages, found.Events, found.Guests = max(found.Messages, did.messages), did.events, did.guests
 	return found, err
 }
 
@@ -107,8 +109,8 @@ func (r *Roster) beginErasure(ctx context.Context, p Person, why string, known .
 
 // searched is what one search found.
 type searched struct {
-	people, messages, events int
-	ended                    []ledger.Ref // messages that had not been sent
+	people, messages, events, guests int
+	ended                            []ledger.Ref // messages that had not been sent
 }
 
 // finishErasures erases all who are noted.
@@ -145,6 +147,12 @@ func (r *Roster) finishErasures(ctx context.Context) (searched, error) {
 	if err := r.dropChanges(ctx, func(c Change) bool {
 		return who.names(c.OpenID) || who.names(c.Previous) || who.users[c.User]
 	}); err != nil {
+		return found, err
+	}
+	if found.guests, err = apikey.NewStore(r.rdb, r.account).Forget(ctx, func(guest string) bool { return who.names(guest) || who.users[guest] }); err != nil {
+		return found, fmt.Errorf("enroll: erase: %w", err)
+	}
+	if err := r.dropSync(ctx, who); err != nil {
 		return found, err
 	}
 	if err := r.dropRest(ctx, who, sending); err != nil {

@@ -152,6 +152,20 @@ func (r *Roster) dropEvents(ctx context.Context, who people) (dropped int, err e
 	}
 }
 
+// dropSync ends a synchronization whose place in the list of followers, or in the roster, is
+// one of them: the next one begins anew.
+func (r *Roster) dropSync(ctx context.Context, who people) error {
+	s, err := r.loadSync(ctx, false)
+	if err != nil {
+		return err
+	}
+	_, user, _ := strings.Cut(s.cursor, " ")
+	if !who.names(s.next) && !who.users[r.names().Open(seal.User, user)] {
+		return nil
+	}
+	return wrap(r.rdb.Del(ctx, r.keys.sync()).Err(), "end the synchronization")
+}
+
 // erases reports whether the event with this ID is of openid, and of before its erasure.
 func (p people) erases(openid, event string) bool {
 	until, ok := p.openids[openid]

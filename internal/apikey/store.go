@@ -124,6 +124,63 @@ func (s *Store) Rotate(ctx context.Context, id string, overlap time.Duration) (K
 	return k.Key, secret, s.save(ctx, k)
 }
 
+// forgetScript writes a key unless it was changed since it was read.
+var forgetScript = redisx.NewScript(`
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
+  return 0
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1`)
+
+// Forget takes the guests that erased reports off the guest lists of the account's keys, and
+// returns how many there were. A key whose list is empty then reaches nobody.
+func (s *Store) Forget(ctx context.Context, erased func(guest string) bool) (int, error) {
+	all, err := s.rdb.HGetAll(ctx, s.key()).Result()
+	if err != nil {
+		return 0, fmt.Errorf("read the guest lists: %w", err)
+	}
+	found := 0
+	for id, text := range all {
+		n, err := s.forget(ctx, id, text, erased)
+		if err != nil {
+			return found, err
+		}
+		found += n
+	}
+	return found, nil
+}
+
+func (s *Store) forget(ctx context.Context, id, text string, erased func(guest string) bool) (int, error) {
+	for {
+		var k stored
+		if err := json.Unmarshal([]byte(text), &k); err != nil {
+			return 0, fmt.Errorf("the key %s cannot be read: %w", id, err)
+		}
+		before := len(k.Guests)
+		k.Guests = slices.DeleteFunc(k.Guests, erased)
+		if len(k.Guests) == before {
+			return 0, nil
+		}
+		after, err := json.Marshal(k)
+		if err != nil {
+			return 0, fmt.Errorf("store a key: %w", err)
+		}
+		done, err := forgetScript.Run(ctx, s.rdb, []string{s.key()}, id, text, after).Bool()
+		if err == nil && done {
+			return before - len(k.Guests), nil
+		}
+		if err == nil {
+			text, err = s.rdb.HGet(ctx, s.key(), id).Result() // it was rotated: look again
+		}
+		if errors.Is(err, redis.Nil) {
+			return 0, nil // it was revoked
+		}
+		if err != nil {
+			return 0, fmt.Errorf("take a guest off its list: %w", err)
+		}
+	}
+}
+
 // Revoke ends the key with all its secrets; see [Keyring] for how soon. The error
 // wraps ErrNotFound.
 func (s *Store) Revoke(ctx context.Context, id string) error {
