@@ -9,15 +9,17 @@ import (
 )
 
 // callbackPath returns what stands behind /callback/. People type the address into
-// the console: capitals, more slashes and blanks around it do not matter, nor does a path
-// before it that a proxy leaves there.
+// the console: capitals, more slashes and blanks around it, also invisible ones that are
+// copied along, do not matter, nor does a path before it that a proxy leaves there.
 func callbackPath(path string) (appid string, ok bool) {
 	segments := strings.Split(strings.TrimLeft(path, "/"), "/")
 	for i, segment := range segments {
 		if !strings.EqualFold(segment, "callback") {
 			continue
 		}
-		appid = strings.TrimFunc(strings.Join(segments[i+1:], "/"), func(r rune) bool { return r == '/' || unicode.IsSpace(r) })
+		appid = strings.TrimFunc(strings.Join(segments[i+1:], "/"), func(r rune) bool {
+			return r == '/' || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r)
+		})
 		if appid != "" || i == 0 { // not /enroll/{appid}/callback
 			return appid, true
 		}

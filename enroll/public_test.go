@@ -149,7 +149,7 @@ func TestCheckWithThePushsQueryLeavesThePush(t *testing.T) {
 func TestCallbackPathsAsPeopleTypeThem(t *testing.T) {
 	t.Parallel()
 	story(t, settings{mode: wechat.CallbackPlain}, func(t *testing.T, w *world) {
-		for _, path := range []string{"/callback/" + appID, "/callback/" + appID + "/", "/Callback/" + strings.ToUpper(appID), "//CALLBACK//" + appID + "//", "/callback/" + appID + "%20", "/callback/%20" + appID + "%0A/", "/wx/callback/" + appID, "/a/b//Callback/" + appID + "/"} {
+		for _, path := range []string{"/callback/" + appID, "/callback/" + appID + "/", "/Callback/" + strings.ToUpper(appID), "//CALLBACK//" + appID + "//", "/callback/" + appID + "%20", "/callback/%20" + appID + "%0A/", "/callback/%EF%BB%BF" + appID, "/callback/" + appID + "%E2%80%8B/", "/wx/callback/" + appID, "/a/b//Callback/" + appID + "/"} {
 			q := w.signed()
 			q.Set("echostr", "4375120948345356249")
 			if resp := from(w.handler, http.MethodGet, path+"?"+q.Encode(), "203.0.113.7:1", "", nil); resp.Code != http.StatusOK || resp.Body.String() != "4375120948345356249" {
