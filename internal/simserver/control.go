@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wxnotify/wxnotify/internal/clientaddr"
@@ -24,9 +26,10 @@ type server struct{ p *wechattest.Platform }
 
 // New serves p's API paths, the pictures of its QR codes, the control API under
 // /_sim/ and the page at /. addr is where it listens: on a loopback address, page and
-// control API answer to the names of the loopback alone. A foreign name that resolves
-// to 127.0.0.1 would put a foreign page in the same origin (DNS rebinding). The API
-// paths answer to any name, such as api.weixin.qq.com in a hosts file.
+// control API answer to the names of the loopback alone, on another one to no foreign name.
+// A foreign name that resolves to 127.0.0.1 would put a foreign page in the same origin (DNS
+// rebinding), also where a container's port is published there. The API paths answer to any
+// name, such as api.weixin.qq.com in a hosts file.
 func New(p *wechattest.Platform, addr string) http.Handler {
 	s := server{p}
 	own := http.NewServeMux()
@@ -41,18 +44,23 @@ func New(p *wechattest.Platform, addr string) http.Handler {
 	return mux
 }
 
-// checkHost refuses other names than the loopback's when addr is on it.
+// checkHost refuses foreign names: those that are not the loopback's and, when addr is not on
+// it, neither an IP address nor a name without a dot nor that of addr.
 func checkHost(addr string, next http.Handler) http.Handler {
-	if !clientaddr.Loopback(addr) {
-		return next
-	}
+	own, open := clientaddr.Host(addr), !clientaddr.Loopback(addr)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !clientaddr.Loopback(r.Host) {
-			http.Error(w, "the simulator answers to 127.0.0.1 and localhost only; start it with --addr 0.0.0.0:8090 for other names",
+		host := clientaddr.Host(r.Host)
+		_, notIP := netip.ParseAddr(host)
+		switch {
+		case clientaddr.Loopback(host), open && host != "" && (notIP == nil || host == own || !strings.Contains(host, ".")):
+			next.ServeHTTP(w, r)
+		case open:
+			http.Error(w, "the simulator does not answer to this name: use its IP address or a name without a dot, or start it with --addr NAME:8090",
 				http.StatusMisdirectedRequest)
-			return
+		default:
+			http.Error(w, "the simulator answers to 127.0.0.1 and localhost only; start it with --addr 0.0.0.0:8090 for other machines",
+				http.StatusMisdirectedRequest)
 		}
-		next.ServeHTTP(w, r)
 	})
 }
 

@@ -38,14 +38,32 @@ func TestControlAndPageAnswerToTheLoopbackAlone(t *testing.T) {
 	if w := b.do("GET", "/cgi-bin/user/get?access_token="+b.token, "", "Host", "api.weixin.qq.com"); w.Code != 200 {
 		t.Errorf("an API path as api.weixin.qq.com: %d", w.Code)
 	}
-	// --addr 0.0.0.0:8090: other machines know it by other names.
-	open := simserver.New(b.p, "0.0.0.0:8090")
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/_sim/stats", nil)
-	r.Host = "simulate:8090"
-	w := httptest.NewRecorder()
-	open.ServeHTTP(w, r)
-	if w.Code != 200 {
-		t.Errorf("beyond the loopback: %d", w.Code)
+}
+
+// Beyond the loopback other machines know it by an address or by a name of theirs. A name with
+// a dot may be a foreign one, in a browser beside a port that is published on the loopback.
+func TestControlBeyondTheLoopbackAnswersToNoForeignName(t *testing.T) {
+	t.Parallel()
+	b := setup(t, wechattest.Config{})
+	for addr, hosts := range map[string]map[string]int{
+		"0.0.0.0:8090": {
+			"simulate:8090": 200, "localhost:8090": 200, "10.0.0.5:8090": 200, "[fd00::5]:8090": 200,
+			"attacker.example:8090": 421, "10.0.0.5.nip.io": 421, "localhost.attacker.example": 421, "simulate.": 200, "": 421,
+		},
+		":8090":                   {"127.0.0.1:8090": 200, "attacker.example": 421},
+		"sim.staging.corp:8090":   {"sim.staging.corp:8090": 200, "SIM.staging.corp.": 200, "x.sim.staging.corp": 421},
+		"api.weixin.qq.com:18090": {"api.weixin.qq.com:18090": 200},
+	} {
+		open := simserver.New(b.p, addr)
+		for host, want := range hosts {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/_sim/stats", nil)
+			r.Host = host
+			w := httptest.NewRecorder()
+			open.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("--addr %s as %q: %d, want %d", addr, host, w.Code, want)
+			}
+		}
 	}
 }
 
