@@ -280,7 +280,9 @@ func (r *Roster) noteErasure(ctx context.Context, t traces, why string) error {
 	return wrap(r.rdb.HSet(ctx, r.keys.erasing(), notes...).Err(), "begin the erasure")
 }
 
-// forgetTraces takes the traces off the roster.
+// forgetTraces takes the traces off the roster. It removes the pairs alone, so that a binding
+// which is made meanwhile is there whole; the last pair takes the user off the roster, and the
+// openid's hash with it.
 func (r *Roster) forgetTraces(ctx context.Context, t traces) (int, error) {
 	n := 0
 	for _, pair := range t.pairs {
@@ -292,13 +294,8 @@ func (r *Roster) forgetTraces(ctx context.Context, t traces) (int, error) {
 	}
 	pipe := r.rdb.Pipeline()
 	for _, o := range t.openids {
-		pipe.Del(ctx, r.keys.follower(o))
 		pipe.Del(ctx, r.keys.followed(o))
 		pipe.Del(ctx, r.keys.ticketsOf(o)) // voided by forgetBinding
-	}
-	for _, u := range t.users {
-		pipe.Del(ctx, r.records.UserKey(u))
-		pipe.ZRem(ctx, r.keys.roster(), r.names().Seal(seal.User, u))
 	}
 	_, err := pipe.Exec(ctx)
 	if errors.Is(err, redis.Nil) {

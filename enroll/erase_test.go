@@ -1,8 +1,12 @@
 package enroll_test
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/enroll"
 	"github.com/wxnotify/wxnotify/internal/apikey"
@@ -55,6 +59,66 @@ func TestErasureTakesThePersonOffGuestListsAndOutOfASynchronization(t *testing.T
 					if c.person.OpenID != "" && strings.Contains(entry, openID) {
 						t.Errorf("still readable: %.300s", entry)
 					}
+				}
+			})
+		})
+	}
+}
+
+// before calls do once, before the first command of this name.
+type before struct {
+	redis.Hook
+	name string
+	do   func()
+}
+
+func (b *before) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if do := b.do; do != nil && cmd.Name() == b.name {
+			b.do = nil
+			do()
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (b *before) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (b *before) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// A binding that is made while an erasure takes the person off the roster is there whole:
+// the user has the openid, and the openid has the user.
+func TestABindingBesideAnErasureIsWhole(t *testing.T) {
+	t.Parallel()
+	const other = "oSIM6t0other000000000000001"
+	for name, c := range map[string]struct{ person, later enroll.Person }{
+		"the erased user, another openid": {enroll.Person{User: "u-1"}, enroll.Person{User: "u-1", OpenID: other}},
+		"another user, the erased openid": {enroll.Person{OpenID: openID}, enroll.Person{User: "u-2", OpenID: openID}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			story(t, settings{}, func(t *testing.T, w *world) {
+				w.enrolled(w.link("u-1"), openID)
+				rdb := redis.NewClient(w.rdb.Options())
+				t.Cleanup(func() { _ = rdb.Close() })
+				rdb.AddHook(&before{name: "hset", do: func() { // the note of the erasure: the traces are found
+					said, err := w.roster.Bind(t.Context(), enroll.Binding{User: c.later.User, OpenID: c.later.OpenID, How: "import"}, nil)
+					if err != nil || said != enroll.BoundNow {
+						t.Errorf("%s %v", said, err)
+					}
+				}})
+				_, err := newRoster(t, rdb, appID, nil).Erase(t.Context(), c.person)
+				must(t, err)
+				users, err := w.roster.Users(t.Context(), c.later.OpenID)
+				must(t, err)
+				if !slices.Equal(w.bound(c.later.User), []string{c.later.OpenID}) || !slices.Equal(users, []string{c.later.User}) {
+					t.Errorf("the user has %v, the openid %v", w.bound(c.later.User), users)
+				}
+				list, _, err := w.roster.Page(t.Context(), "", 10)
+				must(t, err)
+				if len(list) != 1 {
+					t.Errorf("the roster: %+v", list)
 				}
 			})
 		})
