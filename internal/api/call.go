@@ -125,7 +125,7 @@ func (c *call) authorize(scope apikey.Scope) error {
 	key, err := c.server.keys.Verify(c.r.Context(), secret)
 	if errors.Is(err, apikey.ErrUnknown) {
 		c.server.keys.Failed(client)
-		return problemf(http.StatusUnauthorized, codeUnknownKey, "the key is unknown, or was revoked")
+		return errUnknownKey()
 	}
 	if err != nil {
 		return err
@@ -142,6 +142,10 @@ func (c *call) authorize(scope apikey.Scope) error {
 		return problemf(http.StatusForbidden, codeScope, "the key has not the scope %s", scope)
 	}
 	return nil
+}
+
+func errUnknownKey() error {
+	return problemf(http.StatusUnauthorized, codeUnknownKey, "the key is unknown, or was revoked")
 }
 
 // read reads the body, which must be JSON.

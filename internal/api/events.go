@@ -62,6 +62,13 @@ func (s *server) getEvents(c *call) error {
 	if err != nil {
 		return err
 	}
+	if q.Wait > 0 { // it may have been revoked since
+		if _, err := c.server.keys.Verify(c.r.Context(), c.secret); errors.Is(err, apikey.ErrUnknown) {
+			return errUnknownKey()
+		} else if err != nil {
+			return err
+		}
+	}
 	var body []byte
 	for i := range list {
 		line, err := rawjson.Marshal(list[i])

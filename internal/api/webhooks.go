@@ -59,9 +59,13 @@ func (c *call) readWebhook() (in webhookRequest, err error) {
 		err = decode(body, &in)
 	}
 	if err == nil && in.OpenIDs != nil && *in.OpenIDs && !c.key.May(apikey.ReadOpenID) {
-		err = problemf(http.StatusForbidden, codeScope, "the key has not the scope %s, which openids need", apikey.ReadOpenID)
+		err = c.needsOpenIDs()
 	}
 	return in, err
+}
+
+func (c *call) needsOpenIDs() error {
+	return problemf(http.StatusForbidden, codeScope, "the key has not the scope %s, which openids need", apikey.ReadOpenID)
 }
 
 // webhookProblem names what is wrong with a webhook.
@@ -131,9 +135,19 @@ func (s *server) patchWebhook(c *call) error {
 	if err := c.noteWebhook("change webhook", in); err != nil {
 		return err
 	}
-	w, err := c.account.Webhooks.Update(c.r.Context(), c.r.PathValue("id"), in.apply)
-	if err != nil {
+	moved := false // where it gets openids, which the key may not read
+	w, err := c.account.Webhooks.Update(c.r.Context(), c.r.PathValue("id"), func(w *webhook.Webhook) {
+		before := *w
+		in.apply(w)
+		if moved = w.OpenIDs && w.URL != before.URL && !c.key.May(apikey.ReadOpenID); moved {
+			*w = before
+		}
+	})
+	switch {
+	case err != nil:
 		return webhookProblem(err)
+	case moved:
+		return c.needsOpenIDs()
 	}
 	return c.answer(http.StatusOK, webhookView{Webhook: w})
 }
