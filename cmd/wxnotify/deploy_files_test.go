@@ -35,12 +35,26 @@ func TestDeployUnit(t *testing.T) {
 		t.Errorf("exposure %v: %v\n%s", level, err, out)
 	}
 	unit := shipped(t, "systemd/wxnotify@.service")
-	for _, want := range []string{
-		"\nRestartPreventExitStatus=" + strconv.Itoa(exitUsage) + "\n", "\nTimeoutStopSec=30\n", "\nKillSignal=SIGTERM\n",
-	} {
+	for _, want := range []string{"\nTimeoutStopSec=30\n", "\nKillSignal=SIGTERM\n"} {
 		if !strings.Contains(unit, want) {
 			t.Errorf("the unit lacks %q", want)
 		}
+	}
+}
+
+// TestDeployUnitStartsAgainWhenRedisIsBack: a process whose Redis does not answer at its
+// start ends with the exit code of a wrong configuration, as after a power cut or during a
+// fail-over. systemd starts it again all the same, however often.
+func TestDeployUnitStartsAgainWhenRedisIsBack(t *testing.T) {
+	t.Parallel()
+	unit := shipped(t, "systemd/wxnotify@.service")
+	for _, want := range []string{"\nRestart=always\n", "\nStartLimitIntervalSec=0\n"} {
+		if !strings.Contains(unit, want) {
+			t.Errorf("the unit lacks %q", want)
+		}
+	}
+	if strings.Contains(unit, "RestartPreventExitStatus") {
+		t.Error("the unit gives up at an exit code; Redis that is away has the code of a wrong configuration")
 	}
 }
 
