@@ -30,7 +30,7 @@ func Rights(tb testing.TB, password string) []string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	found := regexp.MustCompile(`(?s)\nACL SETUSER wxnotify (on >PASSWORD .*?)\n` + "```").FindSubmatch(page)
+	found := regexp.MustCompile(`(?s)\nACL SETUSER wxnotify (on >PASSWORD .*?)\nEND\n`).FindSubmatch(page)
 	if found == nil {
 		tb.Fatal("docs/redis.md has no ACL SETUSER wxnotify on >PASSWORD …")
 	}
