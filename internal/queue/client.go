@@ -99,10 +99,10 @@ func (c *client) EvalSha(ctx context.Context, sha string, k []string, args ...an
 			due, ok := args[2].(int64)
 			if ok && due < 0 { // headDelay
 				id, _ := args[0].(string)
-				_, err := c.fetcher.toHead(ctx, []delivery{{
+				c.fetcher.putBack(ctx, []delivery{{
 					queue: q, id: id, number: c.fetcher.inFlight.numberOf(taskKey{q.queue, id}), redelivered: true,
 				}})
-				return answered(ctx, "OK", err)
+				return answered(ctx, "OK", nil) // asynq would repeat it, when the process may have a later delivery
 			}
 			if ok { // asynq took it from this machine's clock
 				args[2] = c.fetcher.byRedis(time.Unix(due, 0)).Round(time.Second).Unix()

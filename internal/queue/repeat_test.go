@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -134,6 +135,56 @@ func TestATaskThatWasPutBackTwiceIsNotTakenFromAnotherWorker(t *testing.T) {
 		}
 		if twice.n.Load() >= 1 {
 			t.Fatal("no call was repeated: the test tests nothing")
+		}
+		if a.max != 1 || len(h.ids()) != 2 {
+			t.Errorf("%d deliveries, %d at once", len(h.ids()), a.max)
+		}
+	})
+}
+
+// loses carries the next call with the key out and loses its answer for good, as when Redis
+// is away for longer than go-redis repeats a call.
+type loses struct{ repeats }
+
+func (l *loses) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil && slices.ContainsFunc(cmd.Args(), l.isKey) && l.n.Add(-1) >= 0 {
+			err = io.ErrUnexpectedEOF
+			cmd.SetErr(err)
+		}
+		return err
+	}
+}
+
+// asynq repeats a call that failed after its task was fetched again by the same worker: the
+// later delivery keeps the task.
+func TestATaskWhosePutBackHasNoAnswerIsNotTakenFromItsNextDelivery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, rdb := redistest.Mini(t)
+		lost := &loses{repeats{key: "}:t:m"}}
+		h, a := patient(), &atOnce{}
+		handler := func(_ context.Context, task queue.Task) error {
+			defer a.enter()()
+			if h.add(task) == 1 {
+				lost.n.Store(1) // from here on, the first call with the task's key is the one that puts it back
+				return &queue.Later{Reason: "the gate is closed"}
+			}
+			time.Sleep(20 * time.Second) // virtual
+			return nil
+		}
+		put(t, rdb, job.Default, queue.Item{ID: "m", Payload: []byte("x")})
+		rdb.AddHook(lost)
+		first := serve(t, queue.ServerConfig{Redis: rdb, Handler: handler})
+		h.wait(t, 2)
+		second := serve(t, queue.ServerConfig{Redis: redistest.MiniClient(t, m), Handler: handler})
+		time.Sleep(2 * time.Minute)
+		for _, stop := range []func() error{first, second} {
+			_ = stop()
+		}
+		if lost.n.Load() >= 1 {
+			t.Fatal("no answer was lost: the test tests nothing")
 		}
 		if a.max != 1 || len(h.ids()) != 2 {
 			t.Errorf("%d deliveries, %d at once", len(h.ids()), a.max)

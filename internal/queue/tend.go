@@ -186,11 +186,16 @@ func (f *fetcher) giveBack(ctx context.Context) {
 	for i := range f.batch {
 		f.gate.Return(f.batch[i].permit)
 	}
-	if _, err := f.toHead(ctx, f.batch); err != nil {
-		f.log.Warn("queue: returning fetched tasks failed; they are recovered when their lease ends",
-			zap.Int("tasks", len(f.batch)), zap.Error(err))
-	}
+	f.putBack(ctx, f.batch)
 	f.batch = nil
+}
+
+// putBack puts tasks of one queue back at its head, once.
+func (f *fetcher) putBack(ctx context.Context, tasks []delivery) {
+	if _, err := f.toHead(ctx, tasks); err != nil {
+		f.log.Warn("queue: putting tasks back failed; they are recovered when their lease ends",
+			zap.Int("tasks", len(tasks)), zap.Error(err))
+	}
 }
 
 // toHead runs tohead.lua for tasks of one queue.
