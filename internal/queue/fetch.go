@@ -70,6 +70,7 @@ type fetcher struct {
 	closed     [2]closure // by tier
 	resumeAt   time.Time  // Redis failed: nothing is asked before this
 	pauseUntil time.Time  // see fetchPause
+	swept      time.Time  // when what asynq never started was looked for last
 	turns      int        // choices between critical and the rest
 	restsTurns int        // choices between default and bulk
 }
@@ -115,6 +116,12 @@ func (f *fetcher) next(ctx context.Context) *delivery {
 			_ = redisx.Sleep(ctx, pause)
 		}
 		now := time.Now()
+		if now.Sub(f.swept) > time.Second {
+			f.swept = now
+			for _, d := range f.inFlight.takeBack(staleAfter) {
+				f.gate.Return(d.permit)
+			}
+		}
 		var q *source
 		free := f.inFlight.free()
 		if free > 0 && !now.Before(f.resumeAt) && !f.wrongClock.Load() {
@@ -167,9 +174,6 @@ func (f *fetcher) wait(ctx context.Context, now time.Time) {
 	case <-opened[ratelimit.Reserved]:
 		f.closed[ratelimit.Reserved] = closure{}
 	case <-timer.C:
-		for _, d := range f.inFlight.takeBack(staleAfter) {
-			f.gate.Return(d.permit)
-		}
 	case <-ctx.Done():
 	}
 }

@@ -358,6 +358,32 @@ func TestFetchedTaskThatNeverStartsFreesItsSlot(t *testing.T) {
 	})
 }
 
+// A worker that is never idle finds such a task too, which comes back each time its lease
+// has ended: each would take a slot for good.
+func TestTasksThatNeverStartTakeNoSlotOfABusyWorker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		bad := items(1, job.Critical)[0]
+		put(t, rdb, job.Critical, bad)
+		rdb.HSet(t.Context(), key(job.Critical, "t:"+bad.ID), "msg", "not asynq's")
+		put(t, rdb, job.Default, items(4000, job.Default)...)
+		g, h := &gate{}, patient()
+		stop := serve(t, queue.ServerConfig{Redis: rdb, Gate: g, Concurrency: 3, Handler: func(ctx context.Context, task queue.Task) error {
+			time.Sleep(300 * time.Millisecond) // virtual
+			return h.handle(ctx, task)
+		}})
+		time.Sleep(5 * time.Minute) // virtual
+		_ = stop()
+		if n := len(h.ids()); n < 2000 { // 1000 a slot; one is held for 30 of 35 s
+			t.Errorf("%d tasks were handled, want 2100: the one that asynq cannot read holds more than a slot", n)
+		}
+		if taken, returned := g.counts(); taken-returned != len(h.ids()) {
+			t.Errorf("%d permits are spent on %d tasks", taken-returned, len(h.ids()))
+		}
+	})
+}
+
 // asynq counts a task's lease from its question, not from the answer: what it asked for
 // an hour ago it would not complete.
 func TestTaskAfterAnIdleHourIsCompleted(t *testing.T) {
