@@ -5,7 +5,6 @@ package deadletter
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/redis/go-redis/v9"
 
@@ -22,24 +21,19 @@ func Retry(ctx context.Context, rdb redis.UniversalClient, records *ledger.Ledge
 	if err != nil {
 		return err
 	}
-	tasks := queue.NewInspector(rdb)
 	if r := found[0]; r != nil && r.State == ledger.Dead {
-		task, err := tasks.Task(ctx, appid, r.Class, id)
-		if err != nil {
+		// A task that its worker left, or that another tool archived, goes before: a worker
+		// that has seen the end would complete it as the task of the new life.
+		err := queue.NewInspector(rdb).Delete(ctx, appid, r.Class, id)
+		if err != nil && !errors.Is(err, queue.ErrNotFound) {
 			return err
-		}
-		if task != nil && task.State == "active" {
-			return fmt.Errorf("%w (ID %s)", queue.ErrActive, id)
 		}
 	}
 	payload, class, err := records.Revive(ctx, id)
 	if err != nil {
 		return err
 	}
-	// A task of this ID that another tool archived would count as enqueued already.
-	if err := tasks.Delete(ctx, appid, class, id); err != nil && !errors.Is(err, queue.ErrNotFound) {
-		return err
-	}
-	_, err = queue.Put(ctx, rdb, appid, class, queue.Item{ID: id, Payload: payload})
+	// Replace: another tool may have archived the task that a call before this one put.
+	_, err = queue.Put(ctx, rdb, appid, class, queue.Item{ID: id, Payload: payload, Replace: true})
 	return err
 }
