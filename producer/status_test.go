@@ -6,12 +6,14 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -213,6 +215,20 @@ func TestCancel(t *testing.T) {
 	if !errors.Is(err, producer.ErrTooLate) || !errors.As(err, &late) || late.State != producer.Sending {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A message that is scheduled far ahead may wait for as long after its moment as any other:
+// until it is sent it is known, and can be cancelled.
+func TestAMessageScheduledFarAheadIsKnownWhileItWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, rdb := redistest.Mini(t)
+		b := around(t, rdb)
+		_, err := b.Enqueue(t.Context(), "later", message("x"), producer.NotBefore(time.Now().Add(40*24*time.Hour)))
+		must(t, err)
+		time.Sleep(50 * 24 * time.Hour) // virtual; the account is closed since its moment
+		must(t, b.Cancel(t.Context(), "later"))
+	})
 }
 
 // The story has each attempt, in the language asked for, and only when asked for.

@@ -189,13 +189,16 @@ func (l *Ledger) run(ctx context.Context, script string, keys []string, args ...
 	return call.Val(), nil
 }
 
-// life of a record of a message that has not ended, from now on.
-func (l *Ledger) life(now time.Time, terms ...time.Time) time.Duration {
-	until := now.Add(live)
-	for _, t := range terms {
-		if t = t.Add(l.cfg.Keep); t.After(until) {
-			until = t
-		}
+// life of a record of a message that has not ended, from now on: it may wait as long after
+// its not-before as another after now.
+func (l *Ledger) life(now, notBefore, notAfter time.Time) time.Duration {
+	until := now
+	if notBefore.After(until) {
+		until = notBefore
+	}
+	until = until.Add(live)
+	if end := notAfter.Add(l.cfg.Keep); end.After(until) {
+		until = end
 	}
 	return until.Sub(now)
 }
