@@ -168,6 +168,27 @@ func TestEnqueueOnACluster(t *testing.T) { //nolint:tparallel // the subtests sh
 			t.Errorf("left on the list: %v, %v", left, err)
 		}
 	})
+	t.Run("killed between record and task, repeated while the sweep looks: the message stays known", func(t *testing.T) {
+		killed := &killedAfter{}
+		p := open(t, killed)
+		killed.left.Store(1)
+		if _, err := p.Enqueue(t.Context(), "again", message("x")); !errors.Is(err, errKilled) {
+			t.Fatalf("got %v: the test tests nothing", err)
+		}
+		orphans, err := records.Orphans(t.Context(), time.Now())
+		must(t, err)
+		if len(orphans) != 1 || task("again") {
+			t.Fatalf("listed %v, task %v: the test tests nothing", orphans, task("again"))
+		}
+		_, err = open(t, nil).Enqueue(t.Context(), "again", message("x"))
+		must(t, err)
+		if deleted, err := records.Resolve(t.Context(), orphans[0], false); deleted || err != nil {
+			t.Errorf("the record of a message that has a ticket is deleted: %v, %v", deleted, err)
+		}
+		if s, err := open(t, nil).Status(t.Context(), "again"); err != nil || s.State != producer.Queued {
+			t.Errorf("status: %+v, %v", s, err)
+		}
+	})
 	t.Run("a worker completes the task of an earlier message: the repetition comes too soon as well", func(t *testing.T) {
 		p := open(t, nil)
 		if _, err := queue.Put(t.Context(), rdb, appid, producer.Default, queue.Item{ID: "busy", Payload: []byte("x")}); err != nil {

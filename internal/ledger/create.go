@@ -108,9 +108,12 @@ func (l *Ledger) Orphans(ctx context.Context, before time.Time) ([]Orphan, error
 }
 
 // resolve.lua: KEYS[1] the list, KEYS[2] the record. ARGV[1] the member, ARGV[2] '1'
-// when there is a task. Without one a record that no worker has seen is deleted.
+// when there is a task. Without one a record that no worker has seen is deleted, unless it
+// was taken off the list since: a repeated Enqueue has put its task.
 var resolveScript = redisx.NewScript(`
-redis.call('ZREM', KEYS[1], ARGV[1])
+if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then
+  return 0
+end
 local v = redis.call('HMGET', KEYS[2], 's', 'i')
 if ARGV[2] == '0' and (v[1] == 'q' or v[1] == 'w') and not v[2] then
   return redis.call('DEL', KEYS[2])
@@ -118,7 +121,8 @@ end
 return 0`)
 
 // Resolve takes an orphan off the list. Without a task its record is deleted unless a
-// worker has seen it: the caller of Enqueue got no ticket, and its ID is free again.
+// worker has seen it, or a repeated Enqueue has taken it off the list with a ticket: the
+// caller got none, and its ID is free again.
 // Should the task be put after all, Begin makes the record anew.
 func (l *Ledger) Resolve(ctx context.Context, o Orphan, hasTask bool) (deleted bool, err error) {
 	n, err := resolveScript.Run(ctx, l.rdb, []string{l.UnputKey(), l.recordKey(o.ID)}, Unput(o.Class, o.ID), flag(hasTask)).Int()
