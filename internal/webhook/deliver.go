@@ -244,7 +244,13 @@ func (s *Service) failed(ctx context.Context, w Webhook, a Attempt) error {
 	default:
 		return nil
 	}
-	if _, err := s.store.Update(ctx, w.ID, func(w *Webhook) { w.Disabled, w.Reason = time.Now().UTC().Truncate(time.Second), reason }); err != nil {
+	disabled := false // by this delivery: others fail at the same time
+	_, err = s.store.Update(ctx, w.ID, func(w *Webhook) {
+		if disabled = w.Disabled.IsZero(); disabled {
+			w.Disabled, w.Reason = time.Now().UTC().Truncate(time.Second), reason
+		}
+	})
+	if err != nil || !disabled {
 		return err
 	}
 	s.log.Error("a webhook is disabled", zap.String("webhook", w.ID), zap.String("reason", reason))
