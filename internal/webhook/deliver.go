@@ -164,7 +164,7 @@ func (s *Service) dispatchOne(ctx context.Context, w Webhook) (more bool, err er
 	if err := moveScript.Run(ctx, s.rdb, []string{s.store.stateKey(w.ID)}, at, next).Err(); err != nil {
 		return false, fmt.Errorf("webhook: move the cursor: %w", err)
 	}
-	return len(list) == batch, nil
+	return len(list) > 0, nil // a reading ends early when it has found something
 }
 
 // wants reports whether the webhook gets the event: also one whose message is gone. A test is sent by Test alone.

@@ -8,7 +8,10 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/hibiken/asynq"
+
 	"github.com/wxnotify/wxnotify/internal/events"
+	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/webhook"
 )
@@ -47,4 +50,26 @@ func TestDeliveriesThatFailTogetherDisableOnce(t *testing.T) {
 			t.Errorf("%d events say that it is disabled, %v", len(list), err)
 		}
 	})
+}
+
+// A webhook that wants few of many events, and is behind, is not held up by the others.
+func TestOneLookPutsAllThatAWebhookWaitsFor(t *testing.T) {
+	t.Parallel()
+	_, rdb := redistest.Mini(t)
+	store, s := newService(rdb, false)
+	_, err := store.Add(t.Context(), webhook.Webhook{URL: "https://shop.example/hook", Types: []string{"quota.gone"}})
+	must(t, err)
+	const wanted = 4
+	for n := range 400 * wanted {
+		kind := events.QuotaLow
+		if n%400 == 0 {
+			kind = events.QuotaGone
+		}
+		must(t, events.Publish(t.Context(), records(rdb), kind, map[string]int{"n": n}))
+	}
+	must(t, s.Dispatch(t.Context()))
+	queued, err := asynq.NewInspectorFromRedisClient(rdb).GetQueueInfo(queue.SideName(account, "webhook"))
+	if err != nil || queued.Pending != wanted {
+		t.Errorf("%d of %d events are on their way, %v", queued.Pending, wanted, err)
+	}
 }
