@@ -76,3 +76,29 @@ func TestARepeatedClosureRevokesThePermits(t *testing.T) {
 		must(t, stop())
 	})
 }
+
+// A copy of a closure, or of its end, may come after the opposite: what was said last holds.
+func TestWhatOpensOrClosesTheGateIsCarriedOutOnce(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, rdb *redis.Client) {
+		calls := &lastCall{}
+		rdb.AddHook(calls)
+		g := reconciled(t, rdb, config("a"))
+		hold := ratelimit.Pause{Reason: ratelimit.ReasonManual, Detail: "held"}
+		must(t, g.Close(t.Context(), hold))
+		closed := calls.args
+		must(t, g.Open(t.Context(), ratelimit.ReasonManual))
+		opened := calls.args
+		must(t, rdb.Do(t.Context(), closed...).Err())
+		if s := state(t, g); len(s.Pauses) != 0 {
+			t.Errorf("a copy of the closure has closed the gate again: %+v", s.Pauses)
+		}
+		must(t, g.Close(t.Context(), hold))
+		must(t, rdb.Do(t.Context(), opened...).Err())
+		if s := state(t, g); len(s.Pauses) != 1 {
+			t.Errorf("a copy of the resumption has lifted a later hold: %+v", s.Pauses)
+		}
+		must(t, g.Open(t.Context(), ratelimit.ReasonManual))
+		take(t, g, ratelimit.General)
+	})
+}

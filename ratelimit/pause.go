@@ -140,7 +140,7 @@ func (g *Gate) Open(ctx context.Context, r Reason) error {
 }
 
 func (g *Gate) open(ctx context.Context, r Reason, probe int64) error {
-	if _, err := g.runScript(ctx, "open", "reason", string(r), "probe", probe); err != nil {
+	if _, err := g.runScript(ctx, "open", "reason", string(r), "probe", probe, "call", rand.Text()); err != nil {
 		return err
 	}
 	g.mu.Lock()

@@ -4,14 +4,14 @@
 --      wait    ms from now, -1: until Open, but for quota-refused the end of the day and for minute-rate of the minute
 --      probe   "1": probe when that has passed
 --      booked  when the permit of the refused call was booked, us, 0: no call was refused   day  of that permit
---      call    names this call: repeated, it replies the same
+--      call    names this call: a copy does nothing and replies as a closure that was made
 --
 -- Replies {closed = 1 when the gate closed or closed for longer, stale = 1 when the
 -- refusal proves nothing new: its call was booked before the last closure, or on another day}
 begin_day()
 local reason, wait, probe, booked = arg.reason, number('wait'), number('probe'), number('booked')
 local old = pauses[reason]
-if old and old.call == arg.call then return reply({closed = 1, stale = 0}) end
+if redis.call('HGET', gate, 'closer:' .. reason) == arg.call then return reply({closed = 1, stale = 0}) end
 local last = tonumber(redis.call('HGET', gate, 'closed:' .. reason) or nil) or 0
 if last > now then last = 0 end -- the clock went back
 local of_another_day = reason == 'quota-refused' and number('day') ~= day
@@ -49,10 +49,10 @@ end
 local ends = 0
 if wait >= 0 then ends = now_ms + wait end
 if in_force and (old.ends == 0 or (ends ~= 0 and ends <= old.ends)) then return reply({closed = 0, stale = 0}) end
-redis.call('HSET', gate, 'closed:' .. reason, int(now))
+redis.call('HSET', gate, 'closed:' .. reason, int(now), 'closer:' .. reason, arg.call)
 pauses[reason] = {
   ends = ends, probe = probe, since = old and old.since or now_ms, owner = arg.owner,
-  detail = arg.detail, failures = failures, lease = 0, call = arg.call,
+  detail = arg.detail, failures = failures, lease = 0,
 }
 save_pauses()
 keep_alive()

@@ -17,6 +17,7 @@
 --   ramp_since   when a ramp began, ms
 --   slow_factor  after errcode 45011, and slow_since, ms
 --   closed:<reason>  when it last closed for that reason, us; for quota-refused: today
+--   closer:<reason>  the call that closed last for that reason, and opener:<reason> that lifted last
 --   distrust_until   WeChat's count is not believed before, us
 --   call:<instance>  the reply to the last call of that process, so that a repeated call books nothing twice
 local gate, leases = KEYS[1], KEYS[2]
@@ -78,8 +79,7 @@ end
 set_limit(tonumber(h.limit) or 0)
 
 -- A pause has ends (ms, 0: with Open), probe (1: probe then), since, owner,
--- detail, failures (probes that failed in a row), lease (of the probe, ms) and call (that
--- made it).
+-- detail, failures (probes that failed in a row) and lease (of the probe, ms).
 local pauses = {}
 if h.pauses then pauses = cjson.decode(h.pauses) end
 
