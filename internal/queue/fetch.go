@@ -70,7 +70,7 @@ type fetcher struct {
 	closed     [2]closure // by tier
 	resumeAt   time.Time  // Redis failed: nothing is asked before this
 	pauseUntil time.Time  // see fetchPause
-	swept      time.Time  // when what asynq never started was looked for last
+	swept      time.Time  // see sweep
 	turns      int        // choices between critical and the rest
 	restsTurns int        // choices between default and bulk
 }
@@ -116,12 +116,7 @@ func (f *fetcher) next(ctx context.Context) *delivery {
 			_ = redisx.Sleep(ctx, pause)
 		}
 		now := time.Now()
-		if now.Sub(f.swept) > time.Second {
-			f.swept = now
-			for _, d := range f.inFlight.takeBack(staleAfter) {
-				f.gate.Return(d.permit)
-			}
-		}
+		f.sweep(now)
 		var q *source
 		free := f.inFlight.free()
 		if free > 0 && !now.Before(f.resumeAt) && !f.wrongClock.Load() {
@@ -147,6 +142,17 @@ func (f *fetcher) next(ctx context.Context) *delivery {
 		}
 	}
 	return nil
+}
+
+// sweep takes back, once a second, what asynq never started.
+func (f *fetcher) sweep(now time.Time) {
+	if now.Sub(f.swept) <= time.Second {
+		return
+	}
+	f.swept = now
+	for _, d := range f.inFlight.takeBack(staleAfter) {
+		f.gate.Return(d.permit)
+	}
 }
 
 // wait returns when something may have changed: a wake-up, a free slot, an opened gate,
