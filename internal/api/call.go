@@ -157,6 +157,9 @@ func (c *call) read() ([]byte, error) {
 	if coding := c.r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return nil, problemf(http.StatusUnsupportedMediaType, codeMediaType, "send the body as it is, without Content-Encoding: compressed bodies are not read")
 	}
+	if c.r.ContentLength > MaxBody {
+		return nil, &http.MaxBytesError{Limit: MaxBody} // a client that waits for leave to send it need not
+	}
 	body, err := io.ReadAll(c.r.Body)
 	if err != nil {
 		var tooBig *http.MaxBytesError

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,17 +21,19 @@ import (
 // limits of a listener. read and write bound a connection's time; zero means no
 // limit. grace is the time for requests in flight at shutdown; zero means 3 s. share
 // is the listener's part of the connections that the process may have, as its
-// divisor; zero means 2. log gets failing accepts and panics; nil: no log.
+// divisor; zero means 2. drain is what drained reads; zero means defaultDrain. log gets
+// failing accepts and panics; nil: no log.
 type limits struct {
 	read, write, grace time.Duration
 	share              int
+	drain              int64
 	log                *zap.Logger
 }
 
 // publicLimits are for the public listener, so that no client can hold a connection
 // by sending or reading slowly. A request that calls WeChat takes up to 15 s.
 func publicLimits() limits {
-	return limits{read: 10 * time.Second, write: 30 * time.Second, grace: 20 * time.Second}
+	return limits{read: 10 * time.Second, write: 30 * time.Second, grace: 20 * time.Second, drain: publicDrain}
 }
 
 // opsLimits are for the operators' listener: a page of a large queue takes time.
@@ -72,7 +75,7 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) e
 		l.log = zap.NewNop()
 	}
 	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleTimeout,
+		Handler: drained(h, cmp.Or(l.drain, defaultDrain)), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleTimeout,
 		ReadTimeout: l.read, WriteTimeout: l.write, MaxHeaderBytes: 32 << 10,
 		BaseContext: func(net.Listener) context.Context { return ops.Stopping(ctx) },
 		ErrorLog:    log.New(serverFaults{logging.FirstOfKind(l.log.With(zap.Stringer("listener", ln.Addr())))}, "", 0),
