@@ -261,7 +261,8 @@ func speaksPlain(conn net.Conn) (kind, line string) {
 // handshake.
 func (s *Server) speaksTLS(ctx context.Context, conn net.Conn, addr string) string {
 	encrypted, err := s.handshake(ctx, conn, addr)
-	if err == nil {
+	shaken := err == nil
+	if shaken {
 		_, err = encrypted.Read(make([]byte, 1))
 		if isTimeout(err) {
 			return "tls"
@@ -274,7 +275,7 @@ func (s *Server) speaksTLS(ctx context.Context, conn net.Conn, addr string) stri
 	case strings.Contains(err.Error(), "certificate required"), strings.Contains(err.Error(), "bad certificate"),
 		strings.Contains(err.Error(), "unknown certificate authority"), strings.Contains(err.Error(), "error decrypting message"):
 		return "certificate"
-	case strings.Contains(err.Error(), "remote error: tls"), errors.Is(err, io.EOF):
+	case strings.Contains(err.Error(), "remote error: tls"), shaken && errors.Is(err, io.EOF):
 		return "tls"
 	}
 	return ""

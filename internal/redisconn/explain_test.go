@@ -216,6 +216,12 @@ func TestWrongKindsOfServersAreNamed(t *testing.T) {
 		})
 		refuses(t, redisconn.Config{URL: "redis://:canary@" + silent}, "does not answer", "WXNOTIFY_REDIS_URL")
 		refuses(t, redisconn.Config{URL: "rediss://:canary@" + silent}, "does not answer", "WXNOTIFY_REDIS_URL")
+		// A proxy without a server behind it closes each connection: that is no sign of TLS.
+		closes := listen(t, func(conn net.Conn) {
+			_, _ = conn.Read(make([]byte, 64<<10))
+			_ = conn.Close()
+		})
+		refuses(t, redisconn.Config{URL: "redis://:canary@" + closes}, "closed the connection without an answer", "WXNOTIFY_REDIS_URL")
 		echo := listen(t, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
 		refuses(t, redisconn.Config{URL: "redis://:canary@" + echo}, "WXNOTIFY_REDIS_URL")
 	})
