@@ -161,7 +161,11 @@ func (e Enrollment) validate() (*url.URL, *ticket.Sealer, error) {
 	fault(err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || base.RawQuery != "" || base.Fragment != "",
 		"PublicURL", "is not an http(s) address: give the one that users reach, such as https://notify.example.com")
 	fault(e.Account == "", "Account", "is empty: give the appid")
-	fault(e.User == "" || !usable(e.User), "User", "is empty, too long, . or .., or holds blanks, braces or invisible characters: use your own id of the user, up to 128 bytes")
+	if strings.Contains(e.User, "…") {
+		fault(true, "User", "is masked, as lists and pages show it: give the whole one, which your own system has")
+	} else {
+		fault(userFault(e.User) != nil, "User", "is empty, too long, . or .., or holds blanks, braces or invisible characters: use your own id of the user, up to 128 bytes")
+	}
 	fault(e.Life < 0 || e.Life > ticket.MaxLife, "Life", "must be above 0 and at most 30 days")
 	if e.ReturnTo != "" {
 		u, err := url.Parse(e.ReturnTo)

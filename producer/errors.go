@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/redisx"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // ErrNotFound says that no message has this ID, or its end is longer ago than Keep.
-var ErrNotFound error = &notFoundError{
+var ErrNotFound error = errNotFound
+
+var errNotFound = &notFoundError{
 	"producer: no message has this ID: it was never enqueued, or its end is longer ago than it is kept; " +
 		"an Enqueue that was cut off may still arrive: repeat it before you cancel",
 	"producer: 没有此 ID 的消息：从未入队，或结束已超过保留时间；被中断的 Enqueue 仍可能到达：取消前请先重复入队",
@@ -19,6 +22,26 @@ type notFoundError struct{ en, zh string }
 
 func (e *notFoundError) Error() string              { return e.en }
 func (e *notFoundError) In(lang wechat.Lang) string { return lang.Choose(e.en, e.zh) }
+
+// noMessageError is ErrNotFound of one ID.
+type noMessageError struct{ id string }
+
+func (e *noMessageError) Error() string { return e.In(wechat.English) }
+
+// In is Error in lang.
+func (e *noMessageError) In(lang wechat.Lang) string {
+	if mask.Masked(e.id) {
+		return fmt.Sprintf(lang.Choose(
+			"producer: %s is a masked ID, as logs and pages show one that holds personal data, and no message is found by it: "+
+				"take the whole ID from the program that enqueued the message, or from `wxnotify messages --unmasked`",
+			"producer: %s 是打码后的 ID（日志和页面对含个人信息的 ID 打码），无法据此找到消息：请从入队的程序或用 `wxnotify messages --unmasked` 获取完整的 ID",
+		), printable(e.id))
+	}
+	return fmt.Sprintf(lang.Choose("%s (ID %s)", "%s（ID %s）"), errNotFound.In(lang), printable(e.id))
+}
+
+// Is reports whether target is ErrNotFound.
+func (e *noMessageError) Is(target error) bool { return target == ErrNotFound }
 
 // ErrIDReused matches every *IDReusedError.
 var ErrIDReused = errors.New("producer: the ID belongs to another message")

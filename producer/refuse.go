@@ -123,8 +123,10 @@ func idFaults(id string) []wechat.Fault {
 
 func termFaults(t Terms, now time.Time) []wechat.Fault {
 	var faults []wechat.Fault
-	if t.User != "" && !usable(t.User) {
-		faults = append(faults, fault.New("user", fault.UserInvalid))
+	if t.User != "" {
+		if f := userFault(t.User); f != nil {
+			faults = append(faults, *f)
+		}
 	}
 	if t.Key != "" && !usable(t.Key) {
 		faults = append(faults, wechat.NewFault("key", fault.UserInvalid, "is not the ID of an API key", "不是 API 密钥的 ID"))

@@ -94,7 +94,7 @@ func (p *Producer) Status(ctx context.Context, id string, views ...View) (*Statu
 		return nil, err
 	}
 	if found[0] == nil {
-		return nil, fmt.Errorf("%w (ID %s)", ErrNotFound, printable(id))
+		return nil, &noMessageError{id}
 	}
 	return found[0], nil
 }
@@ -148,7 +148,7 @@ func (p *Producer) Cancel(ctx context.Context, id string) error {
 	case err != nil:
 		return fmt.Errorf("producer: %w", err)
 	case record == nil:
-		return fmt.Errorf("%w (ID %s)", ErrNotFound, printable(id))
+		return &noMessageError{id}
 	case !cancelled:
 		return &TooLateError{ID: id, State: record.State}
 	}

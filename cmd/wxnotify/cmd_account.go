@@ -237,7 +237,7 @@ func (a *app) suppressCommand() *cobra.Command {
 		if a.change.openid, err = a.fromStdin(cmd.Context(), args[0]); err != nil {
 			return err
 		}
-		return a.checkNames(a.change.openid, template)
+		return a.checkNames(a.change.openid, "", template)
 	}
 	add.Flags().StringVar(&reason, "reason", "by-admin", "why: `status` of its messages shows it; no personal data")
 	add.Flags().DurationVar(&keep, "for", 0, "how long; 0 is until lifted")
@@ -255,8 +255,10 @@ func (a *app) suppressCommand() *cobra.Command {
 		}), "lift")
 	lift.PreRunE = func(cmd *cobra.Command, args []string) (err error) {
 		a.change.detail = strings.TrimSpace("suppression " + template)
-		a.change.openid, err = a.fromStdin(cmd.Context(), args[0])
-		return err
+		if a.change.openid, err = a.fromStdin(cmd.Context(), args[0]); err != nil {
+			return err
+		}
+		return a.checkNames(a.change.openid, "", template)
 	}
 	looks(cmd, list)
 	for _, c := range []*cobra.Command{cmd, list} {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/deadletter"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/settings"
 	"github.com/wxnotify/wxnotify/internal/wiring"
 	"github.com/wxnotify/wxnotify/producer"
@@ -76,7 +77,7 @@ func (a *app) retryDead(ctx context.Context, acct *wiring.Account, id string) er
 	err := deadletter.Retry(ctx, acct.Redis, acct.Ledger, acct.AppID, id)
 	switch {
 	case errors.Is(err, ledger.ErrNotDead):
-		return a.notDead()
+		return a.notDead(id)
 	case errors.Is(err, ledger.ErrNoPayload):
 		return errors.New(a.say("its payload was dropped: enqueue the message under a new ID", "内容已被丢弃：请用新的 ID 再次入队"))
 	}
@@ -90,12 +91,15 @@ func (a *app) dropDead(ctx context.Context, acct *wiring.Account, id string) err
 		return err
 	}
 	if found[0] == nil || found[0].State != ledger.Dead {
-		return a.notDead()
+		return a.notDead(id)
 	}
 	return acct.Ledger.Drop(ctx, id)
 }
 
-func (a *app) notDead() error {
+func (a *app) notDead(id string) error {
+	if mask.Masked(id) {
+		return errors.New(a.say("is a masked ID, by which no message is found: `wxnotify dead list` prints whole IDs", "是打码后的 ID，无法据此找到消息：`wxnotify dead list` 打印完整的 ID"))
+	}
 	return errors.New(a.say("is not dead; `wxnotify status` says what it is", "不是死信；用 `wxnotify status` 查看其状态"))
 }
 

@@ -86,6 +86,9 @@ func (a *app) makeLink(cmd *cobra.Command, f linkFlags) error {
 	if f.user == "" {
 		return usage.Errorf("--user is missing: your own id of the user")
 	}
+	if err := a.checkNames("", f.user, ""); err != nil {
+		return err
+	}
 	e := producer.Enrollment{
 		PublicURL: c.Public.URL, Account: entry.AppID, Key: c.Public.EnrollKey,
 		User: f.user, Life: f.expires, UserInfo: f.consent, ReturnTo: f.returnTo, WithoutConfirm: f.withoutConfirm,
@@ -203,6 +206,7 @@ func (a *app) enrollList() *cobra.Command {
 		return err
 	})
 	looks(cmd)
+	cmd.PreRunE = func(*cobra.Command, []string) error { return a.checkNames("", user, "") }
 	cmd.Flags().StringVar(&user, "user", "", "only this user")
 	return cmd
 }
@@ -279,9 +283,11 @@ func (a *app) enrollUnbind() *cobra.Command {
 		if who.User == "" {
 			return usage.Errorf("--user is missing: your own id of the user")
 		}
-		who.OpenID, err = a.fromStdin(cmd.Context(), who.OpenID)
+		if who.OpenID, err = a.fromStdin(cmd.Context(), who.OpenID); err != nil {
+			return err
+		}
 		a.change = change{openid: who.OpenID, user: who.User}
-		return err
+		return a.checkNames(who.OpenID, who.User, "")
 	}
 	cmd.Long = `unbind takes an openid from a user: no message of that user goes to it any more. The
 links by which it was bound stay spent. The audit trail has a line of it.`
@@ -314,6 +320,9 @@ When nothing of the person is found, erase fails.`,
 			if who.OpenID, err = a.fromStdin(cmd.Context(), who.OpenID); err != nil {
 				return err
 			}
+			if err := a.checkNames(who.OpenID, who.User, ""); err != nil {
+				return err
+			}
 			a.change = change{openid: who.OpenID, user: who.User}
 			return a.withAccount(cmd, func(ctx context.Context, acct *wiring.Account) error {
 				found, err := acct.Roster.Erase(ctx, who)
@@ -338,10 +347,12 @@ func (a *app) printErased(found enroll.Erased, who enroll.Person) error {
 	case err != nil:
 		return err
 	case found.Nothing():
-		return errors.New("nothing of this person was found: check the account, and the --user or --openid as it was sent to; it is case-sensitive")
+		return errors.New(a.say("nothing of this person was found: check the account, and the --user or --openid as it was sent to; it is case-sensitive",
+			"没有找到此人的任何数据：请检查账号，以及发送时所用的 --user 或 --openid；区分大小写"))
 	case who.User != "" && found.Bindings == 0:
-		_, err = fmt.Fprintf(a.Stderr, "wxnotify: warning: the user was not bound. %d openids were found in messages to the user and erased too. "+
-			"Messages that were sent straight to another openid of this person are found by --openid only.\n", found.OpenIDs)
+		a.warning(fmt.Sprintf(a.say("the user was not bound. %d openids were found in messages to the user and erased too. "+
+			"Messages that were sent straight to another openid of this person are found by --openid only.",
+			"该用户没有绑定。在发给该用户的消息中找到 %d 个 openid，也已删除。直接发给此人其他 openid 的消息只能用 --openid 找到。"), found.OpenIDs))
 	}
 	return err
 }

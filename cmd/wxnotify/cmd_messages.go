@@ -99,7 +99,7 @@ func (a *app) messageQuery(ctx context.Context, f messageFlags) (q ledger.Query,
 	if q.To, err = a.fromStdin(ctx, f.openid); err != nil {
 		return q, err
 	}
-	return q, a.checkNames(q.To, q.Template)
+	return q, a.checkNames(q.To, q.User, q.Template)
 }
 
 // findIn prints the messages of one account that match.

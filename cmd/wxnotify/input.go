@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/wxnotify/wxnotify/internal/usage"
+	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -59,10 +60,10 @@ func (a *app) fromStdin(ctx context.Context, value string) (string, error) {
 	return line, nil
 }
 
-// checkNames refuses what can be no openid or template id, such as a masked one that was
-// copied from a list: a command would do nothing, and say that it is done. Empty ones are
-// not given.
-func (a *app) checkNames(openid, template string) error {
+// checkNames refuses what can be no openid, user or template id, such as a masked one that
+// was copied from a list: a command would do nothing, and say that it is done. Empty ones
+// are not given.
+func (a *app) checkNames(openid, user, template string) error {
 	var faults []error
 	check := func(name string, err error) {
 		if invalid, ok := errors.AsType[*wechat.InvalidError](err); ok {
@@ -70,7 +71,10 @@ func (a *app) checkNames(openid, template string) error {
 		}
 	}
 	if openid != "" {
-		check("the openid", wechat.ValidateOpenID(openid))
+		check(a.say("the openid", "此 openid"), wechat.ValidateOpenID(openid))
+	}
+	if user != "" {
+		check("--user", producer.CheckUser(user))
 	}
 	if template != "" {
 		check("--template", wechat.ValidateTemplateID(template))

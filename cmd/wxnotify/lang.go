@@ -35,6 +35,10 @@ func (a *app) say(en, zh string) string { return a.lang.Choose(en, zh) }
 
 // errorText is err in the language of this run where its text exists in both.
 func (a *app) errorText(err error) string {
+	return strings.TrimPrefix(a.localText(err), "producer: ") // the package, which only Go programs call
+}
+
+func (a *app) localText(err error) string {
 	var local interface {
 		error
 		In(lang wechat.Lang) string

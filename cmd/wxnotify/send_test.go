@@ -234,7 +234,7 @@ func TestSendStopsWhenRedisTakesNoMore(t *testing.T) {
 		lines = append(lines, jsonLine(fmt.Sprint("m-", i), fmt.Sprintf("oFull%023d", i), "一"))
 	}
 	r := s.send(t, strings.Join(lines, "\n"))
-	mustSay(t, r, exitFailed, "line 1 (m-0): producer: enqueue: ", "messages read: 2500; enqueued 0, known already 0, refused 0, not tried 2500")
+	mustSay(t, r, exitFailed, "line 1 (m-0): enqueue: ", "messages read: 2500; enqueued 0, known already 0, refused 0, not tried 2500")
 	if n := strings.Count(r.stderr, "\n"); n > 3 {
 		t.Errorf("%d lines say the same:\n%.800s", n, r.stderr)
 	}

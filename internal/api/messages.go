@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/job"
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -195,6 +196,14 @@ func (c *call) refund(b apikey.Booking, n int) {
 // messageID is the path's. The mux has decoded it.
 func (c *call) messageID() string { return c.r.PathValue("id") }
 
+// noMessage says of an unknown ID that is masked that it is.
+func (c *call) noMessage(err error) error {
+	if errors.Is(err, producer.ErrNotFound) && mask.Masked(c.messageID()) {
+		return problemf(http.StatusNotFound, codeNotFound, "the ID is masked, as logs and pages show one that holds personal data, and no message is found by it: send the whole ID; GET /v1/messages lists them")
+	}
+	return err
+}
+
 func (s *server) getMessage(c *call) error {
 	views := c.views()
 	values, faults := parameters(c.r.URL.RawQuery, []string{"include"}, "")
@@ -213,14 +222,14 @@ func (s *server) getMessage(c *call) error {
 func (c *call) answerMessage(views []producer.View) error {
 	status, err := c.account.Producer.Status(c.r.Context(), c.messageID(), views...)
 	if err != nil {
-		return err
+		return c.noMessage(err)
 	}
 	return c.answer(http.StatusOK, status)
 }
 
 func (s *server) deleteMessage(c *call) error {
 	if err := c.account.Producer.Cancel(c.r.Context(), c.messageID()); err != nil {
-		return err
+		return c.noMessage(err)
 	}
 	return c.answerMessage(c.views())
 }

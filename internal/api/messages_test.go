@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/mask"
 )
 
 func TestAMessageIsEnqueuedOnceAndRead(t *testing.T) {
@@ -357,6 +359,33 @@ func TestAMessageHasItsStoryWhenAsked(t *testing.T) {
 	for _, query := range []string{"include=receipts", "include=attempts&include=attempts", "include=", "includes=attempts"} {
 		if a := want(t, s.call(t, "GET", "/v1/messages/order-1?"+query, secret, ""), http.StatusBadRequest); !strings.Contains(string(a.Body), `"/include`) {
 			t.Errorf("?%s does not name the parameter: %s", query, a.Body)
+		}
+	}
+}
+
+func TestAMaskedIDIsNamedAsSuch(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	secret := s.key(t, appid, nil)
+	masked := url.PathEscape(mask.NewIDs().Mask("order-13812345678"))
+	for _, method := range []string{http.MethodGet, http.MethodDelete} {
+		a := want(t, s.call(t, method, "/v1/messages/"+masked, secret, ""), http.StatusNotFound)
+		if detail, _ := a.get(t, "detail").(string); !strings.Contains(detail, "the ID is masked") {
+			t.Errorf("%s: %s", method, a.Body)
+		}
+	}
+	user := url.PathEscape(mask.Name("patient-401"))
+	for call, body := range map[string]string{
+		"GET /v1/users/" + user: "", "DELETE /v1/users/" + user: "", "POST /v1/users/" + user + ":unbind": "{}",
+		"POST /v1/enroll-links": `{"user":"` + mask.Name("patient-401") + `"}`,
+	} {
+		method, path, _ := strings.Cut(call, " ")
+		a := want(t, s.call(t, method, path, secret, body), http.StatusBadRequest)
+		if !strings.Contains(string(a.Body), "is masked") {
+			t.Errorf("%s: %s", call, a.Body)
+		}
+		if a = s.call(t, method, path, secret, body, header{"Accept-Language": "zh-CN"}); !strings.Contains(string(a.Body), "打码后") {
+			t.Errorf("%s in Chinese: %s", call, a.Body)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 )
 
 // IDs masks the IDs of messages, which a business may have made of personal data.
@@ -31,4 +32,15 @@ func (m *IDs) Mask(id string) string {
 	sum := hmac.New(sha256.New, m.key)
 	sum.Write([]byte(id))
 	return shown + "~" + hex.EncodeToString(sum.Sum(nil)[:suffixLen])
+}
+
+// Masked reports whether an ID or name is one that this package shows in place of the whole
+// one: it was copied from a page, a list or a log, and nothing is found by it.
+func Masked(name string) bool {
+	for _, sign := range []string{"…", "**", "[identity", redacted} {
+		if strings.Contains(name, sign) {
+			return true
+		}
+	}
+	return false
 }

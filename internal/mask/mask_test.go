@@ -176,3 +176,24 @@ func TestNoPatternIsLeftOutThatWouldMatch(t *testing.T) {
 		}
 	})
 }
+
+// What a page or log shows in place of an ID or name is known again when it is pasted.
+func TestMaskedIDsAndNamesAreRecognised(t *testing.T) {
+	t.Parallel()
+	ids := mask.NewIDs()
+	for _, whole := range []string{
+		"order-13812345678", "lab-138-1234-5678", "order-77-" + openid, "li@clinic.example-7", "visit-" + card, "ticket=" + token, "t-" + token,
+	} {
+		if shown := ids.Mask(whole); !mask.Masked(shown) || mask.Masked(whole) {
+			t.Errorf("%s is shown as %s: masked %t, whole %t", whole, shown, mask.Masked(shown), mask.Masked(whole))
+		}
+	}
+	for _, name := range []string{openid, "patient-401", "u-1", "张三丰的账号标识"} {
+		if shown := mask.Name(name); !mask.Masked(shown) || mask.Masked(name) {
+			t.Errorf("%s is shown as %s: masked %t, whole %t", name, shown, mask.Masked(shown), mask.Masked(name))
+		}
+	}
+	if mask.Masked("order*7~1a2b3c4d") {
+		t.Error("an ID with a star is taken for a masked one")
+	}
+}
