@@ -9,6 +9,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/mask"
+	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/wechat"
 )
 
@@ -163,6 +164,13 @@ func filtersOf(r *request, q ledger.Query) []string {
 func (c *Console) find(r *request) error {
 	value := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
 	if id := value("id"); id != "" {
+		found, err := r.account.Ledger.Get(r.ctx(), id)
+		switch {
+		case err != nil:
+			return err
+		case found[0] == nil:
+			return c.noMessage(id)
+		}
 		return c.leadTo(r, id)
 	}
 	if text := value("msgid"); text != "" {
@@ -200,8 +208,8 @@ func (c *Console) find(r *request) error {
 // the time zone of the process.
 func queryOf(value func(string) string) (ledger.Query, error) {
 	q := ledger.Query{To: value("openid"), User: value("user"), Template: value("template")}
-	if q.To != "" && wechat.ValidateOpenID(q.To) != nil {
-		return q, wrong("This is not an openid: give it whole, not masked.")
+	if err := checkPerson(q.User, q.To); err != nil {
+		return q, err
 	}
 	if state := ledger.State(value("state")); state != "" {
 		if !slices.Contains(ledger.States(), state) {
@@ -228,6 +236,18 @@ func queryOf(value func(string) string) (ledger.Query, error) {
 		*to = at
 	}
 	return q, nil
+}
+
+// checkPerson refuses what can be no user or openid, such as a masked one that was copied
+// from a page: nothing would be found. Empty ones are not given.
+func checkPerson(user, openid string) error {
+	switch {
+	case openid != "" && wechat.ValidateOpenID(openid) != nil:
+		return wrong("This is not an openid: give it whole, not masked.")
+	case user != "" && producer.CheckUser(user) != nil:
+		return wrong("This is not a user: give it whole, not masked.")
+	}
+	return nil
 }
 
 // leadTo redirects to a message's story.

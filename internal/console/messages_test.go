@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/heartbeat"
 	"github.com/wxnotify/wxnotify/internal/job"
 	"github.com/wxnotify/wxnotify/internal/ledger"
+	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/internal/queue"
 	"github.com/wxnotify/wxnotify/internal/testutil"
 	"github.com/wxnotify/wxnotify/producer"
@@ -141,4 +143,32 @@ func TestALongListHasPages(t *testing.T) {
 	if n := strings.Count(second.body, `<th scope="row">`); n != 10 {
 		t.Errorf("the second page has %d rows", n)
 	}
+}
+
+// Who mistyped one of nine fields does not type the others again.
+func TestARefusedFormIsShownWithWhatWasTyped(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	page := b.post(t, "/messages", "errcode", "4700x", "template", "T&1", "state", "dead", "since", "2026-11-26T18:30", "user", "u-<1>")
+	page.must(t, "a wrong errcode", http.StatusBadRequest, `role="alert">An errcode is a number`, `name="errcode" value="4700x"`,
+		`name="template" value="T&amp;1"`, `<option value="dead" selected>`, `name="since" value="2026-11-26T18:30"`, `name="user" value="u-&lt;1&gt;"`)
+	b.post(t, "/messages", "msgid", "77").must(t, "an unknown msgid", http.StatusNotFound, "No message of this account has the msgid 77.", `name="msgid" value="77"`)
+	b.post(t, "/messages", "id", "gone-1").must(t, "an unknown ID", http.StatusNotFound, "it was never enqueued", `name="id" value="gone-1"`)
+	b.post(t, "/roster", "user", "u1", "openid", openid[:8]).must(t, "two persons", http.StatusBadRequest, "one of the two", `name="user" value="u1"`)
+	b.post(t, "/suppressions", "openid", "oSIM…01").must(t, "a masked openid", http.StatusBadRequest, "give it whole", `name="openid" value="oSIM…01"`)
+	if fresh := b.get(t, "/messages"); strings.Contains(fresh.body, "4700x") {
+		t.Error("what was typed stands on the next page")
+	}
+}
+
+func TestAMaskedIDOrUserIsNamedAsSuch(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	masked := mask.NewIDs().Mask(phoned)
+	b.post(t, "/messages", "id", masked).must(t, "by form", http.StatusNotFound, "is masked, and no message is found by it")
+	b.get(t, "/message?id="+url.QueryEscape(masked)).must(t, "by address", http.StatusNotFound, "is masked, and no message is found by it")
+	for _, form := range []string{"/messages", "/roster"} {
+		b.post(t, form, "user", mask.Name("patient-401")).must(t, form, http.StatusBadRequest, "This is not a user: give it whole")
+	}
+	b.post(t, "/roster", "openid", mask.Name(openid)).must(t, "an openid", http.StatusBadRequest, "This is not an openid: give it whole")
 }

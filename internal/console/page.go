@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/internal/ledger"
 	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/internal/mask"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -36,6 +37,7 @@ type request struct {
 	words   locale.Words // of lang
 	account *Account     // named by the request, else the first
 	open    bool         // a page for everyone who has its link
+	problem string       // why what was typed into the form was refused
 }
 
 // ctx is the context of the request.
@@ -114,9 +116,32 @@ func (c *Console) fail(r *request, err error) {
 	default:
 		c.log.Warn("console page failed", zap.String("path", r.URL.Path), zap.Error(err))
 	}
+	if form, title, data := formOf(r); form != "" && fault.status < http.StatusInternalServerError {
+		r.problem = r.text(fault.text, fault.args...)
+		if err := c.render(r, fault.status, form, r.text(title), data); err == nil {
+			return
+		}
+	}
 	if err := c.render(r, fault.status, "error", r.text("Not done"), r.text(fault.text, fault.args...)); err != nil {
 		http.Error(r.w, fault.Error(), fault.status)
 	}
+}
+
+// formOf is the page whose form a request filled in, so that a fault shows the form with
+// what was typed. name is empty for other requests.
+func formOf(r *request) (name, title string, data any) {
+	if r.Method != http.MethodPost || r.who.Role < Support {
+		return "", "", nil
+	}
+	switch r.URL.Path {
+	case "/console/messages":
+		return "messages", "Messages", messagesView{States: ledger.States()}
+	case "/console/roster":
+		return "roster", "Roster", rosterView{}
+	case "/console/suppressions":
+		return "suppressions", "Suppressions", suppressionsView{}
+	}
+	return "", "", nil
 }
 
 // page is what layout.html gets.
@@ -138,7 +163,12 @@ type page struct {
 	TwoPersons  bool
 	Waiting     int // for a second person
 	Open        bool
+	Problem     string     // why what was typed was refused
+	typed       url.Values // that was refused
 }
+
+// Typed is what the operator typed into a field, where it was refused.
+func (p page) Typed(field string) string { return p.typed.Get(field) }
 
 // May reports whether the operator has a role, for templates.
 func (p page) May(role string) bool {
@@ -151,7 +181,10 @@ func (c *Console) pageOf(r *request, name, title string, data any) page {
 	p := page{
 		Lang: r.lang, Other: wechat.Chinese, Base: c.base(), Asynqmon: c.cfg.Prefix + "/asynqmon/", Name: name, Title: title, Who: r.who, Account: r.account,
 		Accounts: c.cfg.Accounts, At: moment(time.Now()), Data: data, Notice: c.notice(r), Runs: c.runs.active(),
-		TwoPersons: c.cfg.TwoPersons, Waiting: len(c.approvals.live()), Open: r.open,
+		TwoPersons: c.cfg.TwoPersons, Waiting: len(c.approvals.live()), Open: r.open, Problem: r.problem,
+	}
+	if r.problem != "" {
+		p.typed = r.PostForm
 	}
 	if r.lang == wechat.Chinese {
 		p.Other = wechat.English

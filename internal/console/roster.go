@@ -107,6 +107,9 @@ func (c *Console) findPerson(r *request) error {
 	if (who.User == "") == (who.OpenID == "") {
 		return wrong("Name a user or an openid, one of the two.")
 	}
+	if err := checkPerson(who.User, who.OpenID); err != nil {
+		return err
+	}
 	sealed, err := c.seals.seal(sealedPerson, who)
 	if err != nil {
 		return err

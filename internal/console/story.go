@@ -69,13 +69,22 @@ func (c *Console) message(r *request) error {
 	return c.showMessage(r, id)
 }
 
+// noMessage says that no message has an ID.
+func (c *Console) noMessage(id string) error {
+	shown := c.ids.Mask(cut(id, 128))
+	if mask.Masked(id) {
+		return &faultError{status: http.StatusNotFound, text: "The ID %s is masked, and no message is found by it: look for the message by its openid, user or msgid.", args: []any{shown}}
+	}
+	return &faultError{status: http.StatusNotFound, text: "No message of this account has the ID %s: it was never enqueued, or its end is longer ago than records are kept.", args: []any{shown}}
+}
+
 func (c *Console) showMessage(r *request, id string) error {
 	found, err := r.account.Ledger.Get(r.ctx(), id)
 	switch {
 	case err != nil:
 		return err
 	case found[0] == nil:
-		return &faultError{status: http.StatusNotFound, text: "No message of this account has the ID %s: it was never enqueued, or its end is longer ago than records are kept.", args: []any{c.ids.Mask(cut(id, 128))}}
+		return c.noMessage(id)
 	}
 	v, err := c.storyOf(r, found[0])
 	if err != nil {

@@ -78,6 +78,9 @@ func (c *Console) findSuppression(r *request) error {
 	if openid == "" {
 		return wrong("Name an openid.")
 	}
+	if err := checkPerson("", openid); err != nil {
+		return err
+	}
 	what, err := c.seals.seal(sealedRef, suppressionRef{OpenID: openid})
 	if err != nil {
 		return err
