@@ -145,15 +145,14 @@ func (a *app) withRedis(cmd *cobra.Command, choose chooser, do func(redis.Univer
 // warnOfRedis says that Redis refuses writes and, where the command looks at what stops
 // messages, all that is wrong with it.
 func (a *app) warnOfRedis(r redisconn.Report) {
-	if r.Refused == "" && !a.redisFaults {
+	if r.Refused != nil {
+		a.warning(redisconn.Refusal(r.Refused, a.lang))
+	}
+	if !a.redisFaults {
 		return
 	}
-	faults := locale.RedisFaults(r.State, a.lang)
-	for _, f := range faults {
+	for _, f := range locale.RedisFaults(r.State, a.lang) {
 		a.warning(f.Text)
-	}
-	if len(faults) == 0 && r.Refused != "" {
-		a.warning(r.Refused)
 	}
 }
 

@@ -232,6 +232,33 @@ func TestCommandsTellOfARedisThatCannotWrite(t *testing.T) {
 	look("cancel", "one").has(t, 1, "Free disk space", "MISCONF")
 }
 
+// TestCommandsTellWhyRedisRefusesWrites: a command that changes something says the remedy
+// in one sentence, whatever it wanted to write.
+func TestCommandsTellWhyRedisRefusesWrites(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		setting, value, en, zh string
+	}{
+		{"min-replicas-to-write", "2", "min-replicas-to-write (NOREPLICAS", "副本不足"},
+		{"maxmemory", "1", "Raise its maxmemory", "请调大 maxmemory"},
+	} {
+		server := redistest.Start(t)
+		env := map[string]string{"WXNOTIFY_REDIS_URL": server.URL(), "WXNOTIFY_APPID": "wxa"}
+		asked(t, env, sendArgs("one")...).has(t, 0)
+		check(t, server.Client(t).ConfigSet(t.Context(), tt.setting, tt.value).Err())
+		for _, args := range [][]string{
+			{"cancel", "one"}, {"dead", "retry", "one"}, {"suppress", "add", "oABC0000000000000000000002"}, {"enroll", "erase", "--user", "u"},
+			{"api", "keys", "create", "--name", "till"}, {"webhooks", "add", "https://shop.example/hook"}, {"queues", "pause", "bulk"},
+		} {
+			r := asked(t, env, args...)
+			r.has(t, 1, tt.en)
+			r.hasNot(t, "ledger:")
+			asked(t, env, append(args, "--lang", "zh")...).has(t, 1, tt.zh)
+		}
+		asked(t, env, "status", "one").has(t, 0)
+	}
+}
+
 // TestReasonsHoldNoPersonalData: what an operator writes as a reason is stored and shown masked.
 func TestReasonsHoldNoPersonalData(t *testing.T) {
 	t.Parallel()

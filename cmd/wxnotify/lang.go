@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wxnotify/wxnotify/internal/locale"
+	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/usage"
 	"github.com/wxnotify/wxnotify/ratelimit"
 	"github.com/wxnotify/wxnotify/wechat"
@@ -39,6 +40,9 @@ func (a *app) errorText(err error) string {
 }
 
 func (a *app) localText(err error) string {
+	if refused := redisconn.Refusal(err, a.lang); refused != "" {
+		return refused
+	}
 	var local interface {
 		error
 		In(lang wechat.Lang) string

@@ -95,7 +95,7 @@ var catalogue = map[Code]row{
 	},
 	"redis-refuses-writes": {
 		Fatal,
-		text{"{cause}", "Redis 目前拒绝一切写入：{cause}"},
+		text{"Redis refuses every write for the moment: {cause}", "Redis 目前拒绝一切写入：{cause}"},
 		text{"Nothing can be enqueued or sent.", "无法入队，也无法发送。"},
 		text{"Free disk space (MISCONF) or bring back its replicas (NOREPLICAS), and look at the log of Redis.", "清理磁盘（MISCONF）或恢复副本（NOREPLICAS），并查看 Redis 日志。"},
 	},

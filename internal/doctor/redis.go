@@ -42,8 +42,8 @@ func redisCheck(in Installation, rdb redis.UniversalClient) Check {
 
 // noteReport notes what Server.Check found, without what checkMemory finds.
 func noteReport(n *Notes, r redisconn.Report, rdb redis.UniversalClient) {
-	if r.Refused != "" {
-		n.Add("redis-refuses-writes", "cause", r.Refused)
+	if r.Refused != nil {
+		n.Add("redis-refuses-writes", "cause", r.Refused.Error())
 	}
 	if r.NoInfo {
 		n.Add("redis-silent", "user", userOf(rdb))

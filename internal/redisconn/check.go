@@ -23,8 +23,9 @@ type Report struct {
 	Version string
 	// NoInfo says that the user may not read INFO, so that the fields above are zero.
 	NoInfo bool
-	// Refused is why the server refuses every write for the moment; empty: it does not.
-	Refused string
+	// Refused is the server's word when it refuses every write for the moment, see Refusal;
+	// nil: it does not.
+	Refused error
 	// AnyPassword says that the server accepts every password, NoPassword that other
 	// machines may reach it and it demands none.
 	AnyPassword, NoPassword bool
@@ -158,9 +159,9 @@ func Check(ctx context.Context, rdb redis.UniversalClient) (Report, error) {
 	if err != nil {
 		return r, err
 	}
-	if refused != "" {
+	if refused != nil {
 		r.Refused = refused
-		r.Warnings = append(r.Warnings, refused)
+		r.Warnings = append(r.Warnings, Refusal(refused, wechat.English))
 	}
 	r.State, _ = redisx.ReadState(ctx, rdb) // zero when the server does not tell it
 	for _, f := range locale.RedisFaults(r.State, wechat.English) {

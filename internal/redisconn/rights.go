@@ -45,23 +45,23 @@ func commands() []string {
 // Redis checks the rights when it queues a command of a transaction, so the
 // commands are queued and discarded. refused is what stops writes for the moment,
 // such as a full disk.
-func checkRights(ctx context.Context, rdb redis.UniversalClient) (refused string, err error) {
+func checkRights(ctx context.Context, rdb redis.UniversalClient) (refused, err error) {
 	node, ok := rdb.(*redis.Client)
 	if cluster, isCluster := rdb.(*redis.ClusterClient); isCluster {
 		if node, err = cluster.MasterForKey(ctx, ourKey); err != nil {
-			return "", fmt.Errorf("no node serves the slot of a key: %w", err)
+			return nil, fmt.Errorf("no node serves the slot of a key: %w", err)
 		}
 		ok = true
 	}
 	if !ok {
-		return "", nil
+		return nil, nil
 	}
 	conn := node.Conn()
 	defer func() { _ = conn.Close() }()
 	missing := &lack{user: node.Options().Username}
 	if missing.note("multi", conn.Do(ctx, "multi").Err()); len(missing.commands) > 0 {
 		missing.early = true
-		return "", missing.err()
+		return nil, missing.err()
 	}
 	queued := map[string]*redis.Cmd{}
 	pipe := conn.Pipeline()
@@ -78,7 +78,7 @@ func checkRights(ctx context.Context, rdb redis.UniversalClient) (refused string
 	}
 	missing.note("discard", discard.Err())
 	if err := missing.err(); err != nil {
-		return "", err
+		return nil, err
 	}
 	return missing.refused, checkUndeclared(ctx, conn)
 }
@@ -103,7 +103,7 @@ type lack struct {
 	commands, keys, channels []string
 	unknown                  []string // commands that the server does not have
 	early                    bool     // the other rights could not be checked
-	refused                  string
+	refused                  error    // stops writes for the moment
 	other                    error
 }
 
@@ -137,7 +137,7 @@ func (l *lack) note(line string, err error) {
 	case strings.Contains(strings.ToLower(text), "unknown command"):
 		l.unknown = append(l.unknown, strings.ToUpper(name))
 	case strings.HasPrefix(text, "MISCONF"), strings.HasPrefix(text, "NOREPLICAS"):
-		l.refused = "redis refuses every write for the moment: " + text
+		l.refused = err
 	case strings.HasPrefix(text, "OOM"), strings.HasPrefix(text, "MOVED"), strings.HasPrefix(text, "NOSUB"):
 		// Full memory is warned of below, another node is asked for a key of its own, and
 		// Valkey has nothing to unsubscribe from.

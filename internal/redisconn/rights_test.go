@@ -1,6 +1,8 @@
 package redisconn_test
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redisconn"
 	"github.com/wxnotify/wxnotify/internal/redistest"
 	"github.com/wxnotify/wxnotify/internal/testutil"
+	"github.com/wxnotify/wxnotify/wechat"
 )
 
 // withUser starts a server with the user wxnotify and returns its URL.
@@ -142,5 +145,32 @@ func TestRefusedWritesAreWarnedOf(t *testing.T) {
 	warnings := strings.Join(r.Warnings, "\n")
 	if err != nil || !strings.Contains(warnings, "refuses every write") || !strings.Contains(warnings, "Free disk space") {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// Each refusal of writes is one sentence with its remedy, also from inside a script.
+func TestRefusedWritesAreExplained(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{
+		"OOM command not allowed when used memory > 'maxmemory'.":                                                              "Raise its maxmemory",
+		"ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -OOM command not allowed when used memory":   "Raise its maxmemory",
+		"OOM command not allowed when used memory > 'maxmemory'. script: 1, on @user_script:1.":                                "Raise its maxmemory",
+		"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may …": "Free disk space",
+		"NOREPLICAS Not enough good replicas to write.":                                                                        "min-replicas-to-write",
+		"READONLY You can't write against a read only replica.":                                                                "the primary's address",
+	} {
+		addr := listen(t, func(conn net.Conn) { answer(conn, map[string]string{"set": "-" + said}) })
+		rdb := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1})
+		err := fmt.Errorf("ledger: %w", rdb.Set(t.Context(), "k", "v", 0).Err())
+		_ = rdb.Close()
+		en, zh := redisconn.Refusal(err, wechat.English), redisconn.Refusal(err, wechat.Chinese)
+		if !strings.Contains(en, want) || strings.Contains(en, "ledger") || strings.Contains(en, "Commands that may") || !strings.Contains(zh, "。请") {
+			t.Errorf("%s: %q, %q", said, en, zh)
+		}
+	}
+	for _, err := range []error{nil, errors.New("OOM command not allowed"), redis.Nil} {
+		if got := redisconn.Refusal(err, wechat.English); got != "" {
+			t.Errorf("%v is explained as %s", err, got)
+		}
 	}
 }
