@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -264,10 +267,16 @@ func holdsPassword(url string) bool {
 func (l *loader) follow(text string) (string, error) {
 	if path, ok := strings.CutPrefix(text, "file:"); ok {
 		content, err := textfile.Read(path)
-		if err != nil {
+		secret := strings.TrimRight(string(content), "\r\n")
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && !filepath.IsAbs(path): // the secret itself may stand there
+			return "", fmt.Errorf("there is no file of that name, a text of %d bytes: name a file, from / on; the secret itself is set without _FILE (or file:)", len(path))
+		case err != nil:
 			return "", err
+		case secret == "" && path != os.DevNull:
+			return "", errors.New("the file is empty, the secret is missing: write it into the file")
 		}
-		return strings.TrimRight(string(content), "\r\n"), nil
+		return secret, nil
 	}
 	if name, ok := strings.CutPrefix(text, "env:"); ok {
 		if l.env[name] == "" {
