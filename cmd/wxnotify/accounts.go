@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -87,7 +86,7 @@ func (a *app) list(cmd *cobra.Command, none string, do func(ctx context.Context,
 		return err
 	})
 	if err == nil && printed == 0 {
-		_, err = fmt.Fprintln(a.Stderr, none)
+		a.none(none)
 	}
 	return err
 }

@@ -56,6 +56,21 @@ func emptyFlags(fs *pflag.FlagSet) error {
 	return usage.Wrap(errors.Join(faults...))
 }
 
+// asksForJSON reports whether args ask for JSON, also behind a flag that is wrong and ended
+// their parsing.
+func asksForJSON(args []string) bool {
+	for i, arg := range args {
+		switch {
+		case arg == "--":
+			return false
+		case arg == "json" && i > 0 && (args[i-1] == "-o" || args[i-1] == "--output"),
+			arg == "--output=json", arg == "-o=json", arg == "-ojson":
+			return true
+		}
+	}
+	return false
+}
+
 // checkArguments refuses arguments that are not UTF-8: a terminal or a program writes
 // another encoding. The text is not quoted, since it may be a person's.
 func checkArguments(args []string) error {

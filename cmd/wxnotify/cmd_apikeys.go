@@ -108,7 +108,7 @@ func (a *app) listKeys(ctx context.Context, acct *wiring.Account, _ []string) er
 		return a.printJSON(list)
 	}
 	if len(list) == 0 {
-		_, err := fmt.Fprintln(a.Stderr, a.say("no keys: make one with `wxnotify api keys create`", "没有密钥：用 `wxnotify api keys create` 创建"))
+		a.none(a.say("no keys: make one with `wxnotify api keys create`", "没有密钥：用 `wxnotify api keys create` 创建"))
 		return err
 	}
 	w := newTable(a.Stdout)

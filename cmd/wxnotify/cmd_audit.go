@@ -70,8 +70,8 @@ func (a *app) showChains(chains []*auditlog.Chain) error {
 		}
 	}
 	if len(chains) == 0 {
-		_, err := fmt.Fprintln(a.Stderr, a.say("there are no lines", "没有任何行"))
-		return err
+		a.none(a.say("there are no lines", "没有任何行"))
+		return nil
 	}
 	return nil
 }

@@ -106,6 +106,14 @@ func (a *app) print(view any, format string, args ...any) error {
 	return err
 }
 
+// none says that there is nothing to print. With --output json nothing on stdout says so,
+// and stderr has JSON alone.
+func (a *app) none(text string) {
+	if a.output != "json" {
+		_, _ = fmt.Fprintln(a.Stderr, text)
+	}
+}
+
 // printRow is print for one of many: its JSON is one line.
 func (a *app) printRow(view any, format string, args ...any) error {
 	if a.output == "json" {

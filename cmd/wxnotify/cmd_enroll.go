@@ -189,7 +189,7 @@ func (a *app) enrollList() *cobra.Command {
 				return a.printBinding(b)
 			})
 			if err == nil && none {
-				_, err = fmt.Fprintln(a.Stderr, a.say("no user has enrolled", "还没有用户登记"))
+				a.none(a.say("no user has enrolled", "还没有用户登记"))
 			}
 			return err
 		}
@@ -371,7 +371,7 @@ func (a *app) showAudit(ctx context.Context, acct *wiring.Account, _ []string) e
 			}
 		}
 		if len(entries) == 0 && before == "" {
-			_, err = fmt.Fprintln(a.Stderr, a.say("nothing has been changed", "还没有更改的记录"))
+			a.none(a.say("nothing has been changed", "还没有更改的记录"))
 		}
 		if len(entries) < page {
 			return err

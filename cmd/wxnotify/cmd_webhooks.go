@@ -125,8 +125,8 @@ func (a *app) listWebhooks(ctx context.Context, acct *wiring.Account, _ []string
 	if err != nil {
 		return err
 	}
-	if len(list) == 0 && a.output != "json" {
-		_, err = fmt.Fprintln(a.Stderr, a.say("no webhooks: add one with `wxnotify webhooks add URL`", "没有 Webhook：用 `wxnotify webhooks add URL` 添加"))
+	if len(list) == 0 {
+		a.none(a.say("no webhooks: add one with `wxnotify webhooks add URL`", "没有 Webhook：用 `wxnotify webhooks add URL` 添加"))
 		return err
 	}
 	for _, w := range list {

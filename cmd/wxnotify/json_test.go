@@ -121,3 +121,24 @@ func TestQueuesNamesWhoPausedAClass(t *testing.T) {
 		t.Errorf("still paused:\n%s", r.stdout)
 	}
 }
+
+// A program that asked for JSON reads JSON on stderr, too: whatever is wrong with the
+// arguments, and where a list is empty.
+func TestStderrIsJSONWhereAskedFor(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"WXNOTIFY_REDIS_URL": redistest.Start(t).URL(), "WXNOTIFY_APPID": "wxa"}
+	for line, code := range map[string]int{
+		"messages --errcode x -o json": exitUsage, "send --nope --output=json": exitUsage, "send --wait=soon -ojson": exitUsage, "dead -x --output json": exitUsage,
+		"nosuch -o=json": exitUsage, "status -o json": exitUsage, "send -o json": exitUsage,
+		"dead list -o json": exitDone, "suppress list -o json": exitDone, "messages -o json": exitDone, "enroll list -o json": exitDone,
+		"audit -o json": exitDone, "webhooks list -o json": exitDone, "api keys list -o json": exitDone,
+	} {
+		r := inProcess(t, env, strings.Fields(line)...)
+		r.has(t, code)
+		for said := range strings.Lines(r.stderr) {
+			if !json.Valid([]byte(said)) {
+				t.Errorf("%s: stderr has %q", line, said)
+			}
+		}
+	}
+}

@@ -56,6 +56,9 @@ func run(ctx context.Context, args []string, env environment) int {
 	if err == nil {
 		return exitDone
 	}
+	if asksForJSON(args) {
+		a.output = "json"
+	}
 	if !errors.Is(err, errSilent) {
 		a.printError(errorView{Message: settings.WithNames(a.errorText(err))})
 	}
