@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -111,7 +112,17 @@ func (s *Server) byAnswer(err error) string {
 			return row[1]
 		}
 	}
+	if m := unknownCommand.FindStringSubmatch(err.Error()); m != nil {
+		return noCommand(strings.ToUpper(m[1]))
+	}
 	return ""
+}
+
+// unknownCommand matches the answer of a server to a command that was renamed.
+var unknownCommand = regexp.MustCompile("(?i)unknown command ['`]([a-z]+)['`]")
+
+func noCommand(names string) string {
+	return "has no command " + names + ": it was renamed or removed there, or a proxy lacks it; give it back its name (docs/redis.md)"
 }
 
 // byHandshake explains a server that speaks TLS, but not with us.

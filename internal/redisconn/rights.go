@@ -165,8 +165,7 @@ func (l *lack) err() error {
 		}
 		return verdict(text)
 	case len(l.unknown) > 0:
-		return verdict("has no command " + strings.Join(l.unknown, ", ") + ": it was renamed or removed there, or a proxy lacks it; " +
-			"give it back its name (docs/redis.md)")
+		return verdict(noCommand(strings.Join(l.unknown, ", ")))
 	case l.other != nil:
 		return l.other
 	}

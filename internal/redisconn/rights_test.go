@@ -174,3 +174,12 @@ func TestRefusedWritesAreExplained(t *testing.T) {
 		}
 	}
 }
+
+// A command that the first question needs is named like the others.
+func TestARenamedCommandIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"PING", "MULTI", "EVALSHA", "SCAN"} {
+		s := redistest.Start(t, "--rename-command", command, "")
+		refuses(t, redisconn.Config{URL: "redis://" + s.Addr}, "has no command "+command+": it was renamed")
+	}
+}
