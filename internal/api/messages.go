@@ -227,7 +227,18 @@ func (c *call) answerMessage(views []producer.View) error {
 	return c.answer(http.StatusOK, status)
 }
 
+// deleteMessage cancels a message. A key that does not reach every follower cancels what it
+// enqueued itself: others are the business of live keys.
 func (s *server) deleteMessage(c *call) error {
+	if c.key.Kind != apikey.Live {
+		status, err := c.account.Producer.Status(c.r.Context(), c.messageID())
+		if err != nil {
+			return err
+		}
+		if status.Key != c.key.ID {
+			return problemf(http.StatusForbidden, codeScope, "a %s key cancels only messages that it enqueued", c.key.Kind)
+		}
+	}
 	if err := c.account.Producer.Cancel(c.r.Context(), c.messageID()); err != nil {
 		return c.noMessage(err)
 	}

@@ -313,6 +313,26 @@ func TestWhomAKeyMayWriteTo(t *testing.T) {
 	}
 }
 
+func TestATestOrGuestKeyCancelsItsOwnMessagesOnly(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	live := s.key(t, appid, nil)
+	want(t, s.call(t, "POST", "/v1/messages", live, body), http.StatusAccepted)
+	for _, kind := range []apikey.Kind{apikey.Test, apikey.Guest} {
+		secret := s.key(t, appid, func(k *apikey.Key) {
+			if k.Kind = kind; kind == apikey.Guest {
+				k.Guests = []string{"oABCDEFGHIJKLMNOPQRSTUVWXYZ1"}
+			}
+		})
+		want(t, s.call(t, "DELETE", "/v1/messages/order-1", secret, ""), http.StatusForbidden)
+		want(t, s.call(t, "DELETE", "/v1/messages/nowhere", secret, ""), http.StatusNotFound)
+		own := message("own-" + string(kind))
+		want(t, s.call(t, "POST", "/v1/messages", secret, own), http.StatusAccepted)
+		want(t, s.call(t, "DELETE", "/v1/messages/own-"+string(kind), secret, ""), http.StatusOK)
+	}
+	want(t, s.call(t, "DELETE", "/v1/messages/order-1", live, ""), http.StatusOK)
+}
+
 func TestAClassIsACeiling(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
