@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wxnotify/wxnotify/internal/apikey"
 	"github.com/wxnotify/wxnotify/internal/auditlog"
 	"github.com/wxnotify/wxnotify/internal/console"
 	"github.com/wxnotify/wxnotify/internal/ledger"
@@ -45,6 +46,26 @@ func (b *bundle) waiting(t *testing.T) string {
 func (b *bundle) answer(t *testing.T, do string) shown {
 	t.Helper()
 	return b.post(t, "/approvals", "do", do, "id", b.waiting(t))
+}
+
+// An API key that erases would do so without the second person: one admin gets its secret
+// neither by making nor by rotating it.
+func TestNoOneAloneGetsTheSecretOfAKeyThatErases(t *testing.T) {
+	t.Parallel()
+	b, _ := pair(t)
+	b.role = console.Admin
+	if page := b.get(t, "/keys"); strings.Contains(page.body, `value="erase"`) || !strings.Contains(page.body, `value="send"`) {
+		t.Error("the form offers the scope erase, or none")
+	}
+	const why = "would erase a person without a second one"
+	b.post(t, "/keys", "do", "create", "name", "crm", "kind", "live", "scope", "read", "scope", "erase").
+		must(t, "made", http.StatusForbidden, why)
+	key, _, err := b.account.Keys.Create(t.Context(), apikey.Key{Name: "crm", Kind: apikey.Live, Scopes: []apikey.Scope{apikey.Erase}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.post(t, "/keys", "do", "rotate", "key", key.ID).must(t, "rotated", http.StatusForbidden, why)
+	b.post(t, "/keys", "do", "create", "name", "shop", "kind", "live", "scope", "send").must(t, "another scope", http.StatusOK, "wxn_live_")
 }
 
 func TestDroppingAllNeedsASecondPerson(t *testing.T) {

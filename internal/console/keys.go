@@ -30,8 +30,23 @@ func (c *Console) showKeys(r *request, v keysView) (err error) {
 	if v.Keys, err = r.account.Keys.List(r.ctx()); err != nil {
 		return err
 	}
-	v.Kinds, v.Scopes = apikey.Kinds(), apikey.Scopes()
+	v.Kinds, v.Scopes = apikey.Kinds(), slices.DeleteFunc(apikey.Scopes(), c.needsTwo)
 	return c.render(r, http.StatusOK, "keys", r.text("API keys"), v)
+}
+
+// needsTwo reports that what the scope allows needs a second person here. Its secret is not
+// shown to one.
+func (c *Console) needsTwo(scope apikey.Scope) bool { return c.cfg.TwoPersons && scope == apikey.Erase }
+
+// showsSecret refuses a key whose secret would do alone what needs a second person.
+func (c *Console) showsSecret(scopes []apikey.Scope) error {
+	if !slices.ContainsFunc(scopes, c.needsTwo) {
+		return nil
+	}
+	return &faultError{
+		status: http.StatusForbidden,
+		text:   "A key of scope erase would erase a person without a second one. Create and rotate it on the command line: wxnotify api keys.",
+	}
 }
 
 // actOnKey creates, rotates or revokes a key.
@@ -44,6 +59,15 @@ func (c *Console) actOnKey(r *request) error {
 	case "rotate":
 		q.Text, q.Button = r.text("Give key %s a new secret?", cut(id, 40)), r.text("Rotate")
 		q.Details = []string{r.text("The old secret is accepted for 24 hours more.")}
+		keys, err := r.account.Keys.List(r.ctx())
+		if err != nil {
+			return err
+		}
+		if at := slices.IndexFunc(keys, func(k apikey.Key) bool { return k.ID == id }); at >= 0 {
+			if err := c.showsSecret(keys[at].Scopes); err != nil {
+				return err
+			}
+		}
 		return c.ask(r, q, entry, func() error {
 			key, secret, err := r.account.Keys.Rotate(r.ctx(), id, overlap)
 			if err != nil {
@@ -76,6 +100,9 @@ func (c *Console) createKey(r *request) error {
 	k := apikey.Key{Name: strings.TrimSpace(r.PostForm.Get("name")), Kind: apikey.Kind(r.PostForm.Get("kind"))}
 	for _, scope := range r.PostForm["scope"] {
 		k.Scopes = append(k.Scopes, apikey.Scope(scope))
+	}
+	if err := c.showsSecret(k.Scopes); err != nil {
+		return err
 	}
 	for guest := range strings.FieldsSeq(r.PostForm.Get("guests")) {
 		k.Guests = append(k.Guests, guest)
