@@ -278,6 +278,9 @@ func TestReasonsHoldNoPersonalData(t *testing.T) {
 		r.has(t, 0)
 		said.WriteString(r.stdout)
 	}
+	if trail := asked(t, env, "audit").stdout; strings.Count(trail, "asked by") != 1 { // an erasure does not reach it there
+		t.Errorf("the audit trail has the reason of a suppression, or not that of a pause:\n%s", trail)
+	}
 	text := said.String() + strings.Join(redistest.Dump(t, server.Client(t)), "\n")
 	if strings.Contains(text, phone) || !strings.Contains(text, "asked by") {
 		t.Errorf("%s", text)

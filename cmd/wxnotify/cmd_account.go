@@ -230,9 +230,9 @@ func (a *app) suppressCommand() *cobra.Command {
 		if len(reason) > ledger.MaxSuppressionReason {
 			return usage.Errorf("--reason: has %d bytes, at most %d are kept: shorten it", len(reason), ledger.MaxSuppressionReason)
 		}
-		a.change.detail = strings.TrimSpace(template + " " + reason)
+		a.change.detail = template // not the reason: words about a person, which an erasure does not find there
 		if keep > 0 {
-			a.change.detail += " for " + keep.String()
+			a.change.detail = strings.TrimSpace(template + " for " + keep.String())
 		}
 		if a.change.openid, err = a.fromStdin(cmd.Context(), args[0]); err != nil {
 			return err
