@@ -21,7 +21,7 @@ import (
 // apiLimits are for the API listener. A call may have 8 MB, and a call for events may
 // wait for them, so that its times are longer than those of the public listener.
 func apiLimits() limits {
-	return limits{read: 60 * time.Second, write: 90 * time.Second, grace: 20 * time.Second}
+	return limits{read: 60 * time.Second, write: 90 * time.Second, grace: 20 * time.Second, drain: true}
 }
 
 // newAPI builds the handler of the API listener of these accounts: the API, and with

@@ -4,21 +4,21 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 )
 
+// maxDrain and drainTime bound what is read of a body behind an answer that did not wait for
+// it: as much as a caller may send by mistake, such as a file in place of a message.
 const (
-	// defaultDrain is what is read of a body behind an answer that did not wait for it: as
-	// much as a caller may send by mistake, such as a file in place of a message.
-	defaultDrain = 64 << 20
-	// publicDrain is the same for calls of which nobody knows who made them.
-	publicDrain = 1 << 20
+	maxDrain  = 64 << 20
+	drainTime = 5 * time.Second
 )
 
-// drained reads up to most bytes of what h leaves of a body and drops them. Most clients
-// read the answer after they have sent their body: when the connection is closed before,
-// they report a reset in place of the answer that says what was wrong. The listener's time
-// for reading bounds this, too.
-func drained(h http.Handler, most int64) http.Handler {
+// drained reads what h leaves of a body and drops it. Most clients read the answer after they
+// have sent their body: when the connection is closed before, they report a reset in place
+// of the answer that says what was wrong. A listener that strangers reach does without: they
+// would hold its connections.
+func drained(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body == nil || r.Body == http.NoBody {
 			h.ServeHTTP(w, r)
@@ -30,7 +30,11 @@ func drained(h http.Handler, most int64) http.Handler {
 		h.ServeHTTP(w, req)
 		waits := r.Header.Get("Expect") != "" && !body.read // for leave to send its body, which it does not get
 		if body.err == nil && !waits {
-			_, _ = io.CopyN(io.Discard, body.ReadCloser, most)
+			answer := http.NewResponseController(w)
+			_ = answer.EnableFullDuplex() // else net/http waits for a part of the body first
+			_ = answer.Flush()            // some read it before they send the rest
+			_ = answer.SetReadDeadline(time.Now().Add(drainTime))
+			_, _ = io.CopyN(io.Discard, body.ReadCloser, maxDrain)
 		}
 	})
 }

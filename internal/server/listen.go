@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,19 +20,20 @@ import (
 // limits of a listener. read and write bound a connection's time; zero means no
 // limit. grace is the time for requests in flight at shutdown; zero means 3 s. share
 // is the listener's part of the connections that the process may have, as its
-// divisor; zero means 2. drain is what drained reads; zero means defaultDrain. log gets
-// failing accepts and panics; nil: no log.
+// divisor; zero means 2. drain says that the clients are programs of the business, so that
+// what is left of a body is read: see drained. log gets failing accepts and panics; nil: no
+// log.
 type limits struct {
 	read, write, grace time.Duration
 	share              int
-	drain              int64
+	drain              bool
 	log                *zap.Logger
 }
 
 // publicLimits are for the public listener, so that no client can hold a connection
 // by sending or reading slowly. A request that calls WeChat takes up to 15 s.
 func publicLimits() limits {
-	return limits{read: 10 * time.Second, write: 30 * time.Second, grace: 20 * time.Second, drain: publicDrain}
+	return limits{read: 10 * time.Second, write: 30 * time.Second, grace: 20 * time.Second}
 }
 
 // opsLimits are for the operators' listener: a page of a large queue takes time.
@@ -66,7 +66,7 @@ func connections(files, share int) int {
 // Serve answers on ln until ctx ends, for a tool: a request may take any time. log gets
 // what an operator can act on; nil: nothing.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *zap.Logger) error {
-	return serveHTTP(ctx, ln, h, limits{log: log})
+	return serveHTTP(ctx, ln, h, limits{log: log, drain: true})
 }
 
 // serveHTTP answers on ln until ctx ends.
@@ -74,8 +74,11 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, l limits) e
 	if l.log == nil {
 		l.log = zap.NewNop()
 	}
+	if l.drain {
+		h = drained(h)
+	}
 	srv := &http.Server{
-		Handler: drained(h, cmp.Or(l.drain, defaultDrain)), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleTimeout,
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idleTimeout,
 		ReadTimeout: l.read, WriteTimeout: l.write, MaxHeaderBytes: 32 << 10,
 		BaseContext: func(net.Listener) context.Context { return ops.Stopping(ctx) },
 		ErrorLog:    log.New(serverFaults{logging.FirstOfKind(l.log.With(zap.Stringer("listener", ln.Addr())))}, "", 0),
