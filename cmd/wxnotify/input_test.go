@@ -80,7 +80,7 @@ func TestNamesThatMatchNothingAreRefused(t *testing.T) {
 	} {
 		want := "the openid is masked, as lists and pages show it: give the whole openid"
 		if len(c) > 3 {
-			want = "the openid 是打码后的 openid"
+			want = "此 openid 是打码后的 openid"
 		}
 		inProcess(t, env, c...).has(t, exitUsage, want)
 	}

@@ -43,7 +43,7 @@ func auditedCommands(csv string) map[string]struct {
 		"queues resume":    {[]string{"bulk"}, "resumed", "sending bulk"},
 		"seal names":       {nil, "seal names", ""},
 		"seal rotate":      {nil, "seal rotate", "with key "},
-		"suppress add":     {[]string{"oCANARYx7Qk_4-pLmNb0TzYw8dEf", "--reason", "asked us", "--for", "1h"}, "suppress", "asked us for 1h0m0s"},
+		"suppress add":     {[]string{"oCANARYx7Qk_4-pLmNb0TzYw8dEf", "--reason", "asked us", "--for", "1h"}, "suppress", "for 1h0m0s"},
 		"suppress lift":    {[]string{"oCANARYx7Qk_4-pLmNb0TzYw8dEf"}, "lift", "suppression"},
 		"token refresh":    {nil, "refresh token", ""},
 		"token revoke":     {[]string{"--yes"}, "revoke token", ""},
