@@ -247,8 +247,13 @@ func TestCommandsTellWhyRedisRefusesWrites(t *testing.T) {
 		asked(t, env, sendArgs("one")...).has(t, 0)
 		check(t, server.Client(t).ConfigSet(t.Context(), tt.setting, tt.value).Err())
 		for _, args := range [][]string{
-			{"cancel", "one"}, {"dead", "retry", "one"}, {"suppress", "add", "oABC0000000000000000000002"}, {"enroll", "erase", "--user", "u"},
-			{"api", "keys", "create", "--name", "till"}, {"webhooks", "add", "https://shop.example/hook"}, {"queues", "pause", "bulk"},
+			{"cancel", "one"},
+			{"dead", "retry", "one"},
+			{"suppress", "add", "oABC0000000000000000000002"},
+			{"enroll", "erase", "--user", "u"},
+			{"api", "keys", "create", "--name", "till"},
+			{"webhooks", "add", "https://shop.example/hook"},
+			{"queues", "pause", "bulk"},
 		} {
 			r := asked(t, env, args...)
 			r.has(t, 1, tt.en)
