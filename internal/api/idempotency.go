@@ -3,16 +3,15 @@ package api
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/internal/redisx"
@@ -33,12 +32,36 @@ var idempotencyKeyForm = regexp.MustCompile(`^[\x21-\x7e]{1,128}$`)
 
 // kept is the answer to a call, or the note that it is being processed.
 type kept struct {
-	Body   string `json:"body"` // digest of the request
+	Body   string `json:"body"`           // digest of the request
+	Call   string `json:"call,omitempty"` // names the call
 	Status int    `json:"status,omitempty"`
 	// Answer is sealed with the caller's API key: it may hold openids, and Redis
 	// must not.
 	Answer string `json:"answer,omitempty"`
 }
+
+// noteScript notes a call for its Idempotency-Key. It returns what is kept of another call,
+// or an empty text: also when go-redis repeats it, because the answer was lost.
+var noteScript = redisx.NewScript(`
+local kept = redis.call('GET', KEYS[1])
+if kept and kept ~= ARGV[1] then
+  return kept
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ''`)
+
+// endScript replaces a call's note by its answer, or removes it. It leaves what another
+// call noted after this one's note ended.
+var endScript = redisx.NewScript(`
+local kept = redis.call('GET', KEYS[1])
+if kept and kept ~= ARGV[1] then
+  return 0
+end
+if ARGV[2] == '' then
+  return redis.call('DEL', KEYS[1])
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1`)
 
 // once reads the body and runs do with it. With an Idempotency-Key, the first
 // call runs and later ones get its answer.
@@ -55,17 +78,17 @@ func (c *call) once(do func(body []byte) error) error {
 		return malformed(newFault("", "idempotency-key-invalid", "the Idempotency-Key has up to 128 printable ASCII characters without spaces"))
 	}
 	ctx, rdb, key := c.r.Context(), c.server.cfg.Redis, c.idempotencyKey()
-	mine := kept{Body: c.mac("body", c.r.URL.Path+"\n"+string(body))}
-	text, err := json.Marshal(mine)
+	mine := kept{Body: c.mac("body", c.r.URL.Path+"\n"+string(body)), Call: rand.Text()}
+	note, err := json.Marshal(mine)
 	if err != nil {
 		return fmt.Errorf("idempotency: %w", err)
 	}
-	err = rdb.SetArgs(ctx, key, text, redis.SetArgs{Mode: "NX", TTL: flightLife}).Err()
-	if errors.Is(err, redis.Nil) {
-		return c.replay(key, mine)
-	}
+	first, err := noteScript.Run(ctx, rdb, []string{key}, note, flightLife.Milliseconds()).Text()
 	if err != nil {
 		return err //nolint:wrapcheck // problemOf says what it means
+	}
+	if first != "" {
+		return c.replay(first, mine)
 	}
 	err = do(body)
 	if err != nil {
@@ -73,26 +96,28 @@ func (c *call) once(do func(body []byte) error) error {
 	}
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second) // the caller may be gone
 	defer cancel()
-	c.keep(after, key, mine)
+	c.keep(after, key, note, mine)
 	return nil
 }
 
-// keep keeps the answer for its Idempotency-Key. A call that failed for a passing
-// reason is to be repeated, not replayed.
-func (c *call) keep(ctx context.Context, key string, mine kept) {
-	rdb := c.server.cfg.Redis
+// keep replaces the note by the answer. A call that failed for a passing reason is to be
+// repeated, not replayed: it leaves none.
+func (c *call) keep(ctx context.Context, key string, note []byte, mine kept) {
+	end := func(text []byte) error {
+		return endScript.Run(ctx, c.server.cfg.Redis, []string{key}, note, text, answerLife.Milliseconds()).Err()
+	}
 	if c.status >= http.StatusInternalServerError || c.status == http.StatusTooManyRequests || len(c.body) > maxKept {
-		c.noteErr(rdb.Del(ctx, key).Err())
+		c.noteErr(end(nil))
 		return
 	}
 	answer, err := c.seal(c.body)
 	var text []byte
 	if err == nil {
-		mine.Answer, mine.Status = answer, c.status
+		mine.Answer, mine.Status, mine.Call = answer, c.status, ""
 		text, err = json.Marshal(mine)
 	}
 	if err == nil {
-		err = rdb.Set(ctx, key, text, answerLife).Err()
+		err = end(text)
 	}
 	c.noteErr(err)
 }
@@ -104,20 +129,14 @@ func (c *call) noteErr(err error) {
 	}
 }
 
-// replay answers as the first call of the key was answered.
-func (c *call) replay(key string, mine kept) error {
-	text, err := c.server.cfg.Redis.Get(c.r.Context(), key).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return err //nolint:wrapcheck // as above
-	}
+// replay answers as the first call of the key was answered, of which text is kept.
+func (c *call) replay(text string, mine kept) error {
 	var first kept
-	if err == nil {
-		if err := json.Unmarshal([]byte(text), &first); err != nil {
-			return fmt.Errorf("read a kept answer: %w", err)
-		}
+	if err := json.Unmarshal([]byte(text), &first); err != nil {
+		return fmt.Errorf("read a kept answer: %w", err)
 	}
 	switch {
-	case first.Body != "" && first.Body != mine.Body:
+	case first.Body != mine.Body:
 		return problemf(http.StatusUnprocessableEntity, codeKeyReused, "use a new Idempotency-Key for another request")
 	case first.Status == 0:
 		return problemf(http.StatusConflict, codeInFlight, "the first call with this Idempotency-Key has not been answered yet").retry(time.Second)
