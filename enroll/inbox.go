@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -82,7 +81,13 @@ func (e entry) receipt() ledger.Receipt {
 //go:embed lua/take.lua
 var takeLua string
 
-var takeScript = redis.NewScript(takeLua)
+//go:embed lua/forward.lua
+var forwardLua string
+
+var (
+	takeScript    = redis.NewScript(takeLua)
+	forwardScript = redis.NewScript(forwardLua)
+)
 
 // pushResult is what became of a push.
 type pushResult string
@@ -136,25 +141,13 @@ func (b *inbox) take(ctx context.Context, p *wechat.Push, e *entry) (pushResult,
 // forwardOnce lets one request hand the push to the business, also when an
 // earlier one took the push and did not live to.
 func (b *inbox) forwardOnce(ctx context.Context, p *wechat.Push, arrived time.Time) (bool, error) {
-	const begun = "+"
-	was, err := b.mark(ctx, dedupeKey(p), begun)
-	if err != nil || was == begun || !isFollow(p.Event) {
-		return err == nil && was != begun, err
+	keys := []string{b.keys.seen(dedupeKey(p))}
+	if isFollow(p.Event) {
+		keys = append(keys, b.keys.seen("f"+p.Digest))
 	}
-	// Its mark has the query, and a repetition may be signed anew. WeChat repeats when
-	// it has waited for an answer; the next follow of the same second comes sooner.
-	was, err = b.mark(ctx, "f"+p.Digest, strconv.FormatInt(arrived.UnixMilli(), 10))
-	before, _ := strconv.ParseInt(was, 10, 64) // 0 when there was none
-	return err == nil && (was == "" || arrived.Sub(time.UnixMilli(before)) < repeatAfter), err
-}
-
-// mark writes a mark of a push and returns the one before; empty: there was none.
-func (b *inbox) mark(ctx context.Context, name, value string) (string, error) {
-	was, err := b.rdb.SetArgs(ctx, b.keys.seen(name), value, redis.SetArgs{Get: true, TTL: seenLife}).Result()
-	if errors.Is(err, redis.Nil) {
-		err = nil
-	}
-	return was, wrap(err, "hand a push on")
+	first, err := forwardScript.Run(ctx, b.rdb, keys,
+		"+"+randomName(), arrived.UnixMilli(), repeatAfter.Milliseconds(), seenLife.Milliseconds()).Bool()
+	return first, wrap(err, "hand a push on")
 }
 
 // verified remembers the query of WeChat's check: its signature is good for a
@@ -364,5 +357,5 @@ func wrap(err error, what string) error {
 	return fmt.Errorf("enroll: %s: %w", what, names.Explain(err))
 }
 
-// randomName tells this process from others.
+// randomName tells this process, or this call, from others.
 func randomName() string { return strings.ToLower(rand.Text()[:12]) }
