@@ -185,11 +185,19 @@ func (s *Service) outcome(ctx context.Context, a *account, st state, code string
 	if err != nil {
 		return false, "", wrap(err, "read the outcome")
 	}
-	whose, text, _ := strings.Cut(reply, " ")
+	whose, word, _ := readOutcome(reply)
 	if whose != fingerprint(code) {
 		return true, "", errState
 	}
-	return true, Bound(text), nil
+	return true, word, nil
+}
+
+// readOutcome reads what is noted of a state: the fingerprint of its code, and what came of
+// the exchange once it is done. The request that exchanges is named behind a dot.
+func readOutcome(text string) (whose string, word Bound, done bool) {
+	head, outcome, done := strings.Cut(text, " ")
+	whose, _, _ = strings.Cut(head, ".")
+	return whose, Bound(outcome), done
 }
 
 // exchangeOnce does enrol for the first request that brings this state and code, and
@@ -200,7 +208,7 @@ func (s *Service) exchangeOnce(ctx context.Context, a *account, st state, code s
 	key, mine := a.keys.once(st.Nonce), fingerprint(code)
 	keys := []string{key, a.keys.ticket(st.Ticket), a.keys.used("x")}
 	reply, err := onceScript.Run(ctx, a.Roster.rdb, keys,
-		mine, (2 * exchangeWait).Milliseconds(), mostExchanges, exchangesPerMinute, time.Minute.Milliseconds()).Text()
+		mine, randomName(), (2 * exchangeWait).Milliseconds(), mostExchanges, exchangesPerMinute, time.Minute.Milliseconds()).Text()
 	if err != nil {
 		return "", wrap(err, "note the code")
 	}
@@ -213,12 +221,12 @@ func (s *Service) exchangeOnce(ctx context.Context, a *account, st state, code s
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		whose, word, done := strings.Cut(reply, " ")
+		whose, word, done := readOutcome(reply)
 		switch {
 		case whose != mine:
 			return "", errState
 		case done:
-			return Bound(word), nil
+			return word, nil
 		}
 		select {
 		case <-ctx.Done():
