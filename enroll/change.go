@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"strconv"
 	"strings"
@@ -88,12 +89,15 @@ func (s *Service) deliverBatch(ctx context.Context, a *account) (time.Duration, 
 	if err != nil {
 		return 0, wrap(err, "wait for changes")
 	}
-	mine, err := rdb.SetNX(ctx, a.keys.changesLock(), randomName(), deliveryLease).Result()
-	if err != nil || !mine {
-		return time.Second, wrap(err, "deliver changes")
-	}
-	defer rdb.Del(context.WithoutCancel(ctx), a.keys.changesLock())
+	mine := randomName()
+	defer a.Roster.unlock(context.WithoutCancel(ctx), a.keys.changesLock(), mine)
 	for _, m := range streams[0].Messages {
+		// Before each call of the hook, so that another process takes over only if this
+		// one stopped, or if the hook ignores its context. This one then delivers no more.
+		held, err := a.Roster.lock(ctx, a.keys.changesLock(), mine, deliveryLease)
+		if err != nil || !held {
+			return time.Second, err
+		}
 		if err := s.deliverOne(ctx, a, m); err != nil {
 			return 0, err
 		}
@@ -101,18 +105,37 @@ func (s *Service) deliverBatch(ctx context.Context, a *account) (time.Duration, 
 	return 0, nil
 }
 
-// deliverOne calls the hook. It renews the lock first, so that another process takes over
-// only if this one stopped, or if the hook ignores its context.
+// deliverOne calls the hook.
 func (s *Service) deliverOne(ctx context.Context, a *account, m redis.XMessage) error {
-	if err := a.Roster.rdb.PExpire(ctx, a.keys.changesLock(), deliveryLease).Err(); err != nil {
-		return wrap(err, "deliver a change")
-	}
 	call, cancel := context.WithTimeout(ctx, hookTimeout)
 	defer cancel()
 	if err := s.cfg.OnChange(call, a.Roster.changeOf(m)); err != nil {
 		return wrap(err, "Config.OnChange")
 	}
 	return wrap(a.Roster.rdb.XDel(ctx, a.keys.changes(), m.ID).Err(), "remove a delivered change")
+}
+
+//go:embed lua/lock.lua
+var lockLua string
+
+//go:embed lua/unlock.lua
+var unlockLua string
+
+var (
+	lockScript   = redis.NewScript(lockLua)
+	unlockScript = redis.NewScript(unlockLua)
+)
+
+// lock takes a lock for its owner, a name that no other call has, or renews it. False: it is
+// another's.
+func (r *Roster) lock(ctx context.Context, key, owner string, life time.Duration) (bool, error) {
+	held, err := lockScript.Run(ctx, r.rdb, []string{key}, owner, life.Milliseconds()).Bool()
+	return held, wrap(err, "take a lock")
+}
+
+// unlock removes a lock unless another owner has it. Without an answer it ends by itself.
+func (r *Roster) unlock(ctx context.Context, key, owner string) {
+	unlockScript.Run(ctx, r.rdb, []string{key}, owner)
 }
 
 func (r *Roster) changeOf(m redis.XMessage) Change {

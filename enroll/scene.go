@@ -47,8 +47,9 @@ func (s *Service) code(ctx context.Context, a *account, c codeTerms) (string, er
 	if !errors.Is(err, redis.Nil) {
 		return "", wrap(err, "read the QR code")
 	}
-	keys := []string{key + ":lock", a.keys.used("q")}
-	args := []any{leastCode.Milliseconds(), codesPerMinute, time.Minute.Milliseconds()}
+	lock, mine := key+":lock", randomName()
+	keys := []string{lock, a.keys.used("q")}
+	args := []any{mine, leastCode.Milliseconds(), codesPerMinute, time.Minute.Milliseconds()}
 	if c.against != nil {
 		keys = append(keys, a.keys.ticket(c.against.ticket.ID))
 		args = append(args, mostCodes, c.against.text, ticketEnds(c.against.ticket).UnixMilli())
@@ -69,7 +70,7 @@ func (s *Service) code(ctx context.Context, a *account, c codeTerms) (string, er
 	if err := a.Roster.rdb.Set(ctx, key, made.URL, life-leastCode).Err(); err != nil {
 		return "", wrap(err, "keep the QR code")
 	}
-	a.Roster.rdb.Del(ctx, key+":lock")
+	a.Roster.unlock(ctx, lock, mine)
 	return made.URL, nil
 }
 
