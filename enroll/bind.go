@@ -96,7 +96,7 @@ func (r *Roster) bindCall(b Binding, now time.Time) (keys []string, args []any) 
 	}
 	args = []any{
 		n.Seal(seal.User, b.User), n.Seal(seal.OpenID, b.OpenID), now.UnixMilli(), b.How, n.Seal(seal.UnionID, b.UnionID), follows, ledger.MaxOpenIDs, first,
-		ledger.MaxBindings, maxChanges, "", int64(0),
+		ledger.MaxBindings, maxChanges, "", int64(0), randomName(),
 	}
 	return append(r.changed(b.User, b.OpenID), r.trailKeys()...), append(args, r.trailLine(b.User, b.OpenID, b.How)...)
 }

@@ -51,8 +51,8 @@ func (k keys) followed(openid string) string { return k.of(followedPrefix, openi
 
 // ticket is a hash of one opened ticket, until the ticket ends and half an hour
 // longer. Field s is the sealed ticket; n, e and q count its states, exchanges and QR
-// codes; u is set once it was used: to the time of the binding in Unix milliseconds, or to
-// voidMark after unbinding or erasure, which remove all other fields.
+// codes; u is set once it was used: to the time of the binding in Unix milliseconds and a
+// name of the call, or to voidMark after unbinding or erasure, which remove all other fields.
 func (k keys) ticket(id ticket.ID) string { return ticket.Key(k.account, id) }
 
 // ticketsOf is a zset of the tickets that an openid was bound with: "id user", by the

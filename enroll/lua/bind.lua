@@ -4,24 +4,32 @@
 -- ticket also its state, and the follower's tickets.
 -- ARGV: user, openid, now in ms, how, unionid, follows, the most openids of a user, '1'
 -- when a further openid is refused, the bounds of trail and changes, the ticket's id (empty:
--- none), when its state ends in ms, then the line of the trail without its action.
+-- none), when its state ends in ms, the name of this call, then the line of the trail without
+-- its action.
 -- Returns bound, again (this openid has used the ticket before and is still bound),
 -- spent (the ticket was used), taken (a further openid is refused), or full.
 local user, openid, now, how, unionid, follows = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local most, first, ticket, ends = tonumber(ARGV[7]), ARGV[8] == '1', ARGV[11], ARGV[12]
-local line = {unpack(ARGV, 13)}
+local mine, line = now .. ' ' .. ARGV[13], {unpack(ARGV, 14)}
 
 redis.call('ZCARD', KEYS[3]) -- an error, before the first write, where names are sealed in another way
-local has = redis.call('HEXISTS', KEYS[1], openid) == 1
+local bound = redis.call('HGET', KEYS[1], openid)
+local has = bound and true or false
 local answer = 'bound'
-if ticket ~= '' and redis.call('HEXISTS', KEYS[6], 'u') == 1 then
+-- Whether this very call is repeated after a lost answer. Without a ticket, a binding of the
+-- same millisecond is the same.
+local repeated = ticket == '' and bound == now .. ' ' .. how
+if ticket ~= '' then
+  repeated = redis.call('HGET', KEYS[6], 'u') == mine
+end
+if not repeated and ticket ~= '' and redis.call('HEXISTS', KEYS[6], 'u') == 1 then
   if not has or not redis.call('ZSCORE', KEYS[7], ticket .. ' ' .. user) then
     return 'spent'
   end
   answer = 'again'
 end
 
-if answer == 'bound' then
+if answer == 'bound' and not repeated then
   local openids = redis.call('HGETALL', KEYS[1])
   local previous, latest = '', -1
   for i = 1, #openids, 2 do
@@ -47,7 +55,7 @@ if answer == 'bound' then
   redis.call('XADD', KEYS[5], 'NOMKSTREAM', 'MAXLEN', '~', ARGV[10], '*',
     'kind', kind, 'user', user, 'openid', openid, 'previous', previous, 'how', how, 'at', now)
   if ticket ~= '' then
-    redis.call('HSET', KEYS[6], 'u', now)
+    redis.call('HSET', KEYS[6], 'u', mine)
     redis.call('PEXPIREAT', KEYS[6], ends)
     redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', now)
     redis.call('ZADD', KEYS[7], ends, ticket .. ' ' .. user)
