@@ -274,3 +274,44 @@ func TestWrongSecretsDoNotBlockWhoCalledWithAKey(t *testing.T) {
 		}
 	})
 }
+
+// A call that go-redis repeats after a lost answer counts once, and gives back once.
+func TestSpendWithALostAnswer(t *testing.T) {
+	t.Parallel()
+	_, rdb := open(t)
+	store := apikey.NewStore(rdb, account)
+	for _, step := range []struct {
+		n    int
+		used int64
+	}{{6, 6}, {4, 10}, {-3, 7}} {
+		repeated := redistest.Twice(rdb, "eval", "api:used:")
+		used, ok, err := store.Spend(t.Context(), "k1", "2026-11-26", step.n, 10)
+		if err != nil || used != step.used || !ok || !repeated() {
+			t.Errorf("Spend(%d) = %d, %v, %v, want %d; repeated: %v", step.n, used, ok, err, step.used, repeated())
+		}
+	}
+}
+
+// What go-redis repeats after a lost answer was done by this call: a key that it revoked
+// was there, and a guest that it took off a list counts.
+func TestRevokeAndForgetWithALostAnswer(t *testing.T) {
+	t.Parallel()
+	_, rdb := open(t)
+	store := apikey.NewStore(rdb, account)
+	k := key()
+	k.Kind, k.Guests = apikey.Guest, []string{"g-1", "g-2"}
+	made, _, err := store.Create(t.Context(), k)
+	must(t, err)
+	repeated := redistest.Twice(rdb, "eval", "api:keys")
+	n, err := store.Forget(t.Context(), func(guest string) bool { return guest == "g-1" })
+	if n != 1 || err != nil || !repeated() {
+		t.Errorf("%d guests, %v, repeated: %v", n, err, repeated())
+	}
+	repeated = redistest.Twice(rdb, "hdel", "api:keys")
+	if err := store.Revoke(t.Context(), made.ID); err != nil || !repeated() {
+		t.Errorf("revoke: %v, repeated: %v", err, repeated())
+	}
+	if err := store.Revoke(t.Context(), made.ID); !errors.Is(err, apikey.ErrNotFound) {
+		t.Errorf("a second revocation: %v", err)
+	}
+}

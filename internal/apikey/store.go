@@ -3,6 +3,7 @@ package apikey
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -124,9 +125,11 @@ func (s *Store) Rotate(ctx context.Context, id string, overlap time.Duration) (K
 	return k.Key, secret, s.save(ctx, k)
 }
 
-// forgetScript writes a key unless it was changed since it was read.
+// forgetScript writes a key unless it was changed since it was read. It returns 1, also when
+// go-redis repeats it, because the answer was lost.
 var forgetScript = redisx.NewScript(`
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
+local key = redis.call('HGET', KEYS[1], ARGV[1])
+if key ~= ARGV[2] and key ~= ARGV[3] then
   return 0
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
@@ -184,12 +187,16 @@ func (s *Store) forget(ctx context.Context, id, text string, erased func(guest s
 // Revoke ends the key with all its secrets; see [Keyring] for how soon. The error
 // wraps ErrNotFound.
 func (s *Store) Revoke(ctx context.Context, id string) error {
-	n, err := s.rdb.HDel(ctx, s.key(), id).Result()
-	switch {
-	case err != nil:
-		return fmt.Errorf("revoke a key: %w", err)
-	case n == 0:
+	// HDEL's own count is 0 when go-redis repeats it after a lost answer.
+	there, err := s.rdb.HExists(ctx, s.key(), id).Result()
+	if err == nil && !there {
 		return ErrNotFound
+	}
+	if err == nil {
+		err = s.rdb.HDel(ctx, s.key(), id).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("revoke a key: %w", err)
 	}
 	return nil
 }
@@ -199,13 +206,17 @@ var spendLua string
 
 var spendScript = redisx.NewScript(spendLua)
 
+// callLife is longer than go-redis repeats a call whose answer was lost.
+const callLife = time.Minute
+
 // Spend counts n messages of a day (2006-01-02) against the key's limit, all or
 // none; limit -1 counts without a bound. It returns how many the day has with
 // these, or ok false and how many it has without. A negative n gives back what
 // was refused afterwards.
 func (s *Store) Spend(ctx context.Context, id, day string, n int, limit int64) (used int64, ok bool, err error) {
-	key := redisx.Prefix(s.account) + "api:used:" + day
-	reply, err := spendScript.Run(ctx, s.rdb, []string{key}, id, n, limit).Int64Slice()
+	prefix := redisx.Prefix(s.account)
+	keys := []string{prefix + "api:used:" + day, prefix + "api:call:" + rand.Text()}
+	reply, err := spendScript.Run(ctx, s.rdb, keys, id, n, limit, callLife.Milliseconds()).Int64Slice()
 	if err != nil || len(reply) != 2 {
 		return 0, false, fmt.Errorf("count the messages of a key: %w", err)
 	}
