@@ -41,7 +41,7 @@ func decoderOf(name string) (*encoding.Decoder, error) {
 
 func isUTF16(name string) bool { return strings.HasPrefix(name, "utf-16") }
 
-// decoded returns in as UTF-8, without a byte order mark at its start. It looks at the
+// decoded returns in as UTF-8, without byte order marks at its start. It looks at the
 // first four bytes to name what the encoding cannot be. wasGB18030 says that each text is
 // to be checked by wasUTF8.
 func decoded(in io.Reader, name string) (text *bufio.Reader, wasGB18030 bool, err error) {
@@ -61,7 +61,7 @@ func decoded(in io.Reader, name string) (text *bufio.Reader, wasGB18030 bool, er
 	if decoder != nil {
 		text = bufio.NewReaderSize(transform.NewReader(text, decoder), 1<<16)
 	}
-	if mark, _ := text.Peek(3); string(mark) == "\xEF\xBB\xBF" {
+	for mark, _ := text.Peek(3); string(mark) == "\xEF\xBB\xBF"; mark, _ = text.Peek(3) {
 		_, _ = text.Discard(3) // was peeked at
 	}
 	return text, decoder != nil && !isUTF16(name), nil

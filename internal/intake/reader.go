@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/wxnotify/wxnotify/wechat"
@@ -43,7 +44,7 @@ type rawLine struct {
 	long   bool
 }
 
-// NewReader finds out the form of the stream. A byte order mark is dropped. The
+// NewReader finds out the form of the stream. Byte order marks are dropped: joined files may have two. The
 // encoding is one of Encodings; empty: UTF-8. The error says what the stream is
 // instead, such as UTF-16, CSV or empty.
 func NewReader(in io.Reader, encodingName string) (*Reader, error) {
@@ -104,13 +105,20 @@ func (r *Reader) skipBlanks() (byte, error) {
 	}
 }
 
-// notJSON names the form of a text that does not begin as JSON does.
+// notJSON names the form of a text that does not begin as a JSON object or array does.
 func notJSON(start []byte) error {
 	line, _, _ := bytes.Cut(start, []byte{'\n'})
 	const want = `write one message a line, {"id":…,"message":{…}}, or WeChat's body`
+	first, _ := utf8.DecodeRune(line)
 	switch {
-	case line[0] == '<':
+	case first == '<':
 		return errors.New("is XML or HTML, not JSON: " + want)
+	case !unicode.IsPrint(first):
+		return fmt.Errorf("begins with the character %U, which is not seen: remove it", first)
+	case json.Valid(line):
+		return errors.New("is not a JSON object: " + want)
+	case bytes.ContainsRune(line, '{'):
+		return errors.New("is not JSON: " + want)
 	case bytes.ContainsAny(line, ",;\t") && line[0] != '"' || bytes.Contains(line, []byte(`","`)):
 		return errors.New("looks like CSV, not JSON: " + want)
 	case !utf8.Valid(line):
