@@ -201,7 +201,7 @@ func joinPath(parts []pathPart) string {
 		case part.isIndex:
 			fmt.Fprintf(&b, "[%d]", part.index)
 		case !isKeyName(part.key):
-			fmt.Fprintf(&b, "[%s]", strconv.QuoteToASCII(cut(part.key, keyLimit)))
+			fmt.Fprintf(&b, "[%s]", strconv.Quote(cut(part.key, keyLimit)))
 		case b.Len() == 0:
 			b.WriteString(part.key)
 		default:

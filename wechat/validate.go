@@ -250,12 +250,12 @@ func keyFault(key string) FaultCode {
 	}
 }
 
-// keyPath is the path of a key of data. A malformed key is quoted and shortened, and
-// one that may be an openid is masked.
+// keyPath is the path of a key of data. A malformed key is quoted and shortened, with
+// escapes for what is not seen, and one that may be an openid is masked.
 func keyPath(key string) string {
 	switch {
 	case !isKeyName(key):
-		return scrub("data["+strconv.QuoteToASCII(cut(key, keyLimit))+"]", nil)
+		return scrub("data["+strconv.Quote(cut(key, keyLimit))+"]", nil)
 	case len(key) > 20:
 		return "data." + scrub(key, nil)
 	default:

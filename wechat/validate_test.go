@@ -327,6 +327,8 @@ func TestValidateValueChecksOneValue(t *testing.T) {
 		{"amount3", " ", "data.amount3.value value-empty"},
 		{"first", "", ""},
 		{"thing 1", "x", `data["thing 1"] key-invalid`},
+		{"姓名", "x", `data["姓名"] key-invalid`},
+		{"姓\u200b\u202e\u3000\x00", "x", `data["姓\u200b\u202e\u3000\x00"] key-invalid`},
 	} {
 		if got := codesOf(wechat.ValidateValue(tt.key, tt.value)); got != tt.want {
 			t.Errorf("%s=%q: %q, want %q", tt.key, tt.value, got, tt.want)
