@@ -88,8 +88,13 @@ func valueFault(key, value string) (Fault, bool) {
 		return newFault("", FaultReplaced), true
 	}
 	t := typeOf(key)
-	if strings.TrimSpace(value) == "" {
+	switch {
+	case strings.TrimSpace(value) == "":
 		return newFault("", FaultValueEmpty), !t.blank
+	case strings.TrimSpace(withoutHidden(value)) == "":
+		return faultOf("", FaultValueEmpty, words{
+			"has only characters that are not seen: give a value that is", "只有不可见的字符：请给出可见的值",
+		}), !t.blank
 	}
 	if t.limit > 0 {
 		if n := t.units(value); n > t.limit {
@@ -102,10 +107,53 @@ func valueFault(key, value string) (Fault, bool) {
 	}
 	if t.form != nil {
 		if wrong := t.form(value); wrong.en != "" {
-			return faultOf("", FaultValueForm, wrong), true
+			return faultOf("", FaultValueForm, lookalike(t.form, value, wrong)), true
 		}
 	}
 	return Fault{}, false
+}
+
+// lookalike is the fault of a value that looks as its form requires, and else wrong.
+func lookalike(form func(string) words, value string, wrong words) words {
+	differs := func(plain string) bool { return plain != value && form(plain) != wrong }
+	if at := strings.IndexFunc(value, isHidden); differs(withoutHidden(value)) {
+		r, _ := utf8.DecodeRuneInString(value[at:])
+		return words{"has the character %U, which is not seen: remove it", "含有不可见的字符 %U：请删除"}.with(r)
+	}
+	if differs(halfWidth(value)) {
+		return words{
+			"has full-width characters: write digits as 0-9, letters and signs in ASCII, too", "含有全角字符：数字请写 0-9，字母和符号也用半角",
+		}
+	}
+	return wrong
+}
+
+// isHidden reports whether r has no picture of its own and takes no room, such as U+200B,
+// U+FEFF and the controls of the writing direction.
+func isHidden(r rune) bool {
+	return unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+func withoutHidden(text string) string {
+	return strings.Map(func(r rune) rune {
+		if isHidden(r) {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// halfWidth writes the full-width forms of ASCII, U+FF01 to U+FF5E, and U+3000 in ASCII.
+func halfWidth(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case '！' <= r && r <= '～':
+			return r - '！' + '!'
+		case r == '\u3000':
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // units16 counts UTF-16 units, the strictest known reading: an emoji is two.
@@ -145,7 +193,7 @@ func noLetters(text string) words {
 		return words{"has letters: a phone_number accepts digits and symbols, such as +86-0766-66888866", "含有字母：phone_number 只接受数字和符号，例如 +86-0766-66888866"}
 	}
 	if digits(text) == 0 {
-		return words{"has no digits: a phone_number accepts digits and symbols, such as +86-0766-66888866", "没有数字：phone_number 只接受数字和符号，例如 +86-0766-66888866"}
+		return words{"has no digits 0-9: a phone_number accepts digits and symbols, such as +86-0766-66888866", "没有数字 0-9：phone_number 只接受数字和符号，例如 +86-0766-66888866"}
 	}
 	return words{}
 }

@@ -186,6 +186,13 @@ func TestTpl03ValuesAreCheckedByType(t *testing.T) {
 		{"thing1", strings.Repeat("😀", 10) + "a", long},
 		{"thing1", "a\nb", "control-character"},
 		{"thing1", "\u3000\u00a0 ", empty},
+		{"thing1", "\u200b", empty},
+		{"thing1", "\ufeff \u2060\u200e", empty},
+		{"keyword1", "\u202a\u202c", empty},
+		{"thing1", "\u3164\u115f\ufe0f\u00ad", empty},
+		{"time1", "\u200d", empty},
+		{"const1", "\u200b", ""},
+		{"thing1", "\u200b1", ""},
 		{"short_thing1", strings.Repeat("好", 20), ""},
 		{"short_thing1", strings.Repeat("好", 21), long},
 		{"character_string1", strings.Repeat("A", 32), ""},
@@ -315,6 +322,37 @@ func TestFaultsMaskKeysThatMayBeOpenIDs(t *testing.T) {
 	}
 	if got := codesOf(wechat.ValidateValue("character_string_of_orders12", "")); got != "data.character_string_of_orders12.value value-empty" {
 		t.Errorf("a long key is masked: %s", got)
+	}
+}
+
+func TestCharactersThatLookRightAreNamedAsTheCause(t *testing.T) {
+	t.Parallel()
+	const wide = "has full-width characters: write digits as 0-9"
+	for _, tt := range []struct{ key, value, want string }{
+		{"phone_number1", "１３８００００４５６７", wide},
+		{"number1", "３．１４", wide},
+		{"number1", "3．14", wide},
+		{"amount1", "￥１００．００", wide},
+		{"amount1", "１００元", wide},
+		{"amount1", "１２３４５６７８９０１２３", wide},
+		{"time1", "２０２６年１１月２２日　１５：０１", wide},
+		{"time1", "２０２６-１３-01", wide},
+		{"date1", "2026－11－22", wide},
+		{"letter1", "ＡＢＣ", wide},
+		{"car_number1", "粤Ａ８Z888", wide},
+		{"number1", "\u202d12\u202c", "has the character U+202D, which is not seen: remove it"},
+		{"amount1", "¥100\u200b", "has the character U+200B, which is not seen: remove it"},
+		{"time1", "\ufeff2026-11-22 15:01", "has the character U+FEFF, which is not seen: remove it"},
+		{"time1", "明天１５点", "is not a time"},
+		{"time1", "明天\u200b", "is not a time"},
+		{"letter1", "a１", "has characters other than letters"},
+		{"name1", "张三３", "has digits"},
+		{"amount1", "一百", "is not an amount"},
+		{"phone_number1", "١٣٨", "has no digits 0-9"},
+	} {
+		if err := wechat.ValidateValue(tt.key, tt.value); err == nil || !strings.Contains(err.Error(), ".value "+tt.want) {
+			t.Errorf("%s=%s: %v, want %q", tt.key, tt.value, err, tt.want)
+		}
 	}
 }
 
