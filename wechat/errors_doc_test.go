@@ -123,7 +123,7 @@ From ` + "`wxnotify send`" + `, the Go producer, the HTTP API and the CSV import
 		warn: `
 ## Warnings
 
-` + "`wxnotify send`" + ` prints them and goes on. WeChat accepts the message, but does not show all of it; or may refuse it, where the template id is unusual.
+` + "`wxnotify send`" + ` prints them and goes on. WeChat accepts the message, but does not show all of it as written; or may refuse it, where the form of an openid, a template id or an appid is unusual.
 
 | code | the field … | what to do |
 | --- | --- | --- |
@@ -191,7 +191,7 @@ rid 是微信给这次调用的编号，` + "`wxnotify status`" + ` 会显示。
 		warn: `
 ## 警告
 
-` + "`wxnotify send`" + ` 会显示警告并继续。微信接受消息，但不会完整显示；若模板 ID 异常，也可能拒绝。
+` + "`wxnotify send`" + ` 会显示警告并继续。微信接受消息，但不会按原样完整显示；若 openid、模板 ID 或 appid 的形式异常，也可能拒绝。
 
 | 代码 | 该字段…… | 处理办法 |
 | --- | --- | --- |

@@ -16,6 +16,7 @@ const (
 	bodyLimit        = 16 << 10 // bytes of the encoded message
 	openIDLimit      = 64
 	templateIDLimit  = 64
+	appIDLimit       = 64
 	clientMsgIDLimit = 32
 	keyLimit         = 64
 )
@@ -157,7 +158,7 @@ func (m *TemplateMessage) contentFaults() []Fault {
 		switch {
 		case strings.TrimSpace(p.AppID) == "":
 			add("miniprogram.appid", FaultMiniProgramAppID)
-		case !isToken(p.AppID, 64) && utf8.ValidString(p.AppID):
+		case !isToken(p.AppID, appIDLimit) && utf8.ValidString(p.AppID):
 			add("miniprogram.appid", FaultMiniProgramInvalid)
 		}
 		if hasControl(p.PagePath, false) {

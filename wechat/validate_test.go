@@ -441,6 +441,9 @@ func TestTpl0456WarningsNameWhatIsNotShown(t *testing.T) {
 		{"thing1", "⏰", "", "data.thing1.value emoji-not-shown"},
 		{"thing1", "a\u2028b", "", "data.thing1.value line-break"},
 		{"short_thing1", strings.Repeat("好", 11), "", "data.short_thing1.value short-thing-long"},
+		{"thing1", "¥\u202e001", "", "data.thing1.value writing-direction"},
+		{"thing1", "\u2066a\u2069", "", "data.thing1.value writing-direction"},
+		{"thing1", "\u200eשלום", "", ""},
 	}
 	for _, tt := range tests {
 		m := orderPaid()
@@ -450,6 +453,29 @@ func TestTpl0456WarningsNameWhatIsNotShown(t *testing.T) {
 		}
 		if err := m.Validate(); err != nil {
 			t.Errorf("%s=%q: a warning is no fault: %v", tt.key, tt.value, err)
+		}
+	}
+}
+
+func TestWarningsNameIDsOfAnotherForm(t *testing.T) {
+	t.Parallel()
+	const openID, appid = canaryOpenID, "wx0123456789abcdef"
+	for _, tt := range []struct{ to, appid, want string }{
+		{openID, appid, ""},
+		{"", "", ""},
+		{"13812345678", "", "touser openid-form"},
+		{"u" + openID[1:], "", "touser openid-form"},
+		{openID[1:], "", "touser openid-form"},
+		{openID, "foo", "miniprogram.appid miniprogram-appid-form"},
+		{openID, "wx0123456789ABCDEF", "miniprogram.appid miniprogram-appid-form"},
+		{openID, "gh_0123456789ab", "miniprogram.appid miniprogram-appid-form"},
+		{"o,o", "a b", ""}, // those are faults
+	} {
+		m := orderPaid()
+		m.ToUser = tt.to
+		m.MiniProgram = &wechat.MiniProgram{AppID: tt.appid}
+		if got := faultCodes(m.Warnings()); got != tt.want {
+			t.Errorf("to %q, appid %q: %q, want %q", tt.to, tt.appid, got, tt.want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package wechat
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -18,8 +19,13 @@ const (
 // document it.
 const templateIDLength = 43
 
+// The form of all openids and appids seen so far. WeChat does not document it.
+const openIDLength = 28
+
+var appIDForm = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
+
 // Warnings lists what WeChat accepts but does not show as written, and what it may
-// refuse: a template id of another length than WeChat's. The keys first,
+// refuse: an openid, a template id or an appid of another form than WeChat's. The keys first,
 // keyword1 and remark belong to historic templates, which still work but are shown
 // in part. Docs: the notices of 2023-03-24 and 2023-05-04.
 func (m *TemplateMessage) Warnings() []Fault {
@@ -27,8 +33,14 @@ func (m *TemplateMessage) Warnings() []Fault {
 		return nil
 	}
 	var warnings []Fault
+	if (len(m.ToUser) != openIDLength || m.ToUser[0] != 'o') && isToken(m.ToUser, openIDLimit) {
+		warnings = append(warnings, newFault("touser", WarnOpenID))
+	}
 	if len(m.TemplateID) != templateIDLength && isToken(m.TemplateID, templateIDLimit) {
 		warnings = append(warnings, newFault("template_id", WarnTemplateID))
+	}
+	if p := m.MiniProgram; p != nil && !appIDForm.MatchString(p.AppID) && isToken(p.AppID, appIDLimit) {
+		warnings = append(warnings, newFault("miniprogram.appid", WarnMiniProgram))
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.Data)) {
 		warnings = append(warnings, fieldWarnings(key, m.Data[key])...)
@@ -55,6 +67,9 @@ func fieldWarnings(key string, f Field) []Fault {
 	}
 	if strings.ContainsFunc(f.Value, isEmoji) {
 		warn(WarnEmoji, path+".value")
+	}
+	if strings.ContainsAny(f.Value, "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069") {
+		warn(WarnDirection, path+".value")
 	}
 	if f.Color != "" {
 		warn(WarnColor, path+".color")
