@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"strings"
 
-	"golang.org/x/text/language"
-
 	"github.com/wxnotify/wxnotify/internal/locale"
 	"github.com/wxnotify/wxnotify/wechat"
 )
@@ -61,16 +59,8 @@ func (p *pages) words(r *http.Request) *pageWords {
 	return p.en
 }
 
-// maxAccept is the longest Accept-Language that is read, in bytes. Browsers send some 50; to
-// read 30 KB takes milliseconds.
-const maxAccept = 1 << 10
-
 // readsChinese tells whether the reader prefers Chinese to English. Who names no language,
 // or none that can be read, is in China more often than not.
 func readsChinese(accept string) bool {
-	if len(accept) > maxAccept {
-		return true
-	}
-	named, _, err := language.ParseAcceptLanguage(accept)
-	return err != nil || len(named) == 0 || locale.FromHeader(accept) == wechat.Chinese
+	return locale.FromHeaderOr(accept, wechat.Chinese) == wechat.Chinese
 }

@@ -1,6 +1,7 @@
 package locale_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/wxnotify/wxnotify/internal/locale"
@@ -22,9 +23,40 @@ func TestHeaderChoosesTheLanguage(t *testing.T) {
 		"*":                              wechat.English,
 		"\x00;;;q=9,zh":                  wechat.English,
 		"zh; q=0.1, en; q=0.2, fr;q=0.9": wechat.English,
+
+		strings.Repeat("fr,", 300) + "zh": wechat.Chinese,
+		strings.Repeat("zh,", 10_000):     wechat.English, // longer than any browser's
 	} {
 		if got := locale.FromHeader(header); got != want {
 			t.Errorf("%q chooses %s, want %s", header, got, want)
+		}
+	}
+}
+
+func TestAHeaderThatNamesNoLanguageLeavesTheOther(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]wechat.Lang{
+		"":                            wechat.Chinese,
+		"en;q=0":                      wechat.Chinese,
+		"\x00\xff":                    wechat.Chinese,
+		strings.Repeat("en,", 10_000): wechat.Chinese,
+		"en":                          wechat.English,
+		"fr":                          wechat.English,
+		"fr, zh;q=0.1":                wechat.Chinese,
+	} {
+		if got := locale.FromHeaderOr(header, wechat.Chinese); got != want {
+			t.Errorf("%.40q chooses %s, want %s", header, got, want)
+		}
+	}
+}
+
+// The header of each request is read, also of those without a login.
+//
+//nolint:paralleltest // AllocsPerRun counts those of all goroutines
+func TestAHeaderIsReadAtLittleCost(t *testing.T) {
+	for _, header := range []string{"zh-CN,zh;q=0.9,en;q=0.8", strings.Repeat("zh,", 10_000)} {
+		if n := testing.AllocsPerRun(10, func() { locale.FromHeader(header) }); n > 100 {
+			t.Errorf("%.40q costs %.0f allocations", header, n)
 		}
 	}
 }
