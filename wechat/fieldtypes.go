@@ -91,7 +91,7 @@ func valueFault(key, value string) (Fault, bool) {
 	switch {
 	case strings.TrimSpace(value) == "":
 		return newFault("", FaultValueEmpty), !t.blank
-	case strings.TrimSpace(withoutHidden(value)) == "":
+	case !strings.ContainsFunc(value, isSeen):
 		return faultOf("", FaultValueEmpty, words{
 			"has only characters that are not seen: give a value that is", "只有不可见的字符：请给出可见的值",
 		}), !t.blank
@@ -133,6 +133,8 @@ func lookalike(form func(string) words, value string, wrong words) words {
 func isHidden(r rune) bool {
 	return unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
+
+func isSeen(r rune) bool { return !unicode.IsSpace(r) && !isHidden(r) }
 
 func withoutHidden(text string) string {
 	return strings.Map(func(r rune) rune {
