@@ -72,8 +72,8 @@ func (f sendFlags) message() (*wechat.TemplateMessage, error) {
 	}
 	if f.mini != "" {
 		appid, path, hasPath := strings.Cut(f.mini, ":")
-		if appid == "" || !hasPath && !settings.IsAppID(appid) {
-			faults = append(faults, fmt.Errorf("--miniprogram %s: write appid:path, such as wx0123456789abcdef:pages/order?id=1", usage.Quote(f.mini)))
+		if appid == "" || hasPath && strings.TrimSpace(path) == "" || !hasPath && !settings.IsAppID(appid) {
+			faults = append(faults, fmt.Errorf("--miniprogram %s: write appid:path, such as wx0123456789abcdef:pages/order?id=1, or the appid alone", usage.Quote(f.mini)))
 		}
 		m.MiniProgram = &wechat.MiniProgram{AppID: appid, PagePath: path}
 	}

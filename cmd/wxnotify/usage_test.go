@@ -53,6 +53,8 @@ func TestWrongUsage(t *testing.T) {
 		"encoding of flags":   {account, []string{"send", "--encoding", "gbk", "--continue-on-error", "--wait-for", "1m"}, 2, []string{"--encoding needs --json", "--continue-on-error needs --json", "--wait-for needs --wait"}},
 		"data twice":          {account, []string{"send", "--to", "o", "--template", "t", "--data", "a=1", "--data", "a=2"}, 2, []string{"--data", "twice"}},
 		"mini program":        {account, []string{"send", "--to", "o", "--template", "t", "--miniprogram", "foo"}, 2, []string{`--miniprogram "foo"`, "appid:path"}},
+		"no path":             {account, []string{"send", "--to", "o", "--template", "t", "--miniprogram", "foo:"}, 2, []string{`--miniprogram "foo:"`, "appid:path"}},
+		"no path of an appid": {account, []string{"send", "--to", "o", "--template", "t", "--miniprogram", "wx0123456789abcdef:"}, 2, []string{"or the appid alone"}},
 		"file missing":        {account, []string{"send", "--json", "/no/such.json"}, 2, []string{"--json", "/no/such.json"}},
 		"stream empty":        {account, []string{"send", "--json", "-"}, 2, []string{"--json: standard input has no messages"}},
 		"encoding unknown":    {account, []string{"send", "--json", "-", "--encoding", "latin1"}, 2, []string{"latin1", "gb18030"}},
