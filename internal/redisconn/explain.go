@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -176,6 +177,8 @@ func (s *Server) unreached(err error) string {
 	reached := !errors.As(err, &failed) || failed.handshake
 	var dns *net.DNSError
 	switch {
+	case !reached && s.named(failed.addr):
+		return silentPrimary
 	case errors.As(err, &dns):
 		return "is not found: no address of this name is known; correct the host in WXNOTIFY_REDIS_URL"
 	case !reached && errors.Is(err, os.ErrPermission):
@@ -188,6 +191,14 @@ func (s *Server) unreached(err error) string {
 		return "is not reachable: start it, or correct host and port in WXNOTIFY_REDIS_URL"
 	}
 	return ""
+}
+
+// silentPrimary is what to do where the URL is right.
+const silentPrimary = "is the primary that Sentinel names, and does not answer: wait for the fail-over to end, or look at that server"
+
+// named reports whether addr is Sentinel's word, and does not stand in the URL.
+func (s *Server) named(addr string) bool {
+	return s.scheme == "redis-sentinel" && !slices.Contains(s.options.Addrs, addr)
 }
 
 // byKind explains a server by what it speaks.
@@ -208,6 +219,8 @@ func (s *Server) byKind(kind string, err error) string {
 		return "demands a client certificate: set WXNOTIFY_REDIS_CERT_FILE and WXNOTIFY_REDIS_KEY_FILE (tls-auth-clients on the server)"
 	case kind == "certificate":
 		return "refuses the client certificate of WXNOTIFY_REDIS_CERT_FILE: use one of an authority that the server knows (tls-ca-cert-file there)"
+	case isTimeout(err) && s.named(*s.dialed.Load()):
+		return silentPrimary
 	case isTimeout(err):
 		return "accepts connections and does not answer: it is stopped, overloaded, or no Redis; look at it, or correct WXNOTIFY_REDIS_URL"
 	}

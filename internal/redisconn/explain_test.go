@@ -165,8 +165,11 @@ func TestSentinelFaultsAreNamed(t *testing.T) {
 	refuses(t, redisconn.Config{URL: "redis-sentinel://" + sentinel.Addr + "/0?master=mymaster"}, "demands a password")
 	refuses(t, redisconn.Config{URL: "redis-sentinel://" + redistest.Start(t).Addr + "/0?master=mymaster"}, "is no Sentinel")
 	refuses(t, redisconn.Config{URL: "redis://" + sentinel.Addr}, "Sentinel", "redis-sentinel://")
+	dead := redisconn.Config{URL: "redis-sentinel://:canary@" + sentinel.Addr + "/0?master=mymaster"}
+	primary.Pause(t)
+	refuses(t, dead, primary.Addr, "is the primary that Sentinel names", "wait for the fail-over")
 	primary.Kill()
-	refuses(t, redisconn.Config{URL: "redis-sentinel://:canary@" + sentinel.Addr + "/0?master=mymaster"}, primary.Addr, "is not reachable")
+	refuses(t, dead, primary.Addr, "is the primary that Sentinel names", "wait for the fail-over")
 }
 
 func TestWrongKindsOfServersAreNamed(t *testing.T) {
