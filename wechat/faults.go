@@ -99,7 +99,7 @@ var faultTable = [...]faultRow{
 	{WarnShortThing, words{"may be too long", "可能过长"}, words{"keep short_thing within about 10 characters; its limit is not documented", "short_thing 请控制在约 10 个字以内；它的限制没有公布"}},
 	{WarnDirection, words{"has controls of the writing direction, which may change the order of what is shown", "含有书写方向控制符，可能改变显示顺序"}, words{"remove U+202A to U+202E and U+2066 to U+2069", "请删除 U+202A 至 U+202E 和 U+2066 至 U+2069"}},
 	{WarnTemplateID, words{"has another length than WeChat's 43 characters", "长度与微信的 43 个字符不同"}, words{"copy the id from 模板消息 > 我的模板; the short number of the template library (模板库) is not an id", "请从“模板消息 > 我的模板”复制模板 ID；模板库中的短编号不是模板 ID"}},
-	{WarnOpenID, words{"has another form than WeChat's openids, which have 28 characters and begin with o", "与微信的 openid 形式不同：openid 有 28 个字符，以 o 开头"}, words{"give the openid of this account, not a phone number, a user of your own or a unionid", "请给出该账号下的 openid，而不是手机号、您自己的用户 ID 或 unionid"}},
+	{WarnOpenID, words{"has another form than WeChat's openids, which have 28 characters and begin with o", "与微信的 openid 形式不同：openid 有 28 个字符，以 o 开头"}, words{"give the openid of this account, not a phone number, your own user ID or a unionid", "请给出该账号下的 openid，而不是手机号、您自己的用户 ID 或 unionid"}},
 	{WarnMiniProgram, words{"has another form than WeChat's appids, which are wx and 16 hexadecimal digits", "与微信的 appid 形式不同：appid 是 wx 加 16 位十六进制数字"}, words{"copy the appid of the mini program; its original id (原始 ID), which begins with gh_, is not one", "请复制小程序的 AppID；以 gh_ 开头的原始 ID 不是 AppID"}},
 }
 
