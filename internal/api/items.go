@@ -114,8 +114,7 @@ func (s *server) validateMessage(c *call) error {
 		}
 		view.Faults = p.Faults
 	}
-	warnings := wechat.InvalidError{Faults: it.Message.Message.Warnings()}
-	for _, w := range it.Faults(&warnings) {
+	for _, w := range it.Warnings() {
 		view.Warnings = append(view.Warnings, faultOf("", w))
 	}
 	translate(view.Faults, c.lang())

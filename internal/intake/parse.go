@@ -302,9 +302,12 @@ func (r *Request) Faults(err error) []wechat.Fault {
 	return faults
 }
 
-// Warnings are those of the message, with paths as those of Faults.
+// Warnings are those of the message, with paths as those of Faults. A simulated recipient is
+// no openid and has none's form.
 func (r *Request) Warnings() []wechat.Fault {
-	return r.Faults(&wechat.InvalidError{Faults: r.Message.Message.Warnings()})
+	m := r.Message.Message
+	list := slices.DeleteFunc(m.Warnings(), func(w wechat.Fault) bool { return w.Code == wechat.WarnOpenID && job.Simulated(m.ToUser) })
+	return r.Faults(&wechat.InvalidError{Faults: list})
 }
 
 // Result is one message of a batch: a Request, or the error of Parse.

@@ -95,6 +95,20 @@ func TestParseRefusesWithAllFaultsAndTheirPaths(t *testing.T) {
 	}
 }
 
+// A recipient whose message never leaves the workers has no openid's form.
+func TestSimulatedRecipientsAreNotWarnedOf(t *testing.T) {
+	t.Parallel()
+	for to, warned := range map[string]bool{"wxn-sim-delivered": false, "13812345678": true} {
+		r, err := intake.Parse([]byte(strings.Replace(body, "o1", to, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := codes(r.Warnings()); strings.Contains(got, "openid-form") != warned || !strings.Contains(got, "template-id-length") {
+			t.Errorf("%s: %s", to, got)
+		}
+	}
+}
+
 func TestFaultsOfTheProducerHaveThePathsOfTheDocument(t *testing.T) {
 	t.Parallel()
 	refused := &wechat.InvalidError{Faults: []wechat.Fault{{Path: "id"}, {Path: "touser"}, {Path: "data.thing1.value"}, {Path: `data["a b"]`}, {}}}
