@@ -133,7 +133,7 @@ func (r *Roster) lock(ctx context.Context, key, owner string, life time.Duration
 	return held, wrap(err, "take a lock")
 }
 
-// unlock removes a lock unless another owner has it. Without an answer it ends by itself.
+// unlock removes a lock unless another owner has it. If Redis fails, the lock ends with its life.
 func (r *Roster) unlock(ctx context.Context, key, owner string) {
 	unlockScript.Run(ctx, r.rdb, []string{key}, owner)
 }

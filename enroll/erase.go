@@ -281,7 +281,7 @@ func (r *Roster) noteErasure(ctx context.Context, t traces, why string) error {
 }
 
 // forgetTraces takes the traces off the roster. It removes the pairs alone, so that a binding
-// which is made meanwhile is there whole; the last pair takes the user off the roster, and the
+// which is made at the same time is there whole; the last pair takes the user off the roster, and the
 // openid's hash with it.
 func (r *Roster) forgetTraces(ctx context.Context, t traces) (int, error) {
 	n := 0

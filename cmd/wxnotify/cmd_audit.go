@@ -71,7 +71,6 @@ func (a *app) showChains(chains []*auditlog.Chain) error {
 	}
 	if len(chains) == 0 {
 		a.none(a.say("there are no lines", "没有任何行"))
-		return nil
 	}
 	return nil
 }

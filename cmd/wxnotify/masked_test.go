@@ -8,7 +8,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/redistest"
 )
 
-// Whoever copies a masked ID, user or openid from a page, a list or a log is told so by each
+// A person who copies a masked ID, user or openid from a page, a list or a log is told so by each
 // command that takes one.
 func TestAMaskedIDIsNamedByEachCommandThatTakesOne(t *testing.T) {
 	t.Parallel()

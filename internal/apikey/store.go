@@ -136,7 +136,7 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1`)
 
 // Forget takes the guests that erased reports off the guest lists of the account's keys, and
-// returns how many there were. A key whose list is empty then reaches nobody.
+// returns how many there were. A key whose list is empty then reaches no follower.
 func (s *Store) Forget(ctx context.Context, erased func(guest string) bool) (int, error) {
 	all, err := s.rdb.HGetAll(ctx, s.key()).Result()
 	if err != nil {

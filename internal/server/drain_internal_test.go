@@ -76,7 +76,7 @@ func TestARefusalIsReadByAClientThatSendsItsWholeBodyFirst(t *testing.T) {
 	}
 }
 
-// A client that asks before it sends a body is not asked for one that nobody reads.
+// A client that asks before it sends a body is not asked for one that the handler does not read.
 func TestABodyThatIsRefusedUnseenIsNotAskedFor(t *testing.T) {
 	t.Parallel()
 	conn, err := net.Dial("tcp", listenWith(t, apiLimits())) //nolint:noctx // a test's

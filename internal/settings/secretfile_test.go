@@ -8,7 +8,7 @@ import (
 	"github.com/wxnotify/wxnotify/internal/testutil"
 )
 
-// TestASecretInThePlaceOfItsFileIsNotShown: whoever sets X_FILE to the value of X reads
+// TestASecretInThePlaceOfItsFileIsNotShown: a person who sets X_FILE to the value of X reads
 // neither in a log nor on a screen what it was.
 func TestASecretInThePlaceOfItsFileIsNotShown(t *testing.T) {
 	t.Parallel()
